@@ -1,0 +1,91 @@
+"""superpos: a JAX laboratory for superposition in toy models.
+
+Names are imported when first used, so that `superpos --help` needs no jax.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from superpos import analysis as analysis
+    from superpos import data as data
+    from superpos import models as models
+    from superpos import plot as plot
+    from superpos import tasks as tasks
+    from superpos import theory as theory
+    from superpos.analysis import Geometry as Geometry
+    from superpos.analysis import feature_dimensionality as feature_dimensionality
+    from superpos.analysis import geometry as geometry
+    from superpos.data import FeatureDistribution as FeatureDistribution
+    from superpos.errors import ConfigError as ConfigError
+    from superpos.errors import DivergedError as DivergedError
+    from superpos.errors import StoreError as StoreError
+    from superpos.models import ToyModel as ToyModel
+    from superpos.sweep import Grid as Grid
+    from superpos.sweep import SweepResult as SweepResult
+    from superpos.sweep import decay as decay
+    from superpos.sweep import entry as entry
+    from superpos.sweep import open_result as open
+    from superpos.sweep import sweep as sweep
+    from superpos.train import Run as Run
+    from superpos.train import TrainConfig as TrainConfig
+    from superpos.train import train as train
+
+# Where each public name lives, as "module" or "module:name there".
+_HOME = {
+    "ConfigError": "superpos.errors",
+    "DivergedError": "superpos.errors",
+    "FeatureDistribution": "superpos.data",
+    "Geometry": "superpos.analysis",
+    "Grid": "superpos.sweep",
+    "Run": "superpos.train",
+    "StoreError": "superpos.errors",
+    "SweepResult": "superpos.sweep",
+    "ToyModel": "superpos.models",
+    "TrainConfig": "superpos.train",
+    "decay": "superpos.sweep",
+    "entry": "superpos.sweep",
+    "feature_dimensionality": "superpos.analysis",
+    "geometry": "superpos.analysis",
+    "open": "superpos.sweep:open_result",
+    "sweep": "superpos.sweep",
+    "train": "superpos.train",
+}
+_MODULES = ("analysis", "data", "models", "plot", "tasks", "theory")
+
+__all__ = [*_HOME, *_MODULES, "__version__"]  # noqa: PLE0604
+
+
+class _Package(ModuleType):
+    """`superpos.train` and `superpos.sweep` are functions, although modules of these names hold them.
+
+    The import system binds a submodule to its package once it is loaded; here the function of the same name is bound
+    instead. `from superpos.train import …` finds the module all the same.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("train", "sweep") and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"superpos.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'superpos' has no attribute {name!r}")
+    home, _, other = _HOME[name].partition(":")
+    value = getattr(import_module(home), other or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,13 @@
+"""What a model learned. Analysers are functions of arrays; they serve anybody's W."""
+
+from superpos.analysis.features import d_star as d_star
+from superpos.analysis.features import feature_capacity as feature_capacity
+from superpos.analysis.features import feature_dimensionality as feature_dimensionality
+from superpos.analysis.features import feature_norms as feature_norms
+from superpos.analysis.features import interference as interference
+from superpos.analysis.features import packing as packing
+from superpos.analysis.features import polysemanticity as polysemanticity
+from superpos.analysis.features import represented as represented
+from superpos.analysis.geometry import Component as Component
+from superpos.analysis.geometry import Geometry as Geometry
+from superpos.analysis.geometry import geometry as geometry

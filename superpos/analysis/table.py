@@ -1,0 +1,60 @@
+"""Geometry of a whole sweep as one labelled table."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from superpos.analysis.geometry import geometries
+
+
+def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset:
+    """Geometry of every model in `W`, whose last dimensions are (hidden, feature) and whose others label models.
+
+    Variables over models: `shape` (all components in words), `residual`, `n_represented`, `packing`, `d_star`. Variables
+    over models and features: `norm`, `represented`, `interference`, `dimensionality`, `component` (its number, -1 for
+    features in none) and `component_shape`. Over models and hidden units: `polysemanticity`. Models filled up with NaN,
+    because others in the sweep are larger, count with their own size; `n_hidden` is a number or labelled like the models.
+    Options are those of `superpos.geometry`.
+    """
+    lead = tuple(d for d in W.dims if d not in ("hidden", "feature"))
+    W = W.transpose(*lead, "hidden", "feature")
+    shape = W.shape[:-2]
+    values = np.nan_to_num(W.values.reshape(-1, *W.shape[-2:]), nan=0.0)
+    sizes = n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
+    found = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), **options)
+    n, m, k = len(found), *W.shape[-2:]
+
+    component = np.full((n, k), -1)
+    component_shape = np.full((n, k), "", object)
+    poly = np.full((n, m), np.nan)
+    for row, g in enumerate(found):
+        poly[row, : len(g.polysemanticity)] = g.polysemanticity
+        for number, c in enumerate(g.components):
+            component[row, list(c.features)] = number
+            component_shape[row, list(c.features)] = c.name
+
+    def over(inner: tuple[str, ...], array: Any) -> tuple[tuple[Any, ...], np.ndarray]:
+        array = np.asarray(array)
+        return (*lead, *inner), array.reshape(*shape, *array.shape[1:])
+
+    per_feature = {
+        "norm": np.stack([g.norms for g in found]),
+        "represented": np.stack([g.represented for g in found]),
+        "interference": np.stack([g.interference for g in found]),
+        "dimensionality": np.stack([g.dimensionality for g in found]),
+        "component": component,
+        "component_shape": component_shape.astype(str),
+    }
+    per_model = {
+        "shape": np.array([g.name for g in found]),
+        "residual": np.array([g.residual for g in found]),
+        "n_represented": np.array([g.represented.sum() for g in found]),
+        "packing": np.array([g.packing for g in found]),
+        "d_star": np.array([g.d_star for g in found]),
+    }
+    variables = {name: over(("feature",), array) for name, array in per_feature.items()}
+    variables |= {name: over((), array) for name, array in per_model.items()}
+    variables["polysemanticity"] = over(("hidden",), poly)
+    coords = {name: c for name, c in W.coords.items() if set(c.dims) <= set(lead)}
+    return xr.Dataset(variables, coords, W.attrs)

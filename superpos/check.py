@@ -1,0 +1,146 @@
+"""Validators for the public boundary: one sentence, naming the field, the value and what is allowed.
+
+They accept one value or an array of values (a whole grid axis at once), and let tracers pass: inside a transform
+there is no value to look at yet.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from superpos.errors import ConfigError
+
+# Words people use for the same thing; spelling distance alone cannot map a synonym.
+SYNONYMS = {
+    "sparsity": "feature_probability (= 1 - sparsity)",
+    "density": "feature_probability",
+    "p": "feature_probability",
+    "feature_prob": "feature_probability",
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "n_feat": "n_features",
+    "n_instances": "seed, as a grid axis",
+    "d_hidden": "n_hidden",
+    "m": "n_hidden",
+    "n": "n_features",
+    "batch": "batch_size",
+    "epochs": "steps",
+    "n_steps": "steps",
+    "num_steps": "steps",
+    "seeds": "seed",
+    "optimiser": "optimizer",
+}
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """' Did you mean …?' for the likeliest known word or synonym, or an empty string."""
+    if word in SYNONYMS:
+        return f" Did you mean {SYNONYMS[word]}?"
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def known_key(word: str, known: Sequence[str], what: str) -> None:
+    """Refuse a name that is none of `known`."""
+    if word not in known:
+        raise ConfigError(f"{what} has no field {word!r}.{suggestion(word, known)} Fields: {', '.join(known)}.")
+
+
+def is_traced(value: Any) -> bool:
+    """True for a value that exists only inside a JAX transform (also for the placeholders pytrees hold)."""
+    import jax
+
+    return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+
+
+def numbers(name: str, value: Any) -> np.ndarray | None:
+    """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
+    if is_traced(value):
+        return None
+    try:
+        if isinstance(value, str | bytes | bool | dict | None):
+            raise TypeError
+        array = np.asarray(value)
+        if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+            raise TypeError
+        array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} must be a number or a list of numbers, got {_short(value)}.") from None
+    if not np.all(np.isfinite(array)):
+        raise ConfigError(f"{name} must be finite, got {_short(_first(array, ~np.isfinite(array)))}.")
+    return array
+
+
+def in_range(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Refuse numbers outside an interval; open ends are `above` and `below`, closed ones `at_least` and `at_most`."""
+    array = numbers(name, value)
+    if array is None:
+        return
+    wrong = np.zeros(array.shape, bool)
+    words = []
+    for bound, fails, word in (
+        (above, lambda a, b: a <= b, "above"),
+        (at_least, lambda a, b: a < b, "at least"),
+        (below, lambda a, b: a >= b, "below"),
+        (at_most, lambda a, b: a > b, "at most"),
+    ):
+        if bound is not None:
+            wrong |= fails(array, bound)
+            words.append(f"{word} {bound:g}")
+    if wrong.any():
+        raise ConfigError(f"{name} must be {' and '.join(words)}, got {_short(_first(array, wrong))}.")
+
+
+def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:
+    """Refuse anything but a whole number (an int, not True or 3.0) in the closed interval."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} must be a whole number, got {_short(value)}.")
+    if not at_least <= value <= at_most:
+        limit = f"at least {at_least}" if value < at_least else f"at most {at_most}"
+        raise ConfigError(f"{name} must be {limit}, got {value}.")
+
+
+def truth(name: str, value: Any) -> None:
+    """Refuse anything but True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be true or false, got {_short(value)}.")
+
+
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse a word that is none of `allowed`."""
+    if value not in allowed:
+        hint = suggestion(value, allowed) if isinstance(value, str) else ""
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {_short(value)}.{hint}")
+
+
+def vector(name: str, value: Any, length: int) -> None:
+    """Refuse a shape that is neither a scalar nor one value per feature."""
+    if np.shape(value) not in ((), (length,)):
+        raise ConfigError(
+            f"{name} must be one number or {length} (one per feature), got an array of shape {tuple(np.shape(value))}."
+        )
+
+
+def scalar(name: str, value: Any) -> None:
+    """Refuse an array where one number is meant."""
+    if np.shape(value) != ():
+        raise ConfigError(f"{name} must be one number, got an array of shape {tuple(np.shape(value))}.")
+
+
+def _first(array: np.ndarray, where: np.ndarray) -> float:
+    return float(array[where].flat[0])
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

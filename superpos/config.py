@@ -1,0 +1,79 @@
+"""Tasks and training configurations as plain data (for sweep files and results), and back, strictly."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+import numpy as np
+
+from superpos import check
+from superpos.errors import ConfigError
+from superpos.tasks import REGISTRY
+from superpos.train import TrainConfig, numeric_fields
+
+# "0.9^i": a vector field that decays with the feature's index, as papers write it.
+_DECAY = re.compile(r"\s*([0-9.eE+-]+)\s*(?:\^|\*\*)\s*i\s*")
+
+
+def to_dict(node: Any) -> dict[str, Any]:
+    """A task or TrainConfig as plain numbers, words and lists; tasks carry their name as `kind`."""
+    kind = next((name for name, cls in REGISTRY.items() if type(node) is cls), None)
+    data: dict[str, Any] = {} if kind is None else {"kind": kind}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        data[field.name] = np.asarray(value).tolist() if field.name in numeric_fields(node) else _lists(value)
+    return data
+
+
+def task_from_dict(data: Mapping[str, Any]) -> Any:
+    """A task from plain data: `kind` (default "toy") and its fields.
+
+    A vector field may be written "0.9^i". Raises ConfigError for an unknown or missing field, with the likely spelling.
+    """
+    data = dict(data)
+    kind = data.pop("kind", "toy")
+    check.one_of("task.kind", kind, tuple(REGISTRY))
+    return _build(REGISTRY[kind], data, "task")
+
+
+def train_config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
+    """A TrainConfig from plain data. Raises ConfigError for an unknown field, with the likely spelling."""
+    return _build(TrainConfig, data, "train")
+
+
+def _build(cls: type, data: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where} must be a table of fields, got {data!r}.")
+    known = {f.name: f for f in fields(cls)}
+    for name in data:
+        check.known_key(name, list(known), where)
+    missing = [n for n, f in known.items() if n not in data and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise ConfigError(f"{where}.{missing[0]} is missing.")
+    values = {}
+    for name, value in data.items():
+        values[name] = _tuples(value) if known[name].metadata.get("static") else value
+        if isinstance(value, str) and not known[name].metadata.get("static"):
+            values[name] = _decaying(name, value, data.get("n_features"))
+    return cls(**values)
+
+
+def _decaying(name: str, text: str, n_features: Any) -> np.ndarray:
+    match = _DECAY.fullmatch(text)
+    try:
+        base = float(match.group(1)) if match else None
+    except ValueError:
+        base = None
+    if base is None or n_features is None:
+        raise ConfigError(f'{name} must be a number, a list of numbers, or a formula such as "0.9^i", got {text!r}.')
+    check.whole("n_features", n_features, at_least=1)
+    return base ** np.arange(n_features)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, list | tuple) else value

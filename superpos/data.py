@@ -1,0 +1,156 @@
+"""Sparse features: where the inputs of a toy model come from."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+
+from superpos import check
+from superpos.errors import ConfigError
+
+# Raw moments E[x], E[x²], E[x³] of an active feature's magnitude.
+MAGNITUDE_MOMENTS = {
+    "uniform": (1 / 2, 1 / 3, 1 / 4),  # U[0, 1], the paper's
+    "signed_uniform": (0.0, 1 / 3, 0.0),  # U[-1, 1]
+    "constant": (1.0, 1.0, 1.0),
+    "exponential": (1.0, 2.0, 6.0),  # rate 1
+}
+MAGNITUDES = tuple(MAGNITUDE_MOMENTS)
+
+Sets = tuple[tuple[int, ...], ...]
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class FeatureDistribution:
+    r"""Sparse features $x \in \mathbb{R}^n$: each is zero, or active with a random magnitude.
+
+    $P(x_i \neq 0) = p_i$ = `feature_probability` (a scalar, or one value per feature). The paper's sparsity is
+    $S = 1 - p$. An active feature is uniform on [0, 1] (`"uniform"`), uniform on [-1, 1] (`"signed_uniform"`), 1
+    (`"constant"`), or exponential with mean 1 (`"exponential"`).
+
+    Features are independent, except inside the sets named here; $p_i$ stays the marginal probability of feature i:
+
+    * `correlated_sets`: all members are active together; their magnitudes are independent. Members share one $p$.
+    * `anticorrelated_sets`: at most one member is active; their $p_i$ add up to at most 1. (The paper's "one of a pair,
+      with probability $1-S$" is $p_i = (1-S)/2$.)
+
+    Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features".
+    """
+
+    n_features: int = jax.tree.static()  # shape of x
+    feature_probability: Any = 1.0  # scalar or (n_features,); may be traced
+    magnitude: str = jax.tree.static(default="uniform")  # chooses code
+    correlated_sets: Sets = jax.tree.static(default=())  # index structure
+    anticorrelated_sets: Sets = jax.tree.static(default=())
+
+    def check(self) -> None:
+        """Raise `ConfigError` naming the first field that is not allowed. `feature_probability` may be stacked."""
+        check.whole("n_features", self.n_features, at_least=1)
+        check.in_range("feature_probability", self.feature_probability, above=0, at_most=1)
+        check.one_of("magnitude", self.magnitude, MAGNITUDES)
+        taken: set[int] = set()
+        for field in ("correlated_sets", "anticorrelated_sets"):
+            for members in getattr(self, field):
+                if len(members) < 2:
+                    raise ConfigError(f"{field} must hold sets of two or more features, got {list(members)}.")
+                for i in members:
+                    check.whole(f"{field}: a feature index", i, at_most=self.n_features - 1)
+                    if i in taken:
+                        raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
+                    taken.add(i)
+        if check.is_traced(self.feature_probability):
+            return
+        p = np.asarray(self.feature_probability, np.float64)
+        p = np.broadcast_to(p if p.ndim else p[None], (*p.shape[:-1], self.n_features))
+        for members in self.correlated_sets:
+            if np.any(p[..., members] != p[..., members[:1]]):
+                raise ConfigError(f"feature_probability must be equal within the correlated set {list(members)}.")
+        for members in self.anticorrelated_sets:
+            total = float(np.max(np.sum(p[..., members], axis=-1)))
+            if total > 1 + 1e-6:
+                raise ConfigError(
+                    f"feature_probability must add up to at most 1 within the anticorrelated set {list(members)}, "
+                    f"got {total:g}."
+                )
+
+    @property
+    def probabilities(self) -> Float[Array, " n_features"]:
+        """$p_i$ for every feature, shape (n_features,)."""
+        return jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
+
+    def sample(self, key: PRNGKeyArray, batch_size: int) -> Float[Array, "n_features batch"]:
+        """Draw `batch_size` inputs as the *columns* of an (n_features, batch_size) array.
+
+        One uniform number per feature is enough: u < p decides activity, and u / p is again uniform. The draw does not
+        depend on p, so models that share a key see the same underlying numbers (common random numbers). Only correlated
+        and anticorrelated sets need one further number per set.
+        """
+        p = self.probabilities[:, None]
+        u = unit_uniform(key, (self.n_features, batch_size))
+        if not (self.correlated_sets or self.anticorrelated_sets):
+            active, v = u < p, u / p
+        else:
+            # `switch` is the number that decides activity: feature i is active for switch in [low_i, low_i + p_i).
+            sets = (*self.correlated_sets, *self.anticorrelated_sets)
+            shared = unit_uniform(jax.random.fold_in(key, 1), (len(sets), batch_size))
+            switch, low = u, jnp.zeros_like(p)
+            for k, members in enumerate(sets):
+                switch = switch.at[np.array(members)].set(shared[k])
+            for members in self.anticorrelated_sets:
+                p_members = p[np.array(members)]
+                low = low.at[np.array(members)].set(jnp.cumsum(p_members, axis=0) - p_members)
+            active = (switch >= low) & (switch < low + p)
+            v = (switch - low) / p
+            for members in self.correlated_sets:  # one switch for all members, so magnitudes need their own draw
+                v = v.at[np.array(members)].set(u[np.array(members)])
+        return jnp.where(active, _magnitude(self.magnitude, v), 0.0)
+
+    def moment(self, order: int) -> Float[Array, " n_features"]:
+        r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment."""
+        return self.probabilities * MAGNITUDE_MOMENTS[self.magnitude][order - 1]
+
+    def co_activation(self) -> Float[Array, "n_features n_features"]:
+        r"""$P(x_i \neq 0 \text{ and } x_j \neq 0)$; the diagonal is $p_i$."""
+        p = self.probabilities
+        both = p[:, None] * p[None, :]
+        for members in self.correlated_sets:
+            both = both.at[np.ix_(members, members)].set(p[members[0]])
+        for members in self.anticorrelated_sets:
+            both = both.at[np.ix_(members, members)].set(0.0)
+        return jnp.fill_diagonal(both, p, inplace=False)
+
+    def second_moments(self) -> Float[Array, "n_features n_features"]:
+        r"""$E[x x^\top]$, shape (n_features, n_features)."""
+        mean_magnitude = MAGNITUDE_MOMENTS[self.magnitude][0]
+        return jnp.fill_diagonal(self.co_activation() * mean_magnitude**2, self.moment(2), inplace=False)
+
+
+def unit_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Uniform numbers strictly inside (0, 1) with a resolution of 2⁻³² near 0.
+
+    `jax.random.uniform` in float32 has steps of 2⁻²³: at p = 1e-4 an active feature would take only 840 values, all of
+    them rounded down. Both precisions get the same draws.
+    """
+    bits: UInt32[Array, "..."] = jax.random.bits(key, shape, jnp.uint32)
+    u = (bits.astype(float) + 0.5) * 2.0**-32
+    return jnp.minimum(u, 1 - jnp.finfo(u.dtype).epsneg)  # the largest float below 1, so that p = 1 is always active
+
+
+def _magnitude(name: str, v: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Map v, uniform on [0, 1), to the named magnitude."""
+    match name:
+        case "uniform":
+            return v
+        case "signed_uniform":
+            return 2 * v - 1
+        case "constant":
+            return jnp.ones_like(v)
+        case "exponential":
+            # v is a quotient: where the feature is inactive it may be 1 or more, and rounding may reach 1.
+            return -jnp.log1p(-jnp.minimum(v, 1 - jnp.finfo(v.dtype).epsneg))
+    raise ConfigError(f"magnitude must be one of {', '.join(MAGNITUDES)}, got {name!r}.")

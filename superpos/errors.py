@@ -1,0 +1,21 @@
+"""The errors superpos raises on purpose. Each message is one sentence that names the field."""
+
+
+class ConfigError(ValueError):
+    """A setting is outside what it may be. The command line prints the message and exits with code 2."""
+
+
+class DivergedError(ArithmeticError):
+    """One model's loss or parameters stopped being finite or bounded.
+
+    Attributes:
+        step: the optimiser step (counted from 0) whose update was refused.
+    """
+
+    def __init__(self, step: int, remedy: str):
+        super().__init__(f"training diverged at step {step}: the loss or a parameter was no longer finite or bounded; {remedy}")
+        self.step = step
+
+
+class StoreError(OSError):
+    """A result on disk is missing, damaged or not ours."""

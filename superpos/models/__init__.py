@@ -1,0 +1,3 @@
+"""Networks with no batch-of-models axis anywhere: flax nnx modules, used as plain pytrees."""
+
+from superpos.models.toy import ToyModel as ToyModel

@@ -1,0 +1,178 @@
+"""Named axes over fields of a task and its training, and the designs that combine them into cells."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from superpos import check
+from superpos.errors import ConfigError
+
+DESIGNS = ("product", "zipped", "random", "points")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values of one coordinate, and what a value sets: a whole field, one entry of a vector field, or its decay."""
+
+    values: Any  # 1-D array; a scipy.stats distribution before a random design has drawn from it
+    field: str
+    rule: str = "value"  # "value", "entry" or "decay"
+    index: int = 0  # for "entry"
+
+    @property
+    def target(self) -> str:
+        """The field or entry this axis sets, as text: `importance[-1]`."""
+        return f"{self.field}[{self.index}]" if self.rule == "entry" else self.field
+
+
+def entry(field: str, index: int, values: Any) -> Axis:
+    """An axis that sets one entry of a vector field and leaves the others as they are.
+
+    `Grid(relative_importance=entry("importance", -1, np.geomspace(0.1, 10, 64)))` sweeps the importance of the last
+    feature; `entry("feature_probability", 0, …)` the density of the first.
+    """
+    check.whole("entry: index", index, at_least=-(2**31))
+    return Axis(_values(f"entry({field!r})", values), field, "entry", int(index))
+
+
+def decay(field: str, values: Any) -> Axis:
+    """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`."""
+    return Axis(_values(f"decay({field!r})", values), field, "decay")
+
+
+class Grid:
+    """Which models a sweep trains: named axes, each a list of values, and a design that combines them.
+
+    An axis is named after a field of the task or of `TrainConfig`, or `seed`; or it has a name of its own and is made by
+    `entry` or `decay`. `Grid(**axes)` is the full product, `Grid.zipped` takes the i-th value of every axis together,
+    `Grid.random` draws cells, `Grid.points` lists them.
+
+    Raises:
+        ConfigError: an axis is empty, repeats a value, is not finite, or lengths do not fit the design.
+    """
+
+    def __init__(self, **axes: Any):
+        self._set("product", axes)
+        for name, axis in self.axes.items():
+            if len(np.unique(axis.values)) < len(axis.values):
+                values, counts = np.unique(axis.values, return_counts=True)
+                raise ConfigError(f"grid axis {name} holds {values[counts > 1][0]} twice.")
+
+    @classmethod
+    def zipped(cls, **axes: Any) -> Self:
+        """Cell i takes the i-th value of every axis."""
+        grid = cls.__new__(cls)
+        grid._set("zipped", axes)
+        lengths = {name: len(axis.values) for name, axis in grid.axes.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ConfigError(f"grid axes of a zipped design must have equal lengths, got {listed}.")
+        return grid
+
+    @classmethod
+    def random(cls, n_cells: int, *, random_seed: int = 0, **axes: Any) -> Self:
+        """Draw `n_cells` cells: uniformly from a list of values, or from a distribution with `.rvs` (scipy.stats).
+
+        `Grid.random(500, feature_probability=scipy.stats.loguniform(0.01, 1), seed=range(8))`
+        """
+        check.whole("grid: n_cells", n_cells, at_least=1)
+        check.whole("grid: random_seed", random_seed)
+        rng = np.random.default_rng(random_seed)
+        grid = cls.__new__(cls)
+        grid._set("random", axes)
+        drawn = {}
+        for name, axis in grid.axes.items():
+            if hasattr(axis.values, "rvs"):
+                values = np.asarray(axis.values.rvs(size=n_cells, random_state=rng))
+                check.numbers(f"grid axis {name}", values)
+            else:
+                values = axis.values[rng.integers(len(axis.values), size=n_cells)]
+            drawn[name] = Axis(values, axis.field, axis.rule, axis.index)
+        grid.axes = drawn
+        return grid
+
+    @classmethod
+    def points(cls, points: Iterable[Mapping[str, Any]]) -> Self:
+        """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
+        points = list(points)
+        if not points:
+            raise ConfigError("grid: points must list at least one cell.")
+        if not all(isinstance(point, Mapping) for point in points):
+            raise ConfigError("grid: points must be a list of mappings from field to value.")
+        names = list(points[0])
+        for k, point in enumerate(points):
+            if list(point) != names and set(point) != set(names):
+                raise ConfigError(f"grid: point {k} must set {', '.join(names)}, as point 0 does; got {', '.join(point)}.")
+        grid = cls.__new__(cls)
+        grid._set("points", {name: [point[name] for point in points] for name in names})
+        return grid
+
+    def _set(self, design: str, axes: Mapping[str, Any]) -> None:
+        if not axes:
+            raise ConfigError("grid must have at least one axis, such as seed=range(8).")
+        self.design = design
+        self.axes: dict[str, Axis] = {}
+        targets: dict[str, str] = {}
+        for name, given in axes.items():
+            axis = given if isinstance(given, Axis) else Axis(_values(name, given), name)
+            if hasattr(axis.values, "rvs") and design != "random":
+                raise ConfigError(f"grid axis {name} is a distribution; only Grid.random draws from distributions.")
+            if axis.target in targets:
+                raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
+            targets[axis.target] = name
+            self.axes[name] = axis
+        if "cell" in self.axes:
+            raise ConfigError("grid axis may not be called cell, the name results use for the list of models.")
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Dimensions of the results: one per axis for the full product, else `cell`."""
+        lengths = {name: len(axis.values) for name, axis in self.axes.items()}
+        return lengths if self.design == "product" else {"cell": next(iter(lengths.values()))}
+
+    @property
+    def n_cells(self) -> int:
+        """How many models the grid holds."""
+        return int(np.prod(list(self.dims.values()), dtype=np.int64))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
+        if self.design != "product":
+            return {name: axis.values for name, axis in self.axes.items()}
+        index = np.unravel_index(np.arange(self.n_cells), tuple(self.dims.values()))
+        return {name: axis.values[i] for (name, axis), i in zip(self.axes.items(), index, strict=True)}
+
+    def describe(self) -> dict[str, Any]:
+        """Design and axes without their values, for a result's attributes."""
+        axes = [{"name": n, "field": a.field, "rule": a.rule, "index": a.index} for n, a in self.axes.items()]
+        return {"design": self.design, "axes": axes}
+
+    def __repr__(self) -> str:
+        lines = []
+        for name, axis in self.axes.items():
+            v = axis.values
+            ends = str(v[0]) if len(v) == 1 else f"{v[0]}, {v[1]}" if len(v) == 2 else f"{v[0]} … {v[-1]}"
+            lines.append(f"  {name}: {len(v)} values, {ends}")
+        return "\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines])
+
+
+def _values(name: str, given: Any) -> Any:
+    """A 1-D array of numbers, words or truth values; distributions pass through for random designs."""
+    if hasattr(given, "rvs"):
+        return given
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"grid axis {name} must be a list of values, got {given!r}.")
+    values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
+    if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
+        raise ConfigError(f"grid axis {name} must be a flat list; entry(...) and decay(...) sweep vector fields.")
+    if len(values) == 0:
+        raise ConfigError(f"grid axis {name} is empty.")
+    kinds = {bool: "truth values", str: "words"}
+    found = {next((word for kind, word in kinds.items() if isinstance(v, kind)), "numbers") for v in values}
+    if len(found) > 1:
+        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
+    if found == {"numbers"}:
+        check.numbers(f"grid axis {name}", values)
+    return np.asarray(values)

@@ -1,0 +1,102 @@
+"""One mesh axis over the cells, and the compiled programs that run a block on every device."""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+from superpos.tasks.base import Task
+from superpos.train import Intervals, TrainConfig, advance, evaluate, init
+
+CELLS = PartitionSpec("cells")
+EVERYWHERE = PartitionSpec()
+
+
+def cell_mesh(devices: list[Any]) -> Mesh:
+    """A one-dimensional mesh. Auto axes: JAX's default (Explicit) breaks a vmapped scan inside jit."""
+    return jax.make_mesh((len(devices),), ("cells",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+class Programs(NamedTuple):
+    """The three compiled stages of one compile family. Arrays lead with (block, cell)."""
+
+    start: Any  # (tasks, configs, seeds) -> states
+    advance: Any  # (tasks, configs, seeds, states, intervals) -> (states, records)
+    finish: Any  # (tasks, configs, states) -> losses
+    bytes: int  # device memory while `advance` runs, by the compiler's own account
+
+
+def programs(mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int) -> Programs:
+    """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs."""
+    # Leaves go into the key as shapes: a new value must find the old program.
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config))
+    leaves, structure = jax.tree.flatten(shapes)
+    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals)
+
+
+@lru_cache(maxsize=128)
+def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int) -> Programs:
+    cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
+
+    def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=sharding), tree)
+
+    task, config = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
+    seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
+    todo = Intervals(*[jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)] * 3)
+    start = _start.lower(task, config, seeds, mesh=mesh).compile()
+    states = jax.eval_shape(partial(_start, mesh=mesh), task, config, seeds)
+    states = shaped((), cells, states)
+    advance = _advance.lower(task, config, seeds, states, todo, mesh=mesh).compile()
+    finish = _finish.lower(task, config, states, mesh=mesh).compile()
+    memory = advance.memory_analysis()
+    used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
+    return Programs(start, advance, finish, int(used))
+
+
+def place(mesh: Mesh, tree: Any) -> Any:
+    """Put host arrays that lead with blocks onto the devices."""
+    return jax.device_put(tree, NamedSharding(mesh, CELLS))
+
+
+def place_everywhere(mesh: Mesh, tree: Any) -> Any:
+    """Put a host array on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, EVERYWHERE))
+
+
+# A block is B models of one seed. Seed and step decide the draw, so inside a block it is made once, unbatched, for all
+# models. These three lines are the only vmaps over models in the package. Blocks follow one another in `lax.map` and
+# never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
+_start_block = jax.vmap(init, in_axes=(0, 0, None))
+_advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
+_finish_block = jax.vmap(evaluate, in_axes=(0, 0, 0))
+
+
+def _over_blocks(mesh: Mesh, one_block: Any, *blocks: Any, shared: Any = None) -> Any:
+    shared = () if shared is None else (shared,)
+
+    def on_one_device(blocks: Any, shared: Any) -> Any:
+        return jax.lax.map(lambda block: one_block(*block, *shared), blocks)
+
+    # check_vma: carries that start as constants would need marking by hand; there is no collective to get wrong.
+    return jax.shard_map(on_one_device, mesh=mesh, in_specs=(CELLS, EVERYWHERE), out_specs=CELLS, check_vma=False)(
+        blocks, shared
+    )
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _start(task: Any, config: Any, seeds: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _start_block, task, config, seeds)
+
+
+@partial(jax.jit, static_argnames="mesh", donate_argnums=3)
+def _advance(task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _advance_block, task, config, seeds, states, shared=todo)
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _finish(task: Any, config: Any, states: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _finish_block, task, config, states)

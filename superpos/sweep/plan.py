@@ -1,0 +1,203 @@
+"""Which models are trained together: compile families, then blocks of exactly B cells of one seed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from superpos import check
+from superpos.errors import ConfigError
+from superpos.sweep.grid import Axis, Grid
+from superpos.tasks.base import Task
+from superpos.train import TrainConfig, check_all, check_seed, numeric_fields, static_fields
+
+# They shape the record of a run, so results of two values would not fit one array.
+RECORD_FIELDS = ("history", "snapshots", "evaluation_samples")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Cells that share every static field, and so one compilation. Leaves of task and config are base values."""
+
+    task: Task
+    config: TrainConfig
+    cells: np.ndarray  # (k,) indices into the grid
+    seeds: np.ndarray  # (k,)
+    task_axes: dict[str, tuple[Axis, np.ndarray]]  # axis name -> what it sets, values (k,)
+    config_axes: dict[str, tuple[Axis, np.ndarray]]
+
+    def stacked(self, chosen: np.ndarray) -> tuple[Task, TrainConfig]:
+        """Task and config of some of the cells: every leaf with one leading axis, swept or not.
+
+        All leaves are stacked, so that a program depends on shapes alone and not on which fields happen to be swept.
+        """
+        return _stack(self.task, self.task_axes, chosen), _stack(self.config, self.config_axes, chosen)
+
+
+@dataclass(frozen=True)
+class Block:
+    """B cells of one seed that are trained as one program; the last may be padded with copies of a real cell."""
+
+    members: np.ndarray  # (B,) positions within the family
+    n_real: int
+    seed: int
+
+
+def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
+    """Split the grid by its static fields, and check every cell's settings.
+
+    Raises:
+        ConfigError: an axis names no field, or a cell's settings are not allowed.
+    """
+    check_all(task, config)
+    if not isinstance(grid, Grid):
+        raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
+    static: dict[str, Any] = {}
+    numeric: dict[str, dict[str, Axis]] = {"task": {}, "config": {}}
+    columns = grid.columns()
+    for name, axis in grid.axes.items():
+        owner = _owner(task, config, name, axis)
+        if owner == "static":
+            static[name] = columns[name]
+        elif owner != "seed":
+            numeric[owner][name] = axis
+    seeds = columns.get("seed", np.zeros(grid.n_cells, np.int64))
+    for seed in np.unique(seeds):
+        check_seed(seed)
+
+    found = []
+    for values, cells in _groups(static, grid.n_cells):
+        def chosen(node: Any, values: dict[str, Any] = values) -> Any:
+            names = {f.name for f in fields(node)}
+            return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
+
+        family_task, family_config = chosen(task), chosen(config)
+        check_all(family_task, family_config)
+        family = Family(
+            task=_to_numpy(family_task),
+            config=_to_numpy(family_config),
+            cells=cells,
+            seeds=seeds[cells],
+            task_axes={n: (axis, columns[n][cells]) for n, axis in numeric["task"].items()},
+            config_axes={n: (axis, columns[n][cells]) for n, axis in numeric["config"].items()},
+        )
+        for axis, _ in (*family.task_axes.values(), *family.config_axes.values()):
+            _check_rule(family, axis)
+        for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
+            for node in family.stacked(some):
+                node.check_values()
+        found.append(family)
+    return found
+
+
+def blocks(family: Family, block_size: int) -> Iterator[Block]:
+    """Cut a family into blocks: cells of one seed, in grid order, B at a time."""
+    order = np.argsort(family.seeds, kind="stable")
+    seeds, starts = np.unique(family.seeds[order], return_index=True)
+    for seed, members in zip(seeds, np.split(order, starts[1:]), strict=True):
+        for start in range(0, len(members), block_size):
+            real = members[start : start + block_size]
+            padding = np.full(block_size - len(real), real[-1])
+            yield Block(np.concatenate([real, padding]), len(real), int(seed))
+
+
+def n_blocks(family: Family, block_size: int) -> int:
+    """How many blocks the family is cut into."""
+    counts = np.unique(family.seeds, return_counts=True)[1]
+    return int(np.sum(-(-counts // block_size)))
+
+
+def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
+    """B from the size of one model's batch and the kind of machine, and from nothing else.
+
+    Small models gain from being many in one program; large ones fill the machine alone, and small blocks waste less on
+    padding (measured on two cores: 2→1 is three times faster with B = 64 than with 8, 20→5 flat beyond 8, 200→20 beyond 2).
+    """
+    numbers = max(leaf.shape[-1] for leaf in jax.tree.leaves(jax.eval_shape(lambda: task.init(jax.random.key(0)))))
+    budget = 2**17 if platform == "cpu" else 2**24
+    most = 64 if platform == "cpu" else 512
+    return int(np.clip(2 ** int(np.log2(max(1.0, budget / (numbers * config.batch_size)))), 2, most))
+
+
+def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
+    """Who has the field an axis sets: "task", "config", "seed", or "static" for a field that needs its own compilation."""
+    if axis.field == "seed":
+        return "seed"
+    known = [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
+    if axis.field not in known:
+        extra = "" if axis.field == name else f" (axis {name})"
+        if axis.field in RECORD_FIELDS:
+            raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
+        hint = check.suggestion(axis.field, [*known, "seed"])
+        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint} Axes: seed, {', '.join(known)}.")
+    if axis.field in numeric_fields(task):
+        return "task"
+    if axis.field in numeric_fields(config):
+        return "config"
+    owner = task if axis.field in static_fields(task) else config
+    if isinstance(getattr(owner, axis.field), tuple) or axis.rule != "value":
+        raise ConfigError(f"{axis.field} cannot be a grid axis.")
+    return "static"
+
+
+def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Distinct combinations of the static columns, each with its cells in grid order."""
+    code = np.zeros(n_cells, np.int64)
+    for column in static.values():
+        values, inverse = np.unique(column, return_inverse=True)
+        code = code * len(values) + inverse
+    for value in np.unique(code):
+        cells = np.flatnonzero(code == value)
+        yield {name: column[cells[0]].item() for name, column in static.items()}, cells
+
+
+def _to_numpy(node: Any) -> Any:
+    dtype = jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
+
+
+def _check_rule(family: Family, axis: Axis) -> None:
+    node = family.task if axis.field in numeric_fields(family.task) else family.config
+    base = getattr(node, axis.field)
+    if axis.rule == "value":
+        check.numbers(f"grid axis {axis.field}", axis.values)
+    elif base.ndim != 1:
+        raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
+    elif axis.rule == "entry" and not -len(base) <= axis.index < len(base):
+        raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
+
+
+def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarray) -> Any:
+    leaves = {}
+    for name in numeric_fields(node):
+        base = getattr(node, name)
+        leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
+    order = ("value", "decay", "entry")  # the whole field first, single entries last
+    for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):
+        leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
+        with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, which the checks refuse
+            if axis.rule == "value":
+                leaf[...] = value.reshape((-1,) + (1,) * (leaf.ndim - 1))
+            elif axis.rule == "decay":
+                leaf *= value[:, None] ** np.arange(leaf.shape[1])
+            else:
+                leaf[:, axis.index] = value
+    return replace(node, **leaves)
+
+
+def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values: dict[str, Any]) -> tuple[Any, Any]:
+    """The task and configuration of one cell: base settings and one value for every axis (`seed` is left out)."""
+    statics = {
+        axis.field: values[name]
+        for name, axis in axes.items()
+        if axis.field in (*static_fields(task), *static_fields(config))
+    }
+    settled = []
+    for node in (task, config):
+        node = _to_numpy(replace(node, **{k: v for k, v in statics.items() if k in static_fields(node)}))
+        ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
+        settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))
+    return settled[0], settled[1]

@@ -1,0 +1,118 @@
+"""Results on disk: a Zarr v3 group with one `cell` dimension, which any xarray reader opens."""
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from superpos.errors import ConfigError, StoreError
+from superpos.sweep import layout
+
+FORMAT = 1
+# Cells per chunk on disk, unless there are fewer.
+CHUNK_CELLS = 4_096
+
+
+def writable(path: str | Path, *, overwrite: bool = False) -> Path:
+    """The path, made absolute, if a result can be written there; an error before any work is done otherwise."""
+    if not str(path).strip():
+        raise ConfigError("output path is empty.")
+    target = Path(path).expanduser().absolute()
+    if target.exists() and not overwrite:
+        raise ConfigError(f"output {path} exists; choose another path, or overwrite it on purpose.")
+    if target.exists() and not _is_ours(target):
+        raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
+    parent = target.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"output {path} cannot be written: {parent} is not a folder one may write to.")
+    return target
+
+
+def write(dataset: xr.Dataset, dims: Mapping[str, int], target: Path) -> None:
+    """Write under a temporary name beside the target, then rename: a reader sees all of it or nothing."""
+    flat = layout.flatten(dataset, dims)
+    flat.attrs = {**flat.attrs, "dims": dict(dims), "coordinate_dims": _coordinate_dims(dataset, dims)}
+    words = {name: flat[name].values.tolist() for name in flat.variables if flat[name].dtype.kind == "U"}
+    if words:  # Zarr v3 has no stable type for text: words are kept as numbers and a list of what they mean
+        flat.attrs["words"] = {}
+        for name, values in words.items():
+            meaning = sorted(set(np.ravel(values)))
+            flat.attrs["words"][str(name)] = meaning
+            flat[name] = (flat[name].dims, np.searchsorted(meaning, np.asarray(values)).astype(np.int32))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _to_zarr(flat, temporary / "new")
+        if target.exists():
+            target.rename(temporary / "old")
+        (temporary / "new").rename(target)
+    except OSError as error:
+        raise StoreError(f"output {target} could not be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """The dataset in grid form. Sizes are checked against the attributes before anything is read."""
+    target = Path(path).expanduser()
+    if not target.exists():
+        raise StoreError(f"there is no result at {path}.")
+    if not _is_ours(target):
+        raise StoreError(f"{path} is no superpos result.")
+    try:
+        flat = xr.open_zarr(target, consolidated=False, chunks=None, decode_times=False)
+        attrs = dict(flat.attrs)
+        if attrs["format"] != FORMAT:
+            raise StoreError(f"{path} has format {attrs['format']}; this version of superpos reads format {FORMAT}.")
+        dims: dict[str, int] = attrs.pop("dims")
+        coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
+        words: dict[str, list[str]] = attrs.pop("words", {})
+        if flat.sizes.get("cell") != int(np.prod(list(dims.values()), dtype=np.int64)):
+            raise StoreError(f"{path} is damaged: {flat.sizes.get('cell')} cells do not fill a grid of {dims}.")
+        flat = flat.load()
+    except StoreError:
+        raise
+    except Exception as error:  # whatever the reader trips over, the file is at fault
+        raise StoreError(f"{path} is damaged: {type(error).__name__}: {error}.") from error
+    flat.attrs = attrs
+    for name, meaning in words.items():
+        flat[name] = (flat[name].dims, np.asarray(meaning)[flat[name].values])
+    flat = flat.set_coords([n for n in coordinate_dims if n in flat])
+    dataset = layout.unflatten(flat, dims)
+    for name, kept in coordinate_dims.items():  # a scalar coordinate was repeated for every cell
+        extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
+        dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
+    return dataset
+
+
+def _coordinate_dims(dataset: xr.Dataset, dims: Mapping[str, int]) -> dict[str, list[str]]:
+    return {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()}
+
+
+def _is_ours(target: Path) -> bool:
+    try:
+        attributes = json.loads((target / "zarr.json").read_text())["attributes"]
+        return "superpos" in attributes and "format" in attributes
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _to_zarr(flat: xr.Dataset, path: Path) -> None:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    encoding = {}
+    for name, variable in flat.variables.items():
+        chunks = tuple(max(1, min(CHUNK_CELLS, n)) if d == "cell" else max(1, n) for d, n in variable.sizes.items())
+        # A flipped bit must be an error, not a wrong number.
+        encoding[name] = {"chunks": chunks, "compressors": (ZstdCodec(level=3), Crc32cCodec())} if variable.ndim else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        flat.drop_encoding().to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)

@@ -1,0 +1,37 @@
+"""What a task is: everything that differs between experiments."""
+
+from typing import Any, Protocol, Self, runtime_checkable
+
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Model = Any  # a flax nnx module, used as a pytree
+Metrics = dict[str, Float[Array, ""]]
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A model, its data and its loss, as a frozen dataclass registered as a pytree.
+
+    Numeric fields are leaves: they may be traced, so every value of them shares one compilation. Fields that set a shape
+    or choose code are static (`jax.tree.static`). There is no batch-of-models axis anywhere.
+    """
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        ...
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        ...
+
+    def broadcast(self) -> Self:
+        """The same task with every numeric field an array of its full shape (a scalar importance becomes a vector)."""
+        ...
+
+    def init(self, key: PRNGKeyArray) -> Model:
+        """A new model."""
+        ...
+
+    def loss(self, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
+        """Scalar training loss on a batch drawn from `key`, and further scalars to record."""
+        ...

@@ -1,0 +1,6 @@
+"""What mathematics says: exact losses and known shapes."""
+
+from superpos.theory.linear import linear_loss as linear_loss
+from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
+from superpos.theory.polytopes import KnownShape as KnownShape
+from superpos.theory.polytopes import known_shapes as known_shapes

@@ -1,0 +1,34 @@
+"""The linear model's population loss needs moments alone, so it is exact."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from superpos.data import FeatureDistribution
+from superpos.models.toy import FULL_PRECISION
+
+
+def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any = 1.0) -> Float[Array, ""]:
+    r"""Expected loss of $x' = W^\top W x + b$, the mean over features of $I_i E(x_i - x'_i)^2$.
+
+    With $A = 1 - W^\top W$, mean $\mu$ and $M = E[x x^\top]$: $E(x_i - x'_i)^2 = (A M A^\top)_{ii} - 2 b_i (A\mu)_i + b_i^2$.
+    """
+    W, b = jnp.asarray(W), jnp.asarray(b)
+    A = jnp.eye(features.n_features, dtype=W.dtype) - jnp.dot(W.T, W, precision=FULL_PRECISION)
+    spread = jnp.dot(A, features.second_moments(), precision=FULL_PRECISION)
+    mean_error = jnp.dot(A, features.moment(1), precision=FULL_PRECISION)
+    per_feature = jnp.sum(spread * A, axis=1) - 2 * b * mean_error + b**2
+    return jnp.mean(importance * per_feature)
+
+
+def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden: int) -> Float[Array, ""]:
+    r"""The least `linear_loss` any W and b reach, for independent features: $\frac1n \sum_{i \ge m} I_i v_i$.
+
+    The m features of largest $I_i v_i$ are kept and the others replaced by their mean; $v_i = E x_i^2 - (E x_i)^2$ is
+    $p/3 - p^2/4$ for uniform magnitudes. (The PCA bound of the √I-weighted inputs, which tied weights attain when, as
+    for equal densities, the projector onto those m features is optimal.)
+    """
+    variance = features.moment(2) - features.moment(1) ** 2
+    at_stake = jnp.sort(jnp.broadcast_to(jnp.asarray(importance), variance.shape) * variance)
+    return jnp.sum(at_stake[: max(0, features.n_features - n_hidden)]) / features.n_features

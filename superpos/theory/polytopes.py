@@ -1,0 +1,112 @@
+"""Shapes that features are known to form, as unit vectors.
+
+Only shapes that do not split into orthogonal parts are listed: a square is two antipodal pairs, an octahedron three, a
+triangular bipyramid a triangle and a pair (the paper's tegum products). All listed shapes look the same from each vertex.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import combinations, product
+
+import numpy as np
+
+POLYGONS = {5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
+
+
+@dataclass(frozen=True)
+class KnownShape:
+    """A name and its vertices, the rows of a (k, d) array of unit vectors spanning d dimensions."""
+
+    name: str
+    vertices: np.ndarray
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions the vertices span."""
+        return self.vertices.shape[1]
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Inner products of the vertices, (k, k)."""
+        return self.vertices @ self.vertices.T
+
+    @cached_property
+    def view(self) -> np.ndarray:
+        """Inner products seen from one vertex (from any), sorted, (k - 1,)."""
+        return np.sort(self.gram[0, 1:])
+
+
+@lru_cache
+def known_shapes(k: int) -> tuple[KnownShape, ...]:
+    """All known shapes with k vertices: simplex and polygon for any k, then the special ones."""
+    if k == 1:
+        return (KnownShape("dedicated", np.ones((1, 1))),)
+    shapes = [KnownShape(simplex_name(k), simplex(k))]
+    if k >= 5:
+        shapes.append(KnownShape(POLYGONS.get(k, f"{k}-gon"), polygon(k)))
+    return (*shapes, *(shape for shape in _special() if len(shape.vertices) == k))
+
+
+def simplex_name(k: int) -> str:
+    """The regular simplex on k vertices: antipodal pair, triangle, tetrahedron, 4-simplex, …"""
+    return {2: "antipodal pair", 3: "triangle", 4: "tetrahedron"}.get(k, f"{k - 1}-simplex")
+
+
+def simplex(k: int) -> np.ndarray:
+    """k unit vectors in k - 1 dimensions with inner products -1 / (k - 1)."""
+    centred = np.eye(k) - 1 / k
+    return _unit(np.linalg.svd(centred)[0][:, : k - 1])
+
+
+def polygon(k: int) -> np.ndarray:
+    """k directions in the plane, 360°/k apart."""
+    angle = 2 * np.pi * np.arange(k) / k
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def prism(k: int, height: float, *, twist: bool) -> np.ndarray:
+    """Two parallel k-gons at ±`height` (the cosine to the axis); an antiprism if the second is twisted by half a step."""
+    second = 2 * np.pi * (np.arange(k) + (0.5 if twist else 0)) / k
+    flat = np.concatenate([polygon(k), np.stack([np.cos(second), np.sin(second)], axis=1)])
+    heights = np.repeat([height, -height], k)[:, None]
+    return np.concatenate([np.sqrt(1 - height**2) * flat, heights], axis=1)
+
+
+TIGHT = 1 / np.sqrt(3)  # the height at which a prism's vertices fill three dimensions evenly
+THOMSON_8 = 0.56060  # cosine to the axis in the lowest-energy placement of eight charges; D = .3744
+
+
+@lru_cache
+def _special() -> tuple[KnownShape, ...]:
+    golden = (1 + np.sqrt(5)) / 2
+    icosahedron = [p for a in (-1, 1) for b in (-golden, golden) for p in ((0, a, b), (a, b, 0), (b, 0, a))]
+    dodecahedron = list(product((-1, 1), repeat=3)) + [
+        p for a in (-1 / golden, 1 / golden) for b in (-golden, golden) for p in ((0, a, b), (a, b, 0), (b, 0, a))
+    ]
+    return (
+        KnownShape("triangular prism", prism(3, TIGHT, twist=False)),
+        KnownShape("square antiprism", prism(4, TIGHT, twist=True)),
+        KnownShape("square antiprism", prism(4, THOMSON_8, twist=True)),
+        KnownShape("cube", prism(4, TIGHT, twist=False)),
+        KnownShape("pentagonal antiprism", prism(5, TIGHT, twist=True)),
+        KnownShape("pentagonal prism", prism(5, TIGHT, twist=False)),
+        KnownShape("icosahedron", _unit(np.array(icosahedron))),
+        KnownShape("cuboctahedron", _unit(_two_nonzero(3))),
+        KnownShape("dodecahedron", _unit(np.array(dodecahedron))),
+        KnownShape("tesseract", _unit(np.array(list(product((-1, 1), repeat=4))))),
+        KnownShape("24-cell", _unit(_two_nonzero(4))),
+    )
+
+
+def _two_nonzero(d: int) -> np.ndarray:
+    """All vectors of d numbers of which two are ±1 and the rest 0."""
+    vectors = []
+    for (i, j), (a, b) in product(combinations(range(d), 2), product((-1, 1), repeat=2)):
+        vector = np.zeros(d)
+        vector[[i, j]] = a, b
+        vectors.append(vector)
+    return np.array(vectors)
+
+
+def _unit(vertices: np.ndarray) -> np.ndarray:
+    return vertices / np.linalg.norm(vertices, axis=1, keepdims=True)

@@ -1,0 +1,321 @@
+"""Train ONE model: init, one scan, everything recorded. Nothing here knows that there are many runs."""
+
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from superpos import check
+from superpos.cache import use_compilation_cache
+from superpos.errors import ConfigError, DivergedError
+from superpos.tasks.base import Metrics, Model, Task
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "linear")
+
+# The data key of step t is fold_in(key(seed), t) and nothing else; other purposes fold in tags no step can reach.
+MAX_STEPS = 2**31 - 1
+INIT_TAG = 2**32 - 1
+EVALUATION_TAG = 2**32 - 2
+
+# A toy model's weights are of order 1. Anything beyond this is a run that blew up but has not yet overflowed.
+PARAMETER_BOUND = 1e4
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How one model is trained.
+
+    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2` and `epsilon` may be swept without
+    recompiling; the optimiser is built from them inside the compiled function. Weight decay is decoupled (AdamW) and
+    spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said; here the
+    default is 0.) The cosine schedule is optax's, ½(1 + cos πt/T).
+
+    `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
+    are numbers of steps after which the weights are kept. After training, the loss is measured on `evaluation_samples`
+    fresh inputs that are the same for all seeds, so seeds compare fairly.
+    """
+
+    steps: int = jax.tree.static(default=5_000)  # loop length
+    batch_size: int = jax.tree.static(default=1_024)  # shape of x
+    learning_rate: Any = 1e-2
+    weight_decay: Any = 0.0
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    epsilon: Any = 1e-8
+    optimizer: str = jax.tree.static(default="adamw")  # chooses code
+    schedule: str = jax.tree.static(default="cosine")  # chooses code
+    warmup_steps: int = jax.tree.static(default=0)  # chooses code
+    decay_bias: bool = jax.tree.static(default=False)  # chooses code
+    history: int = jax.tree.static(default=100)  # shape of the record
+    snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
+    evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        check.whole("steps", self.steps, at_least=1, at_most=MAX_STEPS)
+        check.whole("batch_size", self.batch_size, at_least=1)
+        for field in numeric_fields(self):
+            check.scalar(field, getattr(self, field))
+        check.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check.one_of("schedule", self.schedule, SCHEDULES)
+        check.whole("warmup_steps", self.warmup_steps, at_most=self.steps - 1)
+        check.truth("decay_bias", self.decay_bias)
+        check.whole("history", self.history, at_least=1, at_most=100_000)
+        for step in self.snapshots:
+            check.whole("snapshots: a step", step, at_most=self.steps)
+        if list(self.snapshots) != sorted(set(self.snapshots)):
+            raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
+        check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
+        self.check_values()
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        check.in_range("learning_rate", self.learning_rate, above=0)
+        check.in_range("weight_decay", self.weight_decay, at_least=0)
+        check.in_range("beta1", self.beta1, at_least=0, below=1)
+        check.in_range("beta2", self.beta2, at_least=0, below=1)
+        check.in_range("epsilon", self.epsilon, above=0)
+
+    def broadcast(self) -> "TrainConfig":
+        """The same configuration with every numeric field a float array."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), self)
+
+    def learning_rate_schedule(self) -> optax.Schedule:
+        """Learning rate as a function of the step: linear warm-up to the peak, then the named decay."""
+        peak, decay_steps = self.learning_rate, self.steps - self.warmup_steps
+        match self.schedule:
+            case "constant":
+                after = optax.constant_schedule(peak)
+            case "cosine":
+                after = optax.cosine_decay_schedule(peak, decay_steps)
+            case _:
+                after = optax.linear_schedule(peak, 0.0, decay_steps)
+        if not self.warmup_steps:
+            return after
+        return optax.join_schedules([optax.linear_schedule(0.0, peak, self.warmup_steps), after], [self.warmup_steps])
+
+    def build_optimizer(self) -> optax.GradientTransformation:
+        """The optimiser; called inside the traced function, so its numbers may be tracers."""
+        decay = optax.add_decayed_weights(
+            self.weight_decay, mask=None if self.decay_bias else partial(jax.tree.map, lambda leaf: jnp.ndim(leaf) > 1)
+        )
+        direction = (
+            optax.scale_by_adam(self.beta1, self.beta2, self.epsilon) if self.optimizer == "adamw" else optax.identity()
+        )
+        return optax.chain(direction, decay, optax.scale_by_learning_rate(self.learning_rate_schedule()))
+
+    def boundaries(self) -> np.ndarray:
+        """Numbers of steps at which the record gets a point: `history` even ones and every snapshot; the last is `steps`."""
+        even = np.rint(np.linspace(0, self.steps, self.history + 1)).astype(np.int64)
+        return np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))[1 if 0 not in self.snapshots else 0 :]
+
+
+class Intervals(NamedTuple):
+    """Stretches of training between two points of the record; any number of them can be run at a time."""
+
+    start: Int[Array | np.ndarray, " k"]  # first step
+    stop: Int[Array | np.ndarray, " k"]  # one past the last step
+    snapshot: Int[Array | np.ndarray, " k"]  # where in the snapshots to keep the weights, or -1
+
+
+class TrainState(NamedTuple):
+    """What is carried from step to step."""
+
+    model: Model
+    optimizer: optax.OptState
+    diverged_step: Int[Array, ""]  # -1 while healthy; afterwards nothing changes any more
+    snapshots: Model  # leading axis: snapshot
+
+
+class Record(NamedTuple):
+    """What is reported, one entry per interval: means over its steps. NaN from the interval of a divergence on."""
+
+    loss: Float[Array, " k"]
+    metrics: Metrics
+
+
+def intervals(config: TrainConfig) -> Intervals:
+    """The whole training as intervals."""
+    stop = config.boundaries()
+    keep = {step: k for k, step in enumerate(config.snapshots)}
+    snapshot = np.array([keep.get(int(step), -1) for step in stop], np.int32)
+    return Intervals(np.concatenate([[0], stop[:-1]]).astype(np.int32), stop.astype(np.int32), snapshot)
+
+
+def init(task: Task, config: TrainConfig, seed: Int[Array, ""]) -> TrainState:
+    """A new model and its optimiser, before the first step."""
+    task, config = task.broadcast(), config.broadcast()
+    model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
+    snapshots = jax.tree.map(lambda leaf: jnp.zeros((len(config.snapshots), *leaf.shape), leaf.dtype), model)
+    return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots)
+
+
+def advance(
+    task: Task, config: TrainConfig, seed: Int[Array, ""], state: TrainState, todo: Intervals
+) -> tuple[TrainState, Record]:
+    """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
+
+    A step whose loss is not finite, or whose new parameters are not finite or exceed `PARAMETER_BOUND`, is refused: the
+    model stays as it was from then on and `diverged_step` says when.
+    """
+    task, config = task.broadcast(), config.broadcast()
+    optimizer = config.build_optimizer()
+    key = jax.random.key(seed)
+
+    def step(t: Int[Array, ""], carry: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
+        state, total = carry
+        loss_of = partial(task.loss, key=jax.random.fold_in(key, t), batch_size=config.batch_size)
+        (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
+        updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
+        new_model = optax.apply_updates(state.model, updates)
+        bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
+        healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
+        kept_model, kept_optimizer = jax.tree.map(
+            lambda new, old: jnp.where(healthy, new, old),
+            (new_model, new_optimizer),
+            (state.model, state.optimizer),
+        )
+        diverged_step = jnp.where(healthy | (state.diverged_step >= 0), state.diverged_step, t)
+        new_total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), total, (loss, metrics))
+        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots), new_total
+
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(partial(task.loss, batch_size=config.batch_size), state.model, key),
+    )
+
+    def interval(state: TrainState, piece: Intervals) -> tuple[TrainState, Record]:
+        state, total = jax.lax.fori_loop(piece.start, piece.stop, step, (state, zeros))
+        if config.snapshots:
+            kept = jax.tree.map(
+                lambda buffer, leaf: jnp.where(piece.snapshot >= 0, buffer.at[piece.snapshot].set(leaf), buffer),
+                state.snapshots,
+                state.model,
+            )
+            state = state._replace(snapshots=kept)
+        mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.start), total)
+        return state, Record(mean_loss, mean_metrics)
+
+    return jax.lax.scan(interval, state, todo)
+
+
+def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array, ""]:
+    """Loss of the trained model on `evaluation_samples` inputs that no training step saw; NaN if it diverged.
+
+    The inputs come from one fixed key, the same for all seeds: losses of two seeds differ by what they learned, not by
+    what they were tested on.
+    """
+    task = task.broadcast()
+    key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
+    n_batches = -(-config.evaluation_samples // config.batch_size)
+
+    def add(k: Int[Array, ""], total: Float[Array, ""]) -> Float[Array, ""]:
+        return total + task.loss(state.model, jax.random.fold_in(key, k), config.batch_size)[0]
+
+    mean = jax.lax.fori_loop(0, n_batches, add, jnp.zeros((), float)) / n_batches
+    return jnp.where(state.diverged_step < 0, mean, jnp.nan)
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One trained model and how it got there."""
+
+    task: Any
+    config: TrainConfig
+    seed: Any
+    model: Any
+    loss: Any  # on the evaluation inputs, the task's loss
+    history: Record  # loss curve: one point per entry of `config.boundaries()`
+    snapshots: Any  # the model with a leading axis: one entry per `config.snapshots`
+    diverged_step: Any  # -1 for a healthy run
+
+    @property
+    def history_steps(self) -> np.ndarray:
+        """Numbers of steps at which the points of the loss curve stand."""
+        return self.config.boundaries()
+
+    def __repr__(self) -> str:
+        if any(check.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
+            return f"Run of {type(self.task).__name__}, traced or batched"
+        sizes = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self.model))
+        return (
+            f"Run of {type(self.task).__name__}, seed {int(self.seed)}, {self.config.steps} steps of batch "
+            f"{self.config.batch_size}\n  parameters: {sizes}\n  loss {float(self.loss):.4g}"
+        )
+
+
+def named_leaves(model: Model) -> list[tuple[str, Any]]:
+    """The parameters of a model with their names, such as [("W", …), ("b", …)]."""
+    paths = jax.tree_util.tree_flatten_with_path(model)[0]
+    return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
+
+
+@jax.jit
+def _train(task: Task, config: TrainConfig, seed: Int[Array, ""]) -> Run:
+    state, history = advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
+    return Run(
+        task=task,
+        config=config,
+        seed=seed,
+        model=state.model,
+        loss=evaluate(task, config, state),
+        history=history,
+        snapshots=state.snapshots,
+        diverged_step=state.diverged_step,
+    )
+
+
+def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
+    """Train one model.
+
+    Vmappable over every numeric field of `task` and `config` and over `seed`; under a transform, look at
+    `Run.diverged_step` yourself. `sweep` trains many models at once, and says more.
+
+    Raises:
+        ConfigError: a setting is not allowed.
+        DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
+    """
+    config = TrainConfig() if config is None else config
+    check_all(task, config)
+    traced = check.is_traced(seed) or any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config)))
+    if not check.is_traced(seed):
+        check_seed(seed)
+    use_compilation_cache()
+    run = replace(_train(task.broadcast(), config.broadcast(), jnp.asarray(seed, jnp.uint32)), task=task, config=config)
+    if not traced and int(run.diverged_step) >= 0:
+        raise DivergedError(int(run.diverged_step), f"try a learning_rate below {float(config.learning_rate):g}.")
+    return run
+
+
+def check_all(task: Task, config: TrainConfig) -> None:
+    """Raise `ConfigError` unless these are a task and a configuration with allowed settings."""
+    if not isinstance(task, Task):
+        raise ConfigError(f"task must be a task such as superpos.tasks.Toy(...), got {type(task).__name__}.")
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(f"config must be a superpos.TrainConfig, got {type(config).__name__}.")
+    task.check()
+    config.check()
+
+
+def check_seed(seed: Any) -> None:
+    """Raise `ConfigError` unless `seed` is a whole number that fits in 32 bits."""
+    check.whole("seed", seed.item() if isinstance(seed, jax.Array) and seed.ndim == 0 else seed, at_most=2**32 - 1)
+
+
+def numeric_fields(node: Any) -> tuple[str, ...]:
+    """Fields of a task or configuration that are traced: all values of them share one compilation."""
+    return tuple(f.name for f in fields(node) if not f.metadata.get("static", False))
+
+
+def static_fields(node: Any) -> tuple[str, ...]:
+    """Fields that set a shape or choose code: each value of them compiles once."""
+    return tuple(f.name for f in fields(node) if f.metadata.get("static", False))
+
