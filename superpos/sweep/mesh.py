@@ -26,6 +26,7 @@ class Programs(NamedTuple):
     start: Any  # (tasks, configs, seeds) -> states
     advance: Any  # (tasks, configs, seeds, states, intervals) -> (states, records)
     finish: Any  # (tasks, configs, states) -> losses
+    n_intervals: int  # per call of `advance`
     bytes: int  # device memory while `advance` runs, by the compiler's own account
 
 
@@ -54,7 +55,7 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
     finish = _finish.lower(task, config, states, mesh=mesh).compile()
     memory = advance.memory_analysis()
     used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
-    return Programs(start, advance, finish, int(used))
+    return Programs(start, advance, finish, n_intervals, int(used))
 
 
 def place(mesh: Mesh, tree: Any) -> Any:

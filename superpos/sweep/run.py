@@ -53,10 +53,14 @@ class Work:
     lanes: int  # calls running side by side
     n_cells: int
 
+    def counts(self) -> list[tuple[int, int]]:
+        """Block size and number of blocks of every family."""
+        return [(b, plan.n_blocks(f, b)) for f, b in zip(self.families, self.block_sizes, strict=True)]
+
     @property
     def n_blocks(self) -> int:
         """Blocks of all families together."""
-        return sum(plan.n_blocks(f, b) for f, b in zip(self.families, self.block_sizes, strict=True))
+        return sum(n for _, n in self.counts())
 
     @property
     def bytes(self) -> int:
@@ -187,12 +191,7 @@ def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bo
 def _train_chunk(work: Work, chunk: Chunk, advance_bar: Callable[[float], None]) -> list[tuple[int, plan.Block, Any]]:
     """Train the blocks of one call from start to finish, on the host's side a loop over stretches of steps."""
     family, compiled = work.families[chunk.family], work.programs[chunk.family]
-    members = np.stack([block.members for block in chunk.blocks])
-    tasks, configs = jax.tree.map(
-        lambda leaf: leaf.reshape(*members.shape, *leaf.shape[1:]), family.stacked(members.ravel())
-    )
-    tasks, configs = meshes.place(work.mesh, (tasks, configs))
-    seeds = meshes.place(work.mesh, np.array([block.seed for block in chunk.blocks], np.uint32))
+    tasks, configs, seeds = chunk_inputs(work, chunk)
     states = compiled.start(tasks, configs, seeds)
     records = []
     n_real = sum(block.n_real for block in chunk.blocks[: chunk.n_real])
@@ -210,6 +209,15 @@ def _train_chunk(work: Work, chunk: Chunk, advance_bar: Callable[[float], None])
         (chunk.family, block, jax.tree.map(lambda leaf, k=k, n=block.n_real: leaf[k, :n], outcome))
         for k, block in enumerate(chunk.blocks[: chunk.n_real])
     ]
+
+
+def chunk_inputs(work: Work, chunk: Chunk) -> tuple[Any, Any, Any]:
+    """Tasks, configurations and seeds of one call, on the devices; leaves lead with (block, cell), seeds with (block,)."""
+    members = np.stack([block.members for block in chunk.blocks])
+    stacked = work.families[chunk.family].stacked(members.ravel())
+    tasks, configs = jax.tree.map(lambda leaf: leaf.reshape(*members.shape, *leaf.shape[1:]), stacked)
+    seeds = np.array([block.seed for block in chunk.blocks], np.uint32)
+    return meshes.place(work.mesh, (tasks, configs, seeds))
 
 
 def _call_intervals(config: TrainConfig) -> list[Intervals]:

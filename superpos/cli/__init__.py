@@ -1,0 +1,40 @@
+"""superpos: train thousands of toy models of superposition, and see what each one learned."""
+
+import sys
+from typing import NoReturn
+
+
+def main() -> None:
+    """Entry point of the `superpos` command. JAX is imported only once there is something to do."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        from superpos import __version__
+
+        print(f"superpos {__version__}")
+        return
+    import tyro
+
+    from superpos.cli.demo import demo
+    from superpos.cli.doctor import doctor
+    from superpos.cli.geometry import geometry
+    from superpos.cli.sweep import sweep
+    from superpos.errors import ConfigError, DivergedError, StoreError
+
+    app = tyro.extras.SubcommandApp()
+    for command in (demo, sweep, geometry, doctor):
+        app.command(command)
+    try:
+        app.cli(prog="superpos", description=__doc__)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except (StoreError, DivergedError) as error:
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader left, there is nobody to tell
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written.", 130)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"superpos: {message}", file=sys.stderr)
+    sys.exit(code)

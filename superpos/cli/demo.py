@@ -1,0 +1,51 @@
+"""`superpos demo`: the opening figure of the paper, from nothing, in under a minute."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def demo(
+    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result")] = Path("superpos-demo"),
+    steps: Annotated[int, tyro.conf.arg(help="training steps")] = 5_000,
+    densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 24,
+    seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 8,
+) -> None:
+    """Train 192 models that squeeze 5 features through 2 dimensions, and see pentagons appear.
+
+    Prints which geometry won at every density, and in what share of the seeds; writes the figure and the result.
+    """
+    begin = time.perf_counter()
+    from superpos import check
+    from superpos.cli.report import print_shapes
+    from superpos.errors import ConfigError
+    from superpos.sweep import store
+
+    check.whole("densities", densities, at_least=2, at_most=10_000)
+    check.whole("seeds", seeds, at_least=1, at_most=10_000)
+    target = store.writable(out / "five_features.zarr", overwrite=True)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out must be a folder, and {out} is a file.")
+
+    import numpy as np
+
+    import superpos as sp
+    from superpos.plot.figures import five_features
+
+    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
+    grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
+    print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} steps each …", flush=True)
+    trained = time.perf_counter()
+    result = sp.sweep(task, sp.TrainConfig(steps=steps), grid, block_size=min(24, densities))
+    seconds = time.perf_counter() - trained
+    table = result.geometry()
+    print_shapes(result, table)
+    result.save(target, overwrite=True)
+    with sp.plot.style():
+        files = sp.plot.save(*five_features(result, table), path=out / "five_features")
+    print(f"figure  {files[0]} and {files[1].name}")
+    print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
+    print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")
+    print(f"next    superpos geometry {out / 'five_features.zarr'}")

@@ -1,0 +1,20 @@
+"""`superpos geometry`: what the models of a result learned."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def geometry(
+    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result, such as superpos-demo/five_features.zarr")],
+    represented_above: Annotated[float, tyro.conf.arg(help="norm from which a feature counts as represented")] = 0.5,
+    rows: Annotated[int, tyro.conf.arg(help="print at most this many rows")] = 200,
+) -> None:
+    """Name the geometry of every model in a result: the best seed's, and how many seeds found it."""
+    from superpos.cli.report import print_shapes
+    from superpos.sweep import open_result
+
+    found = open_result(result)
+    print(found)
+    print_shapes(found, found.geometry(represented_above=represented_above), most=rows)

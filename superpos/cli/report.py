@@ -1,0 +1,55 @@
+"""What the commands print about shapes."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+
+def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
+    """One row per cell of the grid: the geometry of the best seed, the share of seeds that found it, and its D_i."""
+    seeded = "seed" in result.dims
+    best = result.best("seed") if seeded else result
+    won = best.geometry()
+    dims = [d for d in result.dims if d != "seed"]
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    # Zipped, random and listed designs have one dimension and their axes as coordinates along it.
+    names = [n for n in won["shape"].coords if won.coords[n].dims and n != "seed"] or dims
+    for name in names:
+        shown.add_column("1 − S" if name == "feature_probability" else str(name), justify="right")
+    shown.add_column("best geometry", overflow="fold")
+    if seeded:
+        shown.add_column("seeds", justify="right")
+    shown.add_column("D of its features", overflow="fold")
+    flat = won.stack(row=dims) if dims else won.expand_dims("row")
+    for k in range(min(flat.sizes["row"], most)):
+        cell = flat.isel(row=k)
+        row = [_number(cell.coords[n].item()) for n in names]
+        row.append(str(cell["shape"].item()))
+        if seeded:
+            here = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
+            share = float((here == cell["shape"].item()).mean())
+            row.append(f"{share:.0%}")
+        row.append(_dimensionalities(cell))
+        shown.add_row(*row)
+    console = Console(highlight=False)
+    console.print(shown)
+    if (left := flat.sizes["row"] - most) > 0:
+        console.print(f"… and {left} more rows")
+
+
+def _dimensionalities(cell: xr.Dataset) -> str:
+    D = np.sort(cell["dimensionality"].values[cell["represented"].values])[::-1]
+    counts = Counter(f"{d:.2f}" for d in D)
+    if not counts:
+        return "–"
+    if len(counts) > 5:
+        return f"{D[0]:.2f} … {D[-1]:.2f}, mean {D.mean():.2f}"
+    return " ".join(value if n == 1 else f"{value} ×{n}" for value, n in counts.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,15 @@
+"""Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
+
+from superpos.plot.features import feature_directions as feature_directions
+from superpos.plot.features import feature_norms as feature_norms
+from superpos.plot.features import gram as gram
+from superpos.plot.style import PALETTE as PALETTE
+from superpos.plot.style import caption as caption
+from superpos.plot.style import save as save
+from superpos.plot.style import shape_color as shape_color
+from superpos.plot.style import style as style
+from superpos.plot.sweeps import d_star as d_star
+from superpos.plot.sweeps import dimensionality as dimensionality
+from superpos.plot.sweeps import directions_by_density as directions_by_density
+from superpos.plot.sweeps import loss_history as loss_history
+from superpos.plot.sweeps import shape_shares as shape_shares

@@ -1,0 +1,128 @@
+"""Colours, sizes, captions and saving: the one place that decides how figures look."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, distinguishable with any colour vision.
+PALETTE = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "red": "#D55E00",
+    "purple": "#CC79A7",
+    "grey": "#999999",
+}
+# One colour per shape, the same throughout the lab.
+SHAPE_COLORS = {
+    "dedicated": PALETTE["black"],
+    "antipodal pair": PALETTE["blue"],
+    "triangle": PALETTE["green"],
+    "tetrahedron": PALETTE["purple"],
+    "pentagon": PALETTE["orange"],
+    "square antiprism": PALETTE["sky"],
+    "irregular": PALETTE["grey"],
+    "nothing represented": "#DDDDDD",
+}
+OTHER_SHAPES = PALETTE["yellow"]
+MIXED_SHAPES = PALETTE["red"]
+# Negative blue, zero white, positive orange: readable in print and with any colour vision.
+DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
+
+_RC = {
+    "figure.dpi": 110,
+    "savefig.dpi": 220,
+    "savefig.bbox": "tight",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "superpos",  # the same figure twice is the same file
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The lab's look, for the figures made inside the `with`."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def shape_color(shape: str) -> str:
+    """Colour of a shape or of a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
+    kinds = {re.sub(r"^\d+ × ", "", part).split(" (")[0] for part in shape.split(" + ")}
+    return SHAPE_COLORS.get(kinds.pop(), OTHER_SHAPES) if len(kinds) == 1 else MIXED_SHAPES
+
+
+def current_axes(ax: Axes | None) -> Axes:
+    """`ax`, or the current axes of pyplot."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.gca()
+
+
+def save(figure: Figure, caption: str = "", *, path: str | Path) -> list[Path]:
+    """Write PATH.svg, PATH.png and, if there is one, the caption as PATH.txt. Returns the files."""
+    base = Path(path)
+    base = base.with_suffix("") if base.suffix in (".svg", ".png") else base
+    base.parent.mkdir(parents=True, exist_ok=True)
+    files = [base.with_suffix(".svg"), base.with_suffix(".png")]
+    with mpl.rc_context(_RC):
+        figure.savefig(files[0], metadata={"Date": None})
+        figure.savefig(files[1], metadata={"Software": None})
+    if caption:
+        files.append(base.with_suffix(".txt"))
+        files[-1].write_text(caption + "\n", encoding="utf-8")
+    return files
+
+
+def caption(attrs: dict[str, Any], text: str = "") -> str:
+    """A caption from a result's attributes, so that it cannot disagree with what was trained."""
+    task, train = attrs["task"], attrs["train"]
+    swept = {a["field"] for a in attrs["grid"]["axes"]}
+    parts = []
+    if not {"n_features", "n_hidden"} & swept:
+        parts.append(f"{task['n_features']} features in {task['n_hidden']} hidden dimensions")
+    if "activation" not in swept:
+        parts.append({"relu": "ReLU", "identity": "linear", "gelu": "GELU"}[task["activation"]] + " output")
+    if "importance" not in swept:
+        parts.append(_vector_in_words("importance", task["importance"]))
+    if "feature_probability" not in swept:
+        parts.append(_vector_in_words("feature probability", task["feature_probability"]))
+    if task["loss_exponent"] != 2:
+        parts.append(f"loss exponent {task['loss_exponent']}")
+    optimizer = {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]]
+    rate = "swept learning rate" if "learning_rate" in swept else f"learning rate {train['learning_rate']:g}"
+    parts.append(
+        f"{train['steps']:,} steps of {optimizer}, {rate} ({train['schedule']}), batch {train['batch_size']:,}"
+    )
+    made_with = f"superpos {attrs['superpos']}, JAX {attrs['versions']['jax']}"
+    return " ".join(part for part in (text, "; ".join(parts) + ".", f"Made with {made_with}.") if part)
+
+
+def _vector_in_words(name: str, value: Any) -> str:
+    values = np.asarray(value, float).ravel()
+    if np.ptp(values) == 0:
+        return f"{name} {values[0]:g}"
+    if np.all(values > 0) and np.allclose(values[1:] / values[:-1], values[1] / values[0], rtol=1e-4):
+        start = "" if np.isclose(values[0], 1) else f"{values[0]:g} × "
+        return f"{name} {start}{values[1] / values[0]:.3g}^i"
+    return f"{name} from {values.min():.3g} to {values.max():.3g}"

@@ -1,0 +1,36 @@
+"""How long a sweep will take, from timing a few steps of each compile family."""
+
+import time
+
+import jax
+import numpy as np
+
+from superpos.sweep import mesh as meshes
+from superpos.sweep.run import Work, chunk_inputs
+from superpos.train import Intervals
+
+TIMED_SECONDS = 0.3
+
+
+def seconds(work: Work) -> float:
+    """Estimated seconds of training, compilation left out."""
+    total, seen = 0.0, set()
+    for chunk in work.chunks():
+        if chunk.family in seen:
+            continue
+        seen.add(chunk.family)
+        family, compiled = work.families[chunk.family], work.programs[chunk.family]
+        inputs = chunk_inputs(work, chunk)
+        states = compiled.start(*inputs)
+        k = compiled.n_intervals
+        n_steps, spent = 4, 0.0
+        while spent < TIMED_SECONDS and n_steps < 100_000:
+            n_steps *= 2
+            stops = np.full(k, n_steps, np.int32)
+            piece = Intervals(np.concatenate([[0], stops[1:]]).astype(np.int32), stops, np.full(k, -1, np.int32))
+            begin = time.perf_counter()
+            states, _ = jax.block_until_ready(compiled.advance(*inputs, states, meshes.place_everywhere(work.mesh, piece)))
+            spent = time.perf_counter() - begin
+        calls = -(-work.counts()[chunk.family][1] // work.blocks_per_call)
+        total += spent / n_steps * family.config.steps * calls / min(work.lanes, calls)
+    return total
