@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from superpos.sweep import SweepResult as SweepResult
     from superpos.sweep import decay as decay
     from superpos.sweep import entry as entry
+    from superpos.sweep import load_or_sweep as load_or_sweep
     from superpos.sweep import open_result as open
     from superpos.sweep import sweep as sweep
     from superpos.train import Run as Run
@@ -51,6 +52,7 @@ _HOME = {
     "entry": "superpos.sweep",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
+    "load_or_sweep": "superpos.sweep",
     "open": "superpos.sweep:open_result",
     "sweep": "superpos.sweep",
     "train": "superpos.train",

@@ -1,0 +1,55 @@
+"""Linear against ReLU: what is represented and what is in superposition, as features get sparser.
+
+    python figures/basic_results.py [--quick]
+
+Elhage et al. 2022, "Demonstrating Superposition", "Basic Results".
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+
+import superpos as sp
+
+DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+SIZES = ((20, 5, 0.7), (80, 20, 0.9))  # n_features, n_hidden, importance decay
+
+
+def build(n_features: int, n_hidden: int, decay: float, quick: bool) -> tuple:
+    """Task, training and grid of one size: linear and ReLU models at every density."""
+    task = sp.tasks.Toy(n_features=n_features, n_hidden=n_hidden, importance=decay ** np.arange(n_features))
+    seeds = range(1 if quick else 4)
+    grid = sp.Grid(activation=["identity", "relu"], feature_probability=DENSITIES, seed=seeds)
+    return task, sp.TrainConfig(steps=300 if quick else 10_000), grid
+
+
+def main(quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")) -> None:
+    """Load the sweeps, or train them, and draw the figure."""
+    suffix = "_quick" * quick
+    captions = []
+    with sp.plot.style():
+        figure, axes = plt.subplots(4, 8, figsize=(10, 7.2), height_ratios=(1, 0.9, 1, 0.9), layout="constrained")
+        for (n, m, decay), (above, below) in zip(SIZES, (axes[:2], axes[2:]), strict=True):
+            path = results / f"basic_results_{n}_{m}{suffix}.zarr"
+            result = sp.load_or_sweep(path, *build(n, m, decay, quick))
+            captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
+            for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
+                model = result.sel(activation=activation, feature_probability=p).best("seed").model()
+                geometry = sp.geometry(model.W)
+                sp.plot.gram(model, above[k])
+                sp.plot.feature_norms(geometry.norms, geometry.interference, below[k])
+                above[k].set_title("linear" if activation == "identity" else f"ReLU\n1 − S = {p:g}")
+            above[0].set_ylabel(f"$W^\\top W$\nn = {n}, m = {m}")
+            below[0].set_ylabel("features")
+            below[0].set_xlabel("$\\|W_i\\|$")
+        bar = figure.colorbar(axes[0, 0].images[0], ax=axes[::2, -1], shrink=0.6, ticks=[-1, 0, 1])
+        bar.set_label("entry of $W^\\top W$")
+        text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "
+        files = sp.plot.save(figure, text + " ".join(captions), path=out / f"basic_results{suffix}")
+    print("\n".join(str(file) for file in files))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

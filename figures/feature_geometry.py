@@ -1,0 +1,38 @@
+"""Where dimensionality sticks: D* and D_i against 1/(1 − S) for equally important features.
+
+    python figures/feature_geometry.py [--full] [--quick]
+
+Elhage et al. 2022, "The Geometry of Superposition".
+"""
+
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import tyro
+
+import superpos as sp
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+
+
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the sweep, or train it, and draw the figure."""
+    build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
+    name = "uniform_geometry" + "_full" * full + "_quick" * quick
+    result = sp.load_or_sweep(results / f"{name}.zarr", *build(full=full, quick=quick))
+    table = result.geometry()
+    with sp.plot.style():
+        figure, (above, below) = plt.subplots(2, 1, figsize=(6.6, 5.6), sharex=True, height_ratios=(1, 1.9))
+        sp.plot.d_star(table["d_star"].isel(seed=0), above)
+        above.set_xlabel("")
+        sp.plot.dimensionality(table["dimensionality"], below)
+        text = "Top: hidden dimensions per feature. Bottom: dimensionality of every feature; lines: known shapes."
+        files = sp.plot.save(figure, sp.plot.caption(result.attrs, text), path=out / name)
+    print("\n".join(str(file) for file in files))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,38 @@
+"""Train once, draw often."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpos.config import to_dict
+from superpos.errors import ConfigError
+from superpos.sweep.grid import Grid
+from superpos.sweep.result import SweepResult, open_result
+from superpos.sweep.run import sweep
+from superpos.tasks.base import Task
+from superpos.train import TrainConfig
+
+
+def load_or_sweep(path: str | Path, task: Task, config: TrainConfig, grid: Grid, **options: Any) -> SweepResult:
+    """The result at `path` if there is one, else train the sweep and save it there.
+
+    Raises:
+        ConfigError: the result at `path` is of another sweep; the message names the first difference.
+    """
+    if not Path(path).exists():
+        result = sweep(task, config, grid, **options)
+        result.save(path)
+        return result
+    result = open_result(path)
+    wanted = {"task": to_dict(task), "train": to_dict(config), "grid": grid.describe()}
+    for part, here in wanted.items():
+        there = result.attrs[part]
+        if different := [key for key in here if here[key] != there.get(key)]:
+            raise ConfigError(f"{path} holds another sweep: its {part}.{different[0]} differs; choose another path.")
+    for name, values in grid.columns().items():
+        coordinate = result[name]
+        column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
+        if not np.array_equal(column, values):
+            raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
+    return result
