@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from superpos import check
 from superpos.cache import use_compilation_cache
@@ -120,9 +120,9 @@ class TrainConfig:
 class Intervals(NamedTuple):
     """Stretches of training between two points of the record; any number of them can be run at a time."""
 
-    start: Int[Array | np.ndarray, " k"]  # first step
-    stop: Int[Array | np.ndarray, " k"]  # one past the last step
-    snapshot: Int[Array | np.ndarray, " k"]  # where in the snapshots to keep the weights, or -1
+    start: Integer[Array | np.ndarray, " k"]  # first step
+    stop: Integer[Array | np.ndarray, " k"]  # one past the last step
+    snapshot: Integer[Array | np.ndarray, " k"]  # where in the snapshots to keep the weights, or -1
 
 
 class TrainState(NamedTuple):
@@ -130,7 +130,7 @@ class TrainState(NamedTuple):
 
     model: Model
     optimizer: optax.OptState
-    diverged_step: Int[Array, ""]  # -1 while healthy; afterwards nothing changes any more
+    diverged_step: Integer[Array, ""]  # -1 while healthy; afterwards nothing changes any more
     snapshots: Model  # leading axis: snapshot
 
 
@@ -149,7 +149,7 @@ def intervals(config: TrainConfig) -> Intervals:
     return Intervals(np.concatenate([[0], stop[:-1]]).astype(np.int32), stop.astype(np.int32), snapshot)
 
 
-def init(task: Task, config: TrainConfig, seed: Int[Array, ""]) -> TrainState:
+def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainState:
     """A new model and its optimiser, before the first step."""
     task, config = task.broadcast(), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
@@ -158,7 +158,7 @@ def init(task: Task, config: TrainConfig, seed: Int[Array, ""]) -> TrainState:
 
 
 def advance(
-    task: Task, config: TrainConfig, seed: Int[Array, ""], state: TrainState, todo: Intervals
+    task: Task, config: TrainConfig, seed: Integer[Array, ""], state: TrainState, todo: Intervals
 ) -> tuple[TrainState, Record]:
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
 
@@ -169,7 +169,7 @@ def advance(
     optimizer = config.build_optimizer()
     key = jax.random.key(seed)
 
-    def step(t: Int[Array, ""], carry: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
+    def step(t: Integer[Array, ""], carry: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
         state, total = carry
         loss_of = partial(task.loss, key=jax.random.fold_in(key, t), batch_size=config.batch_size)
         (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
@@ -216,7 +216,7 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
     n_batches = -(-config.evaluation_samples // config.batch_size)
 
-    def add(k: Int[Array, ""], total: Float[Array, ""]) -> Float[Array, ""]:
+    def add(k: Integer[Array, ""], total: Float[Array, ""]) -> Float[Array, ""]:
         return total + task.loss(state.model, jax.random.fold_in(key, k), config.batch_size)[0]
 
     mean = jax.lax.fori_loop(0, n_batches, add, jnp.zeros((), float)) / n_batches
@@ -259,7 +259,7 @@ def named_leaves(model: Model) -> list[tuple[str, Any]]:
 
 
 @jax.jit
-def _train(task: Task, config: TrainConfig, seed: Int[Array, ""]) -> Run:
+def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> Run:
     state, history = advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
     return Run(
         task=task,

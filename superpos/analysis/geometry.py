@@ -16,13 +16,14 @@ from superpos.analysis.features import DEAD_BELOW, REPRESENTED_ABOVE
 from superpos.analysis.shapes import IRREGULAR, match_shapes
 from superpos.errors import ConfigError
 
-# Two features share dimensions if |cos| exceeds the first value. A group that is no known shape may hang together by
-# noise, so it is looked at again with the others.
-JOIN_ABOVE = (0.1, 0.15, 0.2, 0.3)
-# A shape is named only if it is nearly orthogonal to everything else: the root of the summed squared cosines from one of
-# its features to the features outside may not exceed this per root of their number, within the two bounds. (Weights with
-# 2 % noise in 30 dimensions reach 0.028; random directions in 100 dimensions have 0.1.)
-LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.045, 0.15, 0.3
+# Two features share dimensions if |cos| exceeds the first value, low enough for a simplex of thirty. A group that is no
+# known shape may hang together by noise, so it is looked at again with the others.
+JOIN_ABOVE = (0.03, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
+# A shape is named only if it is nearly orthogonal to everything else. A feature's leak is the root of its summed squared
+# cosines to the features outside, relative to those inside (1 for a dedicated feature). The shape's root mean square leak
+# may not exceed the first number per root of the number of features outside, within the two bounds, and no feature's leak
+# twice that. (Weights with 2 % noise reach 0.028 per root; random directions in 100 dimensions have 0.1.)
+LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.04, 0.15, 0.3
 # A shape's shortest feature is at least this share of its longest.
 NORM_RATIO = 0.5
 
@@ -179,10 +180,12 @@ def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> l
             model, feature = nodes[:, 0] // n, nodes % n
             inside = cosines[model[:, None, None], feature[:, :, None], feature[:, None, :]]
             match = match_shapes(inside)
-            leak = np.sqrt(np.maximum(total[model[:, None], feature] - (inside**2).sum(axis=2), 0).max(axis=1))
+            own = (inside**2).sum(axis=2)
+            leak = np.maximum(total[model[:, None], feature] - own, 0) / own  # squared
             outside = np.maximum(n_represented[model] - size, 0)
             lengths = norms[model[:, None], feature]
-            pure = leak <= np.clip(LEAK_PER_ROOT * np.sqrt(outside), LEAK_LEAST, LEAK_MOST)
+            allowed = np.clip(LEAK_PER_ROOT * np.sqrt(outside), LEAK_LEAST, LEAK_MOST) ** 2
+            pure = (leak.mean(axis=1) <= allowed) & (leak.max(axis=1) <= 4 * allowed)
             pure &= lengths.min(axis=1) >= NORM_RATIO * lengths.max(axis=1)
             for row, w in enumerate(which):
                 name = str(match.names[row]) if pure[row] else IRREGULAR

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Grid:
                 raise ConfigError(f"grid axis {name} holds {values[counts > 1][0]} twice.")
 
     @classmethod
-    def zipped(cls, **axes: Any) -> Self:
+    def zipped(cls, **axes: Any) -> "Grid":
         """Cell i takes the i-th value of every axis."""
         grid = cls.__new__(cls)
         grid._set("zipped", axes)
@@ -72,7 +72,7 @@ class Grid:
         return grid
 
     @classmethod
-    def random(cls, n_cells: int, *, random_seed: int = 0, **axes: Any) -> Self:
+    def random(cls, n_cells: int, *, random_seed: int = 0, **axes: Any) -> "Grid":
         """Draw `n_cells` cells: uniformly from a list of values, or from a distribution with `.rvs` (scipy.stats).
 
         `Grid.random(500, feature_probability=scipy.stats.loguniform(0.01, 1), seed=range(8))`
@@ -94,7 +94,7 @@ class Grid:
         return grid
 
     @classmethod
-    def points(cls, points: Iterable[Mapping[str, Any]]) -> Self:
+    def points(cls, points: Iterable[Mapping[str, Any]]) -> "Grid":
         """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
         points = list(points)
         if not points:

@@ -3,7 +3,6 @@
 import sys
 import threading
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -39,7 +38,7 @@ class Progress:
             self._done += models
             self._bar.update(self._task, completed=round(self._done, 1))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         self._bar.start()
         return self
 

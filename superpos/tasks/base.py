@@ -1,6 +1,6 @@
 """What a task is: everything that differs between experiments."""
 
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -24,7 +24,7 @@ class Task(Protocol):
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         ...
 
-    def broadcast(self) -> Self:
+    def broadcast(self) -> "Task":
         """The same task with every numeric field an array of its full shape (a scalar importance becomes a vector)."""
         ...
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ class Toy:
         check.in_range("importance", self.importance, at_least=0)
         check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
 
-    def broadcast(self) -> Self:
+    def broadcast(self) -> "Toy":
         """The same task with every numeric field an array of its full shape."""
         per_feature = (self.n_features,)
         return replace(
