@@ -97,9 +97,10 @@ class TrainConfig:
                 after = optax.cosine_decay_schedule(peak, decay_steps)
             case _:
                 after = optax.linear_schedule(peak, 0.0, decay_steps)
-        if not self.warmup_steps:
-            return after
-        return optax.join_schedules([optax.linear_schedule(0.0, peak, self.warmup_steps), after], [self.warmup_steps])
+        if self.warmup_steps:
+            warmup = optax.linear_schedule(0.0, peak, self.warmup_steps)
+            after = optax.join_schedules([warmup, after], [self.warmup_steps])
+        return lambda step: after(jnp.asarray(step, float))  # optax divides whole numbers in single precision
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """The optimiser; called inside the traced function, so its numbers may be tracers."""
@@ -131,7 +132,7 @@ class TrainState(NamedTuple):
     model: Model
     optimizer: optax.OptState
     diverged_step: Integer[Array, ""]  # -1 while healthy; afterwards nothing changes any more
-    snapshots: Model  # leading axis: snapshot
+    snapshots: Model | None  # leading axis: snapshot
 
 
 class Record(NamedTuple):
@@ -153,7 +154,9 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
     """A new model and its optimiser, before the first step."""
     task, config = task.broadcast(), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
-    snapshots = jax.tree.map(lambda leaf: jnp.zeros((len(config.snapshots), *leaf.shape), leaf.dtype), model)
+    snapshots = None
+    if config.snapshots:
+        snapshots = jax.tree.map(lambda leaf: jnp.zeros((len(config.snapshots), *leaf.shape), leaf.dtype), model)
     return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots)
 
 
@@ -234,7 +237,7 @@ class Run:
     model: Any
     loss: Any  # on the evaluation inputs, the task's loss
     history: Record  # loss curve: one point per entry of `config.boundaries()`
-    snapshots: Any  # the model with a leading axis: one entry per `config.snapshots`
+    snapshots: Any  # the model with a leading axis, one entry per `config.snapshots`; None if none were asked for
     diverged_step: Any  # -1 for a healthy run
 
     @property

@@ -24,6 +24,9 @@ JOIN_ABOVE = (0.03, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
 # may not exceed the first number per root of the number of features outside, within the two bounds, and no feature's leak
 # twice that. (Weights with 2 % noise reach 0.028 per root; random directions in 100 dimensions have 0.1.)
 LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.04, 0.15, 0.3
+# No feature outside may have more than this share of its squared length in the dimensions of the shape: it would be a
+# member that noise has cut off, and the shape what is left of a larger one.
+INTRUSION = 0.06
 # A shape's shortest feature is at least this share of its longest.
 NORM_RATIO = 0.5
 
@@ -186,6 +189,9 @@ def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> l
             lengths = norms[model[:, None], feature]
             allowed = np.clip(LEAK_PER_ROOT * np.sqrt(outside), LEAK_LEAST, LEAK_MOST) ** 2
             pure = (leak.mean(axis=1) <= allowed) & (leak.max(axis=1) <= 4 * allowed)
+            shared = squared[model[:, None], feature].sum(axis=1)  # (groups, n): of every feature with the group
+            np.put_along_axis(shared, feature, 0, axis=1)
+            pure &= shared.max(axis=1) <= INTRUSION * size / match.dimensions
             pure &= lengths.min(axis=1) >= NORM_RATIO * lengths.max(axis=1)
             for row, w in enumerate(which):
                 name = str(match.names[row]) if pure[row] else IRREGULAR

@@ -67,8 +67,7 @@ class Collector:
         for name, leaf in named_leaves(outcome["model"]):
             self._write(name, cells, leaf)
         for name, leaf in named_leaves(outcome["snapshots"]):
-            if f"{name}_snapshots" in self._variables:
-                self._write(f"{name}_snapshots", cells, leaf)
+            self._write(f"{name}_snapshots", cells, leaf)
 
     def _write(self, name: str, cells: np.ndarray, values: np.ndarray) -> None:
         # Families of other shapes share the array: each fills its corner, the rest stays NaN.

@@ -1,0 +1,141 @@
+"""The command line, as a user types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import superpos as sp
+from superpos.cli import main, sweepfile
+
+RUN = [sys.executable, "-c", "from superpos.cli import main; main()"]
+
+
+def superpos(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["superpos", *arguments])
+    main()
+
+
+def test_help_answers_without_importing_jax():
+    code = (
+        "import sys; sys.argv = ['superpos', *sys.argv[1:]]\n"
+        "from superpos.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print('code', end.code)\n"
+        "print([m for m in ('jax', 'numpy', 'matplotlib', 'xarray', 'flax') if m in sys.modules])"
+    )
+    for arguments in (["--help"], ["demo", "--help"], ["sweep", "--help"], ["geometry", "--help"], ["doctor", "--help"]):
+        run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+        assert run.stdout.rstrip().endswith("code 0\n[]"), run.stdout + run.stderr
+        assert "usage" in run.stdout.lower()
+
+
+def test_importing_superpos_imports_nothing_heavy():
+    code = "import superpos, sys; print([m for m in ('jax', 'numpy', 'xarray') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("first", ["TrainConfig", "Grid", "geometry", "open", "train", "sweep"])
+def test_train_and_sweep_are_functions_whatever_is_imported_first(first):
+    code = f"import superpos as sp; sp.{first}; from superpos.sweep.grid import Grid; print(sp.train.__name__, sp.sweep.__name__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "train sweep\n"
+
+
+def test_all_public_names_exist():
+    for name in sp.__all__:
+        assert getattr(sp, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        sp.nonsense  # noqa: B018
+
+
+def test_version(monkeypatch, capsys):
+    superpos(monkeypatch, "--version")
+    assert capsys.readouterr().out == f"superpos {sp.__version__}\n"
+
+
+def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        superpos(monkeypatch, "demo", "--steps", "1200", "--densities", "5", "--seeds", "3")
+        printed = capsys.readouterr().out
+        assert "pentagon" in printed and "2 × dedicated" in printed and "%" in printed
+        files = sorted(p.name for p in Path("superpos-demo").iterdir())
+        assert files == ["five_features.png", "five_features.svg", "five_features.txt", "five_features.zarr"]
+    assert "5 features in 2 hidden dimensions" in Path("superpos-demo/five_features.txt").read_text()
+    superpos(monkeypatch, "geometry", "superpos-demo/five_features.zarr")
+    assert "pentagon" in capsys.readouterr().out
+    result = sp.open("superpos-demo/five_features.zarr")
+    assert result.dims == {"feature_probability": 5, "seed": 3}
+
+
+FILE = """
+[task]
+n_features = 4
+n_hidden = 2
+importance = "0.5^i"
+correlated_sets = [[0, 1]]
+[train]
+steps = 20
+batch_size = 16
+evaluation_samples = 16
+[grid]
+feature_probability = { geomspace = [1.0, 0.1, 3] }
+relative_importance = { entry = "importance[-1]", values = [0.1, 1.0] }
+n_hidden = [1, 2]
+seed = { range = 2 }
+[sweep]
+block_size = 2
+"""
+
+
+def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(FILE)
+    superpos(monkeypatch, "sweep", "mine.toml", "--dry-run")
+    printed = capsys.readouterr().out
+    for words in ("models            24", "compile families  2", "memory", "estimated time"):
+        assert words in printed
+    assert [p.name for p in Path().iterdir()] == ["mine.toml"]
+    superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
+    result = sp.open("results/mine.zarr")
+    assert result.dims == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
+    assert result.attrs["train"]["steps"] == 10 and result.attrs["task"]["activation"] == "gelu"
+    assert result.attrs["task"]["importance"] == [1, 0.5, 0.25, 0.125]
+    capsys.readouterr()
+    superpos(monkeypatch, "geometry", "results/mine.zarr", "--rows", "5")
+    assert "and 7 more rows" in capsys.readouterr().out
+    superpos(monkeypatch, "sweep", "mine.toml", "--overwrite", "train.learning_rate=1e9")
+    printed = capsys.readouterr().out
+    assert printed.count("diverged  ") == 24 and "step=0" in printed
+
+
+def test_every_design_can_be_written_down(tmp_path):
+    head = FILE.split("[grid]")[0]
+    path = tmp_path / "d.toml"
+    path.write_text(head + "[design]\nkind='random'\nn_cells=7\nrandom_seed=3\n[grid]\nfeature_probability={loguniform=[0.1,1]}\nseed=[0,1]\n")
+    assert sweepfile.read(path).grid.n_cells == 7
+    path.write_text(head + "[design]\nkind='zipped'\n[grid]\nfeature_probability=[0.1,0.2]\nseed=[0,1]\n")
+    assert sweepfile.read(path).grid.dims == {"cell": 2}
+    path.write_text(head + "[[points]]\nfeature_probability=0.1\nseed=3\n[[points]]\nfeature_probability=0.2\nseed=4\n")
+    assert sweepfile.read(path).grid.columns()["seed"].tolist() == [3, 4]
+    path.write_text(head + "[grid]\nd={decay='importance',linspace=[0.5,1,3]}\ninit_scale={uniform=[0,1]}\n[design]\nkind='random'\nn_cells=2\n")
+    assert sweepfile.read(path).grid.describe()["axes"][0]["rule"] == "decay"
+
+
+def test_the_example_sweep_file_is_valid():
+    given = sweepfile.read(Path(__file__).parents[1] / "sweeps" / "five_features.toml")
+    assert given.grid.n_cells == 192
+
+
+def test_doctor_finds_this_machine_healthy(monkeypatch, capsys):
+    superpos(monkeypatch, "doctor")
+    printed = capsys.readouterr().out
+    assert printed.count("ok  ") == 3 and "FAIL" not in printed and "device 0: cpu" in printed
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path, quick_result):
+    quick_result.save(tmp_path / "r.zarr")
+    command = f"{sys.executable} -c 'from superpos.cli import main; main()' geometry {tmp_path / 'r.zarr'} | head -c 10"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,119 @@
+"""Every plot is drawn, and asserted on what it contains."""
+
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import superpos as sp
+from superpos.plot.figures import five_features
+from superpos.theory.polytopes import polygon
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_feature_directions_draw_one_line_per_feature():
+    ax = sp.plot.feature_directions(polygon(5).T)
+    assert len(ax.lines) == 1 + 2 * 5  # circle; line and dot of every feature
+    ends = np.array([line.get_data() for line in ax.lines[1::2]])[:, :, 1]
+    np.testing.assert_allclose(ends, polygon(5))
+
+
+def test_directions_are_drawn_from_models_runs_and_results(quick_result):
+    cell = quick_result.sel(feature_probability=0.05).best("seed")
+    for source in (cell, cell.model(), cell.model().W):
+        _, ax = plt.subplots()
+        assert sp.plot.feature_directions(source, ax) is ax
+    run = sp.train(sp.tasks.Toy(n_features=3, n_hidden=2), sp.TrainConfig(steps=2, batch_size=4, evaluation_samples=4))
+    sp.plot.feature_directions(run)
+
+
+def test_plots_do_not_touch_what_they_draw(quick_result):
+    W = np.asarray(quick_result["W"].values[0, 0])
+    before = W.copy()
+    sp.plot.gram(W)
+    sp.plot.feature_norms(np.linalg.norm(W, axis=0), np.zeros(5))
+    assert np.array_equal(W, before)
+
+
+def test_gram_shows_the_gram_matrix():
+    image = sp.plot.gram(np.eye(3)[:2]).images[0]
+    np.testing.assert_array_equal(image.get_array(), np.diag([1, 1, 0]))
+    assert image.get_clim() == (-1, 1)
+
+
+def test_norm_bars_are_black_without_and_orange_with_interference():
+    ax = sp.plot.feature_norms([1.0, 0.5], [0.0, 2.0])
+    assert [bar.get_width() for bar in ax.patches] == [1.0, 0.5]
+    assert [tuple(np.round(bar.get_facecolor(), 2)) for bar in ax.patches] == [(0, 0, 0, 1), (0.9, 0.62, 0, 1)]
+
+
+def test_shares_add_up_to_one(quick_result):
+    shapes = quick_result.geometry()["shape"]
+    ax = sp.plot.shape_shares(shapes)
+    tops = np.array([[bar.get_y() + bar.get_height() for bar in c] for c in ax.containers])
+    np.testing.assert_allclose(tops.max(axis=0), 1)
+    assert len(ax.containers) == len(np.unique(shapes))
+    assert ax.get_xlabel() == "1 / (1 − S)"
+
+
+def test_dimensionality_plot_has_a_dot_per_feature_and_the_named_lines(quick_result):
+    table = quick_result.geometry()
+    ax = sp.plot.dimensionality(table["dimensionality"])
+    assert len(ax.lines[0].get_xdata()) == table["dimensionality"].size
+    assert {t.get_text() for t in ax.texts} >= {"pentagon", "antipodal pair", "triangle"}
+    assert sp.plot.d_star(table["d_star"].isel(seed=0)).get_ylabel().startswith("$D^*")
+
+
+def test_loss_curves_of_runs_and_results(quick_result):
+    assert len(sp.plot.loss_history(quick_result).lines) == 12
+    run = sp.train(sp.tasks.Toy(n_features=3, n_hidden=2), sp.TrainConfig(steps=5, batch_size=4, evaluation_samples=4))
+    _, ax = plt.subplots()
+    assert sp.plot.loss_history(run, ax).lines[0].get_xdata().tolist() == [1, 2, 3, 4, 5]
+
+
+def test_captions_come_from_the_configuration(quick_result):
+    text = sp.plot.caption(quick_result.attrs, "Title.")
+    for words in ("Title.", "5 features in 2 hidden dimensions", "importance 0.9^i", "1,500 steps", "batch 512", "ReLU"):
+        assert words in text
+    assert "feature probability" not in text  # it was swept
+
+
+def test_figure_of_five_features(quick_result, tmp_path):
+    figure, caption = five_features(quick_result, quick_result.geometry())
+    assert "best of 4 seeds" in caption
+    assert figure.axes[0].get_title() == "1 − S = 1"
+    assert figure.axes[4].get_xlabel() == "pentagon"
+    files = sp.plot.save(figure, caption, path=tmp_path / "f")
+    again = sp.plot.save(figure, caption, path=tmp_path / "g")
+    assert [f.suffix for f in files] == [".svg", ".png", ".txt"]
+    assert files[0].read_bytes() == again[0].read_bytes()  # nothing in the file depends on the clock
+
+
+@pytest.mark.parametrize(
+    ("shape", "color"),
+    [
+        ("pentagon", "orange"),
+        ("2 × antipodal pair", "blue"),
+        ("irregular (3 features, 2 dimensions)", "grey"),
+        ("hexagon", "yellow"),
+        ("triangle + dedicated", "red"),
+    ],
+)
+def test_shapes_keep_their_colors(shape, color):
+    assert sp.plot.shape_color(shape) == sp.plot.PALETTE[color]
+
+
+@pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "figures").glob("*.py")))
+def test_every_figure_script_draws_its_figure(script, tmp_path):
+    main = runpy.run_path(str(ROOT / "figures" / script))["main"]
+    main(quick=True, results=tmp_path / "results", out=tmp_path / "out")
+    assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".svg", ".png", ".txt"}
+
+
+@pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "sweeps").glob("*.py")))
+def test_every_sweep_script_saves_its_result(script, tmp_path):
+    runpy.run_path(str(ROOT / "sweeps" / script))["main"](quick=True, out=tmp_path / "r.zarr")
+    assert sp.open(tmp_path / "r.zarr").dims["feature_probability"] > 1
