@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
+from matplotlib.patches import Patch
 
 import superpos as sp
 
@@ -46,7 +47,7 @@ def main(quick: bool = False, results: Path = Path("results"), out: Path = Path(
             below[0].set_xlabel("$\\|W_i\\|$")
         bar = figure.colorbar(axes[0, 0].images[0], ax=axes[::2, -1], shrink=0.6, ticks=[-1, 0, 1])
         bar.set_label("entry of $W^\\top W$")
-        keys = [plt.Rectangle((0, 0), 1, 1, color=c) for c in ("black", sp.plot.PALETTE["orange"])]
+        keys = [Patch(color=c) for c in ("black", sp.plot.PALETTE["orange"])]
         words = ["no other feature interferes", "others can speak along its direction"]
         figure.legend(keys, words, loc="outside lower center", ncols=2)
         text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "

@@ -1,6 +1,6 @@
 """The paper's opening figure: feature directions by density, and how many seeds find each geometry.
 
-    python figures/five_features.py [--quick]
+python figures/five_features.py [--quick]
 """
 
 import runpy

@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 
+def cache_folder() -> str | None:
+    """Where JAX keeps compiled programs, or None."""
+    import jax
+
+    return jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def use_compilation_cache() -> None:
     """Let JAX keep compiled programs in the user's cache folder, unless a cache was already chosen.
 
@@ -11,7 +18,7 @@ def use_compilation_cache() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir or os.environ.get("SUPERPOS_CACHE") == "off":
+    if cache_folder() or os.environ.get("SUPERPOS_CACHE") == "off":
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "superpos" / "jax"
     try:

@@ -50,9 +50,10 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
 
 def is_traced(value: Any) -> bool:
     """True for a value that exists only inside a JAX transform (also for the placeholders pytrees hold)."""
-    import jax
+    from jax import ShapeDtypeStruct
+    from jax.core import Tracer
 
-    return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+    return isinstance(value, Tracer | ShapeDtypeStruct)
 
 
 def numbers(name: str, value: Any) -> np.ndarray | None:
@@ -69,7 +70,7 @@ def numbers(name: str, value: Any) -> np.ndarray | None:
     except (TypeError, ValueError):
         raise ConfigError(f"{name} must be a number or a list of numbers, got {_short(value)}.") from None
     if not np.all(np.isfinite(array)):
-        raise ConfigError(f"{name} must be finite, got {_short(_first(array, ~np.isfinite(array)))}.")
+        raise ConfigError(f"{name} must be finite, got {_short(_first(array, np.asarray(~np.isfinite(array))))}.")
     return array
 
 
@@ -98,7 +99,7 @@ def in_range(
             wrong |= fails(array, bound)
             words.append(f"{word} {bound:g}")
     if wrong.any():
-        raise ConfigError(f"{name} must be {' and '.join(words)}, got {_short(_first(array, wrong))}.")
+        raise ConfigError(f"{name} must be {' and '.join(words)}, got {_short(_first(array, np.asarray(wrong)))}.")
 
 
 def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:

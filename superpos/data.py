@@ -136,7 +136,7 @@ def unit_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "...
     `jax.random.uniform` in float32 has steps of 2⁻²³: at p = 1e-4 an active feature would take only 840 values, all of
     them rounded down. Both precisions get the same draws.
     """
-    bits: UInt32[Array, "..."] = jax.random.bits(key, shape, jnp.uint32)
+    bits: UInt32[Array, ...] = jax.random.bits(key, shape, jnp.uint32)
     u = (bits.astype(float) + 0.5) * 2.0**-32
     return jnp.minimum(u, 1 - jnp.finfo(u.dtype).epsneg)  # the largest float below 1, so that p = 1 is always active
 

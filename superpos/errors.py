@@ -13,7 +13,9 @@ class DivergedError(ArithmeticError):
     """
 
     def __init__(self, step: int, remedy: str):
-        super().__init__(f"training diverged at step {step}: the loss or a parameter was no longer finite or bounded; {remedy}")
+        super().__init__(
+            f"training diverged at step {step}: the loss or a parameter was no longer finite or bounded; {remedy}"
+        )
         self.step = step
 
 

@@ -115,7 +115,9 @@ class TrainConfig:
     def boundaries(self) -> np.ndarray:
         """Numbers of steps at which the record gets a point: `history` even ones and every snapshot; the last is `steps`."""
         even = np.rint(np.linspace(0, self.steps, self.history + 1)).astype(np.int64)
-        return np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))[1 if 0 not in self.snapshots else 0 :]
+        return np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))[
+            1 if 0 not in self.snapshots else 0 :
+        ]
 
 
 class Intervals(NamedTuple):
@@ -321,4 +323,3 @@ def numeric_fields(node: Any) -> tuple[str, ...]:
 def static_fields(node: Any) -> tuple[str, ...]:
     """Fields that set a shape or choose code: each value of them compiles once."""
     return tuple(f.name for f in fields(node) if f.metadata.get("static", False))
-

@@ -1,6 +1,6 @@
 """Five features in two dimensions, from dense to sparse: the paper's opening figure.
 
-    python sweeps/five_features.py --seeds 16
+python sweeps/five_features.py --seeds 16
 """
 
 from pathlib import Path

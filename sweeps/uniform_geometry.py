@@ -1,7 +1,7 @@
 """Many equally important features: which geometry do they choose as they get sparser?
 
-    python sweeps/uniform_geometry.py            200 features in 20 dimensions, as in the published notebook
-    python sweeps/uniform_geometry.py --full     400 features in 30 dimensions, as in the paper
+python sweeps/uniform_geometry.py            200 features in 20 dimensions, as in the published notebook
+python sweeps/uniform_geometry.py --full     400 features in 30 dimensions, as in the paper
 """
 
 from pathlib import Path

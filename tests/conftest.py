@@ -7,6 +7,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("COLUMNS", "160")
 
+import jaxtyping
 from jaxtyping import install_import_hook
 
 if "superpos" in sys.modules:
@@ -47,6 +48,14 @@ def quick_result():
     grid = sp.Grid(feature_probability=[1.0, 0.3, 0.05], seed=range(4))
     config = sp.TrainConfig(steps=1_500, batch_size=512, snapshots=(0, 100, 1_500), evaluation_samples=16_384)
     return sp.sweep(task, config, grid, block_size=4)
+
+
+@pytest.fixture
+def unchecked():
+    """Run without the type checker, as users do."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

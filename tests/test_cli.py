@@ -25,7 +25,13 @@ def test_help_answers_without_importing_jax():
         "except SystemExit as end: print('code', end.code)\n"
         "print([m for m in ('jax', 'numpy', 'matplotlib', 'xarray', 'flax') if m in sys.modules])"
     )
-    for arguments in (["--help"], ["demo", "--help"], ["sweep", "--help"], ["geometry", "--help"], ["doctor", "--help"]):
+    for arguments in (
+        ["--help"],
+        ["demo", "--help"],
+        ["sweep", "--help"],
+        ["geometry", "--help"],
+        ["doctor", "--help"],
+    ):
         run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
         assert run.stdout.rstrip().endswith("code 0\n[]"), run.stdout + run.stderr
         assert "usage" in run.stdout.lower()
@@ -113,13 +119,19 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys):
 def test_every_design_can_be_written_down(tmp_path):
     head = FILE.split("[grid]")[0]
     path = tmp_path / "d.toml"
-    path.write_text(head + "[design]\nkind='random'\nn_cells=7\nrandom_seed=3\n[grid]\nfeature_probability={loguniform=[0.1,1]}\nseed=[0,1]\n")
+    path.write_text(
+        head
+        + "[design]\nkind='random'\nn_cells=7\nrandom_seed=3\n[grid]\nfeature_probability={loguniform=[0.1,1]}\nseed=[0,1]\n"
+    )
     assert sweepfile.read(path).grid.n_cells == 7
     path.write_text(head + "[design]\nkind='zipped'\n[grid]\nfeature_probability=[0.1,0.2]\nseed=[0,1]\n")
     assert sweepfile.read(path).grid.dims == {"cell": 2}
     path.write_text(head + "[[points]]\nfeature_probability=0.1\nseed=3\n[[points]]\nfeature_probability=0.2\nseed=4\n")
     assert sweepfile.read(path).grid.columns()["seed"].tolist() == [3, 4]
-    path.write_text(head + "[grid]\nd={decay='importance',linspace=[0.5,1,3]}\ninit_scale={uniform=[0,1]}\n[design]\nkind='random'\nn_cells=2\n")
+    path.write_text(
+        head
+        + "[grid]\nd={decay='importance',linspace=[0.5,1,3]}\ninit_scale={uniform=[0,1]}\n[design]\nkind='random'\nn_cells=2\n"
+    )
     assert sweepfile.read(path).grid.describe()["axes"][0]["rule"] == "decay"
 
 

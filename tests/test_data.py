@@ -31,7 +31,9 @@ def test_activity_and_magnitude_have_the_stated_moments(magnitude):
 @pytest.mark.parametrize("magnitude", MAGNITUDES)
 def test_the_table_of_moments_is_the_integral_of_the_density(magnitude):
     u = (np.arange(2_000_000) + 0.5) / 2_000_000
-    v = {"uniform": u, "signed_uniform": 2 * u - 1, "constant": np.ones_like(u), "exponential": -np.log1p(-u)}[magnitude]
+    v = {"uniform": u, "signed_uniform": 2 * u - 1, "constant": np.ones_like(u), "exponential": -np.log1p(-u)}[
+        magnitude
+    ]
     np.testing.assert_allclose([np.mean(v**k) for k in (1, 2, 3)], MAGNITUDE_MOMENTS[magnitude], rtol=1e-4, atol=1e-9)
 
 
@@ -52,7 +54,7 @@ def test_dense_features_are_always_active_and_none_reaches_one():
 
 def test_unit_uniform_never_reaches_its_ends():
     u = unit_uniform(jax.random.key(4), (3_000_000,))
-    assert 0 < float(u.min()) and float(u.max()) < 1
+    assert float(u.min()) > 0 and float(u.max()) < 1
 
 
 def test_exponential_magnitudes_are_finite_at_every_draw():

@@ -26,7 +26,9 @@ def test_model_is_the_formula_for_one_input_and_for_columns(activation, bias, rn
 @pytest.mark.parametrize("importance", [0.5, "vector"])
 def test_loss_is_the_mean_over_batch_and_features(exponent, importance, rng):
     I = rng.random(6) if importance == "vector" else importance
-    task = sp.tasks.Toy(n_features=6, n_hidden=3, feature_probability=0.4, importance=I, loss_exponent=exponent).broadcast()
+    task = sp.tasks.Toy(
+        n_features=6, n_hidden=3, feature_probability=0.4, importance=I, loss_exponent=exponent
+    ).broadcast()
     model = task.init(jax.random.key(0))
     key = jax.random.key(1)
     x = np.asarray(task.features.sample(key, 50), np.float64)
@@ -78,7 +80,10 @@ def test_optimal_linear_loss_is_the_published_sum():
     [
         ([[1.0, -1.0]], lambda p: p**2 / 6),
         ([[1.0, 0.0]], lambda p: p / 6),  # one dedicated, one unlearned without bias: p/3 over two features
-        (np.stack([np.cos(2 * np.pi * np.arange(3) / 3), np.sin(2 * np.pi * np.arange(3) / 3)]), lambda p: p**2 / 8 + p**3 / 24),
+        (
+            np.stack([np.cos(2 * np.pi * np.arange(3) / 3), np.sin(2 * np.pi * np.arange(3) / 3)]),
+            lambda p: p**2 / 8 + p**3 / 24,
+        ),
     ],
     ids=["antipodal pair", "unlearned", "triangle"],
 )

@@ -76,7 +76,14 @@ def test_loss_curves_of_runs_and_results(quick_result):
 
 def test_captions_come_from_the_configuration(quick_result):
     text = sp.plot.caption(quick_result.attrs, "Title.")
-    for words in ("Title.", "5 features in 2 hidden dimensions", "importance 0.9^i", "1,500 steps", "batch 512", "ReLU"):
+    for words in (
+        "Title.",
+        "5 features in 2 hidden dimensions",
+        "importance 0.9^i",
+        "1,500 steps",
+        "batch 512",
+        "ReLU",
+    ):
         assert words in text
     assert "feature probability" not in text  # it was swept
 

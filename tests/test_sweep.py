@@ -44,9 +44,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep(task, one_device):
         block_size=4,
         devices=one_device,
     )
-    grid = sp.Grid(
-        seed=[3, 7, 1], learning_rate=[0.05, 0.02, 0.003], feature_probability=[0.9, 0.8, 0.3, 0.07, 0.01]
-    )
+    grid = sp.Grid(seed=[3, 7, 1], learning_rate=[0.05, 0.02, 0.003], feature_probability=[0.9, 0.8, 0.3, 0.07, 0.01])
     for devices in (one_device, jax.devices()):
         for blocks_per_device in (1, 3):
             many = sp.sweep(task, QUICK, grid, block_size=4, devices=devices, blocks_per_device=blocks_per_device)
@@ -69,7 +67,9 @@ def test_a_cell_is_what_train_gives():
     assert_allclose(cell["W"], run.model.W[...], rtol=1e-4, atol=1e-6)
     assert_allclose(cell["loss_history"], run.history.loss, rtol=1e-4)
     assert_allclose(cell["loss"], run.loss, rtol=1e-4)
-    again = sp.train(result.task(feature_probability=0.6, seed=5), result.config(feature_probability=0.6, seed=5), seed=5)
+    again = sp.train(
+        result.task(feature_probability=0.6, seed=5), result.config(feature_probability=0.6, seed=5), seed=5
+    )
     assert np.array_equal(again.model.W[...], run.model.W[...])
 
 
@@ -116,7 +116,9 @@ def test_new_values_never_recompile_and_new_shapes_compile_once(compilations):
 
 def test_shapes_and_words_may_be_axes():
     grid = sp.Grid(n_features=[3, 6], n_hidden=[2, 3], activation=["relu", "identity"], bias=[True, False], seed=[0, 1])
-    result = sp.sweep(sp.tasks.Toy(n_features=1, n_hidden=1), dataclasses.replace(QUICK, snapshots=(0, 60)), grid, block_size=2)
+    result = sp.sweep(
+        sp.tasks.Toy(n_features=1, n_hidden=1), dataclasses.replace(QUICK, snapshots=(0, 60)), grid, block_size=2
+    )
     assert result.dims == {"n_features": 2, "n_hidden": 2, "activation": 2, "bias": 2, "seed": 2}
     assert result["W"].shape == (2, 2, 2, 2, 2, 3, 6)
     small = result.sel(n_features=3, n_hidden=2, activation="identity", bias=False, seed=1)
@@ -129,7 +131,9 @@ def test_shapes_and_words_may_be_axes():
     table = result.geometry()
     assert table["packing"].sel(n_features=3, n_hidden=2).max() <= 1 + 1e-5
     assert_allclose(
-        table["packing"], np.nan_to_num(table["dimensionality"]).sum(-1) / table.n_hidden.values[:, None, None, None], rtol=1e-5
+        table["packing"],
+        np.nan_to_num(table["dimensionality"]).sum(-1) / table.n_hidden.values[:, None, None, None],
+        rtol=1e-5,
     )
 
 
@@ -167,7 +171,7 @@ def test_designs():
     first, second, other = (sp.Grid.random(200, random_seed=s, **draw).columns() for s in (1, 1, 2))
     assert all(np.array_equal(first[k], second[k]) for k in draw)
     assert not np.array_equal(first["feature_probability"], other["feature_probability"])
-    assert 0.01 < first["feature_probability"].min() and first["feature_probability"].max() < 1
+    assert first["feature_probability"].min() > 0.01 and first["feature_probability"].max() < 1
     logs = np.log10(first["feature_probability"])
     assert abs(logs.mean() + 1) < 4 * logs.std() / np.sqrt(200)
     points = sp.Grid.points([{"feature_probability": 0.1, "seed": 3}, {"seed": 4, "feature_probability": 0.2}])
@@ -221,7 +225,10 @@ def test_best_takes_the_lowest_loss_of_every_cell(quick_result):
     for p in best["feature_probability"].values:
         winner = best.sel(feature_probability=p)
         assert int(winner["seed"]) == int(loss.sel(feature_probability=p).idxmin("seed"))
-        assert winner.model().W[...].tobytes() == quick_result.model(feature_probability=p, seed=int(winner["seed"])).W[...].tobytes()
+        assert (
+            winner.model().W[...].tobytes()
+            == quick_result.model(feature_probability=p, seed=int(winner["seed"])).W[...].tobytes()
+        )
 
 
 def test_geometry_of_a_sweep_is_the_geometry_of_each_model(quick_result):
@@ -237,7 +244,12 @@ def test_geometry_of_a_sweep_is_the_geometry_of_each_model(quick_result):
 
 def test_results_survive_saving(quick_result, tmp_path):
     for k, result in enumerate(
-        [quick_result, quick_result.best("seed"), quick_result.sel(seed=2), quick_result.sel(seed=1, feature_probability=0.3)]
+        [
+            quick_result,
+            quick_result.best("seed"),
+            quick_result.sel(seed=2),
+            quick_result.sel(seed=1, feature_probability=0.3),
+        ]
     ):
         path = result.save(tmp_path / f"{k}.zarr")
         again = sp.open(path)
@@ -282,7 +294,9 @@ def test_a_metric_of_a_task_is_recorded():
             return loss, {"twice": 2 * loss}
 
     numeric = ["feature_probability", "importance", "init_scale"]
-    jax.tree_util.register_dataclass(Counting, numeric, [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in numeric])
+    jax.tree_util.register_dataclass(
+        Counting, numeric, [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in numeric]
+    )
     result = sp.sweep(Counting(n_features=3, n_hidden=2), QUICK, sp.Grid(seed=range(2)), block_size=2)
     assert_allclose(result["twice_history"], 2 * result["loss_history"], rtol=1e-6)
 
@@ -313,6 +327,7 @@ def test_sizes_of_memory_in_words():
 
 def test_default_block_size_depends_on_the_model_alone():
     sizes = [
-        plan.default_block_size(sp.tasks.Toy(n_features=n, n_hidden=1), sp.TrainConfig(), "cpu") for n in (2, 5, 20, 100, 400)
+        plan.default_block_size(sp.tasks.Toy(n_features=n, n_hidden=1), sp.TrainConfig(), "cpu")
+        for n in (2, 5, 20, 100, 400)
     ]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 64 and sizes[-1] == 2

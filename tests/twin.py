@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def train_twin(W, b, batches, importance, learning_rates, *, weight_decay=0.0, beta1=0.9, beta2=0.999, eps=1e-8, power=2):
+def train_twin(
+    W, b, batches, importance, learning_rates, *, weight_decay=0.0, beta1=0.9, beta2=0.999, eps=1e-8, power=2
+):
     """Adam (decoupled weight decay on W only) on x' = ReLU(WᵀWx + b), one step per batch of columns."""
     W, b = W.astype(np.float64), b.astype(np.float64)
     moments = [np.zeros_like(W), np.zeros_like(W), np.zeros_like(b), np.zeros_like(b)]

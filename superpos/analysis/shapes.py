@@ -34,7 +34,9 @@ def match_shapes(cosines: np.ndarray) -> Match:
     no shape fits are "irregular", and their dimensions are the numerical rank.
     """
     n, k = cosines.shape[:2]
-    rank = np.maximum(1, np.sum(_eigenvalues(cosines) > 0.05 * _eigenvalues(cosines).max(axis=1, keepdims=True), axis=1))
+    rank = np.maximum(
+        1, np.sum(_eigenvalues(cosines) > 0.05 * _eigenvalues(cosines).max(axis=1, keepdims=True), axis=1)
+    )
     names, dimensions, residuals = np.full(n, IRREGULAR, object), rank, np.ones(n)
     for shape in known_shapes(k):
         error = _errors(cosines, shape)

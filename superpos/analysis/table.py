@@ -21,7 +21,9 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     W = W.transpose(*lead, "hidden", "feature")
     shape = W.shape[:-2]
     values = np.nan_to_num(W.values.reshape(-1, *W.shape[-2:]), nan=0.0)
-    sizes = n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
+    sizes = (
+        n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
+    )
     found = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), **options)
     n, m, k = len(found), *W.shape[-2:]
 

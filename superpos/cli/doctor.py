@@ -11,14 +11,14 @@ def doctor() -> None:
     import numpy as np
 
     import superpos as sp
-    from superpos.cache import use_compilation_cache
+    from superpos.cache import cache_folder, use_compilation_cache
     from superpos.sweep.collect import versions
 
     print(f"superpos {sp.__version__}, " + ", ".join(f"{name} {v}" for name, v in versions().items()))
     for device in jax.devices():
         print(f"device {device.id}: {device.platform} {device.device_kind}")
     use_compilation_cache()
-    print(f"compilation cache: {jax.config.jax_compilation_cache_dir or 'off'}")
+    print(f"compilation cache: {cache_folder() or 'off'}")
 
     def precise() -> tuple[bool, str]:
         a = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)

@@ -7,7 +7,9 @@ import tyro
 
 
 def geometry(
-    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result, such as superpos-demo/five_features.zarr")],
+    result: Annotated[
+        tyro.conf.Positional[Path], tyro.conf.arg(help="a result, such as superpos-demo/five_features.zarr")
+    ],
     represented_above: Annotated[float, tyro.conf.arg(help="norm from which a feature counts as represented")] = 0.5,
     rows: Annotated[int, tyro.conf.arg(help="print at most this many rows")] = 200,
 ) -> None:

@@ -15,7 +15,9 @@ def sweep(
     ] = (),
     out: Annotated[Path | None, tyro.conf.arg(help="where to write the result; results/NAME.zarr if not given")] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
-    dry_run: Annotated[bool, tyro.conf.arg(help="say what would be trained and how long it would take, then stop")] = False,
+    dry_run: Annotated[
+        bool, tyro.conf.arg(help="say what would be trained and how long it would take, then stop")
+    ] = False,
 ) -> None:
     """Train every model a sweep file describes, and write the result."""
     from superpos.cli import sweepfile
@@ -31,7 +33,9 @@ def sweep(
         print(f"models            {work.n_cells:,} ({given.grid.design} of {', '.join(given.grid.axes)})")
         print(f"compile families  {len(work.families)}")
         print(f"blocks            {work.n_blocks:,} of {_listed(work.block_sizes)} models ({padded:,} with padding)")
-        print(f"memory            {run.show_bytes(work.bytes)} on {work.mesh.size} device(s), {work.lanes} call(s) at a time")
+        print(
+            f"memory            {run.show_bytes(work.bytes)} on {work.mesh.size} device(s), {work.lanes} call(s) at a time"
+        )
         print(f"estimated time    {_duration(seconds(work))}, from timing a few steps")
         print(f"output            {target}")
         return

@@ -105,7 +105,7 @@ def _grid(data: Mapping[str, Any]) -> Grid:
     if "points" in data:
         raise ConfigError(f"points are listed, but design.kind is {kind}.")
     if not data.get("grid"):
-        raise ConfigError('grid is missing; write [grid] with axes such as seed = { range = 8 }.')
+        raise ConfigError("grid is missing; write [grid] with axes such as seed = { range = 8 }.")
     axes = {name: _axis(name, spec) for name, spec in data["grid"].items()}
     if kind == "random":
         if "n_cells" not in design:

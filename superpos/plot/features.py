@@ -7,12 +7,13 @@ from matplotlib.axes import Axes
 
 from superpos.errors import ConfigError
 from superpos.plot.style import DIVERGING, current_axes
+from superpos.sweep import SweepResult
+from superpos.train import Run
 
 
 def weights(source: Any) -> np.ndarray:
     """W of a model, a run, a sweep result holding one cell, or W itself, as (n_hidden, n_features)."""
-    model = source.model if hasattr(source, "model") else source
-    model = model() if callable(model) and not hasattr(model, "W") else model
+    model = source.model() if isinstance(source, SweepResult) else source.model if isinstance(source, Run) else source
     W = np.asarray(model.W if hasattr(model, "W") else model)
     if W.ndim != 2:
         raise ConfigError(f"one model's W of shape (n_hidden, n_features) is needed, got shape {W.shape}.")

@@ -40,7 +40,7 @@ MIXED_SHAPES = PALETTE["red"]
 # Negative blue, zero white, positive orange: readable in print and with any colour vision.
 DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
 
-_RC = {
+_RC: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 220,
     "savefig.bbox": "tight",

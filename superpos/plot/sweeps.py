@@ -49,7 +49,9 @@ def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
     bottom = np.zeros(len(x))
     for name in names:
         share = (shapes.values == name).mean(axis=1)
-        ax.bar(edges[1:], share, edges[:-1] - edges[1:], bottom, align="edge", color=shape_color(name), label=name, lw=0)
+        ax.bar(
+            edges[1:], share, edges[:-1] - edges[1:], bottom, align="edge", color=shape_color(name), label=name, lw=0
+        )
         bottom += share
     ax.set(xscale="log", xlim=(edges[-1], edges[0]), ylim=(0, 1), xlabel="1 / (1 − S)", ylabel="share of seeds")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="geometry", alignment="left")

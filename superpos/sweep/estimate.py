@@ -29,7 +29,9 @@ def seconds(work: Work) -> float:
             stops = np.full(k, n_steps, np.int32)
             piece = Intervals(np.concatenate([[0], stops[1:]]).astype(np.int32), stops, np.full(k, -1, np.int32))
             begin = time.perf_counter()
-            states, _ = jax.block_until_ready(compiled.advance(*inputs, states, meshes.place_everywhere(work.mesh, piece)))
+            states, _ = jax.block_until_ready(
+                compiled.advance(*inputs, states, meshes.place_everywhere(work.mesh, piece))
+            )
             spent = time.perf_counter() - begin
         calls = -(-work.counts()[chunk.family][1] // work.blocks_per_call)
         total += spent / n_steps * family.config.steps * calls / min(work.lanes, calls)

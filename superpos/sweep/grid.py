@@ -104,7 +104,9 @@ class Grid:
         names = list(points[0])
         for k, point in enumerate(points):
             if list(point) != names and set(point) != set(names):
-                raise ConfigError(f"grid: point {k} must set {', '.join(names)}, as point 0 does; got {', '.join(point)}.")
+                raise ConfigError(
+                    f"grid: point {k} must set {', '.join(names)}, as point 0 does; got {', '.join(point)}."
+                )
         grid = cls.__new__(cls)
         grid._set("points", {name: [point[name] for point in points] for name in names})
         return grid

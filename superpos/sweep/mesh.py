@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-
 from superpos.tasks.base import Task
 from superpos.train import Intervals, TrainConfig, advance, evaluate, init
 
@@ -47,7 +46,8 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
 
     task, config = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
     seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
-    todo = Intervals(*[jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)] * 3)
+    count: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
+    todo = Intervals(count, count, count)
     start = _start.lower(task, config, seeds, mesh=mesh).compile()
     states = jax.eval_shape(partial(_start, mesh=mesh), task, config, seeds)
     states = shaped((), cells, states)

@@ -70,6 +70,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
 
     found = []
     for values, cells in _groups(static, grid.n_cells):
+
         def chosen(node: Any, values: dict[str, Any] = values) -> Any:
             names = {f.name for f in fields(node)}
             return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
@@ -196,6 +197,7 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
         if axis.field in (*static_fields(task), *static_fields(config))
     }
     settled = []
+    node: Any
     for node in (task, config):
         node = _to_numpy(replace(node, **{k: v for k, v in statics.items() if k in static_fields(node)}))
         ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}

@@ -55,8 +55,9 @@ class SweepResult:
             self._check_axis(name)
         try:
             return SweepResult(self.dataset.sel(chosen, method=method))
-        except KeyError as error:
-            raise ConfigError(f'result has no cell at {error.args[0]}; method="nearest" takes the closest.') from None
+        except KeyError:
+            listed = ", ".join(f"{name}={value}" for name, value in chosen.items())
+            raise ConfigError(f'result has no cell at {listed}; method="nearest" takes the closest.') from None
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
@@ -110,7 +111,9 @@ class SweepResult:
 
     def diverged_lines(self) -> list[str]:
         """One line of text per diverged cell."""
-        return [", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in c.items()) for c in self.diverged]
+        return [
+            ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in c.items()) for c in self.diverged
+        ]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a Zarr v3 group that `superpos.open` and `xarray.open_zarr` read. Returns the path."""
@@ -162,7 +165,9 @@ class SweepResult:
     def _check_axis(self, name: Hashable) -> None:
         known = [*self._axes, *(d for d in self.dims if d not in self._axes)]
         if name not in known:
-            raise ConfigError(f"result has no axis {name!r}.{check.suggestion(str(name), known)} Axes: {', '.join(known)}.")
+            raise ConfigError(
+                f"result has no axis {name!r}.{check.suggestion(str(name), known)} Axes: {', '.join(known)}."
+            )
 
 
 def open_result(path: str | Path) -> SweepResult:

@@ -19,9 +19,9 @@ from superpos.errors import ConfigError
 from superpos.sweep import mesh as meshes
 from superpos.sweep import plan
 from superpos.sweep import store as stores
+from superpos.sweep.collect import Collector
 from superpos.sweep.grid import Grid
 from superpos.sweep.progress import Progress
-from superpos.sweep.collect import Collector
 from superpos.sweep.result import SweepResult
 from superpos.tasks.base import Task
 from superpos.train import Intervals, TrainConfig, intervals

@@ -31,8 +31,11 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"output {path} cannot be written: {parent} is not a folder one may write to.")
+    try:  # permissions do not tell: read-only file systems, and the superuser
+        os.rmdir(tempfile.mkdtemp(prefix=".superpos.", dir=parent))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"output {path} cannot be written: {parent} does not take a new folder ({reason}).") from None
     return target
 
 
