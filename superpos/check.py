@@ -61,7 +61,9 @@ def numbers(name: str, value: Any) -> np.ndarray | None:
     if is_traced(value):
         return None
     try:
-        if isinstance(value, str | bytes | bool | dict | None):
+        if isinstance(value, str | bytes | bool | dict | None) or (
+            isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value)
+        ):
             raise TypeError
         array = np.asarray(value)
         if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
@@ -119,13 +121,14 @@ def truth(name: str, value: Any) -> None:
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Refuse a word that is none of `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         hint = suggestion(value, allowed) if isinstance(value, str) else ""
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {_short(value)}.{hint}")
 
 
 def vector(name: str, value: Any, length: int) -> None:
     """Refuse a shape that is neither a scalar nor one value per feature."""
+    numbers(name, value)
     if np.shape(value) not in ((), (length,)):
         raise ConfigError(
             f"{name} must be one number or {length} (one per feature), got an array of shape {tuple(np.shape(value))}."
@@ -134,6 +137,7 @@ def vector(name: str, value: Any, length: int) -> None:
 
 def scalar(name: str, value: Any) -> None:
     """Refuse an array where one number is meant."""
+    numbers(name, value)
     if np.shape(value) != ():
         raise ConfigError(f"{name} must be one number, got an array of shape {tuple(np.shape(value))}.")
 
@@ -143,5 +147,5 @@ def _first(array: np.ndarray, where: np.ndarray) -> float:
 
 
 def _short(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    text = f"{value:g}" if isinstance(value, float) else " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."

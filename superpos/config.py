@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from superpos import check
+from superpos.data import MOST_FEATURES
 from superpos.errors import ConfigError
 from superpos.tasks import REGISTRY
 from superpos.train import TrainConfig, numeric_fields
@@ -18,8 +19,10 @@ _DECAY = re.compile(r"\s*([0-9.eE+-]+)\s*(?:\^|\*\*)\s*i\s*")
 
 def to_dict(node: Any) -> dict[str, Any]:
     """A task or TrainConfig as plain numbers, words and lists; tasks carry their name as `kind`."""
-    kind = next((name for name, cls in REGISTRY.items() if type(node) is cls), None)
-    data: dict[str, Any] = {} if kind is None else {"kind": kind}
+    data: dict[str, Any] = {}
+    if not isinstance(node, TrainConfig):
+        built_in = (name for name, cls in REGISTRY.items() if type(node) is cls)
+        data["kind"] = next(built_in, f"{type(node).__module__}.{type(node).__qualname__}")
     for field in fields(node):
         value = getattr(node, field.name)
         data[field.name] = np.asarray(value).tolist() if field.name in numeric_fields(node) else _lists(value)
@@ -67,8 +70,9 @@ def _decaying(name: str, text: str, n_features: Any) -> np.ndarray:
         base = None
     if base is None or n_features is None:
         raise ConfigError(f'{name} must be a number, a list of numbers, or a formula such as "0.9^i", got {text!r}.')
-    check.whole("n_features", n_features, at_least=1)
-    return base ** np.arange(n_features)
+    check.whole("n_features", n_features, at_least=1, at_most=MOST_FEATURES)
+    with np.errstate(over="ignore"):  # infinite importance is refused by name later
+        return base ** np.arange(n_features)
 
 
 def _tuples(value: Any) -> Any:
@@ -76,4 +80,6 @@ def _tuples(value: Any) -> Any:
 
 
 def _lists(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
     return [_lists(v) for v in value] if isinstance(value, list | tuple) else value

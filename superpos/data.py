@@ -21,6 +21,8 @@ MAGNITUDE_MOMENTS = {
 }
 MAGNITUDES = tuple(MAGNITUDE_MOMENTS)
 
+MOST_FEATURES = 1_000_000
+
 Sets = tuple[tuple[int, ...], ...]
 
 
@@ -50,12 +52,15 @@ class FeatureDistribution:
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. `feature_probability` may be stacked."""
-        check.whole("n_features", self.n_features, at_least=1)
+        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
         check.in_range("feature_probability", self.feature_probability, above=0, at_most=1)
         check.one_of("magnitude", self.magnitude, MAGNITUDES)
         taken: set[int] = set()
         for field in ("correlated_sets", "anticorrelated_sets"):
-            for members in getattr(self, field):
+            sets = getattr(self, field)
+            if not isinstance(sets, tuple) or not all(isinstance(members, tuple) for members in sets):
+                raise ConfigError(f"{field} must be a tuple of tuples such as ((0, 1), (2, 3)), got {sets!r}.")
+            for members in sets:
                 if len(members) < 2:
                     raise ConfigError(f"{field} must hold sets of two or more features, got {list(members)}.")
                 for i in members:
@@ -66,6 +71,8 @@ class FeatureDistribution:
         if check.is_traced(self.feature_probability):
             return
         p = np.asarray(self.feature_probability, np.float64)
+        if p.ndim and p.shape[-1] != self.n_features:
+            raise ConfigError(f"feature_probability must be one number or {self.n_features}, got shape {p.shape}.")
         p = np.broadcast_to(p if p.ndim else p[None], (*p.shape[:-1], self.n_features))
         for members in self.correlated_sets:
             if np.any(p[..., members] != p[..., members[:1]]):
@@ -90,6 +97,7 @@ class FeatureDistribution:
         depend on p, so models that share a key see the same underlying numbers (common random numbers). Only correlated
         and anticorrelated sets need one further number per set.
         """
+        self.check()
         p = self.probabilities[:, None]
         u = unit_uniform(key, (self.n_features, batch_size))
         if not (self.correlated_sets or self.anticorrelated_sets):
@@ -112,6 +120,7 @@ class FeatureDistribution:
 
     def moment(self, order: int) -> Float[Array, " n_features"]:
         r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment."""
+        check.whole("order", order, at_least=1, at_most=3)
         return self.probabilities * MAGNITUDE_MOMENTS[self.magnitude][order - 1]
 
     def co_activation(self) -> Float[Array, "n_features n_features"]:

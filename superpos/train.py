@@ -23,6 +23,9 @@ MAX_STEPS = 2**31 - 1
 INIT_TAG = 2**32 - 1
 EVALUATION_TAG = 2**32 - 2
 
+# Inputs per evaluation batch, whatever the training batch is, so that all models are tested on the same inputs.
+EVALUATION_BATCH = 1_024
+
 # A toy model's weights are of order 1. Anything beyond this is a run that blew up but has not yet overflowed.
 PARAMETER_BOUND = 1e4
 
@@ -39,7 +42,7 @@ class TrainConfig:
 
     `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
     are numbers of steps after which the weights are kept. After training, the loss is measured on `evaluation_samples`
-    fresh inputs that are the same for all seeds, so seeds compare fairly.
+    fresh inputs (rounded up to whole batches of 1,024) that are the same for all seeds, so seeds compare fairly.
     """
 
     steps: int = jax.tree.static(default=5_000)  # loop length
@@ -60,7 +63,7 @@ class TrainConfig:
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         check.whole("steps", self.steps, at_least=1, at_most=MAX_STEPS)
-        check.whole("batch_size", self.batch_size, at_least=1)
+        check.whole("batch_size", self.batch_size, at_least=1, at_most=2**24)
         for field in numeric_fields(self):
             check.scalar(field, getattr(self, field))
         check.one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -68,6 +71,8 @@ class TrainConfig:
         check.whole("warmup_steps", self.warmup_steps, at_most=self.steps - 1)
         check.truth("decay_bias", self.decay_bias)
         check.whole("history", self.history, at_least=1, at_most=100_000)
+        if not isinstance(self.snapshots, tuple):
+            raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
         for step in self.snapshots:
             check.whole("snapshots: a step", step, at_most=self.steps)
         if list(self.snapshots) != sorted(set(self.snapshots)):
@@ -113,11 +118,10 @@ class TrainConfig:
         return optax.chain(direction, decay, optax.scale_by_learning_rate(self.learning_rate_schedule()))
 
     def boundaries(self) -> np.ndarray:
-        """Numbers of steps at which the record gets a point: `history` even ones and every snapshot; the last is `steps`."""
+        """Numbers of steps at which the record gets a point: `history` even ones and every snapshot after the start."""
         even = np.rint(np.linspace(0, self.steps, self.history + 1)).astype(np.int64)
-        return np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))[
-            1 if 0 not in self.snapshots else 0 :
-        ]
+        points = np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))
+        return points[points > 0]
 
 
 class Intervals(NamedTuple):
@@ -157,8 +161,8 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
     task, config = task.broadcast(), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
     snapshots = None
-    if config.snapshots:
-        snapshots = jax.tree.map(lambda leaf: jnp.zeros((len(config.snapshots), *leaf.shape), leaf.dtype), model)
+    if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
+        snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
     return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots)
 
 
@@ -219,10 +223,11 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
     """
     task = task.broadcast()
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
-    n_batches = -(-config.evaluation_samples // config.batch_size)
+    batch_size = min(EVALUATION_BATCH, config.evaluation_samples)
+    n_batches = -(-config.evaluation_samples // batch_size)
 
     def add(k: Integer[Array, ""], total: Float[Array, ""]) -> Float[Array, ""]:
-        return total + task.loss(state.model, jax.random.fold_in(key, k), config.batch_size)[0]
+        return total + task.loss(state.model, jax.random.fold_in(key, k), batch_size)[0]
 
     mean = jax.lax.fori_loop(0, n_batches, add, jnp.zeros((), float)) / n_batches
     return jnp.where(state.diverged_step < 0, mean, jnp.nan)
@@ -290,11 +295,14 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
     """
     config = TrainConfig() if config is None else config
     check_all(task, config)
+    full_task, full_config = task.broadcast(), config.broadcast()
+    full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
+    full_config.check_values()
     traced = check.is_traced(seed) or any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config)))
     if not check.is_traced(seed):
         check_seed(seed)
     use_compilation_cache()
-    run = replace(_train(task.broadcast(), config.broadcast(), jnp.asarray(seed, jnp.uint32)), task=task, config=config)
+    run = replace(_train(full_task, full_config, jnp.asarray(seed, jnp.uint32)), task=task, config=config)
     if not traced and int(run.diverged_step) >= 0:
         raise DivergedError(int(run.diverged_step), f"try a learning_rate below {float(config.learning_rate):g}.")
     return run
@@ -302,7 +310,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
 
 def check_all(task: Task, config: TrainConfig) -> None:
     """Raise `ConfigError` unless these are a task and a configuration with allowed settings."""
-    if not isinstance(task, Task):
+    if isinstance(task, type) or not isinstance(task, Task):
         raise ConfigError(f"task must be a task such as superpos.tasks.Toy(...), got {type(task).__name__}.")
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"config must be a superpos.TrainConfig, got {type(config).__name__}.")
@@ -312,7 +320,9 @@ def check_all(task: Task, config: TrainConfig) -> None:
 
 def check_seed(seed: Any) -> None:
     """Raise `ConfigError` unless `seed` is a whole number that fits in 32 bits."""
-    check.whole("seed", seed.item() if isinstance(seed, jax.Array) and seed.ndim == 0 else seed, at_most=2**32 - 1)
+    if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and np.issubdtype(seed.dtype, np.integer):
+        seed = seed.item()
+    check.whole("seed", seed, at_most=2**32 - 1)
 
 
 def numeric_fields(node: Any) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Every wrong setting is refused in one sentence that names the field; nothing is trained, nothing is written."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import superpos as sp
 from superpos.cli import main
@@ -108,6 +110,32 @@ SETTINGS = [
         {"a": lambda: sp.entry("importance", -1, [1]), "b": lambda: sp.entry("importance", -1, [2])},
     ),
     ("importance", {}, {}, {"r": lambda: sp.entry("importance", -1, [-2.0])}),
+    ("seed", {}, {}, {"s": lambda: sp.entry("seed", 0, [3, 4])}),
+    (
+        "importance[4]",
+        {},
+        {},
+        {"a": lambda: sp.entry("importance", -1, [1]), "b": lambda: sp.entry("importance", 4, [2])},
+    ),
+    ("n_hidden", {}, {}, {"n_hidden": lambda: sp.entry("importance", 0, [1.0])}),
+    ("seed", {}, {}, {"seed": lambda: sp.entry("importance", 0, [1.0])}),
+    ("entry('importance')", {}, {}, {"r": lambda: sp.entry("importance", 0, ["a"])}),
+    *[
+        (name, {}, {}, {name: lambda: sp.entry("importance", 0, [1.0])})
+        for name in ("W", "loss", "feature", "shape", "W_history")
+    ],
+    ("a b", {}, {}, {"a b": lambda: sp.entry("importance", 0, [1.0])}),
+    ("correlated_sets", {"correlated_sets": (0, 1)}, {}, {}),
+    ("anticorrelated_sets", {"anticorrelated_sets": 3}, {}, {}),
+    ("snapshots", {}, {"snapshots": 2}, {}),
+    ("snapshots", {}, {"snapshots": np.array([0, 2])}, {}),
+    ("feature_probability", {"feature_probability": 1e-50}, {}, {}),
+    ("beta1", {}, {"beta1": 1 - 1e-12}, {}),
+    ("importance", {"importance": [[1], [2, 3]]}, {}, {}),
+    ("activation", {"activation": np.array(["relu", "gelu"])}, {}, {}),
+    ("n_features", {"n_features": 10**9}, {}, {}),
+    ("n_features × n_hidden", {"n_features": 10**6, "n_hidden": 10**6}, {}, {}),
+    ("grid of", {}, {}, {"learning_rate": np.linspace(0.1, 1, 20_000), "epsilon": np.linspace(0.1, 1, 20_000)}),
 ]
 
 
@@ -151,11 +179,24 @@ def test_wrong_settings_are_refused_by_name(field, task, config, axes, tmp_path)
         (lambda: sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(seed=[0]), memory_budget=10), "memory_budget"),
         (lambda: sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(seed=[0]), devices=[]), "devices"),
         (lambda: sp.sweep(sp.tasks.Toy(**TASK), grid={"seed": [0]}), "grid must be"),
+        (lambda: sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(seed=[0]), devices=["cpu"]), "devices"),
+        (lambda: sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(seed=[0]), store=5), "output path"),
+        (lambda: sp.train(sp.tasks.Toy), "task must be"),
+        (lambda: sp.Grid.random(3, p=scipy.stats.loguniform), "distribution"),
+        (lambda: sp.open(None), "path"),
+        (
+            lambda: sp.load_or_sweep("/proc/x/r.zarr", sp.tasks.Toy(**TASK), None, sp.Grid(seed=[0])),
+            "cannot be written",
+        ),
+        (lambda: sp.FeatureDistribution(n_features=2).moment(4), "order"),
+        (lambda: sp.ToyModel(np.ones((1, 2), np.float32), activation="foo"), "activation"),
+        (lambda: sp.geometry([[1e20, -1e20]]), "weights below"),
+        (lambda: sp.geometry([[1, 2], [3]]), "ragged"),
     ],
-    ids=range(16),
+    ids=range(26),
 )
 def test_wrong_calls_are_refused_by_name(attempt, word):
-    with pytest.raises(sp.ConfigError, match=word):
+    with pytest.raises((sp.ConfigError, sp.StoreError), match=word):
         attempt()
 
 
@@ -175,6 +216,10 @@ def test_questions_a_result_cannot_answer_are_refused_by_name(quick_result):
         (lambda: quick_result.best("learning_rate"), "learning_rate"),
         (lambda: quick_result.best("seed").best("seed"), "seed"),
         (lambda: quick_result.model(), "one cell"),
+        (lambda: quick_result.sel(feature_probability=slice(0.5, 0.4)), "empty"),
+        (lambda: quick_result.sel(seed=1).sel(seed=1), "seed"),
+        (lambda: quick_result.sel(seed=1, method="closest"), "method"),
+        (lambda: quick_result.isel(seed=9), "seed"),
         (lambda: quick_result["V"], "'V'"),
         (lambda: sp.plot.feature_directions(np.zeros((3, 5))), "2 hidden"),
         (lambda: sp.plot.feature_directions(np.zeros(3)), "one model"),
@@ -233,6 +278,14 @@ FILES = [
     ("n_hidden", GOOD, ["task.n_hidden=two"]),
     ("steps", GOOD, ["train.steps=0"]),
     ("sparsity", GOOD, ["grid.sparsity=[0.5]"]),
+    ("n_hidden", GOOD, ["task.n_hidden=3\nfoo=4"]),
+    ("task", "task = [1]\n[grid]\nseed=[0]", ["task.n_hidden=3"]),
+    ("self", GOOD + "self = [1]\n", []),
+    ("range", GOOD.replace("seed = [0]", f"seed = {{ range = [0, {10**40}] }}"), []),
+    ("TOML", GOOD.replace("n_hidden = 2", "n_hidden = " + "9" * 5000), []),
+    ("importance", GOOD.replace("[task]", "[task]\nimportance = '1e200^i'"), []),
+    ("n_features", GOOD.replace("n_features = 5", "n_features = 2000000000\nimportance = '0.5^i'"), []),
+    ("memory_budget", GOOD + "[sweep]\nmemory_budget = '" + "9" * 400 + "'\n", []),
 ]
 
 
@@ -268,6 +321,9 @@ def test_wrong_sweep_files_end_with_code_2_and_one_sentence(word, text, override
         (["demo", "--seeds", "0"], "seeds", 2),
         (["demo", "--densities", "1"], "densities", 2),
         (["demo", "--steps", "-1"], "steps", 2),
+        (["geometry", "~nosuchuser/x"], "path", 1),
+        (["sweep", "good.toml", "--out", "a" * 300], "output", 2),
+        (["sweep", "good.toml", "--out", "~nosuchuser/r"], "output", 2),
     ],
 )
 def test_wrong_paths_and_options_are_refused(arguments, word, code, tmp_path, monkeypatch, capsys):
@@ -297,7 +353,20 @@ def test_wrong_arguments_end_with_code_2(arguments):
     assert "Traceback" not in run.stderr + run.stdout
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "garbage metadata", "wrong size", "other format"])
+DAMAGES = [
+    "flip",
+    "truncate",
+    "empty",
+    "garbage metadata",
+    "wrong size",
+    "other format",
+    "no chunk",
+    "no seed",
+    "no task",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_results_are_refused(damage, quick_result, tmp_path):
     path = quick_result.save(tmp_path / "r.zarr")
     chunk = next(p for p in sorted((path / "W").rglob("*")) if p.is_file() and p.name != "zarr.json")
@@ -310,6 +379,12 @@ def test_damaged_results_are_refused(damage, quick_result, tmp_path):
         chunk.write_bytes(chunk.read_bytes()[:-9])
     elif damage == "empty":
         chunk.write_bytes(b"")
+    elif damage == "no chunk":  # which Zarr alone would read as zeros
+        next(p for p in (path / "diverged_step").rglob("*") if p.is_file() and p.name != "zarr.json").unlink()
+    elif damage == "no seed":
+        shutil.rmtree(path / "seed")
+    elif damage == "no task":
+        metadata.write_text(metadata.read_text().replace('"n_hidden": 2', '"n_hidden": "two"'))
     elif damage == "garbage metadata":
         (path / "W" / "zarr.json").write_text("{")
     elif damage == "wrong size":

@@ -85,7 +85,11 @@ def test_captions_come_from_the_configuration(quick_result):
         "ReLU",
     ):
         assert words in text
-    assert "feature probability" not in text  # it was swept
+    assert "feature probability swept" in text
+    axes = [{"field": f} for f in ("steps", "optimizer", "n_hidden", "loss_exponent")]
+    swept = sp.plot.caption({**quick_result.attrs, "grid": {"axes": axes}})
+    for words in ("steps swept of optimizer swept", "n hidden swept", "loss exponent swept"):
+        assert words in swept
 
 
 def test_figure_of_five_features(quick_result, tmp_path):
@@ -96,6 +100,7 @@ def test_figure_of_five_features(quick_result, tmp_path):
     files = sp.plot.save(figure, caption, path=tmp_path / "f")
     again = sp.plot.save(figure, caption, path=tmp_path / "g")
     assert [f.suffix for f in files] == [".svg", ".png", ".txt"]
+    assert [f.name for f in sp.plot.save(figure, path=tmp_path / "p_0.05")] == ["p_0.05.svg", "p_0.05.png"]
     assert files[0].read_bytes() == again[0].read_bytes()  # nothing in the file depends on the clock
 
 

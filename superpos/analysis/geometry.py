@@ -27,6 +27,8 @@ LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.04, 0.15, 0.3
 # No feature outside may have more than this share of its squared length in the dimensions of the shape: it would be a
 # member that noise has cut off, and the shape what is left of a larger one.
 INTRUSION = 0.06
+# Squares of larger weights overflow in single precision.
+LARGEST_WEIGHT = 1e15
 # A shape's shortest feature is at least this share of its longest.
 NORM_RATIO = 0.5
 
@@ -103,7 +105,14 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometr
     Raises:
         ConfigError: W is not a finite matrix.
     """
-    matrix = check.numbers("W", np.asarray(W))
+    try:
+        matrix = check.numbers("W", np.asarray(W))
+    except ValueError as error:  # a ragged list; ConfigError is one, too
+        raise (
+            error if isinstance(error, ConfigError) else ConfigError("W must be a matrix, got a ragged list.")
+        ) from None
+    if matrix is not None and matrix.size and np.abs(matrix).max() > LARGEST_WEIGHT:
+        raise ConfigError(f"W must hold weights below {LARGEST_WEIGHT:g}, got {np.abs(matrix).max():g}.")
     if matrix is None or matrix.ndim != 2 or 0 in matrix.shape:
         raise ConfigError(f"W must be a matrix (n_hidden, n_features), got an array of shape {np.shape(W)}.")
     return geometries(matrix[None], represented_above=represented_above)[0]
@@ -118,7 +127,7 @@ def geometries(
     """
     check.in_range("represented_above", represented_above, at_least=0)
     Ws = np.asarray(Ws)
-    per_call = max(1, int(2e7 / Ws.shape[2] ** 2))
+    per_call = int(np.clip(2e7 / Ws.shape[2] ** 2, 1, 50_000))  # bounds the memory for cosines and components
     found = []
     for start in range(0, len(Ws), per_call):
         some = slice(start, start + per_call)
@@ -228,10 +237,10 @@ def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> l
                 per_model[group[0] // n].append(component)
             else:
                 unnamed.append((group, component))
-        if not unnamed:
+        if above is None or not unnamed:
             break
         pending, fallback = [], []
-        for (group, component), parts in zip(unnamed, split([g for g, _ in unnamed], above or 1.0), strict=True):
+        for (group, component), parts in zip(unnamed, split([g for g, _ in unnamed], above), strict=True):
             pieces = named(parts) if len(parts) > 1 else []
             if any(piece.name != IRREGULAR for piece in pieces):  # otherwise the group stays whole
                 pending += parts

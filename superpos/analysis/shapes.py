@@ -30,13 +30,12 @@ class Match(NamedTuple):
 def match_shapes(cosines: np.ndarray) -> Match:
     r"""Name N groups of k directions each from their cosines, shape (N, k, k).
 
-    The residual is $\|C - C^*\|_F / \|C^*\|_F$, with $C^*$ the shape's cosines in the best order of its vertices. Groups
+    The residual is $\|C - C^*\|_F / \|C^*\|_F$, with $C^*$ the shape's cosines in an order of its vertices that fits. Groups
     no shape fits are "irregular", and their dimensions are the numerical rank.
     """
     n, k = cosines.shape[:2]
-    rank = np.maximum(
-        1, np.sum(_eigenvalues(cosines) > 0.05 * _eigenvalues(cosines).max(axis=1, keepdims=True), axis=1)
-    )
+    eigenvalues = np.linalg.eigvalsh(cosines)
+    rank = np.maximum(1, np.sum(eigenvalues > 0.05 * eigenvalues[:, -1:], axis=1))
     names, dimensions, residuals = np.full(n, IRREGULAR, object), rank, np.ones(n)
     for shape in known_shapes(k):
         error = _errors(cosines, shape)
@@ -45,10 +44,6 @@ def match_shapes(cosines: np.ndarray) -> Match:
         fits = better & (error <= RESIDUAL_LIMIT)
         names[fits], dimensions[fits] = shape.name, shape.dimensions
     return Match(names, dimensions, residuals)
-
-
-def _eigenvalues(cosines: np.ndarray) -> np.ndarray:
-    return np.linalg.eigvalsh(cosines)
 
 
 def _errors(cosines: np.ndarray, shape: KnownShape) -> np.ndarray:

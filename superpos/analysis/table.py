@@ -20,7 +20,7 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     lead = tuple(d for d in W.dims if d not in ("hidden", "feature"))
     W = W.transpose(*lead, "hidden", "feature")
     shape = W.shape[:-2]
-    values = np.nan_to_num(W.values.reshape(-1, *W.shape[-2:]), nan=0.0)
+    values = np.nan_to_num(W.values.reshape((-1, *W.shape[-2:])), nan=0.0)
     sizes = (
         n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
     )
@@ -38,7 +38,7 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
 
     def over(inner: tuple[str, ...], array: Any) -> tuple[tuple[Any, ...], np.ndarray]:
         array = np.asarray(array)
-        return (*lead, *inner), array.reshape(*shape, *array.shape[1:])
+        return (*lead, *inner), array.reshape((*shape, *array.shape[1:]))
 
     per_feature = {
         "norm": np.stack([g.norms for g in found]),

@@ -23,7 +23,7 @@ def main() -> None:
     for command in (demo, sweep, geometry, doctor):
         app.command(command)
     try:
-        app.cli(prog="superpos", description=__doc__)
+        app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     except ConfigError as error:
         _fail(str(error), 2)
     except (StoreError, DivergedError) as error:

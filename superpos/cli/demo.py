@@ -22,9 +22,12 @@ def demo(
     from superpos.cli.report import print_shapes
     from superpos.errors import ConfigError
     from superpos.sweep import store
+    from superpos.train import TrainConfig
 
     check.whole("densities", densities, at_least=2, at_most=10_000)
     check.whole("seeds", seeds, at_least=1, at_most=10_000)
+    config = TrainConfig(steps=steps)
+    config.check()
     target = store.writable(out / "five_features.zarr", overwrite=True)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out must be a folder, and {out} is a file.")
@@ -38,7 +41,7 @@ def demo(
     grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
     print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} steps each …", flush=True)
     trained = time.perf_counter()
-    result = sp.sweep(task, sp.TrainConfig(steps=steps), grid, block_size=min(24, densities))
+    result = sp.sweep(task, config, grid, block_size=min(24, densities))
     seconds = time.perf_counter() - trained
     table = result.geometry()
     print_shapes(result, table)

@@ -14,9 +14,12 @@ def geometry(
     rows: Annotated[int, tyro.conf.arg(help="print at most this many rows")] = 200,
 ) -> None:
     """Name the geometry of every model in a result: the best seed's, and how many seeds found it."""
+    from superpos import check
     from superpos.cli.report import print_shapes
     from superpos.sweep import open_result
 
+    check.in_range("represented_above", represented_above, at_least=0)
+    check.whole("rows", rows, at_least=1)
     found = open_result(result)
     print(found)
     print_shapes(found, found.geometry(represented_above=represented_above), most=rows)

@@ -12,12 +12,11 @@ from rich.table import Table
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     """One row per cell of the grid: the geometry of the best seed, the share of seeds that found it, and its D_i."""
     seeded = "seed" in result.dims
-    best = result.best("seed") if seeded else result
-    won = best.geometry()
+    won = table.isel(seed=result["loss"].fillna(np.inf).argmin("seed")) if seeded else table
     dims = [d for d in result.dims if d != "seed"]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     # Zipped, random and listed designs have one dimension and their axes as coordinates along it.
-    names = [n for n in won["shape"].coords if won.coords[n].dims and n != "seed"] or dims
+    names = [n for n in won["shape"].coords if won.coords[n].dims and not (seeded and n == "seed")] or dims
     for name in names:
         shown.add_column("1 − S" if name == "feature_probability" else str(name), justify="right")
     shown.add_column("best geometry", overflow="fold")

@@ -11,7 +11,10 @@ def sweep(
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a sweep file (TOML)")],
     overrides: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
-        tyro.conf.arg(help="settings that replace the file's: task.n_hidden=3 train.steps=500 grid.seed={range=4}"),
+        tyro.conf.arg(
+            metavar="[FIELD=VALUE …]",
+            help="settings that replace the file's: task.n_hidden=3 train.steps=500 grid.seed={range=4}",
+        ),
     ] = (),
     out: Annotated[Path | None, tyro.conf.arg(help="where to write the result; results/NAME.zarr if not given")] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
@@ -43,8 +46,6 @@ def sweep(
     result = run.run(work, given.task, given.config, given.grid)
     result.save(target, overwrite=overwrite)
     print(result)
-    for line in result.diverged_lines():
-        print(f"diverged  {line}")
     print(f"result    {target}  ({_duration(time.perf_counter() - begin)})")
 
 

@@ -21,6 +21,7 @@ DESIGN_KEYS = ("kind", "n_cells", "random_seed")
 SWEEP_KEYS = ("block_size", "blocks_per_device", "memory_budget")
 SPACES = ("values", "linspace", "geomspace", "range", "uniform", "loguniform")
 MOST_VALUES = 10_000_000
+LARGEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ def read(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
         ConfigError: the file is missing or no TOML, a key is unknown, or a value is not allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"sweep file {path} cannot be read: {reason}.") from None
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         raise ConfigError(f"sweep file {path} is not valid TOML: {error}.") from None
     for override in overrides:
         _override(data, override)
@@ -75,13 +76,15 @@ def _override(data: dict[str, Any], override: str) -> None:
 
         cls = TrainConfig
         if section == "task":
-            kind = str(data.get("task", {}).get("kind", "toy"))
+            table = data.get("task", {})
+            kind = str(table.get("kind", "toy")) if isinstance(table, Mapping) else "toy"
             check.one_of("task.kind", kind, tuple(REGISTRY))
             cls = REGISTRY[kind]
         check.known_key(key, [f.name for f in fields(cls)] + ["kind"] * (section == "task"), section)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if list(parsed) == ["value"] else text
+    except (ValueError, RecursionError):
         value = text  # a bare word: train.schedule=constant
     data.setdefault(section, {})
     if not isinstance(data[section], dict):
@@ -106,6 +109,9 @@ def _grid(data: Mapping[str, Any]) -> Grid:
         raise ConfigError(f"points are listed, but design.kind is {kind}.")
     if not data.get("grid"):
         raise ConfigError("grid is missing; write [grid] with axes such as seed = { range = 8 }.")
+    for name in ("self", "cls", "n_cells", "random_seed"):
+        if name in data["grid"]:
+            raise ConfigError(f"grid has no axis {name!r}.")
     axes = {name: _axis(name, spec) for name, spec in data["grid"].items()}
     if kind == "random":
         if "n_cells" not in design:
@@ -127,7 +133,7 @@ def _axis(name: str, spec: Any) -> Any:
     if "decay" in spec:
         return decay(str(spec["decay"]), values)
     if "entry" in spec:
-        match = re.fullmatch(r"(\w+)\[(-?\d+)\]", str(spec["entry"]))
+        match = re.fullmatch(r"(\w+)\[(-?\d{1,9})\]", str(spec["entry"]))
         if not match:
             raise ConfigError(f'grid.{name}.entry must name an entry such as "importance[-1]", got {spec["entry"]!r}.')
         return entry(match[1], int(match[2]), values)
@@ -138,8 +144,8 @@ def _space(name: str, kind: str, given: Any) -> Any:
     if kind == "values":
         return given
     numbers = given if isinstance(given, list) else [given]
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
-        raise ConfigError(f"{name}.{kind} must hold finite numbers, got {given!r}.")
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= LARGEST for x in numbers):
+        raise ConfigError(f"{name}.{kind} must hold numbers of at most {LARGEST:g}.")
     if kind == "range":
         if not 1 <= len(numbers) <= 3 or not all(isinstance(x, int) for x in numbers) or numbers[2:] == [0]:
             raise ConfigError(f"{name}.range must be a number, [start, stop] or [start, stop, step], got {given!r}.")
@@ -157,6 +163,6 @@ def _space(name: str, kind: str, given: Any) -> Any:
         return stats.loguniform(low, high) if kind == "loguniform" else stats.uniform(low, high - low)
     if len(numbers) != 3 or not isinstance(numbers[2], int) or not 1 <= numbers[2] <= MOST_VALUES:
         raise ConfigError(f"{name}.{kind} must be [first, last, number of values], got {given!r}.")
-    if kind == "geomspace" and numbers[0] * numbers[1] <= 0:
+    if kind == "geomspace" and (0 in numbers[:2] or (numbers[0] < 0) != (numbers[1] < 0)):
         raise ConfigError(f"{name}.geomspace must run between numbers of one sign, got {given!r}.")
     return (np.geomspace if kind == "geomspace" else np.linspace)(*numbers)

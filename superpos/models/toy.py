@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from superpos import check
+
 ACTIVATIONS = {"relu": jax.nn.relu, "identity": lambda a: a, "gelu": jax.nn.gelu}
 
 # Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise.
@@ -33,6 +35,7 @@ class ToyModel(nnx.Module):
         *,
         activation: str = "relu",
     ):
+        check.one_of("activation", activation, tuple(ACTIVATIONS))
         self.W = nnx.Param(W)
         self.b = None if b is None else nnx.Param(b)
         self.activation = activation

@@ -84,12 +84,12 @@ def save(figure: Figure, caption: str = "", *, path: str | Path) -> list[Path]:
     base = Path(path)
     base = base.with_suffix("") if base.suffix in (".svg", ".png") else base
     base.parent.mkdir(parents=True, exist_ok=True)
-    files = [base.with_suffix(".svg"), base.with_suffix(".png")]
+    files = [base.with_name(base.name + ending) for ending in (".svg", ".png")]
     with mpl.rc_context(_RC):
         figure.savefig(files[0], metadata={"Date": None})
         figure.savefig(files[1], metadata={"Software": None})
     if caption:
-        files.append(base.with_suffix(".txt"))
+        files.append(base.with_name(base.name + ".txt"))
         files[-1].write_text(caption + "\n", encoding="utf-8")
     return files
 
@@ -98,22 +98,25 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     """A caption from a result's attributes, so that it cannot disagree with what was trained."""
     task, train = attrs["task"], attrs["train"]
     swept = {a["field"] for a in attrs["grid"]["axes"]}
-    parts = []
-    if not {"n_features", "n_hidden"} & swept:
-        parts.append(f"{task['n_features']} features in {task['n_hidden']} hidden dimensions")
-    if "activation" not in swept:
-        parts.append({"relu": "ReLU", "identity": "linear", "gelu": "GELU"}[task["activation"]] + " output")
-    if "importance" not in swept:
-        parts.append(_vector_in_words("importance", task["importance"]))
-    if "feature_probability" not in swept:
-        parts.append(_vector_in_words("feature probability", task["feature_probability"]))
-    if task["loss_exponent"] != 2:
-        parts.append(f"loss exponent {task['loss_exponent']}")
-    optimizer = {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]]
-    rate = "swept learning rate" if "learning_rate" in swept else f"learning rate {train['learning_rate']:g}"
-    parts.append(
-        f"{train['steps']:,} steps of {optimizer}, {rate} ({train['schedule']}), batch {train['batch_size']:,}"
-    )
+
+    def words(field: str, said: str) -> str:
+        return f"{field.replace('_', ' ')} swept" if field in swept else said
+
+    output = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}.get(task["activation"], task["activation"])
+    parts = [
+        words("n_features", f"{task['n_features']} features"),
+        words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
+    ]
+    parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    parts.append(words("activation", f"{output} output"))
+    for field, plain in (("importance", None), ("feature_probability", None), ("loss_exponent", 2), ("bias", True)):
+        if field in swept or task[field] != plain:
+            parts.append(words(field, _vector_in_words(field.replace("_", " "), task[field])))
+    optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
+    rate = words("learning_rate", f"learning rate {train['learning_rate']:g}")
+    steps = words("steps", f"{train['steps']:,} steps")
+    batch = words("batch_size", f"batch {train['batch_size']:,}")
+    parts.append(f"{steps} of {optimizer}, {rate} ({words('schedule', train['schedule'])}), {batch}")
     made_with = f"superpos {attrs['superpos']}, JAX {attrs['versions']['jax']}"
     return " ".join(part for part in (text, "; ".join(parts) + ".", f"Made with {made_with}.") if part)
 

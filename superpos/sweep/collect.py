@@ -16,8 +16,6 @@ from superpos.sweep.result import SweepResult
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig, named_leaves
 
-FORMAT = 1
-
 
 class Collector:
     """Arrays over all cells of a grid, filled block by block. What no block has written is NaN."""
@@ -36,12 +34,10 @@ class Collector:
         self._add("loss", ("cell",), (n,), dtype)
         self._add("loss_history", ("cell", "record"), (n, n_record), dtype)
         self._variables["diverged_step"] = (("cell",), np.full(n, -1, np.int32))
-        self._steps = np.full((n, n_record), -1, np.int64)
-        for family, steps in zip(families, boundaries, strict=True):
-            self._steps[family.cells, : len(steps)] = steps
+        self._boundaries, self._n_record = boundaries, n_record
         self._attributes = {
             "superpos": superpos.__version__,
-            "format": FORMAT,
+            "format": layout.FORMAT,
             "task": to_dict(task),
             "train": to_dict(config),
             "grid": grid.describe(),
@@ -53,7 +49,8 @@ class Collector:
         }
 
     def _add(self, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: Any) -> None:
-        self._variables.setdefault(name, (dims, np.full(shape, np.nan, dtype)))
+        if name not in self._variables:
+            self._variables[name] = (dims, np.full(shape, np.nan, dtype))
 
     def add(self, family: int, block: Block, outcome: dict[str, Any]) -> None:
         """Write one block's models, losses and record into the cells they belong to."""
@@ -62,7 +59,7 @@ class Collector:
         self._write("diverged_step", cells, outcome["diverged_step"])
         self._write("loss_history", cells, outcome["history"].loss)
         for name, values in outcome["history"].metrics.items():
-            self._add(f"{name}_history", ("cell", "record"), self._steps.shape, values.dtype)
+            self._add(f"{name}_history", ("cell", "record"), (self._grid.n_cells, self._n_record), values.dtype)
             self._write(f"{name}_history", cells, values)
         for name, leaf in named_leaves(outcome["model"]):
             self._write(name, cells, leaf)
@@ -78,10 +75,13 @@ class Collector:
         coords: dict[str, Any] = {name: ("cell", column) for name, column in self._grid.columns().items()}
         if self._attributes["train"]["snapshots"]:
             coords["snapshot_step"] = ("snapshot", np.asarray(self._attributes["train"]["snapshots"]))
-        if (self._steps == self._steps[0]).all():
-            coords["record_step"] = ("record", self._steps[0])
+        if all(np.array_equal(steps, self._boundaries[0]) for steps in self._boundaries):
+            coords["record_step"] = ("record", self._boundaries[0])
         else:
-            coords["record_step"] = (("cell", "record"), self._steps)
+            steps_of = np.full((self._grid.n_cells, self._n_record), -1, np.int64)
+            for family, steps in zip(self._families, self._boundaries, strict=True):
+                steps_of[family.cells, : len(steps)] = steps
+            coords["record_step"] = (("cell", "record"), steps_of)
         flat = xr.Dataset(self._variables, coords, self._attributes)
         return SweepResult(layout.unflatten(flat, self._grid.dims))
 

@@ -14,20 +14,18 @@ TIMED_SECONDS = 0.3
 
 def seconds(work: Work) -> float:
     """Estimated seconds of training, compilation left out."""
-    total, seen = 0.0, set()
-    for chunk in work.chunks():
-        if chunk.family in seen:
-            continue
-        seen.add(chunk.family)
+    total = 0.0
+    for k in range(len(work.families)):
+        chunk = next(work.chunks(k))
         family, compiled = work.families[chunk.family], work.programs[chunk.family]
         inputs = chunk_inputs(work, chunk)
         states = compiled.start(*inputs)
-        k = compiled.n_intervals
+        n_pieces = compiled.n_intervals
         n_steps, spent = 4, 0.0
         while spent < TIMED_SECONDS and n_steps < 100_000:
             n_steps *= 2
-            stops = np.full(k, n_steps, np.int32)
-            piece = Intervals(np.concatenate([[0], stops[1:]]).astype(np.int32), stops, np.full(k, -1, np.int32))
+            stops = np.full(n_pieces, n_steps, np.int32)
+            piece = Intervals(np.concatenate([[0], stops[1:]]).astype(np.int32), stops, np.full(n_pieces, -1, np.int32))
             begin = time.perf_counter()
             states, _ = jax.block_until_ready(
                 compiled.advance(*inputs, states, meshes.place_everywhere(work.mesh, piece))

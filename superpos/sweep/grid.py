@@ -1,5 +1,7 @@
 """Named axes over fields of a task and its training, and the designs that combine them into cells."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,24 @@ import numpy as np
 from superpos import check
 from superpos.errors import ConfigError
 
-DESIGNS = ("product", "zipped", "random", "points")
+# Names that results use for something else.
+RESERVED = (
+    *(
+        "cell",
+        "row",
+        "hidden",
+        "feature",
+        "record",
+        "snapshot",
+        "record_step",
+        "snapshot_step",
+        "loss",
+        "diverged_step",
+    ),
+    *("shape", "residual", "n_represented", "packing", "d_star", "norm", "represented", "interference"),
+    *("dimensionality", "component", "component_shape", "polysemanticity"),
+)
+MOST_CELLS = 10**8
 
 
 @dataclass(frozen=True)
@@ -34,12 +53,12 @@ def entry(field: str, index: int, values: Any) -> Axis:
     feature; `entry("feature_probability", 0, …)` the density of the first.
     """
     check.whole("entry: index", index, at_least=-(2**31))
-    return Axis(_values(f"entry({field!r})", values), field, "entry", int(index))
+    return Axis(_numeric(f"entry({field!r})", values), str(field), "entry", int(index))
 
 
 def decay(field: str, values: Any) -> Axis:
     """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`."""
-    return Axis(_values(f"decay({field!r})", values), field, "decay")
+    return Axis(_numeric(f"decay({field!r})", values), str(field), "decay")
 
 
 class Grid:
@@ -53,7 +72,7 @@ class Grid:
         ConfigError: an axis is empty, repeats a value, is not finite, or lengths do not fit the design.
     """
 
-    def __init__(self, **axes: Any):
+    def __init__(self, /, **axes: Any):
         self._set("product", axes)
         for name, axis in self.axes.items():
             if len(np.unique(axis.values)) < len(axis.values):
@@ -61,7 +80,7 @@ class Grid:
                 raise ConfigError(f"grid axis {name} holds {values[counts > 1][0]} twice.")
 
     @classmethod
-    def zipped(cls, **axes: Any) -> "Grid":
+    def zipped(cls, /, **axes: Any) -> "Grid":
         """Cell i takes the i-th value of every axis."""
         grid = cls.__new__(cls)
         grid._set("zipped", axes)
@@ -72,7 +91,7 @@ class Grid:
         return grid
 
     @classmethod
-    def random(cls, n_cells: int, *, random_seed: int = 0, **axes: Any) -> "Grid":
+    def random(cls, n_cells: int, /, *, random_seed: int = 0, **axes: Any) -> "Grid":
         """Draw `n_cells` cells: uniformly from a list of values, or from a distribution with `.rvs` (scipy.stats).
 
         `Grid.random(500, feature_probability=scipy.stats.loguniform(0.01, 1), seed=range(8))`
@@ -85,8 +104,15 @@ class Grid:
         drawn = {}
         for name, axis in grid.axes.items():
             if hasattr(axis.values, "rvs"):
-                values = np.asarray(axis.values.rvs(size=n_cells, random_state=rng))
+                try:
+                    values = np.asarray(axis.values.rvs(size=n_cells, random_state=rng))
+                except TypeError:
+                    raise ConfigError(
+                        f"grid axis {name} must be a frozen distribution, such as loguniform(0.1, 1)."
+                    ) from None
                 check.numbers(f"grid axis {name}", values)
+                if values.shape != (n_cells,):
+                    raise ConfigError(f"grid axis {name} must draw one number per cell, got shape {values.shape}.")
             else:
                 values = axis.values[rng.integers(len(axis.values), size=n_cells)]
             drawn[name] = Axis(values, axis.field, axis.rule, axis.index)
@@ -96,7 +122,7 @@ class Grid:
     @classmethod
     def points(cls, points: Iterable[Mapping[str, Any]]) -> "Grid":
         """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
-        points = list(points)
+        points = list(points) if isinstance(points, Iterable) else [points]
         if not points:
             raise ConfigError("grid: points must list at least one cell.")
         if not all(isinstance(point, Mapping) for point in points):
@@ -125,8 +151,12 @@ class Grid:
                 raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
             targets[axis.target] = name
             self.axes[name] = axis
-        if "cell" in self.axes:
-            raise ConfigError("grid axis may not be called cell, the name results use for the list of models.")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+                raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
+            if name in RESERVED or name.endswith(("_history", "_snapshots")):
+                raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
+        if design == "product" and self.n_cells > MOST_CELLS:
+            raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -137,7 +167,7 @@ class Grid:
     @property
     def n_cells(self) -> int:
         """How many models the grid holds."""
-        return int(np.prod(list(self.dims.values()), dtype=np.int64))
+        return math.prod(self.dims.values())
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
@@ -160,18 +190,25 @@ class Grid:
         return "\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines])
 
 
+def _numeric(name: str, given: Any) -> Any:
+    values = _values(name, given)
+    if not hasattr(values, "rvs") and values.dtype.kind not in "iuf":
+        raise ConfigError(f"{name} must hold numbers, got {values[0]!r}.")
+    return values
+
+
 def _values(name: str, given: Any) -> Any:
     """A 1-D array of numbers, words or truth values; distributions pass through for random designs."""
     if hasattr(given, "rvs"):
         return given
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise ConfigError(f"grid axis {name} must be a list of values, got {given!r}.")
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
     if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
         raise ConfigError(f"grid axis {name} must be a flat list; entry(...) and decay(...) sweep vector fields.")
     if len(values) == 0:
         raise ConfigError(f"grid axis {name} is empty.")
-    kinds = {bool: "truth values", str: "words"}
+    kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}
     found = {next((word for kind, word in kinds.items() if isinstance(v, kind)), "numbers") for v in values}
     if len(found) > 1:
         raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+# Version of the form on disk, in every result's attributes.
+FORMAT = 1
+
 
 def unflatten(flat: xr.Dataset, dims: Mapping[str, int]) -> xr.Dataset:
     """Give the `cell` dimension the grid's shape; a coordinate named after a dimension becomes its index."""

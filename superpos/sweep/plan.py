@@ -12,10 +12,10 @@ from superpos import check
 from superpos.errors import ConfigError
 from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all, check_seed, numeric_fields, static_fields
+from superpos.train import TrainConfig, check_all, check_seed, named_leaves, numeric_fields, static_fields
 
 # They shape the record of a run, so results of two values would not fit one array.
-RECORD_FIELDS = ("history", "snapshots", "evaluation_samples")
+RECORD_FIELDS = ("history", "snapshots")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         elif owner != "seed":
             numeric[owner][name] = axis
     seeds = columns.get("seed", np.zeros(grid.n_cells, np.int64))
-    for seed in np.unique(seeds):
+    for seed in (seeds.min(), seeds.max()) if seeds.dtype.kind in "iu" else seeds:
         check_seed(seed)
 
     found = []
@@ -85,8 +85,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             task_axes={n: (axis, columns[n][cells]) for n, axis in numeric["task"].items()},
             config_axes={n: (axis, columns[n][cells]) for n, axis in numeric["config"].items()},
         )
-        for axis, _ in (*family.task_axes.values(), *family.config_axes.values()):
-            _check_rule(family, axis)
+        _check_rules(family)
         for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
             for node in family.stacked(some):
                 node.check_values()
@@ -115,19 +114,24 @@ def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
     """B from the size of one model's batch and the kind of machine, and from nothing else.
 
     Small models gain from being many in one program; large ones fill the machine alone, and small blocks waste less on
-    padding (measured on two cores: 2→1 is three times faster with B = 64 than with 8, 20→5 flat beyond 8, 200→20 beyond 2).
+    padding, which small sweeps of many seeds have most of, since a block holds one seed. (Measured on two cores: models a
+    second grow with B up to 64 for 2→1 and 24 for 5→2; 20→5 is flat beyond 8, 200→20 beyond 2.)
     """
     numbers = max(leaf.shape[-1] for leaf in jax.tree.leaves(jax.eval_shape(lambda: task.init(jax.random.key(0)))))
     budget = 2**17 if platform == "cpu" else 2**24
-    most = 64 if platform == "cpu" else 512
+    most = 32 if platform == "cpu" else 512
     return int(np.clip(2 ** int(np.log2(max(1.0, budget / (numbers * config.batch_size)))), 2, most))
 
 
 def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
     """Who has the field an axis sets: "task", "config", "seed", or "static" for a field that needs its own compilation."""
     if axis.field == "seed":
+        if axis.rule != "value":
+            raise ConfigError(f"seed cannot be set by the grid axis {name}; sweep it as seed=[…].")
         return "seed"
     known = [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
+    if name != axis.field and (name in known or name in ("seed", *_parameter_names(task))):
+        raise ConfigError(f"grid axis {name} sets {axis.target}, so it needs a name that is not taken.")
     if axis.field not in known:
         extra = "" if axis.field == name else f" (axis {name})"
         if axis.field in RECORD_FIELDS:
@@ -142,6 +146,10 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
     if isinstance(getattr(owner, axis.field), tuple) or axis.rule != "value":
         raise ConfigError(f"{axis.field} cannot be a grid axis.")
     return "static"
+
+
+def _parameter_names(task: Task) -> list[str]:
+    return [name for name, _ in named_leaves(jax.eval_shape(task.init, jax.random.key(0)))]
 
 
 def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
@@ -160,15 +168,24 @@ def _to_numpy(node: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
 
 
-def _check_rule(family: Family, axis: Axis) -> None:
-    node = family.task if axis.field in numeric_fields(family.task) else family.config
-    base = getattr(node, axis.field)
-    if axis.rule == "value":
-        check.numbers(f"grid axis {axis.field}", axis.values)
-    elif base.ndim != 1:
-        raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
-    elif axis.rule == "entry" and not -len(base) <= axis.index < len(base):
-        raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
+def _check_rules(family: Family) -> None:
+    """Refuse axes that do not fit the field they set, and two that set the same entry."""
+    entries: dict[tuple[str, int], str] = {}
+    for name, (axis, _) in (family.task_axes | family.config_axes).items():
+        node = family.task if axis.field in numeric_fields(family.task) else family.config
+        base = getattr(node, axis.field)
+        if axis.rule == "value":
+            check.numbers(f"grid axis {axis.field}", axis.values)
+            continue
+        if base.ndim != 1:
+            raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
+        if axis.rule == "entry":
+            if not -len(base) <= axis.index < len(base):
+                raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
+            place = (axis.field, axis.index % len(base))
+            if place in entries:
+                raise ConfigError(f"grid axes {entries[place]} and {name} both set {axis.field}[{place[1]}].")
+            entries[place] = name
 
 
 def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarray) -> Any:

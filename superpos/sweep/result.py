@@ -16,11 +16,9 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep import plan, store
 from superpos.sweep.grid import Axis
+from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig, named_leaves
-
-# Dimensions that belong to a model or its record rather than to the grid.
-INNER_DIMS = ("record", "snapshot")
 
 
 class SweepResult:
@@ -35,7 +33,7 @@ class SweepResult:
         self.dataset = dataset
 
     def __getitem__(self, name: str) -> xr.DataArray:
-        check.known_key(name, [str(n) for n in self.dataset.variables], "result")
+        check.known_key(str(name), [str(n) for n in self.dataset.variables], "result")
         return self.dataset[name]
 
     @property
@@ -51,22 +49,29 @@ class SweepResult:
     def sel(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> "SweepResult":
         """Choose cells by their coordinates, as in xarray: `result.sel(feature_probability=0.05, method="nearest")`."""
         chosen = {**(indexers or {}), **axes}
-        for name in chosen:
+        if method not in (None, "nearest"):
+            raise ConfigError(f'method must be None or "nearest", got {method!r}.')
+        selected = self.dataset
+        for name, wanted in chosen.items():
             self._check_axis(name)
-        try:
-            return SweepResult(self.dataset.sel(chosen, method=method))
-        except KeyError:
-            listed = ", ".join(f"{name}={value}" for name, value in chosen.items())
-            raise ConfigError(f'result has no cell at {listed}; method="nearest" takes the closest.') from None
+            selected = _select(selected, str(name), wanted, method)
+        return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
         for name in axes:
             self._check_axis(name)
-        return SweepResult(self.dataset.isel(axes))
+        try:
+            chosen = self.dataset.isel(axes)
+        except (IndexError, TypeError, ValueError) as error:
+            raise ConfigError(f"result cannot be indexed by {axes}: {_one_line(error)}.") from None
+        return _not_empty(SweepResult(chosen))
 
     def best(self, dim: str = "seed") -> "SweepResult":
-        """The cell of lowest loss along one dimension, for every cell of the others. Diverged cells never win."""
+        """The cell of lowest loss along one dimension, for every cell of the others.
+
+        A diverged cell wins only where all have diverged; its loss is NaN.
+        """
         self._check_axis(dim)
         if dim not in self.dims:
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.dims)}.")
@@ -74,7 +79,10 @@ class SweepResult:
         return SweepResult(self.dataset.isel({dim: winner}))
 
     def task(self, **axes: Any) -> Task:
-        """The task of one cell, with every field as it was trained; training it again gives the same model."""
+        """The task of one cell, with every field as it was trained.
+
+        Swept alone with the same block size it gives the same bytes; `train` gives the same model up to rounding.
+        """
         return self._cell(axes)._settings[0]
 
     def config(self, **axes: Any) -> TrainConfig:
@@ -94,26 +102,31 @@ class SweepResult:
     def geometry(self, **options: Any) -> xr.Dataset:
         """What every model learned: shape names, D_i, norms and the rest, labelled like the result.
 
-        See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options.
+        See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options. The shape
+        of a diverged model is called "diverged", and none of its features counts as represented.
         """
-        n_hidden = self._per_cell("n_hidden")
-        return geometry_table(self.dataset["W"], n_hidden, **options)
+        healthy = self.dataset["diverged_step"] < 0
+        table = geometry_table(self.dataset["W"].where(healthy, 0), self._per_cell("n_hidden"), **options)
+        return table.assign(shape=table["shape"].where(healthy, "diverged").astype(str))
 
     @property
     def diverged(self) -> list[dict[str, Any]]:
         """Coordinates of every cell that diverged, and the step at which it was frozen."""
         steps = self.dataset["diverged_step"]
-        found = []
-        for index in zip(*np.nonzero(np.atleast_1d(steps.values) >= 0), strict=True):
-            cell = steps[dict(zip(steps.dims, index, strict=True))] if steps.ndim else steps
-            found.append({**{a: cell.coords[a].item() for a in self._axes if a in cell.coords}, "step": cell.item()})
-        return found
+        where = np.nonzero(steps.values.ravel() >= 0)[0]
+        columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
+        listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
+        listed["step"] = steps.values.ravel()[where].tolist()
+        return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
 
-    def diverged_lines(self) -> list[str]:
-        """One line of text per diverged cell."""
-        return [
-            ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in c.items()) for c in self.diverged
+    def diverged_lines(self, most: int = 100) -> list[str]:
+        """One line of text per diverged cell; beyond `most`, a last line that counts the others."""
+        cells = self.diverged
+        lines = [
+            ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items())
+            for cell in cells[:most]
         ]
+        return lines + [f"and {len(cells) - most:,} more cells"] * (len(cells) > most)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a Zarr v3 group that `superpos.open` and `xarray.open_zarr` read. Returns the path."""
@@ -127,11 +140,13 @@ class SweepResult:
         over = " × ".join(f"{d} ({n})" for d, n in self.dims.items()) or "one cell"
         loss = self.dataset["loss"].values
         spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
-        sizes = ", ".join(f"{k} {task[k]}" for k in ("n_features", "n_hidden", "activation") if k in task)
+        said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
+        sizes = ", ".join(f"{k} {said[k]}" for k in ("n_features", "n_hidden", "activation") if k in said)
+        n_diverged = int((self.dataset["diverged_step"] >= 0).sum())
         lines = [
             f"SweepResult of {n_models:,} {task['kind']} models over {over}",
-            f"  {sizes}; {train['steps']} steps of batch {train['batch_size']}, {train['optimizer']}",
-            f"  loss {spread}" + (f"; {len(self.diverged)} diverged" if self.diverged else ""),
+            f"  {sizes}; steps {said['steps']}, batch_size {said['batch_size']}, {said['optimizer']}",
+            f"  loss {spread}" + (f"; {n_diverged} diverged" if n_diverged else ""),
         ]
         return "\n".join(lines)
 
@@ -170,10 +185,49 @@ class SweepResult:
             )
 
 
+def _not_empty(result: SweepResult) -> SweepResult:
+    if 0 in result.dims.values():
+        raise ConfigError(f"the selection is empty: no cell is left along {', '.join(result.dims)}.")
+    return result
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> xr.Dataset:
+    """Choose along one axis: a dimension of its own, or a column over the cells of a flat design."""
+    values = dataset.coords[name]
+    numeric = values.dtype.kind in "iuf"
+    if name in dataset.dims:
+        try:
+            return dataset.sel({name: wanted}, method=method if numeric else None)
+        except Exception:  # xarray and pandas have one for every kind of index
+            raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
+    if values.ndim != 1:
+        raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
+    if method and numeric and np.ndim(wanted) == 0:
+        wanted = values.values[np.abs(values.values - wanted).argmin()]
+    found = np.flatnonzero(np.isin(values.values, np.asarray(wanted)))
+    if not len(found):
+        raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
+    return dataset.isel({values.dims[0]: found})
+
+
 def open_result(path: str | Path) -> SweepResult:
     """Read a result that `SweepResult.save`, `superpos sweep` or `superpos demo` wrote.
 
     Raises:
         StoreError: there is none at `path`, or it is damaged or not ours.
     """
-    return SweepResult(store.read(path))
+    dataset = store.read(path)
+    try:  # the configuration must be one, or questions would fail later with words nobody understands
+        result = SweepResult(dataset)
+        if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):
+            raise ConfigError("a variable or an axis is missing.")
+        if dataset.attrs["task"]["kind"] in REGISTRY:
+            task_from_dict(dataset.attrs["task"]).check()
+        train_config_from_dict(dataset.attrs["train"]).check()
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise store.StoreError(f"{path} is damaged: its configuration does not fit it ({_one_line(error)})") from None
+    return result

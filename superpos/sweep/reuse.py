@@ -11,20 +11,26 @@ from superpos.sweep.grid import Grid
 from superpos.sweep.result import SweepResult, open_result
 from superpos.sweep.run import sweep
 from superpos.tasks.base import Task
-from superpos.train import TrainConfig
+from superpos.train import TrainConfig, check_all
 
 
-def load_or_sweep(path: str | Path, task: Task, config: TrainConfig, grid: Grid, **options: Any) -> SweepResult:
+def load_or_sweep(path: str | Path, task: Task, config: TrainConfig | None, grid: Grid, **options: Any) -> SweepResult:
     """The result at `path` if there is one, else train the sweep and save it there.
 
     Raises:
         ConfigError: the result at `path` is of another sweep; the message names the first difference.
     """
-    if not Path(path).exists():
-        result = sweep(task, config, grid, **options)
-        result.save(path)
-        return result
+    path = Path(path).expanduser()
+    if not path.exists():
+        return sweep(task, config, grid, store=path, **options)
     result = open_result(path)
+    config = TrainConfig() if config is None else config
+    check_all(task, config)
+    if not isinstance(grid, Grid):
+        raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
+    wanted_size = options.get("block_size")
+    if wanted_size is not None and result.attrs["block_size"] != [wanted_size]:
+        raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     wanted = {"task": to_dict(task), "train": to_dict(config), "grid": grid.describe()}
     for part, here in wanted.items():
         there = result.attrs[part]

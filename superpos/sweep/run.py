@@ -3,8 +3,9 @@
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,6 +53,7 @@ class Work:
     blocks_per_call: int
     lanes: int  # calls running side by side
     n_cells: int
+    x64: bool  # double precision may be switched on for one thread only; calls run in others
 
     def counts(self) -> list[tuple[int, int]]:
         """Block size and number of blocks of every family."""
@@ -67,10 +69,10 @@ class Work:
         """Device memory of all calls running side by side, by the compiler's account."""
         return self.lanes * max(p.bytes for p in self.programs)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self, first_family: int = 0) -> Iterator[Chunk]:
         """All calls, family by family."""
-        for k, family in enumerate(self.families):
-            blocks = plan.blocks(family, self.block_sizes[k])
+        for k in range(first_family, len(self.families)):
+            blocks = plan.blocks(self.families[k], self.block_sizes[k])
             while some := tuple(islice(blocks, self.blocks_per_call)):
                 yield Chunk(k, some + some[-1:] * (self.blocks_per_call - len(some)), len(some))
 
@@ -90,11 +92,13 @@ def prepare(
     if block_size is not None:
         check.whole("block_size", block_size, at_least=1, at_most=2**20)
     check.whole("blocks_per_device", blocks_per_device, at_least=1, at_most=2**20)
-    devices = list(jax.devices() if devices is None else devices)
-    if not devices:
-        raise ConfigError("devices must name at least one device.")
+    devices = jax.local_devices() if devices is None else devices
+    if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
+        raise ConfigError("devices must be a list of at least one of jax.devices().")
+    if len(set(devices)) < len(devices):
+        raise ConfigError("devices must not name a device twice.")
     budget = _default_budget(devices[0]) if memory_budget is None else parse_bytes(memory_budget)
-    mesh, platform = meshes.cell_mesh(devices), devices[0].platform
+    mesh, platform = meshes.cell_mesh(list(devices)), devices[0].platform
     blocks_per_call = blocks_per_device * len(devices)
     sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
     use_compilation_cache()
@@ -110,9 +114,20 @@ def prepare(
         )
     # One program of small models keeps one core busy, so on a single CPU device as many calls run as there are cores.
     lanes = _cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
-    n_calls = sum(-(-plan.n_blocks(f, s) // blocks_per_call) for f, s in zip(families, sizes, strict=True))
+    counts = [(plan.n_blocks(f, s), s) for f, s in zip(families, sizes, strict=True)]
+    n_calls = sum(-(-n // blocks_per_call) for n, _ in counts)
     lanes = max(1, min(lanes, n_calls, budget // max(need, 1)))
-    return Work(families, sizes, compiled, mesh, blocks_per_call, lanes, grid.n_cells)
+    trained = sum(-(-n // blocks_per_call) * blocks_per_call * size for n, size in counts)
+    if trained > 4 * grid.n_cells and n_calls > 64:
+        log.warning(
+            "%s of %s trainings are padding: a block holds %s models of one seed, and most seeds have fewer; "
+            "a smaller block_size is faster.",
+            f"{trained - grid.n_cells:,}",
+            f"{trained:,}",
+            max(sizes),
+        )
+    x64 = jax.dtypes.canonicalize_dtype(float) == np.float64
+    return Work(families, sizes, compiled, mesh, blocks_per_call, lanes, grid.n_cells, x64)
 
 
 def sweep(
@@ -169,38 +184,47 @@ def sweep(
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:
     """Train what `prepare` laid out."""
     collector = Collector(task, config, grid, work.families, work.block_sizes)
+    stop = threading.Event()
     with Progress(work.n_cells, enabled=progress) as bar, ThreadPoolExecutor(work.lanes) as pool:
         chunks = work.chunks()
-        running = {pool.submit(_train_chunk, work, c, bar.advance) for c in islice(chunks, work.lanes)}
+
+        def start(how_many: int) -> set[Future[Any]]:
+            return {pool.submit(_train_chunk, work, c, bar.advance, stop) for c in islice(chunks, how_many)}
+
         try:
+            running = start(work.lanes)
             while running:  # results are collected as they come, so memory holds no more chunks than run side by side
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     for family, block, outcome in future.result():
                         collector.add(family, block, outcome)
-                running |= {pool.submit(_train_chunk, work, c, bar.advance) for c in islice(chunks, len(done))}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                running |= start(len(done))
+        finally:
+            stop.set()  # after an error or an interrupt, the other calls end at their next stretch of steps
     result = collector.result()
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)
     return result
 
 
-def _train_chunk(work: Work, chunk: Chunk, advance_bar: Callable[[float], None]) -> list[tuple[int, plan.Block, Any]]:
+def _train_chunk(
+    work: Work, chunk: Chunk, advance_bar: Callable[[float], None], stop: threading.Event
+) -> list[tuple[int, plan.Block, Any]]:
     """Train the blocks of one call from start to finish, on the host's side a loop over stretches of steps."""
     family, compiled = work.families[chunk.family], work.programs[chunk.family]
-    tasks, configs, seeds = chunk_inputs(work, chunk)
-    states = compiled.start(tasks, configs, seeds)
     records = []
     n_real = sum(block.n_real for block in chunk.blocks[: chunk.n_real])
     pieces = _call_intervals(family.config)
-    for piece in pieces:
-        states, record = compiled.advance(tasks, configs, seeds, states, meshes.place_everywhere(work.mesh, piece))
-        records.append(jax.tree.map(np.asarray, record))
-        advance_bar(n_real / len(pieces))
-    losses = np.asarray(compiled.finish(tasks, configs, states))
+    with jax.enable_x64(work.x64):
+        tasks, configs, seeds = chunk_inputs(work, chunk)
+        states = compiled.start(tasks, configs, seeds)
+        for piece in pieces:
+            if stop.is_set():
+                return []
+            states, record = compiled.advance(tasks, configs, seeds, states, meshes.place_everywhere(work.mesh, piece))
+            records.append(jax.tree.map(np.asarray, record))
+            advance_bar(n_real / len(pieces))
+        losses = np.asarray(compiled.finish(tasks, configs, states))
     n_points = len(family.config.boundaries())
     history = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2)[:, :, :n_points], *records)
     model, snapshots, diverged = jax.tree.map(np.asarray, (states.model, states.snapshots, states.diverged_step))
@@ -238,7 +262,7 @@ def _call_intervals(config: TrainConfig) -> list[Intervals]:
 def parse_bytes(given: int | str) -> int:
     """4_000_000, "500MB" or "4GiB" as a number of bytes."""
     if isinstance(given, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([kMGT]?)(i?)B?\s*", given)
+        match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{0,15})?)\s*([kMGT]?)(i?)B?\s*", given)
         if not match:
             raise ConfigError(f'memory_budget must be a number of bytes such as 4000000 or "4GiB", got {given!r}.')
         number, prefix, binary = match.groups()

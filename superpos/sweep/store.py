@@ -1,10 +1,10 @@
 """Results on disk: a Zarr v3 group with one `cell` dimension, which any xarray reader opens."""
 
 import json
+import math
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,17 +13,25 @@ import xarray as xr
 
 from superpos.errors import ConfigError, StoreError
 from superpos.sweep import layout
+from superpos.sweep.layout import FORMAT
 
-FORMAT = 1
 # Cells per chunk on disk, unless there are fewer.
 CHUNK_CELLS = 4_096
 
 
 def writable(path: str | Path, *, overwrite: bool = False) -> Path:
     """The path, made absolute, if a result can be written there; an error before any work is done otherwise."""
-    if not str(path).strip():
-        raise ConfigError("output path is empty.")
-    target = Path(path).expanduser().absolute()
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise ConfigError(f"output path must be a path, got {path!r}.")
+    try:
+        target = Path(path).expanduser().resolve()  # through a symbolic link, which stays one
+        dangling = Path(path).expanduser().is_symlink() and not target.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"output path cannot be used: {_one_line(error)}.") from None
+    if dangling:
+        raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
+    if any(_is_ours(folder) for folder in target.parents):
+        raise ConfigError(f"output {path} lies inside another result; choose another path.")
     if target.exists() and not overwrite:
         raise ConfigError(f"output {path} exists; choose another path, or overwrite it on purpose.")
     if target.exists() and not _is_ours(target):
@@ -32,7 +40,7 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
     while not parent.exists():
         parent = parent.parent
     try:  # permissions do not tell: read-only file systems, and the superuser
-        os.rmdir(tempfile.mkdtemp(prefix=".superpos.", dir=parent))
+        os.rmdir(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"output {path} cannot be written: {parent} does not take a new folder ({reason}).") from None
@@ -42,7 +50,12 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
 def write(dataset: xr.Dataset, dims: Mapping[str, int], target: Path) -> None:
     """Write under a temporary name beside the target, then rename: a reader sees all of it or nothing."""
     flat = layout.flatten(dataset, dims)
-    flat.attrs = {**flat.attrs, "dims": dict(dims), "coordinate_dims": _coordinate_dims(dataset, dims)}
+    flat.attrs = {
+        **flat.attrs,
+        "dims": dict(dims),
+        "coordinate_dims": {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()},
+        "variables": sorted(str(name) for name in flat.variables),
+    }
     words = {name: flat[name].values.tolist() for name in flat.variables if flat[name].dtype.kind == "U"}
     if words:  # Zarr v3 has no stable type for text: words are kept as numbers and a list of what they mean
         flat.attrs["words"] = {}
@@ -56,7 +69,12 @@ def write(dataset: xr.Dataset, dims: Mapping[str, int], target: Path) -> None:
         _to_zarr(flat, temporary / "new")
         if target.exists():
             target.rename(temporary / "old")
-        (temporary / "new").rename(target)
+        try:
+            (temporary / "new").rename(target)
+        except BaseException:  # whatever happens, one of the two results stays
+            if (temporary / "old").exists():
+                (temporary / "old").rename(target)
+            raise
     except OSError as error:
         raise StoreError(f"output {target} could not be written: {error.strerror or error}.") from error
     finally:
@@ -65,50 +83,72 @@ def write(dataset: xr.Dataset, dims: Mapping[str, int], target: Path) -> None:
 
 def read(path: str | Path) -> xr.Dataset:
     """The dataset in grid form. Sizes are checked against the attributes before anything is read."""
-    target = Path(path).expanduser()
-    if not target.exists():
+    try:
+        target = Path(path).expanduser()
+        exists = target.exists()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise StoreError(f"path of a result cannot be used: {_one_line(error)}.") from None
+    if not exists:
         raise StoreError(f"there is no result at {path}.")
     if not _is_ours(target):
         raise StoreError(f"{path} is no superpos result.")
     try:
-        flat = xr.open_zarr(target, consolidated=False, chunks=None, decode_times=False)
-        attrs = dict(flat.attrs)
-        if attrs["format"] != FORMAT:
-            raise StoreError(f"{path} has format {attrs['format']}; this version of superpos reads format {FORMAT}.")
-        dims: dict[str, int] = attrs.pop("dims")
-        coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
-        words: dict[str, list[str]] = attrs.pop("words", {})
-        if flat.sizes.get("cell") != int(np.prod(list(dims.values()), dtype=np.int64)):
-            raise StoreError(f"{path} is damaged: {flat.sizes.get('cell')} cells do not fill a grid of {dims}.")
-        flat = flat.load()
+        return _read(target)
     except StoreError:
         raise
     except Exception as error:  # whatever the reader trips over, the file is at fault
-        raise StoreError(f"{path} is damaged: {type(error).__name__}: {error}.") from error
+        raise StoreError(f"{path} is damaged: {type(error).__name__}: {_one_line(error)}.") from error
+
+
+def _read(path: Path) -> xr.Dataset:
+    flat = xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
+    attrs = dict(flat.attrs)
+    if attrs["format"] != FORMAT:
+        raise StoreError(f"{path} has format {attrs['format']}; this version of superpos reads format {FORMAT}.")
+    dims: dict[str, int] = attrs.pop("dims")
+    coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
+    words: dict[str, list[str]] = attrs.pop("words", {})
+    if flat.sizes.get("cell") != math.prod(dims.values()):
+        raise StoreError(f"{path} is damaged: {flat.sizes.get('cell')} cells do not fill a grid of {dims}.")
+    if missing := set(attrs.pop("variables")) - set(flat.variables):
+        raise StoreError(f"{path} is damaged: {', '.join(sorted(missing))} is missing.")
+    for name, variable in flat.variables.items():
+        # Zarr reads a chunk that is not there as fill values, without a word.
+        n_chunks = math.prod(-(-n // c) for n, c in zip(variable.shape, variable.encoding["chunks"], strict=True))
+        files = [f for f in (path / str(name)).rglob("*") if f.is_file() and f.name != "zarr.json"]
+        if len(files) != n_chunks and 0 not in variable.shape:
+            raise StoreError(f"{path} is damaged: {name} has {len(files)} of its {n_chunks} chunks.")
+    flat = flat.load()
     flat.attrs = attrs
+    for variable in flat.variables.values():
+        variable.attrs.clear()  # what the format keeps there; results have none
     for name, meaning in words.items():
         flat[name] = (flat[name].dims, np.asarray(meaning)[flat[name].values])
-    flat = flat.set_coords([n for n in coordinate_dims if n in flat])
+    flat = flat.set_coords(list(coordinate_dims))
     dataset = layout.unflatten(flat, dims)
-    for name, kept in coordinate_dims.items():  # a scalar coordinate was repeated for every cell
+    for (
+        name,
+        kept,
+    ) in coordinate_dims.items():  # a coordinate along some of the dimensions was repeated along the others
         extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
         dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
     return dataset
 
 
-def _coordinate_dims(dataset: xr.Dataset, dims: Mapping[str, int]) -> dict[str, list[str]]:
-    return {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()}
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _is_ours(target: Path) -> bool:
     try:
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
         return "superpos" in attributes and "format" in attributes
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
 def _to_zarr(flat: xr.Dataset, path: Path) -> None:
+    import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     encoding = {}
@@ -116,6 +156,6 @@ def _to_zarr(flat: xr.Dataset, path: Path) -> None:
         chunks = tuple(max(1, min(CHUNK_CELLS, n)) if d == "cell" else max(1, n) for d, n in variable.sizes.items())
         # A flipped bit must be an error, not a wrong number.
         encoding[name] = {"chunks": chunks, "compressors": (ZstdCodec(level=3), Crc32cCodec())} if variable.ndim else {}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+    # Chunks of fill values are written as well: on reading, a chunk that is not there means damage.
+    with zarr.config.set({"array.write_empty_chunks": True}):
         flat.drop_encoding().to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)

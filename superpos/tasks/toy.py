@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import FeatureDistribution, Sets
+from superpos.data import MOST_FEATURES, FeatureDistribution, Sets
 from superpos.models.toy import ACTIVATIONS, ToyModel
 from superpos.tasks.base import Metrics
+
+MOST_WEIGHTS = 10**9
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -59,8 +61,9 @@ class Toy:
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        check.whole("n_features", self.n_features, at_least=1)
-        check.whole("n_hidden", self.n_hidden, at_least=1)
+        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
+        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
+        check.whole("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MOST_WEIGHTS)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.vector("importance", self.importance, self.n_features)
         check.scalar("init_scale", self.init_scale)

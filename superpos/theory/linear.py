@@ -26,8 +26,8 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     r"""The least `linear_loss` any W and b reach, for independent features: $\frac1n \sum_{i \ge m} I_i v_i$.
 
     The m features of largest $I_i v_i$ are kept and the others replaced by their mean; $v_i = E x_i^2 - (E x_i)^2$ is
-    $p/3 - p^2/4$ for uniform magnitudes. (The PCA bound of the √I-weighted inputs, which tied weights attain when, as
-    for equal densities, the projector onto those m features is optimal.)
+    $p/3 - p^2/4$ for uniform magnitudes.
+    (The PCA bound of the √I-weighted inputs; the projector onto those m features attains it.)
     """
     variance = features.moment(2) - features.moment(1) ** 2
     at_stake = jnp.sort(jnp.broadcast_to(jnp.asarray(importance), variance.shape) * variance)

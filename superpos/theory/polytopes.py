@@ -10,6 +10,8 @@ from itertools import combinations, product
 
 import numpy as np
 
+# Neighbours in a larger polygon are so close that any crowd of directions in a plane looks like one.
+LARGEST_POLYGON = 24
 POLYGONS = {5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 
 
@@ -38,11 +40,11 @@ class KnownShape:
 
 @lru_cache
 def known_shapes(k: int) -> tuple[KnownShape, ...]:
-    """All known shapes with k vertices: simplex and polygon for any k, then the special ones."""
+    """All known shapes with k vertices: the simplex for any k, polygons up to 24, the special ones."""
     if k == 1:
         return (KnownShape("dedicated", np.ones((1, 1))),)
     shapes = [KnownShape(simplex_name(k), simplex(k))]
-    if k >= 5:
+    if 5 <= k <= LARGEST_POLYGON:
         shapes.append(KnownShape(POLYGONS.get(k, f"{k}-gon"), polygon(k)))
     return (*shapes, *(shape for shape in _special() if len(shape.vertices) == k))
 
