@@ -414,3 +414,16 @@ def test_default_block_size_depends_on_the_model_alone():
         for n in (2, 5, 20, 100, 400)
     ]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 32 and sizes[-1] == 2
+
+
+def test_progress_shows_rate_and_time_left_and_is_silent_when_nobody_watches(capsys):
+    from superpos.sweep.progress import Progress
+
+    for enabled, shown in ((True, True), (False, False), (None, False)):
+        with Progress(4, enabled=enabled) as bar:
+            for _ in range(3):
+                bar.advance(1.0)
+                bar._bar.refresh()
+        printed = capsys.readouterr().err
+        assert ("training" in printed and "/4" in printed) == shown
+        assert bar._done == 3

@@ -25,7 +25,7 @@ class Progress:
     """Counts models, which may come in fractions; shows a bar with rate and time left on a terminal."""
 
     def __init__(self, n_cells: int, *, enabled: bool | None = None):
-        console = Console(file=sys.stderr)
+        console = Console(file=sys.stderr, force_terminal=True if enabled else None)
         shown = console.is_terminal if enabled is None else enabled
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=console, disable=not shown, transient=True, speed_estimate_period=10)
