@@ -147,9 +147,25 @@ def _measure(W: Any, dead_below: float) -> dict[str, Any]:
     }
 
 
+def _measured(Ws: np.ndarray) -> dict[str, np.ndarray]:
+    """The numbers of every model; `d_star` per hidden dimension.
+
+    Models are filled up with zeros, which change no number, to sizes that repeat: otherwise every new shape would wait
+    for a compilation.
+    """
+    n_models, m, n = Ws.shape
+    sizes = [2 ** int(np.ceil(np.log2(n_models))), -(-m // 4) * 4, -(-n // 8) * 8]
+    filled = np.zeros(sizes, np.float64 if jax.dtypes.canonicalize_dtype(float) == np.float64 else np.float32)
+    filled[:n_models, :m, :n] = Ws
+    numbers = {name: np.asarray(values)[:n_models] for name, values in _measure(filled, DEAD_BELOW).items()}
+    numbers["d_star"] = numbers["d_star"] / sizes[1]
+    numbers["polysemanticity"] = numbers["polysemanticity"][:, :m]
+    return numbers | {name: numbers[name][:, :n] for name in ("norms", "interference", "dimensionality")}
+
+
 def _geometries(Ws: np.ndarray, n_hidden: np.ndarray | None, represented_above: float) -> list[Geometry]:
     n_models, m, _ = Ws.shape
-    numbers = {name: np.asarray(values) for name, values in _measure(Ws, DEAD_BELOW).items()}
+    numbers = _measured(Ws)
     # A model whose longest feature is a speck has learned nothing, whatever the specks' angles are.
     numbers["dimensionality"] = np.where(numbers["norms"] > DEAD_BELOW, numbers["dimensionality"], 0)
     m_true = np.full(n_models, m) if n_hidden is None else np.asarray(n_hidden)
@@ -162,7 +178,7 @@ def _geometries(Ws: np.ndarray, n_hidden: np.ndarray | None, represented_above: 
             interference=numbers["interference"][k],
             dimensionality=numbers["dimensionality"][k],
             polysemanticity=numbers["polysemanticity"][k][: m_true[k]],
-            d_star=float(numbers["d_star"][k] * m_true[k] / m),
+            d_star=float(numbers["d_star"][k] * m_true[k]),
             packing=float(numbers["dimensionality"][k].sum() / m_true[k]),
             components=tuple(components[k]),
         )
