@@ -5,6 +5,11 @@ class ConfigError(ValueError):
     """A setting is outside what it may be. The command line prints the message and exits with code 2."""
 
 
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks, to stand inside a sentence."""
+    return " ".join(str(error).split())
+
+
 class DivergedError(ArithmeticError):
     """One model's loss or parameters stopped being finite or bounded.
 

@@ -12,7 +12,7 @@ from rich.table import Table
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     """One row per cell of the grid: the geometry of the best seed, the share of seeds that found it, and its D_i."""
     seeded = "seed" in result.dims
-    won = table.isel(seed=result["loss"].fillna(np.inf).argmin("seed")) if seeded else table
+    won = table.isel(seed=result.best_index("seed")) if seeded else table
     dims = [d for d in result.dims if d != "seed"]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     # Zipped, random and listed designs have one dimension and their axes as coordinates along it.

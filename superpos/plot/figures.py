@@ -3,7 +3,6 @@
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -20,7 +19,7 @@ def five_features(result: Any, table: xr.Dataset) -> tuple[Figure, str]:
     opening figure and "Demonstrating Superposition".
     """
     best = result.best("seed")
-    won = table["shape"].isel(seed=result["loss"].fillna(np.inf).argmin("seed"))
+    won = table["shape"].isel(seed=result.best_index("seed"))
     figure = plt.figure(figsize=(8.4, 3.9))
     top = figure.add_gridspec(1, len(PANELS), left=0.02, right=0.87, bottom=0.6, top=0.95, wspace=0.06)
     panels = [figure.add_subplot(top[0, k]) for k in range(len(PANELS))]

@@ -13,7 +13,7 @@ import xarray as xr
 from superpos import check
 from superpos.analysis.table import geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
-from superpos.errors import ConfigError
+from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import plan, store
 from superpos.sweep.grid import Axis
 from superpos.tasks import REGISTRY
@@ -64,7 +64,7 @@ class SweepResult:
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
-            raise ConfigError(f"result cannot be indexed by {axes}: {_one_line(error)}.") from None
+            raise ConfigError(f"result cannot be indexed by {axes}: {one_line(error)}.") from None
         return _not_empty(SweepResult(chosen))
 
     def best(self, dim: str = "seed") -> "SweepResult":
@@ -72,11 +72,14 @@ class SweepResult:
 
         A diverged cell wins only where all have diverged; its loss is NaN.
         """
+        return SweepResult(self.dataset.isel({dim: self.best_index(dim)}))
+
+    def best_index(self, dim: str = "seed") -> xr.DataArray:
+        """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
         self._check_axis(dim)
         if dim not in self.dims:
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.dims)}.")
-        winner = self.dataset["loss"].fillna(np.inf).argmin(dim)
-        return SweepResult(self.dataset.isel({dim: winner}))
+        return self.dataset["loss"].fillna(np.inf).argmin(dim)
 
     def task(self, **axes: Any) -> Task:
         """The task of one cell, with every field as it was trained.
@@ -191,10 +194,6 @@ def _not_empty(result: SweepResult) -> SweepResult:
     return result
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> xr.Dataset:
     """Choose along one axis: a dimension of its own, or a column over the cells of a flat design."""
     values = dataset.coords[name]
@@ -229,5 +228,5 @@ def open_result(path: str | Path) -> SweepResult:
             task_from_dict(dataset.attrs["task"]).check()
         train_config_from_dict(dataset.attrs["train"]).check()
     except (ConfigError, KeyError, TypeError, ValueError) as error:
-        raise store.StoreError(f"{path} is damaged: its configuration does not fit it ({_one_line(error)})") from None
+        raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

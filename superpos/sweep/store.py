@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from superpos.errors import ConfigError, StoreError
+from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import layout
 from superpos.sweep.layout import FORMAT
 
@@ -27,7 +27,7 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
         target = Path(path).expanduser().resolve()  # through a symbolic link, which stays one
         dangling = Path(path).expanduser().is_symlink() and not target.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"output path cannot be used: {_one_line(error)}.") from None
+        raise ConfigError(f"output path cannot be used: {one_line(error)}.") from None
     if dangling:
         raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
     if any(_is_ours(folder) for folder in target.parents):
@@ -87,7 +87,7 @@ def read(path: str | Path) -> xr.Dataset:
         target = Path(path).expanduser()
         exists = target.exists()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise StoreError(f"path of a result cannot be used: {_one_line(error)}.") from None
+        raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
     if not exists:
         raise StoreError(f"there is no result at {path}.")
     if not _is_ours(target):
@@ -97,7 +97,7 @@ def read(path: str | Path) -> xr.Dataset:
     except StoreError:
         raise
     except Exception as error:  # whatever the reader trips over, the file is at fault
-        raise StoreError(f"{path} is damaged: {type(error).__name__}: {_one_line(error)}.") from error
+        raise StoreError(f"{path} is damaged: {type(error).__name__}: {one_line(error)}.") from error
 
 
 def _read(path: Path) -> xr.Dataset:
@@ -133,10 +133,6 @@ def _read(path: Path) -> xr.Dataset:
         extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
         dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
     return dataset
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _is_ours(target: Path) -> bool:
