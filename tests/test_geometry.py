@@ -117,7 +117,7 @@ def test_direct_sums_of_two_and_three_shapes_come_apart(a, noise, rng):
 def test_no_amount_of_noise_makes_a_wrong_name(rng):
     """A sum of shapes may stop being recognised, but no part of it is called something else."""
     pool = list(SHAPES.items())
-    for trial in range(90):
+    for trial in range(150):
         parts = [pool[i] for i in rng.integers(len(pool), size=1 + trial % 3)]
         W = rotated(block_diag(*[V for _, V in parts]), rng, sum(V.shape[1] for _, V in parts))
         W += rng.uniform(0, 0.15) * rng.standard_normal(W.shape)

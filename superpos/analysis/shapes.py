@@ -10,9 +10,6 @@ IRREGULAR = "irregular"
 # Largest relative error of the cosines, ‖C - C*‖_F / ‖C*‖_F, that still earns a name. Weights with 2 % noise stay below
 # 0.15; random directions lie above 0.4.
 RESIDUAL_LIMIT = 0.2
-# The same without the diagonal, which says nothing and outweighs the small cosines of large simplices: a part of a large
-# simplex looks like a small one otherwise.
-OFF_DIAGONAL_LIMIT = 0.3
 # Largest difference between one cosine and the one it should be.
 COSINE_LIMIT = 0.25
 # Give up aligning after this many tries: a shape that fits is found in about k.
@@ -68,7 +65,6 @@ def _errors(cosines: np.ndarray, shape: KnownShape) -> np.ndarray:
     difference = ordered - shape.gram
     distance = np.linalg.norm(difference, axis=(1, 2))
     fits = np.abs(difference).max(axis=(1, 2), initial=0.0) <= COSINE_LIMIT
-    fits &= distance <= OFF_DIAGONAL_LIMIT * np.linalg.norm(shape.gram - np.eye(k))
     errors[close] = np.where(fits, distance / np.linalg.norm(shape.gram), np.inf)
     return errors
 
