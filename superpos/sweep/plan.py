@@ -65,6 +65,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         elif owner != "seed":
             numeric[owner][name] = axis
     seeds = columns.get("seed", np.zeros(grid.n_cells, np.int64))
+    if seeds.dtype.kind == "f":  # one fraction makes numbers of all of them: name the fraction
+        seeds = seeds[np.argsort(seeds % 1 == 0, kind="stable")]
     for seed in (seeds.min(), seeds.max()) if seeds.dtype.kind in "iu" else seeds:
         check_seed(seed)
 
