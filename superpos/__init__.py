@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from superpos.sweep import load_or_sweep as load_or_sweep
     from superpos.sweep import open_result as open
     from superpos.sweep import sweep as sweep
+    from superpos.theory import expected_loss as expected_loss
     from superpos.train import Run as Run
     from superpos.train import TrainConfig as TrainConfig
     from superpos.train import train as train
@@ -50,6 +51,7 @@ _HOME = {
     "TrainConfig": "superpos.train",
     "decay": "superpos.sweep",
     "entry": "superpos.sweep",
+    "expected_loss": "superpos.theory",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "load_or_sweep": "superpos.sweep",

@@ -10,16 +10,19 @@ from superpos.models.toy import FULL_PRECISION
 
 
 def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any = 1.0) -> Float[Array, ""]:
-    r"""Expected loss of $x' = W^\top W x + b$, the mean over features of $I_i E(x_i - x'_i)^2$.
+    r"""Expected loss of $x' = W^\top W x + b$: the mean over features of $I_i E(x_i - x'_i)^2$."""
+    return jnp.mean(importance * linear_errors(jnp.asarray(W), jnp.asarray(b), features))
+
+
+def linear_errors(W: Array, b: Array, features: FeatureDistribution) -> Float[Array, " n_features"]:
+    r"""$E(x_i - x'_i)^2$ of the linear model for every feature.
 
     With $A = 1 - W^\top W$, mean $\mu$ and $M = E[x x^\top]$: $E(x_i - x'_i)^2 = (A M A^\top)_{ii} - 2 b_i (A\mu)_i + b_i^2$.
     """
-    W, b = jnp.asarray(W), jnp.asarray(b)
     A = jnp.eye(features.n_features, dtype=W.dtype) - jnp.dot(W.T, W, precision=FULL_PRECISION)
-    spread = jnp.dot(A, features.second_moments(), precision=FULL_PRECISION)
-    mean_error = jnp.dot(A, features.moment(1), precision=FULL_PRECISION)
-    per_feature = jnp.sum(spread * A, axis=1) - 2 * b * mean_error + b**2
-    return jnp.mean(importance * per_feature)
+    spread = jnp.dot(A, features.second_moments().astype(W.dtype), precision=FULL_PRECISION)
+    mean_error = jnp.dot(A, features.moment(1).astype(W.dtype), precision=FULL_PRECISION)
+    return jnp.sum(spread * A, axis=1) - 2 * b * mean_error + b**2
 
 
 def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden: int) -> Float[Array, ""]:
