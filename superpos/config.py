@@ -25,7 +25,8 @@ def to_dict(node: Any) -> dict[str, Any]:
         data["kind"] = next(built_in, f"{type(node).__module__}.{type(node).__qualname__}")
     for field in fields(node):
         value = getattr(node, field.name)
-        data[field.name] = np.asarray(value).tolist() if field.name in numeric_fields(node) else _lists(value)
+        numeric = field.name in numeric_fields(node) and value is not None
+        data[field.name] = np.asarray(value).tolist() if numeric else _lists(value)
     return data
 
 

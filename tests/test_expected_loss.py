@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.theory.expected_loss import ORDER
 
 P_UNLEARNED = lambda p: p / 3 - p**2 / 4  # noqa: E731
 

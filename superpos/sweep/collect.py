@@ -9,7 +9,7 @@ import xarray as xr
 
 import superpos
 from superpos.config import to_dict
-from superpos.sweep import layout
+from superpos.sweep import layout, plan
 from superpos.sweep.grid import Grid
 from superpos.sweep.plan import Block, Family
 from superpos.sweep.result import SweepResult
@@ -39,7 +39,7 @@ class Collector:
             "superpos": superpos.__version__,
             "format": layout.FORMAT,
             "task": to_dict(task),
-            "train": to_dict(config),
+            "train": to_dict(plan.stated(config, families)),
             "grid": grid.describe(),
             "block_size": sorted(set(block_sizes)),
             "precision": "highest",

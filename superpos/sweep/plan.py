@@ -79,6 +79,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
 
         family_task, family_config = chosen(task), chosen(config)
         check_all(family_task, family_config)
+        family_config = family_config.filled(family_task)
         family = Family(
             task=_to_numpy(family_task),
             config=_to_numpy(family_config),
@@ -93,6 +94,15 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
                 node.check_values()
         found.append(family)
     return found
+
+
+def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
+    """The configuration as a result states it: what was left to the task is filled in where all families agree."""
+    agreed = {}
+    for name in (f.name for f in fields(config) if getattr(config, f.name) is None):
+        values = {np.asarray(getattr(family.config, name)).item() for family in families}
+        agreed |= {name: values.pop()} if len(values) == 1 else {}
+    return replace(config, **agreed)
 
 
 def blocks(family: Family, block_size: int) -> Iterator[Block]:
@@ -119,10 +129,9 @@ def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
     padding, which small sweeps of many seeds have most of, since a block holds one seed. (Measured on two cores: models a
     second grow with B up to 64 for 2→1 and 24 for 5→2; 20→5 is flat beyond 8, 200→20 beyond 2.)
     """
-    numbers = max(leaf.shape[-1] for leaf in jax.tree.leaves(jax.eval_shape(lambda: task.init(jax.random.key(0)))))
     budget = 2**17 if platform == "cpu" else 2**24
     most = 32 if platform == "cpu" else 512
-    return int(np.clip(2 ** int(np.log2(max(1.0, budget / (numbers * config.batch_size)))), 2, most))
+    return int(np.clip(2 ** int(np.log2(max(1.0, budget / task.numbers_per_step(config.batch_size)))), 2, most))
 
 
 def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
@@ -215,10 +224,11 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
         for name, axis in axes.items()
         if axis.field in (*static_fields(task), *static_fields(config))
     }
+    task, config = (replace(n, **{k: v for k, v in statics.items() if k in static_fields(n)}) for n in (task, config))  # type: ignore[type-var]
     settled = []
     node: Any
-    for node in (task, config):
-        node = _to_numpy(replace(node, **{k: v for k, v in statics.items() if k in static_fields(node)}))
+    for node in (task, config.filled(task)):
+        node = _to_numpy(node)
         ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
         settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))
     return settled[0], settled[1]

@@ -145,10 +145,13 @@ class SweepResult:
         spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
         sizes = ", ".join(f"{k} {said[k]}" for k in ("n_features", "n_hidden", "activation") if k in said)
+        how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
+        if said.get("objective") != "expected":
+            how += f", batch_size {said['batch_size']}"
         n_diverged = int((self.dataset["diverged_step"] >= 0).sum())
         lines = [
             f"SweepResult of {n_models:,} {task['kind']} models over {over}",
-            f"  {sizes}; steps {said['steps']}, batch_size {said['batch_size']}, {said['optimizer']}",
+            f"  {sizes}; {how}, {said['optimizer']}",
             f"  loss {spread}" + (f"; {n_diverged} diverged" if n_diverged else ""),
         ]
         return "\n".join(lines)

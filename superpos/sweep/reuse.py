@@ -7,6 +7,7 @@ import numpy as np
 
 from superpos.config import to_dict
 from superpos.errors import ConfigError
+from superpos.sweep import plan
 from superpos.sweep.grid import Grid
 from superpos.sweep.result import SweepResult, open_result
 from superpos.sweep.run import sweep
@@ -31,7 +32,8 @@ def load_or_sweep(path: str | Path, task: Task, config: TrainConfig | None, grid
     wanted_size = options.get("block_size")
     if wanted_size is not None and result.attrs["block_size"] != [wanted_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
-    wanted = {"task": to_dict(task), "train": to_dict(config), "grid": grid.describe()}
+    stated = plan.stated(config, plan.families(task, config, grid))
+    wanted = {"task": to_dict(task), "train": to_dict(stated), "grid": grid.describe()}
     for part, here in wanted.items():
         there = result.attrs[part]
         if different := [key for key in here if here[key] != there.get(key)]:

@@ -35,3 +35,15 @@ class Task(Protocol):
     def loss(self, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Scalar training loss on a batch drawn from `key`, and further scalars to record."""
         ...
+
+    def population_loss(self, model: Model) -> Float[Array, ""] | None:
+        """The loss without sampling, where it can be computed; None where held-out inputs must estimate it."""
+        ...
+
+    def training_defaults(self) -> dict[str, Any]:
+        """Values for the fields of `TrainConfig` that were left None: `steps` and `learning_rate`."""
+        ...
+
+    def numbers_per_step(self, batch_size: int) -> int:
+        """How many numbers one model's step goes through, roughly; decides how many models share a block."""
+        ...

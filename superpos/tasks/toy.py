@@ -10,10 +10,31 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets
+from superpos.errors import ConfigError
 from superpos.models.toy import ACTIVATIONS, ToyModel
 from superpos.tasks.base import Metrics
+from superpos.theory.expected_loss import (
+    EXPECTED_ACTIVATIONS,
+    EXPECTED_MAGNITUDES,
+    MOST_TERMS,
+    ORDER,
+    check_expected,
+    expected_errors,
+)
 
 MOST_WEIGHTS = 10**9
+
+OBJECTIVES = ("sampled", "expected", "auto")
+
+# Above this many features sampling reaches the same loss sooner. AUTO_MEASURED
+EXPECTED_UP_TO = 64
+
+# The loss of a trained model is computed exactly up to this size, with a series long enough to compare seeds by.
+EXACT_UP_TO = 128
+EXACT_ORDER = 128
+
+# Beyond this the n² × order numbers of one model no longer fit a machine.
+MOST_SERIES = 2**31
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -29,6 +50,11 @@ class Toy:
     Initial weights are normal with the Xavier standard deviation of *one* model, times `init_scale`:
     $\sigma$ = `init_scale` · √(2 / (n + m)); biases start at 0. (The published notebook applies Xavier to the joint
     array of all its instances, so its weights start smaller the more models it trains; `init_scale` reproduces that.)
+
+    `objective` chooses how L is minimised. `"sampled"`: on a fresh batch at every step, as everyone does. `"expected"`: the
+    population loss itself, through `superpos.expected_loss` with a series of `order` terms: no noise, a few hundred
+    steps instead of thousands, for ReLU and linear models, uniform and signed uniform magnitudes and exponent 2.
+    `"auto"`: expected where it exists and n is at most 64, where it is faster; sampled otherwise.
 
     Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature)
     and `init_scale`. See `FeatureDistribution` for `magnitude` and the two kinds of sets.
@@ -47,6 +73,8 @@ class Toy:
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
+    objective: str = jax.tree.static(default="sampled")  # chooses code
+    order: int = jax.tree.static(default=ORDER)  # shape of the series
 
     @property
     def features(self) -> FeatureDistribution:
@@ -70,6 +98,18 @@ class Toy:
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.truth("bias", self.bias)
         check.whole("loss_exponent", self.loss_exponent, at_least=1, at_most=8)
+        check.one_of("objective", self.objective, OBJECTIVES)
+        check.whole("order", self.order, at_least=1, at_most=MOST_TERMS)
+        if self.objective == "expected":
+            check_expected(self.features, self.activation)
+            if self.loss_exponent != 2:
+                raise ConfigError(f'loss_exponent must be 2 for objective="expected", got {self.loss_exponent}.')
+            terms = int(self.n_features) ** 2 * int(self.order)
+            if self.activation == "relu" and terms > MOST_SERIES:
+                raise ConfigError(
+                    f'n_features² × order must be at most {MOST_SERIES:,} for objective="expected", got {terms:,}; '
+                    'objective="sampled" is faster at this size.'
+                )
         self.check_values()
 
     def check_values(self) -> None:
@@ -96,10 +136,47 @@ class Toy:
         return ToyModel(W, b, activation=self.activation)
 
     def loss(self, model: ToyModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
-        """Importance-weighted error on a fresh batch, the mean over batch and features; no further metrics."""
+        """The objective: importance-weighted error, the mean over features and over a fresh batch or all inputs."""
+        if self._resolved() == "expected":
+            return self._expected(model, self.order), {}
         x = self.features.sample(key, batch_size)
         error = model(x) - x
         if self.loss_exponent % 2:
             error = jnp.abs(error)
         per_feature = jnp.mean(error**self.loss_exponent, axis=1)
         return jnp.mean(self.importance * per_feature), {}
+
+    def population_loss(self, model: ToyModel) -> Float[Array, ""] | None:
+        """The loss without sampling, whatever the objective was; None above 128 features or where it is unknown."""
+        exact = self._has_expectation() and (self.activation == "identity" or self.n_features <= EXACT_UP_TO)
+        return self._expected(model, max(self.order, EXACT_ORDER)) if exact else None
+
+    def training_defaults(self) -> dict[str, Any]:
+        """5,000 noisy steps at a learning rate of 0.01, or 500 exact ones at 0.05."""
+        exact = self._resolved() == "expected"
+        return {"steps": 500 if exact else 5_000, "learning_rate": 0.05 if exact else 1e-2}
+
+    def numbers_per_step(self, batch_size: int) -> int:
+        """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
+        if self._resolved() == "expected":
+            return 8 * self.n_features**2 * (self.order if self.activation == "relu" else 1)
+        return self.n_features * batch_size
+
+    def _resolved(self) -> str:
+        if self.objective != "auto":
+            return self.objective
+        return "expected" if self._has_expectation() and self.n_features <= EXPECTED_UP_TO else "sampled"
+
+    def _has_expectation(self) -> bool:
+        if self.activation == "identity":
+            return self.loss_exponent == 2
+        return (
+            self.activation in EXPECTED_ACTIVATIONS
+            and self.magnitude in EXPECTED_MAGNITUDES
+            and self.loss_exponent == 2
+        )
+
+    def _expected(self, model: ToyModel, order: int) -> Float[Array, ""]:
+        b = None if model.b is None else model.b[...]
+        errors = expected_errors(model.W[...], b, self.features, activation=self.activation, order=order)
+        return jnp.mean(self.importance * errors)

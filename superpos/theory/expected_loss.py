@@ -234,14 +234,10 @@ def _groups(
         sent = jax.tree.map(lambda x: p[None, one, None] * x[:, one], each)
         columns.append((jnp.broadcast_to(1 - p[one], (n, len(single))), sent, jax.tree.map(jnp.zeros_like, sent)))
     for members in features.anticorrelated_sets:
-        weight = p[np.array(members)]
-        sent = jax.tree.map(
-            lambda x, members=np.array(members), weight=weight: jnp.sum(
-                weight[None, :, None] * x[:, members], axis=1, keepdims=True
-            ),
-            each,
-        )
-        columns.append((jnp.broadcast_to(1 - jnp.sum(weight), (n, 1)), sent, blank))
+        chosen = np.array(members)
+        mixed = jax.tree.map(lambda x, chosen=chosen: p[None, chosen, None] * x[:, chosen], each)
+        sent = jax.tree.map(lambda x: jnp.sum(x, axis=1, keepdims=True), mixed)
+        columns.append((jnp.broadcast_to(1 - jnp.sum(p[chosen]), (n, 1)), sent, blank))
         held.append(members)
     for members in features.correlated_sets:
         chosen, weight = np.array(members), p[members[0]]
@@ -252,7 +248,7 @@ def _groups(
         columns.append((jnp.broadcast_to(1 - weight, (n, 1)), blank, sent))
         held.append(members)
 
-    own = np.array([[i in members for members in held] for i in range(n)])[..., None]
+    own = np.array([[i in members for members in held] for i in range(n)], bool)[..., None]
     inactive, lone, several = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1) if len(x) > 1 else x[0], *columns)
     lone, several = jax.tree.map(lambda x: jnp.where(own, 0, x), (lone, several))
     return _Groups(jnp.where(own, 1, inactive[..., None]), lone[0], several[0], lone[1], several[1])
@@ -299,7 +295,7 @@ def _sums(moments: list[Array]) -> tuple[list[Array], list[Array]]:
 
     In two shares: $\sum E y_g^r$, and what two or three different parts make together.
     """
-    m1, m2, m3 = moments
+    m1, m2, _ = moments
     s1, s2, s3 = (jnp.sum(m, axis=1) for m in moments)
     squares, cubes = jnp.sum(m1**2, axis=1), jnp.sum(m1**3, axis=1)
     pairs = 3 * (s2 * s1 - jnp.sum(m2 * m1, axis=1))
