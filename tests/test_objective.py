@@ -18,7 +18,9 @@ def test_the_objective_is_the_expected_loss_whatever_the_key(rng):
     loss, metrics = task.loss(model, jax.random.key(0), 1)
     assert metrics == {}
     assert loss == task.loss(model, jax.random.key(1), 99)[0]
-    assert float(loss) == pytest.approx(float(sp.expected_loss(model.W[...], model.b[...], 0.1, 0.9 ** np.arange(5))), rel=1e-6)
+    assert float(loss) == pytest.approx(
+        float(sp.expected_loss(model.W[...], model.b[...], 0.1, 0.9 ** np.arange(5))), rel=1e-6
+    )
 
 
 def test_defaults_suit_the_objective():

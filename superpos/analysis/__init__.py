@@ -11,3 +11,6 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometry import Component as Component
 from superpos.analysis.geometry import Geometry as Geometry
 from superpos.analysis.geometry import geometry as geometry
+from superpos.analysis.phases import against_optimum as against_optimum
+from superpos.analysis.phases import phase as phase
+from superpos.analysis.phases import phase_table as phase_table

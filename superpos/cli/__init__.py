@@ -16,11 +16,12 @@ def main() -> None:
     from superpos.cli.demo import demo
     from superpos.cli.doctor import doctor
     from superpos.cli.geometry import geometry
+    from superpos.cli.phase import phase
     from superpos.cli.sweep import sweep
     from superpos.errors import ConfigError, DivergedError, StoreError
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, sweep, geometry, doctor):
+    for command in (demo, sweep, geometry, phase, doctor):
         app.command(command)
     try:
         app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))

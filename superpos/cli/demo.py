@@ -9,13 +9,14 @@ import tyro
 
 def demo(
     out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result")] = Path("superpos-demo"),
-    steps: Annotated[int, tyro.conf.arg(help="training steps")] = 5_000,
-    densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 24,
-    seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 8,
+    steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 500,
+    densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 48,
+    seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 16,
 ) -> None:
-    """Train 192 models that squeeze 5 features through 2 dimensions, and see pentagons appear.
+    """Train 768 models that squeeze 5 features through 2 dimensions, and see pentagons appear.
 
-    Prints which geometry won at every density, and in what share of the seeds; writes the figure and the result.
+    Training minimises the exact population loss: no sampling, no noise, a few hundred steps. Prints which geometry won
+    at every density, and in what share of the seeds; writes the figure and the result.
     """
     begin = time.perf_counter()
     from superpos import check
@@ -37,9 +38,9 @@ def demo(
     import superpos as sp
     from superpos.plot.figures import five_features
 
-    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
+    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
     grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
-    print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} steps each …", flush=True)
+    print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} exact steps each …", flush=True)
     trained = time.perf_counter()
     result = sp.sweep(task, config, grid, block_size=min(24, densities))
     seconds = time.perf_counter() - trained

@@ -3,6 +3,10 @@
 from superpos.plot.features import feature_directions as feature_directions
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
+from superpos.plot.phases import basin_map as basin_map
+from superpos.plot.phases import excess_map as excess_map
+from superpos.plot.phases import phase_keys as phase_keys
+from superpos.plot.phases import phase_map as phase_map
 from superpos.plot.style import PALETTE as PALETTE
 from superpos.plot.style import caption as caption
 from superpos.plot.style import save as save

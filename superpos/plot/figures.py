@@ -1,11 +1,13 @@
 """Whole figures that more than one place draws: a figure and its caption."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from superpos.plot.phases import basin_map, excess_map, phase_keys, phase_map
 from superpos.plot.style import caption
 from superpos.plot.sweeps import directions_by_density, plain_ticks, shape_shares
 
@@ -34,3 +36,37 @@ def five_features(result: Any, table: xr.Dataset) -> tuple[Figure, str]:
         f"{result.dims['seed']} seeds at several densities 1 − S. Bottom: share of the seeds that ended in each geometry."
     )
     return figure, caption(result.attrs, text)
+
+
+def phase_diagram(rows: Sequence[tuple[Any, xr.Dataset, xr.Dataset, Sequence[Any]]]) -> tuple[Figure, str]:
+    """Trained | theory | difference | basins, one row per model size.
+
+    Each row is a sweep result, its phase table, that table beside the optimum (`superpos.analysis.against_optimum`) and
+    the analytic boundaries. Elhage et al. 2022, "Superposition as a Phase Change".
+    """
+    figure, axes = plt.subplots(
+        len(rows), 4, figsize=(10.6, 2.75 * len(rows) + 0.55), squeeze=False, layout="constrained"
+    )
+    captions = []
+    for (result, table, compared, curves), panels in zip(rows, axes, strict=True):
+        phase_map(table["norm"], table["interference"], panels[0], boundaries=curves)
+        phase_map(compared["optimal_norm"], compared["optimal_interference"], panels[1], boundaries=curves)
+        excess = excess_map(compared["excess"], panels[2], agrees=compared["agrees"])
+        basins = basin_map(table["basin_probability"], panels[3])
+        figure.colorbar(excess, ax=panels[2], label="% above the optimum", extend="max")
+        figure.colorbar(basins, ax=panels[3], label="share of restarts")
+        task = result.attrs["task"]
+        size = f"{task['n_features']} → {task['n_hidden']}"
+        panels[0].set_title(f"{size}: trained, best of {table.attrs['restarts']}")
+        panels[1].set_title("true optimum")
+        panels[2].set_title(f"difference ({100 * float(compared['agrees'].mean()):.1f} % agree)")
+        panels[3].set_title("restarts that found the best")
+        for ax in panels[1:]:
+            ax.set_ylabel("")
+        captions.append(caption(result.attrs, f"{size}:"))
+    figure.legend(handles=phase_keys(), loc="outside lower center", ncols=3, title="the extra feature is")
+    text = (
+        "Phase diagrams: density across, importance of the last feature (the others have 1) up. Dashed: where the paper's "
+        "candidate solutions cost the same. Difference: loss above the optimum; red rings where the phase differs."
+    )
+    return figure, " ".join([text, *captions])

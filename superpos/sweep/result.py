@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from superpos import check
+from superpos.analysis.phases import phase_table
 from superpos.analysis.table import geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, one_line
@@ -111,6 +112,15 @@ class SweepResult:
         healthy = self.dataset["diverged_step"] < 0
         table = geometry_table(self.dataset["W"].where(healthy, 0), self._per_cell("n_hidden"), **options)
         return table.assign(shape=table["shape"].where(healthy, "diverged").astype(str))
+
+    def phases(self, feature: int = -1, *, dim: str = "seed", **options: Any) -> xr.Dataset:
+        """What became of one feature in the best of the restarts along `dim`, and the share of them that found it.
+
+        See `superpos.analysis.phase_table` for the variables and options. A diverged model is never the best of others.
+        """
+        healthy = self.dataset["diverged_step"] < 0
+        loss = self.dataset["loss"].where(healthy)
+        return phase_table(self.dataset["W"], loss, feature=feature, dim=dim, **options)
 
     @property
     def diverged(self) -> list[dict[str, Any]]:

@@ -1,7 +1,16 @@
 """What mathematics says: exact losses and known shapes."""
 
+from superpos.theory.branches import Branch as Branch
+from superpos.theory.branches import crossings as crossings
+from superpos.theory.branches import follow as follow
 from superpos.theory.expected_loss import expected_loss as expected_loss
 from superpos.theory.linear import linear_loss as linear_loss
 from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
+from superpos.theory.optimum import Minimum as Minimum
+from superpos.theory.optimum import minimise as minimise
+from superpos.theory.phases import boundaries as boundaries
+from superpos.theory.phases import candidate_losses as candidate_losses
+from superpos.theory.phases import candidates as candidates
+from superpos.theory.phases import optimum as optimum
 from superpos.theory.polytopes import KnownShape as KnownShape
 from superpos.theory.polytopes import known_shapes as known_shapes

@@ -228,7 +228,7 @@ def _groups(
     each = (phi, jnp.stack([*moments, rectified_one], axis=-1))  # what every feature sends while it is active
     blank = jax.tree.map(lambda x: jnp.zeros_like(x[:, :1]), each)
     held: list[Any] = [[i] for i in single]
-    columns = []  # inactive, lone, several
+    columns: list[Any] = []  # inactive, lone, several
     if single:
         one = slice(None) if len(single) == n else np.array(single)
         sent = jax.tree.map(lambda x: p[None, one, None] * x[:, one], each)
@@ -249,7 +249,7 @@ def _groups(
         held.append(members)
 
     own = np.array([[i in members for members in held] for i in range(n)], bool)[..., None]
-    inactive, lone, several = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1) if len(x) > 1 else x[0], *columns)
+    inactive, lone, several = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *columns)
     lone, several = jax.tree.map(lambda x: jnp.where(own, 0, x), (lone, several))
     return _Groups(jnp.where(own, 1, inactive[..., None]), lone[0], several[0], lone[1], several[1])
 

@@ -1,0 +1,71 @@
+"""`superpos phase`: a phase diagram, trained and compared with the true optimum."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+# Models per program; divides the usual numbers of cells.
+BLOCK_SIZE = 64
+
+
+def phase(
+    hidden: Annotated[int, tyro.conf.arg(help="1 for 2 features in 1 dimension, 2 for 3 features in 2")] = 1,
+    cells: Annotated[int, tyro.conf.arg(help="densities, and importances")] = 64,
+    seeds: Annotated[int, tyro.conf.arg(help="restarts per cell")] = 8,
+    steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 400,
+    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result")] = Path("superpos-phase"),
+) -> None:
+    """Train a phase diagram of superposition: density against relative importance.
+
+    Trains cells × cells × seeds models on the exact population loss, compares the best restart of every cell with the
+    true optimum, and draws trained, theory, difference and how many restarts found the best.
+    """
+    begin = time.perf_counter()
+    from superpos import check
+    from superpos.errors import ConfigError
+    from superpos.sweep import store
+
+    check.whole("hidden", hidden, at_least=1, at_most=2)
+    check.whole("cells", cells, at_least=2, at_most=4_096)
+    check.whole("seeds", seeds, at_least=1, at_most=10_000)
+    check.whole("steps", steps, at_least=1)
+    n = hidden + 1
+    target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=True)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out must be a folder, and {out} is a file.")
+
+    import numpy as np
+
+    import superpos as sp
+    from superpos.analysis import against_optimum
+    from superpos.plot.figures import phase_diagram
+
+    task = sp.tasks.Toy(n_features=n, n_hidden=hidden, importance=np.ones(n), objective="expected", order=16)
+    grid = sp.Grid(
+        feature_probability=np.geomspace(1, 0.01, cells),
+        relative_importance=sp.entry("importance", -1, np.geomspace(0.1, 10, cells)),
+        seed=range(seeds),
+    )
+    print(f"Training {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
+    config = sp.TrainConfig(steps=steps, history=1)
+    trained = time.perf_counter()
+    result = sp.sweep(task, config, grid, block_size=min(BLOCK_SIZE, cells))
+    seconds = time.perf_counter() - trained
+    result.save(target, overwrite=True)
+    print("Looking for the true optimum of every cell …", flush=True)
+    table = result.phases()
+    compared = against_optimum(table, n, steps=400, order=16)
+    near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
+    with sp.plot.style():
+        made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])
+        files = sp.plot.save(*made, path=out / f"phase_{n}_{hidden}")
+    print(f"optimum {near:.2f} % of the cells are within 1 % of the least possible loss")
+    print(f"phase   {same:.2f} % have the phase of the true optimum")
+    print(
+        f"basins  {100 * float(table['basin_probability'].mean()):.0f} % of the restarts reached the best of their cell"
+    )
+    print(f"figure  {files[0]} and {files[1].name}")
+    print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
+    print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")

@@ -1,0 +1,121 @@
+"""Following one solution while a setting changes: where it moves smoothly, where it jumps, and where two of them cross."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.optimize import minimize
+
+from superpos import check
+from superpos.cache import use_compilation_cache
+from superpos.data import FeatureDistribution
+from superpos.errors import ConfigError
+from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
+
+# A step moved the solution to another place if the Gram matrix changed more than this much faster than it usually does.
+JUMP = 0.2
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One solution, followed: a minimum of the expected loss at every value of the setting that was changed."""
+
+    values: np.ndarray  # (k,)
+    W: np.ndarray  # (k, n_hidden, n_features)
+    b: np.ndarray  # (k, n_features)
+    loss: np.ndarray  # (k,), mean over features
+    gradient: np.ndarray  # (k,), largest entry of the gradient that was left, of loss / mean(I p / 3)
+
+    @property
+    def jumps(self) -> np.ndarray:
+        """Indices k at which the solution left its branch: $W^T W$ at k is far from that at k − 1.
+
+        Far is an entry that changes by more than 0.2; neighbouring values should lie closer than that on any branch.
+        """
+        gram = np.einsum("kmi,kmj->kij", self.W, self.W)
+        return 1 + np.flatnonzero(np.abs(np.diff(gram, axis=0)).max(axis=(1, 2)) > JUMP)
+
+
+def follow(
+    W: Any,
+    b: Any,
+    values: Any,
+    feature_probability: Any,
+    importance: Any = 1.0,
+    *,
+    order: int = 64,
+    tolerance: float = 1e-8,
+) -> Branch:
+    r"""Follow a solution of the ReLU model: minimise at every value, each time from where the last one ended.
+
+    `W` (n_hidden, n_features) and `b` (n_features,) are the first start. `values` (k,) are labels of the setting that
+    changes; `feature_probability` and `importance` hold it, each a number, (n_features,), or (k, n_features) with one row
+    per value. Descent is quasi-Newton (BFGS, SciPy) on the expected loss in double precision, so a solution stays in its
+    valley as long as there is one: going up and then down through the same values shows hysteresis, and where the losses
+    of two branches meet the best solution changes suddenly (a first-order transition). Elhage et al. 2022,
+    "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
+
+    Raises:
+        ConfigError: a shape or number is not allowed.
+    """
+    W, b, values = np.asarray(W, np.float64), np.asarray(b, np.float64), np.asarray(values, np.float64)
+    if W.ndim != 2 or b.shape != (W.shape[1],):
+        raise ConfigError(f"W must be (n_hidden, n_features) and b (n_features,), got {W.shape} and {b.shape}.")
+    if values.ndim != 1 or not len(values):
+        raise ConfigError(f"values must be a list of numbers, got shape {values.shape}.")
+    for name, x in (("W", W), ("b", b)):
+        check.in_range(name, x, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
+    check.in_range("feature_probability", feature_probability, above=0, at_most=1)
+    check.in_range("importance", importance, at_least=0)
+    check.whole("order", order, at_least=1)
+    check.in_range("tolerance", tolerance, above=0)
+    n = W.shape[1]
+    rows = {}
+    for name, x in (("feature_probability", feature_probability), ("importance", importance)):
+        if np.shape(x) not in ((), (n,), (len(values), n)):
+            raise ConfigError(f"{name} must be a number, ({n},) or ({len(values)}, {n}), got shape {np.shape(x)}.")
+        rows[name] = np.broadcast_to(np.asarray(x, np.float64), (len(values), n))
+    use_compilation_cache()
+    ends: list[tuple[np.ndarray, np.ndarray, float, float]] = []
+    with jax.enable_x64(True):
+        for p, weights in zip(*rows.values(), strict=True):
+            scale = np.mean(weights * p / 3)
+            found = minimize(
+                partial(_scaled_loss, shape=W.shape, settings=(p, weights), scale=scale, order=order),
+                np.concatenate([W.ravel(), b]),
+                jac=True,
+                method="BFGS",
+                options={"gtol": tolerance, "maxiter": 2_000},
+            )
+            W, b = found.x[:-n].reshape(W.shape), found.x[-n:]
+            ends.append((W, b, found.fun * scale, float(np.abs(found.jac).max())))
+    return Branch(values, *(np.array(x) for x in zip(*ends, strict=True)))
+
+
+def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
+    """Values at which two losses over the same `values` are equal, by straight lines between neighbours."""
+    values, difference = np.asarray(values, float), np.asarray(first, float) - np.asarray(second, float)
+    if not values.shape == difference.shape or values.ndim != 1:
+        raise ConfigError(f"values and losses must be vectors of one length, got {values.shape}, {difference.shape}.")
+    k = np.flatnonzero(np.sign(difference[1:]) * np.sign(difference[:-1]) < 0)
+    share = difference[k] / (difference[k] - difference[k + 1])
+    return values[k] + share * (values[k + 1] - values[k])
+
+
+def _scaled_loss(flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int) -> tuple[float, np.ndarray]:
+    """Loss over `scale` and its gradient. Losses shrink with the density, and BFGS wants a function of order 1."""
+    n = shape[1]
+    loss, gradient = _loss(flat[:-n].reshape(shape), flat[-n:], *settings, order=order)
+    return float(loss) / scale, np.concatenate([np.ravel(g) for g in gradient]) / scale
+
+
+@partial(jax.jit, static_argnames="order")
+def _loss(W: Array, b: Array, p: Array, importance: Array, *, order: int) -> tuple[Float[Array, ""], Any]:
+    features = FeatureDistribution(n_features=W.shape[1], feature_probability=p)
+    return jax.value_and_grad(lambda W, b: jnp.mean(importance * expected_errors(W, b, features, order=order)), (0, 1))(
+        W, b
+    )
