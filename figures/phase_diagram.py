@@ -29,7 +29,7 @@ def main(
     script = runpy.run_path(str(SWEEPS / "phase_diagram.py"))
     rows, suffix = [], "_quick" if quick else f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
     for m in hidden:
-        path = results / f"phase_{m + 1}_{m}{suffix}.zarr"
+        path = results / script["name"](m, cells, seeds, quick)
         result = sp.load_or_sweep(path, *script["build"](m, cells, seeds, quick), block_size=script["BLOCK_SIZE"])
         table = result.phases()
         compared = against_optimum(table, m + 1, steps=400, order=16)

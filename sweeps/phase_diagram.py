@@ -17,6 +17,8 @@ BLOCK_SIZE = 64
 
 def build(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = False) -> tuple:
     """Task, training and grid; `quick` is for checking that everything runs."""
+    if n_hidden not in (1, 2):
+        raise sp.ConfigError(f"n_hidden must be 1 (for 2→1) or 2 (for 3→2), got {n_hidden}.")
     if quick:
         cells, seeds = 12, 4
     n = n_hidden + 1
@@ -29,10 +31,15 @@ def build(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = Fals
     return task, sp.TrainConfig(steps=400, history=1), grid
 
 
-def main(
-    n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = False, out: Path = Path("results/phase_2_1.zarr")
-) -> None:
-    """Train a phase diagram and save the result."""
+def name(n_hidden: int, cells: int, seeds: int, quick: bool) -> str:
+    """What the result is called: phase_2_1.zarr, or with its size where that is not the usual one."""
+    size = "_quick" if quick else f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
+    return f"phase_{n_hidden + 1}_{n_hidden}{size}.zarr"
+
+
+def main(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = False, out: Path | None = None) -> None:
+    """Train a phase diagram and save the result, by default where the figure looks for it."""
+    out = Path("results") / name(n_hidden, cells, seeds, quick) if out is None else out
     result = sp.sweep(*build(n_hidden, cells, seeds, quick), store=out, block_size=BLOCK_SIZE)
     print(result)
 

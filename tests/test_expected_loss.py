@@ -119,6 +119,13 @@ def test_closed_forms(p, double):
         assert pair == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.parametrize("p", [1e-3, 1e-4, 1e-5, 1e-6])
+def test_rare_features_keep_their_precision(p):
+    """Single precision: an antipodal pair beside a dedicated feature costs p²/6 each, however small p is."""
+    W = np.array([[1.0, 0, 0], [0, 1, -1]])
+    assert sp.expected_loss(W, np.zeros(3), p) == pytest.approx(p**2 / 9, rel=1e-3)
+
+
 def test_the_published_pentagon_and_its_rival(x64):
     """p = .05: norms 1.13, b = −.25 give .0089 (the sum); two pairs and a feature left out .0177."""
     angles = 2 * np.pi * np.arange(5) / 5

@@ -56,7 +56,7 @@ def test_auto_is_expected_where_that_exists_and_is_faster():
     ("settings", "words"),
     [
         ({"objective": "exact"}, "objective must be one of sampled, expected, auto, got 'exact'."),
-        ({"activation": "gelu"}, "activation must be one of relu, identity, got 'gelu'."),
+        ({"activation": "gelu"}, "activation must be one of relu, identity for the expected loss, got 'gelu'."),
         (
             {"magnitude": "constant"},
             "magnitude must be one of uniform, signed_uniform for the expected loss of a ReLU model",
@@ -105,9 +105,31 @@ def test_stated_defaults_are_part_of_a_result(tmp_path):
     grid = sp.Grid(seed=range(2))
     result = sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5), grid, block_size=2)
     assert result.attrs["train"]["steps"] == 500
-    sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5, steps=500), grid, block_size=2)
+    said = sp.TrainConfig(history=5, steps=500, learning_rate=0.05)
+    sp.load_or_sweep(tmp_path / "r.zarr", FIVE, said, grid, block_size=2)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
         sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5, steps=501), grid, block_size=2)
+
+
+def test_results_from_before_the_objective_are_found_again(tmp_path):
+    """A stored configuration that does not name the newer fields has their defaults."""
+    grid, config = sp.Grid(seed=range(2)), sp.TrainConfig(steps=5, learning_rate=0.01, history=1)
+    task = sp.tasks.Toy(n_features=2, n_hidden=1)
+    result = sp.sweep(task, config, grid, block_size=2)
+    for name in ("objective", "order"):
+        del result.dataset.attrs["task"][name]
+    result.save(tmp_path / "old.zarr")
+    again = sp.load_or_sweep(tmp_path / "old.zarr", task, config, grid)
+    assert again["W"].equals(result["W"]) and again.task(seed=0).objective == "sampled"
+
+
+def test_a_swept_number_of_steps_is_checked_instead_of_the_default():
+    """Warm-up and snapshots longer than the default steps are fine where every cell trains longer."""
+    task = sp.tasks.Toy(n_features=2, n_hidden=1, objective="expected")
+    config = sp.TrainConfig(warmup_steps=600, snapshots=(550,), history=1)
+    assert sp.sweep(task, config, sp.Grid(steps=[700]), block_size=1).config(steps=700).steps == 700
+    with pytest.raises(sp.ConfigError, match="warmup_steps must be at most 499"):
+        sp.sweep(task, config, sp.Grid(seed=[0]), block_size=1)
 
 
 @pytest.mark.long

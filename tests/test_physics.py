@@ -20,7 +20,7 @@ def gaps(W):
 
 @pytest.fixture(scope="module")
 def five():
-    """The demo's sweep: 24 densities × 8 seeds of 5→2 with importance 0.9^i."""
+    """The opening figure on samples: 24 densities × 8 seeds of 5→2 with importance 0.9^i."""
     task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
     grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, 24), seed=range(8))
     return sp.sweep(task, sp.TrainConfig(), grid, block_size=24)
@@ -119,3 +119,23 @@ def test_the_larger_twin_and_the_sparse_end():
     task, config, _ = runpy.run_path(str(ROOT / "sweeps" / "uniform_geometry.py"))["build"](full=True)
     result = sp.sweep(task, config, sp.Grid(feature_probability=[1 / 2.5, 1 / 3.0, 1 / 3.5], seed=[0]))
     assert np.all(np.abs(result.geometry()["d_star"] - 0.5) <= 0.03)
+
+
+def test_the_demo_shows_the_same_phases_without_sampling():
+    """The expected loss finds the same shapes: dedicated when dense, two pairs, then pentagons, 72° apart."""
+    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
+    grid = sp.Grid(feature_probability=[1.0, 0.3, 0.2, 0.1, 0.05, 0.01], seed=range(8))
+    best = sp.sweep(task, None, grid, block_size=6).best("seed")
+    pairs = "2 × antipodal pair"
+    assert best.geometry()["shape"].values.tolist() == ["2 × dedicated", pairs, pairs, *["pentagon"] * 3]
+    assert float(best["loss"][0]) * 5 == pytest.approx(0.1829, rel=1e-3)
+    for W in best["W"].values[3:]:
+        assert np.all(np.abs(gaps(W) - 72) < 3)
+    equal = sp.sweep(
+        sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected"),
+        None,
+        sp.Grid(feature_probability=[0.05], seed=range(8)),
+        block_size=2,
+    ).best("seed")
+    assert np.all(np.abs(gaps(equal["W"].values[0]) - 72) < 0.1)
+    assert float(equal["loss"][0]) * 5 == pytest.approx(0.0089, rel=0.01)

@@ -4,8 +4,11 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 import superpos as sp
 from superpos.cli.demo import demo
+from superpos.cli.phase import phase
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -27,7 +30,13 @@ def test_the_first_fifteen_lines_run(tmp_path, monkeypatch):
 
 
 def test_the_other_examples_run():
-    exec(compile("import numpy as np\nimport superpos as sp\n" + blocks()[1], "README.md", "exec"), {})
+    names: dict = {}
+    exec(compile("import numpy as np\nimport superpos as sp\n" + blocks()[1], "README.md", "exec"), names)
+    assert "p²/6" in blocks()[2] and "# 0.001667" in blocks()[2]
+    smaller = blocks()[2].replace("0.01, 48", "0.01, 2").replace("range(16)", "range(2)")
+    exec(compile(smaller, "README.md", "exec"), names)
+    assert names["exact"].dims == {"feature_probability": 2, "seed": 2}
+    assert float(sp.expected_loss(names["W"], None, 0.1)) == pytest.approx(0.1**2 / 6, rel=1e-4)
 
 
 def test_files_the_readme_names_exist():
@@ -39,6 +48,7 @@ def test_files_the_readme_names_exist():
 
 def test_the_demo_is_what_the_readme_promises():
     defaults = {name: p.default for name, p in inspect.signature(demo).parameters.items()}
-    assert (defaults["densities"], defaults["seeds"], defaults["steps"]) == (24, 8, 5_000)
-    assert sp.TrainConfig().batch_size == 1_024
-    assert "192 models" in README and "24 densities × 8 seeds, 5,000 steps of batch 1,024" in README
+    assert (defaults["densities"], defaults["seeds"], defaults["steps"]) == (48, 16, 500)
+    assert "768 models" in README and "48 densities × 16 seeds" in README
+    defaults = {name: p.default for name, p in inspect.signature(phase).parameters.items()}
+    assert defaults["cells"] ** 2 * defaults["seeds"] == 32_768 and "32,768 models" in README

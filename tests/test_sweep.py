@@ -413,7 +413,7 @@ def test_default_block_size_depends_on_the_model_alone():
         plan.default_block_size(sp.tasks.Toy(n_features=n, n_hidden=1), sp.TrainConfig(), "cpu")
         for n in (2, 5, 20, 100, 400)
     ]
-    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 32 and sizes[-1] == 2
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 32 and sizes[-1] == 4
 
 
 def test_progress_shows_rate_and_time_left_and_is_silent_when_nobody_watches(capsys):

@@ -23,6 +23,11 @@ SHARED_ABOVE = 0.25
 # A restart reached the best solution if its loss is at most this share above the best restart's.
 SAME_WITHIN = 0.01
 
+# Losses of a perfect reconstruction are 0 up to rounding and the tail of a series.
+ROUNDING = 1e-8
+
+DIVERGED = "diverged"
+
 
 def phase(
     W: Any, feature: int = -1, *, represented_above: float = REPRESENTED_ABOVE, shared_above: float = SHARED_ABOVE
@@ -40,6 +45,8 @@ def phase(
     if W.ndim != 2:
         raise ConfigError(f"W must have shape (n_hidden, n_features), got {W.shape}.")
     _check_feature(feature, W.shape[1])
+    check.in_range("represented_above", represented_above, at_least=0)
+    check.in_range("shared_above", shared_above, at_least=0)
     norm, shared = (np.asarray(x)[feature] for x in _two_numbers(W))
     return str(_named(norm, shared, represented_above, shared_above))
 
@@ -58,7 +65,8 @@ def phase_table(
 
     `W` has dims (…, hidden, feature), `loss` the dims of the models. Variables over the remaining dims: `loss` of the best
     restart, `norm` and `interference` of the chosen feature in it, `phase`, and `basin_probability`, the share of all
-    restarts whose loss is within `same_within` of the best (a diverged one counts as a miss). A mixed cell is never
+    restarts whose loss is within `same_within` of the best (a diverged one counts as a miss; where all diverged the phase
+    is "diverged"). A mixed cell is never
     averaged: the mean of two solutions is none.
 
     Raises:
@@ -68,27 +76,37 @@ def phase_table(
         raise ConfigError(f"dim must be one of the dimensions {', '.join(map(str, loss.dims))}, got {dim!r}.")
     _check_feature(feature, W.sizes["feature"])
     check.in_range("same_within", same_within, at_least=0)
+    check.in_range("represented_above", represented_above, at_least=0)
+    check.in_range("shared_above", shared_above, at_least=0)
     finite = loss.fillna(np.inf)
     best = finite.argmin(dim)
     lowest = finite.isel({dim: best}).drop_vars(dim, errors="ignore")
-    chosen = W.isel({dim: best}).drop_vars(dim, errors="ignore").transpose(..., "hidden", "feature")
+    chosen = W.isel({dim: best}).drop_vars(dim, errors="ignore").transpose(*lowest.dims, "hidden", "feature")
+    found = (finite < np.inf) & (finite <= lowest + same_within * abs(lowest) + ROUNDING)
     flat = np.nan_to_num(chosen.values.reshape(-1, *chosen.shape[-2:]))
     norm, shared = (np.asarray(x)[:, feature].reshape(lowest.shape) for x in jax.vmap(_two_numbers)(flat))
-    over = tuple(lowest.dims)
+    over, named = tuple(lowest.dims), _named(norm, shared, represented_above, shared_above)
     return xr.Dataset(
         {
             "loss": lowest,
             "norm": (over, norm),
             "interference": (over, shared),
-            "phase": (over, _named(norm, shared, represented_above, shared_above)),
-            "basin_probability": (finite <= lowest * (1 + same_within)).mean(dim),
+            "phase": (over, np.where(np.isfinite(lowest.values), named, DIVERGED)),
+            "basin_probability": found.mean(dim),
         },
-        attrs={"feature": feature, "restarts": int(loss.sizes[dim]), "same_within": same_within},
+        attrs={
+            "feature": int(feature) % W.sizes["feature"],
+            "n_features": int(W.sizes["feature"]),
+            "restarts": int(loss.sizes[dim]),
+            "same_within": same_within,
+            "represented_above": represented_above,
+            "shared_above": shared_above,
+        },
     )
 
 
 def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **options: Any) -> xr.Dataset:
-    """A phase table of 2→1 or 3→2 beside the true optimum of its cells.
+    """A phase table of 2→1 or 3→2 beside the true optimum of its cells, for ReLU models with a bias and plain features.
 
     `table` is over `feature_probability` and `relative_importance` (of the last feature; the others have 1). Diagrams of
     more than `most` values along an axis are compared on evenly spaced ones. Adds to the table: `optimal_loss`,
@@ -103,6 +121,16 @@ def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **opt
         raise ConfigError(
             f"a phase table must be over {over[0]} and {over[1]}, got {', '.join(map(str, table['loss'].dims))}."
         )
+    check.whole("most", most, at_least=1)
+    attrs = table.attrs
+    if attrs.get("n_features", n_features) != n_features or attrs.get("feature", n_features - 1) != n_features - 1:
+        raise ConfigError(
+            f"the optimum is known for the last of n_features={n_features}; make the table for that feature."
+        )
+    if attrs.get("unusual"):
+        raise ConfigError(
+            f"the optimum is of plain models (ReLU, free bias, uniform magnitudes); here {attrs['unusual']}."
+        )
     kept = {
         d: np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) for d, n in table["loss"].sizes.items()
     }
@@ -111,7 +139,8 @@ def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **opt
     best = optimum(n_features, p, r, **options)
     norm, shared = (np.asarray(x)[:, -1].reshape(table["loss"].shape) for x in jax.vmap(_two_numbers)(best.W))
     optimal = best.loss.reshape(table["loss"].shape)
-    named = _named(norm, shared, REPRESENTED_ABOVE, SHARED_ABOVE)
+    limits = (attrs.get("represented_above", REPRESENTED_ABOVE), attrs.get("shared_above", SHARED_ABOVE))
+    named = _named(norm, shared, *limits)
     tiny = np.maximum(table["loss"].values, optimal) < 1e-6
     excess = np.where(tiny, 0, table["loss"].values / np.maximum(optimal, 1e-12) - 1)
     return table.assign(

@@ -15,12 +15,16 @@ def phase(
     cells: Annotated[int, tyro.conf.arg(help="densities, and importances")] = 64,
     seeds: Annotated[int, tyro.conf.arg(help="restarts per cell")] = 8,
     steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 400,
-    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result")] = Path("superpos-phase"),
+    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result, read again if there")] = Path(
+        "superpos-phase"
+    ),
 ) -> None:
     """Train a phase diagram of superposition: density against relative importance.
 
-    Trains cells × cells × seeds models on the exact population loss, compares the best restart of every cell with the
-    true optimum, and draws trained, theory, difference and how many restarts found the best.
+    Trains cells × cells × seeds models on the exact population loss and compares the best restart of every cell with the
+    true optimum: the least loss found from every candidate solution and random starts (diagrams of more than 64 cells a
+    side are compared on 64). Draws trained, theory, difference and how many restarts found the best. A second run with the
+    same settings reads the trained models from the folder; other settings need another folder.
     """
     begin = time.perf_counter()
     from superpos import check
@@ -48,13 +52,13 @@ def phase(
         relative_importance=sp.entry("importance", -1, np.geomspace(0.1, 10, cells)),
         seed=range(seeds),
     )
-    print(f"Training {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
+    doing = "Reading" if target.exists() else "Training"
+    print(f"{doing} {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
     config = sp.TrainConfig(steps=steps, history=1)
     trained = time.perf_counter()
-    result = sp.sweep(task, config, grid, block_size=min(BLOCK_SIZE, cells))
+    result = sp.load_or_sweep(target, task, config, grid, block_size=min(BLOCK_SIZE, cells))
     seconds = time.perf_counter() - trained
-    result.save(target, overwrite=True)
-    print("Looking for the true optimum of every cell …", flush=True)
+    print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
     compared = against_optimum(table, n, steps=400, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))

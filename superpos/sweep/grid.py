@@ -27,6 +27,8 @@ RESERVED = (
     ),
     *("shape", "residual", "n_represented", "packing", "d_star", "norm", "represented", "interference"),
     *("dimensionality", "component", "component_shape", "polysemanticity"),
+    *("phase", "basin_probability", "optimal_loss", "optimal_phase", "optimal_norm", "optimal_interference"),
+    *("excess", "agrees"),
 )
 MOST_CELLS = 10**8
 

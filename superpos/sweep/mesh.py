@@ -26,7 +26,7 @@ class Programs(NamedTuple):
     advance: Any  # (tasks, configs, seeds, states, intervals) -> (states, records)
     finish: Any  # (tasks, configs, states) -> losses
     n_intervals: int  # per call of `advance`
-    bytes: int  # device memory while `advance` runs, by the compiler's own account
+    bytes: int  # device memory while the hungriest stage runs, by the compiler's own account
 
 
 def programs(mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int) -> Programs:
@@ -53,9 +53,14 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
     states = shaped((), cells, states)
     advance = _advance.lower(task, config, seeds, states, todo, mesh=mesh).compile()
     finish = _finish.lower(task, config, states, mesh=mesh).compile()
-    memory = advance.memory_analysis()
-    used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
-    return Programs(start, advance, finish, n_intervals, int(used))
+    used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
+    return Programs(start, advance, finish, n_intervals, used)
+
+
+def _bytes(memory: Any) -> int:
+    if not memory:  # not every backend tells
+        return 0
+    return int(memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes)
 
 
 def place(mesh: Mesh, tree: Any) -> Any:

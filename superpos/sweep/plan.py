@@ -52,7 +52,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     Raises:
         ConfigError: an axis names no field, or a cell's settings are not allowed.
     """
-    check_all(task, config)
+    check_all(task, config, filled=False)  # steps may be an axis; every family is checked in full below
     if not isinstance(grid, Grid):
         raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
     static: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
     """The configuration as a result states it: what was left to the task is filled in where all families agree."""
     agreed = {}
     for name in (f.name for f in fields(config) if getattr(config, f.name) is None):
-        values = {np.asarray(getattr(family.config, name)).item() for family in families}
+        values = {getattr(config.filled(family.task), name) for family in families}
         agreed |= {name: values.pop()} if len(values) == 1 else {}
     return replace(config, **agreed)
 
@@ -127,11 +127,11 @@ def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
 
     Small models gain from being many in one program; large ones fill the machine alone, and small blocks waste less on
     padding, which small sweeps of many seeds have most of, since a block holds one seed. (Measured on two cores: models a
-    second grow with B up to 64 for 2→1 and 24 for 5→2; 20→5 is flat beyond 8, 200→20 beyond 2.)
+    second grow with B up to 64 for 2→1 and 24 for 5→2, little beyond 4 for 20→5; 100→20 gains half from 2 to 4.)
     """
     budget = 2**17 if platform == "cpu" else 2**24
     most = 32 if platform == "cpu" else 512
-    return int(np.clip(2 ** int(np.log2(max(1.0, budget / task.numbers_per_step(config.batch_size)))), 2, most))
+    return int(np.clip(2 ** int(np.log2(max(1.0, budget / task.numbers_per_step(config.batch_size)))), 4, most))
 
 
 def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:

@@ -25,9 +25,10 @@ from superpos.train import TrainConfig, named_leaves
 class SweepResult:
     """Trained models, labelled by the axes of their grid.
 
-    `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` on the evaluation
-    inputs, `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots if any were asked for. Dimensions are
-    the axes of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole configuration.
+    `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
+    where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
+    if any were asked for. Dimensions are the axes of the grid, or `cell` for zipped, random and listed designs.
+    Attributes hold the whole configuration.
     """
 
     def __init__(self, dataset: xr.Dataset):
@@ -116,11 +117,27 @@ class SweepResult:
     def phases(self, feature: int = -1, *, dim: str = "seed", **options: Any) -> xr.Dataset:
         """What became of one feature in the best of the restarts along `dim`, and the share of them that found it.
 
-        See `superpos.analysis.phase_table` for the variables and options. A diverged model is never the best of others.
+        See `superpos.analysis.phase_table` for the variables and options. A diverged model is never the best of others. A
+        result without seeds, such as `.best("seed")`, counts as one restart.
         """
-        healthy = self.dataset["diverged_step"] < 0
-        loss = self.dataset["loss"].where(healthy)
-        return phase_table(self.dataset["W"], loss, feature=feature, dim=dim, **options)
+        if "n_features" in self._axes:
+            raise ConfigError("phases need one number of features; choose one with .sel(n_features=…) first.")
+        dataset = (
+            self.dataset
+            if dim in self.dims or dim != "seed"
+            else self.dataset.drop_vars(dim, errors="ignore").expand_dims(dim)
+        )
+        loss = dataset["loss"].where(dataset["diverged_step"] < 0)
+        table = phase_table(dataset["W"], loss, feature=feature, dim=dim, **options)
+        task = self.attrs["task"]
+        plain = {"activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
+        plain |= {"correlated_sets": [], "anticorrelated_sets": []}
+        swept = {axis.field for axis in self._axes.values()}
+        unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
+        others = np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]
+        unusual += ["importance of the others is not 1"] * bool(np.any(others != 1))
+        table.attrs["unusual"] = ", ".join(unusual)
+        return table
 
     @property
     def diverged(self) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ from superpos.errors import ConfigError
 from superpos.models.toy import ACTIVATIONS, ToyModel
 from superpos.tasks.base import Metrics
 from superpos.theory.expected_loss import (
-    EXPECTED_ACTIVATIONS,
-    EXPECTED_MAGNITUDES,
     MOST_TERMS,
     ORDER,
     check_expected,
+    check_size,
     expected_errors,
+    is_known,
 )
 
 MOST_WEIGHTS = 10**9
@@ -32,9 +32,6 @@ EXPECTED_UP_TO = 64
 # The loss of a trained model is computed exactly up to this size, with a series long enough to compare seeds by.
 EXACT_UP_TO = 128
 EXACT_ORDER = 128
-
-# Beyond this the n² × order numbers of one model no longer fit a machine.
-MOST_SERIES = 2**31
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -104,12 +101,7 @@ class Toy:
             check_expected(self.features, self.activation)
             if self.loss_exponent != 2:
                 raise ConfigError(f'loss_exponent must be 2 for objective="expected", got {self.loss_exponent}.')
-            terms = int(self.n_features) ** 2 * int(self.order)
-            if self.activation == "relu" and terms > MOST_SERIES:
-                raise ConfigError(
-                    f'n_features² × order must be at most {MOST_SERIES:,} for objective="expected", got {terms:,}; '
-                    'objective="sampled" is faster at this size.'
-                )
+            check_size(self.n_features, self.order, self.activation)
         self.check_values()
 
     def check_values(self) -> None:
@@ -147,9 +139,14 @@ class Toy:
         return jnp.mean(self.importance * per_feature), {}
 
     def population_loss(self, model: ToyModel) -> Float[Array, ""] | None:
-        """The loss without sampling, whatever the objective was; None above 128 features or where it is unknown."""
-        exact = self._has_expectation() and (self.activation == "identity" or self.n_features <= EXACT_UP_TO)
-        return self._expected(model, max(self.order, EXACT_ORDER)) if exact else None
+        """The loss without sampling, whatever the objective was.
+
+        None where it is unknown, and above 128 features unless it was the objective.
+        """
+        if self._resolved() == "expected":
+            return self._expected(model, max(self.order, EXACT_ORDER if self.n_features <= EXACT_UP_TO else 0))
+        small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
+        return self._expected(model, EXACT_ORDER) if small and self._has_expectation() else None
 
     def training_defaults(self) -> dict[str, Any]:
         """5,000 noisy steps at a learning rate of 0.01, or 500 exact ones at 0.05."""
@@ -168,13 +165,7 @@ class Toy:
         return "expected" if self._has_expectation() and self.n_features <= EXPECTED_UP_TO else "sampled"
 
     def _has_expectation(self) -> bool:
-        if self.activation == "identity":
-            return self.loss_exponent == 2
-        return (
-            self.activation in EXPECTED_ACTIVATIONS
-            and self.magnitude in EXPECTED_MAGNITUDES
-            and self.loss_exponent == 2
-        )
+        return self.loss_exponent == 2 and is_known(self.magnitude, self.activation)
 
     def _expected(self, model: ToyModel, order: int) -> Float[Array, ""]:
         b = None if model.b is None else model.b[...]

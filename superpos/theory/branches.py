@@ -16,7 +16,7 @@ from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
 
-# A step moved the solution to another place if the Gram matrix changed more than this much faster than it usually does.
+# The solution has left its branch where an entry of the Gram matrix changes by more than this in one step.
 JUMP = 0.2
 
 
@@ -53,15 +53,17 @@ def follow(
     r"""Follow a solution of the ReLU model: minimise at every value, each time from where the last one ended.
 
     `W` (n_hidden, n_features) and `b` (n_features,) are the first start. `values` (k,) are labels of the setting that
-    changes; `feature_probability` and `importance` hold it, each a number, (n_features,), or (k, n_features) with one row
-    per value. Descent is quasi-Newton (BFGS, SciPy) on the expected loss in double precision, so a solution stays in its
-    valley as long as there is one: going up and then down through the same values shows hysteresis, and where the losses
-    of two branches meet the best solution changes suddenly (a first-order transition). Elhage et al. 2022,
-    "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
+    changes; `feature_probability` and `importance` hold it, each a number, (n_features,) for all values, or
+    (k, n_features) with one row per value. Descent is quasi-Newton (BFGS, SciPy) on the expected loss in double precision,
+    so a solution stays in its valley as long as there is one: going up and then down through the same values shows
+    hysteresis, and where the losses of two branches meet the best solution changes suddenly (a first-order transition).
+    Elhage et al. 2022, "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
 
     Raises:
         ConfigError: a shape or number is not allowed.
     """
+    for name, x in (("W", W), ("b", b), ("values", values)):
+        check.numbers(name, x)
     W, b, values = np.asarray(W, np.float64), np.asarray(b, np.float64), np.asarray(values, np.float64)
     if W.ndim != 2 or b.shape != (W.shape[1],):
         raise ConfigError(f"W must be (n_hidden, n_features) and b (n_features,), got {W.shape} and {b.shape}.")
@@ -79,6 +81,8 @@ def follow(
         if np.shape(x) not in ((), (n,), (len(values), n)):
             raise ConfigError(f"{name} must be a number, ({n},) or ({len(values)}, {n}), got shape {np.shape(x)}.")
         rows[name] = np.broadcast_to(np.asarray(x, np.float64), (len(values), n))
+    if not np.all(rows["importance"].sum(axis=1) > 0):
+        raise ConfigError("importance must not be 0 for every feature.")
     use_compilation_cache()
     ends: list[tuple[np.ndarray, np.ndarray, float, float]] = []
     with jax.enable_x64(True):
@@ -103,7 +107,9 @@ def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
         raise ConfigError(f"values and losses must be vectors of one length, got {values.shape}, {difference.shape}.")
     k = np.flatnonzero(np.sign(difference[1:]) * np.sign(difference[:-1]) < 0)
     share = difference[k] / (difference[k] - difference[k + 1])
-    return values[k] + share * (values[k + 1] - values[k])
+    between = values[k] + share * (values[k + 1] - values[k])
+    found = np.concatenate([between, values[difference == 0]])
+    return found[np.argsort(found)] if values[0] <= values[-1] else found[np.argsort(-found)]
 
 
 def _scaled_loss(flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int) -> tuple[float, np.ndarray]:

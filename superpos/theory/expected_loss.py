@@ -27,6 +27,7 @@ from superpos.theory.linear import linear_errors
 # Terms of the Fourier series. See `expected_loss` for what they buy.
 ORDER = 32
 MOST_TERMS = 65_536
+MOST_SERIES = 2**28  # numbers in one of about eight arrays
 
 # What the series can do; linear models need moments alone and take any magnitude.
 EXPECTED_MAGNITUDES = ("uniform", "signed_uniform")
@@ -64,23 +65,29 @@ def expected_loss(
 
     **How.** Write $a_i = b_i + \sum_j G_{ij} x_j$ with $G = W^\top W$. What happens often is integrated exactly: nothing
     active but possibly feature i itself, and exactly one other feature active while i is not; there $a_i$ is linear in one
-    magnitude. On the rest, at most two in $(np)^2$ of the mass when features are sparse, ReLU(a) = (a + |a|)/2 and
+    magnitude. On the rest (for independent features at most $(np)^2$ of the mass), ReLU(a) = (a + |a|)/2 and
     ReLU(a)² = (a² + a|a|)/2 are expanded on $|a| \le L_i = 1.02\,(|b_i| + \max(\sum_j G_{ij}^+, \sum_j G_{ij}^-))$,
 
     $$|a| = \tfrac{a^2}{2L} + \tfrac L3 - \tfrac{2L}{\pi^2} \sum_{k \ge 1} \tfrac{\cos(k\pi a/L)}{k^2}, \qquad
       a|a| = \tfrac{2L}{3} a + \tfrac{a^3}{3L} - \tfrac{4L^2}{\pi^3} \sum_{k \ge 1} \tfrac{\sin(k\pi a/L)}{k^3},$$
 
     cut at k = `order`. The polynomials need three moments of x, and the sums need characteristic functions, which
-    factor: $E\,e^{ita_i} = e^{itb_i} \prod_j \varphi_j(tG_{ij})$ with $\varphi_j(s) = 1 - p_j + p_j(e^{is}-1)/(is)$. A
+    factor: $E\,e^{ita_i} = e^{itb_i} \prod_j \varphi_j(tG_{ij})$ with $\varphi_j(s) = 1 - p_j + p_j(e^{is}-1)/(is)$, or
+    $1 - p_j + p_j \sin(s)/s$ for signed uniform magnitudes (where L adds up |G_ij|). A
     correlated set is one factor, $1 - p + p\prod_j (e^{is_j}-1)/(is_j)$, an anticorrelated set is
     $1 - \sum p_j + \sum p_j (e^{is_j}-1)/(is_j)$. The linear model (`activation="identity"`) needs the moments alone.
 
-    **How exact.** MEASURED
+    **How exact.** Relative error of the worst feature at the default order 32, against order 2,048 in double precision,
+    random W, b and p from 1 to 0.001: 5e-6 for 2→1, 8e-6 for 5→2, 3e-4 for 20→5, 7e-3 for 50→10. At order 16: 8e-5,
+    7e-5, 5e-3, 9e-2; at order 64: 3e-7, 1e-6, 3e-5, 2e-4. Single precision adds about 1e-5 of the error of a feature that
+    is not reconstructed; where the loss is 0 the result may be as much below it. The work is n² × order.
 
     Raises:
         ConfigError: a shape, number or word is not allowed. Exponential and constant magnitudes are for linear models
             only: the series needs a bounded density.
     """
+    check.numbers("W", W)
+    check.numbers("b", 0.0 if b is None else b)
     W, b = jnp.asarray(W), None if b is None else jnp.asarray(b)
     W = W if jnp.issubdtype(W.dtype, jnp.floating) else W.astype(float)
     if W.ndim != 2 or 0 in W.shape:
@@ -104,15 +111,31 @@ def expected_loss(
     )
     features.check()
     check_expected(features, activation)
+    check_size(n_features, order, activation)
     use_compilation_cache()
     errors = expected_errors(W, b, features, activation=activation, order=order)
     return errors if per_feature else jnp.mean(jnp.asarray(importance, W.dtype) * errors)
 
 
+def is_known(magnitude: str, activation: str) -> bool:
+    """Whether the population loss of this activation is known here for features of this magnitude."""
+    return activation == "identity" or (activation == "relu" and magnitude in EXPECTED_MAGNITUDES)
+
+
+def check_size(n_features: int, order: int, activation: str) -> None:
+    """Raise `ConfigError` for a series whose n² × order terms would not fit a machine."""
+    if activation == "relu" and n_features**2 * order > MOST_SERIES:
+        raise ConfigError(
+            f"n_features² × order must be at most {MOST_SERIES:,} for the expected loss, got {n_features}² × {order}."
+        )
+
+
 def check_expected(features: FeatureDistribution, activation: str) -> None:
     """Raise `ConfigError` for an activation or a magnitude whose population loss is not known here."""
-    check.one_of("activation", activation, EXPECTED_ACTIVATIONS)
-    if activation == "relu" and features.magnitude not in EXPECTED_MAGNITUDES:
+    if activation not in EXPECTED_ACTIVATIONS:
+        known = ", ".join(EXPECTED_ACTIVATIONS)
+        raise ConfigError(f"activation must be one of {known} for the expected loss, got {activation!r}.")
+    if not is_known(features.magnitude, activation):
         raise ConfigError(
             f"magnitude must be one of {', '.join(EXPECTED_MAGNITUDES)} for the expected loss of a ReLU model, "
             f"got {features.magnitude!r}."
@@ -169,11 +192,11 @@ def _relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int) -
     # The other groups: none active (E0), exactly one, more.
     groups = _groups(p, phi, moments, rectified_one, features)
     E0, one, more = count_active(groups.inactive, groups.lone, groups.several, Complex.times)
-    _, one_reals, more_reals = count_active(groups.inactive, groups.lone_reals, groups.several_reals, jnp.multiply)
+    _, one_reals, more_reals = count_active(groups.inactive, groups.lone_reals, groups.several_reals, _beside)
     one_moments, exact_one = [one_reals[:, r] for r in range(4)], one_reals[:, 4]
     each = groups.lone_reals + groups.several_reals
-    apart, cross = _sums([each[..., r] for r in (1, 2, 3)])
-    more_moments = [more_reals[:, 0], *(t - o + c for t, o, c in zip(apart, one_moments[1:], cross, strict=True))]
+    _, cross = _sums([each[..., r] for r in (1, 2, 3)])
+    more_moments = [more_reals[:, 0], *(more_reals[:, r] + c for r, c in zip((1, 2, 3), cross, strict=True))]
     some, some_moments = one.plus(more), [x + y for x, y in zip(one_moments, more_moments, strict=True)]
 
     # Feature i inactive: its own group is silent, or (anticorrelated) another member speaks.
@@ -301,6 +324,16 @@ def _sums(moments: list[Array]) -> tuple[list[Array], list[Array]]:
     pairs = 3 * (s2 * s1 - jnp.sum(m2 * m1, axis=1))
     triples = s1**3 - 3 * s1 * squares + 2 * cubes
     return [s1, s2, s3], [jnp.zeros_like(s1), s1**2 - squares, pairs + triples]
+
+
+def _beside(first: Array, second: Array) -> Array:
+    r"""A product for `count_active` that sums moments instead of multiplying them.
+
+    Entry 0 is a mass, and masses multiply. Of the others, $\sum_g M_g\,P(\text{another group is active})$ is wanted:
+    what one part holds, times the mass of the other.
+    """
+    mass, other = first[..., :1], second[..., :1]
+    return jnp.concatenate([mass * other, (first * other + mass * second)[..., 1:]], axis=-1)
 
 
 def _convolved(first: Any, second: Any) -> list[Any]:

@@ -45,7 +45,8 @@ def minimise(
 ) -> Minimum:
     """Descend from one start: Adam with a cosine schedule on the expected loss of the ReLU model.
 
-    The loss returned is that of the end point with 128 terms. Vmappable over everything.
+    The loss returned is that of the end point with 128 terms. Vmappable over everything; checks nothing. Adam's first
+    steps are as long as the learning rate, so it may leave a shallow valley: `superpos.theory.follow` does not.
     """
     features = FeatureDistribution(n_features=W.shape[1], feature_probability=feature_probability)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
@@ -100,5 +101,5 @@ def lowest_minima(
         rest = list(pool.map(lambda call: jax.tree.map(np.asarray, solve(call)), calls[1:]))
     ends = jax.tree.map(lambda *x: np.concatenate([y.reshape(-1, *y.shape[2:]) for y in x]), first, *rest)
     ends = jax.tree.map(lambda x: x[: n_starts * n_problems].reshape(n_starts, n_problems, *x.shape[1:]), ends)
-    best = np.argmin(ends.loss, axis=0)
+    best = np.argmin(np.where(np.isfinite(ends.loss), ends.loss, np.inf), axis=0)
     return jax.tree.map(lambda x: x[best, np.arange(n_problems)], ends)

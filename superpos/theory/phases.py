@@ -91,6 +91,8 @@ def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest
         ConfigError: n_features is neither 2 nor 3.
     """
     _check_size(n_features)
+    check.whole("points", points, at_least=2, at_most=10**6)
+    check.in_range("densest", densest, above=0, at_most=1)
     triple = 4 / 7 if bias else 1.0
     p = np.geomspace(1e-3, min(triple, densest), points)
     r = p / 2 / (1 - 5 * p / 4) if bias else p / (2 - p)
@@ -133,6 +135,11 @@ def optimum(
     _check_size(n_features)
     check.whole("random_starts", random_starts, at_most=10_000)
     check.whole("seed", seed, at_most=2**32 - 1)
+    check.in_range("feature_probability", feature_probability, above=0, at_most=1)
+    check.in_range("importance", importance, at_least=0)
+    lengths = {np.shape(feature_probability), np.shape(importance)} - {()}
+    if len(lengths) > 1:
+        raise ConfigError(f"feature_probability and importance must have one length, got shapes {sorted(lengths)}.")
     p, r = np.broadcast_arrays(np.asarray(feature_probability, float), np.asarray(importance, float))
     if p.ndim != 1 or not len(p):
         raise ConfigError(f"feature_probability and importance must be vectors over cells, got shape {p.shape}.")
