@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
+from superpos.tasks.toy import EXPECTED_UP_TO
 
 FIVE = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
 
@@ -38,9 +39,9 @@ def test_auto_is_expected_where_that_exists_and_is_faster():
         task.check()
         return sp.TrainConfig().filled(task).steps
 
-    assert steps() == steps(n_features=64) == steps(activation="identity", magnitude="exponential") == 500
+    assert steps() == steps(n_features=EXPECTED_UP_TO) == steps(activation="identity", magnitude="exponential") == 500
     assert (
-        steps(n_features=65)
+        steps(n_features=EXPECTED_UP_TO + 1)
         == steps(activation="gelu")
         == steps(loss_exponent=4)
         == steps(magnitude="constant")
