@@ -290,17 +290,15 @@ def named_leaves(model: Model) -> list[tuple[str, Any]]:
 
 
 @jax.jit
-def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> Run:
-    state, history = advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
-    return Run(
-        task=task,
-        config=config,
-        seed=seed,
-        model=state.model,
-        loss=evaluate(task, config, state),
-        history=history,
-        snapshots=state.snapshots,
-        diverged_step=state.diverged_step,
+def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> tuple[TrainState, Record]:
+    return advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
+
+
+# A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
+@partial(jax.jit, static_argnames="evaluation_samples")
+def _evaluate(task: Task, model: Model, diverged_step: Integer[Array, ""], evaluation_samples: int) -> Float[Array, ""]:
+    return evaluate(
+        task, TrainConfig(evaluation_samples=evaluation_samples), TrainState(model, (), diverged_step, None)
     )
 
 
@@ -324,7 +322,18 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
     if not check.is_traced(seed):
         check_seed(seed)
     use_compilation_cache()
-    run = replace(_train(full_task, full_config, jnp.asarray(seed, jnp.uint32)), task=task, config=config)
+    seed = jnp.asarray(seed, jnp.uint32)
+    state, history = _train(full_task, full_config, seed)
+    run = Run(
+        task=task,
+        config=config,
+        seed=seed,
+        model=state.model,
+        loss=_evaluate(full_task, state.model, state.diverged_step, full_config.evaluation_samples),
+        history=history,
+        snapshots=state.snapshots,
+        diverged_step=state.diverged_step,
+    )
     if not traced and int(run.diverged_step) >= 0:
         raise DivergedError(int(run.diverged_step), f"try a learning_rate below {float(config.learning_rate):g}.")
     return run

@@ -64,7 +64,7 @@ def test_version(monkeypatch, capsys):
 def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        superpos(monkeypatch, "demo", "--steps", "300", "--densities", "5", "--seeds", "3")
+        superpos(monkeypatch, "demo", "--steps", "400", "--densities", "5", "--seeds", "6")
         printed = capsys.readouterr().out
         assert "pentagon" in printed and "2 × dedicated" in printed and "%" in printed
         files = sorted(p.name for p in Path("superpos-demo").iterdir())
