@@ -73,7 +73,7 @@ def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
     superpos(monkeypatch, "geometry", "superpos-demo/five_features.zarr")
     assert "pentagon" in capsys.readouterr().out
     result = sp.open("superpos-demo/five_features.zarr")
-    assert result.dims == {"feature_probability": 5, "seed": 3}
+    assert result.dims == {"feature_probability": 5, "seed": 6}
 
 
 FILE = """
