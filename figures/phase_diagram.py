@@ -28,7 +28,7 @@ def main(
     """Load the sweeps, or train them, compare them with the optimum, and draw the figure."""
     script = runpy.run_path(str(SWEEPS / "phase_diagram.py"))
     rows, suffix = [], "_quick" if quick else f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
-    for m in hidden:
+    for m in hidden[:1] if quick else hidden:
         path = results / script["name"](m, cells, seeds, quick)
         result = sp.load_or_sweep(path, *script["build"](m, cells, seeds, quick), block_size=script["BLOCK_SIZE"])
         table = result.phases()

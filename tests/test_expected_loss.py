@@ -83,7 +83,7 @@ ONE_OF_EVERY_KIND = (
     "random 2→1 #1", "random 5→2 #3", "random 20→5 #4", "random 3→2 #2", "zero column", "all zero", "opposite columns",
     "signed", "linear", "correlated", "anticorrelated", "both, signed",
 )  # fmt: skip
-FEW_DERIVATIVES = ("random 3→2 #2", "random 20→5 #4", "zero column", "signed", "correlated", "anticorrelated")
+FEW_DERIVATIVES = ("random 3→2 #2", "zero column", "signed", "both, signed")
 
 
 @pytest.mark.parametrize("case", default_few(configurations(), ONE_OF_EVERY_KIND))
