@@ -67,11 +67,11 @@ def test_the_optimum_is_not_compared_with_what_it_is_not(quick_result):
     result = sp.sweep(task, sp.TrainConfig(steps=1), grid, block_size=1)
     assert {d: len(v) for d, v in over.items()} == result.dims
     with pytest.raises(sp.ConfigError, match="plain models .* here bias"):
-        against_optimum(result.phases(), 2)
-    with pytest.raises(sp.ConfigError, match="last of n_features=2"):
-        against_optimum(result.phases(feature=0), 2)
+        against_optimum(result.phases())
+    with pytest.raises(sp.ConfigError, match="last feature, and the table is of feature 0"):
+        against_optimum(result.phases(feature=0))
     with pytest.raises(sp.ConfigError, match="a phase table must be over"):
-        against_optimum(quick_result.phases(), 3)
+        against_optimum(quick_result.phases())
     assert quick_result.best("seed").phases()["basin_probability"].values.tolist() == [1.0] * 3
 
 
@@ -233,7 +233,7 @@ def test_a_small_diagram_end_to_end(monkeypatch, tmp_path, capsys):
     sparse = table.where(p <= 0.1, drop=True)
     assert set(sparse["phase"].values.ravel()) == {"in superposition"}
     assert np.all(np.abs(sparse["norm"] - 1) < 0.1)
-    few = against_optimum(table, 2, most=3, steps=400, order=16)
+    few = against_optimum(table, most=3, steps=400, order=16)
     assert few["loss"].shape == (3, 3) and np.all(np.abs(few["excess"]) < 0.01) and bool(few["agrees"].all())
 
 
@@ -257,7 +257,7 @@ def test_a_full_diagram_agrees_with_the_true_optimum(n_hidden):
     """64 × 64 cells × 8 restarts: 99 % of the cells within 1 % of the optimum's loss, 97 % with its label."""
     script = runpy.run_path(str(ROOT / "sweeps" / "phase_diagram.py"))
     result = sp.sweep(*script["build"](n_hidden), block_size=script["BLOCK_SIZE"])
-    compared = against_optimum(result.phases(), n_hidden + 1)
+    compared = against_optimum(result.phases())
     print((compared["excess"] <= 0.01).mean().item(), compared["agrees"].mean().item(), compared["excess"].max().item())
     assert (compared["excess"] <= 0.01).mean() >= 0.99
     assert compared["agrees"].mean() >= 0.97

@@ -66,8 +66,7 @@ def phase_table(
     `W` has dims (…, hidden, feature), `loss` the dims of the models. Variables over the remaining dims: `loss` of the best
     restart, `norm` and `interference` of the chosen feature in it, `phase`, and `basin_probability`, the share of all
     restarts whose loss is within `same_within` of the best (a diverged one counts as a miss; where all diverged the phase
-    is "diverged"). A mixed cell is never
-    averaged: the mean of two solutions is none.
+    is "diverged"). A mixed cell is never averaged: the mean of two solutions is none.
 
     Raises:
         ConfigError: there is no such dimension or feature.
@@ -105,16 +104,16 @@ def phase_table(
     )
 
 
-def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **options: Any) -> xr.Dataset:
+def against_optimum(table: xr.Dataset, *, most: int = 64, **options: Any) -> xr.Dataset:
     """A phase table of 2→1 or 3→2 beside the true optimum of its cells, for ReLU models with a bias and plain features.
 
-    `table` is over `feature_probability` and `relative_importance` (of the last feature; the others have 1). Diagrams of
-    more than `most` values along an axis are compared on evenly spaced ones. Adds to the table: `optimal_loss`,
-    `optimal_phase`, `optimal_norm`, `optimal_interference`, `excess` (loss / optimal loss − 1, 0 where both are below
-    1e-6) and `agrees` (equal phases). Options are those of `superpos.theory.optimum`.
+    `table`, of `phase_table`, is over `feature_probability` and `relative_importance` (of the last feature; the others have
+    1). Diagrams of more than `most` values along an axis are compared on evenly spaced ones. Adds to the table:
+    `optimal_loss`, `optimal_phase`, `optimal_norm`, `optimal_interference`, `excess` (loss / optimal loss − 1, 0 where both
+    are below 1e-6) and `agrees` (equal phases). Options are those of `superpos.theory.optimum`.
 
     Raises:
-        ConfigError: the table has other axes, or n_features is neither 2 nor 3.
+        ConfigError: the table has other axes, is of another feature than the last, or its models are not such models.
     """
     over = ("feature_probability", "relative_importance")
     if set(table["loss"].dims) != set(over):
@@ -122,11 +121,9 @@ def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **opt
             f"a phase table must be over {over[0]} and {over[1]}, got {', '.join(map(str, table['loss'].dims))}."
         )
     check.whole("most", most, at_least=1)
-    attrs = table.attrs
-    if attrs.get("n_features", n_features) != n_features or attrs.get("feature", n_features - 1) != n_features - 1:
-        raise ConfigError(
-            f"the optimum is known for the last of n_features={n_features}; make the table for that feature."
-        )
+    attrs, n_features = table.attrs, table.attrs["n_features"]
+    if attrs["feature"] != n_features - 1:
+        raise ConfigError(f"the optimum is known for the last feature, and the table is of feature {attrs['feature']}.")
     if attrs.get("unusual"):
         raise ConfigError(
             f"the optimum is of plain models (ReLU, free bias, uniform magnitudes); here {attrs['unusual']}."
@@ -139,8 +136,7 @@ def against_optimum(table: xr.Dataset, n_features: int, *, most: int = 64, **opt
     best = optimum(n_features, p, r, **options)
     norm, shared = (np.asarray(x)[:, -1].reshape(table["loss"].shape) for x in jax.vmap(_two_numbers)(best.W))
     optimal = best.loss.reshape(table["loss"].shape)
-    limits = (attrs.get("represented_above", REPRESENTED_ABOVE), attrs.get("shared_above", SHARED_ABOVE))
-    named = _named(norm, shared, *limits)
+    named = _named(norm, shared, attrs["represented_above"], attrs["shared_above"])
     tiny = np.maximum(table["loss"].values, optimal) < 1e-6
     excess = np.where(tiny, 0, table["loss"].values / np.maximum(optimal, 1e-12) - 1)
     return table.assign(

@@ -60,7 +60,7 @@ def phase(
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
-    compared = against_optimum(table, n, steps=400, order=16)
+    compared = against_optimum(table, steps=400, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
         made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])

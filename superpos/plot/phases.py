@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.sweeps import plain_ticks
 
 PHASE_COLORS = {
     "ignored": "#F2F2F2",
@@ -80,14 +81,5 @@ def _frame(labels: xr.DataArray, ax: Axes) -> Axes:
     p, r = labels.feature_probability.values, labels.relative_importance.values
     ax.set(xscale="log", yscale="log", xlim=(p.max(), p.min()), ylim=(r.min(), r.max()))
     ax.set(xlabel="density 1 − S", ylabel="relative importance of the extra feature")
-    _plain(ax.xaxis)
-    _plain(ax.yaxis)
+    plain_ticks(ax, subs=(1,), y=True)
     return ax
-
-
-def _plain(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(base=10))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axis.set_minor_formatter(NullFormatter())

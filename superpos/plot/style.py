@@ -113,15 +113,17 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         if field in swept or task[field] != plain:
             parts.append(words(field, _vector_in_words(field.replace("_", " "), task[field])))
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
-    given = {n: "chosen by objective" if train[n] is None else f"{train[n]:,g}" for n in ("steps", "learning_rate")}
-    rate = words("learning_rate", f"learning rate {given['learning_rate']}")
-    steps = words("steps", f"{train['steps']:,} steps" if train["steps"] else f"steps {given['steps']}")
-    data = words("batch_size", f"batch {train['batch_size']:,}")
-    if "objective" in swept or task.get("objective") in ("expected", "auto"):
-        exact = f"expected loss (order {task['order']}), no sampling"
-        data = exact if "objective" not in swept and task["objective"] == "expected" else f"objective swept, {data}"
-        data = f"objective auto, {data}" if task["objective"] == "auto" and "objective" not in swept else data
-    parts.append(f"{steps} of {optimizer}, {rate} ({words('schedule', train['schedule'])}), {data}")
+    rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
+    steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
+    data = [words("batch_size", f"batch {train['batch_size']:,}")]
+    objective = words("objective", task.get("objective", "sampled"))
+    if objective == "expected":
+        data = [f"expected loss (order {task['order']}), no sampling"]
+    elif objective != "sampled":
+        data.append(objective if objective.endswith("swept") else f"objective {objective}")
+    schedule = words("schedule", train["schedule"])
+    how = [f"{words('steps', steps)} of {optimizer}", f"{words('learning_rate', rate)} ({schedule})"]
+    parts.append(", ".join([*how, *data]))
     made_with = f"superpos {attrs['superpos']}, JAX {attrs['versions']['jax']}"
     return " ".join(part for part in (text, "; ".join(parts) + ".", f"Made with {made_with}.") if part)
 

@@ -110,13 +110,14 @@ def loss_history(source: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plain_ticks(ax: Axes) -> None:
-    """Write 1, 2, 5, 10 … on a logarithmic x axis instead of powers of ten."""
+def plain_ticks(ax: Axes, *, subs: tuple[float, ...] = (1, 2, 5), y: bool = False) -> None:
+    """Write 1, 2, 5, 10 … (`subs` in every decade) on a logarithmic x axis, or both, instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    ax.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    for axis in (ax.xaxis, ax.yaxis) if y else (ax.xaxis,):
+        axis.set_major_locator(LogLocator(base=10, subs=subs))
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _by_frequency(shapes: xr.DataArray) -> list[str]:
