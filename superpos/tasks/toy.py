@@ -27,8 +27,9 @@ MOST_WEIGHTS = 10**9
 OBJECTIVES = ("sampled", "expected", "auto")
 
 # Above this many features sampling comes near the best loss sooner. Measured on two cores at p = 0.05 with
-# tests/benchmarks/versus_peers.py, seconds per model within 1 % of the best known loss, sampled against expected: 5→2 equal,
-# 20→5 0.040 against 0.067, 100→20 0.41 against 3.9. (Sparser features, or a smaller tolerance, favour the expected loss.)
+# tests/benchmarks/versus_peers.py, seconds per model within 1 % of the best known loss, sampled against expected: 2→1
+# 0.0006 against 0.0012 (p = 0.1; mostly start-up), 5→2 0.0035 and 0.0036, 20→5 0.040 and 0.067, 100→20 0.41 and 3.9. Where
+# the price is of one order the loss without noise is preferred; sizes between 5 and 20 were not measured.
 EXPECTED_UP_TO = 10
 
 # The loss of a trained model is computed exactly up to this size, with a series long enough to compare seeds by.
@@ -53,7 +54,7 @@ class Toy:
     `objective` chooses how L is minimised. `"sampled"`: on a fresh batch at every step, as everyone does. `"expected"`: the
     population loss itself, through `superpos.expected_loss` with a series of `order` terms: no noise, a few hundred
     steps instead of thousands, for ReLU and linear models, uniform and signed uniform magnitudes and exponent 2.
-    `"auto"`: expected where it exists and n is at most 10, where it is as fast or faster; sampled otherwise.
+    `"auto"`: expected where it exists and n is at most 10, where its price is of the same order; sampled otherwise.
 
     Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature)
     and `init_scale`. See `FeatureDistribution` for `magnitude` and the two kinds of sets.
