@@ -32,7 +32,7 @@ def main(
         path = results / script["name"](m, cells, seeds, quick)
         result = sp.load_or_sweep(path, *script["build"](m, cells, seeds, quick), block_size=script["BLOCK_SIZE"])
         table = result.phases()
-        compared = against_optimum(table, steps=400, order=16)
+        compared = against_optimum(table, steps=200, order=16)
         near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
         print(f"{m + 1} → {m}: {near:.2f} % of cells within 1 % of the optimum, {same:.2f} % with its phase")
         rows.append((result, table, compared, sp.theory.boundaries(m + 1)))

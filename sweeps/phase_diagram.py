@@ -28,7 +28,7 @@ def build(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = Fals
         relative_importance=sp.entry("importance", -1, np.geomspace(0.1, 10, cells)),
         seed=range(seeds),
     )
-    return task, sp.TrainConfig(steps=400, history=1), grid
+    return task, sp.TrainConfig(steps=200, history=1), grid
 
 
 def name(n_hidden: int, cells: int, seeds: int, quick: bool) -> str:

@@ -27,8 +27,8 @@ def test_the_objective_is_the_expected_loss_whatever_the_key(rng):
 def test_defaults_suit_the_objective():
     """A few hundred exact steps, or thousands of noisy ones; what is said is never overruled."""
     sampled = dataclasses.replace(FIVE, objective="sampled")
-    assert sp.TrainConfig().filled(FIVE).steps == 500 and sp.TrainConfig().filled(sampled).steps == 5_000
-    assert sp.TrainConfig().filled(FIVE).learning_rate == 0.05
+    assert sp.TrainConfig().filled(FIVE).steps == 300 and sp.TrainConfig().filled(sampled).steps == 5_000
+    assert sp.TrainConfig().filled(FIVE).learning_rate == 0.08
     given = sp.TrainConfig(steps=7, learning_rate=0.3).filled(FIVE)
     assert (given.steps, given.learning_rate) == (7, 0.3)
 
@@ -39,7 +39,7 @@ def test_auto_is_expected_where_that_exists_and_is_faster():
         task.check()
         return sp.TrainConfig().filled(task).steps
 
-    assert steps() == steps(n_features=EXPECTED_UP_TO) == steps(activation="identity", magnitude="exponential") == 500
+    assert steps() == steps(n_features=EXPECTED_UP_TO) == steps(activation="identity", magnitude="exponential") == 300
     assert (
         steps(n_features=EXPECTED_UP_TO + 1)
         == steps(activation="gelu")
@@ -81,7 +81,7 @@ def test_both_objectives_side_by_side(tmp_path):
     result.save(tmp_path / "both.zarr")
     again = sp.open(tmp_path / "both.zarr")
     for r in (result, again):
-        assert r.config(objective="expected", feature_probability=0.3, seed=0).steps == 500
+        assert r.config(objective="expected", feature_probability=0.3, seed=0).steps == 300
         assert r.config(objective="sampled", feature_probability=0.3, seed=0).steps == 5_000
         assert "steps by objective" in repr(r)
         assert "objective swept" in sp.plot.caption(r.attrs)
@@ -105,8 +105,8 @@ def test_stated_defaults_are_part_of_a_result(tmp_path):
     """`load_or_sweep` finds its own result again, and sees another number of steps."""
     grid = sp.Grid(seed=range(2))
     result = sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5), grid, block_size=2)
-    assert result.attrs["train"]["steps"] == 500
-    said = sp.TrainConfig(history=5, steps=500, learning_rate=0.05)
+    assert result.attrs["train"]["steps"] == 300
+    said = sp.TrainConfig(history=5, steps=300, learning_rate=0.08, beta1=0.7, beta2=0.9)
     sp.load_or_sweep(tmp_path / "r.zarr", FIVE, said, grid, block_size=2)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
         sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5, steps=501), grid, block_size=2)
@@ -129,7 +129,7 @@ def test_a_swept_number_of_steps_is_checked_instead_of_the_default():
     task = sp.tasks.Toy(n_features=2, n_hidden=1, objective="expected")
     config = sp.TrainConfig(warmup_steps=600, snapshots=(550,), history=1)
     assert sp.sweep(task, config, sp.Grid(steps=[700]), block_size=1).config(steps=700).steps == 700
-    with pytest.raises(sp.ConfigError, match="warmup_steps must be at most 499"):
+    with pytest.raises(sp.ConfigError, match="warmup_steps must be at most 299"):
         sp.sweep(task, config, sp.Grid(seed=[0]), block_size=1)
 
 

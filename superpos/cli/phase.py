@@ -14,7 +14,7 @@ def phase(
     hidden: Annotated[int, tyro.conf.arg(help="1 for 2 features in 1 dimension, 2 for 3 features in 2")] = 1,
     cells: Annotated[int, tyro.conf.arg(help="densities, and importances")] = 64,
     seeds: Annotated[int, tyro.conf.arg(help="restarts per cell")] = 8,
-    steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 400,
+    steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 200,
     out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result, read again if there")] = Path(
         "superpos-phase"
     ),
@@ -60,7 +60,7 @@ def phase(
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
-    compared = against_optimum(table, steps=400, order=16)
+    compared = against_optimum(table, steps=200, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
         made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])

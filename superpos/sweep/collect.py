@@ -1,6 +1,7 @@
 """Gather what blocks report into labelled arrays."""
 
 import platform
+from functools import cache
 from typing import Any
 
 import jax
@@ -45,7 +46,7 @@ class Collector:
             "precision": "highest",
             "dtype": str(np.dtype(dtype)),
             "platform": jax.default_backend(),
-            "versions": versions(),
+            "versions": dict(versions()),
         }
 
     def _add(self, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: Any) -> None:
@@ -86,6 +87,7 @@ class Collector:
         return SweepResult(layout.unflatten(flat, self._grid.dims))
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of everything that decides the bits of a result."""
     from importlib.metadata import version

@@ -144,6 +144,8 @@ class SweepResult:
         """Coordinates of every cell that diverged, and the step at which it was frozen."""
         steps = self.dataset["diverged_step"]
         where = np.nonzero(steps.values.ravel() >= 0)[0]
+        if not len(where):
+            return []
         columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
         listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
         listed["step"] = steps.values.ravel()[where].tolist()

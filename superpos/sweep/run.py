@@ -29,8 +29,10 @@ from superpos.train import Intervals, TrainConfig, intervals
 
 log = logging.getLogger("superpos")
 
-# How many calls a block's training is cut into, for progress. Part of the program's shape, never of its bits.
-CALLS_PER_BLOCK = 10
+# A block's training is cut into calls, so that progress and interrupts need not wait for its end. A call goes through
+# about this many numbers, which takes some tenths of a second. Part of the program's shape, never of its bits.
+NUMBERS_PER_CALL = {"cpu": 2**27}
+NUMBERS_PER_CALL_ELSEWHERE = 2**33
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,12 @@ def prepare(
     mesh, platform = meshes.cell_mesh(list(devices)), devices[0].platform
     blocks_per_call = blocks_per_device * len(devices)
     sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
+    per_call = NUMBERS_PER_CALL.get(platform, NUMBERS_PER_CALL_ELSEWHERE)
+    cuts = [_n_calls(f, size * blocks_per_device, per_call) for f, size in zip(families, sizes, strict=True)]
     use_compilation_cache()
     compiled = [
-        meshes.programs(mesh, f.task, f.config, blocks_per_call, size, len(_call_intervals(f.config)[0].start))
-        for f, size in zip(families, sizes, strict=True)
+        meshes.programs(mesh, f.task, f.config, blocks_per_call, size, -(-len(f.config.boundaries()) // n_calls))
+        for f, size, n_calls in zip(families, sizes, cuts, strict=True)
     ]
     worst = int(np.argmax([p.bytes for p in compiled]))
     if (need := compiled[worst].bytes) > budget:
@@ -214,7 +218,7 @@ def _train_chunk(
     family, compiled = work.families[chunk.family], work.programs[chunk.family]
     records = []
     n_real = sum(block.n_real for block in chunk.blocks[: chunk.n_real])
-    pieces = _call_intervals(family.config)
+    pieces = _call_intervals(family.config, compiled.n_intervals)
     with jax.enable_x64(work.x64):
         tasks, configs, seeds = chunk_inputs(work, chunk)
         states = compiled.start(tasks, configs, seeds)
@@ -244,10 +248,15 @@ def chunk_inputs(work: Work, chunk: Chunk) -> tuple[Any, Any, Any]:
     return meshes.place(work.mesh, (tasks, configs, seeds))
 
 
-def _call_intervals(config: TrainConfig) -> list[Intervals]:
+def _n_calls(family: plan.Family, n_models: int, numbers_per_call: int) -> int:
+    """How many calls the training of some models is cut into: at most one for every point of the record."""
+    numbers = n_models * family.task.numbers_per_step(family.config.batch_size) * int(family.config.steps)
+    return min(-(-numbers // numbers_per_call), len(family.config.boundaries()))
+
+
+def _call_intervals(config: TrainConfig, per_call: int) -> list[Intervals]:
     """The intervals of a training, cut into calls of equal length; the last is filled up with empty ones."""
     whole = intervals(config)
-    per_call = -(-len(whole.start) // min(CALLS_PER_BLOCK, len(whole.start)))
     n_calls = -(-len(whole.start) // per_call)
     missing = n_calls * per_call - len(whole.start)
     end = np.full(missing, config.steps, np.int32)

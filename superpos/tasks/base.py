@@ -41,7 +41,7 @@ class Task(Protocol):
         ...
 
     def training_defaults(self) -> dict[str, Any]:
-        """Values for the fields of `TrainConfig` that were left None: `steps` and `learning_rate`."""
+        """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""
         ...
 
     def numbers_per_step(self, batch_size: int) -> int:

@@ -39,7 +39,7 @@ def minimise(
     feature_probability: Float[Array, " n_features"],
     importance: Float[Array, " n_features"],
     *,
-    steps: int = 800,
+    steps: int = 400,
     learning_rate: float = 0.03,
     order: int = 32,
 ) -> Minimum:
@@ -49,7 +49,7 @@ def minimise(
     steps are as long as the learning rate, so it may leave a shallow valley: `superpos.theory.follow` does not.
     """
     features = FeatureDistribution(n_features=W.shape[1], feature_probability=feature_probability)
-    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.7, b2=0.9)
 
     def loss(parameters: Any, terms: int) -> Array:
         return jnp.mean(importance * expected_errors(*parameters, features, order=terms))
@@ -70,7 +70,7 @@ def _minimise_blocks(starts: Any, *, steps: int, order: int) -> Minimum:
 
 
 def lowest_minima(
-    W: Any, b: Any, feature_probability: Any, importance: Any, *, steps: int = 800, order: int = 32
+    W: Any, b: Any, feature_probability: Any, importance: Any, *, steps: int = 400, order: int = 32
 ) -> Minimum:
     """The best end point over many starts, for every one of many problems.
 

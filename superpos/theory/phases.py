@@ -119,7 +119,7 @@ def optimum(
     importance: Any,
     *,
     random_starts: int = 6,
-    steps: int = 800,
+    steps: int = 400,
     order: int = 32,
     seed: int = 0,
 ) -> Minimum:

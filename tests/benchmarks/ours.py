@@ -91,7 +91,16 @@ def throughput(
 
 
 def ladder(
-    n: int, m: int, objective: str, p: float, seeds: int, scales: int, steps: list[int], limit: float, order: int = 32
+    n: int,
+    m: int,
+    objective: str,
+    p: float,
+    seeds: int,
+    scales: int,
+    steps: list[int],
+    limit: float,
+    order: int,
+    block_size: int | None,
 ) -> list[dict[str, Any]]:
     """Exact losses after each number of steps, from scratch every time, with the default schedule and learning rate.
 
@@ -106,7 +115,7 @@ def ladder(
             break
         config = sp.TrainConfig(steps=length)
         # A block holds one seed: one of more cells than a seed has would train padding.
-        size = min(default_block_size(task, config.filled(task), jax.devices()[0].platform), scales)
+        size = min(block_size or default_block_size(task, config.filled(task), jax.devices()[0].platform), scales)
         prepare(task, config, grid, block_size=size)  # compiles; sp.sweep finds the programs in memory
         for _ in range(3):  # short sweeps again, for the first call of a program costs some milliseconds more
             begin = time.perf_counter()

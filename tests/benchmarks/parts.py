@@ -34,6 +34,7 @@ def same_loss(workload: Workload, plan: Plan) -> dict[str, Any]:
     models = workload.seeds * workload.scales
     runs: dict[str, list[dict[str, Any]]] = {"pytorch": _torch_runs(size, models, plan)}
     grid = {"seeds": workload.seeds, "scales": workload.scales, "limit": plan.limit}
+    grid |= {"order": workload.order, "block_size": workload.block_size}
     for objective, steps in plan.ladders:
         runs[objective] = measure("ladder", **size, **grid, objective=objective, steps=list(steps)) or []
     reference = _reference(size, workload, runs["expected"], plan)
@@ -47,14 +48,13 @@ def same_loss(workload: Workload, plan: Plan) -> dict[str, Any]:
     ours = [row["to_target"][o]["seconds"] for o in OBJECTIVES if row["to_target"][o]]
     torch = row["to_target"]["pytorch"]
     row["ratio"] = torch["seconds"] / min(ours) if torch and ours else None
-    # Nobody knows beforehand when the loop has arrived: as published it runs to its end.
-    last = runs["pytorch"][-1] if runs["pytorch"] else None
-    row["full_ratio"] = last["seconds"] / last["models"] / min(ours) if last and ours else None
 
     everything = [x for points in (*runs.values(), reference) for point in points for x in point["losses"]]
     row["best"] = float(np.nanmin(everything)) if everything else None
     for method, points in runs.items():
         row["to_best"][method] = _cheapest(points, row["best"])
+    ours, torch = [row["to_best"][o]["seconds"] for o in OBJECTIVES if row["to_best"][o]], row["to_best"]["pytorch"]
+    row["good_ratio"] = torch["seconds"] / min(ours) if torch and ours else None
     return row
 
 
@@ -102,8 +102,8 @@ def _reference(
         seeds = workload.seeds * times
         if per_model * seeds * workload.scales <= 1.5 * plan.limit:
             own = {"objective": "expected", "seeds": seeds, "scales": workload.scales, "limit": plan.limit}
-            steps = [plan.reference_steps]
-            return measure("ladder", **size, **own, steps=steps, order=plan.reference_order) or []
+            own |= {"order": plan.reference_order, "block_size": workload.block_size}
+            return measure("ladder", **size, **own, steps=[plan.reference_steps]) or []
     print(f"versus_peers: {workload.name}: no long expected run, it would pass the limit", file=sys.stderr)
     return []
 

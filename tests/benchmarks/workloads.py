@@ -20,6 +20,7 @@ class Workload:
     seeds: int = 0  # part 2: initial draws …
     scales: int = 0  # … and values of init_scale from 0.9 to 1.1, so that a block (of one seed) holds many models
     p: float = 0.05  # part 2: feature probability
+    order: int = 32  # part 2: terms of the expected loss that is trained on
 
     @property
     def name(self) -> str:
@@ -39,8 +40,8 @@ class Workload:
 # Part 2 of the larger sizes has fewer models than part 1: 10,000 steps of PyTorch would take most of an hour. At 400
 # features the exact loss is too large to compute, so there is no part 2.
 WORKLOADS = (
-    Workload(2, 1, 400, block_size=50, seeds=2, scales=32, p=0.1),
-    Workload(5, 2, 64, seeds=4, scales=16),
+    Workload(2, 1, 400, block_size=50, seeds=4, scales=100, p=0.1, order=16),
+    Workload(5, 2, 64, seeds=4, scales=16, order=16),
     Workload(20, 5, 64, seeds=4, scales=4),
     Workload(100, 20, 10, block_size=5, seeds=2, scales=2),  # two blocks: one for every core
     Workload(400, 30, 10, expected=False, block_size=5),
@@ -55,10 +56,10 @@ class Plan:
     repeats: int = 3
     limit: float = 60.0  # seconds; a run of part 2 that is predicted to take longer is left out
     torch_steps: int = 10_000
-    torch_chunk: int = 500
+    torch_chunk: int = 250
     ladders: tuple[tuple[str, tuple[int, ...]], ...] = (
         ("sampled", (250, 500, 1_000, 2_000, 4_000, 8_000)),
-        ("expected", (25, 50, 100, 200, 400, 800)),
+        ("expected", (25, 50, 75, 100, 150, 200, 400, 800)),
     )
     reference_steps: int = 2_000
     reference_order: int = 64
