@@ -34,7 +34,7 @@ def main(quick: bool = False, results: Path = Path("results"), out: Path = Path(
         figure, axes = plt.subplots(4, 8, figsize=(10, 7.2), height_ratios=(1, 0.9, 1, 0.9), layout="constrained")
         for (n, m, decay), (above, below) in zip(SIZES, (axes[:2], axes[2:]), strict=True):
             path = results / f"basic_results_{n}_{m}{suffix}.zarr"
-            result = sp.load_or_sweep(path, *build(n, m, decay, quick))
+            result = sp.sweep(*build(n, m, decay, quick), store=path)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()

@@ -22,7 +22,7 @@ def main(
     """Load the sweep, or train it, and draw the figure."""
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
     name = "uniform_geometry" + "_full" * full + "_quick" * quick
-    result = sp.load_or_sweep(results / f"{name}.zarr", *build(full=full, quick=quick))
+    result = sp.sweep(*build(full=full, quick=quick), store=results / f"{name}.zarr")
     table = result.geometry()
     with sp.plot.style():
         figure, (above, below) = plt.subplots(2, 1, figsize=(6.6, 5.6), sharex=True, height_ratios=(1, 1.9))

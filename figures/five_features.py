@@ -18,7 +18,7 @@ def main(quick: bool = False, results: Path = Path("results"), out: Path = Path(
     """Load the sweep, or train it, and draw the figure."""
     build = runpy.run_path(str(SWEEPS / "five_features.py"))["build"]
     name = "five_features_quick" if quick else "five_features"
-    result = sp.load_or_sweep(results / f"{name}.zarr", *build(quick=quick), block_size=24)
+    result = sp.sweep(*build(quick=quick), store=results / f"{name}.zarr", block_size=24)
     with sp.plot.style():
         files = sp.plot.save(*five_features(result, result.geometry()), path=out / name)
     print("\n".join(str(file) for file in files))

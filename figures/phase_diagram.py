@@ -30,7 +30,7 @@ def main(
     rows, suffix = [], "_quick" if quick else f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
     for m in hidden[:1] if quick else hidden:
         path = results / script["name"](m, cells, seeds, quick)
-        result = sp.load_or_sweep(path, *script["build"](m, cells, seeds, quick), block_size=script["BLOCK_SIZE"])
+        result = sp.sweep(*script["build"](m, cells, seeds, quick), store=path, block_size=script["BLOCK_SIZE"])
         table = result.phases()
         compared = against_optimum(table, steps=200, order=16)
         near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))

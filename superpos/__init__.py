@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from superpos.data import FeatureDistribution as FeatureDistribution
     from superpos.errors import ConfigError as ConfigError
     from superpos.errors import DivergedError as DivergedError
+    from superpos.errors import EngineError as EngineError
+    from superpos.errors import Interrupted as Interrupted
     from superpos.errors import StoreError as StoreError
     from superpos.models import ToyModel as ToyModel
     from superpos.sweep import Grid as Grid
     from superpos.sweep import SweepResult as SweepResult
     from superpos.sweep import decay as decay
     from superpos.sweep import entry as entry
-    from superpos.sweep import load_or_sweep as load_or_sweep
     from superpos.sweep import open_result as open
     from superpos.sweep import sweep as sweep
     from superpos.theory import expected_loss as expected_loss
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
 _HOME = {
     "ConfigError": "superpos.errors",
     "DivergedError": "superpos.errors",
+    "EngineError": "superpos.errors",
     "FeatureDistribution": "superpos.data",
     "Geometry": "superpos.analysis",
     "Grid": "superpos.sweep",
+    "Interrupted": "superpos.errors",
     "Run": "superpos.train",
     "StoreError": "superpos.errors",
     "SweepResult": "superpos.sweep",
@@ -54,7 +57,6 @@ _HOME = {
     "expected_loss": "superpos.theory",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
-    "load_or_sweep": "superpos.sweep",
     "open": "superpos.sweep:open_result",
     "sweep": "superpos.sweep",
     "train": "superpos.train",

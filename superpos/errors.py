@@ -24,5 +24,21 @@ class DivergedError(ArithmeticError):
         self.step = step
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a sweep at a safe point; what was committed to its store is kept, and the message says how to go on.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal
+
+
+class EngineError(RuntimeError):
+    """Whoever was to train a part of a sweep could not; what was committed to its store is kept."""
+
+
 class StoreError(OSError):
     """A result on disk is missing, damaged or not ours."""

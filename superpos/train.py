@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -146,8 +147,9 @@ class TrainConfig:
 
 
 class Intervals(NamedTuple):
-    """Stretches of training between two points of the record; any number of them can be run at a time."""
+    """Stretches of training, none longer than from one point of the record to the next; any number can be run at a time."""
 
+    origin: Integer[Array | np.ndarray, " k"]  # first step since the last point of the record
     start: Integer[Array | np.ndarray, " k"]  # first step
     stop: Integer[Array | np.ndarray, " k"]  # one past the last step
     snapshot: Integer[Array | np.ndarray, " k"]  # where in the snapshots to keep the weights, or -1
@@ -160,21 +162,25 @@ class TrainState(NamedTuple):
     optimizer: optax.OptState
     diverged_step: Integer[Array, ""]  # -1 while healthy; afterwards nothing changes any more
     snapshots: Model | None  # leading axis: snapshot
+    total: Any  # sums of loss and metrics since the last point of the record
 
 
 class Record(NamedTuple):
-    """What is reported, one entry per interval: means over its steps. NaN from the interval of a divergence on."""
+    """What is reported, one entry per interval: means over the steps since its origin. NaN from a divergence on."""
 
     loss: Float[Array, " k"]
     metrics: Metrics
 
 
-def intervals(config: TrainConfig) -> Intervals:
-    """The whole training as intervals."""
-    stop = config.boundaries()
+def intervals(config: TrainConfig, most_steps: int = MAX_STEPS) -> Intervals:
+    """The whole training as intervals, none of more than `most_steps` steps."""
+    points = np.concatenate([[0], config.boundaries()])
+    stop = np.concatenate([np.append(np.arange(a, b, most_steps)[1:], b) for a, b in pairwise(points)])
+    start = np.concatenate([[0], stop[:-1]])
+    origin = points[np.searchsorted(points, start, side="right") - 1]
     keep = {step: k for k, step in enumerate(config.snapshots)}
-    snapshot = np.array([keep.get(int(step), -1) for step in stop], np.int32)
-    return Intervals(np.concatenate([[0], stop[:-1]]).astype(np.int32), stop.astype(np.int32), snapshot)
+    snapshot = np.array([keep.get(int(step), -1) for step in stop])
+    return Intervals(*(column.astype(np.int32) for column in (origin, start, stop, snapshot)))
 
 
 def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainState:
@@ -184,7 +190,9 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
-    return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots)
+    shapes = jax.eval_shape(partial(task.loss, batch_size=config.batch_size), model, jax.random.key(0))
+    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total)
 
 
 def advance(
@@ -199,8 +207,7 @@ def advance(
     optimizer = config.build_optimizer()
     key = jax.random.key(seed)
 
-    def step(t: Integer[Array, ""], carry: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
-        state, total = carry
+    def step(t: Integer[Array, ""], state: TrainState) -> TrainState:
         loss_of = partial(task.loss, key=jax.random.fold_in(key, t), batch_size=config.batch_size)
         (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
@@ -213,16 +220,12 @@ def advance(
             (state.model, state.optimizer),
         )
         diverged_step = jnp.where(healthy | (state.diverged_step >= 0), state.diverged_step, t)
-        new_total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), total, (loss, metrics))
-        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots), new_total
-
-    zeros = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(partial(task.loss, batch_size=config.batch_size), state.model, key),
-    )
+        total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), state.total, (loss, metrics))
+        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots, total)
 
     def interval(state: TrainState, piece: Intervals) -> tuple[TrainState, Record]:
-        state, total = jax.lax.fori_loop(piece.start, piece.stop, step, (state, zeros))
+        fresh = jax.tree.map(lambda sum_: jnp.where(piece.start == piece.origin, 0, sum_), state.total)
+        state = jax.lax.fori_loop(piece.start, piece.stop, step, state._replace(total=fresh))
         if config.snapshots:
             kept = jax.tree.map(
                 lambda buffer, leaf: jnp.where(piece.snapshot >= 0, buffer.at[piece.snapshot].set(leaf), buffer),
@@ -230,7 +233,7 @@ def advance(
                 state.model,
             )
             state = state._replace(snapshots=kept)
-        mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.start), total)
+        mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)
         return state, Record(mean_loss, mean_metrics)
 
     return jax.lax.scan(interval, state, todo)
@@ -300,7 +303,7 @@ def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> tuple[T
 @partial(jax.jit, static_argnames="evaluation_samples")
 def _evaluate(task: Task, model: Model, diverged_step: Integer[Array, ""], evaluation_samples: int) -> Float[Array, ""]:
     return evaluate(
-        task, TrainConfig(evaluation_samples=evaluation_samples), TrainState(model, (), diverged_step, None)
+        task, TrainConfig(evaluation_samples=evaluation_samples), TrainState(model, (), diverged_step, None, None)
     )
 
 

@@ -186,7 +186,7 @@ def test_wrong_settings_are_refused_by_name(field, task, config, axes, tmp_path)
         (lambda: sp.Grid.random(3, p=scipy.stats.loguniform), "distribution"),
         (lambda: sp.open(None), "path"),
         (
-            lambda: sp.load_or_sweep("/proc/x/r.zarr", sp.tasks.Toy(**TASK), None, sp.Grid(seed=[0])),
+            lambda: sp.sweep(sp.tasks.Toy(**TASK), None, sp.Grid(seed=[0]), "/proc/x/r.zarr"),
             "cannot be written",
         ),
         (lambda: sp.FeatureDistribution(n_features=2).moment(4), "order"),
@@ -396,6 +396,6 @@ def test_damaged_results_are_refused(damage, quick_result, tmp_path):
     elif damage == "wrong size":
         metadata.write_text(metadata.read_text().replace('"seed": 4', '"seed": 400000000'))
     else:
-        metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 99'))
+        metadata.write_text(metadata.read_text().replace('"format": 2', '"format": 99'))
     with pytest.raises(sp.StoreError, match=r"r\.zarr"):
         sp.open(path)

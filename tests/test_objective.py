@@ -102,14 +102,14 @@ def test_a_cell_alone_is_the_cell_in_any_sweep():
 
 
 def test_stated_defaults_are_part_of_a_result(tmp_path):
-    """`load_or_sweep` finds its own result again, and sees another number of steps."""
+    """A second sweep finds the first's result, and sees another number of steps."""
     grid = sp.Grid(seed=range(2))
-    result = sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5), grid, block_size=2)
+    result = sp.sweep(FIVE, sp.TrainConfig(history=5), grid, tmp_path / "r.zarr", block_size=2)
     assert result.attrs["train"]["steps"] == 300
     said = sp.TrainConfig(history=5, steps=300, learning_rate=0.08, beta1=0.7, beta2=0.9)
-    sp.load_or_sweep(tmp_path / "r.zarr", FIVE, said, grid, block_size=2)
+    sp.sweep(FIVE, said, grid, tmp_path / "r.zarr", block_size=2)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
-        sp.load_or_sweep(tmp_path / "r.zarr", FIVE, sp.TrainConfig(history=5, steps=501), grid, block_size=2)
+        sp.sweep(FIVE, sp.TrainConfig(history=5, steps=501), grid, tmp_path / "r.zarr", block_size=2)
 
 
 def test_results_from_before_the_objective_are_found_again(tmp_path):
@@ -120,7 +120,7 @@ def test_results_from_before_the_objective_are_found_again(tmp_path):
     for name in ("objective", "order"):
         del result.dataset.attrs["task"][name]
     result.save(tmp_path / "old.zarr")
-    again = sp.load_or_sweep(tmp_path / "old.zarr", task, config, grid)
+    again = sp.sweep(task, config, grid, tmp_path / "old.zarr")
     assert again["W"].equals(result["W"]) and again.task(seed=0).objective == "sampled"
 
 

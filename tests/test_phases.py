@@ -221,7 +221,7 @@ def test_a_small_diagram_end_to_end(monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "100.00 % of the cells are within 1 % of the least possible loss" in printed
     assert sorted(p.name for p in Path("superpos-phase").iterdir()) == [
-        "phase_2_1.png", "phase_2_1.svg", "phase_2_1.txt", "phase_2_1.zarr",
+        "phase_2_1.log", "phase_2_1.png", "phase_2_1.svg", "phase_2_1.txt", "phase_2_1.zarr",
     ]  # fmt: skip
     assert "expected loss (order 16), no sampling" in Path("superpos-phase/phase_2_1.txt").read_text()
     result = sp.open("superpos-phase/phase_2_1.zarr")

@@ -48,7 +48,7 @@ def test_files_the_readme_names_exist():
 
 def test_the_demo_is_what_the_readme_promises():
     defaults = {name: p.default for name, p in inspect.signature(demo).parameters.items()}
-    assert (defaults["densities"], defaults["seeds"], defaults["steps"]) == (48, 16, 500)
+    assert (defaults["densities"], defaults["seeds"], defaults["steps"]) == (48, 16, 300)
     assert "768 models" in README and "48 densities × 16 seeds" in README
     defaults = {name: p.default for name, p in inspect.signature(phase).parameters.items()}
     assert defaults["cells"] ** 2 * defaults["seeds"] == 32_768 and "32,768 models" in README

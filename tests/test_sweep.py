@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.sweep import plan
-from superpos.sweep.run import parse_bytes, prepare, show_bytes
+from superpos.sweep.budget import parse_bytes, show_bytes
+from superpos.sweep.run import prepare
 
 QUICK = sp.TrainConfig(steps=60, batch_size=33, evaluation_samples=99, history=6)  # odd sizes: no vector width fits
 TASK = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
@@ -355,16 +356,16 @@ def test_snapshots_and_attributes(quick_result):
     assert len(repr(quick_result).splitlines()) == 3
 
 
-def test_load_or_sweep_trains_once(tmp_path, monkeypatch):
+def test_a_finished_sweep_is_read_and_not_trained_again(tmp_path, monkeypatch):
     grid = sp.Grid(seed=range(2))
-    first = sp.load_or_sweep(tmp_path / "r.zarr", TASK, QUICK, grid, block_size=2)
-    monkeypatch.setattr(sys.modules["superpos.sweep.reuse"], "sweep", None)
-    second = sp.load_or_sweep(tmp_path / "r.zarr", TASK, QUICK, grid)
+    first = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr", block_size=2)
+    monkeypatch.setattr(sys.modules["superpos.sweep.engines.local"], "train", None)
+    second = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr")
     xr.testing.assert_identical(first.dataset, second.dataset)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
-        sp.load_or_sweep(tmp_path / "r.zarr", TASK, dataclasses.replace(QUICK, steps=61), grid)
+        sp.sweep(TASK, dataclasses.replace(QUICK, steps=61), grid, tmp_path / "r.zarr")
     with pytest.raises(sp.ConfigError, match="axis seed differs"):
-        sp.load_or_sweep(tmp_path / "r.zarr", TASK, QUICK, sp.Grid(seed=[0, 2]))
+        sp.sweep(TASK, QUICK, sp.Grid(seed=[0, 2]), tmp_path / "r.zarr")
 
 
 def test_a_metric_of_a_task_is_recorded():

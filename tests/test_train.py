@@ -144,7 +144,9 @@ def test_changing_any_field_changes_the_result():
 
 def test_training_in_pieces_changes_no_bit():
     task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.2).broadcast()
-    config = sp.TrainConfig(steps=97, batch_size=32, history=10, snapshots=(13, 50), learning_rate=0.01, beta1=0.9, beta2=0.99).broadcast()
+    config = sp.TrainConfig(
+        steps=97, batch_size=32, history=10, snapshots=(13, 50), learning_rate=0.01, beta1=0.9, beta2=0.99
+    ).broadcast()
     seed, whole = jnp.uint32(1), intervals(config)
     go = jax.jit(advance)
     state, record = go(task, config, seed, init(task, config, seed), whole)

@@ -56,7 +56,7 @@ def phase(
     print(f"{doing} {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
     config = sp.TrainConfig(steps=steps, history=1)
     trained = time.perf_counter()
-    result = sp.load_or_sweep(target, task, config, grid, block_size=min(BLOCK_SIZE, cells))
+    result = sp.sweep(task, config, grid, store=target, block_size=min(BLOCK_SIZE, cells))
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()

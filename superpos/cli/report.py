@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
@@ -26,7 +27,7 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     flat = won.stack(row=dims) if dims else won.expand_dims("row")
     for k in range(min(flat.sizes["row"], most)):
         cell = flat.isel(row=k)
-        row = [_number(cell.coords[n].item()) for n in names]
+        row: list[str | Text] = [Text(_number(cell.coords[n].item())) for n in names]
         row.append(str(cell["shape"].item()))
         if seeded:
             here = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
@@ -51,4 +52,5 @@ def _dimensionalities(cell: xr.Dataset) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)  # words come from files

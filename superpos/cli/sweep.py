@@ -1,8 +1,11 @@
 """`superpos sweep`: train what a sweep file describes."""
 
+import os
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -16,44 +19,130 @@ def sweep(
             help="settings that replace the file's: task.n_hidden=3 train.steps=500 grid.seed={range=4}",
         ),
     ] = (),
-    out: Annotated[Path | None, tyro.conf.arg(help="where to write the result; results/NAME.zarr if not given")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(help="folder of the result; results/NAME.zarr if not given")] = None,
+    resume: Annotated[
+        Literal["auto", "never", "must"],
+        tyro.conf.arg(help="go on with a result that is there, refuse one, or refuse to begin"),
+    ] = "auto",
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
     dry_run: Annotated[
         bool, tyro.conf.arg(help="say what would be trained and how long it would take, then stop")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray", "distributed"],
+        tyro.conf.arg(help="who trains: this process, Ray's workers, or all processes of one JAX program"),
+    ] = "local",
+    worker: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="train a fixed share only: 0/8 is the first of eight workers that share nothing but the folder; taken from "
+            "SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX in an array job"
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, tyro.conf.arg(help="segments (tenths of a second) between checkpoints inside a block; 1,000")
+    ] = None,
+    ray_address: Annotated[str | None, tyro.conf.arg(help="a running Ray cluster; one is started without it")] = None,
+    cpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 1")] = None,
+    gpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 0")] = None,
+    chunks_per_task: Annotated[int | None, tyro.conf.arg(help="of a Ray task")] = None,
+    coordinator_address: Annotated[
+        str | None, tyro.conf.arg(help="distributed: HOST:PORT of process 0, where JAX cannot find it by itself")
+    ] = None,
+    num_processes: Annotated[int | None, tyro.conf.arg(help="distributed: number of processes")] = None,
+    process_id: Annotated[int | None, tyro.conf.arg(help="distributed: number of this process")] = None,
+    tensorboard: Annotated[Path | None, tyro.conf.arg(help="folder for TensorBoard: losses along every axis")] = None,
+    wandb: Annotated[str | None, tyro.conf.arg(help="Weights & Biases project: losses along every axis")] = None,
 ) -> None:
-    """Train every model a sweep file describes, and write the result."""
+    """Train every model a sweep file describes. The same command again goes on where it was ended."""
     from superpos.cli import sweepfile
-    from superpos.sweep import run, store
+    from superpos.errors import ConfigError
+    from superpos.sweep import run, store, summaries
 
     given = sweepfile.read(file, overrides)
-    target = store.writable(out or Path("results") / f"{file.stem}.zarr", overwrite=overwrite)
-    work = run.prepare(given.task, given.config, given.grid, **given.options)
+    target = out or Path("results") / f"{file.stem}.zarr"
+    settings = {
+        "ray": {"address": ray_address, "cpus_per_task": cpus_per_task, "gpus_per_task": gpus_per_task}
+        | {"chunks_per_task": chunks_per_task},
+        "distributed": {"coordinator_address": coordinator_address, "num_processes": num_processes}
+        | {"process_id": process_id},
+    }
+    for name, values in settings.items():
+        for key, value in values.items():
+            if value is not None and name != engine:
+                flag = "ray_address" if key == "address" else key
+                raise ConfigError(f"{flag} is a setting of engine {name}; add --engine {name}.")
     if dry_run:
-        from superpos.sweep.estimate import seconds
-
-        padded = sum(s * -(-c // work.blocks_per_call) * work.blocks_per_call for s, c in work.counts())
-        print(f"models            {work.n_cells:,} ({given.grid.design} of {', '.join(given.grid.axes)})")
-        print(f"compile families  {len(work.families)}")
-        print(f"blocks            {work.n_blocks:,} of {_listed(work.block_sizes)} models ({padded:,} with padding)")
-        print(
-            f"memory            {run.show_bytes(work.bytes)} on {work.mesh.size} device(s), {work.lanes} call(s) at a time"
-        )
-        print(f"estimated time    {_duration(seconds(work))}, from timing a few steps")
-        print(f"output            {target}")
+        _dry_run(given, store.writable(target, overwrite=overwrite, resume=resume != "never"))
         return
+    summaries.check(tensorboard, wandb)
+    if engine == "local" and worker is None and (worker := worker_of(os.environ)):
+        print(f"worker {worker}, of an array job", file=sys.stderr)
     begin = time.perf_counter()
-    result = run.run(work, given.task, given.config, given.grid)
-    result.save(target, overwrite=overwrite)
+    result = run.sweep(
+        given.task,
+        given.config,
+        given.grid,
+        target,
+        resume=resume,
+        overwrite=overwrite,
+        engine=engine,
+        worker=worker,
+        checkpoint_every=checkpoint_every,
+        engine_options={k: v for k, v in settings.get(engine, {}).items() if v is not None},
+        **given.options,
+    )
+    summaries.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
-    print(f"result    {target}  ({_duration(time.perf_counter() - begin)})")
+    print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
+
+
+def worker_of(environment: Mapping[str, str]) -> str | None:
+    """The worker that an array job says this process is: Slurm's, or an indexed job of Kubernetes (with JOB_COMPLETIONS).
+
+    Raises:
+        ConfigError: there is a number and no count.
+    """
+    from superpos.errors import ConfigError
+
+    pairs = (("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"), ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"))
+    for index, count in pairs:
+        if index in environment:
+            if count not in environment:
+                raise ConfigError(
+                    f"{index} is set, and {count} is not: say how many workers there are, or use --worker."
+                )
+            try:
+                first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0")) if index.startswith("SLURM") else 0
+                return f"{int(environment[index]) - first}/{int(environment[count])}"
+            except ValueError:
+                raise ConfigError(f"{index} and {count} must be whole numbers.") from None
+    return None
+
+
+def _dry_run(given: object, target: Path) -> None:
+    from superpos.sweep import run
+    from superpos.sweep.budget import show_bytes
+    from superpos.sweep.estimate import seconds
+
+    work = run.prepare(given.task, given.config, given.grid, **given.options)  # type: ignore[attr-defined]
+    padded = sum(s * -(-c // work.blocks_per_call) * work.blocks_per_call for s, c in work.counts())
+    grid, where = given.grid, work.layout  # type: ignore[attr-defined]
+    print(f"models            {work.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
+    print(f"compile families  {len(work.families)}")
+    print(f"blocks            {work.n_blocks:,} of {_listed(work.block_sizes)} models ({padded:,} with padding)")
+    print(f"chunks            {where.n_chunks:,} of {where.blocks_per_chunk} block(s), each committed as a whole")
+    print(f"memory            {show_bytes(work.bytes)} on {work.mesh.size} device(s), {work.lanes} call(s) at a time")
+    print(f"estimated time    {duration(seconds(work))}, from timing a few steps")
+    print(f"output            {target}{' (exists)' if target.exists() else ''}")
 
 
 def _listed(numbers: list[int]) -> str:
     return " or ".join(str(n) for n in sorted(set(numbers)))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words: 12.3 s, 5 min, 2.1 h."""
     if seconds < 90:
         return f"{seconds:.1f} s"
     if seconds < 5400:

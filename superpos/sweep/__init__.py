@@ -5,5 +5,4 @@ from superpos.sweep.grid import decay as decay
 from superpos.sweep.grid import entry as entry
 from superpos.sweep.result import SweepResult as SweepResult
 from superpos.sweep.result import open_result as open_result
-from superpos.sweep.reuse import load_or_sweep as load_or_sweep
 from superpos.sweep.run import sweep as sweep

@@ -1,4 +1,4 @@
-"""Gather what blocks report into labelled arrays."""
+"""What a sweep's result says about itself, and a result gathered in memory."""
 
 import platform
 from functools import cache
@@ -12,79 +12,66 @@ import superpos
 from superpos.config import to_dict
 from superpos.sweep import layout, plan
 from superpos.sweep.grid import Grid
-from superpos.sweep.plan import Block, Family
+from superpos.sweep.layout import Layout
+from superpos.sweep.plan import Block
 from superpos.sweep.result import SweepResult
-from superpos.tasks.base import Model, Task
-from superpos.train import TrainConfig, named_leaves
+from superpos.tasks.base import Task
+from superpos.train import TrainConfig
 
 
 class Collector:
-    """Arrays over all cells of a grid, filled block by block. What no block has written is NaN."""
+    """Arrays over all cells of a grid in memory, filled block by block. What no block has written is NaN."""
 
-    def __init__(self, task: Task, config: TrainConfig, grid: Grid, families: list[Family], block_sizes: list[int]):
-        self._families, self._grid, n = families, grid, grid.n_cells
-        models = [jax.eval_shape(f.task.init, jax.random.key(0)) for f in families]
-        boundaries = [f.config.boundaries() for f in families]
-        n_record = max(len(b) for b in boundaries)
-        self._variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-        for name, dims, shape, dtype in _parameters(models):
-            self._add(name, ("cell", *dims), (n, *shape), dtype)
-            if config.snapshots:
-                self._add(f"{name}_snapshots", ("cell", "snapshot", *dims), (n, len(config.snapshots), *shape), dtype)
-        dtype = jax.tree.leaves(families[0].task)[0].dtype
-        self._add("loss", ("cell",), (n,), dtype)
-        self._add("loss_history", ("cell", "record"), (n, n_record), dtype)
-        self._variables["diverged_step"] = (("cell",), np.full(n, -1, np.int32))
-        self._boundaries, self._n_record = boundaries, n_record
-        self._attributes = {
-            "superpos": superpos.__version__,
-            "format": layout.FORMAT,
-            "task": to_dict(task),
-            "train": to_dict(plan.stated(config, families)),
-            "grid": grid.describe(),
-            "block_size": sorted(set(block_sizes)),
-            "precision": "highest",
-            "dtype": str(np.dtype(dtype)),
-            "platform": jax.default_backend(),
-            "versions": dict(versions()),
-        }
+    def __init__(self, task: Task, config: TrainConfig, grid: Grid, where: Layout):
+        self._layout, self._grid, self._config = where, grid, config
+        self._fields = layout.fields(where.families)
+        self._arrays = {name: layout.empty(field, grid.n_cells) for name, field in self._fields.items()}
+        self._attributes = attributes(task, config, grid, where)
 
-    def _add(self, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: Any) -> None:
-        if name not in self._variables:
-            self._variables[name] = (dims, np.full(shape, np.nan, dtype))
-
-    def add(self, family: int, block: Block, outcome: dict[str, Any]) -> None:
+    def add(self, family: int, number: int, block: Block, outcome: dict[str, Any]) -> None:
         """Write one block's models, losses and record into the cells they belong to."""
-        cells = self._families[family].cells[block.members[: block.n_real]]
-        self._write("loss", cells, outcome["loss"])
-        self._write("diverged_step", cells, outcome["diverged_step"])
-        self._write("loss_history", cells, outcome["history"].loss)
-        for name, values in outcome["history"].metrics.items():
-            self._add(f"{name}_history", ("cell", "record"), (self._grid.n_cells, self._n_record), values.dtype)
-            self._write(f"{name}_history", cells, values)
-        for name, leaf in named_leaves(outcome["model"]):
-            self._write(name, cells, leaf)
-        for name, leaf in named_leaves(outcome["snapshots"]):
-            self._write(f"{name}_snapshots", cells, leaf)
-
-    def _write(self, name: str, cells: np.ndarray, values: np.ndarray) -> None:
-        # Families of other shapes share the array: each fills its corner, the rest stays NaN.
-        self._variables[name][1][(cells, *(slice(size) for size in values.shape[1:]))] = values
+        cells = self._layout.families[family].cells[block.members[: block.n_real]]
+        for name, found in layout.values(outcome).items():
+            layout.write_corner(self._arrays[name], cells, found)
 
     def result(self) -> SweepResult:
         """The labelled result."""
-        coords: dict[str, Any] = {name: ("cell", column) for name, column in self._grid.columns().items()}
-        if self._attributes["train"]["snapshots"]:
-            coords["snapshot_step"] = ("snapshot", np.asarray(self._attributes["train"]["snapshots"]))
-        if all(np.array_equal(steps, self._boundaries[0]) for steps in self._boundaries):
-            coords["record_step"] = ("record", self._boundaries[0])
-        else:
-            steps_of = np.full((self._grid.n_cells, self._n_record), -1, np.int64)
-            for family, steps in zip(self._families, self._boundaries, strict=True):
-                steps_of[family.cells, : len(steps)] = steps
-            coords["record_step"] = (("cell", "record"), steps_of)
-        flat = xr.Dataset(self._variables, coords, self._attributes)
-        return SweepResult(layout.unflatten(flat, self._grid.dims))
+        variables = {name: (("cell", *f.dims), self._arrays[name]) for name, f in self._fields.items()}
+        coords = coordinates(self._config, self._grid, self._layout)
+        return SweepResult(layout.unflatten(xr.Dataset(variables, coords, self._attributes), self._grid.dims))
+
+
+def coordinates(config: TrainConfig, grid: Grid, where: Layout) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Axis values of every cell, and the steps of snapshots and records, each with its dimensions."""
+    coords: dict[str, tuple[tuple[str, ...], np.ndarray]] = {n: (("cell",), c) for n, c in grid.columns().items()}
+    if config.snapshots:
+        coords["snapshot_step"] = (("snapshot",), np.asarray(config.snapshots, np.int64))
+    boundaries = [family.config.boundaries() for family in where.families]
+    if all(np.array_equal(steps, boundaries[0]) for steps in boundaries):
+        coords["record_step"] = (("record",), boundaries[0])
+    else:
+        steps_of = np.full((grid.n_cells, max(len(steps) for steps in boundaries)), -1, np.int64)
+        for family, steps in zip(where.families, boundaries, strict=True):
+            steps_of[family.cells, : len(steps)] = steps
+        coords["record_step"] = (("cell", "record"), steps_of)
+    return coords
+
+
+def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout) -> dict[str, Any]:
+    """The whole configuration, as results and stores carry it; nothing that differs from run to run."""
+    dtype = jax.tree.leaves(where.families[0].task)[0].dtype
+    return {
+        "superpos": superpos.__version__,
+        "format": layout.FORMAT,
+        "task": to_dict(task),
+        "train": to_dict(plan.stated(config, where.families)),
+        "grid": grid.describe(),
+        "block_size": sorted(set(where.block_sizes)),
+        "precision": "highest",
+        "dtype": str(np.dtype(dtype)),
+        "platform": jax.default_backend(),
+        "versions": dict(versions()),
+    }
 
 
 @cache
@@ -94,14 +81,3 @@ def versions() -> dict[str, str]:
 
     packages = ("jax", "jaxlib", "flax", "optax", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _parameters(models: list[Model]) -> list[tuple[str, tuple[str, ...], tuple[int, ...], Any]]:
-    """Name, dimension names, largest shape and type of every parameter of any of the models."""
-    found: dict[str, tuple[tuple[str, ...], tuple[int, ...], Any]] = {}
-    for model in models:
-        for name, leaf in named_leaves(model):
-            dims = getattr(model, "DIMS", {}).get(name) or tuple(f"{name}_{k}" for k in range(leaf.ndim))
-            before = found[name][1] if name in found else leaf.shape
-            found[name] = (dims, tuple(max(a, b) for a, b in zip(before, leaf.shape, strict=True)), leaf.dtype)
-    return [(name, *rest) for name, rest in found.items()]

@@ -139,6 +139,19 @@ class Grid:
         grid._set("points", {name: [point[name] for point in points] for name in names})
         return grid
 
+    @classmethod
+    def restored(cls, description: Mapping[str, Any], dims: Mapping[str, int], columns: Mapping[str, Any]) -> "Grid":
+        """The grid that `describe` and `columns` are of."""
+        grid = cls.__new__(cls)
+        grid.design, grid.axes = description["design"], {}
+        for a in description["axes"]:
+            values = columns[a["name"]]
+            if grid.design == "product":  # the axis itself: the values along its dimension, at the start of all others
+                at = tuple(slice(None) if d == a["name"] else 0 for d in dims)
+                values = values.reshape(tuple(dims.values()))[at]
+            grid.axes[a["name"]] = Axis(values, a["field"], a["rule"], a["index"])
+        return grid
+
     def _set(self, design: str, axes: Mapping[str, Any]) -> None:
         if not axes:
             raise ConfigError("grid must have at least one axis, such as seed=range(8).")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superpos.tasks.base import Task
@@ -47,7 +48,7 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
     task, config = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
     seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
     count: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
-    todo = Intervals(count, count, count)
+    todo = Intervals(count, count, count, count)
     start = _start.lower(task, config, seeds, mesh=mesh).compile()
     states = jax.eval_shape(partial(_start, mesh=mesh), task, config, seeds)
     states = shaped((), cells, states)
@@ -64,13 +65,27 @@ def _bytes(memory: Any) -> int:
 
 
 def place(mesh: Mesh, tree: Any) -> Any:
-    """Put host arrays that lead with blocks onto the devices."""
-    return jax.device_put(tree, NamedSharding(mesh, CELLS))
+    """Put host arrays that lead with blocks onto the devices; with several processes, each its own blocks."""
+    return _put(NamedSharding(mesh, CELLS), tree)
+
+
+def local(leaf: Any) -> np.ndarray:
+    """What this process's devices hold of an array, on the host, in the order of the leading axis."""
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    shards = {shard.index[0].start or 0: shard.data for shard in leaf.addressable_shards}
+    return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
 
 
 def place_everywhere(mesh: Mesh, tree: Any) -> Any:
     """Put a host array on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, EVERYWHERE))
+    return _put(NamedSharding(mesh, EVERYWHERE), tree)
+
+
+def _put(sharding: NamedSharding, tree: Any) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
 
 # A block is B models of one seed. Seed and step decide the draw, so inside a block it is made once, unbatched, for all

@@ -15,7 +15,7 @@ from superpos.analysis.phases import phase_table
 from superpos.analysis.table import geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import plan, store
+from superpos.sweep import plan, reading, store
 from superpos.sweep.grid import Axis
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
@@ -27,8 +27,8 @@ class SweepResult:
 
     `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
     where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
-    if any were asked for. Dimensions are the axes of the grid, or `cell` for zipped, random and listed designs.
-    Attributes hold the whole configuration.
+    if any were asked for. Of an unfinished sweep, `missing` marks the cells that hold no model yet. Dimensions are the axes
+    of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole configuration.
     """
 
     def __init__(self, dataset: xr.Dataset):
@@ -110,9 +110,10 @@ class SweepResult:
         See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options. The shape
         of a diverged model is called "diverged", and none of its features counts as represented.
         """
-        healthy = self.dataset["diverged_step"] < 0
+        healthy = (self.dataset["diverged_step"] < 0) & ~self.missing
         table = geometry_table(self.dataset["W"].where(healthy, 0), self._per_cell("n_hidden"), **options)
-        return table.assign(shape=table["shape"].where(healthy, "diverged").astype(str))
+        shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
+        return table.assign(shape=shape.astype(str))
 
     def phases(self, feature: int = -1, *, dim: str = "seed", **options: Any) -> xr.Dataset:
         """What became of one feature in the best of the restarts along `dim`, and the share of them that found it.
@@ -140,6 +141,13 @@ class SweepResult:
         return table
 
     @property
+    def missing(self) -> xr.DataArray:
+        """Which cells hold no model, because the sweep that trains them is not finished."""
+        if "missing" in self.dataset:
+            return self.dataset["missing"]
+        return xr.zeros_like(self.dataset["diverged_step"], dtype=bool)
+
+    @property
     def diverged(self) -> list[dict[str, Any]]:
         """Coordinates of every cell that diverged, and the step at which it was frozen."""
         steps = self.dataset["diverged_step"]
@@ -163,7 +171,7 @@ class SweepResult:
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a Zarr v3 group that `superpos.open` and `xarray.open_zarr` read. Returns the path."""
         target = store.writable(path, overwrite=overwrite)
-        store.write(self.dataset, self.dims, target)
+        store.save(self.dataset, self.dims, target, overwrite=overwrite)
         return target
 
     def __repr__(self) -> str:
@@ -177,11 +185,13 @@ class SweepResult:
         how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
         if said.get("objective") != "expected":
             how += f", batch_size {said['batch_size']}"
-        n_diverged = int((self.dataset["diverged_step"] >= 0).sum())
+        n_diverged, n_missing = int((self.dataset["diverged_step"] >= 0).sum()), int(self.missing.sum())
         lines = [
             f"SweepResult of {n_models:,} {task['kind']} models over {over}",
             f"  {sizes}; {how}, {said['optimizer']}",
-            f"  loss {spread}" + (f"; {n_diverged} diverged" if n_diverged else ""),
+            f"  loss {spread}"
+            + (f"; {n_diverged} diverged" if n_diverged else "")
+            + (f"; UNFINISHED: {n_missing:,} models are missing" if n_missing else ""),
         ]
         return "\n".join(lines)
 
@@ -249,9 +259,10 @@ def open_result(path: str | Path) -> SweepResult:
     """Read a result that `SweepResult.save`, `superpos sweep` or `superpos demo` wrote.
 
     Raises:
-        StoreError: there is none at `path`, or it is damaged or not ours.
+        StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
+            and a damaged part is noticed then.
     """
-    dataset = store.read(path)
+    dataset = reading.read(path)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
         result = SweepResult(dataset)
         if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):

@@ -7,43 +7,44 @@ import numpy as np
 
 from superpos.config import task_from_dict, to_dict, train_config_from_dict
 from superpos.errors import ConfigError
-from superpos.sweep import plan
-from superpos.sweep import store as stores
+from superpos.sweep import plan, reading
 from superpos.sweep.grid import Grid
+from superpos.sweep.layout import Layout
 from superpos.sweep.result import SweepResult, open_result
-from superpos.sweep.run import sweep
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all
+from superpos.train import TrainConfig
 
 
-def load_or_sweep(path: str | Path, task: Task, config: TrainConfig | None, grid: Grid, **options: Any) -> SweepResult:
-    """The result at `path` if there is one, else train the sweep and save it there.
+def finished(
+    path: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout, block_size: int | None
+) -> SweepResult | None:
+    """The result at `path` if every model of it is trained; None if some are missing.
+
+    A finished result of the same settings is taken whatever versions or machine made it.
 
     Raises:
-        ConfigError: the result at `path` is of another sweep; the message names the first difference.
+        ConfigError: it is of another sweep; the message names the first difference.
     """
-    path = stores.writable(path, overwrite=True)
-    if not path.exists():
-        return sweep(task, config, grid, store=path, **options)
+    contents = reading.opened(path)
+    if contents.attributes["format"] != 1 and not contents.complete:
+        return None
     result = open_result(path)
-    config = TrainConfig() if config is None else config
-    check_all(task, config)
-    if not isinstance(grid, Grid):
-        raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
-    stated = plan.stated(config, plan.families(task, config, grid))
-    wanted = {"task": to_dict(task), "train": to_dict(stated), "grid": grid.describe()}
+    wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, where.families)), "grid": grid.describe()}
     for part, here in wanted.items():
         there = _today(part, result.attrs[part])
         if different := [key for key in here if here[key] != there.get(key)]:
-            raise ConfigError(f"{path} holds another sweep: its {part}.{different[0]} differs; choose another path.")
+            key = different[0]
+            raise ConfigError(
+                f"{path} holds another sweep: {part}.{key} differs, {there.get(key)!r} there and {here[key]!r} here; "
+                "choose another path."
+            )
     for name, values in grid.columns().items():
         coordinate = result[name]
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
-    wanted_size = options.get("block_size")
-    if wanted_size is not None and result.attrs["block_size"] != [wanted_size]:
+    if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result
 

@@ -1,12 +1,9 @@
 """Train every cell of a grid."""
 
 import logging
-import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,66 +14,30 @@ import numpy as np
 from superpos import check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
+from superpos.sweep import budget, plan
 from superpos.sweep import mesh as meshes
-from superpos.sweep import plan
-from superpos.sweep import store as stores
+from superpos.sweep.calls import Call, Work, segment_size, train_call
+from superpos.sweep.checkpoints import Checkpoints
 from superpos.sweep.collect import Collector
 from superpos.sweep.grid import Grid
+from superpos.sweep.layout import Layout
 from superpos.sweep.progress import Progress
 from superpos.sweep.result import SweepResult
 from superpos.tasks.base import Task
-from superpos.train import Intervals, TrainConfig, intervals
+from superpos.train import TrainConfig
 
 log = logging.getLogger("superpos")
 
-# A block's training is cut into calls, so that progress and interrupts need not wait for its end. A call goes through
-# about this many numbers, which takes some tenths of a second. Part of the program's shape, never of its bits.
-NUMBERS_PER_CALL = {"cpu": 2**27}
-NUMBERS_PER_CALL_ELSEWHERE = 2**33
 
-
-@dataclass(frozen=True)
-class Chunk:
-    """The blocks of one call: the same number on every device."""
-
-    family: int
-    blocks: tuple[plan.Block, ...]  # padded with copies of the last
-    n_real: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """Everything decided before the first model is trained; what `--dry-run` reports."""
-
-    families: list[plan.Family]
-    block_sizes: list[int]
-    programs: list[meshes.Programs]
-    mesh: jax.sharding.Mesh
-    blocks_per_call: int
-    lanes: int  # calls running side by side
-    n_cells: int
-    x64: bool  # double precision may be switched on for one thread only; calls run in others
-
-    def counts(self) -> list[tuple[int, int]]:
-        """Block size and number of blocks of every family."""
-        return [(b, plan.n_blocks(f, b)) for f, b in zip(self.families, self.block_sizes, strict=True)]
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks of all families together."""
-        return sum(n for _, n in self.counts())
-
-    @property
-    def bytes(self) -> int:
-        """Device memory of all calls running side by side, by the compiler's account."""
-        return self.lanes * max(p.bytes for p in self.programs)
-
-    def chunks(self, first_family: int = 0) -> Iterator[Chunk]:
-        """All calls, family by family."""
-        for k in range(first_family, len(self.families)):
-            blocks = plan.blocks(self.families[k], self.block_sizes[k])
-            while some := tuple(islice(blocks, self.blocks_per_call)):
-                yield Chunk(k, some + some[-1:] * (self.blocks_per_call - len(some)), len(some))
+def lay_out(
+    task: Task, config: TrainConfig, grid: Grid, *, block_size: int | None = None, platform: str | None = None
+) -> Layout:
+    """Check every setting and split the grid into families and blocks. Nothing is compiled."""
+    families = plan.families(task, config, grid)
+    if block_size is not None:
+        check.whole("block_size", block_size, at_least=1, at_most=2**20)
+    platform = platform or jax.local_devices()[0].platform
+    return Layout(families, [block_size or plan.default_block_size(f.task, f.config, platform) for f in families])
 
 
 def prepare(
@@ -90,48 +51,70 @@ def prepare(
     devices: Sequence[Any] | None = None,
 ) -> Work:
     """Check everything, split the grid and compile. See `sweep` for the arguments."""
-    families = plan.families(task, config, grid)
-    if block_size is not None:
-        check.whole("block_size", block_size, at_least=1, at_most=2**20)
+    options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
+    check_options(**options)
+    platform = None if devices is None else devices[0].platform
+    return compile_work(lay_out(task, config, grid, block_size=block_size, platform=platform), grid.n_cells, **options)
+
+
+def check_options(
+    *, blocks_per_device: int = 1, memory_budget: int | str | None = None, devices: Sequence[Any] | None = None
+) -> None:
+    """Raise `ConfigError` for options of `sweep` that are not allowed."""
     check.whole("blocks_per_device", blocks_per_device, at_least=1, at_most=2**20)
-    devices = jax.local_devices() if devices is None else devices
+    if memory_budget is not None:
+        budget.parse_bytes(memory_budget)
+    if devices is None:
+        return
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
         raise ConfigError("devices must be a list of at least one of jax.devices().")
     if len(set(devices)) < len(devices):
         raise ConfigError("devices must not name a device twice.")
-    budget = _default_budget(devices[0]) if memory_budget is None else parse_bytes(memory_budget)
+
+
+def compile_work(
+    where: Layout,
+    n_cells: int,
+    *,
+    blocks_per_device: int = 1,
+    memory_budget: int | str | None = None,
+    devices: Sequence[Any] | None = None,
+    lanes: int | None = None,
+) -> Work:
+    """Compile the programs of every family for these devices, and decide how many calls run side by side."""
+    devices = jax.local_devices() if devices is None else devices
+    allowed = budget.default_budget(devices[0]) if memory_budget is None else budget.parse_bytes(memory_budget)
     mesh, platform = meshes.cell_mesh(list(devices)), devices[0].platform
-    blocks_per_call = blocks_per_device * len(devices)
-    sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
-    per_call = NUMBERS_PER_CALL.get(platform, NUMBERS_PER_CALL_ELSEWHERE)
-    cuts = [_n_calls(f, size * blocks_per_device, per_call) for f, size in zip(families, sizes, strict=True)]
+    n_blocks, sizes = blocks_per_device * len(devices), where.block_sizes
+    cuts = [segment_size(f, s * blocks_per_device, platform) for f, s in zip(where.families, sizes, strict=True)]
     use_compilation_cache()
     compiled = [
-        meshes.programs(mesh, f.task, f.config, blocks_per_call, size, -(-len(f.config.boundaries()) // n_calls))
-        for f, size, n_calls in zip(families, sizes, cuts, strict=True)
+        meshes.programs(mesh, f.task, f.config, n_blocks, size, n_intervals)
+        for f, size, (n_intervals, _) in zip(where.families, sizes, cuts, strict=True)
     ]
     worst = int(np.argmax([p.bytes for p in compiled]))
-    if (need := compiled[worst].bytes) > budget:
+    if (need := compiled[worst].bytes) > allowed:
         raise ConfigError(
-            f"memory_budget of {show_bytes(budget)} is too small: one call with block_size={sizes[worst]} needs "
-            f"{show_bytes(need)}; lower block_size or batch_size."
+            f"memory_budget of {budget.show_bytes(allowed)} is too small: one call with block_size={sizes[worst]} needs "
+            f"{budget.show_bytes(need)}; lower block_size or batch_size."
         )
+    blocks_per_call = blocks_per_device * sum(d.process_index == jax.process_index() for d in devices)
     # One program of small models keeps one core busy, so on a single CPU device as many calls run as there are cores.
-    lanes = _cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
-    counts = [(plan.n_blocks(f, s), s) for f, s in zip(families, sizes, strict=True)]
-    n_calls = sum(-(-n // blocks_per_call) for n, _ in counts)
-    lanes = max(1, min(lanes, n_calls, budget // max(need, 1)))
+    most_lanes = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
+    n_calls = sum(-(-n // blocks_per_call) for n in where.blocks_of_families)
+    lanes = max(1, min(lanes or most_lanes, most_lanes, n_calls, allowed // max(need, 1)))
+    counts = zip(where.blocks_of_families, sizes, strict=True)
     trained = sum(-(-n // blocks_per_call) * blocks_per_call * size for n, size in counts)
-    if trained > 4 * grid.n_cells and n_calls > 64:
+    if trained > 4 * n_cells and n_calls > 64:
         log.warning(
             "%s of %s trainings are padding: a block holds %s models of one seed, and most seeds have fewer; "
             "a smaller block_size is faster.",
-            f"{trained - grid.n_cells:,}",
+            f"{trained - n_cells:,}",
             f"{trained:,}",
             max(sizes),
         )
     x64 = jax.dtypes.canonicalize_dtype(float) == np.float64
-    return Work(families, sizes, compiled, mesh, blocks_per_call, lanes, grid.n_cells, x64)
+    return Work(where, compiled, cuts, mesh, blocks_per_call, lanes, n_cells, x64)
 
 
 def sweep(
@@ -140,21 +123,36 @@ def sweep(
     grid: Grid | None = None,
     store: str | Path | None = None,
     *,
+    resume: str = "auto",
+    overwrite: bool = False,
+    engine: str = "local",
+    worker: tuple[int, int] | str | None = None,
+    checkpoint_every: int | None = None,
     block_size: int | None = None,
     blocks_per_device: int = 1,
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
     progress: bool | None = None,
+    engine_options: dict[str, Any] | None = None,
 ) -> SweepResult:
     """Train every cell of `grid`: thousands of models, one compilation per shape.
 
     A cell's result depends on its own settings, its seed and `block_size` alone: not on the other cells, on how calls
-    are cut, or on the number of devices. All cells of one seed see the same underlying draws.
+    are cut, on the number of devices or processes, or on whether it was interrupted and resumed.
 
     Args:
         task, config: settings of every cell, but for what the grid's axes set.
         grid: which models.
-        store: a folder to write the result to when all is trained; refused if it exists.
+        store: a folder that the models are written to as they are trained. Whatever ends the process, a second run with the
+            same arguments goes on where it was. A large result is read from there when it is looked at.
+        resume: what to do with `store`: "auto" goes on with it or begins it, "never" refuses one that exists, "must" refuses
+            to begin. One of another sweep is always refused, with what differs.
+        overwrite: replace a result that is there.
+        engine: who trains: "local" (this process), "ray" or "distributed" (see `superpos.sweep.engines`).
+        worker: train only a fixed share of the chunks: (1, 8) or "1/8" is the second of eight workers that share nothing
+            but the store. The result then holds what is there so far.
+        checkpoint_every: keep the state of a training every so many segments (of some tenths of a second each), for
+            blocks that take long; 1,000 if None.
         block_size: models per block (B). Chosen from the model's size and the platform if None. Part of the result's
             identity: another B may change the last bits.
         blocks_per_device: blocks that one call trains, one after the other, on each device.
@@ -162,141 +160,84 @@ def sweep(
             four fifths of the accelerator's memory if None. Fewer calls run side by side to stay inside it.
         devices: which devices to use; all local ones if None.
         progress: show a bar with rate and time left; None shows it on a terminal.
+        engine_options: settings of the engine, by name.
 
     Raises:
         ConfigError: a setting is not allowed. Nothing has been trained or written.
+        StoreError: the store is damaged, or could not be written; what was committed is kept.
+        Interrupted: a signal arrived; what was committed is kept.
     """
     config = TrainConfig() if config is None else config
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
-    target = None if store is None else stores.writable(store)
-    work = prepare(
-        task,
-        config,
-        grid,
-        block_size=block_size,
-        blocks_per_device=blocks_per_device,
-        memory_budget=memory_budget,
-        devices=devices,
-    )
-    result = run(work, task, config, grid, progress=progress)
-    if target is not None:
-        result.save(target)
-    return result
+    options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
+    check_options(**options)
+    if store is not None:
+        from superpos.sweep.engines import sweep_to_store
+
+        return sweep_to_store(
+            task,
+            config,
+            grid,
+            store,
+            resume=resume,
+            overwrite=overwrite,
+            engine=engine,
+            worker=worker,
+            checkpoint_every=checkpoint_every,
+            block_size=block_size,
+            progress=progress,
+            engine_options=engine_options or {},
+            **options,
+        )
+    if resume != "auto" or overwrite or engine != "local" or worker is not None or checkpoint_every is not None:
+        raise ConfigError("store is missing: resume, overwrite, engine, worker and checkpoint_every are about one.")
+    return run(prepare(task, config, grid, block_size=block_size, **options), task, config, grid, progress=progress)
 
 
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:
-    """Train what `prepare` laid out."""
-    collector = Collector(task, config, grid, work.families, work.block_sizes)
-    stop = threading.Event()
-    with Progress(work.n_cells, enabled=progress) as bar, ThreadPoolExecutor(work.lanes) as pool:
-        chunks = work.chunks()
-
-        def start(how_many: int) -> set[Future[Any]]:
-            return {pool.submit(_train_chunk, work, c, bar.advance, stop) for c in islice(chunks, how_many)}
-
-        try:
-            running = start(work.lanes)
-            while running:  # results are collected as they come, so memory holds no more chunks than run side by side
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    for family, block, outcome in future.result():
-                        collector.add(family, block, outcome)
-                running |= start(len(done))
-        finally:
-            stop.set()  # after an error or an interrupt, the other calls end at their next stretch of steps
+    """Train what `prepare` laid out, in memory."""
+    collector = Collector(task, config, grid, work.layout)
+    with Progress(work.n_cells, enabled=progress) as bar:
+        train_all(work, collector.add, bar.advance, threading.Event())
     result = collector.result()
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)
     return result
 
 
-def _train_chunk(
-    work: Work, chunk: Chunk, advance_bar: Callable[[float], None], stop: threading.Event
-) -> list[tuple[int, plan.Block, Any]]:
-    """Train the blocks of one call from start to finish, on the host's side a loop over stretches of steps."""
-    family, compiled = work.families[chunk.family], work.programs[chunk.family]
-    records = []
-    n_real = sum(block.n_real for block in chunk.blocks[: chunk.n_real])
-    pieces = _call_intervals(family.config, compiled.n_intervals)
-    with jax.enable_x64(work.x64):
-        tasks, configs, seeds = chunk_inputs(work, chunk)
-        states = compiled.start(tasks, configs, seeds)
-        for piece in pieces:
-            if stop.is_set():
-                return []
-            states, record = compiled.advance(tasks, configs, seeds, states, meshes.place_everywhere(work.mesh, piece))
-            records.append(jax.tree.map(np.asarray, record))
-            advance_bar(n_real / len(pieces))
-        losses = np.asarray(compiled.finish(tasks, configs, states))
-    n_points = len(family.config.boundaries())
-    history = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2)[:, :, :n_points], *records)
-    model, snapshots, diverged = jax.tree.map(np.asarray, (states.model, states.snapshots, states.diverged_step))
-    outcome = {"model": model, "snapshots": snapshots, "diverged_step": diverged, "loss": losses, "history": history}
-    return [
-        (chunk.family, block, jax.tree.map(lambda leaf, k=k, n=block.n_real: leaf[k, :n], outcome))
-        for k, block in enumerate(chunk.blocks[: chunk.n_real])
-    ]
+def train_all(
+    work: Work,
+    add: Callable[[int, int, plan.Block, Any], Any],
+    advance_bar: Callable[[float], None],
+    stop: threading.Event,
+    wanted: Callable[[int], bool] | None = None,
+    kept: Checkpoints | None = None,
+) -> None:
+    """Train all blocks, or those `wanted` by number, and hand each outcome to `add` as it comes.
 
+    Memory holds no more calls than run side by side. After `stop` is set, the calls end at their next segment.
+    """
+    with ThreadPoolExecutor(work.lanes) as pool:
+        calls = work.calls(wanted=wanted)
+        running: dict[Future[Any], Call] = {}
 
-def chunk_inputs(work: Work, chunk: Chunk) -> tuple[Any, Any, Any]:
-    """Tasks, configurations and seeds of one call, on the devices; leaves lead with (block, cell), seeds with (block,)."""
-    members = np.stack([block.members for block in chunk.blocks])
-    stacked = work.families[chunk.family].stacked(members.ravel())
-    tasks, configs = jax.tree.map(lambda leaf: leaf.reshape(*members.shape, *leaf.shape[1:]), stacked)
-    seeds = np.array([block.seed for block in chunk.blocks], np.uint32)
-    return meshes.place(work.mesh, (tasks, configs, seeds))
+        def start(how_many: int) -> None:
+            for call in islice(calls, how_many):
+                running[pool.submit(train_call, work, call, advance_bar, stop, kept)] = call
 
-
-def _n_calls(family: plan.Family, n_models: int, numbers_per_call: int) -> int:
-    """How many calls the training of some models is cut into: at most one for every point of the record."""
-    numbers = n_models * family.task.numbers_per_step(family.config.batch_size) * int(family.config.steps)
-    return min(-(-numbers // numbers_per_call), len(family.config.boundaries()))
-
-
-def _call_intervals(config: TrainConfig, per_call: int) -> list[Intervals]:
-    """The intervals of a training, cut into calls of equal length; the last is filled up with empty ones."""
-    whole = intervals(config)
-    n_calls = -(-len(whole.start) // per_call)
-    missing = n_calls * per_call - len(whole.start)
-    end = np.full(missing, config.steps, np.int32)
-    filled = Intervals(
-        np.concatenate([whole.start, end]),
-        np.concatenate([whole.stop, end]),
-        np.concatenate([whole.snapshot, np.full(missing, -1, np.int32)]),
-    )
-    return [Intervals(*(leaf[k * per_call : (k + 1) * per_call] for leaf in filled)) for k in range(n_calls)]
-
-
-def parse_bytes(given: int | str) -> int:
-    """4_000_000, "500MB" or "4GiB" as a number of bytes."""
-    if isinstance(given, str):
-        match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{0,15})?)\s*([kMGT]?)(i?)B?\s*", given)
-        if not match:
-            raise ConfigError(f'memory_budget must be a number of bytes such as 4000000 or "4GiB", got {given!r}.')
-        number, prefix, binary = match.groups()
-        given = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
-    check.whole("memory_budget", given, at_least=1, at_most=2**62)
-    return int(given)
-
-
-def show_bytes(n: float) -> str:
-    """1536 as "1.5 KiB"."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:.3g} {unit}"
-        n /= 1024
-    return f"{n:.3g} TiB"
-
-
-def _cpu_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _default_budget(device: Any) -> int:
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return int(0.8 * stats["bytes_limit"])
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 * 2**30
+        try:
+            start(work.lanes)
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    call = running.pop(future)
+                    outcomes = future.result()
+                    for number, block, outcome in outcomes:
+                        add(call.family, number, block, outcome)
+                    if kept is not None and outcomes:
+                        kept.remove(call)
+                if not stop.is_set():
+                    start(len(done))
+        finally:
+            stop.set()  # after an error or an interrupt, the other calls end at their next segment

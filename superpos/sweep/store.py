@@ -1,26 +1,38 @@
-"""Results on disk: a Zarr v3 group with one `cell` dimension, which any xarray reader opens."""
+"""Results on disk: a Zarr v3 group with one `cell` dimension, written chunk by chunk, which any xarray reader opens.
 
+Everything is laid out when the store is created, under a temporary name that is then renamed. A chunk of cells is committed
+by its part of `status`: first its data, synced to disk, then the status. What a crash leaves is either committed or not
+there. Nothing in a store differs from run to run.
+"""
+
+import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import layout
-from superpos.sweep.layout import FORMAT
+from superpos.errors import ConfigError, one_line
+from superpos.sweep import files, layout
+from superpos.sweep.layout import Field
 
-# Cells per chunk on disk, unless there are fewer.
-CHUNK_CELLS = 4_096
+STATUS, GRID_INDEX = "status", "grid_index"
+MISSING, DONE, PADDING = 0, 1, 2
+
+# Cells per chunk of a result that is saved in one go.
+SAVED_CHUNK = 4_096
 
 
-def writable(path: str | Path, *, overwrite: bool = False) -> Path:
-    """The path, made absolute, if a result can be written there; an error before any work is done otherwise."""
+def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
+    """The path, made absolute, if a result can be written there; an error before any work is done otherwise.
+
+    With `resume` a result that is there already is no error.
+    """
     if not isinstance(path, str | os.PathLike) or not str(path).strip():
         raise ConfigError(f"output path must be a path, got {path!r}.")
     try:
@@ -30,12 +42,12 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
         raise ConfigError(f"output path cannot be used: {one_line(error)}.") from None
     if dangling:
         raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
-    if any(_is_ours(folder) for folder in target.parents):
+    if any(is_ours(folder) for folder in target.parents):
         raise ConfigError(f"output {path} lies inside another result; choose another path.")
-    if target.exists() and not overwrite:
-        raise ConfigError(f"output {path} exists; choose another path, or overwrite it on purpose.")
-    if target.exists() and not _is_ours(target):
+    if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
+    if target.exists() and not overwrite and not resume:
+        raise ConfigError(f"output {path} exists; choose another path, or overwrite it on purpose.")
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
@@ -47,95 +59,8 @@ def writable(path: str | Path, *, overwrite: bool = False) -> Path:
     return target
 
 
-def write(dataset: xr.Dataset, dims: Mapping[str, int], target: Path) -> None:
-    """Write under a temporary name beside the target, then rename: a reader sees all of it or nothing."""
-    flat = layout.flatten(dataset, dims)
-    flat.attrs = {
-        **flat.attrs,
-        "dims": dict(dims),
-        "coordinate_dims": {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()},
-        "variables": sorted(str(name) for name in flat.variables),
-    }
-    words = {name: flat[name].values.tolist() for name in flat.variables if flat[name].dtype.kind == "U"}
-    if words:  # Zarr v3 has no stable type for text: words are kept as numbers and a list of what they mean
-        flat.attrs["words"] = {}
-        for name, values in words.items():
-            meaning = sorted(set(np.ravel(values)))
-            flat.attrs["words"][str(name)] = meaning
-            flat[name] = (flat[name].dims, np.searchsorted(meaning, np.asarray(values)).astype(np.int32))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        _to_zarr(flat, temporary / "new")
-        if target.exists():
-            target.rename(temporary / "old")
-        try:
-            (temporary / "new").rename(target)
-        except BaseException:  # whatever happens, one of the two results stays
-            if (temporary / "old").exists():
-                (temporary / "old").rename(target)
-            raise
-    except OSError as error:
-        raise StoreError(f"output {target} could not be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def read(path: str | Path) -> xr.Dataset:
-    """The dataset in grid form. Sizes are checked against the attributes before anything is read."""
-    try:
-        target = Path(path).expanduser()
-        exists = target.exists()
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
-    if not exists:
-        raise StoreError(f"there is no result at {path}.")
-    if not _is_ours(target):
-        raise StoreError(f"{path} is no superpos result.")
-    try:
-        return _read(target)
-    except StoreError:
-        raise
-    except Exception as error:  # whatever the reader trips over, the file is at fault
-        raise StoreError(f"{path} is damaged: {type(error).__name__}: {one_line(error)}.") from error
-
-
-def _read(path: Path) -> xr.Dataset:
-    flat = xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
-    attrs = dict(flat.attrs)
-    if attrs["format"] != FORMAT:
-        raise StoreError(f"{path} has format {attrs['format']}; this version of superpos reads format {FORMAT}.")
-    dims: dict[str, int] = attrs.pop("dims")
-    coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
-    words: dict[str, list[str]] = attrs.pop("words", {})
-    if flat.sizes.get("cell") != math.prod(dims.values()):
-        raise StoreError(f"{path} is damaged: {flat.sizes.get('cell')} cells do not fill a grid of {dims}.")
-    if missing := set(attrs.pop("variables")) - set(flat.variables):
-        raise StoreError(f"{path} is damaged: {', '.join(sorted(missing))} is missing.")
-    for name, variable in flat.variables.items():
-        # Zarr reads a chunk that is not there as fill values, without a word.
-        n_chunks = math.prod(-(-n // c) for n, c in zip(variable.shape, variable.encoding["chunks"], strict=True))
-        files = [f for f in (path / str(name)).rglob("*") if f.is_file() and f.name != "zarr.json"]
-        if len(files) != n_chunks and 0 not in variable.shape:
-            raise StoreError(f"{path} is damaged: {name} has {len(files)} of its {n_chunks} chunks.")
-    flat = flat.load()
-    flat.attrs = attrs
-    for variable in flat.variables.values():
-        variable.attrs.clear()  # what the format keeps there; results have none
-    for name, meaning in words.items():
-        flat[name] = (flat[name].dims, np.asarray(meaning)[flat[name].values])
-    flat = flat.set_coords(list(coordinate_dims))
-    dataset = layout.unflatten(flat, dims)
-    for (
-        name,
-        kept,
-    ) in coordinate_dims.items():  # a coordinate along some of the dimensions was repeated along the others
-        extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
-        dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
-    return dataset
-
-
-def _is_ours(target: Path) -> bool:
+def is_ours(target: Path) -> bool:
+    """Whether a folder says that it is a superpos result."""
     try:
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
         return "superpos" in attributes and "format" in attributes
@@ -143,15 +68,179 @@ def _is_ours(target: Path) -> bool:
         return False
 
 
-def _to_zarr(flat: xr.Dataset, path: Path) -> None:
-    import zarr
-    from zarr.codecs import Crc32cCodec, ZstdCodec
+def create(
+    target: Path,
+    attributes: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    grid_index: np.ndarray,
+    chunk: int,
+    *,
+    overwrite: bool = False,
+) -> bool:
+    """Lay out a store whose cells hold nothing yet. False if another process was faster.
 
-    encoding = {}
-    for name, variable in flat.variables.items():
-        chunks = tuple(max(1, min(CHUNK_CELLS, n)) if d == "cell" else max(1, n) for d, n in variable.sizes.items())
-        # A flipped bit must be an error, not a wrong number.
-        encoding[name] = {"chunks": chunks, "compressors": (ZstdCodec(level=3), Crc32cCodec())} if variable.ndim else {}
-    # Chunks of fill values are written as well: on reading, a chunk that is not there means damage.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        flat.drop_encoding().to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+    `coordinates` are of cells in the order of the grid; `grid_index` says which cell lies in which slot, -1 for none.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _lay_out(temporary / "new", attributes, fields, coordinates, grid_index, chunk)
+        return _move_in(temporary, target, overwrite)
+    except OSError as error:
+        raise files.failed(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_chunk(path: Path, number: int, chunk: int, values: Mapping[str, np.ndarray], status: np.ndarray) -> None:
+    """Commit one chunk: its data, on disk, and then its status. The last chunk may be shorter than the others."""
+    for name, found in values.items():
+        _write_array(path / name, number, _padded(found, chunk))
+    for name in values:
+        files.sync(path / name)
+    _write_array(path / STATUS, number, _padded(status, chunk))
+    files.sync(path / STATUS)
+
+
+def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrite: bool = False) -> None:
+    """Write a whole result: under a temporary name beside the target, then renamed, so a reader sees all of it or nothing."""
+    flat = layout.flatten(dataset, dims)
+    attributes = {
+        **flat.attrs,
+        "format": layout.FORMAT,
+        "dims": dict(dims),
+        "coordinate_dims": {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()},
+    }
+    n_cells = flat.sizes["cell"]
+    chunk = min(SAVED_CHUNK, n_cells)
+    coords = {str(name): (tuple(map(str, c.dims)), c.values) for name, c in flat.coords.items()}
+    status = np.full(n_cells, DONE, np.int8)
+    if "missing" in flat:
+        status[flat["missing"].values] = MISSING
+        flat = flat.drop_vars("missing")
+    arrays = {str(name): v.transpose("cell", ...).values for name, v in flat.data_vars.items()}
+    fields = {n: Field(tuple(map(str, flat[n].dims[1:])), a.shape[1:], a.dtype) for n, a in arrays.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _lay_out(temporary / "new", attributes, fields, coords, np.arange(n_cells), chunk)
+        for number, start in enumerate(range(0, n_cells, chunk)):
+            some = slice(start, start + chunk)
+            parts = {name: array[some] for name, array in arrays.items()}
+            write_chunk(temporary / "new", number, chunk, parts, status[some])
+        _move_in(temporary, target, overwrite)
+    except OSError as error:
+        raise files.failed(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def digest(attributes: Mapping[str, Any]) -> str:
+    """SHA-256 of a store's attributes, itself left out."""
+    plain = {key: value for key, value in attributes.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=True).encode()).hexdigest()
+
+
+def key(number: int, n_dims: int) -> str:
+    """File name of a chunk: all in one folder."""
+    return ".".join(["c", str(number), *["0"] * (n_dims - 1)]) if n_dims else "c"
+
+
+def _lay_out(
+    path: Path,
+    attributes: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    grid_index: np.ndarray,
+    chunk: int,
+) -> None:
+    import zarr
+    from zarr.codecs import Crc32cCodec
+
+    n_slots, words = len(grid_index), {}
+    fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
+    for name, (dims, column) in coordinates.items():
+        if column.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
+            meaning, column = np.unique(column, return_inverse=True)
+            words[name], column = meaning.tolist(), column.astype(np.int32)
+        fixed[name] = (dims, _in_slots(column, grid_index) if "cell" in dims else column)
+    group = zarr.create_group(path, zarr_format=3)
+    variables = {}
+
+    def declare(name: str, dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any) -> None:
+        kind = np.dtype(dtype).kind
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=chunks,
+            dtype=dtype,
+            compressors=Crc32cCodec(),  # no compression: a file's size follows from its shape, and is checked
+            fill_value=np.nan if kind == "f" else MISSING if name == STATUS else False if kind == "b" else -1,
+            dimension_names=dims,
+            chunk_key_encoding={"name": "default", "separator": "."},
+        )
+        variables[name] = {
+            "dims": list(dims),
+            "shape": list(shape),
+            "chunks": list(chunks),
+            "dtype": str(np.dtype(dtype)),
+        }
+
+    for name, field in fields.items():
+        declare(name, ("cell", *field.dims), (n_slots, *field.shape), (chunk, *field.shape), field.dtype)
+    declare(STATUS, ("cell",), (n_slots,), (chunk,), np.int8)
+    for name, (dims, array) in fixed.items():
+        declare(name, dims, array.shape, array.shape, array.dtype)
+        _write_array(path / name, 0, array)
+    metadata = {name: (path / name / "zarr.json").read_bytes() for name in variables}
+    said = {
+        **attributes,
+        "words": words,
+        "coordinates": " ".join(n for n in (*coordinates, GRID_INDEX)),  # what readers of CF conventions look for
+        "variables": variables,
+        "checksums": {name: files.checksum(raw).hex() for name, raw in metadata.items()},
+    }
+    group.attrs.put({**said, "digest": digest(said)})
+    files.sync_tree(path)
+
+
+def _move_in(temporary: Path, target: Path, overwrite: bool) -> bool:
+    """Rename the new store into place. An old one is there until the new one is; one of the two always stays."""
+    new, old = temporary / "new", temporary / "old"
+    if target.exists() and overwrite:
+        target.rename(old)
+        try:
+            new.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+    else:
+        try:
+            new.rename(target)  # fails if the folder is there: a store is never empty
+        except OSError:
+            if is_ours(target):
+                return False
+            raise
+    files.sync(target.parent)
+    return True
+
+
+def _write_array(folder: Path, number: int, values: np.ndarray) -> None:
+    files.write(folder / key(number, values.ndim), files.encode(values))
+
+
+def _padded(values: np.ndarray, chunk: int) -> np.ndarray:
+    if len(values) == chunk:
+        return values
+    fill = np.nan if values.dtype.kind == "f" else 0
+    full = np.full((chunk, *values.shape[1:]), fill, values.dtype)
+    full[: len(values)] = values
+    return full
+
+
+def _in_slots(column: np.ndarray, grid_index: np.ndarray) -> np.ndarray:
+    """A coordinate of the grid's cells in the order of the slots; NaN, -1 or False where there is no cell."""
+    out = column[grid_index]
+    out[grid_index < 0] = np.nan if column.dtype.kind == "f" else False if column.dtype.kind == "b" else -1
+    return out

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from workloads import probabilities
 
 import superpos as sp
 from superpos.sweep.mesh import Programs
@@ -38,7 +39,13 @@ def _timed(work: Work, task: Any, config: Any, grid: Any, steps: int) -> float:
     """Seconds of a sweep of `steps` steps with programs that are compiled already."""
     families = [replace(f, config=replace(f.config, steps=steps)) for f in work.families]
     begin = time.perf_counter()
-    run(replace(work, families=families), task, replace(config, steps=steps), grid, progress=False)
+    run(
+        replace(work, layout=replace(work.layout, families=families)),
+        task,
+        replace(config, steps=steps),
+        grid,
+        progress=False,
+    )
     return time.perf_counter() - begin
 
 
@@ -47,12 +54,12 @@ def throughput(
     m: int,
     objective: str,
     importance: Any,
-    grids: list[list[float]],
+    counts: list[int],
     block_size: int | None,
     seconds: float,
     repeats: int,
 ) -> list[dict[str, Any]]:
-    """Model-steps a second for every list of feature probabilities in `grids`.
+    """Model-steps a second for every number of models in `counts`.
 
     The difference of two sweeps, one three times as long as the other, leaves out what does not grow with the number of
     steps: initial weights, the exact loss of the trained models, the result's arrays.
@@ -60,7 +67,8 @@ def throughput(
     task = sp.tasks.Toy(n_features=n, n_hidden=m, importance=np.array(importance), objective=objective)
     config = sp.TrainConfig(steps=8, schedule="constant", history=1, evaluation_samples=1_024)
     out = []
-    for p in grids:
+    for count in counts:
+        p = probabilities(count).tolist()
         grid = sp.Grid(feature_probability=p)
         work = _any_length(prepare(task, config, grid, block_size=block_size))
         _timed(work, task, config, grid, 1)

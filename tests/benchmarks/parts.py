@@ -22,7 +22,7 @@ def throughput(workload: Workload, plan: Plan) -> dict[str, Any]:
     for objective in OBJECTIVES:
         found = None
         if objective == "sampled" or workload.expected:
-            own = {"objective": objective, "grids": [p], "block_size": workload.block_size}
+            own = {"objective": objective, "counts": [workload.models], "block_size": workload.block_size}
             found = measure("throughput", **size, **timing, **own)
         row[objective] = found and found[0]
     return row
@@ -65,14 +65,12 @@ def scaling(plan: Plan, sizes_only: set[str] | None = None) -> dict[str, Any]:
     for n, m, counts in plan.counts:
         if sizes_only and f"{n}-{m}" not in sizes_only:
             continue
-        grids = [probabilities(count).tolist() for count in counts]
         size = {"n": n, "m": m, "importance": [1.0] * n}
-        found = {o: measure("throughput", **size, **common, objective=o, grids=grids) for o in OBJECTIVES}
+        found = {o: measure("throughput", **size, **common, objective=o, counts=list(counts)) for o in OBJECTIVES}
         by_models += [_pair(n, m, count, found, k) for k, count in enumerate(counts)]
     for n in plan.sizes:
         size = {"n": n, "m": max(1, n // 5), "importance": [1.0] * n}
-        grids = [probabilities(plan.size_models).tolist()]
-        found = {o: measure("throughput", **size, **common, objective=o, grids=grids) for o in OBJECTIVES}
+        found = {o: measure("throughput", **size, **common, objective=o, counts=[plan.size_models]) for o in OBJECTIVES}
         by_size.append(_pair(n, size["m"], plan.size_models, found, 0))
     return {"by_models": by_models, "by_size": by_size}
 

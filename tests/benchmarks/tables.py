@@ -114,8 +114,8 @@ def scaling(results: dict[str, Any]) -> str:
         for r in (*results["by_models"], *results["by_size"])
     ]
     title = (
-        "Part 3: throughput by number of models and by size. A default training is 5,000 sampled or 500 expected\n"
-        "steps: expected is cheaper while the last column is below 10."
+        "Part 3: throughput by number of models and by size. A default training is 5,000 sampled or 300 expected\n"
+        "steps: expected is cheaper while the last column is below 17."
     )
     return columns(title, head, rows)
 

@@ -1,0 +1,28 @@
+"""`superpos pack` and `superpos export`: results for others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def pack(
+    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a finished result")],
+    out: Annotated[Path | None, tyro.conf.arg(help="the file; RESULT.zip if not given")] = None,
+    overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
+) -> None:
+    """Make one file of a result, to share. superpos opens it as it is, and so does any reader of Zarr."""
+    from superpos.sweep import exports
+
+    print(f"packed    {exports.pack(result, out or result.with_name(f'{result.name}.zip'), overwrite=overwrite)}")
+
+
+def export(
+    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result")],
+    out: Annotated[Path, tyro.conf.arg(help="a file that ends in .nc, .parquet or .safetensors")],
+    overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
+) -> None:
+    """Write a result as NetCDF, as a Parquet table with one row per model, or its parameters as safetensors."""
+    from superpos.sweep import exports, open_result
+
+    print(f"exported  {exports.export(open_result(result), out, overwrite=overwrite)}")

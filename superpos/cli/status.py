@@ -1,0 +1,43 @@
+"""`superpos status`: how far a sweep is, read from its store while workers run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+RECENT_SECONDS = 600
+
+
+def status(
+    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="the folder a sweep writes to")],
+) -> None:
+    """Say how many models are trained, how many diverged, at what rate, and how long the rest will take."""
+    import time
+
+    from superpos.cli.sweep import duration
+    from superpos.sweep import reading
+    from superpos.sweep.journal import read
+    from superpos.sweep.store import DONE
+
+    opened = reading.opened(result)
+    if opened.attributes["format"] == 1:
+        print(f"models    {opened.n_cells:,}, all trained (written in one go by an earlier version)")
+        return
+    done = int((opened.status == DONE).sum())
+    print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
+    print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")
+    entries = read(result)
+    # A chunk counts once, whoever trained it again.
+    chunks = {e["chunk"]: e for e in entries if e["event"] == "chunk" and isinstance(e.get("chunk"), int)}
+    print(f"diverged  {sum(int(e.get('diverged', 0)) for e in chunks.values()):,}")
+    if done == opened.n_cells:
+        print("time left none: finished")
+        return
+    now = time.time()
+    begun = max((e["time"] for e in entries if e["event"] == "start"), default=now)
+    since = max(min(begun, min((e["time"] for e in chunks.values()), default=now)), now - RECENT_SECONDS)
+    trained = sum(int(e.get("models", 0)) for e in chunks.values() if e["time"] >= since)
+    rate = trained / max(now - since, 1e-3)
+    print(f"rate      {rate:.3g} models/s over the last {now - since:.0f} s")
+    left = "unknown: nothing was trained lately" if not trained else duration((opened.n_cells - done) / rate)
+    print(f"time left {left}")

@@ -1,0 +1,153 @@
+"""A sweep to a store, from the checks to the result, whoever trains it."""
+
+import logging
+import re
+import shlex
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from superpos import check
+from superpos.errors import ConfigError, Interrupted
+from superpos.sweep import store as stores
+from superpos.sweep import stored
+from superpos.sweep.grid import Grid
+from superpos.sweep.journal import Journal
+from superpos.sweep.progress import Progress
+from superpos.sweep.result import SweepResult, open_result
+from superpos.sweep.reuse import finished
+from superpos.sweep.run import lay_out
+from superpos.sweep.signals import StopOnSignals
+from superpos.sweep.stored import Committed, StoredSweep
+from superpos.tasks.base import Task
+from superpos.train import TrainConfig
+
+log = logging.getLogger("superpos")
+
+# name: (module, settings it takes)
+ENGINES = {
+    "local": ("superpos.sweep.engines.local", ()),
+    "ray": ("superpos.sweep.engines.ray", ("address", "cpus_per_task", "gpus_per_task", "chunks_per_task")),
+    "distributed": ("superpos.sweep.engines.distributed", ("coordinator_address", "num_processes", "process_id")),
+}
+CHECKPOINT_EVERY = 1_000
+
+
+@dataclass
+class Job:
+    """What an engine is given: a store, the chunks it shall commit, and how to talk about it."""
+
+    stored: StoredSweep
+    chunks: list[int]
+    options: dict[str, Any]  # of `sweep`: blocks_per_device, memory_budget, devices
+    settings: Mapping[str, Any]  # of the engine
+    checkpoint_every: int
+    journal: Journal
+    bar: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def path(self) -> Path:
+        """Where the store is."""
+        return self.stored.path
+
+    def committed(self, done: Committed) -> None:
+        """Note a chunk that is on disk."""
+        self.journal.committed(done)
+
+
+def sweep_to_store(
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    path: str | Path,
+    *,
+    resume: str,
+    overwrite: bool,
+    engine: str,
+    worker: tuple[int, int] | str | None,
+    checkpoint_every: int | None,
+    block_size: int | None,
+    progress: bool | None,
+    engine_options: Mapping[str, Any],
+    **options: Any,
+) -> SweepResult:
+    """Begin or go on with a sweep in a store; see `superpos.sweep` for the arguments."""
+    check.one_of("resume", resume, stored.RESUME)
+    check.one_of("engine", engine, tuple(ENGINES))
+    check.truth("overwrite", overwrite)
+    every = CHECKPOINT_EVERY if checkpoint_every is None else checkpoint_every
+    check.whole("checkpoint_every", every, at_least=1)
+    module, known = ENGINES[engine]
+    for name in engine_options:
+        check.known_key(name, known or ("none",), f"engine {engine}")
+    share = parse_worker(worker)
+    if share != (0, 1) and engine != "local":
+        raise ConfigError(f"worker is for the local engine; {engine} shares out the chunks itself.")
+    if share != (0, 1) and overwrite:
+        raise ConfigError(
+            "overwrite would remove what other workers have trained; remove the store before you start any."
+        )
+    target = stores.writable(path, overwrite=overwrite, resume=resume != "never")
+    chosen = import_module(module)
+    if hasattr(chosen, "begin"):  # before anything asks JAX for its devices
+        chosen.begin(engine_options)
+    devices = options.get("devices")
+    where = lay_out(task, config, grid, block_size=block_size, platform=devices[0].platform if devices else None)
+    if (
+        target.exists()
+        and not overwrite
+        and (done := finished(target, task, config, grid, where, block_size)) is not None
+    ):
+        return done
+    running = stored.start(target, task, config, grid, where, resume=resume, overwrite=overwrite)
+    where = running.layout
+    mine = range(share[0], where.n_chunks, share[1])  # a fixed share: no worker needs to know of another
+    chunks = sorted(set(mine) & set(running.pending))
+    name = "worker" if share == (0, 1) else f"worker-{share[0]}-of-{share[1]}"
+    name = f"{name}-process-{chosen.process()}" if hasattr(chosen, "process") else name
+    n_kept = where.n_cells_in(sorted(set(range(where.n_chunks)) - set(running.pending)))
+    with Progress(grid.n_cells, done=n_kept, enabled=progress) as bar:
+        job = Job(running, chunks, options, engine_options, every, Journal(target, name), bar)
+        with StopOnSignals(job.stop) as signals:
+            if chunks:
+                job.journal.started(where.n_cells_in(chunks))
+                chosen.train(job)
+            running.clean()
+    if signals.received and running.pending:
+        kept = grid.n_cells - where.n_cells_in(running.pending)
+        job.journal.write("interrupted")
+        message = f"interrupted: {kept:,} of {grid.n_cells:,} models are kept in {target}; the same command goes on"
+        raise Interrupted(f"{message}{_command()}.", signals.received)
+    result = open_result(target)
+    for line in result.diverged_lines():
+        log.warning("diverged: %s", line)
+    return result
+
+
+def parse_worker(worker: tuple[int, int] | str | None) -> tuple[int, int]:
+    """(i, N) from "i/N", a pair, or None for a worker that is alone.
+
+    Raises:
+        ConfigError: it is neither, or i is not below N.
+    """
+    if worker is None:
+        return 0, 1
+    if isinstance(worker, str) and (match := re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", worker)):
+        worker = (int(match[1]), int(match[2]))
+    if not isinstance(worker, tuple | list) or len(worker) != 2:
+        raise ConfigError(f'worker must look like "0/8", the first of eight, got {worker!r}.')
+    check.whole("worker: number of workers", worker[1], at_least=1, at_most=10**6)
+    check.whole("worker: i in i/N", worker[0], at_least=0, at_most=worker[1] - 1)
+    return int(worker[0]), int(worker[1])
+
+
+def _command() -> str:
+    """The command line that went on, if there was one: `superpos sweep …`."""
+    if not Path(sys.argv[0]).name.startswith("superpos"):
+        return ""
+    return ": " + shlex.join(["superpos", *sys.argv[1:]])

@@ -1,0 +1,34 @@
+"""A part of a sweep in a process that knows nothing but the store's path."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from superpos.sweep import stored
+from superpos.sweep.engines import local
+from superpos.sweep.engines.job import CHECKPOINT_EVERY, Job
+from superpos.sweep.journal import Journal
+from superpos.sweep.progress import Progress
+from superpos.sweep.run import lay_out
+
+
+def train_part(path: Path, chunks: list[int], options: dict[str, Any], lanes: int, *, name: str) -> None:
+    """Commit those of some chunks that are not committed yet.
+
+    Raises:
+        ConfigError: the store is of other versions or another platform than this process.
+        StoreError: it is damaged, or cannot be written.
+    """
+    contents = stored.inside(path)
+    jax.config.update("jax_enable_x64", contents.attributes["dtype"] == "float64")
+    task, config, grid, block_size = stored.restored(contents)
+    running = stored.join(path, task, config, grid, lay_out(task, config, grid, block_size=block_size))
+    left = sorted(set(chunks) & set(running.pending))
+    if not left:
+        return
+    with Progress(grid.n_cells, enabled=False) as bar:
+        options = {**options, "lanes": lanes}
+        local.train(Job(running, left, options, {}, CHECKPOINT_EVERY, Journal(path, name), bar, threading.Event()))
+    running.clean()

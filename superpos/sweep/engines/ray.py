@@ -1,0 +1,82 @@
+"""Train on a Ray cluster: bundles of chunks are tasks, which Ray places, retries and scales."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from superpos import check
+from superpos.errors import ConfigError, EngineError, one_line
+from superpos.sweep.engines.job import Job
+
+# Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
+TASKS_PER_CPU = 4
+
+# How often a task whose worker died is tried again.
+RETRIES = 5
+
+
+def train(job: Job) -> None:
+    """Commit the chunks of the job by Ray's workers. They write to the store themselves: its path must lead there.
+
+    Settings: `address` of a running cluster (a local one is started, and ended, without it), `cpus_per_task` (1),
+    `gpus_per_task` (0), `chunks_per_task`.
+
+    Raises:
+        ConfigError: Ray is not installed, or a setting is not allowed.
+        EngineError: the cluster cannot be reached, or a task failed again and again.
+        StoreError: a worker could not write.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+    except ModuleNotFoundError:
+        raise ConfigError("engine ray needs Ray: pip install 'superpos[ray]'.") from None
+    settings = dict(job.settings)
+    address, cpus, gpus = settings.get("address"), settings.get("cpus_per_task", 1), settings.get("gpus_per_task", 0)
+    check.in_range("cpus_per_task", cpus, above=0)
+    check.in_range("gpus_per_task", gpus, at_least=0)
+    if job.options.get("devices") is not None:
+        raise ConfigError("devices are chosen by Ray; state cpus_per_task and gpus_per_task instead.")
+    ours = not ray.is_initialized()
+    try:
+        if ours:
+            where = {"address": address} if address else {"address": "local", "include_dashboard": False}
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        n_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))
+    except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise EngineError(
+            f"engine ray: the cluster at {address or 'this machine'} does not answer: {one_line(error)}"
+        ) from None
+    per_task = settings.get("chunks_per_task") or -(-len(job.chunks) // (TASKS_PER_CPU * n_workers))
+    check.whole("chunks_per_task", per_task, at_least=1)
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task)
+    bundles = [job.chunks[k : k + per_task] for k in range(0, len(job.chunks), per_task)]
+    options = {k: v for k, v in job.options.items() if k != "devices"}
+    try:
+        waiting = {remote.remote(str(job.path), some, options, max(1, int(cpus))): some for some in bundles}
+        while waiting and not job.stop.is_set():
+            for task in ray.wait(list(waiting), timeout=0.5)[0]:
+                try:
+                    ray.get(task)
+                except RayTaskError as error:
+                    cause = error.cause if isinstance(error.cause, Exception) else error
+                    raise cause from None
+                some = waiting.pop(task)
+                job.bar.advance(job.stored.layout.n_cells_in(some))
+                job.stored.mark(some)
+        for task in waiting:
+            ray.cancel(task)
+    except RayError as error:
+        raise EngineError(f"engine ray: a task failed {RETRIES + 1} times: {one_line(error)[:300]}") from None
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _task(path: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
+    """What one worker does: make the sweep again from its store, and commit some chunks."""
+    from superpos.sweep.engines.part import train_part
+
+    train_part(Path(path), chunks, options, lanes, name=f"ray-{chunks[0]}")

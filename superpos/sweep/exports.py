@@ -1,0 +1,122 @@
+"""A result for other programs: one packed file, NetCDF, Parquet, or the parameters alone as safetensors."""
+
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpos.errors import ConfigError, StoreError
+from superpos.sweep import files, reading
+from superpos.sweep.result import SweepResult
+from superpos.sweep.source import METADATA, Source
+
+# suffix: what must be installed to write it
+FORMATS = {".nc": "h5netcdf", ".parquet": "pyarrow", ".safetensors": "safetensors"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
+
+
+def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
+    """One file with everything in a store, which `superpos.open` and any Zarr reader read: a zip without compression.
+
+    Raises:
+        ConfigError: the target exists.
+        StoreError: the store is damaged or unfinished, or the file cannot be written.
+    """
+    _free(target, overwrite)
+    if path.is_file():
+        raise ConfigError(f"{path} is packed already.")
+    opened = reading.opened(path)
+    if opened.attributes["format"] == 1:
+        raise StoreError(f"{path} was written by an earlier version: open it and save it again to pack it.")
+    if not opened.committed.all():
+        raise StoreError(f"{path} is not finished: {int((~opened.committed).sum())} chunks are missing.")
+    source = Source(path)
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
+            for folder in ("", *sorted(opened.variables)):
+                for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
+                    member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
+                    packed.writestr(member, source.read(folder, name))
+
+    return _in_place(target, write)
+
+
+def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Path:
+    """Write a result as the target's suffix says: `.nc`, `.parquet` (one row per model) or `.safetensors` (parameters).
+
+    Raises:
+        ConfigError: another suffix, a package is not installed, or the target exists.
+        StoreError: the file cannot be written.
+    """
+    if target.suffix not in FORMATS:
+        raise ConfigError(f"out must end in one of {', '.join(FORMATS)}, got {target.name!r}.")
+    if find_spec(FORMATS[target.suffix]) is None:
+        raise ConfigError(f"{target.suffix} files need {FORMATS[target.suffix]}: pip install 'superpos[export]'.")
+    _free(target, overwrite)
+    writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
+    return _in_place(target, lambda temporary: writers[target.suffix](result, temporary))
+
+
+def _netcdf(result: SweepResult, path: Path) -> None:
+    dataset = result.dataset.load()
+    dataset = dataset.assign_attrs({k: v if isinstance(v, str) else json.dumps(v) for k, v in dataset.attrs.items()})
+    dataset.to_netcdf(path, engine="h5netcdf")
+
+
+def _parquet(result: SweepResult, path: Path) -> None:
+    import pyarrow as pa  # pyright: ignore[reportMissingImports]
+    import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
+
+    columns, shapes = {}, {}
+    loss = result["loss"]
+    for axis in (a["name"] for a in result.attrs["grid"]["axes"]):
+        if axis in loss.coords:
+            columns[axis] = pa.array(loss.coords[axis].broadcast_like(loss).transpose(*loss.dims).values.ravel())
+    for name, variable in result.dataset.data_vars.items():
+        rest = tuple(variable.sizes[d] for d in variable.dims if d not in result.dims)
+        values = variable.transpose(*result.dims, ...).values.reshape(loss.size, -1)
+        flat = pa.array(np.ascontiguousarray(values).ravel())
+        columns[str(name)] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1]) if rest else flat
+        shapes[str(name)] = rest
+    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes)}  # of the lists, which are flat
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), path)
+
+
+def _safetensors(result: SweepResult, path: Path) -> None:
+    from safetensors.numpy import save_file  # pyright: ignore[reportMissingImports]
+
+    skipped = ("missing", "diverged_step")
+    arrays = {
+        str(name): np.ascontiguousarray(variable.transpose(*result.dims, ...).values)
+        for name, variable in result.dataset.data_vars.items()
+        if (name not in skipped and not str(name).endswith(("_history", "_snapshots"))) or name == "W"
+    }
+    axes = {d: result.dataset.coords[d].values.tolist() for d in result.dims if d in result.dataset.coords}
+    save_file(arrays, path, metadata={"superpos": json.dumps(result.attrs), "axes": json.dumps(axes)})
+
+
+def _free(target: Path, overwrite: bool) -> None:
+    if target.is_dir() or (target.exists() and not overwrite):
+        raise ConfigError(f"out {target} exists; choose another path, or overwrite it on purpose.")
+
+
+def _in_place(target: Path, write: Callable[[Path], Any]) -> Path:
+    """Write under a temporary name, then rename."""
+    temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        files.sync(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise error if isinstance(error, StoreError) else files.failed(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,111 @@
+"""Files that are there in full or not at all, and stay after a power cut."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+
+from superpos.errors import StoreError
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this system: what dead writers leave is then left alone
+    fcntl = None
+
+TEMPORARY = ".tmp"
+CHECKSUM_BYTES = 4
+
+
+def encode(values: np.ndarray) -> bytes:
+    """An array as Zarr's `bytes` and `crc32c` codecs store it: little-endian numbers, then their CRC32C."""
+    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+    return raw + checksum(raw)
+
+
+def checksum(raw: bytes) -> bytes:
+    """CRC32C, four bytes, little-endian."""
+    return google_crc32c.value(raw).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, wait until it is on disk, then rename it. The folder is synced by the caller.
+
+    The temporary file is locked while it lives, so that `clean` can tell those of the living from those of the dead.
+    """
+    while True:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            _lock(descriptor)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+            try:
+                os.replace(temporary, path)
+            except FileNotFoundError:
+                continue  # cleaned away by another process before the lock was there
+            return
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+
+
+def clean(folder: Path) -> None:
+    """Remove temporary files of writers that are dead."""
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
+        if entry.name.endswith(TEMPORARY) and entry.is_file(follow_symlinks=False):
+            try:
+                descriptor = os.open(entry.path, os.O_RDWR)
+            except OSError:
+                continue  # gone meanwhile, or not ours to touch
+            try:
+                if _lock(descriptor):
+                    Path(entry.path).unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+
+
+def sync(folder: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and everything in it is on disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def failed(target: Path, error: OSError) -> StoreError:
+    """The one sentence about an output that could not be written."""
+    reason = error.strerror or str(error)
+    try:
+        near = next(p for p in (target, *target.parents) if p.exists())
+        free = shutil.disk_usage(near).free
+    except (OSError, StopIteration):
+        return StoreError(f"output {target} could not be written: {reason}.")
+    return StoreError(f"output {target} could not be written: {reason} ({free:,} bytes are free there).")
+
+
+def _lock(descriptor: int) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody else has it, or this file system has no locks
+        return False
+    return True

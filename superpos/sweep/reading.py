@@ -1,0 +1,305 @@
+"""Read a store: everything is checked against everything else before memory is taken, and a damaged file is named."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
+
+from superpos.errors import StoreError, one_line
+from superpos.sweep import files, format1, layout
+from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.layout import FORMAT
+from superpos.sweep.source import METADATA, Source
+from superpos.sweep.store import DONE, GRID_INDEX, STATUS, digest, key
+
+# Attributes that describe the form on disk, and are no part of a result.
+FORM = ("dims", "coordinate_dims", "words", "coordinates", "variables", "checksums", "chunk", "digest")
+TYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+)
+
+# Results up to this size are read at once; of larger ones, what is asked for.
+EAGER_BYTES = 64 * 2**20
+
+# A store may promise this many times what it holds, for sweeps that have just begun.
+MOST_EMPTY = 64
+
+
+def read(path: str | Path) -> xr.Dataset:
+    """The dataset in grid form.
+
+    Raises:
+        StoreError: there is none at `path`, or it is damaged or not ours. Damage inside a chunk of a large result is
+            noticed when the chunk is read.
+    """
+    contents = opened(path)
+    with _blaming(path):
+        if contents.attributes["format"] == 1:
+            return format1.read(contents.path)
+        dataset = xr.open_dataset(contents, engine=_Engine)  # pyright: ignore[reportArgumentType]
+        return dataset.load() if contents.n_bytes <= EAGER_BYTES else dataset
+
+
+def opened(path: str | Path) -> "Contents":
+    """What is at `path`, checked as far as that goes without reading the numbers.
+
+    Raises:
+        StoreError: there is nothing, or it is damaged or not ours.
+    """
+    try:
+        target = Path(path).expanduser()
+        exists = target.exists()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
+    if not exists:
+        raise StoreError(f"there is no result at {path}.")
+    with _blaming(path):
+        return Contents(Source(target))
+
+
+@contextmanager
+def _blaming(path: str | Path) -> Iterator[None]:
+    """Whatever the reader trips over, the file is at fault."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{path} is damaged: {type(error).__name__}: {one_line(error)}.") from error
+
+
+class Contents:
+    """What a store says it holds and what is there; numbers are not read yet."""
+
+    def __init__(self, source: Source):
+        self.source, self.path = source, source.path
+        if METADATA not in source.sizes[""]:
+            raise StoreError(f"{self.path} is no superpos result.")
+        root = json.loads(source.metadata())
+        attributes = root.get("attributes") if isinstance(root, dict) else None
+        if not isinstance(attributes, dict) or not {"superpos", "format"} <= set(attributes):
+            raise StoreError(f"{self.path} is no superpos result.")
+        self.attributes: dict[str, Any] = attributes
+        if attributes["format"] == 1:
+            self.n_cells = math.prod(attributes["dims"].values())
+            return
+        if attributes["format"] != FORMAT:
+            raise StoreError(
+                f"{self.path} has format {attributes['format']}; this version of superpos reads formats 1 and {FORMAT}."
+            )
+        if attributes.get("digest") != digest(attributes):
+            self.damaged(f"its {METADATA} was changed")
+        self.dims: dict[str, int] = attributes["dims"]
+        self.n_cells = math.prod(self.dims.values())
+        self.variables: dict[str, dict[str, Any]] = attributes["variables"]
+        for name in self.variables:
+            self._check_metadata(name)
+        if not 1 <= self.n_cells <= MOST_CELLS:
+            self.damaged(f"a grid of {self.dims} is none")
+        self.fixed = [n for n in (*attributes["coordinates"].split(), GRID_INDEX) if n in self.variables]
+        for name in self.fixed:
+            self._check_chunk(name, 0)
+        self.data = [n for n in self.variables if n not in (*self.fixed, STATUS)]
+        self._slots = self._find_slots()
+        self.committed = self._find_committed()
+        promised = sum(self._item_bytes(n) for n in self.data) * self.n_cells
+        there = sum(sum(sizes.values()) for sizes in source.sizes.values())
+        if promised > max(EAGER_BYTES, MOST_EMPTY * there):
+            raise StoreError(
+                f"{self.path} promises {promised:,} bytes and holds {there:,}: let the sweep go on before you open it."
+            )
+        self.n_bytes = promised
+
+    @property
+    def chunk(self) -> int:
+        """Slots per chunk."""
+        return self.variables[STATUS]["chunks"][0]
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks of all slots."""
+        return -(-self.variables[STATUS]["shape"][0] // self.chunk)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell holds a model, and everything that is said to be there is."""
+        done = bool((self.status[self._slots] == DONE).all())
+        return done and not any(self.lost(number) for number in range(self.n_chunks))
+
+    def damaged(self, what: str) -> None:
+        """Raise the error that says so."""
+        raise StoreError(f"{self.path} is damaged: {what}.")
+
+    def lost(self, number: int) -> str | None:
+        """What is wrong with a chunk that was committed: the first variable whose part is not there in full."""
+        for name in self.data:
+            if self._chunk_size(name, number) != self._expected_size(name):
+                return name
+        return None
+
+    def slots(self) -> np.ndarray:
+        """The slot of every cell of the grid; -1 where no model is stored."""
+        return np.where(self.committed[self._slots // self.chunk], self._slots, -1)
+
+    def column(self, name: str) -> np.ndarray:
+        """A coordinate, in the order of the grid if it is of cells; words are words again."""
+        values = np.asarray(self.source_group[name][...])
+        if self.variables[name]["dims"][:1] == ["cell"]:
+            values = values[self._slots]
+        meaning = self.attributes["words"].get(name)
+        return values if meaning is None else np.asarray(meaning)[values]
+
+    @property
+    def source_group(self) -> Any:
+        """The Zarr group."""
+        if not hasattr(self, "_group"):
+            self._group = self.source.group()
+        return self._group
+
+    def _check_metadata(self, name: str) -> None:
+        said, raw = self.variables[name], self.source.metadata(name)
+        if not name.isidentifier() or files.checksum(raw).hex() != self.attributes["checksums"][name]:
+            self.damaged(f"{name}/{METADATA} was changed")
+        found = json.loads(raw)
+        grid, codecs = found["chunk_grid"], [codec["name"] for codec in found["codecs"]]
+        if codecs != ["bytes", "crc32c"]:
+            raise StoreError(f"{self.path} is refused: {name} is stored with {', '.join(map(str, codecs))}.")
+        keys = {"name": "default", "configuration": {"separator": "."}}
+        if (
+            [found["shape"], grid["configuration"]["chunk_shape"], found["data_type"], found.get("dimension_names", [])]
+            != [said["shape"], said["chunks"], said["dtype"], said["dims"]]
+            or grid["name"] != "regular"
+            or found["data_type"] not in TYPES
+            or found["chunk_key_encoding"] != keys
+            or not all(isinstance(n, int) and n >= 1 for n in (*said["shape"], *said["chunks"]))
+            or said["shape"][1:] != said["chunks"][1:]
+        ):
+            self.damaged(f"{name} is not what the result says")
+
+    def _item_bytes(self, name: str) -> int:
+        said = self.variables[name]
+        return math.prod(said["shape"][1:]) * np.dtype(said["dtype"]).itemsize
+
+    def _expected_size(self, name: str) -> int:
+        said = self.variables[name]
+        return math.prod(said["chunks"]) * np.dtype(said["dtype"]).itemsize + files.CHECKSUM_BYTES
+
+    def _chunk_size(self, name: str, number: int) -> int | None:
+        return self.source.sizes[name].get(key(number, len(self.variables[name]["shape"])))
+
+    def _check_chunk(self, name: str, number: int) -> None:
+        size = self._chunk_size(name, number)
+        if size != self._expected_size(name):
+            self.damaged(f"{name} has {'no' if size is None else f'{size:,} bytes in'} chunk {number}")
+
+    def _find_slots(self) -> np.ndarray:
+        """The slot of every cell, checked to be one each."""
+        self.grid_index = index = np.asarray(self.source_group[GRID_INDEX][...])
+        slots = np.flatnonzero(index >= 0)
+        if len(slots) != self.n_cells or self.variables[STATUS]["shape"] != [len(index)]:
+            self.damaged(f"{len(slots)} cells do not fill a grid of {self.dims}")
+        order = np.full(self.n_cells, -1)
+        order[index[slots]] = slots
+        if (order < 0).any():
+            self.damaged(f"{GRID_INDEX} names a cell twice")
+        for name in self.data:
+            said = self.variables[name]
+            if said["dims"][:1] != ["cell"] or said["shape"][0] != len(index) or said["chunks"][0] != self.chunk:
+                self.damaged(f"{name} is not laid out like {STATUS}")
+        return order
+
+    def _find_committed(self) -> np.ndarray:
+        committed = np.zeros(self.n_chunks, bool)
+        self.status = np.zeros(self.n_chunks * self.chunk, np.int8)
+        for number in range(self.n_chunks):
+            if self._chunk_size(STATUS, number) == self._expected_size(STATUS):  # torn or emptied: as if not there
+                raw = self.source.read(STATUS, key(number, 1))
+                if files.checksum(raw[: -files.CHECKSUM_BYTES]) != raw[-files.CHECKSUM_BYTES :]:
+                    self.damaged(f"{STATUS} has a wrong checksum in chunk {number}")
+                committed[number] = True
+                self.status[number * self.chunk :][: self.chunk] = np.frombuffer(raw[: -files.CHECKSUM_BYTES], np.int8)
+        return committed
+
+
+class _Engine(BackendEntrypoint):
+    """How xarray is told about a store; it keeps what was read and reads nothing else."""
+
+    def open_dataset(self, filename_or_obj: Any, *, drop_variables: Any = None) -> xr.Dataset:
+        """The dataset in grid form, its data not yet read."""
+        opened: Contents = filename_or_obj
+        for number in np.flatnonzero(opened.committed):
+            if name := opened.lost(int(number)):
+                opened.damaged(f"{name} lacks chunk {number}, whose models are said to be trained; resume the sweep")
+        attributes, dims = opened.attributes, opened.dims
+        coords: dict[str, Any] = {}
+        for name in attributes["coordinates"].split():
+            if name != GRID_INDEX:
+                coords[name] = (opened.variables[name]["dims"], opened.column(name))
+        flat = xr.Dataset(coords=coords, attrs={k: v for k, v in attributes.items() if k not in FORM})
+        dataset = layout.unflatten(flat, dims)
+        for name, kept in attributes.get("coordinate_dims", {}).items():
+            # a coordinate along some of the dimensions was repeated along the others
+            extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
+            dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
+        slots = opened.slots()
+        slots[opened.status[slots] != DONE] = -1
+        for name in opened.data:
+            lazy = indexing.LazilyIndexedArray(_Cells(opened, name, slots))
+            dataset[name] = xr.Variable((*dims, *opened.variables[name]["dims"][1:]), lazy)
+        if (slots < 0).any():
+            dataset["missing"] = xr.Variable(tuple(dims), (slots < 0).reshape(tuple(dims.values())))
+        return dataset
+
+
+class _Cells(BackendArray):
+    """One variable in grid form: cells are fetched from their slots when they are asked for."""
+
+    def __init__(self, opened: Contents, name: str, slots: np.ndarray):
+        self._opened, self._name, said = opened, name, opened.variables[name]
+        self._array, self._slots = opened.source_group[name], slots.reshape(tuple(opened.dims.values()))
+        self.shape = (*self._slots.shape, *said["shape"][1:])
+        self.dtype = np.dtype(said["dtype"])
+
+    def __getitem__(self, wanted: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(wanted, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
+
+    def _fetch(self, wanted: tuple[Any, ...]) -> np.ndarray:
+        n = self._slots.ndim
+        slots = _outer(self._slots, wanted[:n], 0)
+        there, where = np.unique(slots[slots >= 0], return_inverse=True)
+        field = layout.Field((), self.shape[n:], self.dtype)
+        found = layout.empty(field, slots.size)
+        if len(there):
+            first, last = int(there[0]), int(there[-1])
+            try:
+                dense = 2 * len(there) > last - first
+                rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
+            except Exception as error:  # a wrong checksum, or a file that went away
+                raise StoreError(f"{self._opened.path} is damaged: {self._name}: {one_line(error)}.") from error
+            found[slots.ravel() >= 0] = rows[where.ravel()]
+        return _outer(found.reshape((*slots.shape, *self.shape[n:])), wanted[n:], slots.ndim)
+
+
+def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:
+    """Index some axes, each for itself; the last first, for a whole number removes its axis."""
+    for axis in reversed(range(len(wanted))):
+        array = array[(slice(None),) * (first + axis) + (wanted[axis],)]
+    return np.asarray(array)

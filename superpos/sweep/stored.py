@@ -1,0 +1,195 @@
+"""The running side of a store: what is still to be trained, and committing it chunk by chunk."""
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from superpos.config import task_from_dict, train_config_from_dict
+from superpos.errors import ConfigError, StoreError
+from superpos.sweep import files, layout, reading, store
+from superpos.sweep.collect import attributes, coordinates
+from superpos.sweep.grid import Grid
+from superpos.sweep.layout import Layout
+from superpos.sweep.plan import Block
+from superpos.tasks import REGISTRY
+from superpos.tasks.base import Task
+from superpos.train import TrainConfig
+
+log = logging.getLogger("superpos")
+
+RESUME = ("auto", "never", "must")
+
+
+class Committed(NamedTuple):
+    """A chunk that is on disk, and what its models came to."""
+
+    chunk: int
+    n_models: int
+    losses: np.ndarray
+    n_diverged: int
+
+
+class StoredSweep:
+    """A store that a sweep writes to. Blocks are handed in as they come; a chunk is written when it has all of its blocks."""
+
+    def __init__(self, path: Path, where: Layout, committed: Iterable[int] = ()):
+        self.path, self.layout = path, where
+        self.fields = layout.fields(where.families)
+        self._committed, self._lock = set(committed), threading.Lock()
+        self._pending: dict[int, tuple[dict[str, np.ndarray], np.ndarray, set[int]]] = {}
+
+    @property
+    def pending(self) -> list[int]:
+        """Chunks that are not committed."""
+        return [c for c in range(self.layout.n_chunks) if c not in self._committed]
+
+    def add(self, family: int, number: int, block: Block, outcome: dict[str, Any]) -> Committed | None:
+        """Take one block's outcome. If it was the last of its chunk, commit the chunk and say so.
+
+        Raises:
+            StoreError: it could not be written. What was committed before stays.
+        """
+        chunk = number // self.layout.blocks_per_chunk
+        blocks = self.layout.blocks_in(chunk)
+        with self._lock:
+            if chunk not in self._pending:
+                n_slots = len(blocks) * self.layout.width
+                arrays = {name: layout.empty(field, n_slots) for name, field in self.fields.items()}
+                self._pending[chunk] = (arrays, np.full(n_slots, store.PADDING, np.int8), set(blocks))
+            arrays, status, left = self._pending[chunk]
+            slots = self.layout.slots(number - blocks.start, block)
+            for name, found in layout.values(outcome).items():
+                layout.write_corner(arrays[name], slots, found)
+            status[slots] = store.DONE
+            left.discard(number)
+            if left:
+                return None
+            del self._pending[chunk]
+        try:
+            store.write_chunk(self.path, chunk, self.layout.chunk, arrays, status)
+        except OSError as error:
+            raise files.failed(self.path, error) from error
+        self._committed.add(chunk)
+        real = status == store.DONE
+        diverged = int((arrays["diverged_step"][real] >= 0).sum())
+        return Committed(chunk, int(real.sum()), arrays["loss"][real], diverged)
+
+    def mark(self, chunks: Iterable[int]) -> None:
+        """Note chunks that somebody else has committed."""
+        self._committed |= {c for c in chunks if (self.path / store.STATUS / store.key(c, 1)).exists()}
+
+    def clean(self) -> None:
+        """Remove what dead writers left behind."""
+        for name in (*self.fields, store.STATUS):
+            files.clean(self.path / name)
+
+
+def start(
+    target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout, *, resume: str, overwrite: bool
+) -> StoredSweep:
+    """Create the store, or go on with the one that is there.
+
+    Raises:
+        ConfigError: there is one and `resume` is "never", there is none and it is "must", or it is of another sweep; the
+            message says what differs.
+        StoreError: it is damaged, or cannot be written.
+    """
+    if not target.exists() and resume == "must":
+        raise ConfigError(f"resume is must, and there is nothing at {target} to go on with.")
+    if target.exists() and resume == "never" and not overwrite:
+        raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
+    if overwrite or not target.exists():
+        said = {**attributes(task, config, grid, where), "dims": grid.dims}
+        coords, fields = coordinates(config, grid, where), layout.fields(where.families)
+        shutil.rmtree(beside(target, "checkpoints"), ignore_errors=True)
+        shutil.rmtree(beside(target, "log"), ignore_errors=True)
+        if store.create(target, said, fields, coords, where.grid_index, where.chunk, overwrite=overwrite):
+            return StoredSweep(target, where)
+    return join(target, task, config, grid, where)
+
+
+def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout) -> StoredSweep:
+    """Go on with a store, if it is of the very same sweep."""
+    contents = inside(target)
+    said = attributes(task, config, grid, where)
+    if differing := difference(contents, said, coordinates(config, grid, where), grid.dims):
+        raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
+    if contents.chunk % where.width or not np.array_equal(contents.grid_index, where.grid_index):
+        raise StoreError(f"{target} is damaged: its cells do not lie where these settings put them.")
+    where = replace(where, chosen_blocks_per_chunk=contents.chunk // where.width)
+    committed = set(np.flatnonzero(contents.committed).tolist())
+    for number in sorted(committed):
+        if name := contents.lost(number):
+            log.warning("%s: %s lacks chunk %d, which is trained again", target, name, number)
+            committed.discard(number)
+            (target / store.STATUS / store.key(number, 1)).unlink(missing_ok=True)
+    stored = StoredSweep(target, where, committed)
+    stored.clean()
+    return stored
+
+
+def inside(target: Path) -> reading.Contents:
+    """What a store holds, checked.
+
+    Raises:
+        StoreError: it is damaged, or an earlier version wrote it.
+    """
+    contents = reading.opened(target)
+    if contents.attributes["format"] != layout.FORMAT:
+        raise StoreError(f"{target} was written by an earlier version of superpos, which does not resume.")
+    return contents
+
+
+def difference(
+    contents: reading.Contents, said: dict[str, Any], coords: dict[str, Any], dims: dict[str, int]
+) -> list[str]:
+    """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
+    found: list[str] = []
+    for part in (*said, "dims"):
+        there, here = contents.attributes.get(part), dims if part == "dims" else said[part]
+        found += _differing(part, there, json.loads(json.dumps(here)))
+    if not found:
+        for name, (_, values) in coords.items():
+            same = name in contents.variables and np.array_equal(contents.column(name), values)
+            found += [] if same else [f"the values of {name} are other ones"]
+    return found
+
+
+def restored(contents: reading.Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
+    """Task, configuration, grid and block size of a store: what another process needs to train a part of it.
+
+    The block size is None where families have different ones, which only the default choice makes.
+    """
+    said = contents.attributes
+    if said["task"]["kind"] not in REGISTRY:
+        raise ConfigError(f"task {said['task']['kind']} is not built in, so other processes cannot make it again.")
+    columns = {axis["name"]: contents.column(axis["name"]) for axis in said["grid"]["axes"]}
+    grid = Grid.restored(said["grid"], contents.dims, columns)
+    block_size = said["block_size"][0] if len(said["block_size"]) == 1 else None
+    return task_from_dict(said["task"]), train_config_from_dict(said["train"]), grid, block_size
+
+
+def beside(target: Path, what: str) -> Path:
+    """The folder next to a store for what differs from run to run: five.zarr → five.log."""
+    return target.with_name(f"{target.name.removesuffix('.zarr')}.{what}")
+
+
+def _differing(name: str, there: Any, here: Any) -> list[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = sorted(here.keys() | there.keys())
+        return [line for key in keys for line in _differing(f"{name}.{key}", there.get(key), here.get(key))]
+    if there == here or name == "versions.python":
+        return []
+    return [f"{name} is {_short(there)} there and {_short(here)} here"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

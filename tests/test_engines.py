@@ -1,0 +1,218 @@
+"""Many processes: killed, racing, in step, or on a Ray cluster; always the same bytes in the end."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import small
+
+import superpos as sp
+from superpos.sweep import files, layout
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTEST_CURRENT_TEST")}
+STEPS = 4_000  # a second or two, in eight chunks
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What one process that nobody disturbs ends with."""
+    path = tmp_path_factory.mktemp("engines") / "whole.zarr"
+    subprocess.run(
+        [sys.executable, HERE / "small.py", path, str(STEPS), "0/1"], env=ENVIRONMENT, check=True, timeout=120
+    )
+    return small.files(path)
+
+
+def start(path, worker="0/1", **more):
+    return subprocess.Popen(
+        [sys.executable, HERE / "small.py", path, str(STEPS), worker],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def finish(path, worker="0/1"):
+    process = start(path, worker)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+
+
+def committed_are_good(path, whole):
+    """Every chunk whose status is there has all of its data, equal to what an undisturbed run wrote."""
+    if not path.exists():
+        return 0
+    now = small.files(path)
+    numbers = [name.split("/")[1] for name in now if name.startswith("status/c")]
+    for name, data in now.items():
+        file = name.split("/")[-1]
+        if not name.endswith(files.TEMPORARY) and (
+            (file.split(".")[:2] and ".".join(file.split(".")[:2]) in numbers) or "zarr.json" in name
+        ):
+            assert whole[name] == data, name
+    return len(numbers)
+
+
+def killed_at_random_moments(path, whole, n_kills, seed):
+    rng, seen = random.Random(seed), set()
+    for _ in range(n_kills):
+        process = start(path)
+        time.sleep(rng.uniform(1.5, 5.0))  # from the imports to the last chunk
+        process.kill()
+        process.communicate()
+        seen.add(committed_are_good(path, whole))
+    finish(path)
+    assert small.files(path) == whole
+    return seen
+
+
+def test_killed_at_random_moments_a_sweep_ends_with_the_same_bytes(whole, tmp_path):
+    killed_at_random_moments(tmp_path / "r.zarr", whole, 4, seed=1)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] != ["x"]
+
+
+@pytest.mark.long
+def test_killed_at_twenty_random_moments_a_sweep_ends_with_the_same_bytes(whole, tmp_path):
+    seen = set()
+    for k in range(4):
+        seen |= killed_at_random_moments(tmp_path / f"{k}.zarr", whole, 5, seed=10 + k)
+    assert len(seen) > 2  # some came early, some late
+
+
+def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_path):
+    path, rng = tmp_path / "r.zarr", random.Random(2)
+    workers = [start(path, f"{k}/3") for k in range(3)]
+    time.sleep(rng.uniform(3, 5))
+    for process in workers[:2]:
+        process.kill()
+    for process in workers:
+        process.communicate(timeout=120)
+    committed_are_good(path, whole)
+    for k in range(3):
+        finish(path, f"{k}/3")
+    assert small.files(path) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_from_outside_ends_with_one_line_and_no_traceback(number, whole, tmp_path):
+    path = tmp_path / "r.zarr"
+    process = start(path)
+    while not (path / "status").exists() or len(list((path / "status").iterdir())) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert error.count("\n") == 1 and "are kept in" in error
+    finish(path)
+    assert small.files(path) == whole
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def test_two_jax_processes_in_step_end_with_the_same_bytes(whole, tmp_path):
+    path, port = tmp_path / "r.zarr", free_port()
+    code = (
+        "import sys, small\nfrom superpos.sweep import layout\nlayout.CELLS_PER_CHUNK = 2\n"
+        f"small.go(sys.argv[1], {STEPS}, engine='distributed', engine_options="
+        f"dict(coordinator_address='127.0.0.1:{port}', num_processes=2, process_id=int(sys.argv[2])))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, path, str(k)], env=ENVIRONMENT, cwd=HERE, stderr=subprocess.PIPE, text=True
+        )
+        for k in range(2)
+    ]
+    for process in processes:
+        _, error = process.communicate(timeout=180)
+        assert process.returncode == 0, error[-2000:]
+    assert small.files(path) == whole
+    shared = sorted(p.name for p in (tmp_path / "r.log").iterdir())
+    assert shared == ["worker-process-0.jsonl", "worker-process-1.jsonl"]  # both committed chunks of their own
+
+
+RAY = """
+import os, signal, subprocess, sys, threading, time
+import small
+from superpos.sweep import layout
+
+layout.CELLS_PER_CHUNK = 2
+path = sys.argv[1]
+
+def kill_one():
+    while len(os.listdir(path + "/status") if os.path.exists(path + "/status") else []) < 3:
+        time.sleep(0.02)
+    found = subprocess.run(["pgrep", "-f", "ray::_task"], capture_output=True, text=True).stdout.split()
+    mine = [int(p) for p in found if os.path.exists(f"/proc/{p}")]
+    print("killed", mine[:1], flush=True)
+    os.kill(mine[0], signal.SIGKILL)
+
+threading.Thread(target=kill_one, daemon=True).start()
+small.go(path, int(sys.argv[2]), engine="ray", engine_options=dict(cpus_per_task=1, chunks_per_task=4))
+"""
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'superpos[ray]'")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare: Ray would listen on an outward address")
+def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path):
+    """In a network namespace that has only a loopback device."""
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
+        pytest.skip("network namespaces are not allowed here")
+    (tmp_path / "go.py").write_text(RAY)
+    environment = ENVIRONMENT | {"PYTHONPATH": str(HERE)}
+    inside = f"ip link set lo up && exec {sys.executable} {tmp_path}/go.py {tmp_path}/r.zarr {STEPS}"
+    run = subprocess.run(
+        ["unshare", "-n", "sh", "-c", inside], env=environment, cwd=HERE, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "killed [" in run.stdout and "killed []" not in run.stdout
+    assert small.files(tmp_path / "r.zarr") == whole
+
+
+def test_ray_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(sp.ConfigError, match=r"pip install 'superpos\[ray\]'"):
+        small.go(tmp_path / "r.zarr", engine="ray")
+
+
+def test_settings_of_engines_are_checked(tmp_path):
+    for options, word in (
+        ({"engine": "slurm"}, "engine must be one of"),
+        ({"engine": "ray", "engine_options": {"adress": "x"}}, "address"),
+        ({"engine_options": {"address": "x"}}, "engine local"),
+        ({"engine": "ray", "worker": "0/2"}, "worker is for the local engine"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+    ):
+        with pytest.raises(sp.ConfigError, match=word):
+            small.go(tmp_path / "r.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_processes_of_one_program_make_equally_many_calls():
+    from superpos.sweep.engines.distributed import in_step
+    from superpos.sweep.run import compile_work, lay_out
+
+    said = small.settings(20)
+    grid = sp.Grid(feature_probability=[0.1, 0.3, 0.5, 0.7, 0.9], seed=[0, 1, 2])
+    where = lay_out(said["task"], said["config"], grid, block_size=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "CELLS_PER_CHUNK", 2)
+        work = compile_work(where, grid.n_cells)
+        calls = [list(in_step(work, list(range(where.n_chunks)), k, 4)) for k in range(4)]
+    assert len({len(c) for c in calls}) == 1
+    trained = sorted(number for some in calls for call in some for number, _ in call.real)
+    assert trained == list(range(where.n_blocks))

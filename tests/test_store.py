@@ -1,0 +1,436 @@
+"""Stores: what is on disk, that any reader opens it, and that the same sweep gives the same bytes."""
+
+import dataclasses
+import errno
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import small
+import xarray as xr
+import zarr
+
+import superpos as sp
+from superpos.sweep import files, layout, reading, stored
+from superpos.sweep.collect import attributes
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture
+def chunked(monkeypatch):
+    """A chunk per block, so that small sweeps have many."""
+    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
+
+
+@pytest.fixture
+def whole(tmp_path, chunked):
+    """The small sweep, stored without interruption."""
+    small.go(tmp_path / "whole.zarr")
+    return tmp_path / "whole.zarr"
+
+
+def interrupted_after(n_chunks, path, monkeypatch, **options):
+    """Train the small sweep until some chunks are committed; the next write fails."""
+    from superpos.sweep import store
+
+    real, done = store.write_chunk, []
+
+    def write(*arguments):
+        if len(done) == n_chunks:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(*arguments)
+        done.append(arguments[1])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_chunk", write)
+        with pytest.raises(sp.StoreError, match=r"could not be written: Input/output error"):
+            small.go(path, **options)
+
+
+def test_a_stored_sweep_is_the_sweep(whole):
+    in_memory = small.go(None)
+    xr.testing.assert_identical(sp.open(whole).dataset, in_memory.dataset)
+    assert "missing" not in sp.open(whole).dataset
+
+
+def test_nothing_in_a_store_differs_from_run_to_run(whole, tmp_path):
+    small.go(tmp_path / "again.zarr")
+    assert small.files(whole) == small.files(tmp_path / "again.zarr")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.log", "again.zarr", "whole.log", "whole.zarr"]
+
+
+def test_any_reader_of_zarr_opens_a_store(whole):
+    plain = xr.open_zarr(whole, consolidated=False)
+    assert plain.W.encoding["chunks"][0] == 2  # one chunk, one block
+    assert {"feature_probability", "activation", "seed", "grid_index"} <= set(plain.coords)
+    real = plain.status.values == 1
+    assert real.sum() == 12 and len(real) == 16  # three cells per seed and family: the second block is half padding
+    assert np.isnan(plain.W.values[~real]).all() and np.isfinite(plain.W.values[real]).all()
+    mine = sp.open(whole).dataset["loss"].values.ravel()
+    assert np.array_equal(mine[plain.grid_index.values[real]], plain.loss.values[real])
+    array = zarr.open_group(whole, mode="r")["W"]
+    assert [type(c).__name__ for c in array.metadata.codecs] == ["BytesCodec", "Crc32cCodec"]
+    assert np.isnan(array.metadata.fill_value)
+
+
+def test_an_unfinished_sweep_opens_with_its_missing_cells_marked(tmp_path, chunked, monkeypatch):
+    path = tmp_path / "r.zarr"
+    interrupted_after(3, path, monkeypatch)
+    result = sp.open(path)
+    assert "UNFINISHED" in repr(result)
+    missing = result.missing.values
+    assert 0 < missing.sum() < 12
+    assert np.isnan(result["W"].values[missing]).all() and np.isfinite(result["W"].values[~missing]).all()
+    assert set(result.geometry()["shape"].values[missing]) == {"missing"}
+    again = sp.open(result.save(tmp_path / "copy.zarr"))
+    assert np.array_equal(again.missing, missing)
+
+
+def test_resuming_trains_the_rest_and_ends_with_the_same_bytes(whole, tmp_path, monkeypatch):
+    path = tmp_path / "r.zarr"
+    interrupted_after(3, path, monkeypatch)
+    before = {p: p.stat().st_mtime_ns for p in (path / "status").iterdir()}
+    trained = []
+    run = sys.modules["superpos.sweep.run"]
+    real = run.train_call
+    monkeypatch.setattr(run, "train_call", lambda work, call, *rest: trained.append(call) or real(work, call, *rest))
+    result = small.go(path)
+    assert small.files(path) == small.files(whole)
+    assert sum(call.n_real for call in trained) == 5
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+    small.go(path, resume="must")
+    assert sum(call.n_real for call in trained) == 5  # nothing left to train
+    xr.testing.assert_identical(result.dataset, sp.open(whole).dataset)
+
+
+def test_every_failing_write_is_one_sentence_and_can_be_resumed(whole, tmp_path, monkeypatch):
+    """The disk is full at the k-th write, for every k, from the metadata to the last status."""
+    real = os.write
+    n_writes, count = 0, [0]
+
+    def counting(descriptor, data):
+        count[0] += 1
+        if count[0] == n_writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    path, good = tmp_path / "r.zarr", small.files(whole)
+    for n_writes in range(1, 200):
+        count[0] = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(files.os, "write", counting)
+            try:
+                small.go(path)
+                break
+            except sp.StoreError as error:
+                said = str(error)
+        assert "No space left on device" in said and "bytes are free" in said and str(path) in said
+        assert not [p for p in tmp_path.rglob("*") if p.name.endswith(files.TEMPORARY) or p.name.startswith(".")]
+        if path.exists():
+            left = sp.open(path)
+            assert np.isfinite(left["loss"].values[~left.missing.values]).all()
+        if n_writes % 8 == 0:  # room again: it goes on
+            small.go(path)
+            assert small.files(path) == good
+        shutil.rmtree(path, ignore_errors=True)
+    assert n_writes > 60 and small.files(path) == good
+
+
+def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
+    from superpos.sweep import store
+
+    def failing(*arguments, **more):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("sync_tree", "sync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(store.files, name, failing)
+            with pytest.raises(sp.StoreError, match="Read-only file system"):
+                small.go(tmp_path / "r.zarr")
+        assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+        shutil.rmtree(tmp_path / "r.zarr", ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"block_size": 3}, r"block_size is \[2\] there and \[3\] here"),
+        ({"steps": 41}, "train.steps is 40 there and 41 here"),
+        (
+            {"grid": sp.Grid(feature_probability=[0.1, 0.3, 0.8], activation=["relu", "identity"], seed=range(2))},
+            "feature_prob",
+        ),
+        ({"grid": sp.Grid(seed=range(2))}, "grid"),
+        ({"task": sp.tasks.Toy(n_features=4, n_hidden=2)}, "task.n_features is 3 there and 4 here"),
+    ],
+)
+def test_another_sweep_is_refused_with_what_differs(change, word, tmp_path, chunked, monkeypatch):
+    path = tmp_path / "r.zarr"
+    for finished in (False, True):
+        if finished:
+            small.go(path)
+        else:
+            interrupted_after(2, path, monkeypatch)
+        before = small.files(path)
+        with pytest.raises(sp.ConfigError, match="holds another sweep") as caught:
+            small.go(path, **change)
+        assert finished or pytest.raises(sp.ConfigError, match=word).matches(caught.value)
+        assert small.files(path) == before
+
+
+def test_another_version_of_jax_does_not_go_on_but_reads_what_is_finished(tmp_path, chunked, monkeypatch):
+    path = tmp_path / "r.zarr"
+    interrupted_after(2, path, monkeypatch)
+
+    def newer(*arguments):
+        said = attributes(*arguments)
+        return said | {"versions": said["versions"] | {"jax": "9.9.9"}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "attributes", newer)
+        with pytest.raises(sp.ConfigError, match=rf"versions.jax is \"{jax.__version__}\" there and \"9.9.9\" here"):
+            small.go(path)
+    finished = small.go(path)
+    monkeypatch.setattr(stored, "attributes", newer)
+    xr.testing.assert_identical(small.go(path).dataset, finished.dataset)
+
+
+def test_what_resume_means(tmp_path, chunked, monkeypatch):
+    path = tmp_path / "r.zarr"
+    with pytest.raises(sp.ConfigError, match="resume is must, and there is nothing"):
+        small.go(path, resume="must")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(sp.ConfigError, match="resume must be one of auto, never, must"):
+        small.go(path, resume="maybe")
+    small.go(path, resume="never")
+    with pytest.raises(sp.ConfigError, match="exists"):
+        small.go(path, resume="never")
+    small.go(path, steps=41, overwrite=True)
+    assert sp.open(path).attrs["train"]["steps"] == 41
+    with pytest.raises(sp.ConfigError, match="store is missing"):
+        small.go(None, resume="must")
+
+
+def test_a_committed_chunk_that_is_lost_is_trained_again(whole, tmp_path, chunked, monkeypatch, caplog):
+    path = tmp_path / "r.zarr"
+    interrupted_after(5, path, monkeypatch)
+    lost = next(p for p in sorted((path / "b").iterdir()) if p.name.startswith("c."))
+    lost.write_bytes(lost.read_bytes()[:-3])
+    with pytest.raises(sp.StoreError, match="b lacks chunk"):
+        sp.open(path)
+    with caplog.at_level(logging.WARNING, "superpos"):
+        small.go(path)
+    assert "is trained again" in caplog.text
+    assert small.files(path) == small.files(whole)
+
+
+def test_what_dead_writers_leave_is_removed_and_what_living_ones_write_is_not(tmp_path):
+    dead = tmp_path / f"c.0.1-ab{files.TEMPORARY}"
+    dead.write_bytes(b"half")
+    living = tmp_path / f"c.1.1-ab{files.TEMPORARY}"
+    with living.open("wb") as file:
+        files.fcntl.flock(file, files.fcntl.LOCK_EX)
+        files.clean(tmp_path)
+        assert [p.name for p in tmp_path.iterdir()] == [living.name]
+    files.write(tmp_path / "x", b"123")
+    assert (tmp_path / "x").read_bytes() == b"123"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path, monkeypatch):
+    path, run = tmp_path / "r.zarr", sys.modules["superpos.sweep.run"]
+    real, seen = run.train_call, []
+
+    def noticed(*arguments):
+        seen.append(1)
+        if len(seen) == 3:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+        return real(*arguments)
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train_call", noticed)
+        with pytest.raises(sp.Interrupted, match=r"interrupted: \d+ of 12 models are kept in .*r\.zarr") as caught:
+            small.go(path, devices=jax.devices()[:1])
+    assert caught.value.signal == number and signal.getsignal(number) == before
+    small.go(path)
+    assert small.files(path) == small.files(whole)
+
+
+def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole, tmp_path, chunked, monkeypatch):
+    """Every segment is kept; the training dies after each of them in turn, and goes on from there."""
+    calls = sys.modules["superpos.sweep.calls"]
+    monkeypatch.setattr(calls, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})  # seven steps of two models
+    path, kept = tmp_path / "r.zarr", tmp_path / "r.checkpoints"
+    real, trained = sys.modules["superpos.sweep.checkpoints"].Checkpoints.save, []
+
+    def dying(self, *arguments):
+        real(self, *arguments)
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["superpos.sweep.checkpoints"].Checkpoints, "save", dying)
+        for _ in range(6):
+            with pytest.raises(OSError, match="power cut"):
+                small.go(path, checkpoint_every=1)
+            trained.append(sorted(p.name for p in kept.rglob("*") if p.name.isdigit()))
+    assert trained[0] != trained[-1]  # later tries got further
+    small.go(path, checkpoint_every=1)
+    assert small.files(path) == small.files(whole)
+    assert not kept.exists()
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_used(tmp_path, chunked, caplog):
+    kept = tmp_path / "r.checkpoints"
+    for block in range(0, 8, 4):
+        (kept / f"{block}-4-of-4" / "3").mkdir(parents=True)
+    with caplog.at_level(logging.WARNING, "superpos"):
+        result = small.go(tmp_path / "other.zarr")
+        shutil.copytree(tmp_path / "r.checkpoints", tmp_path / "other2.checkpoints")
+    assert np.isfinite(result["loss"]).all()
+
+
+def test_large_results_are_read_when_they_are_looked_at(whole, monkeypatch):
+    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
+    lazy, eager = sp.open(whole), small.go(None)
+    assert "loss" in lazy.dataset and not lazy.dataset["W"].variable._in_memory
+    cell = {"feature_probability": 0.3, "activation": "relu", "seed": 1}
+    assert lazy.model(**cell).W[...].tobytes() == eager.model(**cell).W[...].tobytes()
+    part = lazy.isel(seed=[1, 0], feature_probability=slice(0, 3, 2))
+    xr.testing.assert_identical(
+        part.dataset.load(), eager.isel(seed=[1, 0], feature_probability=slice(0, 3, 2)).dataset
+    )
+    xr.testing.assert_identical(lazy.dataset["W"][..., 1, :2].load(), eager.dataset["W"][..., 1, :2])
+    damaged = next(p for p in (whole / "W").iterdir() if p.name.startswith("c."))
+    raw = bytearray(damaged.read_bytes())
+    raw[5] ^= 1
+    damaged.write_bytes(raw)
+    with pytest.raises(sp.StoreError, match="damaged: W"):
+        sp.open(whole).dataset.load()
+
+
+def test_shares_of_workers_are_fixed_and_make_the_same_store(whole, tmp_path):
+    path = tmp_path / "r.zarr"
+    first = small.go(path, worker="0/3")
+    assert 0 < int(first.missing.sum()) < 12
+    small.go(path, worker=(2, 3))
+    assert int(sp.open(path).missing.sum()) > 0
+    assert small.go(path, worker="1/3").missing.sum() == 0
+    assert small.files(path) == small.files(whole)
+    for wrong in ("3/3", "x", "1", "1/0", (-1, 2)):
+        with pytest.raises(sp.ConfigError, match="worker"):
+            small.go(tmp_path / "w.zarr", worker=wrong)
+    with pytest.raises(sp.ConfigError, match="overwrite would remove"):
+        small.go(path, worker="0/2", overwrite=True)
+
+
+def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkeypatch):
+    """The loser of the race joins: here every one of three threads creates, and all train everything."""
+    path, gate, results = tmp_path / "r.zarr", threading.Barrier(3), []
+    real = stored.store.create
+    monkeypatch.setattr(stored.store, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
+    threads = [threading.Thread(target=lambda: results.append(small.go(path))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    assert small.files(path) == small.files(whole)
+
+
+@pytest.mark.parametrize("n_devices", [1, 2, 4])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_devices_and_calls_change_no_byte(whole, tmp_path, n_devices, blocks):
+    small.go(tmp_path / "r.zarr", devices=jax.devices()[:n_devices], blocks_per_device=blocks)
+    assert small.files(tmp_path / "r.zarr") == small.files(whole)
+
+
+def test_a_poisoned_cell_harms_nobody(tmp_path, chunked):
+    """NaN in one cell's initial weights, a huge learning rate in another: flagged; all others keep their bits."""
+    grid = sp.Grid.points(
+        [
+            {"init_scale": s, "learning_rate": r, "seed": 0}
+            for s, r in ((1.0, 0.01), (1.0, 1e6), (1e-3, 0.02), (0.9, 0.01))
+        ]
+    )
+    plain = sp.Grid.points(
+        [
+            {"init_scale": s, "learning_rate": 0.01 if r > 1 else r, "seed": 0}
+            for s, r in ((1.0, 0.01), (0.5, 1e6), (1e-3, 0.02), (0.9, 0.01))
+        ]
+    )
+    task, config = small.settings(40)["task"], small.settings(40)["config"]
+    bad = sp.sweep(task, config, grid, tmp_path / "a.zarr", block_size=2)
+    good = sp.sweep(task, config, plain, tmp_path / "b.zarr", block_size=2)
+    assert [cell["learning_rate"] for cell in bad.diverged] == [1e6]
+    for k in (0, 2, 3):
+        assert bad.isel(cell=k)["W"].values.tobytes() == good.isel(cell=k)["W"].values.tobytes()
+
+
+def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
+    from superpos.sweep import exports
+
+    packed = exports.pack(whole, tmp_path / "r.zarr.zip")
+    xr.testing.assert_identical(sp.open(packed).dataset, sp.open(whole).dataset)
+    with zarr.storage.ZipStore(packed, mode="r") as store:
+        assert xr.open_zarr(store, consolidated=False).sizes["cell"] == 16
+    first = packed.read_bytes()
+    assert exports.pack(whole, packed, overwrite=True).read_bytes() == first
+    with pytest.raises(sp.ConfigError, match="exists"):
+        exports.pack(whole, packed)
+    with pytest.raises(sp.ConfigError, match="packed already"):
+        exports.pack(packed, tmp_path / "s.zip")
+
+
+def test_exports_hold_the_same_numbers(whole, tmp_path):
+    from superpos.sweep import exports
+
+    pytest.importorskip("h5netcdf")
+    pq = pytest.importorskip("pyarrow.parquet")
+    load_file = pytest.importorskip("safetensors.numpy").load_file
+    result = sp.open(whole)
+    with xr.open_dataset(exports.export(result, tmp_path / "r.nc"), engine="h5netcdf") as netcdf:
+        assert np.array_equal(netcdf["W"].values, result["W"].values)
+        assert netcdf["activation"].values.tolist() == ["relu", "identity"]
+    table = pq.read_table(exports.export(result, tmp_path / "r.parquet"))
+    assert table.num_rows == 12 and np.array_equal(table["loss"].to_numpy(), result["loss"].values.ravel())
+    assert np.array_equal(np.array(table["W"].to_pylist(), np.float32), result["W"].values.reshape(12, -1))
+    tensors = load_file(exports.export(result, tmp_path / "r.safetensors"))
+    assert np.array_equal(tensors["W"], result["W"].values) and set(tensors) == {"W", "b", "loss"}
+    for wrong, word in ((tmp_path / "r.csv", "out must end"), (tmp_path / "r.nc", "exists")):
+        with pytest.raises(sp.ConfigError, match=word):
+            exports.export(result, wrong)
+
+
+def test_stores_of_every_format_open_with_the_same_values_for_ever():
+    for name in ("format1.zarr", "format2.zarr"):
+        result = sp.open(FIXTURES / name)
+        expected = np.load(FIXTURES / "values.npz")
+        assert result.dims == {"feature_probability": 2, "activation": 2, "seed": 2}
+        assert result["activation"].values.tolist() == ["relu", "identity"]
+        for variable in ("W", "b", "loss", "loss_history", "W_snapshots", "feature_probability"):
+            np.testing.assert_array_equal(result[variable].values, expected[f"{name}:{variable}"])
+        assert result.task(feature_probability=0.1, activation="relu", seed=1).n_features == 3
+
+
+def test_a_huge_number_of_cells_is_laid_out_in_chunks_of_bounded_size():
+    task = sp.tasks.Toy(n_features=2, n_hidden=1, objective="expected", order=8)
+    from superpos.sweep.run import lay_out
+
+    where = lay_out(
+        task, sp.TrainConfig(history=1), sp.Grid(feature_probability=np.linspace(0.01, 1, 2_000), seed=range(100))
+    )
+    assert where.n_slots >= 200_000
+    assert 256 <= where.chunk <= layout.CELLS_PER_CHUNK
+    long = dataclasses.replace(task, n_features=50, objective="sampled")
+    assert lay_out(long, sp.TrainConfig(), sp.Grid(seed=[0, 1])).blocks_per_chunk == 1
