@@ -117,6 +117,64 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     assert caplog.text.count("step=0") == 24
 
 
+def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(FILE)
+    monkeypatch.setattr(sys.modules["superpos.sweep.layout"], "CELLS_PER_CHUNK", 2)
+    superpos(monkeypatch, "sweep", "mine.toml", "--out", "r.zarr", "--worker", "0/2")
+    assert "UNFINISHED" in capsys.readouterr().out
+    superpos(monkeypatch, "status", "r.zarr")
+    printed = capsys.readouterr().out
+    assert "models    12 of 24 (50.0%)" in printed and "models/s" in printed and "time left" in printed
+    with pytest.raises(SystemExit) as caught:
+        superpos(monkeypatch, "pack", "r.zarr")
+    assert caught.value.code == 1 and "is not finished" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")  # an array that begins at 3: the second of two
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "3")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    superpos(monkeypatch, "sweep", "mine.toml", "--out", "r.zarr", "--resume", "must")
+    printed = capsys.readouterr()
+    assert "UNFINISHED" not in printed.out and "worker 1/2, of an array job" in printed.err
+    superpos(monkeypatch, "status", "r.zarr")
+    assert "finished" in capsys.readouterr().out
+    superpos(monkeypatch, "pack", "r.zarr")
+    superpos(monkeypatch, "geometry", "r.zarr.zip")
+    pytest.importorskip("safetensors")
+    superpos(monkeypatch, "export", "r.zarr.zip", "--out", "r.safetensors")
+    assert sorted(p.name for p in Path().iterdir()) == ["mine.toml", "r.log", "r.safetensors", "r.zarr", "r.zarr.zip"]
+
+
+def test_workers_are_read_from_array_jobs():
+    from superpos.cli.sweep import worker_of
+
+    assert worker_of({}) is None
+    assert worker_of({"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "4"}) == "2/4"
+    assert worker_of({"JOB_COMPLETION_INDEX": "0", "JOB_COMPLETIONS": "8"}) == "0/8"
+    for wrong in ({"JOB_COMPLETION_INDEX": "0"}, {"SLURM_ARRAY_TASK_ID": "x", "SLURM_ARRAY_TASK_COUNT": "4"}):
+        with pytest.raises(sp.ConfigError, match=next(iter(wrong))):
+            worker_of(wrong)
+
+
+def test_losses_along_every_axis_go_to_tensorboard_and_wandb(tmp_path, quick_result, monkeypatch):
+    from superpos.sweep import summaries
+
+    rows = summaries.along_axes(quick_result)
+    loss = quick_result["loss"]
+    assert [value for value, _, _ in rows["seed"]] == [0, 1, 2, 3]
+    for value, mean, least in rows["feature_probability"]:
+        there = loss.sel(feature_probability=value)
+        assert mean == pytest.approx(float(there.mean())) and least == pytest.approx(float(there.min()))
+    with monkeypatch.context() as patch:
+        patch.setattr(summaries, "find_spec", lambda name: None)
+        with pytest.raises(sp.ConfigError, match=r"superpos\[tensorboard\]"):
+            summaries.check(tmp_path, None)
+        with pytest.raises(sp.ConfigError, match=r"superpos\[wandb\]"):
+            summaries.check(None, "project")
+    pytest.importorskip("tensorboardX")
+    summaries.write(quick_result, tensorboard=tmp_path / "tb")
+    assert next(p.name for p in (tmp_path / "tb").iterdir()).startswith("events.out")
+
+
 def test_every_design_can_be_written_down(tmp_path):
     head = FILE.split("[grid]")[0]
     path = tmp_path / "d.toml"

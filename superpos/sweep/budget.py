@@ -2,10 +2,14 @@
 
 import os
 import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def parse_bytes(given: int | str) -> int:
@@ -35,10 +39,18 @@ def cpu_cores() -> int:
 
 
 def default_budget(device: Any) -> int:
-    """Half of the machine's memory, or four fifths of the accelerator's."""
+    """Half of the memory this process may use, or four fifths of the accelerator's."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(0.8 * stats["bytes_limit"])
+    return _memory() // 2
+
+
+def _memory() -> int:
+    """Bytes of the machine, or of the container or job this process is in, if that is less."""
+    found = 8 * 2**30
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 * 2**30
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # "max", or no control groups here
+        found = min(found, int(CGROUP_LIMIT.read_text()))
+    return found

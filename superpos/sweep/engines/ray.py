@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from superpos import check
-from superpos.errors import ConfigError, EngineError, one_line
+from superpos.errors import ConfigError, EngineError, StoreError, one_line
 from superpos.sweep.engines.job import Job
 
 # Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
@@ -61,8 +61,9 @@ def train(job: Job) -> None:
                 try:
                     ray.get(task)
                 except RayTaskError as error:
-                    cause = error.cause if isinstance(error.cause, Exception) else error
-                    raise cause from None
+                    if isinstance(error.cause, ConfigError | StoreError):
+                        raise error.cause from None
+                    raise EngineError(f"engine ray: a task failed: {_last_line(error)}") from None
                 some = waiting.pop(task)
                 job.bar.advance(job.stored.layout.n_cells_in(some))
                 job.stored.mark(some)
@@ -73,6 +74,11 @@ def train(job: Job) -> None:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _last_line(error: Exception) -> str:
+    """The end of a remote traceback, which says what went wrong."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
 def _task(path: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
