@@ -37,7 +37,7 @@ def main() -> None:
     except Interrupted as error:
         _fail(str(error), 128 + error.signal)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was written.", 130)
+        _fail("interrupted.", 130)
 
 
 def _fail(message: str, code: int) -> NoReturn:

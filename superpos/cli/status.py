@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 RECENT_SECONDS = 600
+PAUSE_SECONDS = 120
 
 
 def status(
@@ -13,6 +14,8 @@ def status(
 ) -> None:
     """Say how many models are trained, how many diverged, at what rate, and how long the rest will take."""
     import time
+
+    import numpy as np
 
     from superpos.cli.sweep import duration
     from superpos.sweep import reading
@@ -26,16 +29,20 @@ def status(
     done = int((opened.status == DONE).sum())
     print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
     print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")
-    entries = read(result)
+    entries = read(result, opened.attributes["digest"])
     # A chunk counts once, whoever trained it again.
     chunks = {e["chunk"]: e for e in entries if e["event"] == "chunk" and isinstance(e.get("chunk"), int)}
-    print(f"diverged  {sum(int(e.get('diverged', 0)) for e in chunks.values()):,}")
+    steps = np.asarray(opened.source_group["diverged_step"][...])
+    print(f"diverged  {int((steps[opened.status[: len(steps)] == DONE] >= 0).sum()):,}")
     if done == opened.n_cells:
         print("time left none: finished")
         return
     now = time.time()
-    begun = max((e["time"] for e in entries if e["event"] == "start"), default=now)
-    since = max(min(begun, min((e["time"] for e in chunks.values()), default=now)), now - RECENT_SECONDS)
+    since = now  # back over what happened lately, up to a pause
+    for time_ in reversed([e["time"] for e in entries]):
+        if time_ < max(now - RECENT_SECONDS, since - PAUSE_SECONDS):
+            break
+        since = time_
     trained = sum(int(e.get("models", 0)) for e in chunks.values() if e["time"] >= since)
     rate = trained / max(now - since, 1e-3)
     print(f"rate      {rate:.3g} models/s over the last {now - since:.0f} s")

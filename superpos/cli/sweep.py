@@ -113,10 +113,18 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
                     f"{index} is set, and {count} is not: say how many workers there are, or use --worker."
                 )
             try:
-                first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0")) if index.startswith("SLURM") else 0
-                return f"{int(environment[index]) - first}/{int(environment[count])}"
+                first, step = (
+                    int(environment.get(f"SLURM_ARRAY_TASK_{w}", d)) for w, d in (("MIN", "0"), ("STEP", "1"))
+                )
+                first, step = (first, max(1, step)) if index.startswith("SLURM") else (0, 1)
+                worker, workers = (int(environment[index]) - first) // step, int(environment[count])
             except ValueError:
                 raise ConfigError(f"{index} and {count} must be whole numbers.") from None
+            if not 0 <= worker < workers:
+                raise ConfigError(
+                    f"{index}={environment[index]} is none of {workers} in a row; use --worker i/{workers}."
+                )
+            return f"{worker}/{workers}"
     return None
 
 

@@ -103,21 +103,23 @@ def train_call(
         tasks, configs, seeds = call_inputs(work, call)
         states = compiled.start(tasks, configs, seeds)
         done, records = 0, []
-        if kept is not None and (found := kept.restore(call, states)) is not None:
+        cut = (work.segments[call.family], work.mesh.size)
+        if kept is not None and (found := kept.restore(call, cut, states)) is not None:
             done, states, records = found.segments, found.states, [found.records]
             advance_bar(call.n_models * done / len(pieces))
-        first = done
+        first = last_kept = done
         for piece in pieces[done:]:
             if stop.is_set():
-                if kept is not None and done - first >= min(kept.every, WORTH_KEEPING):
-                    kept.save(call, done, states, _joined(records))
+                if kept is not None and done > last_kept and done - first >= min(kept.every, WORTH_KEEPING):
+                    kept.save(call, cut, done, states, _joined(records))
                 return []
             states, record = compiled.advance(tasks, configs, seeds, states, meshes.place_everywhere(work.mesh, piece))
             records.append(jax.tree.map(meshes.local, record))
             done += 1
             advance_bar(call.n_models / len(pieces))
             if kept is not None and done % kept.every == 0 and done < len(pieces):
-                kept.save(call, done, states, _joined(records))
+                kept.save(call, cut, done, states, _joined(records))
+                last_kept = done
         losses = meshes.local(compiled.finish(tasks, configs, states))
     stops = np.concatenate([piece.stop for piece in pieces])
     points = np.searchsorted(stops, family.config.boundaries())

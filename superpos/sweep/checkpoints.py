@@ -1,8 +1,12 @@
-"""Checkpoints inside a block, through Orbax: only for trainings that take long, and gone once the block is committed."""
+"""Checkpoints inside a block, through Orbax: only for trainings that take long, and gone once the sweep is done.
 
+They save time and nothing depends on them: one that cannot be written, read or matched is left out, with a warning.
+"""
+
+import hashlib
 import logging
 import shutil
-from contextlib import suppress
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +14,9 @@ import jax
 import numpy as np
 
 log = logging.getLogger("superpos")
+
+# Orbax's saves of several threads wait for each other for ever.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Found(NamedTuple):
@@ -21,66 +28,78 @@ class Found(NamedTuple):
 
 
 class Checkpoints:
-    """One checkpoint per call in a folder beside the store, named by the call's first block and its number of blocks."""
+    """One checkpoint per call, in a folder beside the store that belongs to this very sweep.
 
-    def __init__(self, folder: Path, every: int):
-        self.folder, self.every = folder, every
+    `sweep` says which sweep it is (the digest of its store); a call is known by all of its blocks and by the segments its
+    training is cut into.
+    """
 
-    def save(self, call: Any, segments: int, states: Any, records: Any) -> None:
+    def __init__(self, folder: Path, sweep: str, every: int):
+        self.folder, self.every, self._sweep = folder / sweep[:16], every, sweep
+
+    def save(self, call: Any, cut: Any, segments: int, states: Any, records: Any) -> None:
         """Keep the state of a call; the one before is removed once this one is there."""
         import orbax.checkpoint as ocp
 
-        # Orbax writes under a temporary name and renames, so a checkpoint is there in full or not at all.
-        with ocp.StandardCheckpointer() as checkpointer:
-            path = self._path(call)
-            checkpointer.save(path / str(segments), _tree(states, records))
-            checkpointer.wait_until_finished()
-        for old in self._steps(path):
+        leaves = {f"{k:04d}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
+        kept = {"loss": records.loss, **({"metrics": records.metrics} if records.metrics else {})}
+        path = self._path(call, cut)
+        try:
+            # Orbax writes under a temporary name and renames, so a checkpoint is there in full or not at all.
+            with _ONE_AT_A_TIME, ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(path / str(segments), {"states": leaves, "records": kept}, force=True)
+                checkpointer.wait_until_finished()
+        except Exception as error:  # a full disk, for example
+            log.warning("checkpoint %s could not be written (%s)", path, _short(error))
+            shutil.rmtree(path / str(segments), ignore_errors=True)
+            return
+        for old in _steps(path):
             if old != segments:
                 shutil.rmtree(path / str(old), ignore_errors=True)
 
-    def restore(self, call: Any, states: Any) -> Found | None:
-        """The last checkpoint of the same call; None if there is none, or it does not fit (training then starts anew)."""
-        path = self._path(call)
-        if not path.exists() or not (steps := self._steps(path)):
+    def restore(self, call: Any, cut: Any, states: Any) -> Found | None:
+        """The last checkpoint of the same call, cut in the same way; None if there is none, or it cannot be read."""
+        path = self._path(call, cut)
+        if not path.is_dir() or not (steps := _steps(path)):
             return None
         import orbax.checkpoint as ocp
 
-        try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                tree = checkpointer.restore(path / str(steps[-1]))
-            leaves, records = tree["states"], tree["records"]
-            shapes = jax.tree.leaves(states)
-            values = [leaves[f"{k:04d}"] for k in range(len(shapes))]
-            if any(np.shape(v) != s.shape or v.dtype != s.dtype for v, s in zip(values, shapes, strict=True)):
-                raise ValueError("its shapes are other ones")
-            placed = [jax.device_put(np.asarray(v), s.sharding) for v, s in zip(values, shapes, strict=True)]
-        except Exception as error:  # whatever Orbax trips over: a checkpoint saves time, and nothing depends on it
-            log.warning("checkpoint %s is not used (%s)", path, " ".join(str(error).split())[:200])
-            return None
         from superpos.train import Record
 
-        metrics: Any = {name: np.asarray(v) for name, v in records.get("metrics", {}).items()}
-        loss: Any = np.asarray(records["loss"])
+        try:
+            with _ONE_AT_A_TIME, ocp.StandardCheckpointer() as checkpointer:
+                tree = checkpointer.restore(path / str(steps[-1]))
+            shapes = jax.tree.leaves(states)
+            leaves = [np.asarray(tree["states"][f"{k:04d}"]) for k in range(len(shapes))]
+            metrics: Any = {name: np.asarray(v) for name, v in tree["records"].get("metrics", {}).items()}
+            loss: Any = np.asarray(tree["records"]["loss"])
+            if any(v.shape != s.shape or v.dtype != s.dtype for v, s in zip(leaves, shapes, strict=True)):
+                raise ValueError("its shapes are other ones")
+            placed = [jax.device_put(v, s.sharding) for v, s in zip(leaves, shapes, strict=True)]
+        except Exception as error:
+            log.warning("checkpoint %s is not used (%s)", path, _short(error))
+            shutil.rmtree(path, ignore_errors=True)
+            return None
         return Found(steps[-1], jax.tree.unflatten(jax.tree.structure(states), placed), Record(loss, metrics))
 
-    def remove(self, call: Any) -> None:
-        """Forget a call: its blocks are committed."""
-        shutil.rmtree(self._path(call), ignore_errors=True)
-        with suppress(OSError):  # others are still there, or it never was
-            self.folder.rmdir()
+    def remove(self, call: Any, cut: Any) -> None:
+        """Forget a call: its training is done."""
+        shutil.rmtree(self._path(call, cut), ignore_errors=True)
 
-    def _path(self, call: Any) -> Path:
-        return self.folder / f"{call.blocks[0][0]}-{call.n_real}-of-{len(call.blocks)}"
+    def remove_all(self) -> None:
+        """Forget the sweep: everything is committed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+            self.folder.parent.rmdir()
 
-    @staticmethod
-    def _steps(path: Path) -> list[int]:
-        return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
+    def _path(self, call: Any, cut: Any) -> Path:
+        said = repr((self._sweep, [number for number, _ in call.blocks], call.n_real, cut))
+        return self.folder / f"{call.blocks[0][0]}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-def _tree(states: Any, records: Any) -> dict[str, Any]:
-    leaves = {f"{k:04d}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
-    return {
-        "states": leaves,
-        "records": {"loss": records.loss, **({"metrics": records.metrics} if records.metrics else {})},
-    }
+def _steps(path: Path) -> list[int]:
+    return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

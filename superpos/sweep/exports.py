@@ -5,6 +5,7 @@ import os
 import secrets
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from superpos.sweep.result import SweepResult
 from superpos.sweep.source import METADATA, Source
 
 # suffix: what must be installed to write it
-FORMATS = {".nc": "h5netcdf", ".parquet": "pyarrow", ".safetensors": "safetensors"}
+FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
 
 
@@ -36,6 +37,9 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
         raise StoreError(f"{path} was written by an earlier version: open it and save it again to pack it.")
     if not opened.committed.all():
         raise StoreError(f"{path} is not finished: {int((~opened.committed).sum())} chunks are missing.")
+    for number in range(opened.n_chunks):
+        if name := opened.broken(number):
+            opened.damaged(f"chunk {number} of {name} is lost or has a wrong checksum")
     source = Source(path)
 
     def write(temporary: Path) -> None:
@@ -57,8 +61,8 @@ def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Pat
     """
     if target.suffix not in FORMATS:
         raise ConfigError(f"out must end in one of {', '.join(FORMATS)}, got {target.name!r}.")
-    if find_spec(FORMATS[target.suffix]) is None:
-        raise ConfigError(f"{target.suffix} files need {FORMATS[target.suffix]}: pip install 'superpos[export]'.")
+    if absent := next((name for name in FORMATS[target.suffix] if find_spec(name) is None), None):
+        raise ConfigError(f"{target.suffix} files need {absent}: pip install 'superpos[export]'.")
     _free(target, overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
     return _in_place(target, lambda temporary: writers[target.suffix](result, temporary))
@@ -92,13 +96,14 @@ def _parquet(result: SweepResult, path: Path) -> None:
 def _safetensors(result: SweepResult, path: Path) -> None:
     from safetensors.numpy import save_file  # pyright: ignore[reportMissingImports]
 
-    skipped = ("missing", "diverged_step")
+    skipped = ("missing", "diverged_step", "loss")
     arrays = {
         str(name): np.ascontiguousarray(variable.transpose(*result.dims, ...).values)
         for name, variable in result.dataset.data_vars.items()
-        if (name not in skipped and not str(name).endswith(("_history", "_snapshots"))) or name == "W"
+        if name not in skipped and not str(name).endswith(("_history", "_snapshots"))
     }
-    axes = {d: result.dataset.coords[d].values.tolist() for d in result.dims if d in result.dataset.coords}
+    names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
+    axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}
     save_file(arrays, path, metadata={"superpos": json.dumps(result.attrs), "axes": json.dumps(axes)})
 
 
@@ -118,5 +123,6 @@ def _in_place(target: Path, write: Callable[[Path], Any]) -> Path:
     except OSError as error:
         raise error if isinstance(error, StoreError) else files.failed(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return target

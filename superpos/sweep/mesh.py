@@ -47,15 +47,31 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
 
     task, config = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
     seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
-    count: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
-    todo = Intervals(count, count, count, count)
-    start = _start.lower(task, config, seeds, mesh=mesh).compile()
-    states = jax.eval_shape(partial(_start, mesh=mesh), task, config, seeds)
+    column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
+    todo = Intervals(column, column, column, column)
+    number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
+    start = _start.lower(number, task, config, seeds, mesh=mesh).compile()
+    states = jax.eval_shape(partial(_start, mesh=mesh), number, task, config, seeds)
     states = shaped((), cells, states)
-    advance = _advance.lower(task, config, seeds, states, todo, mesh=mesh).compile()
-    finish = _finish.lower(task, config, states, mesh=mesh).compile()
+    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh).compile()
+    finish = _finish.lower(number, task, config, states, mesh=mesh).compile()
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
-    return Programs(start, advance, finish, n_intervals, used)
+    count = place_everywhere(mesh, np.int32(n_blocks // mesh.size))
+    return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), n_intervals, used)
+
+
+class _Counted(NamedTuple):
+    """A compiled stage and the number of blocks it runs on every device."""
+
+    compiled: Any
+    count: Any
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compiled(self.count, *arguments)
+
+    def as_text(self) -> str:
+        """The compiled program."""
+        return self.compiled.as_text()
 
 
 def _bytes(memory: Any) -> int:
@@ -89,35 +105,54 @@ def _put(sharding: NamedSharding, tree: Any) -> Any:
 
 
 # A block is B models of one seed. Seed and step decide the draw, so inside a block it is made once, unbatched, for all
-# models. These three lines are the only vmaps over models in the package. Blocks follow one another in `lax.map` and
+# models. These three lines are the only vmaps over models in the package. Blocks follow one another in a loop and
 # never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
 _start_block = jax.vmap(init, in_axes=(0, 0, None))
 _advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
 _finish_block = jax.vmap(evaluate, in_axes=(0, 0, 0))
 
 
-def _over_blocks(mesh: Mesh, one_block: Any, *blocks: Any, shared: Any = None) -> Any:
+def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: Any = None) -> Any:
+    """Train block after block on every device: `count` of them, which the compiler must not know.
+
+    A loop that runs once is none for XLA, and a slice of one row of one is none either: it would fuse across their edges
+    and round otherwise. So the count is data, and there is always a spare row.
+    """
     shared = () if shared is None else (shared,)
 
-    def on_one_device(blocks: Any, shared: Any) -> Any:
-        return jax.lax.map(lambda block: one_block(*block, *shared), blocks)
+    def on_one_device(count: Any, blocks: Any, shared: Any) -> Any:
+        blocks = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:1]]), blocks)
+
+        def at(k: Any) -> Any:
+            return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, k, keepdims=False), blocks)
+
+        n_blocks = len(jax.tree.leaves(blocks)[0])
+        shapes = jax.eval_shape(lambda: one_block(*at(0), *shared))
+        empty = jax.tree.map(lambda leaf: jnp.zeros((n_blocks, *leaf.shape), leaf.dtype), shapes)
+
+        def body(k: Any, found: Any) -> Any:
+            new = one_block(*at(k), *shared)
+            return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, k, 0), found, new)
+
+        return jax.tree.map(lambda leaf: leaf[:-1], jax.lax.fori_loop(0, count, body, empty))
 
     # check_vma: carries that start as constants would need marking by hand; there is no collective to get wrong.
-    return jax.shard_map(on_one_device, mesh=mesh, in_specs=(CELLS, EVERYWHERE), out_specs=CELLS, check_vma=False)(
-        blocks, shared
+    specs = (EVERYWHERE, CELLS, EVERYWHERE)
+    return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=CELLS, check_vma=False)(
+        count, blocks, shared
     )
 
 
 @partial(jax.jit, static_argnames="mesh")
-def _start(task: Any, config: Any, seeds: Any, *, mesh: Mesh) -> Any:
-    return _over_blocks(mesh, _start_block, task, config, seeds)
+def _start(count: Any, task: Any, config: Any, seeds: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _start_block, count, task, config, seeds)
 
 
-@partial(jax.jit, static_argnames="mesh", donate_argnums=3)
-def _advance(task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh) -> Any:
-    return _over_blocks(mesh, _advance_block, task, config, seeds, states, shared=todo)
+@partial(jax.jit, static_argnames="mesh", donate_argnums=4)
+def _advance(count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _advance_block, count, task, config, seeds, states, shared=todo)
 
 
 @partial(jax.jit, static_argnames="mesh")
-def _finish(task: Any, config: Any, states: Any, *, mesh: Mesh) -> Any:
-    return _over_blocks(mesh, _finish_block, task, config, states)
+def _finish(count: Any, task: Any, config: Any, states: Any, *, mesh: Mesh) -> Any:
+    return _over_blocks(mesh, _finish_block, count, task, config, states)

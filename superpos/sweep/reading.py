@@ -20,7 +20,17 @@ from superpos.sweep.source import METADATA, Source
 from superpos.sweep.store import DONE, GRID_INDEX, STATUS, digest, key
 
 # Attributes that describe the form on disk, and are no part of a result.
-FORM = ("dims", "coordinate_dims", "words", "coordinates", "variables", "checksums", "chunk", "digest")
+FORM = (
+    "dims",
+    "coordinate_dims",
+    "coordinate_names",
+    "words",
+    "coordinates",
+    "variables",
+    "checksums",
+    "chunk",
+    "digest",
+)
 TYPES = (
     "bool",
     "int8",
@@ -108,25 +118,26 @@ class Contents:
         if attributes.get("digest") != digest(attributes):
             self.damaged(f"its {METADATA} was changed")
         self.dims: dict[str, int] = attributes["dims"]
+        if not all(isinstance(n, int) and 1 <= n <= MOST_CELLS for n in self.dims.values()):
+            self.damaged("the lengths of its axes are no numbers of cells")
         self.n_cells = math.prod(self.dims.values())
         self.variables: dict[str, dict[str, Any]] = attributes["variables"]
         for name in self.variables:
+            if not name.strip(".") or set(name) & set("/\\"):
+                raise StoreError(f"{self.path} is refused: it has a variable named {name!r}.")
             self._check_metadata(name)
         if not 1 <= self.n_cells <= MOST_CELLS:
             self.damaged(f"a grid of {self.dims} is none")
-        self.fixed = [n for n in (*attributes["coordinates"].split(), GRID_INDEX) if n in self.variables]
+        self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
+        self.fixed = [*self.coordinates, GRID_INDEX]
         for name in self.fixed:
+            if self.variables[name]["shape"] != self.variables[name]["chunks"]:
+                self.damaged(f"{name} is not in one chunk")
             self._check_chunk(name, 0)
         self.data = [n for n in self.variables if n not in (*self.fixed, STATUS)]
         self._slots = self._find_slots()
         self.committed = self._find_committed()
-        promised = sum(self._item_bytes(n) for n in self.data) * self.n_cells
-        there = sum(sum(sizes.values()) for sizes in source.sizes.values())
-        if promised > max(EAGER_BYTES, MOST_EMPTY * there):
-            raise StoreError(
-                f"{self.path} promises {promised:,} bytes and holds {there:,}: let the sweep go on before you open it."
-            )
-        self.n_bytes = promised
+        self.n_bytes = sum(self._item_bytes(n) for n in self.data) * self.n_cells
 
     @property
     def chunk(self) -> int:
@@ -155,6 +166,18 @@ class Contents:
                 return name
         return None
 
+    def broken(self, number: int) -> str | None:
+        """Like `lost`, but the data is read and checksums are compared."""
+        for name in self.data:
+            if self._chunk_size(name, number) != self._expected_size(name) or not self.sound(name, number):
+                return name
+        return None
+
+    def sound(self, name: str, number: int) -> bool:
+        """Whether a chunk has the checksum it ends with."""
+        raw = self.source.read(name, key(number, len(self.variables[name]["shape"])))
+        return files.checksum(raw[: -files.CHECKSUM_BYTES]) == raw[-files.CHECKSUM_BYTES :]
+
     def slots(self) -> np.ndarray:
         """The slot of every cell of the grid; -1 where no model is stored."""
         return np.where(self.committed[self._slots // self.chunk], self._slots, -1)
@@ -176,7 +199,7 @@ class Contents:
 
     def _check_metadata(self, name: str) -> None:
         said, raw = self.variables[name], self.source.metadata(name)
-        if not name.isidentifier() or files.checksum(raw).hex() != self.attributes["checksums"][name]:
+        if files.checksum(raw).hex() != self.attributes["checksums"][name]:
             self.damaged(f"{name}/{METADATA} was changed")
         found = json.loads(raw)
         grid, codecs = found["chunk_grid"], [codec["name"] for codec in found["codecs"]]
@@ -230,10 +253,9 @@ class Contents:
         committed = np.zeros(self.n_chunks, bool)
         self.status = np.zeros(self.n_chunks * self.chunk, np.int8)
         for number in range(self.n_chunks):
-            if self._chunk_size(STATUS, number) == self._expected_size(STATUS):  # torn or emptied: as if not there
+            # Torn, emptied or damaged: as if not there.
+            if self._chunk_size(STATUS, number) == self._expected_size(STATUS) and self.sound(STATUS, number):
                 raw = self.source.read(STATUS, key(number, 1))
-                if files.checksum(raw[: -files.CHECKSUM_BYTES]) != raw[-files.CHECKSUM_BYTES :]:
-                    self.damaged(f"{STATUS} has a wrong checksum in chunk {number}")
                 committed[number] = True
                 self.status[number * self.chunk :][: self.chunk] = np.frombuffer(raw[: -files.CHECKSUM_BYTES], np.int8)
         return committed
@@ -250,9 +272,8 @@ class _Engine(BackendEntrypoint):
                 opened.damaged(f"{name} lacks chunk {number}, whose models are said to be trained; resume the sweep")
         attributes, dims = opened.attributes, opened.dims
         coords: dict[str, Any] = {}
-        for name in attributes["coordinates"].split():
-            if name != GRID_INDEX:
-                coords[name] = (opened.variables[name]["dims"], opened.column(name))
+        for name in opened.coordinates:
+            coords[name] = (opened.variables[name]["dims"], opened.column(name))
         flat = xr.Dataset(coords=coords, attrs={k: v for k, v in attributes.items() if k not in FORM})
         dataset = layout.unflatten(flat, dims)
         for name, kept in attributes.get("coordinate_dims", {}).items():
@@ -285,17 +306,43 @@ class _Cells(BackendArray):
         n = self._slots.ndim
         slots = _outer(self._slots, wanted[:n], 0)
         there, where = np.unique(slots[slots >= 0], return_inverse=True)
+        self._check_promise(slots.size)
         field = layout.Field((), self.shape[n:], self.dtype)
         found = layout.empty(field, slots.size)
         if len(there):
             first, last = int(there[0]), int(there[-1])
+            self._check_files(np.unique(there // self._opened.chunk))
             try:
                 dense = 2 * len(there) > last - first
                 rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
-            except Exception as error:  # a wrong checksum, or a file that went away
-                raise StoreError(f"{self._opened.path} is damaged: {self._name}: {one_line(error)}.") from error
+            except Exception as error:
+                bad = [k for k in np.unique(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
+                what = f"chunk {bad[0]} of {self._name} has a wrong checksum" if bad else one_line(error)
+                cure = f"; remove status/{key(int(bad[0]), 1)} and resume the sweep to train it again" if bad else ""
+                raise StoreError(f"{self._opened.path} is damaged: {what}{cure}.") from error
             found[slots.ravel() >= 0] = rows[where.ravel()]
         return _outer(found.reshape((*slots.shape, *self.shape[n:])), wanted[n:], slots.ndim)
+
+    def _check_promise(self, n_cells: int) -> None:
+        """Refuse to fill memory with cells that hold nothing: of a sweep that has just begun, or a folder that lies."""
+        wanted, opened = n_cells * math.prod(self.shape[self._slots.ndim :]) * self.dtype.itemsize, self._opened
+        there = sum(opened.source.sizes[self._name].values())
+        if wanted > max(EAGER_BYTES, MOST_EMPTY * there):
+            raise StoreError(
+                f"{opened.path} promises {wanted:,} bytes of {self._name} and holds {there:,}: let the sweep go on before "
+                "you read all of it."
+            )
+
+    def _check_files(self, chunks: np.ndarray) -> None:
+        """The result must still be the one that was opened: Zarr reads a chunk that went away as fill values."""
+        opened = self._opened
+        now = Source(opened.path) if opened.path.exists() else None
+        if now is None or json.loads(now.metadata())["attributes"].get("digest") != opened.attributes["digest"]:
+            raise StoreError(f"{opened.path} is no longer the result that was opened.")
+        n_dims, expected = len(opened.variables[self._name]["shape"]), opened._expected_size(self._name)
+        for number in chunks:
+            if now.sizes[self._name].get(key(int(number), n_dims)) != expected:
+                opened.damaged(f"{self._name} lacks chunk {number}")
 
 
 def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from superpos.config import task_from_dict, to_dict, train_config_from_dict
@@ -39,6 +40,11 @@ def finished(
                 f"{path} holds another sweep: {part}.{key} differs, {there.get(key)!r} there and {here[key]!r} here; "
                 "choose another path."
             )
+    dtype = str(jax.tree.leaves(where.families[0].task)[0].dtype)
+    if result.attrs.get("dtype", dtype) != dtype:
+        raise ConfigError(
+            f"{path} holds another sweep: its numbers are {result.attrs['dtype']}, here they are {dtype}."
+        )
     for name, values in grid.columns().items():
         coordinate = result[name]
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()

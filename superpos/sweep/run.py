@@ -83,7 +83,8 @@ def compile_work(
 ) -> Work:
     """Compile the programs of every family for these devices, and decide how many calls run side by side."""
     devices = jax.local_devices() if devices is None else devices
-    allowed = budget.default_budget(devices[0]) if memory_budget is None else budget.parse_bytes(memory_budget)
+    own = [d for d in devices if d.process_index == jax.process_index()]
+    allowed = budget.default_budget(own[0]) if memory_budget is None else budget.parse_bytes(memory_budget)
     mesh, platform = meshes.cell_mesh(list(devices)), devices[0].platform
     n_blocks, sizes = blocks_per_device * len(devices), where.block_sizes
     cuts = [segment_size(f, s * blocks_per_device, platform) for f, s in zip(where.families, sizes, strict=True)]
@@ -98,7 +99,7 @@ def compile_work(
             f"memory_budget of {budget.show_bytes(allowed)} is too small: one call with block_size={sizes[worst]} needs "
             f"{budget.show_bytes(need)}; lower block_size or batch_size."
         )
-    blocks_per_call = blocks_per_device * sum(d.process_index == jax.process_index() for d in devices)
+    blocks_per_call = blocks_per_device * len(own)
     # One program of small models keeps one core busy, so on a single CPU device as many calls run as there are cores.
     most_lanes = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
     n_calls = sum(-(-n // blocks_per_call) for n in where.blocks_of_families)
@@ -236,7 +237,7 @@ def train_all(
                     for number, block, outcome in outcomes:
                         add(call.family, number, block, outcome)
                     if kept is not None and outcomes:
-                        kept.remove(call)
+                        kept.remove(call, (work.segments[call.family], work.mesh.size))
                 if not stop.is_set():
                     start(len(done))
         finally:

@@ -9,6 +9,7 @@ from superpos.errors import StoreError
 from superpos.sweep.files import TEMPORARY
 
 METADATA = "zarr.json"
+FIRST = "status"
 MOST_METADATA = 64 * 2**20
 MOST_FILES = 5_000_000
 
@@ -51,7 +52,8 @@ class Source:
 
 def _folder(path: Path) -> dict[str, dict[str, int]]:
     sizes: dict[str, dict[str, int]] = {"": {}}
-    for entry in _entries(path, path.name):
+    # What is committed is looked at first: its data, written before, is then there when the other folders are looked at.
+    for entry in sorted(_entries(path, path.name), key=lambda entry: entry.name != FIRST):
         if entry.is_dir():
             inside = _entries(entry.path, entry.name)
             sizes[entry.name] = {
@@ -96,4 +98,6 @@ def _members(path: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, int]]:
         if name in sizes.setdefault(folder, {}):
             raise StoreError(f"{path} is refused: it has two members named {member.filename!r}.")
         sizes[folder][name] = member.file_size
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise StoreError(f"{path} is refused: its members are larger than it is.")
     return sizes

@@ -82,8 +82,7 @@ def create(
 
     `coordinates` are of cells in the order of the grid; `grid_index` says which cell lies in which slot, -1 for none.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = _temporary(target)
     try:
         _lay_out(temporary / "new", attributes, fields, coordinates, grid_index, chunk)
         return _move_in(temporary, target, overwrite)
@@ -121,8 +120,7 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
         flat = flat.drop_vars("missing")
     arrays = {str(name): v.transpose("cell", ...).values for name, v in flat.data_vars.items()}
     fields = {n: Field(tuple(map(str, flat[n].dims[1:])), a.shape[1:], a.dtype) for n, a in arrays.items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = _temporary(target)
     try:
         _lay_out(temporary / "new", attributes, fields, coords, np.arange(n_cells), chunk)
         for number, start in enumerate(range(0, n_cells, chunk)):
@@ -134,6 +132,14 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
         raise files.failed(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise files.failed(target, error) from error
 
 
 def digest(attributes: Mapping[str, Any]) -> str:
@@ -161,6 +167,12 @@ def _lay_out(
     n_slots, words = len(grid_index), {}
     fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
     for name, (dims, column) in coordinates.items():
+        column = np.asarray(column)
+        if column.dtype.kind == "O":
+            column = column.astype(str)
+        elif column.dtype.kind == "f" and column.dtype.itemsize > 8:
+            column = column.astype(np.float64)
+        column = column.astype(column.dtype.newbyteorder("="))
         if column.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
             meaning, column = np.unique(column, return_inverse=True)
             words[name], column = meaning.tolist(), column.astype(np.int32)
@@ -197,6 +209,7 @@ def _lay_out(
     said = {
         **attributes,
         "words": words,
+        "coordinate_names": list(coordinates),
         "coordinates": " ".join(n for n in (*coordinates, GRID_INDEX)),  # what readers of CF conventions look for
         "variables": variables,
         "checksums": {name: files.checksum(raw).hex() for name, raw in metadata.items()},

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -39,8 +38,8 @@ class Committed(NamedTuple):
 class StoredSweep:
     """A store that a sweep writes to. Blocks are handed in as they come; a chunk is written when it has all of its blocks."""
 
-    def __init__(self, path: Path, where: Layout, committed: Iterable[int] = ()):
-        self.path, self.layout = path, where
+    def __init__(self, path: Path, where: Layout, digest: str, committed: Iterable[int] = ()):
+        self.path, self.layout, self.digest = path, where, digest
         self.fields = layout.fields(where.families)
         self._committed, self._lock = set(committed), threading.Lock()
         self._pending: dict[int, tuple[dict[str, np.ndarray], np.ndarray, set[int]]] = {}
@@ -108,10 +107,7 @@ def start(
     if overwrite or not target.exists():
         said = {**attributes(task, config, grid, where), "dims": grid.dims}
         coords, fields = coordinates(config, grid, where), layout.fields(where.families)
-        shutil.rmtree(beside(target, "checkpoints"), ignore_errors=True)
-        shutil.rmtree(beside(target, "log"), ignore_errors=True)
-        if store.create(target, said, fields, coords, where.grid_index, where.chunk, overwrite=overwrite):
-            return StoredSweep(target, where)
+        store.create(target, said, fields, coords, where.grid_index, where.chunk, overwrite=overwrite)
     return join(target, task, config, grid, where)
 
 
@@ -126,11 +122,11 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layou
     where = replace(where, chosen_blocks_per_chunk=contents.chunk // where.width)
     committed = set(np.flatnonzero(contents.committed).tolist())
     for number in sorted(committed):
-        if name := contents.lost(number):
-            log.warning("%s: %s lacks chunk %d, which is trained again", target, name, number)
+        if name := contents.broken(number):
+            log.warning("%s: %s lacks chunk %d or holds it damaged: it is trained again", target, name, number)
             committed.discard(number)
             (target / store.STATUS / store.key(number, 1)).unlink(missing_ok=True)
-    stored = StoredSweep(target, where, committed)
+    stored = StoredSweep(target, where, contents.attributes["digest"], committed)
     stored.clean()
     return stored
 

@@ -6,6 +6,7 @@ again.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +16,7 @@ from superpos.errors import EngineError, one_line
 from superpos.sweep.calls import Call, Work, train_call
 from superpos.sweep.engines.job import Job
 from superpos.sweep.run import compile_work
+from superpos.sweep.stored import StoredSweep
 
 
 def begin(settings: Mapping[str, Any]) -> None:
@@ -34,6 +36,15 @@ def begin(settings: Mapping[str, Any]) -> None:
 def process() -> int:
     """The number of this process."""
     return jax.process_index()
+
+
+def start(begin: partial[StoredSweep]) -> StoredSweep:
+    """Process 0 begins the store; the others wait, and join it."""
+    from jax.experimental import multihost_utils
+
+    running = begin() if jax.process_index() == 0 else None
+    multihost_utils.sync_global_devices("the store is there")
+    return running or begin(resume="auto", overwrite=False)
 
 
 def train(job: Job) -> None:

@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 from superpos import check
@@ -88,11 +90,13 @@ def sweep_to_store(
     share = parse_worker(worker)
     if share != (0, 1) and engine != "local":
         raise ConfigError(f"worker is for the local engine; {engine} shares out the chunks itself.")
+    if engine != "local" and options.get("devices") is not None:
+        raise ConfigError(f"devices are for the local engine; {engine} chooses them itself.")
     if share != (0, 1) and overwrite:
         raise ConfigError(
             "overwrite would remove what other workers have trained; remove the store before you start any."
         )
-    target = stores.writable(path, overwrite=overwrite, resume=resume != "never")
+    target = stores.writable(path, overwrite=overwrite, resume=resume != "never" or engine == "distributed")
     chosen = import_module(module)
     if hasattr(chosen, "begin"):  # before anything asks JAX for its devices
         chosen.begin(engine_options)
@@ -104,7 +108,8 @@ def sweep_to_store(
         and (done := finished(target, task, config, grid, where, block_size)) is not None
     ):
         return done
-    running = stored.start(target, task, config, grid, where, resume=resume, overwrite=overwrite)
+    begin = partial(stored.start, target, task, config, grid, where, resume=resume, overwrite=overwrite)
+    running = chosen.start(begin) if hasattr(chosen, "start") else begin()
     where = running.layout
     mine = range(share[0], where.n_chunks, share[1])  # a fixed share: no worker needs to know of another
     chunks = sorted(set(mine) & set(running.pending))
@@ -112,17 +117,24 @@ def sweep_to_store(
     name = f"{name}-process-{chosen.process()}" if hasattr(chosen, "process") else name
     n_kept = where.n_cells_in(sorted(set(range(where.n_chunks)) - set(running.pending)))
     with Progress(grid.n_cells, done=n_kept, enabled=progress) as bar:
-        job = Job(running, chunks, options, engine_options, every, Journal(target, name), bar)
+        job = Job(running, chunks, options, engine_options, every, Journal(target, running.digest, name), bar)
         with StopOnSignals(job.stop) as signals:
-            if chunks:
-                job.journal.started(where.n_cells_in(chunks))
-                chosen.train(job)
-            running.clean()
-    if signals.received and running.pending:
+            try:
+                if chunks or engine == "distributed":  # whose processes wait for each other, with work or without
+                    job.journal.started(where.n_cells_in(chunks))
+                    chosen.train(job)
+                running.clean()
+            except KeyboardInterrupt:
+                signals.received = signals.received or SIGINT
+    if signals.received and set(mine) & set(running.pending):
         kept = grid.n_cells - where.n_cells_in(running.pending)
         job.journal.write("interrupted")
-        message = f"interrupted: {kept:,} of {grid.n_cells:,} models are kept in {target}; the same command goes on"
-        raise Interrupted(f"{message}{_command()}.", signals.received)
+        again = (
+            "; the same command without overwrite goes on" if overwrite else f"; the same command goes on{_command()}"
+        )
+        raise Interrupted(
+            f"interrupted: {kept:,} of {grid.n_cells:,} models are kept in {target}{again}.", signals.received
+        )
     result = open_result(target)
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)

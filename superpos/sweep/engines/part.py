@@ -30,5 +30,16 @@ def train_part(path: Path, chunks: list[int], options: dict[str, Any], lanes: in
         return
     with Progress(grid.n_cells, enabled=False) as bar:
         options = {**options, "lanes": lanes}
-        local.train(Job(running, left, options, {}, CHECKPOINT_EVERY, Journal(path, name), bar, threading.Event()))
+        local.train(
+            Job(
+                running,
+                left,
+                options,
+                {},
+                CHECKPOINT_EVERY,
+                Journal(path, running.digest, name),
+                bar,
+                threading.Event(),
+            )
+        )
     running.clean()

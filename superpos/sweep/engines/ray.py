@@ -37,8 +37,6 @@ def train(job: Job) -> None:
     address, cpus, gpus = settings.get("address"), settings.get("cpus_per_task", 1), settings.get("gpus_per_task", 0)
     check.in_range("cpus_per_task", cpus, above=0)
     check.in_range("gpus_per_task", gpus, at_least=0)
-    if job.options.get("devices") is not None:
-        raise ConfigError("devices are chosen by Ray; state cpus_per_task and gpus_per_task instead.")
     ours = not ray.is_initialized()
     try:
         if ours:
@@ -49,13 +47,14 @@ def train(job: Job) -> None:
         raise EngineError(
             f"engine ray: the cluster at {address or 'this machine'} does not answer: {one_line(error)}"
         ) from None
-    per_task = settings.get("chunks_per_task") or -(-len(job.chunks) // (TASKS_PER_CPU * n_workers))
+    per_task = settings.get("chunks_per_task", -(-len(job.chunks) // (TASKS_PER_CPU * n_workers)))
     check.whole("chunks_per_task", per_task, at_least=1)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task)
     bundles = [job.chunks[k : k + per_task] for k in range(0, len(job.chunks), per_task)]
     options = {k: v for k, v in job.options.items() if k != "devices"}
+    waiting: dict[Any, list[int]] = {}
     try:
-        waiting = {remote.remote(str(job.path), some, options, max(1, int(cpus))): some for some in bundles}
+        waiting |= {remote.remote(str(job.path), some, options, max(1, int(cpus))): some for some in bundles}
         while waiting and not job.stop.is_set():
             for task in ray.wait(list(waiting), timeout=0.5)[0]:
                 try:
@@ -67,11 +66,11 @@ def train(job: Job) -> None:
                 some = waiting.pop(task)
                 job.bar.advance(job.stored.layout.n_cells_in(some))
                 job.stored.mark(some)
-        for task in waiting:
-            ray.cancel(task)
     except RayError as error:
         raise EngineError(f"engine ray: a task failed {RETRIES + 1} times: {one_line(error)[:300]}") from None
     finally:
+        for task in waiting:
+            ray.cancel(task)
         if ours:
             ray.shutdown()
 
