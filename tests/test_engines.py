@@ -118,14 +118,57 @@ def test_a_signal_from_outside_ends_with_one_line_and_no_traceback(number, whole
     assert small.files(path) == whole
 
 
+def test_eight_devices_end_with_the_same_bytes(whole, tmp_path):
+    eight = ENVIRONMENT | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    command = [sys.executable, HERE / "small.py", tmp_path / "r.zarr", str(STEPS), "0/1"]
+    subprocess.run(command, env=eight, check=True, timeout=120)
+    assert small.files(tmp_path / "r.zarr") == whole
+
+
+def test_a_closed_pipe_loses_nothing(whole, tmp_path):
+    """Whoever reads the output leaves at once: the sweep is trained all the same, and there is no traceback."""
+    (tmp_path / "s.toml").write_text(
+        "[task]\nn_features = 3\nn_hidden = 2\n[train]\nsteps = 20\nbatch_size = 4\n[grid]\nseed = [0, 1]\n"
+    )
+    command = f"{sys.executable} -c 'from superpos.cli import main; main()' sweep s.toml --out r.zarr | true"
+    run = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )
+    assert run.stderr == ""
+    assert int(sp.open(tmp_path / "r.zarr").missing.sum()) == 0
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_number_of_cells(tmp_path):
+    """200,000 models of 2→1, and a tenth of them: the same peak within a fifth; the large store opens in two seconds."""
+    code = (
+        "import sys, resource, numpy as np, superpos as sp\n"
+        "grid = sp.Grid(feature_probability=np.geomspace(1, .01, 100), init_scale=np.linspace(.5, 1, 100), seed=range(int(sys.argv[2])))\n"
+        "task = sp.tasks.Toy(n_features=2, n_hidden=1, objective='expected', order=16)\n"
+        "sp.sweep(task, sp.TrainConfig(steps=20), grid, sys.argv[1], progress=False)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for n_seeds in (2, 20):
+        command = [sys.executable, "-c", code, str(tmp_path / f"{n_seeds}.zarr"), str(n_seeds)]
+        run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=600)
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.2 * peaks[0]
+    begin = time.perf_counter()
+    assert sp.open(tmp_path / "20.zarr").dims["seed"] == 20
+    assert time.perf_counter() - begin < 2
+
+
 def free_port():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
 
 
-def test_two_jax_processes_in_step_end_with_the_same_bytes(whole, tmp_path):
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_two_jax_processes_in_step_end_with_the_same_bytes(n_devices, whole, tmp_path):
     path, port = tmp_path / "r.zarr", free_port()
+    devices = ENVIRONMENT | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}"}
     code = (
         "import sys, small\nfrom superpos.sweep import layout\nlayout.CELLS_PER_CHUNK = 2\n"
         f"small.go(sys.argv[1], {STEPS}, engine='distributed', engine_options="
@@ -133,7 +176,7 @@ def test_two_jax_processes_in_step_end_with_the_same_bytes(whole, tmp_path):
     )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, path, str(k)], env=ENVIRONMENT, cwd=HERE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, path, str(k)], env=devices, cwd=HERE, stderr=subprocess.PIPE, text=True
         )
         for k in range(2)
     ]
