@@ -467,6 +467,9 @@ def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
         exports.pack(whole, packed)
     with pytest.raises(sp.ConfigError, match="packed already"):
         exports.pack(packed, tmp_path / "s.zip")
+    (tmp_path / "text").write_text("no result")
+    with pytest.raises(sp.StoreError, match="no superpos result"):
+        exports.pack(tmp_path / "text", tmp_path / "s.zip")
 
 
 def test_exports_hold_the_same_numbers(whole, tmp_path):

@@ -30,9 +30,9 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
         StoreError: the store is damaged or unfinished, or the file cannot be written.
     """
     _free(target, overwrite)
+    opened = reading.opened(path)
     if path.is_file():
         raise ConfigError(f"{path} is packed already.")
-    opened = reading.opened(path)
     if opened.attributes["format"] == 1:
         raise StoreError(f"{path} was written by an earlier version: open it and save it again to pack it.")
     if not opened.committed.all():
