@@ -29,6 +29,16 @@ def _close_figures():
     plt.close("all")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more."""
+    from superpos.sweep import mesh
+
+    yield
+    mesh._compile.cache_clear()
+    jax.clear_caches()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20_221_114)

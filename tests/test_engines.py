@@ -171,28 +171,51 @@ def free_port():
         return listening.getsockname()[1]
 
 
-@pytest.mark.parametrize("n_devices", [1, 2])
-def test_two_jax_processes_in_step_end_with_the_same_bytes(n_devices, whole, tmp_path):
-    path, port = tmp_path / "r.zarr", free_port()
-    devices = ENVIRONMENT | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}"}
+def in_step(path, n_processes, n_devices, **options):
+    """Train the small sweep in some processes, each with some simulated devices."""
+    engine = "dict(engine='local')"
+    if n_processes > 1:
+        settings = (
+            f"coordinator_address='127.0.0.1:{free_port()}', num_processes={n_processes}, process_id=int(sys.argv[2])"
+        )
+        engine = f"dict(engine='distributed', engine_options=dict({settings}))"
     code = (
-        "import sys, small\nfrom superpos.sweep import layout\nlayout.CELLS_PER_CHUNK = 2\n"
-        f"small.go(sys.argv[1], {STEPS}, engine='distributed', engine_options="
-        f"dict(coordinator_address='127.0.0.1:{port}', num_processes=2, process_id=int(sys.argv[2])))"
+        "import sys, jax, small\nfrom superpos.sweep import layout\nlayout.CELLS_PER_CHUNK = 2\n"
+        f"small.go(sys.argv[1], {STEPS}, devices=None, **{engine}, **{options!r})\n"
+        f"assert jax.device_count() == {n_processes * n_devices}"
     )
+    devices = ENVIRONMENT | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, path, str(k)], env=devices, cwd=HERE, stderr=subprocess.PIPE, text=True
         )
-        for k in range(2)
+        for k in range(n_processes)
     ]
     for process in processes:
         _, error = process.communicate(timeout=180)
         assert process.returncode == 0, error[-2000:]
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_two_jax_processes_in_step_end_with_the_same_bytes(n_devices, whole, tmp_path):
+    path = tmp_path / "r.zarr"
+    in_step(path, 2, n_devices)
     assert small.files(path) == whole
     logs = sorted((tmp_path / "r.log").iterdir())
     assert [p.name.rsplit("-", 1)[0] for p in logs] == ["worker-process-0", "worker-process-1"]
     assert all(p.read_text().count('"chunk"') >= 4 for p in logs)  # both committed chunks of their own
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("n_processes", [1, 2])
+@pytest.mark.parametrize("blocks_per_device", [1, 2, 5])
+@pytest.mark.parametrize("n_devices", [1, 2, 4, 8])
+def test_devices_blocks_per_call_and_processes_change_no_byte(
+    n_devices, blocks_per_device, n_processes, whole, tmp_path
+):
+    """The whole product; `n_devices` is per process."""
+    in_step(tmp_path / "r.zarr", n_processes, n_devices, blocks_per_device=blocks_per_device)
+    assert small.files(tmp_path / "r.zarr") == whole
 
 
 RAY = """

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -365,6 +366,48 @@ def test_a_result_that_was_replaced_is_not_mixed_with_the_new_one(whole, monkeyp
     small.go(whole, steps=41, overwrite=True)
     with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
         result["loss"].load()
+
+
+KILLED_WHILE_REPLACING = """
+import os, pathlib, signal, sys
+import superpos as sp
+rename = pathlib.Path.rename
+def dying(self, target):
+    if self.name == "new":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+pathlib.Path.rename = dying
+result = sp.open(sys.argv[1])
+result.save(sys.argv[2], overwrite=True)
+"""
+
+
+def test_a_result_whose_replacement_was_killed_comes_back(whole, tmp_path):
+    """Killed between the two renames: the old result is moved back by whoever looks next, and nothing is left over."""
+    before, target = small.files(whole), tmp_path / "r.zarr"
+    whole.rename(target)
+    for look in (lambda: sp.open(target), lambda: small.go(target, resume="must")):
+        died = subprocess.run([sys.executable, "-c", KILLED_WHILE_REPLACING, target, target], cwd=tmp_path, check=False)
+        assert died.returncode == -signal.SIGKILL and not target.exists()
+        assert look().missing.sum() == 0
+        assert small.files(target) == before and not list(tmp_path.glob(".*"))
+
+
+def test_hidden_folders_of_the_living_and_of_other_machines_are_left_alone(whole, tmp_path, monkeypatch):
+    target = tmp_path / "r.zarr"
+    with files.folder_beside(target) as folder:
+        files.clean_beside(target)
+        assert folder.exists()
+    assert not folder.exists()
+    left = tmp_path / ".r.zarr.abcdefgh"
+    left.mkdir()
+    files.clean_beside(target)  # not said whose
+    (left / files.OWNER).write_text("another")
+    files.clean_beside(target)
+    assert left.exists()
+    monkeypatch.setattr(files, "_machine", lambda: b"another")
+    files.clean_beside(target)
+    assert not left.exists()
 
 
 def test_large_results_are_read_when_they_are_looked_at(whole, monkeypatch):

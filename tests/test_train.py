@@ -112,14 +112,14 @@ def test_biases_decay_only_when_asked():
 
 def test_changing_any_field_changes_the_result():
     """A setting that is accepted and ignored is the worst kind."""
-    task = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.6)
+    task = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.6, magnitude="constant")
     config = sp.TrainConfig(
         steps=30, batch_size=16, warmup_steps=2, weight_decay=0.01, evaluation_samples=16, history=3
     )
     base = np.asarray(sp.train(task, config).model.W)
     changes = {
         "n_features": 5, "n_hidden": 3, "feature_probability": 0.5, "importance": 0.9 ** np.arange(4),
-        "init_scale": 0.5,         "activation": "gelu", "bias": False, "loss_exponent": 4, "magnitude": "constant", "correlated_sets": ((0, 1),),
+        "init_scale": 0.5,         "activation": "gelu", "bias": False, "loss_exponent": 4, "magnitude": "uniform", "correlated_sets": ((0, 1),),
         "anticorrelated_sets": ((0, 2),), "steps": 31, "batch_size": 17, "learning_rate": 0.02, "weight_decay": 0.1,
         "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-2, "optimizer": "sgd", "schedule": "linear", "warmup_steps": 3,
         "decay_bias": True, "objective": "expected", "order": 5,
@@ -130,8 +130,9 @@ def test_changing_any_field_changes_the_result():
     for name, value in changes.items():
         ours = {f.name for f in dataclasses.fields(task)}
         small = {"feature_probability": 0.3} if name == "anticorrelated_sets" else {}
+        small |= {"magnitude": "uniform"} if name == "objective" else {}
         if name == "order":  # of the series, which sampling does not have
-            task = dataclasses.replace(task, objective="expected")
+            task = dataclasses.replace(task, objective="expected", magnitude="uniform")
             base = np.asarray(sp.train(task, config).model.W)
         changed = (
             (dataclasses.replace(task, **{name: value}, **small), config)
@@ -200,7 +201,7 @@ def test_the_data_key_is_seed_and_step_and_nothing_else():
 
 def test_train_is_vmappable_over_every_numeric_field():
     task, config = (
-        sp.tasks.Toy(n_features=3, n_hidden=2),
+        sp.tasks.Toy(n_features=3, n_hidden=2, magnitude="constant"),
         sp.TrainConfig(steps=10, batch_size=16, evaluation_samples=16),
     )
     for name in numeric_fields(task):

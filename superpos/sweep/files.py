@@ -1,8 +1,13 @@
 """Files that are there in full or not at all, and stay after a power cut."""
 
 import os
+import re
 import secrets
 import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import google_crc32c
@@ -16,6 +21,8 @@ except ImportError:  # no such locks on this system: what dead writers leave is 
     fcntl = None
 
 TEMPORARY = ".tmp"
+OWNER = "owner"  # in a temporary folder: the name of the machine that made it, locked by the process while it lives
+MOVED_AWAY = "old"  # in a temporary folder: what stood where the new one goes
 CHECKSUM_BYTES = 4
 
 
@@ -71,6 +78,48 @@ def clean(folder: Path) -> None:
                     Path(entry.path).unlink(missing_ok=True)
             finally:
                 os.close(descriptor)
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A folder under a hidden name beside the target, gone afterwards; if the process is killed, `clean_beside` ends it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        descriptor = os.open(folder / OWNER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            _lock(descriptor)  # before the name is there: without it nobody touches the folder
+            os.write(descriptor, _machine())
+            yield folder
+        finally:
+            os.close(descriptor)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clean_beside(target: Path) -> None:
+    """End the folders of dead processes of this machine; what one had moved out of the target's way is moved back."""
+    hidden = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
+    try:
+        with os.scandir(target.parent) as entries:
+            found = [Path(e.path) for e in entries if hidden.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for folder in found:
+        try:
+            descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue  # not such a folder, gone meanwhile, or not ours to touch
+        with suppress(OSError):
+            if os.read(descriptor, 1_000) == _machine() and _lock(descriptor):
+                if (folder / MOVED_AWAY).exists() and not target.exists():
+                    (folder / MOVED_AWAY).rename(target)
+                shutil.rmtree(folder)
+        os.close(descriptor)
+
+
+def _machine() -> bytes:
+    return socket.gethostname().encode()
 
 
 def sync(folder: Path) -> None:

@@ -76,7 +76,9 @@ def opened(path: str | Path) -> "Contents":
     """
     try:
         target = Path(path).expanduser()
-        exists = target.exists()
+        if not (exists := target.exists()) and target.name:
+            files.clean_beside(target)  # a process may have died while it replaced this result
+            exists = target.exists()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
     if not exists:
@@ -93,6 +95,8 @@ def _blaming(path: str | Path) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
+        if isinstance(error, PermissionError):
+            raise StoreError(f"{path} cannot be read: {one_line(error)}.") from None
         raise StoreError(f"{path} is damaged: {type(error).__name__}: {one_line(error)}.") from error
 
 

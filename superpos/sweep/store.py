@@ -8,9 +8,9 @@ there. Nothing in a store differs from run to run.
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
         raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
     if any(is_ours(folder) for folder in target.parents):
         raise ConfigError(f"output {path} lies inside another result; choose another path.")
+    files.clean_beside(target)
     if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
     if target.exists() and not overwrite and not resume:
@@ -82,14 +83,9 @@ def create(
 
     `coordinates` are of cells in the order of the grid; `grid_index` says which cell lies in which slot, -1 for none.
     """
-    temporary = _temporary(target)
-    try:
-        _lay_out(temporary / "new", attributes, fields, coordinates, grid_index, chunk)
-        return _move_in(temporary, target, overwrite)
-    except OSError as error:
-        raise files.failed(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _new(target) as new:
+        _lay_out(new, attributes, fields, coordinates, grid_index, chunk)
+        return _move_in(new, target, overwrite)
 
 
 def write_chunk(path: Path, number: int, chunk: int, values: Mapping[str, np.ndarray], status: np.ndarray) -> None:
@@ -120,24 +116,21 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
         flat = flat.drop_vars("missing")
     arrays = {str(name): v.transpose("cell", ...).values for name, v in flat.data_vars.items()}
     fields = {n: Field(tuple(map(str, flat[n].dims[1:])), a.shape[1:], a.dtype) for n, a in arrays.items()}
-    temporary = _temporary(target)
-    try:
-        _lay_out(temporary / "new", attributes, fields, coords, np.arange(n_cells), chunk)
+    with _new(target) as new:
+        _lay_out(new, attributes, fields, coords, np.arange(n_cells), chunk)
         for number, start in enumerate(range(0, n_cells, chunk)):
             some = slice(start, start + chunk)
             parts = {name: array[some] for name, array in arrays.items()}
-            write_chunk(temporary / "new", number, chunk, parts, status[some])
-        _move_in(temporary, target, overwrite)
-    except OSError as error:
-        raise files.failed(target, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            write_chunk(new, number, chunk, parts, status[some])
+        _move_in(new, target, overwrite)
 
 
-def _temporary(target: Path) -> Path:
+@contextmanager
+def _new(target: Path) -> Iterator[Path]:
+    """Where a new store is laid out, before it moves in."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with files.folder_beside(target) as temporary:
+            yield temporary / "new"
     except OSError as error:
         raise files.failed(target, error) from error
 
@@ -218,9 +211,12 @@ def _lay_out(
     files.sync_tree(path)
 
 
-def _move_in(temporary: Path, target: Path, overwrite: bool) -> bool:
-    """Rename the new store into place. An old one is there until the new one is; one of the two always stays."""
-    new, old = temporary / "new", temporary / "old"
+def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
+    """Rename the new store into place. An old one is there until the new one is; one of the two always stays.
+
+    (A process that dies between the two renames leaves the old one beside, and whoever writes there next moves it back.)
+    """
+    old = new.with_name(files.MOVED_AWAY)
     if target.exists() and overwrite:
         target.rename(old)
         try:
