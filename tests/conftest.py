@@ -1,4 +1,4 @@
-"""Strictness for every test: four simulated devices, no silent rank promotion, shapes checked at run time."""
+"""Strictness for every test: four simulated devices to choose from, no silent rank promotion, shapes checked at run time."""
 
 import os
 import sys
@@ -21,6 +21,9 @@ import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Sweeps take one device unless a test names several: on two cores, four simulated ones would mostly train padding.
+jax.local_devices = lambda *_, **__: jax.devices()[:1]
 
 
 @pytest.fixture(autouse=True)

@@ -497,6 +497,15 @@ def test_poisoned_cells_harm_nobody(tmp_path, chunked):
         assert all(found[0].isel(cell=k)[v].values.tobytes() == found[1].isel(cell=k)[v].values.tobytes() for v in "Wb")
 
 
+def test_a_task_with_a_setting_that_no_file_can_hold_is_refused_before_training(tmp_path):
+    task = sp.tasks.Toy(n_features=3, n_hidden=2)
+    object.__setattr__(task, "order", np.sin)
+    said = {"task": vars(task), "train": {}}
+    with pytest.raises(sp.ConfigError, match="order must be numbers, words, .* to be stored, got ufunc"):
+        stored.store.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
     from superpos.sweep import exports
 

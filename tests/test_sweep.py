@@ -86,7 +86,7 @@ def test_a_sweep_in_double_precision_is_what_train_gives(one_device):
 
 
 def test_four_devices_run_without_collectives():
-    work = prepare(TASK, QUICK, sp.Grid(seed=range(8)), block_size=2)
+    work = prepare(TASK, QUICK, sp.Grid(seed=range(8)), block_size=2, devices=jax.devices())
     text = work.programs[0].advance.as_text()
     assert work.mesh.size == 4
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
@@ -352,7 +352,8 @@ def test_an_interrupt_stops_the_other_calls_soon(one_device, monkeypatch):
 
 
 def test_words_survive_saving(tmp_path):
-    result = sp.sweep(TASK, QUICK, sp.Grid(activation=["relu", "gelu"], seed=[0]), block_size=2)
+    words = np.array(["relu", "gelu"], object)  # as pandas and xarray hold them
+    result = sp.sweep(TASK, QUICK, sp.Grid(activation=words, seed=[0]), block_size=2)
     xr.testing.assert_identical(sp.open(result.save(tmp_path / "w.zarr")).dataset, result.dataset)
 
 

@@ -229,4 +229,4 @@ def _values(name: str, given: Any) -> Any:
         raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
     if found == {"numbers"}:
         check.numbers(f"grid axis {name}", values)
-    return np.asarray(values)
+    return np.asarray(list(values))  # of a list: arrays of objects become arrays of what they hold

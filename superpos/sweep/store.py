@@ -157,6 +157,7 @@ def _lay_out(
     import zarr
     from zarr.codecs import Crc32cCodec
 
+    _check_plain(attributes)
     n_slots, words = len(grid_index), {}
     fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
     for name, (dims, column) in coordinates.items():
@@ -233,6 +234,18 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
             raise
     files.sync(target.parent)
     return True
+
+
+def _check_plain(attributes: Mapping[str, Any]) -> None:
+    for owner in ("task", "train"):
+        for name, value in attributes.get(owner, {}).items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"{owner}.{name} must be numbers, words, truth values or lists of them to be stored, "
+                    f"got {type(value).__name__}."
+                ) from None
 
 
 def _write_array(folder: Path, number: int, values: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 BATCH = 1_024
-MATMUL_FLOPS = 12  # per weight and input: two products forward (2 × 2), and twice that backward
+MATMUL_FLOPS = 10  # per weight and input: two products forward and three backward (inputs need no gradient), 2 each
 
 
 @dataclass(frozen=True)
