@@ -1,6 +1,6 @@
 """Linear against ReLU: what is represented and what is in superposition, as features get sparser.
 
-    python figures/basic_results.py [--quick]
+    python figures/basic_results.py [--full] [--quick]
 
 Elhage et al. 2022, "Demonstrating Superposition", "Basic Results".
 """
@@ -13,6 +13,8 @@ import tyro
 from matplotlib.patches import Patch
 
 import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.basic_results import judge_linear, judge_relu, judge_scaling
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = ((20, 5, 0.7), (80, 20, 0.9))  # n_features, n_hidden, importance decay
@@ -26,15 +28,23 @@ def build(n_features: int, n_hidden: int, decay: float, quick: bool) -> tuple:
     return task, sp.TrainConfig(steps=300 if quick else 10_000), grid
 
 
-def main(quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")) -> None:
-    """Load the sweeps, or train them, and draw the figure."""
-    suffix = "_quick" * quick
-    captions = []
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the sweeps, or train them, draw the figure and judge it."""
+    suffix = sp.plot.size_suffix(full, quick)
+    claims = Claims("Elhage et al. 2022, Demonstrating Superposition, Basic Results", judged=not quick)
+    captions, relu = [], []
     with sp.plot.style():
         figure, axes = plt.subplots(4, 8, figsize=(10, 7.2), height_ratios=(1, 0.9, 1, 0.9), layout="constrained")
         for (n, m, decay), (above, below) in zip(SIZES, (axes[:2], axes[2:]), strict=True):
             path = results / f"basic_results_{n}_{m}{suffix}.zarr"
             result = sp.sweep(*build(n, m, decay, quick), store=path)
+            best = result.best("seed")
+            relu.append(best.sel(activation="relu"))
+            if n == 20:
+                judge_linear(best.sel(activation="identity"), claims)
+                judge_relu(relu[0], claims)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()
@@ -51,8 +61,8 @@ def main(quick: bool = False, results: Path = Path("results"), out: Path = Path(
         words = ["no other feature interferes", "others can speak along its direction"]
         figure.legend(keys, words, loc="outside lower center", ncols=2)
         text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "
-        files = sp.plot.save(figure, text + " ".join(captions), path=out / f"basic_results{suffix}")
-    print("\n".join(str(file) for file in files))
+        judge_scaling(*relu, claims)
+        sp.plot.publish(figure, text + " ".join(captions), claims, path=out / f"basic_results{suffix}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt
 import tyro
 
 import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.uniform import judge
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -19,19 +21,20 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
 ) -> None:
-    """Load the sweep, or train it, and draw the figure."""
+    """Load the sweep, or train it, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
-    name = "uniform_geometry" + "_full" * full + "_quick" * quick
-    result = sp.sweep(*build(full=full, quick=quick), store=results / f"{name}.zarr")
+    suffix = sp.plot.size_suffix(full, quick)
+    result = sp.sweep(*build(full=full, quick=quick), store=results / f"uniform_geometry{suffix}.zarr")
     table = result.geometry()
+    claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
+    judge(result, table, claims)
     with sp.plot.style():
         figure, (above, below) = plt.subplots(2, 1, figsize=(6.6, 5.6), sharex=True, height_ratios=(1, 1.9))
         sp.plot.d_star(table["d_star"].isel(seed=0), above)
         above.set_xlabel("")
         sp.plot.dimensionality(table["dimensionality"], below)
         text = "Top: hidden dimensions per feature. Bottom: dimensionality of every feature; lines: known shapes."
-        files = sp.plot.save(figure, sp.plot.caption(result.attrs, text), path=out / name)
-    print("\n".join(str(file) for file in files))
+        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"feature_geometry{suffix}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The paper's opening figure: feature directions by density, and how many seeds find each geometry.
 
-python figures/five_features.py [--quick]
+    python figures/five_features.py [--full] [--quick]
+
+Elhage et al. 2022, "Demonstrating Superposition".
 """
 
 import runpy
@@ -9,19 +11,25 @@ from pathlib import Path
 import tyro
 
 import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.five_features import judge
 from superpos.plot.figures import five_features
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 
-def main(quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")) -> None:
-    """Load the sweep, or train it, and draw the figure."""
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the sweep, or train it, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "five_features.py"))["build"]
-    name = "five_features_quick" if quick else "five_features"
-    result = sp.sweep(*build(quick=quick), store=results / f"{name}.zarr", block_size=24)
+    suffix = sp.plot.size_suffix(full, quick)
+    result = sp.sweep(*build(quick=quick), store=results / f"five_features{suffix}.zarr", block_size=24)
+    claims = Claims("Elhage et al. 2022, opening figure", judged=not quick)
+    judge(result, claims)
     with sp.plot.style():
-        files = sp.plot.save(*five_features(result, result.geometry()), path=out / name)
-    print("\n".join(str(file) for file in files))
+        figure, caption = five_features(result, result.geometry())
+        sp.plot.publish(figure, caption, claims, path=out / f"five_features{suffix}")
 
 
 if __name__ == "__main__":

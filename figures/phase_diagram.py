@@ -1,6 +1,6 @@
 """Superposition as a phase change: trained models, the true optimum, and where they differ, for 2→1 and 3→2.
 
-python figures/phase_diagram.py [--cells 64] [--seeds 8] [--quick]
+python figures/phase_diagram.py [--cells 64] [--seeds 8] [--full] [--quick]
 
 Elhage et al. 2022, "Superposition as a Phase Change".
 """
@@ -12,6 +12,8 @@ import tyro
 
 import superpos as sp
 from superpos.analysis import against_optimum
+from superpos.claims import Claims
+from superpos.claims.phase_diagram import judge
 from superpos.plot.figures import phase_diagram
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -21,24 +23,25 @@ def main(
     hidden: tuple[int, ...] = (1, 2),
     cells: int = 64,
     seeds: int = 8,
+    full: bool = False,
     quick: bool = False,
     results: Path = Path("results"),
     out: Path = Path("results/figures"),
 ) -> None:
-    """Load the sweeps, or train them, compare them with the optimum, and draw the figure."""
+    """Load the sweeps, or train them, compare them with the optimum, draw the figure and judge it."""
     script = runpy.run_path(str(SWEEPS / "phase_diagram.py"))
-    rows, suffix = [], "_quick" if quick else f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
+    cells, seeds = (128, 16) if full else (cells, seeds)
+    rows, suffix = [], sp.plot.size_suffix(full, quick) or f"_{cells}x{seeds}" * ((cells, seeds) != (64, 8))
+    claims = Claims("Elhage et al. 2022, Superposition as a Phase Change", judged=not quick)
     for m in hidden[:1] if quick else hidden:
         path = results / script["name"](m, cells, seeds, quick)
         result = sp.sweep(*script["build"](m, cells, seeds, quick), store=path, block_size=script["BLOCK_SIZE"])
         table = result.phases()
         compared = against_optimum(table, steps=200, order=16)
-        near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
-        print(f"{m + 1} → {m}: {near:.2f} % of cells within 1 % of the optimum, {same:.2f} % with its phase")
+        judge(table, compared, m + 1, claims)
         rows.append((result, table, compared, sp.theory.boundaries(m + 1)))
     with sp.plot.style():
-        files = sp.plot.save(*phase_diagram(rows), path=out / f"phase_diagram{suffix}")
-    print("\n".join(str(file) for file in files))
+        sp.plot.publish(*phase_diagram(rows), claims, path=out / f"phase_diagram{suffix}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from superpos.plot.features import feature_directions as feature_directions
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
+from superpos.plot.gallery import publish as publish
+from superpos.plot.gallery import size_suffix as size_suffix
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys

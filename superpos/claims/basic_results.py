@@ -1,0 +1,80 @@
+"""Linear against ReLU models: Elhage et al. 2022, "Demonstrating Superposition", "Basic Results"."""
+
+from typing import Any
+
+import numpy as np
+
+from superpos.analysis.geometry import geometry
+from superpos.claims.base import Claims
+from superpos.sweep import SweepResult
+from superpos.theory.linear import optimal_linear_loss
+
+# How many features 20 → 5 represents at each density, and how far off a run may be.
+COUNTS = {1.0: (5, 0), 0.3: (7, 1), 0.1: (9, 1), 0.03: (10, 1), 0.01: (12, 2), 0.003: (14, 2), 0.001: (16, 3)}
+
+
+def counts(best: SweepResult) -> np.ndarray:
+    """Features of norm above 1/2 at every density, densest first, of a result over `feature_probability`."""
+    return np.sum(np.linalg.norm(best["W"].transpose("feature_probability", "hidden", "feature"), axis=1) > 0.5, axis=1)
+
+
+def judge_linear(best: SweepResult, claims: Claims) -> None:
+    """The linear model is principal component analysis at every density; `best` is over `feature_probability`."""
+    task = best.attrs["task"]
+    n, m = task["n_features"], task["n_hidden"]
+    projector = np.diag(np.arange(n) < m)
+    apart, bias, excess = [], [], []
+    for k, p in enumerate(best["feature_probability"].values):
+        model = best.isel(feature_probability=k).model()
+        W, b = np.asarray(model.W), np.asarray(model.b)
+        apart.append(np.abs(W.T @ W - projector).max())
+        bias.append(np.abs(b - np.where(np.arange(n) < m, 0, p / 2)).max())
+        cell = best.isel(feature_probability=k)
+        least = float(optimal_linear_loss(cell.task().features, np.asarray(task["importance"]), m))
+        excess.append(100 * (float(cell["loss"]) / least - 1))
+    wanted = "every entry ± .02"
+    claims.add("linear: WᵀW projects on the m most important features", wanted, f"{max(apart):.4f}", max(apart) <= 0.02)
+    claims.add("linear: b is 0 where learned, p/2 elsewhere", "± .02", f"{max(bias):.4f}", max(bias) <= 0.02)
+    worst = max(excess, key=abs)
+    claims.add("linear: loss of the best projector", "± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
+
+
+def judge_relu(best: SweepResult, claims: Claims) -> None:
+    """What 20 → 5 with importance 0.7^i represents, density by density; `best` is over `feature_probability`."""
+    densities = best["feature_probability"].values
+    at: dict[float, Any] = {float(p): best.isel(feature_probability=k).model() for k, p in enumerate(densities)}
+    found = {p: geometry(np.asarray(model.W)) for p, model in at.items()}
+    dense = at[1.0]
+    W, b = np.asarray(dense.W), np.asarray(dense.b)
+    off = max(np.abs(W.T @ W - np.diag(np.arange(20) < 5)).max(), np.abs(b[5:] - 0.5).max())
+    claims.add("dense: the ReLU model is the linear one, b = 1/2 elsewhere", "± .02", f"{off:.4f}", off <= 0.02)
+    n = counts(best)
+    wanted = ", ".join(f"{c} ± {t}" if t else f"{c}" for c, t in COUNTS.values())
+    holds = all(abs(k - COUNTS[float(p)][0]) <= COUNTS[float(p)][1] for k, p in zip(n, densities, strict=True))
+    claims.add("features of norm above 1/2, dense to sparse", wanted, ", ".join(map(str, n)), holds)
+    claims.add("that count never falls", "± 1", f"largest fall {-min(0, np.diff(n).min())}", np.diff(n).min() >= -1)
+    W = np.asarray(at[0.03].W)[:, :10]
+    norms = np.linalg.norm(W, axis=0)
+    partners = np.sum((W.T @ W) / np.outer(norms, norms) < -0.9, axis=1)
+    measured = f"norms {norms.min():.2f}…{norms.max():.2f}, partners {partners.min()}…{partners.max()}"
+    holds = np.all(np.abs(norms - 1) <= 0.1) and np.all(partners == 1)
+    claims.add("1 − S = .03: ten features as five antipodal pairs", "norms 1 ± .1, one partner each", measured, holds)
+    two, one = found[0.3].interference[:2].max(), found[0.1].interference[0]
+    measured = f"{two:.3f} (top 2 at .3), {one:.3f} (top 1 at .1)"
+    claims.add("important features are interfered with last", "below .05", measured, max(two, one) < 0.05)
+    lone, negative = False, []
+    for p in (p for p in at if p <= 0.01):
+        W, chosen = np.asarray(at[p].W), found[p].represented
+        U = W[:, chosen] / np.linalg.norm(W[:, chosen], axis=0)
+        lone |= bool(np.any(np.sum(U.T @ U < -0.9, axis=1) == 0))
+        negative.append(float(np.mean(np.asarray(at[p].b)[chosen] < 0)))
+    measured = f"{'yes' if lone else 'no'}, b < 0 for {100 * min(negative):.0f} % or more"
+    holds = lone and min(negative) >= 0.6
+    claims.add("1 − S ≤ .01: more than pairs, most biases negative", "yes, ≥ 60 %", measured, holds)
+
+
+def judge_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> None:
+    """80 → 20 with importance 0.9^i is a rescaled copy of 20 → 5."""
+    per_dimension = [counts(best) / best.attrs["task"]["n_hidden"] for best in (small, large)]
+    apart = float(np.abs(per_dimension[0] - per_dimension[1]).max())
+    claims.add("80 → 20 represents as much per dimension as 20 → 5", "± .4", f"{apart:.2f}", apart <= 0.4)

@@ -1,0 +1,35 @@
+"""Equally important features: Elhage et al. 2022, "The Geometry of Superposition"."""
+
+import numpy as np
+import xarray as xr
+
+from superpos.claims.base import Claims
+from superpos.sweep import SweepResult
+from superpos.theory.uniform import benefits
+
+
+def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
+    """Plateau, lines, packing, and the loss that the best structure of every density predicts."""
+    x, d_star, D = 1 / table.feature_probability.values, table["d_star"].values[:, 0], table["dimensionality"].values
+    flat = x[np.abs(d_star - 0.5) <= 0.03]
+    wanted = "|D* − 1/2| ≤ .03 at 3 or more densities, all with 1/(1 − S) in 2.0…4.4"
+    inside = len(flat) >= 3 and flat.min() >= 2.0 and flat.max() <= 4.4
+    claims.add("D* sticks at 1/2", wanted, "at " + ", ".join(f"{v:.2f}" for v in flat), inside)
+    pool = D[d_star < 0.95].ravel()
+    for name, f in (("1/2 (antipodal pairs)", 1 / 2), ("2/5 (pentagons)", 2 / 5)):
+        at, below, above = (int(np.sum(np.abs(pool - g) <= 0.005)) for g in (f, f - 0.0125, f + 0.0125))
+        measured = f"{at}, beside it {below} and {above}"
+        wanted = "10 or more features within .005, twice as many as beside it"
+        claims.add(f"features gather on the line {name}", wanted, measured, at >= 10 and at >= 2 * max(below, above))
+    most = float(table["packing"].max())
+    claims.add("dimensionalities add up to at most m", "ΣD_i / m ≤ 1", f"at most {most:.4f}", most <= 1 + 1e-4)
+    task, loss = result.attrs["task"], result["loss"].values[:, 0]
+    at = [int(np.abs(np.log(x / level)).argmin()) for level in (1.6, 3, 5, 10)]
+    best = np.max([s.benefit for s in benefits(1 / x[at])], axis=0)
+    for k, benefit in zip(at, best, strict=True):
+        p, n, m = 1 / x[k], task["n_features"], task["n_hidden"]
+        above = 100 * (loss[k] * n / ((p / 3 - p**2 / 4) * (n - m * benefit)) - 1)
+        sparse = x[k] > 5  # larger structures than the known ones may win there
+        wanted = "0 to 5 % above" if not sparse else "at most 5 % above"
+        holds = above <= 5 and (sparse or above >= -0.5)  # half a per cent: the loss is an estimate from samples
+        claims.add(f"loss of the best structure, 1/(1 − S) = {x[k]:.2f}", wanted, f"{above:+.1f} %", holds)

@@ -1,0 +1,111 @@
+"""Figures that can be checked: a picture, its caption, a table of claims with what was measured, and an index of them."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
+from superpos.plot.style import save
+
+
+def size_suffix(full: bool, quick: bool) -> str:
+    """What a file's name says of its size: "", "_full" or "_quick"."""
+    return "_full" * full + "_quick" * quick
+
+
+def publish(figure: Figure, caption: str, claims: Claims, *, path: str | Path) -> list[Path]:
+    """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (caption and claims), and print claims and files.
+
+    Raises:
+        SystemExit: with status 1, after everything is written, if a claim failed.
+    """
+    files = save(figure, caption, path=path)
+    record = {"caption": caption, "source": claims.source, "claims": [asdict(claim) for claim in claims.claims]}
+    files.append(files[-1].with_suffix(".json"))
+    files[-1].write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    show(claims)
+    print("\n".join(str(file) for file in files))
+    if claims.failed:
+        raise SystemExit(1)
+    return files
+
+
+def show(claims: Claims) -> None:
+    """Print the claims as a table."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(claims.source), title_justify="left", show_lines=False)
+    for name in ("claim", "wanted", "measured", ""):
+        table.add_column(name, overflow="fold")
+    colors = {HOLDS: "green", FAILS: "bold red", NEEDS_FULL: "yellow", NOT_JUDGED: "dim"}
+    for claim in claims.claims:
+        words = [escape(text) for text in (claim.statement, claim.wanted, claim.measured)]
+        table.add_row(*words, f"[{colors[claim.verdict]}]{claim.verdict}[/]")
+    Console().print(table)
+
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+figure{margin:0 0 3rem;border-top:1px solid #ccc;padding-top:1rem} img{max-width:100%;height:auto;background:#fff}
+figcaption{font-size:.9rem;color:#444} table{border-collapse:collapse;font-size:.85rem;width:100%;margin:.7rem 0}
+td,th{border-bottom:1px solid #ddd;padding:.25rem .6rem .25rem 0;text-align:left;vertical-align:top}
+.pass{color:#00664c}.FAIL{color:#b3261e;font-weight:bold}.other{color:#7a5b00}
+"""
+
+
+def index(folder: str | Path, entries: Sequence[tuple[str, float | None]]) -> Path:
+    """Write FOLDER/index.html: every picture with its caption, its claims, and the seconds it took. Returns the page.
+
+    `entries` are (base name of a published figure, seconds or None). One that is not there is said to be missing.
+    """
+    folder = Path(folder)
+    parts = [_entry(folder, name, seconds) for name, seconds in entries]
+    page = (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
+        f"<title>superpos: figures</title><style>{_STYLE}</style>\n<h1>Toy Models of Superposition, figure by figure</h1>\n"
+        f"<p>{_tally(folder, entries)}</p>\n" + "\n".join(parts) + "\n</html>\n"
+    )
+    target = folder / "index.html"
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _record(folder: Path, name: str) -> dict[str, Any] | None:
+    file = folder / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _tally(folder: Path, entries: Sequence[tuple[str, float | None]]) -> str:
+    records = [_record(folder, name) for name, _ in entries]
+    verdicts = [claim["verdict"] for record in records if record for claim in record["claims"]]
+    counted = [f"{verdicts.count(v)} {v}" for v in (HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED) if v in verdicts]
+    missing = records.count(None)
+    return html.escape(
+        f"{len(verdicts)} claims: {', '.join(counted)}." + f" {missing} figures are missing." * bool(missing)
+    )
+
+
+def _entry(folder: Path, name: str, seconds: float | None) -> str:
+    record = _record(folder, name)
+    title = f"<h2>{html.escape(name.replace('_', ' '))}</h2>"
+    if record is None:
+        return f'<figure>{title}<p class="FAIL">It was not drawn.</p></figure>'
+    rows = []
+    for claim in record["claims"]:
+        kind = claim["verdict"] if claim["verdict"] in (HOLDS, FAILS) else "other"
+        cells = "".join(f"<td>{html.escape(claim[key])}</td>" for key in ("statement", "wanted", "measured"))
+        rows.append(f'<tr>{cells}<td class="{kind}">{html.escape(claim["verdict"])}</td></tr>')
+    head = "<tr><th>claim</th><th>wanted</th><th>measured</th><th></th></tr>"
+    took = "" if seconds is None else f" Drawn in {seconds:.0f} s."
+    return (
+        f'<figure id="{html.escape(name)}">{title}<img src="{html.escape(name)}.svg" alt="{html.escape(record["caption"])}">'
+        f"<figcaption>{html.escape(record['caption'] + took)} Source of the claims: {html.escape(record['source'])}."
+        f"</figcaption><table>{head}{''.join(rows)}</table></figure>"
+    )

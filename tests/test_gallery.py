@@ -1,0 +1,100 @@
+"""Claims, published figures, and the page that shows them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.five_features import gaps
+from superpos.plot.gallery import index
+from superpos.theory.polytopes import polygon
+from superpos.theory.uniform import benefits, structures, winners
+
+ROOT = Path(__file__).parents[1]
+
+
+def published(folder, name, *, judged=True, holds=True):
+    claims = Claims("A & B 2022", judged=judged)
+    claims.add("one < two", "at least 1", 2, holds)
+    claims.needs_full("large things", "larger", "too small here")
+    figure, _ = plt.subplots()
+    return sp.plot.publish(figure, "A caption <b>.", claims, path=folder / name)
+
+
+def test_a_failed_claim_ends_with_status_one_and_everything_is_written(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        published(tmp_path, "f", holds=False)
+    assert stopped.value.code == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"f.svg", "f.png", "f.txt", "f.json"}
+    assert "FAIL" in capsys.readouterr().out
+    assert published(tmp_path, "g")[-1].name == "g.json"
+
+
+def test_a_quick_look_judges_nothing(tmp_path):
+    published(tmp_path, "q", judged=False, holds=False)
+    claims = json.loads((tmp_path / "q.json").read_text())["claims"]
+    assert {claim["verdict"] for claim in claims} == {"not judged"} and claims[0]["measured"] == "2"
+
+
+def test_the_index_shows_every_figure_its_claims_and_what_is_missing(tmp_path):
+    published(tmp_path, "f")
+    page = index(tmp_path, [("f", 12.3), ("absent", None)]).read_text()
+    for text in (
+        'src="f.svg"',
+        "A caption &lt;b&gt;.",
+        "Drawn in 12 s.",
+        "A &amp; B 2022",
+        "one &lt; two",
+        "needs --full",
+    ):
+        assert text in page
+    assert "2 claims: 1 pass, 1 needs --full. 1 figures are missing." in page and "It was not drawn." in page
+    assert "http" not in page  # it needs nothing from anywhere
+
+
+def test_all_figures_are_built_into_one_folder(tmp_path):
+    command = [sys.executable, ROOT / "figures" / "all.py", "--quick", "--only", "five_features"]
+    run = subprocess.run([*command, "--out", tmp_path / "out", "--results", tmp_path], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
+    wrong = subprocess.run([*command[:3], "--only", "nothing"], capture_output=True, text=True, cwd=tmp_path)
+    assert wrong.returncode == 1 and "there is no 'nothing'" in wrong.stderr
+
+
+def test_gaps_are_those_of_the_polygon():
+    np.testing.assert_allclose(gaps(polygon(5).T), 72)
+
+
+def test_the_best_structure_at_every_density():
+    """Winners, benefits and optima as derived for n ≫ m; a feature alone gains exactly its v per dimension."""
+    x = np.array([1.2, 1.4, 1.6, 3, 4.8, 10])
+    assert winners(1 / x) == [
+        "tetrahedron",
+        "triangle",
+        "antipodal pair",
+        "antipodal pair",
+        "pentagon",
+        "square antiprism",
+    ]
+    found = {
+        s.shape.name: s
+        for s in benefits(1 / x[2:], [s for s in structures() if s.name in ("dedicated", "antipodal pair", "pentagon")])
+    }
+    np.testing.assert_allclose(found["dedicated"].benefit, 1, atol=1e-6)
+    np.testing.assert_allclose(found["antipodal pair"].benefit[:2], [1.073, 1.568], atol=1e-3)
+    np.testing.assert_allclose(found["antipodal pair"].squared_norm[:2], [0.70, 1.02], atol=0.01)
+    np.testing.assert_allclose(found["pentagon"].bias[2], -0.125, atol=0.01)
+    crossing = benefits([0.224], [s for s in structures() if s.name in ("antipodal pair", "pentagon")])
+    assert crossing[0].benefit[0] == pytest.approx(crossing[1].benefit[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [1.0, 0.0, [[0.5]], []])
+def test_densities_of_structures_are_checked(wrong):
+    with pytest.raises(sp.ConfigError, match="feature_probability"):
+        benefits(wrong)
