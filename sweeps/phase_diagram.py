@@ -20,7 +20,7 @@ def build(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = Fals
     if n_hidden not in (1, 2):
         raise sp.ConfigError(f"n_hidden must be 1 (for 2→1) or 2 (for 3→2), got {n_hidden}.")
     if quick:
-        cells, seeds = 12, 4
+        cells, seeds = 6, 4
     n = n_hidden + 1
     task = sp.tasks.Toy(n_features=n, n_hidden=n_hidden, importance=np.ones(n), objective="expected", order=16)
     grid = sp.Grid(

@@ -216,7 +216,7 @@ def test_a_small_diagram_end_to_end(monkeypatch, tmp_path, capsys):
     from superpos.cli import main
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["superpos", "phase", "--cells", "12", "--seeds", "4"])
+    monkeypatch.setattr("sys.argv", ["superpos", "phase", "--cells", "6", "--seeds", "4"])
     main()
     printed = capsys.readouterr().out
     assert "100.00 % of the cells are within 1 % of the least possible loss" in printed

@@ -67,7 +67,7 @@ def throughput(results: dict[str, Any], flops: dict[str, int], sizes: dict[str, 
             rows.append([sizes[name] if k == 0 else "", method, number(rate), ratio(against), number(share, " %")])
     title = (
         f"Part 1: throughput, batch 1,024, compilation left out. Matrix product peak {number(peak)} GFLOP/s; share "
-        "counts 12·n·m·1,024 operations a step.\nFeature probability from 1 to 1/20 over the models; importance 0.9^i "
+        "counts 10·n·m·1,024 operations a step.\nFeature probability from 1 to 1/20 over the models; importance 0.9^i "
         "up to 20 features, 1 above. An expected step is exact and needs no batch: its rate compares\n"
         "with no other. PyTorch has its own number of threads or one, whichever is faster."
     )
