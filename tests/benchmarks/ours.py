@@ -1,5 +1,6 @@
 """What superpos itself does, measured: throughput of a sweep, and losses after more and more steps."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -72,19 +73,14 @@ def throughput(
         grid = sp.Grid(feature_probability=p)
         work = _any_length(prepare(task, config, grid, block_size=block_size))
         _timed(work, task, config, grid, 1)
-        steps = 2
-        while True:
+        steps, short, long = 2, 0.0, 0.0
+        while long - short < seconds / 3:  # what grows with the steps must be long enough to be timed
+            if long:
+                steps = math.ceil(steps * min(4, max(1.5, seconds / 2.5 / max(long - short, 1e-3))))
             short, long = (_timed(work, task, config, grid, k * steps) for k in (1, 3))
-            if long >= 0.1 * seconds and long > 1.5 * short:
-                break
-            steps *= 4
-        # Timings that are long enough for the shortest of the two to be a third of `seconds`.
-        per_step = (long - short) / (2 * steps)
-        steps = max(steps if long > seconds else 1, round(seconds / 3 / per_step))
-        rates = []
-        for _ in range(repeats):
-            short, long = (_timed(work, task, config, grid, k * steps) for k in (1, 3))
-            rates.append(len(p) * 2 * steps / max(long - short, 1e-9))
+        pairs = [(short, long)]
+        pairs += [tuple(_timed(work, task, config, grid, k * steps) for k in (1, 3)) for _ in range(repeats - 1)]
+        rates = [len(p) * 2 * steps / (long - short) for short, long in pairs if long > short]  # noise may win
         out.append(
             {
                 "models": len(p),
