@@ -8,15 +8,14 @@ Elhage et al. 2022, "Superposition in a Privileged Basis".
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 import xarray as xr
 
 import superpos as sp
-from superpos.analysis import neuron_order
 from superpos.claims import Claims
 from superpos.claims.privileged_basis import EXPECTED, has, judge, judge_control, near_ties, neurons
+from superpos.plot.figures import privileged_basis
 
 TASK = sp.tasks.Computation(n_features=10, n_hidden=5, importance=0.75 ** np.arange(10))
 DENSITIES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.12, 0.08, 0.06)
@@ -53,19 +52,14 @@ def main(
     judge(models, claims)
     judge_control(relu, control, claims)
     with sp.plot.style():
-        figure, axes = plt.subplot_mosaic(
-            [[*"abcdefghi"], [*"jjjjjkkkk"]], figsize=(9.4, 4.8), height_ratios=(1, 1.1), layout="constrained"
-        )
-        for ax, (p, W) in zip(axes.values(), models.items(), strict=False):  # as many as there are panels
-            order = np.asarray(neuron_order(W))
-            sp.plot.stacked_weights(W[order], has(W[order], p), ax, limit=4.5)
-            ax.set_title(f"1 − S = {p:g}")
+        shown = {p: (models[p], has(models[p], p)) for p in EXPECTED}
         counts = xr.DataArray([neurons(W, p).single for p, W in models.items()], {"feature_probability": [*models]})
-        expected = {p: row[0] for p, row in EXPECTED.items()}
-        sp.plot.monosemantic_count(counts, axes["j"], expected=expected, close=near_ties(result))
-        sp.plot.participation({"hidden ReLU": relu, "linear hidden layer": control}, axes["k"])
-        figure.legend(handles=sp.plot.neuron_keys(), loc="outside upper center", ncols=3)
-        text = f"Top: weights of each neuron, best of {len(result['seed'])} models (numbers: features)."
+        ratios = {"hidden ReLU": relu, "linear hidden layer": control}
+        figure, text = privileged_basis(
+            shown, counts, ratios, {p: row[0] for p, row in EXPECTED.items()}, near_ties(result)
+        )
+        rate = sparse.attrs["train"]["learning_rate"]
+        text += f" Best of {len(result['seed'])} models; from 1 − S = {SPARSE[0]} on the learning rate is {rate:g}."
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"privileged_basis{suffix}")
 
 

@@ -13,10 +13,14 @@ from superpos.plot.style import PALETTE, current_axes
 from superpos.plot.sweeps import plain_ticks
 
 # The colours of `feature_norms`: black has a direction to itself, orange shares it.
-NEURON_COLORS = {"monosemantic": PALETTE["black"], "polysemantic": PALETTE["orange"], "too small to count": "#DADADA"}
+NEURON_COLORS = {
+    "monosemantic": PALETTE["black"],
+    "polysemantic": PALETTE["orange"],
+    "too small to count, or inhibiting": "#DADADA",
+}
 
 
-def stacked_weights(source: Any, has: Any, ax: Axes | None = None, *, limit: float | None = None) -> Axes:
+def stacked_weights(source: Any, has: Any, ax: Axes | None = None) -> Axes:
     """One bar per neuron: its weights stacked feature by feature, positive ones up and negative ones down.
 
     `source` is a model, a run, a result of one cell, or W; `has` says which neuron has which feature, (n_hidden,
@@ -45,8 +49,6 @@ def stacked_weights(source: Any, has: Any, ax: Axes | None = None, *, limit: flo
             up, down = (up + row[i], down) if row[i] > 0 else (up, down + row[i])
     ax.axhline(0, color="black", lw=0.6)
     ax.set(xticks=[], xlim=(-0.6, len(W) - 0.4))
-    if limit is not None:
-        ax.set_ylim(-0.25 * limit, limit)
     return ax
 
 
