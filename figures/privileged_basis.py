@@ -49,7 +49,7 @@ def main(
     }
     relu, control = (r.geometry()["polysemanticity"] for r in (result, linear))
     claims = Claims("Elhage et al. 2022, Superposition in a Privileged Basis", judged=not quick)
-    judge(models, claims)
+    judge(models, claims, full=full)
     judge_control(relu, control, claims)
     with sp.plot.style():
         shown = {p: (models[p], has(models[p], p)) for p in EXPECTED}
