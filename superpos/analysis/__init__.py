@@ -11,6 +11,9 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometry import Component as Component
 from superpos.analysis.geometry import Geometry as Geometry
 from superpos.analysis.geometry import geometry as geometry
+from superpos.analysis.neurons import features_per_neuron as features_per_neuron
+from superpos.analysis.neurons import neuron_has_feature as neuron_has_feature
+from superpos.analysis.neurons import neuron_order as neuron_order
 from superpos.analysis.phases import against_optimum as against_optimum
 from superpos.analysis.phases import phase as phase
 from superpos.analysis.phases import phase_table as phase_table

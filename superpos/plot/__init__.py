@@ -5,6 +5,10 @@ from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
+from superpos.plot.neurons import monosemantic_count as monosemantic_count
+from superpos.plot.neurons import neuron_keys as neuron_keys
+from superpos.plot.neurons import participation as participation
+from superpos.plot.neurons import stacked_weights as stacked_weights
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys

@@ -1,12 +1,15 @@
 """Whole figures that more than one place draws: a figure and its caption."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from superpos.analysis.neurons import neuron_order
+from superpos.plot.neurons import monosemantic_count, neuron_keys, participation, stacked_weights
 from superpos.plot.phases import basin_map, excess_map, phase_keys, phase_map
 from superpos.plot.style import caption
 from superpos.plot.sweeps import directions_by_density, plain_ticks, shape_shares
@@ -70,3 +73,35 @@ def phase_diagram(rows: Sequence[tuple[Any, xr.Dataset, xr.Dataset, Sequence[Any
         "candidate solutions cost the same. Difference: loss above the optimum; red rings where the phase differs."
     )
     return figure, " ".join([text, *captions])
+
+
+def privileged_basis(
+    models: Mapping[float, tuple[Any, Any]],
+    counts: xr.DataArray,
+    ratios: Mapping[str, xr.DataArray],
+    expected: Mapping[float, float],
+    close: Sequence[tuple[float, int]],
+) -> tuple[Figure, str]:
+    """Neurons by density, how many of them have one feature, and how many each has with and without a hidden ReLU.
+
+    `models` are W and which neuron has which feature, by density; the rest goes to `monosemantic_count` and
+    `participation`. Elhage et al. 2022, "Superposition in a Privileged Basis".
+    """
+    figure = plt.figure(figsize=(9.4, 5.6), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    above, below = halves
+    panels = above.subplots(1, len(models), sharey=True)
+    for ax, (p, (W, has)) in zip(panels, models.items(), strict=True):
+        order = np.asarray(neuron_order(W))
+        stacked_weights(np.asarray(W)[order], np.asarray(has)[order], ax)
+        ax.set_title(f"1 − S = {p:g}")
+    panels[0].set_ylabel("weights of each neuron")
+    above.legend(handles=neuron_keys(), loc="outside lower center", ncols=3)
+    left, right = below.subplots(1, 2)
+    monosemantic_count(counts, left, expected=expected, close=close)
+    participation(ratios, right)
+    text = (
+        "Top: weights of the neurons, one bar each; numbers are features, the most important is 1. Bottom: neurons with "
+        "exactly one feature; features per neuron, medians and quartiles over all neurons of all models."
+    )
+    return figure, text

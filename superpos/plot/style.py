@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from superpos.tasks import REGISTRY
 
 # Okabe and Ito's colours, distinguishable with any colour vision.
 PALETTE = {
@@ -39,6 +42,13 @@ OTHER_SHAPES = PALETTE["yellow"]
 MIXED_SHAPES = PALETTE["red"]
 # Negative blue, zero white, positive orange: readable in print and with any colour vision.
 DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
+# Fields of tasks that captions say in their own way, and those they say even at their defaults.
+SAID_ELSEWHERE = (
+    "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
+    "order",
+)  # fmt: skip
+ALWAYS_SAID = ("importance", "feature_probability")
+TARGETS_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
 _RC: Any = {
     "figure.dpi": 110,
@@ -102,16 +112,19 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     def words(field: str, said: str) -> str:
         return f"{field.replace('_', ' ')} swept" if field in swept else said
 
-    output = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}.get(task["activation"], task["activation"])
+    shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
     parts = [
         words("n_features", f"{task['n_features']} features"),
         words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
     ]
     parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
-    parts.append(words("activation", f"{output} output"))
-    for field, plain in (("importance", None), ("feature_probability", None), ("loss_exponent", 2), ("bias", True)):
-        if field in swept or task[field] != plain:
-            parts.append(words(field, _vector_in_words(field.replace("_", " "), task[field])))
+    for field, what in (("activation", "output"), ("hidden_activation", "hidden layer")):
+        if field in task:
+            parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
+    plain = _defaults(task["kind"])
+    for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
+        if field in swept or field not in plain or task[field] != plain[field]:
+            parts.append(words(field, _in_words(field, task[field])))
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
@@ -126,6 +139,23 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     parts.append(", ".join([*how, *data]))
     made_with = f"superpos {attrs['superpos']}, JAX {attrs['versions']['jax']}"
     return " ".join(part for part in (text, "; ".join(parts) + ".", f"Made with {made_with}.") if part)
+
+
+def _defaults(kind: str) -> dict[str, Any]:
+    """Settings of a task that need no mention; importance and density are always said."""
+    if kind not in REGISTRY:
+        return {}
+    defaults = {f.name: f.default for f in fields(REGISTRY[kind]) if f.default is not MISSING}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items() if name not in ALWAYS_SAID}
+
+
+def _in_words(field: str, value: Any) -> str:
+    name = field.replace("_", " ")
+    if isinstance(value, bool):
+        return name if value else {"bias": "no bias", "tied": "untied weights"}.get(field, f"not {name}")
+    if isinstance(value, int | float) or (isinstance(value, list) and all(isinstance(v, int | float) for v in value)):
+        return _vector_in_words(name, value)
+    return f"{name} {TARGETS_IN_WORDS.get(value, value)}" if isinstance(value, str) else f"{name} {value}"
 
 
 def _vector_in_words(name: str, value: Any) -> str:

@@ -21,6 +21,9 @@ from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig, named_leaves
 
+# Fields of a task that a result names when it prints itself.
+SAID_OF_A_MODEL = ("n_features", "n_hidden", "activation", "target", "hidden_activation")
+
 
 class SweepResult:
     """Trained models, labelled by the axes of their grid.
@@ -108,10 +111,11 @@ class SweepResult:
         """What every model learned: shape names, D_i, norms and the rest, labelled like the result.
 
         See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options. The shape
-        of a diverged model is called "diverged", and none of its features counts as represented.
+        of a diverged model is called "diverged", and none of its features counts as represented. Models without tied
+        weights have no `W`; look at their `W1` or `W2` with `superpos.geometry`.
         """
         healthy = (self.dataset["diverged_step"] < 0) & ~self.missing
-        table = geometry_table(self.dataset["W"].where(healthy, 0), self._per_cell("n_hidden"), **options)
+        table = geometry_table(self._directions(healthy).where(healthy, 0), self._per_cell("n_hidden"), **options)
         shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
         return table.assign(shape=shape.astype(str))
 
@@ -128,10 +132,12 @@ class SweepResult:
             if dim in self.dims or dim != "seed"
             else self.dataset.drop_vars(dim, errors="ignore").expand_dims(dim)
         )
-        loss = dataset["loss"].where(dataset["diverged_step"] < 0)
+        healthy = dataset["diverged_step"] < 0
+        self._directions(healthy & ~self.missing)
+        loss = dataset["loss"].where(healthy)
         table = phase_table(dataset["W"], loss, feature=feature, dim=dim, **options)
         task = self.attrs["task"]
-        plain = {"activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
+        plain = {"kind": "toy", "activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
         plain |= {"correlated_sets": [], "anticorrelated_sets": []}
         swept = {axis.field for axis in self._axes.values()}
         unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
@@ -139,6 +145,16 @@ class SweepResult:
         unusual += ["importance of the others is not 1"] * bool(np.any(others != 1))
         table.attrs["unusual"] = ", ".join(unusual)
         return table
+
+    def _directions(self, healthy: xr.DataArray) -> xr.DataArray:
+        """W of every cell; an error where a healthy model has none."""
+        lacking = "W" not in self.dataset or (
+            "W1" in self.dataset and bool((self.dataset["W1"].notnull().any(("hidden", "feature")) & healthy).any())
+        )
+        if lacking:
+            other = "; choose the others with .sel(tied=True)" * ("tied" in self._axes and "W" in self.dataset)
+            raise ConfigError(f"models without tied weights have no W whose columns could be named{other}.")
+        return self.dataset["W"]
 
     @property
     def missing(self) -> xr.DataArray:
@@ -181,7 +197,7 @@ class SweepResult:
         loss = self.dataset["loss"].values
         spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
-        sizes = ", ".join(f"{k} {said[k]}" for k in ("n_features", "n_hidden", "activation") if k in said)
+        sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said)
         how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
         if said.get("objective") != "expected":
             how += f", batch_size {said['batch_size']}"

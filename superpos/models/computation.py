@@ -1,0 +1,64 @@
+"""One hidden layer that computes a function of every feature."""
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from superpos import check
+from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
+
+# GELU bends everywhere, so a neuron that serves a feature alone would not show as one.
+HIDDEN_ACTIVATIONS = ("relu", "identity")
+
+
+class ComputationModel(nnx.Module):
+    r"""$y' = \mathrm{ReLU}(W_2 h + b)$ with $h = \sigma(W_1 x)$, σ = ReLU or identity.
+
+    Untied: leaves `W1` of shape (n_hidden, n_features) and `W2` of shape (n_features, n_hidden). Tied, which is built by
+    leaving `W2` out: $W_1 = W$ and $W_2 = W^\top$ with one leaf `W` of shape (n_hidden, n_features), used twice. `b` has
+    shape (n_features,), or is None. Parameters that a model does not have are None.
+
+    The hidden layer has no bias: with one the model shifts itself into the range where ReLU is linear, and its neurons
+    mean nothing. With σ = identity and tied weights this is the `ToyModel` with ReLU output.
+
+    Elhage et al. 2022, "Superposition in a Privileged Basis" (tied) and "Computation in Superposition" (untied).
+    """
+
+    # Names of the axes of each parameter, for labelled results.
+    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "W": ("hidden", "feature"),
+        "W1": ("hidden", "feature"),
+        "W2": ("feature", "hidden"),
+        "b": ("feature",),
+    }
+
+    def __init__(
+        self,
+        W1: Float[Array, "n_hidden n_features"],
+        W2: Float[Array, "n_features n_hidden"] | None = None,
+        b: Float[Array, " n_features"] | None = None,
+        *,
+        hidden_activation: str = "relu",
+    ):
+        check.one_of("hidden_activation", hidden_activation, HIDDEN_ACTIVATIONS)
+        tied = W2 is None
+        self.W: Any = nnx.Param(W1) if tied else None
+        self.W1: Any = None if tied else nnx.Param(W1)
+        self.W2: Any = None if tied else nnx.Param(W2)
+        self.b = None if b is None else nnx.Param(b)
+        self.hidden_activation = hidden_activation
+
+    def hidden(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
+        """What the hidden layer says of one input of shape (n_features,), or of a batch of them as columns."""
+        W1 = self.W if self.W1 is None else self.W1
+        return ACTIVATIONS[self.hidden_activation](jnp.dot(W1[...], x, precision=FULL_PRECISION))
+
+    def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
+        """The output for one input of shape (n_features,), or for a batch of them as columns, (n_features, batch)."""
+        W2 = self.W[...].T if self.W2 is None else self.W2[...]
+        pre_activation = jnp.dot(W2, self.hidden(x), precision=FULL_PRECISION)
+        if self.b is not None:
+            pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (x.ndim - 1))
+        return ACTIVATIONS["relu"](pre_activation)

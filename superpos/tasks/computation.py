@@ -1,0 +1,129 @@
+"""Compute a function of every feature through one hidden layer."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from superpos import check
+from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.errors import ConfigError
+from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
+from superpos.tasks.base import Metrics
+from superpos.tasks.toy import MOST_WEIGHTS
+
+# What is asked of every feature, by name.
+TARGETS = {"identity": lambda x: x, "absolute": jnp.abs, "square": jnp.square}
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class Computation:
+    r"""Compute y = f(x), feature by feature, with a hidden layer of too few neurons.
+
+    $$L = \frac1n \sum_i I_i \, E\,|y_i - y'_i|^q, \qquad y = f(x), \quad y' = \mathrm{ReLU}(W_2 \sigma(W_1 x) + b),$$
+
+    the mean over batch and features; papers write the sum over features, n times this number. $f$ = `target` is
+    `"identity"` (x), `"absolute"` (|x|) or `"square"` (x²); σ = `hidden_activation`; $I$ = `importance`; $q$ =
+    `loss_exponent`. With `tied`, $W_1 = W$ and $W_2 = W^\top$ are one parameter. There is no bias on the hidden layer.
+
+    Initial weights are normal with the Xavier standard deviation of one model, √(2 / (n + m)), times `init_scale`; b starts
+    at 0. The loss of a trained model is measured on held-out inputs, the same for all models of a density.
+
+    The defaults are the model in which a basis is privileged: h = ReLU(Wx), x' = ReLU(Wᵀh + b). The paper's absolute value
+    is `target="absolute", tied=False, magnitude="signed_uniform"`.
+
+    Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature)
+    and `init_scale`. See `FeatureDistribution` for `magnitude`.
+
+    Elhage et al. 2022, "Superposition in a Privileged Basis" and "Computation in Superposition".
+    """
+
+    n_features: int = jax.tree.static()  # shape of W1
+    n_hidden: int = jax.tree.static()  # shape of W1
+    feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    importance: Any = 1.0  # scalar or (n_features,)
+    init_scale: Any = 1.0
+    target: str = jax.tree.static(default="identity")  # chooses code
+    tied: bool = jax.tree.static(default=True)  # which parameters exist
+    hidden_activation: str = jax.tree.static(default="relu")  # chooses code
+    bias: bool = jax.tree.static(default=True)  # whether b exists
+    loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
+    magnitude: str = jax.tree.static(default="uniform")  # chooses code
+
+    @property
+    def features(self) -> FeatureDistribution:
+        """Where the inputs come from."""
+        return FeatureDistribution(
+            n_features=self.n_features, feature_probability=self.feature_probability, magnitude=self.magnitude
+        )
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
+        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
+        check.whole("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MOST_WEIGHTS)
+        check.vector("feature_probability", self.feature_probability, self.n_features)
+        check.vector("importance", self.importance, self.n_features)
+        check.scalar("init_scale", self.init_scale)
+        check.one_of("target", self.target, tuple(TARGETS))
+        check.truth("tied", self.tied)
+        check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
+        check.truth("bias", self.bias)
+        check.whole("loss_exponent", self.loss_exponent, at_least=1, at_most=8)
+        self.check_values()
+        if self.target == "absolute" and self.magnitude != "signed_uniform":
+            raise ConfigError(
+                'magnitude must be signed_uniform for target="absolute": features that are never negative are their own '
+                f"absolute values; got {self.magnitude!r}."
+            )
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        self.features.check()
+        check.in_range("importance", self.importance, at_least=0)
+        check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
+
+    def broadcast(self) -> "Computation":
+        """The same task with every numeric field an array of its full shape."""
+        per_feature = (self.n_features,)
+        return replace(
+            self,
+            feature_probability=jnp.broadcast_to(jnp.asarray(self.feature_probability, float), per_feature),
+            importance=jnp.broadcast_to(jnp.asarray(self.importance, float), per_feature),
+            init_scale=jnp.asarray(self.init_scale, float),
+        )
+
+    def init(self, key: PRNGKeyArray) -> ComputationModel:
+        """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
+        std = self.init_scale * jnp.sqrt(2.0 / (self.n_features + self.n_hidden))
+        W1 = std * jax.random.normal(key, (self.n_hidden, self.n_features), float)
+        W2 = None
+        if not self.tied:
+            W2 = std * jax.random.normal(jax.random.fold_in(key, 1), (self.n_features, self.n_hidden), float)
+        b = jnp.zeros(self.n_features, float) if self.bias else None
+        return ComputationModel(W1, W2, b, hidden_activation=self.hidden_activation)
+
+    def loss(self, model: ComputationModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
+        """Importance-weighted error on a fresh batch, the mean over batch and features."""
+        x = self.features.sample(key, batch_size)
+        error = model(x) - TARGETS[self.target](x)
+        if self.loss_exponent % 2:
+            error = jnp.abs(error)
+        per_feature = jnp.mean(error**self.loss_exponent, axis=1)
+        return jnp.mean(self.importance * per_feature), {}
+
+    def population_loss(self, model: ComputationModel) -> None:
+        """None: held-out inputs must estimate it, a hidden ReLU has no series here."""
+        return None
+
+    def training_defaults(self) -> dict[str, Any]:
+        """5,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
+        return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
+
+    def numbers_per_step(self, batch_size: int) -> int:
+        """The batch at the wider of the two layers."""
+        return max(self.n_features, self.n_hidden) * batch_size
