@@ -112,6 +112,12 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     for field, plain in (("importance", None), ("feature_probability", None), ("loss_exponent", 2), ("bias", True)):
         if field in swept or task[field] != plain:
             parts.append(words(field, _vector_in_words(field.replace("_", " "), task[field])))
+    if "init_scale" in swept or task.get("init_scale", 1) != 1:
+        parts.append(words("init_scale", f"initial weights × {task.get('init_scale', 1):g}"))
+    for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
+        if sets := task.get(field, ()):
+            sizes = sorted({len(members) for members in sets})
+            parts.append(f"{len(sets)} {kind} sets of {' or '.join(map(str, sizes))}")
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
