@@ -27,26 +27,20 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
         return sp.TrainConfig(steps=steps, snapshots=kept, history=1, schedule="constant", **settings)
 
     n, m = (40, 6) if full else (8, 2) if quick else (20, 4)
-    many = sp.tasks.Toy(n_features=n, n_hidden=m, feature_probability=1 / 3, init_scale=0.1, objective="expected")
-    triples = sp.tasks.Toy(
-        n_features=6,
-        n_hidden=3,
-        feature_probability=0.03,
-        init_scale=0.1,
-        correlated_sets=TRIPLES,
-        objective="expected",
-    )
-    lone = sp.tasks.Toy(
-        n_features=1, n_hidden=1, feature_probability=0.2, init_scale=0.03, activation="identity", objective="expected"
-    )
+    exact = {"objective": "expected", "feature_probability": 1 / 3, "init_scale": 0.1}
+    many = sp.tasks.Toy(n_features=n, n_hidden=m, **exact)
+    exact |= {"feature_probability": 0.03, "init_scale": 0.02}
+    triples = sp.tasks.Toy(n_features=6, n_hidden=3, correlated_sets=TRIPLES, **exact)
+    exact |= {"feature_probability": 0.2}
+    lone = sp.tasks.Toy(n_features=1, n_hidden=1, activation="identity", **exact)
 
     def seeds(usual: int) -> sp.Grid:
         return sp.Grid(seed=range(1 if quick else 4 * usual if full else usual))
 
-    slow, fast = (60, 30) if quick else (1_000, 600)
+    steps = 60 if quick else 1_000
     return {
-        "levels": (many, config(slow * (1 + full), 200, learning_rate=2e-3 / (1 + full)), seeds(4)),
-        "triples": (triples, config(fast, 200, learning_rate=2e-3), seeds(16)),
+        "levels": (many, config(steps * (1 + full), 200, learning_rate=2e-3 / (1 + full)), seeds(4)),
+        "triples": (triples, config(steps, 200, learning_rate=2e-3), seeds(16)),
         "growth": (
             lone,
             config(100 if quick else 2_000, 400, learning_rate=0.1, optimizer="sgd"),
@@ -70,7 +64,7 @@ def main(
     judge_growth(grown, claims)
     way = found["triples"].best("seed")["W_snapshots"].transpose("snapshot", "hidden", "feature")
     with sp.plot.style():
-        stages, frames = even_stages(way, 6), even_stages(way, 10 if quick else 72)
+        stages, frames = even_stages(way, 6), even_stages(way, 10 if quick else 48)
         figure, caption, animation = learning_dynamics(found, levels, grown, stages, frames)
         sp.plot.publish(figure, caption, claims, path=out / f"learning_dynamics{suffix}", animation=animation)
 

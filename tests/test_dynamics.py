@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.analysis.dynamics import even_stages, logistic_rate, moves, steepest_intervals
+from superpos.analysis.dynamics import drops, even_stages, logistic_rate, moves
 from superpos.claims import Claims
 from superpos.claims.correlated_features import (
     antipodal_within,
@@ -19,6 +19,8 @@ from superpos.claims.correlated_features import (
 )
 from superpos.claims.learning_dynamics import judge_levels, octahedron
 from superpos.plot.gallery import index
+from superpos.sweep.collect import attributes
+from superpos.sweep.run import lay_out
 from superpos.theory.polytopes import polygon
 
 PAIRS, THREE, TRIPLES = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5)), ((0, 1, 2), (3, 4, 5))
@@ -35,7 +37,7 @@ def test_moves_of_a_series_drawn_by_hand():
     """Up over three points with a wiggle, down at once, and a slow drift too small to count."""
     x = [0, 0, 0.1, 0.08, 0.3, 0.5, 0.5, 0.0, 0.0, 0.05, 0.1, 0.15]
     found = moves(x, larger_than=0.2)
-    assert [(m.start, m.middle, m.stop) for m in found] == [(1, 3, 6), (6, 6, 8)]
+    assert [(m.start, m.middle, m.stop) for m in found] == [(1, 3, 5), (6, 6, 7)]
     np.testing.assert_allclose([m.change for m in found], [0.5, -0.5])
     assert [m.change for m in moves([0.5, 0.5, 0.5], larger_than=0.2)] == []
     assert len(moves([0, 1, 0, 1], larger_than=0.2)) == 3
@@ -55,11 +57,19 @@ def test_laws_of_moves(rng):
     assert [m.middle for m in moves(noisy, larger_than=0.2)] == [m.middle for m in found]
 
 
-def test_steepest_intervals_are_those_of_the_largest_falls(rng):
-    assert steepest_intervals([9, 8, 3, 3, 1, 1.5], share=0.4).tolist() == [False, True, False, True, False]
-    loss = rng.normal(size=101).cumsum()
-    chosen, fall = steepest_intervals(loss), -np.diff(loss)
-    assert chosen.sum() == 20 and fall[chosen].min() >= fall[~chosen].max()
+def test_drops_of_a_staircase(rng):
+    """Two drops, the second a hundred times smaller, above slopes that are slower still; half-height decides their width."""
+    fall = np.array([8, 4, 1, 1, 1, 2, 6, 5, 2, 1, 0.1, 0.04, 0.04, 0.08, 0.1, 0.06, 0.02, 0.02]) / 10
+    wanted = np.isin(np.arange(18), [0, 1, 6, 7, 13, 14, 15])
+    loss = 5 - np.concatenate([[0], fall.cumsum()])
+    assert drops(loss).tolist() == wanted.tolist()
+    assert drops(3 * loss + 7).tolist() == wanted.tolist()  # in any unit, from any level
+    assert not drops(np.ones(5)).any()
+
+
+def test_falls_that_are_rounding_are_no_drops(rng):
+    loss = np.concatenate([[2.0, 1.5, 1.0], 1 + rng.uniform(-1e-5, 1e-5, size=60)])
+    assert drops(loss).tolist() == [True, True] + 60 * [False]
 
 
 def test_logistic_growth_is_recovered():
@@ -73,8 +83,8 @@ def test_logistic_growth_is_recovered():
         (lambda: moves([[1.0]], larger_than=1), "values"),
         (lambda: moves([0, 1], larger_than=0.01), "larger_than"),
         (lambda: moves([0, np.nan], larger_than=1), "values"),
-        (lambda: steepest_intervals([1, 0], share=0), "share"),
-        (lambda: logistic_rate([0.5, 0.5], [1]), "one length"),
+        (lambda: drops([1, 0], ratio=1), "ratio"),
+        (lambda: logistic_rate([0.5, 0.5], [1, 2, 3]), "one length"),
         (lambda: logistic_rate([0.001, 0.002], [1, 2]), "three points"),
         (lambda: even_stages(np.zeros((3, 4)), 2), "snapshots"),
         (lambda: even_stages(np.zeros((3, 2, 4)), 1), "n_stages"),
@@ -135,7 +145,8 @@ def test_moves_must_meet_the_falls_of_the_loss(rng):
         moving = np.zeros(11, int)
         moving[3:5] = 2
         table = xr.Dataset(
-            {"dimensionality": (("snapshot", "feature"), D), "drop": ("snapshot", drop), "moving": ("snapshot", moving)}
+            {"dimensionality": (("snapshot", "feature"), D)}
+            | {"drop": ("snapshot", drop), "moving": ("snapshot", moving), "active": ("snapshot", np.arange(11) < 5)}
         )
         claims = Claims("x")
         judge_levels(table, claims)
@@ -238,7 +249,7 @@ def test_an_animation_is_published_beside_the_figure(tmp_path):
 
 
 def test_captions_name_sets_and_initial_weights():
-    task = sp.tasks.Toy(n_features=6, n_hidden=3, correlated_sets=TRIPLES, init_scale=0.1, objective="expected")
-    result = sp.sweep(task, sp.TrainConfig(steps=1), sp.Grid(seed=[0]), block_size=1)
-    text = sp.plot.caption(result.attrs)
+    task = sp.tasks.Toy(n_features=6, n_hidden=3, correlated_sets=TRIPLES, init_scale=0.1, activation="identity")
+    config, grid = sp.TrainConfig(steps=1), sp.Grid(seed=[0])
+    text = sp.plot.caption(attributes(task, config, grid, lay_out(task, config, grid)))
     assert "2 correlated sets of 3" in text and "initial weights × 0.1" in text

@@ -75,6 +75,12 @@ def sum_and_difference(W: Any, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
     return lengths[:, 0], lengths[:, 1]
 
 
+def sets_of(result: SweepResult) -> Sets:
+    """The correlated sets of a result's task, or its anticorrelated ones."""
+    task = result.attrs["task"]
+    return tuple(tuple(members) for members in task["correlated_sets"] or task["anticorrelated_sets"])
+
+
 def hit_rate(result: SweepResult, good: Callable[[Any], bool]) -> np.ndarray:
     """Share of the seeds whose W is `good`, at every density; dims (feature_probability, seed)."""
     Ws = result["W"].transpose("feature_probability", "seed", "hidden", "feature").values
@@ -91,7 +97,7 @@ def collapse(result: SweepResult) -> xr.Dataset:
 
     `collapsed` of the best seed, `mean_collapsed` over seeds, and `cosine` within each `pair` of the best seed.
     """
-    sets: Sets = result.task(**_first(result)).correlated_sets
+    sets: Sets = sets_of(result)
     best, every = best_weights(result), result["W"].transpose("feature_probability", "seed", "hidden", "feature").values
     over = "feature_probability"
     variables = {
@@ -104,7 +110,7 @@ def collapse(result: SweepResult) -> xr.Dataset:
 
 def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Claims) -> None:
     """Two correlated pairs lie orthogonally, two anticorrelated ones oppositely; over (feature_probability, seed)."""
-    sets: Sets = correlated.task(**_first(correlated)).correlated_sets
+    sets: Sets = sets_of(correlated)
     p = correlated["feature_probability"].values
     sparse = p <= SPARSE
     Ws, loss = best_weights(correlated)[sparse], 4 * correlated.best("seed")["loss"].values[sparse]
@@ -118,7 +124,7 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
     above = 100 * np.max(loss / (4 * p[sparse] ** 2 / 6) - 1)
     claims.add("two correlated pairs, sparse: loss (sum)", "4p²/6 + 2 % or less", f"{above:+.2f} %", above <= 2)
 
-    sets = anticorrelated.task(**_first(anticorrelated)).anticorrelated_sets
+    sets = sets_of(anticorrelated)
     density = 2 * anticorrelated["feature_probability"].values  # of a pair: one of its two features is active
     sparse = density <= SPARSE + 1e-9
     Ws, loss = best_weights(anticorrelated)[sparse], 4 * anticorrelated.best("seed")["loss"].values[sparse]
@@ -135,7 +141,7 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
 
 def judge_three(result: SweepResult, claims: Claims) -> None:
     """Three correlated pairs in two dimensions: a hexagon, then pairs collapse one by one into principal components."""
-    sets: Sets = result.task(**_first(result)).correlated_sets
+    sets: Sets = sets_of(result)
     p, Ws = result["feature_probability"].values, best_weights(result)
     for wanted_count, (low, high) in COLLAPSED.items():
         at = (p > low) & (p < high)
@@ -149,12 +155,8 @@ def judge_three(result: SweepResult, claims: Claims) -> None:
             wanted += ", hexagon, partners adjacent, gaps 60 ± 10°"
             holds &= all(hexagon_of_pairs(W, sets) for W in Ws[at])
 
-            def good(W: Any) -> bool:
-                return n_collapsed(W, sets) == 0 and hexagon_of_pairs(W, sets)
-        else:
-
-            def good(W: Any, count: int = wanted_count) -> bool:
-                return n_collapsed(W, sets) == count
+        def good(W: Any, count: int = wanted_count) -> bool:
+            return n_collapsed(W, sets) == count and (count > 0 or hexagon_of_pairs(W, sets))
 
         measured += f", by {_percent(hit_rate(result, good)[at])} of seeds"
         claims.add(name, wanted, measured, holds)
@@ -168,7 +170,7 @@ def judge_three(result: SweepResult, claims: Claims) -> None:
 
 def judge_local_bases(result: SweepResult, claims: Claims) -> None:
     """Two large correlated sets: each is orthogonal in itself, although features outnumber dimensions; over `seed`."""
-    sets: Sets = result.task(seed=result["seed"].values[0]).correlated_sets
+    sets: Sets = sets_of(result)
     W = result.best("seed")["W"].values
     inside, norms = float(np.abs(within(W, sets)).max()), np.linalg.norm(W, axis=0)
     opposite, n_hidden = float(np.nanmin(across(W, sets))), len(W)
@@ -190,10 +192,6 @@ def judge_local_bases(result: SweepResult, claims: Claims) -> None:
 
 def _percent(rates: np.ndarray) -> str:
     return f"{100 * rates.min():.0f}…{100 * rates.max():.0f} %" if len(rates) else "none"
-
-
-def _first(result: SweepResult) -> dict[str, Any]:
-    return {name: result[name].values[0] for name in ("feature_probability", "seed")}
 
 
 def _range(values: np.ndarray) -> str:

@@ -8,7 +8,7 @@ import xarray as xr
 from superpos.analysis.dynamics import drops, logistic_rate, moves
 from superpos.analysis.features import feature_dimensionality
 from superpos.claims.base import Claims
-from superpos.claims.correlated_features import across, orthogonal_within, within
+from superpos.claims.correlated_features import across, orthogonal_within, sets_of, within
 from superpos.data import Sets
 from superpos.sweep import SweepResult
 from superpos.theory.expected_loss import expected_loss
@@ -24,7 +24,7 @@ def trajectory(cell: SweepResult) -> xr.Dataset:
     `moving` how many features are half-way through a move in it, and `active` whether any feature has still to move: after
     that there is nothing to find, and intervals do not count.
     """
-    task = cell.task()
+    task: Any = cell.task()
     Ws, bs = (cell[f"{name}_snapshots"].transpose("snapshot", ...).values for name in ("W", "b"))
     D = np.stack([np.asarray(feature_dimensionality(W)) for W in Ws])
     losses = [
@@ -68,7 +68,7 @@ def octahedron(W: Any, sets: Sets) -> bool:
 
 def judge_transformation(result: SweepResult, claims: Claims) -> None:
     """Two triples of correlated features go through principal components to an octahedron; over `seed`."""
-    sets: Sets = result.task(seed=result["seed"].values[0]).correlated_sets
+    sets: Sets = sets_of(result)
     best = result.best("seed")
     W, Ws = best["W"].values, best["W_snapshots"].transpose("snapshot", "hidden", "feature").values
     partners = np.sum(across(W, sets) < -0.95, axis=1)

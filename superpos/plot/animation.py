@@ -33,7 +33,7 @@ def directions_animation(
         raise ConfigError(
             f"snapshots must have shape (n_frames, 3, n_features), and steps (n_frames,); got {Ws.shape} and {at.shape}."
         )
-    figure = Figure(figsize=(3.2, 3.4), dpi=90)
+    figure = Figure(figsize=(3.0, 3.2), dpi=85)
     ax: Any = figure.add_axes((0, 0, 1, 0.94), projection="3d")
     limit = max(1.0, float(np.abs(Ws).max()))
 

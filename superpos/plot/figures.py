@@ -116,7 +116,7 @@ def correlated_features(found: dict[str, Any], table: xr.Dataset, densities: Seq
 
 
 def learning_dynamics(
-    found: dict[str, Any], levels: xr.Dataset, grown: xr.Dataset, stages: Sequence[int], frames: Sequence[int]
+    found: dict[str, Any], levels: xr.Dataset, grown: xr.Dataset, stages: Any, frames: Any
 ) -> tuple[Figure, str, FuncAnimation]:
     """Energy levels, logistic growth, and below the way of two correlated triples; and that way as an animation.
 
@@ -146,10 +146,10 @@ def learning_dynamics(
     sets = best.attrs["task"]["correlated_sets"]
     style = {"color": set_colors(Ws.shape[2], sets), "faces": sets}
     limit = max(1.0, float(abs(Ws).max()))
-    bottom = figure.add_gridspec(1, len(stages), left=0.0, right=1.0, bottom=0.02, top=0.31, wspace=0)
+    bottom = figure.add_gridspec(1, len(stages), left=0.0, right=1.0, bottom=0.0, top=0.33, wspace=0)
     for k, stage in enumerate(stages):
         ax = feature_directions_3d(Ws[stage], figure.add_subplot(bottom[0, k], projection="3d"), limit=limit, **style)
-        ax.set_title(f"step {steps[stage]:,}", y=0.95)
+        ax.set_title(f"step {steps[stage]:,}", y=1.0)
     animation = directions_animation(Ws[list(frames)], steps[list(frames)], **style)
     text = (
         "Top left: dimensionality of every feature and the loss during training; shaded: drops of "
