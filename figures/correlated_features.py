@@ -23,7 +23,7 @@ PANELS = (0.02, 0.1, 0.2, 0.4, 0.7)  # densities that are drawn
 def build(full: bool, quick: bool) -> dict[str, tuple]:
     """Task and grid of every case. In an anticorrelated pair each feature has half the density of the pair."""
     # Not up to density 1, where the members of a correlated set, always active together, are independent.
-    p = np.array([*PANELS, 0.05]) if quick else np.unique([*PANELS, *np.geomspace(0.01, 0.9, 48 if full else 14)])
+    p = np.array(PANELS) if quick else np.unique([*PANELS, *np.geomspace(0.01, 0.9, 48 if full else 14)])
     seeds = range(4 if quick else 64 if full else 24)
     # A quick look samples features that are 0 or 1: the population loss of sets takes long to compile.
     how = {"magnitude": "constant"} if quick else {"objective": "expected"}
