@@ -6,6 +6,7 @@ Elhage et al. 2022, "Correlated and Anticorrelated Features".
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -26,8 +27,8 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
     p = np.array(PANELS) if quick else np.unique([*PANELS, *np.geomspace(0.01, 0.9, 48 if full else 14)])
     seeds = range(4 if quick else 64 if full else 24)
     # A quick look samples features that are 0 or 1: the population loss of sets takes long to compile.
-    how = {"magnitude": "constant"} if quick else {"objective": "expected"}
-    one = {"n_hidden": 2, **how}
+    how: dict[str, Any] = {"magnitude": "constant"} if quick else {"objective": "expected"}
+    one: dict[str, Any] = {"n_hidden": 2, **how}
     return {
         "pairs": (sp.tasks.Toy(n_features=4, correlated_sets=PAIRS, **one), p, seeds),
         "opposite": (

@@ -6,6 +6,7 @@ Elhage et al. 2022, "Superposition and Learning Dynamics".
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -26,8 +27,8 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
         kept = tuple(np.unique(np.linspace(0, steps, points + 1).astype(int)).tolist())
         return sp.TrainConfig(steps=steps, snapshots=kept, history=1, schedule="constant", **settings)
 
-    n, m = (40, 6) if full else (8, 2) if quick else (20, 4)
-    exact = {"objective": "expected", "feature_probability": 1 / 3, "init_scale": 0.1}
+    n, m, steps = (40, 6, 1_000) if full else (8, 2, 60) if quick else (20, 4, 1_000)
+    exact: dict[str, Any] = {"objective": "expected", "feature_probability": 1 / 3, "init_scale": 0.1}
     many = sp.tasks.Toy(n_features=n, n_hidden=m, **exact)
     exact |= {"feature_probability": 0.03, "init_scale": 0.02}
     if quick:  # features that are 0 or 1, sampled: the population loss of sets takes long to compile
@@ -39,7 +40,6 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
     def seeds(usual: int) -> sp.Grid:
         return sp.Grid(seed=range(1 if quick else 4 * usual if full else usual))
 
-    steps = 60 if quick else 1_000
     return {
         "levels": (many, config(steps * (1 + full), 200, learning_rate=2e-3 / (1 + full)), seeds(4)),
         "triples": (triples, config(steps, 200, learning_rate=2e-3), seeds(16)),
