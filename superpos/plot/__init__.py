@@ -1,8 +1,14 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.animation import directions_animation as directions_animation
+from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
+from superpos.plot.dynamics import logistic_growth as logistic_growth
+from superpos.plot.dynamics import loss_steps as loss_steps
 from superpos.plot.features import feature_directions as feature_directions
+from superpos.plot.features import feature_directions_3d as feature_directions_3d
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
+from superpos.plot.features import set_colors as set_colors
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
 from superpos.plot.neurons import monosemantic_count as monosemantic_count
@@ -13,6 +19,9 @@ from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys
 from superpos.plot.phases import phase_map as phase_map
+from superpos.plot.sets import collapse_by_density as collapse_by_density
+from superpos.plot.sets import set_directions as set_directions
+from superpos.plot.sets import set_gram as set_gram
 from superpos.plot.style import PALETTE as PALETTE
 from superpos.plot.style import caption as caption
 from superpos.plot.style import save as save

@@ -6,11 +6,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
 from superpos.analysis.neurons import neuron_order
+from superpos.plot.animation import directions_animation
+from superpos.plot.dynamics import dimensionality_levels, logistic_growth, loss_steps
+from superpos.plot.features import feature_directions_3d, gram, set_colors
 from superpos.plot.neurons import monosemantic_count, neuron_keys, participation, stacked_weights
 from superpos.plot.phases import basin_map, excess_map, phase_keys, phase_map
+from superpos.plot.sets import collapse_by_density, set_directions, set_gram
 from superpos.plot.style import caption
 from superpos.plot.sweeps import directions_by_density, plain_ticks, shape_shares
 
@@ -105,3 +110,87 @@ def privileged_basis(
         "exactly one feature; features per neuron, medians and quartiles over all neurons of all models."
     )
     return figure, text
+
+
+def correlated_features(found: dict[str, Any], table: xr.Dataset, densities: Sequence[float]) -> tuple[Figure, str]:
+    """Directions of pairs over density, the collapse of three correlated pairs, and two large correlated sets.
+
+    `found` has sweep results "pairs", "opposite" and "three" over (feature_probability, seed), and "bases" over the
+    same with one density; `table` is the `collapse` of "three". Elhage et al. 2022, "Correlated and Anticorrelated Features".
+    """
+    figure = plt.figure(figsize=(8, 8))
+    top = figure.add_gridspec(3, len(densities), left=0.05, right=0.99, bottom=0.37, top=0.97, wspace=0.02, hspace=0.12)
+    rows = (("pairs", "two correlated pairs", 1.0), ("opposite", "two anticorrelated pairs", 0.5))
+    captions = []
+    for row, (name, words, share) in enumerate((*rows, ("three", "three correlated pairs", 1.0))):
+        best, axes = found[name].best("seed"), [figure.add_subplot(top[row, k]) for k in range(len(densities))]
+        task = best.attrs["task"]
+        sets = task["correlated_sets"] or task["anticorrelated_sets"]
+        set_directions(best, axes, densities, sets, per_density=share)
+        axes[0].set_ylabel(words)
+        captions.append(caption(best.attrs, f"{words.capitalize()}, best of {found[name].dims['seed']} seeds:"))
+        for ax in axes if row else ():
+            ax.set_title("")
+    left = figure.add_gridspec(2, 1, left=0.08, right=0.42, bottom=0.06, top=0.31, hspace=0.15)
+    collapse_by_density(table, figure.add_subplot(left[0, 0]), figure.add_subplot(left[1, 0]))
+    right = figure.add_gridspec(1, 3, left=0.47, right=0.93, bottom=0.06, top=0.27, width_ratios=(2, 1, 1), wspace=0.12)
+    panels = [figure.add_subplot(right[0, k]) for k in range(3)]
+    best = found["bases"].isel(feature_probability=0).best("seed")
+    W, sets = best["W"].values, best.attrs["task"]["correlated_sets"]
+    set_gram(W, sets, panels[0]).set_title("$W^\\top W$, two sets")
+    for k, (members, ax) in enumerate(zip(sets, panels[1:], strict=True)):
+        gram(W[:, list(members)], ax).set_title(f"set {k + 1} alone")
+    bar = figure.add_axes((0.945, 0.09, 0.012, 0.15))
+    figure.colorbar(panels[0].images[0], cax=bar, ticks=[-1, 0, 1])
+    captions.append(caption(best.attrs, f"Two large sets, best of {found['bases'].dims['seed']} seeds:"))
+    text = (
+        "Top: feature directions at several densities 1 − S of the sets; members of one set share a colour. Bottom left: "
+        "collapse of the three correlated pairs. Bottom right: Gram matrices of two large correlated sets."
+    )
+    return figure, " ".join([text, *captions])
+
+
+def learning_dynamics(
+    found: dict[str, Any], levels: xr.Dataset, grown: xr.Dataset, stages: Any, frames: Any
+) -> tuple[Figure, str, FuncAnimation]:
+    """Energy levels, logistic growth, and below the way of two correlated triples; and that way as an animation.
+
+    `found` has sweep results "levels", "triples" and "growth"; `levels` and `grown` are the tables of
+    `superpos.claims.learning_dynamics`; `stages` and `frames` are the snapshots of the best triples that the figure and the
+    animation show. Elhage et al. 2022, "Superposition and Learning Dynamics".
+    """
+    figure = plt.figure(figsize=(8.4, 6.4))
+    left = figure.add_gridspec(2, 1, left=0.08, right=0.56, bottom=0.44, top=0.96, height_ratios=(1.7, 1), hspace=0.1)
+    above = figure.add_subplot(left[0, 0])
+    dimensionality_levels(levels["dimensionality"], levels["step"], above)
+    above.set(xlabel="", title="energy levels")
+    above.tick_params(labelbottom=False)
+    above.legend(loc="center right")
+    below = figure.add_subplot(left[1, 0], sharex=above)
+    loss_steps(levels["loss"], levels["step"], below, windows=levels["drop"][:-1])
+    below.set_ylabel("loss (sum)")
+    right = figure.add_gridspec(1, 1, left=0.67, right=0.99, bottom=0.44, top=0.96)
+    lone = grown.sel(bias=False)
+    names = [f"importance {value:g}" for value in lone["importance"].values]
+    share = lone["share"].transpose("importance", "snapshot")
+    growing = logistic_growth(share, lone["rate"].values, grown["step"].values, names, figure.add_subplot(right[0, 0]))
+    growing.legend(loc="lower right")
+    growing.set_title("a lone linear feature, $a = \\|W\\|^2$")
+    best = found["triples"].best("seed")
+    Ws, steps = best["W_snapshots"].transpose("snapshot", "hidden", "feature").values, best["snapshot_step"].values
+    sets = best.attrs["task"]["correlated_sets"]
+    style = {"color": set_colors(Ws.shape[2], sets), "faces": sets}
+    limit = max(1.0, float(abs(Ws).max()))
+    bottom = figure.add_gridspec(1, len(stages), left=0.0, right=1.0, bottom=0.0, top=0.33, wspace=0)
+    for k, stage in enumerate(stages):
+        ax = feature_directions_3d(Ws[stage], figure.add_subplot(bottom[0, k], projection="3d"), limit=limit, **style)
+        ax.set_title(f"step {steps[stage]:,}", y=1.0)
+    animation = directions_animation(Ws[list(frames)], steps[list(frames)], **style)
+    text = (
+        "Top left: dimensionality of every feature and the loss during training; shaded: drops of "
+        "the loss. Top right: growth of lone features; dashed: slope 8ηIσ². "
+        "Bottom: two sets (colours) of three correlated features in three dimensions during training, which the animation "
+        "shows in full."
+    )
+    parts = (("levels", "Energy levels:"), ("triples", "Correlated triples:"), ("growth", "Lone features:"))
+    return figure, " ".join([text, *(caption(found[name].attrs, words) for name, words in parts)]), animation

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
@@ -18,15 +19,24 @@ def size_suffix(full: bool, quick: bool) -> str:
     return "_full" * full + "_quick" * quick
 
 
-def publish(figure: Figure, caption: str, claims: Claims, *, path: str | Path) -> list[Path]:
+def publish(
+    figure: Figure, caption: str, claims: Claims, *, path: str | Path, animation: Animation | None = None
+) -> list[Path]:
     """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (caption and claims), and print claims and files.
+
+    An `animation` is written as PATH.gif, which the page of all figures shows below the picture.
 
     Raises:
         SystemExit: with status 1, after everything is written, if a claim failed.
     """
     files = save(figure, caption, path=path)
     record = {"caption": caption, "source": claims.source, "claims": [asdict(claim) for claim in claims.claims]}
-    files.append(files[-1].with_suffix(".json"))
+    base = files[0].with_suffix("")
+    if animation is not None:
+        files.append(base.with_name(base.name + ".gif"))
+        animation.save(files[-1], writer="pillow")
+        record["extra"] = [files[-1].name]
+    files.append(base.with_name(base.name + ".json"))
     files[-1].write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     show(claims)
     print("\n".join(str(file) for file in files))
@@ -104,8 +114,9 @@ def _entry(folder: Path, name: str, seconds: float | None) -> str:
         rows.append(f'<tr>{cells}<td class="{kind}">{html.escape(claim["verdict"])}</td></tr>')
     head = "<tr><th>claim</th><th>wanted</th><th>measured</th><th></th></tr>"
     took = "" if seconds is None else f" Drawn in {seconds:.0f} s."
+    extra = "".join(f'<p><img src="{html.escape(file)}" alt="animation"></p>' for file in record.get("extra", ()))
     return (
         f'<figure id="{html.escape(name)}">{title}<img src="{html.escape(name)}.svg" alt="{html.escape(record["caption"])}">'
-        f"<figcaption>{html.escape(record['caption'] + took)} Source of the claims: {html.escape(record['source'])}."
+        f"{extra}<figcaption>{html.escape(record['caption'] + took)} Source of the claims: {html.escape(record['source'])}."
         f"</figcaption><table>{head}{''.join(rows)}</table></figure>"
     )

@@ -45,7 +45,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
-    "order",
+    "order", "correlated_sets", "anticorrelated_sets",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability")
 TARGETS_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -125,6 +125,10 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
         if field in swept or field not in plain or task[field] != plain[field]:
             parts.append(words(field, _in_words(field, task[field])))
+    for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
+        if sets := task.get(field, ()):
+            sizes = sorted({len(members) for members in sets})
+            parts.append(f"{len(sets)} {kind} sets of {' or '.join(map(str, sizes))}")
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
