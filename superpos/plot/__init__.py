@@ -1,10 +1,19 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.branches import branches as branches
+from superpos.plot.branches import hysteresis as hysteresis
+from superpos.plot.branches import one_feature_apart as one_feature_apart
+from superpos.plot.capacity import capacity_bound as capacity_bound
+from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
+from superpos.plot.capacity import capacity_map as capacity_map
 from superpos.plot.features import feature_directions as feature_directions
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
+from superpos.plot.levels import benefit_curves as benefit_curves
+from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
+from superpos.plot.levels import winner_bands as winner_bands
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys
