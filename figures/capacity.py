@@ -6,6 +6,7 @@ Scherlis et al. 2022, "Polysemanticity and Capacity in Neural Networks".
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,17 +37,17 @@ def main(
     judge_allocation(result.best("seed"), best, price, claims)
     with sp.plot.style():
         figure = plt.figure(figsize=(8.2, 5), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(1.2, 1))
-        left, middle, right = above.subplots(1, 3, width_ratios=(1, 1, 1))
+        rows: Any = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+        left, middle, right = rows[0].subplots(1, 3, width_ratios=(1, 1, 1))
         sp.plot.capacity_map(best["capacity"], left)
         image = sp.plot.capacity_map(price["capacity"], middle)
         left.set_title(f"trained, best of {result.dims['seed']}")
         middle.set(title="equal marginal benefit", ylabel="")
-        above.colorbar(image, ax=middle, label="capacity $C_i$")
+        rows[0].colorbar(image, ax=middle, label="capacity $C_i$")
         missing = m - found["capacity"].sum("feature")
         sp.plot.capacity_bound(missing.values.ravel(), found["defect"].max("feature").values.ravel(), right)
         right.set_title("all models")
-        axes = below.subplots(1, len(PANELS), sharey=True)
+        axes = rows[1].subplots(1, len(PANELS), sharey=True)
         for ax, p in zip(axes, PANELS, strict=True):
             at = {"feature_probability": p, "method": "nearest"}
             one, said = best["capacity"].sel(**at), price["capacity"].sel(**at)

@@ -6,6 +6,7 @@ Elhage et al. 2022, "The Geometry of Superposition", Non-Uniform Superposition.
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,12 +38,12 @@ def main(
     kept, rho = slice(0, ways.last + 1), ways.factors
     with sp.plot.style():
         figure = plt.figure(figsize=(8.2, 4.6), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.75))
-        for ax, factor in zip(above.subplots(1, len(PANELS)), PANELS, strict=True):
+        rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.75))
+        for ax, factor in zip(rows[0].subplots(1, len(PANELS)), PANELS, strict=True):
             cell = best.sel(density=factor * BASE, method="nearest")
             sp.plot.one_feature_apart(pointing_up(cell["W"].values), ax, limit=1.35)
             ax.set_title(f"ρ = {float(cell['density']) / BASE:.2g}")
-        left, middle, right = below.subplots(1, 3)
+        left, middle, right = rows[1].subplots(1, 3)
         curves = {
             "pentagon": (rho[kept], 5 * ways.down.loss[kept]),
             "2 × antipodal pair": (rho[ways.first :], 5 * ways.pairs.loss[ways.first :]),
