@@ -65,7 +65,8 @@ def main(
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-            "per hidden dimension, exactly. Shaded: the range where a shape is the best one."
+            "per hidden dimension, exactly. Shaded: the range where a shape is the best one. Hidden dimensions: "
+            f"{', '.join(map(str, result['n_hidden'].values))}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
 
