@@ -24,8 +24,8 @@ def main(
 ) -> None:
     """Follow both solutions, train fresh ones, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
-    per_octave = 24 if full else 4 if quick else 12
-    ways = loop(2.0 ** -(np.arange(-2 * per_octave, 4 * per_octave + 1) / per_octave), order=16 if quick else 64)
+    octaves = np.arange(-4, 12) / 3 if quick else np.arange(-48, 97) / 24 if full else np.arange(-24, 49) / 12
+    ways = loop(2.0**-octaves, order=16 if quick else 64)
     task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=BASE, objective="expected")
     factors = [2.0**k for k in (np.arange(2, -3, -2) if quick else np.arange(2, -3.6, -0.5))]
     densities = sp.entry("feature_probability", 0, BASE * np.array(sorted({*factors, *PANELS})[::-1]))
