@@ -4,6 +4,7 @@ from superpos.analysis.features import d_star as d_star
 from superpos.analysis.features import feature_capacity as feature_capacity
 from superpos.analysis.features import feature_dimensionality as feature_dimensionality
 from superpos.analysis.features import feature_norms as feature_norms
+from superpos.analysis.features import frame_defect as frame_defect
 from superpos.analysis.features import interference as interference
 from superpos.analysis.features import packing as packing
 from superpos.analysis.features import polysemanticity as polysemanticity

@@ -62,6 +62,18 @@ def feature_capacity(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Arr
     return feature_dimensionality(W, dead_below=dead_below)
 
 
+def frame_defect(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Array, " n_features"]:
+    r"""$1 - \cos^2(W_i, M W_i)$ with $M = W W^\top$: 0 for all i iff W is an orthogonal sum of tight frames.
+
+    $\sum_i C_i = $ rank W iff every $W_i$ is an eigenvector of M ("block-semi-orthogonal" in Scherlis et al. 2022), and
+    this is the squared sine of the angle by which it is not. Dead features have 0.
+    """
+    gram, own, alive = _gram(W, dead_below)
+    squares = jnp.dot(gram, gram, precision=FULL_PRECISION)
+    along, length = jnp.diagonal(squares), jnp.sum(gram * squares, axis=1)  # W_i · M W_i and ‖M W_i‖²
+    return jnp.where(alive, jnp.maximum(1 - along**2 / jnp.where(alive, own * length, 1), 0), 0)
+
+
 def d_star(W: Weights) -> Float[Array, ""]:
     r"""$D^* = m / \|W\|_F^2$, hidden dimensions per feature; infinite for W = 0. Unlike $D_i$ it depends on scale."""
     W = _matrix(W)

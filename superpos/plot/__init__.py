@@ -1,6 +1,12 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
 from superpos.plot.animation import directions_animation as directions_animation
+from superpos.plot.branches import branches as branches
+from superpos.plot.branches import hysteresis as hysteresis
+from superpos.plot.branches import one_feature_apart as one_feature_apart
+from superpos.plot.capacity import capacity_bound as capacity_bound
+from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
+from superpos.plot.capacity import capacity_map as capacity_map
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
 from superpos.plot.dynamics import loss_steps as loss_steps
@@ -11,6 +17,9 @@ from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
+from superpos.plot.levels import benefit_curves as benefit_curves
+from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
+from superpos.plot.levels import winner_bands as winner_bands
 from superpos.plot.neurons import monosemantic_count as monosemantic_count
 from superpos.plot.neurons import neuron_keys as neuron_keys
 from superpos.plot.neurons import participation as participation

@@ -49,6 +49,7 @@ def follow(
     *,
     order: int = 64,
     tolerance: float = 1e-8,
+    nudge: float = 0.0,
 ) -> Branch:
     r"""Follow a solution of the ReLU model: minimise at every value, each time from where the last one ended.
 
@@ -57,6 +58,8 @@ def follow(
     (k, n_features) with one row per value. Descent is quasi-Newton (BFGS, SciPy) on the expected loss in double precision,
     so a solution stays in its valley as long as there is one: going up and then down through the same values shows
     hysteresis, and where the losses of two branches meet the best solution changes suddenly (a first-order transition).
+    Where a valley has become a saddle, descent that starts exactly on it would stay: with a `nudge`, normal noise of that
+    standard deviation (always the same) is added to W before every descent, and only minima are followed.
     Elhage et al. 2022, "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
 
     Raises:
@@ -75,7 +78,9 @@ def follow(
     check.in_range("importance", importance, at_least=0)
     check.whole("order", order, at_least=1)
     check.in_range("tolerance", tolerance, above=0)
+    check.in_range("nudge", nudge, at_least=0)
     n = W.shape[1]
+    noise = nudge * np.random.default_rng(0).standard_normal((len(values), *W.shape))
     rows = {}
     for name, x in (("feature_probability", feature_probability), ("importance", importance)):
         if np.shape(x) not in ((), (n,), (len(values), n)):
@@ -86,11 +91,11 @@ def follow(
     use_compilation_cache()
     ends: list[tuple[np.ndarray, np.ndarray, float, float]] = []
     with jax.enable_x64(True):
-        for p, weights in zip(*rows.values(), strict=True):
+        for p, weights, kick in zip(*rows.values(), noise, strict=True):
             scale = np.mean(weights * p / 3)
             found = minimize(
                 partial(_scaled_loss, shape=W.shape, settings=(p, weights), scale=scale, order=order),
-                np.concatenate([W.ravel(), b]),
+                np.concatenate([(W + kick).ravel(), b]),
                 jac=True,
                 method="BFGS",
                 options={"gtol": tolerance, "maxiter": 2_000},

@@ -1,0 +1,135 @@
+"""One feature of the pentagon made denser and sparser: Elhage et al. 2022, "Non-Uniform Superposition"."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from superpos.claims.base import Claims
+from superpos.claims.five_features import gaps
+from superpos.theory.branches import Branch, crossings, follow
+
+BASE = 0.05  # density of the other four
+# Norm and bias of the pentagon of equal features there, as a first start.
+NORM, BIAS = 1.13, -0.25
+NUDGE = 1e-3  # far below any valley's width, far above rounding
+
+
+class Loop(NamedTuple):
+    """The two ways through one range of density factors ρ of feature 0, and where their solutions cost the same."""
+
+    down: Branch  # from dense to sparse, begun as a pentagon
+    up: Branch  # from sparse to dense, begun as two pairs
+    first: int  # index in `factors` of the largest ρ that still has the pairs
+    last: int  # index in `factors` of the smallest ρ that still has the pentagon
+    crossing: np.ndarray  # ρ where pentagon and pairs cost the same
+    slopes: np.ndarray  # (2,) d loss / d log ρ of pentagon and pairs there, of the sum over features
+
+    @property
+    def factors(self) -> np.ndarray:
+        """ρ, from large to small."""
+        return self.down.values
+
+    @property
+    def pairs(self) -> Branch:
+        """The way up, from large ρ to small: in the order of `down`."""
+        return Branch(*(x[::-1] for x in vars(self.up).values()))
+
+
+def loop(factors: Any, *, order: int = 64) -> Loop:
+    """Follow the pentagon through falling `factors` of the density of feature 0, and two pairs through rising ones.
+
+    Four features have density 0.05 and feature 0 has ρ times that; all are equally important, in two dimensions.
+    """
+    rho = np.asarray(factors, float)
+    p = np.full((len(rho), 5), BASE)
+    p[:, 0] *= rho
+    turn = np.pi / 2 + 2 * np.pi * np.arange(5) / 5
+    start = NORM * np.array([np.cos(turn), np.sin(turn)])
+    down = follow(start, np.full(5, BIAS), rho, p, order=order, nudge=NUDGE)
+    # Two pairs with feature 0 left out at its best bias. Where the pentagon breaks, its bias may end below 0, where ReLU is
+    # dead and the model never says anything but 0: a minimum, too, but p²/4 higher.
+    pairs, bias = np.array([[0, 1.0, -1, 0, 0], [0, 0, 0, 1, -1]]), np.array([p[-1, 0] / 2, 0, 0, 0, 0])
+    up = follow(pairs, bias, rho[::-1], p[::-1], order=order, nudge=NUDGE)
+    last = int(down.jumps[0]) - 1 if len(down.jumps) else len(rho) - 1
+    first = len(rho) - int(up.jumps[0]) if len(up.jumps) else 0
+    both = slice(first, last + 1)
+    x, losses = np.log(rho[both]), (5 * down.loss[both], 5 * up.loss[::-1][both])
+    at = crossings(x, *losses)
+    slopes = [np.interp(at[:1], x[::-1], np.gradient(y, x)[::-1]) for y in losses]
+    return Loop(down, up, first, last, np.exp(at), np.array(slopes).ravel())
+
+
+def pointing_up(W: Any, feature: int = 0) -> np.ndarray:
+    """W (2, n_features) turned so that one feature points up; if that has no length, the longest points 45° from there."""
+    W = np.asarray(W)
+    norms = np.linalg.norm(W, axis=0)
+    alone = norms[feature] > 0.1 * norms.max()
+    x, y = W[:, feature if alone else int(norms.argmax())]
+    angle = (np.pi / 2 if alone else np.pi / 4) - np.arctan2(y, x)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ W
+
+
+def nearest_angle(W: Any, feature: int = 0) -> float:
+    """Mean angle in degrees between one direction in the plane and its two neighbours; 72° in the pentagon."""
+    W = np.asarray(W)
+    angles = np.degrees(np.arctan2(W[1], W[0]))
+    others = np.delete(angles, feature) - angles[feature]
+    return float(np.sort(np.abs((others + 180) % 360 - 180))[:2].mean())
+
+
+def judge(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
+    """Pentagon and pairs at equal densities, bending, crossing, hysteresis, and what fresh fits find.
+
+    `best` is a sweep's best seed over `density`, that of feature 0; `table` its geometry.
+    """
+    rho, down, pairs, last = loop.factors, loop.down, loop.pairs, loop.last
+    equal = int(np.abs(np.log(rho)).argmin())
+    norms, loss = np.linalg.norm(down.W[equal], axis=0), 5 * down.loss[equal]
+    b = down.b[equal]
+    measured = f"norms {norms.min():.3f}…{norms.max():.3f}, b {b.min():.3f}…{b.max():.3f}, loss {loss:.5f}"
+    holds = np.all(np.abs(norms - 1.13) <= 0.03) and np.all(np.abs(b + 0.25) <= 0.03) and abs(loss / 0.0089 - 1) <= 0.02
+    claims.add("equal densities: the pentagon", "norms 1.13 ± .03, b −.25 ± .03, loss .0089 ± 2 %", measured, holds)
+    loss = 5 * pairs.loss[equal]
+    wanted, holds = ".0177 ± 2 %", abs(loss / 0.0177 - 1) <= 0.02
+    claims.add("equal densities: loss of two pairs and a feature left out", wanted, f"{loss:.5f}", holds)
+    at = float(loop.crossing[0]) if len(loop.crossing) == 1 else np.nan
+    angles = np.array([nearest_angle(W) for W in down.W[: last + 1]])
+    denser, sparser = angles[: equal + 1], angles[equal:][rho[equal : last + 1] >= at]
+    wanted = "angle to its neighbours above 72° and rising with ρ"
+    measured = f"{denser[-1]:.1f}° at ρ = 1 to {denser[0]:.1f}° at ρ = {rho[0]:.2g}"
+    claims.add("denser: the others are pushed away", wanted, measured, np.all(np.diff(denser) < 0))
+    measured = f"down to {sparser[-1]:.1f}° at ρ = {rho[equal + len(sparser) - 1]:.2g}" if len(sparser) else "no such ρ"
+    wanted = "below 72° and falling with ρ, as far as it is best"
+    claims.add("sparser: they close in", wanted, measured, len(sparser) > 1 and np.all(np.diff(sparser) < 0))
+    measured = ", ".join(f"ρ = {v:.3f} ({1 / v:.1f} times sparser)" for v in loop.crossing) or "none"
+    wanted = "one crossing, .2 < ρ < .45 (the paper: about 2.5 times sparser)"
+    claims.add("sparser still: two smooth loss curves cross", wanted, measured, 0.2 < at < 0.45)
+    steep = loop.slopes[0] / loop.slopes[1] if len(loop.slopes) == 2 else np.nan
+    measured = f"dL/d log ρ of the pentagon is {steep:.2f} times that of the pairs"
+    claims.add("first order: the best loss has a kink there", "slopes differ", measured, abs(steep - 1) > 0.1)
+    measured = f"down: pentagon until ρ = {rho[last]:.3f}; up: two pairs until ρ = {rho[loop.first]:.2f}"
+    measured += ", the largest" if loop.first == 0 else ""
+    outlives = rho[last] < at < rho[loop.first]
+    claims.add("hysteresis: each outlives the crossing", "down: below it, up: above it", measured, outlives)
+    _judge_fits(loop, at, best, table, claims)
+
+
+def _judge_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: Claims) -> None:
+    """Fresh fits know nothing of the branches, and must land on the lower one."""
+    factor = best["density"].values / BASE
+    lower = np.minimum(loop.down.loss, loop.pairs.loss)[::-1]
+    known = np.exp(np.interp(np.log(factor), np.log(loop.factors[::-1]), np.log(lower)))
+    excess = 100 * (best["loss"].values / known - 1)
+    worst = excess[np.abs(excess).argmax()]
+    claims.add("the best of many fits is on the lower branch", "loss ± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
+    names, W = table["shape"].values, best["W"].transpose("density", "hidden", "feature").values
+    left_out, turns = [], []
+    for k in np.flatnonzero(factor < at):
+        left_out.append(np.linalg.norm(W[k, :, 0]))
+        turns.append(np.abs(gaps(W[k][:, 1:]) - 90).max())
+    found = " / ".join(sorted(set(names[factor < at].tolist())))
+    measured = f"{found}; norm of it at most {max(left_out):.3f}, gaps 90 ± {max(turns):.1f}°" if left_out else "no fit"
+    holds = bool(left_out) and found == "2 × antipodal pair" and max(left_out) < 0.1 and max(turns) <= 3
+    wanted = "2 × antipodal pair; its norm below .1, gaps of the others 90 ± 3°"
+    claims.add("below the crossing: two pairs, the sparse feature at 0", wanted, measured, holds)

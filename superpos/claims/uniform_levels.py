@@ -1,0 +1,141 @@
+"""Which shape equally important features choose at which density: Elhage et al. 2022, "The Geometry of Superposition"."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import brentq
+
+from superpos.claims.base import Claims
+from superpos.sweep import SweepResult
+from superpos.theory.uniform import Structure, benefits, structures, winners
+
+# Dimensionality of each shape's features, from dense to sparse.
+LEVELS = {
+    "tetrahedron": 3 / 4,
+    "triangle": 2 / 3,
+    "antipodal pair": 1 / 2,
+    "pentagon": 2 / 5,
+    "square antiprism": 3 / 8,
+}
+# Densities at which two shapes have the same benefit per dimension.
+CROSSOVERS = {
+    ("tetrahedron", "triangle"): 0.799,
+    ("triangle", "antipodal pair"): 0.644,
+    ("antipodal pair", "pentagon"): 0.224,
+    ("antipodal pair", "square antiprism"): 0.216,
+    ("pentagon", "square antiprism"): 0.187,
+}
+# 1/(1 − S) well inside each range of the table of winners.
+WINNERS = {1.2: "tetrahedron", 1.4: "triangle", 1.6: "antipodal pair", 3.0: "antipodal pair", 4.8: "pentagon"}
+WINNERS |= {6.0: "square antiprism", 20.0: "square antiprism"}
+NEVER = "triangular bipyramid, were it uniform"
+MOST = 48.0  # 1/(1 − S) up to which the square antiprism is known to be the best of them
+COEXIST = 0.01  # shapes whose benefits differ by less than this are expected side by side
+
+
+def named(*names: str) -> list[Any]:
+    """The known shapes of these names, one each: the first of two square antiprisms is the tight one."""
+    return [next(s for s in structures() if s.name == name) for name in names]
+
+
+def crossover(first: str, second: str, between: tuple[float, float], *, order: int = 64) -> float:
+    """Density between two others at which two shapes have the same benefit per dimension."""
+
+    def difference(p: float) -> float:
+        a, b = benefits([p], named(first, second), order=order)
+        return float(a.benefit[0] - b.benefit[0])
+
+    found: Any = brentq(difference, *between, xtol=1e-4)
+    return float(found)
+
+
+def crossovers() -> dict[tuple[str, str], float]:
+    """All densities of `CROSSOVERS`, computed."""
+    return {pair: crossover(*pair, (0.8 * p, 1.2 * p)) for pair, p in CROSSOVERS.items()}
+
+
+def winner_ranges(found: dict[tuple[str, str], float]) -> list[tuple[float, float, str]]:
+    """Ranges of 1/(1 − S) in which each shape is the best, (from, to, shape), between the crossovers of neighbours."""
+    if not found:
+        return []
+    names = list(LEVELS)
+    edges = [1.0, *(1 / found[pair] for pair in pairwise(names)), MOST]
+    return list(zip(edges, edges[1:], names, strict=False))
+
+
+def judge_theory(found: dict[tuple[str, str], float], claims: Claims) -> None:
+    """Crossovers as computed by `crossovers`, and the winners among all known shapes of up to eight directions.
+
+    Benefits are nearly parallel, so a crossover moves far for a small change of either: how far apart they are where they
+    should be equal is shown, too. Nothing is judged if none were found.
+    """
+    if not found:
+        return
+    for (a, b), at in found.items():
+        p = CROSSOVERS[a, b]
+        first, second = (s.benefit[0] for s in benefits([p], named(a, b)))
+        measured = f"{at:.4f}; benefits {100 * abs(first / second - 1):.3f} % apart at {p:g}"
+        claims.add(f"theory: {a} and {b} are equally good", f"at 1 − S = {p:g} ± .001", measured, abs(at - p) <= 0.001)
+    best = winners(1 / np.array(list(WINNERS)))
+    wanted = ", ".join(f"{name} at {x:g}" for x, name in WINNERS.items())
+    claims.add("theory: winners at 1/(1 − S)", wanted, ", ".join(best), best == list(WINNERS.values()))
+
+
+def judge_shapes(table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
+    """Every shape is found and named where it may win, and features gather at its level.
+
+    `table` is a result's geometry, and `known` holds the shapes of `LEVELS` at its densities.
+    """
+    p = table.feature_probability.values
+    shapes = table["component_shape"].transpose("feature_probability", ...).values.reshape(len(p), -1)
+    share = {s.shape.name: s.benefit for s in known}
+    best = np.max(list(share.values()), axis=0)
+    for name in LEVELS:
+        may = share[name] >= (1 - COEXIST) * best
+        members = (shapes == name).sum(axis=1)
+        where = np.flatnonzero(may & (members > 0))
+        size = len(next(s for s in known if s.shape.name == name).shape.vertices)
+        measured = "none"
+        if len(where):
+            x = 1 / p[where]
+            measured = (
+                f"{members[where].sum() // size} at {len(where)} densities, 1/(1 − S) {x.min():.2f}…{x.max():.2f}"
+            )
+        claims.add(f"{name}: found where it wins or is within 1 %", "1 or more", measured, len(where) > 0)
+    _judge_lines(table, claims)
+
+
+def _judge_lines(table: xr.Dataset, claims: Claims) -> None:
+    d_star, D = table["d_star"].values, table["dimensionality"].transpose(*table["d_star"].dims, "feature").values
+    pool = D[d_star < 0.95].ravel()
+    for name, level in (LEVELS | {NEVER: 3 / 5}).items():
+        at, below, above = (int(np.sum(np.abs(pool - f) <= 0.005)) for f in (level, level - 0.0125, level + 0.0125))
+        line, measured = at >= 10 and at >= 2 * max(below, above), f"{at}, beside it {below} and {above}"
+        if name != NEVER:
+            wanted = "10 or more features within .005, twice as many as beside it"
+            claims.add(f"features gather on the line {level:.3g} ({name})", wanted, measured, line)
+        else:
+            claims.add("they do not at 3/5", "no such line", measured, not line)
+
+
+def judge_losses(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
+    """The best model costs what the best shape predicts: v(n − m B̂), B̂ the benefit per dimension in units of v.
+
+    `result` is over `n_hidden`, `feature_probability` and `seed`: a shape fills the space only where its dimensions
+    divide m, so the best over m counts.
+    """
+    n, p, m = result.attrs["task"]["n_features"], result["feature_probability"], result["n_hidden"]
+    benefit = xr.DataArray(np.max([s.benefit for s in known], axis=0), {"feature_probability": p.values}, p.dims)
+    predicted = (p / 3 - p**2 / 4) * (n - m * benefit)
+    above = 100 * (n * result["loss"] / predicted - 1).min(["n_hidden", "seed"])
+    inner = above.where(p >= 1 / 5)  # at smaller densities larger shapes than the known ones may win
+    lowest = 1 / float(inner.idxmin("feature_probability"))
+    measured = f"{float(above.min()):+.2f} to {float(above.max()):+.2f} %"
+    measured += f"; at 1/(1 − S) ≤ 5 least {float(inner.min()):+.3f} %, at {lowest:.2f}"
+    holds = float(above.max()) <= 5 and float(inner.min()) >= -0.05  # rounding and the cut of the series
+    wanted = "0 to 5 % above; below only at 1/(1 − S) > 5"
+    claims.add("loss of the best shape, at every density", wanted, measured, holds)
+    most = int(table["n_represented"].max())
+    claims.add("features abound: some are left out everywhere", f"below n = {n}", f"at most {most}", most < n)

@@ -1,0 +1,106 @@
+"""Levels of dimensionality: crossovers of theory, judges that can fail, and pictures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.analysis.table import geometry_table
+from superpos.claims import Claims
+from superpos.claims.uniform_levels import CROSSOVERS, LEVELS, crossover, judge_losses, judge_shapes, named
+from superpos.theory.uniform import benefits
+
+P = 1 / np.array([1.2, 1.4, 3.0, 4.6, 5.6])  # where one shape of `LEVELS` after the other may win
+
+
+@pytest.fixture(scope="module")
+def known():
+    return benefits(P, named(*LEVELS), order=16)
+
+
+def perfect(known, swap=False):
+    """A model at every density that is a sum of its best shape that fills 12 dimensions; their geometry."""
+    Ws = np.zeros((len(P), 1, 12, 40))
+    for k, name in enumerate(list(LEVELS)[::-1] if swap else LEVELS):
+        shape, (s,) = named(name)[0], [x for x in known if x.shape.name == name]
+        n, d = shape.vertices.shape
+        for copy in range(12 // d):
+            Ws[k, 0, copy * d : (copy + 1) * d, copy * n : (copy + 1) * n] = (
+                np.sqrt(s.squared_norm[k]) * shape.vertices.T
+            )
+    over = {"feature_probability": P, "seed": [0]}
+    return geometry_table(xr.DataArray(Ws, over, (*over, "hidden", "feature")), 12)
+
+
+def test_at_a_crossover_both_shapes_gain_the_same(known):
+    """Of two that lie where they were derived to be; the figure judges all five, and says which do not."""
+    pair = ("triangle", "antipodal pair")
+    p = crossover(*pair, (0.63, 0.66), order=16)
+    assert p == pytest.approx(CROSSOVERS[pair], abs=1e-3)
+    first, second = (s.benefit.item() for s in benefits([p], named(*pair), order=16))
+    assert first == pytest.approx(second, rel=1e-4)
+
+
+def test_shapes_are_counted_where_they_may_win(known):
+    claims = Claims("")
+    judge_shapes(perfect(known), known, claims)
+    found = {c.statement.split(":")[0]: c.verdict for c in claims.claims if "found" in c.statement}
+    assert found == dict.fromkeys(LEVELS, "pass")
+    lines = [c for c in claims.claims if "gather" in c.statement]
+    assert len(lines) == 5 and not claims.failed and claims.claims[-1].verdict == "pass"  # no line at 3/5
+    assert lines[0].measured == "16, beside it 0 and 0"
+    wrong = Claims("")
+    judge_shapes(perfect(known, swap=True), known, wrong)  # antiprisms when dense, tetrahedra when sparse
+    assert {c.statement.split(":")[0] for c in wrong.failed if ": found" in c.statement} == {
+        "tetrahedron",
+        "triangle",
+        "pentagon",
+        "square antiprism",
+    }
+
+
+def test_losses_are_those_of_the_best_shape(known):
+    n, m = 40, np.array([2, 3])
+    best = np.max([s.benefit for s in known], axis=0)
+    exact = (P / 3 - P**2 / 4)[None] * (n - m[:, None] * best) / n
+
+    def judged(factor, represented=9):
+        over = {"n_hidden": m, "feature_probability": P, "seed": [0]}
+        result = xr.Dataset({"loss": (tuple(over), (exact * factor)[..., None])}, over)
+        result.attrs["task"] = {"n_features": n}
+        table = xr.Dataset({"n_represented": (tuple(over), np.full((*exact.shape, 1), represented))}, over)
+        claims = Claims("")
+        judge_losses(sp.SweepResult(result), table, known, claims)
+        return [c.verdict for c in claims.claims]
+
+    assert judged(1.01) == ["pass", "pass"]
+    assert judged(1.06) == ["FAIL", "pass"] and judged(0.99) == ["FAIL", "pass"]
+    assert judged(np.where(P < 0.2, 0.99, 1.0)) == ["pass", "pass"]  # larger shapes may win at the sparse end
+    assert judged(np.array([[1.3], [1.0]])) == ["pass", "pass"]  # one m suffices
+    assert judged(1.0, represented=40) == ["pass", "FAIL"]
+
+
+def test_dots_have_the_colour_of_their_shape_and_bands_that_of_the_winner():
+    D = xr.DataArray(
+        [[0.5, 0.4, 0.2], [0.5, 0.3, 0.0]], {"feature_probability": [0.5, 0.2]}, ("feature_probability", "feature")
+    )
+    names = D.copy(data=np.array([["antipodal pair", "pentagon", "hexagon"], ["antipodal pair", "irregular", ""]]))
+    ax = sp.plot.dimensionality_by_shape(D, names, jitter=0)
+    dots = {line.get_label(): line for line in ax.lines if line.get_marker() == "."}
+    assert {name: len(line.get_xdata()) for name, line in dots.items()} == {
+        "other or none": 3,
+        "antipodal pair, 1/2": 2,
+        "pentagon, 2/5": 1,
+    }
+    np.testing.assert_allclose(dots["antipodal pair, 1/2"].get_xydata(), [[2, 0.5], [5, 0.5]])
+    assert dots["pentagon, 2/5"].get_color() == sp.plot.PALETTE["orange"]
+    _, ax = plt.subplots()
+    sp.plot.winner_bands([(1, 2, "triangle"), (2, 5, "pentagon")], ax)
+    assert [p.get_facecolor()[:3] for p in ax.patches] == [
+        plt.matplotlib.colors.to_rgb(sp.plot.PALETTE[c]) for c in ("green", "orange")
+    ]
+    _, ax = plt.subplots()
+    sp.plot.benefit_curves([1, 2], {"triangle": [1.0, 2.0], "pentagon": [0.9, 2.5]}, ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0, -20])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [-10, 0])
