@@ -38,7 +38,7 @@ class Neurons(NamedTuple):
 
 def has(W: Any, feature_probability: float) -> np.ndarray:
     """Which neuron has which feature, with the cut-off that suits the density."""
-    return np.asarray(neuron_has_feature(W, per_feature=feature_probability < OWN_CUT_OFF_BELOW))
+    return np.asarray(neuron_has_feature(W, per_feature=bool(feature_probability < OWN_CUT_OFF_BELOW)))
 
 
 def neurons(W: Any, feature_probability: float) -> Neurons:
@@ -50,7 +50,7 @@ def neurons(W: Any, feature_probability: float) -> Neurons:
 
 def pairs(W: Any) -> int:
     """How many pairs of neurons stand for a feature that nothing else has, in a model of very sparse features."""
-    return len({tuple(np.flatnonzero(column)) for column in has(W, 0).T if column.sum() == 2})
+    return len({tuple(np.flatnonzero(column)) for column in has(W, 0.0).T if column.sum() == 2})
 
 
 def near_ties(result: SweepResult) -> list[tuple[float, int]]:
