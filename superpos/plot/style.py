@@ -94,13 +94,29 @@ def save(figure: Figure, caption: str = "", *, path: str | Path) -> list[Path]:
     return files
 
 
+# Fields that a caption names unless they have these values; results from before a field have it.
+PLAIN = {
+    "importance": None,
+    "feature_probability": None,
+    "loss_exponent": 2,
+    "bias": True,
+    "hidden_l1": 0,
+    "attack_norm": None,
+}
+_NAMES = {"hidden_l1": "hidden L1 penalty", "attack_norm": "attack norm relative to the inputs'"}
+
+
+def _name(field: str) -> str:
+    return _NAMES.get(field, field.replace("_", " "))
+
+
 def caption(attrs: dict[str, Any], text: str = "") -> str:
     """A caption from a result's attributes, so that it cannot disagree with what was trained."""
     task, train = attrs["task"], attrs["train"]
     swept = {a["field"] for a in attrs["grid"]["axes"]}
 
     def words(field: str, said: str) -> str:
-        return f"{field.replace('_', ' ')} swept" if field in swept else said
+        return f"{_name(field)} swept" if field in swept else said
 
     output = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}.get(task["activation"], task["activation"])
     parts = [
@@ -109,9 +125,9 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     ]
     parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
     parts.append(words("activation", f"{output} output"))
-    for field, plain in (("importance", None), ("feature_probability", None), ("loss_exponent", 2), ("bias", True)):
-        if field in swept or task[field] != plain:
-            parts.append(words(field, _vector_in_words(field.replace("_", " "), task[field])))
+    for field, plain in PLAIN.items():
+        if field in swept or task.get(field, plain) != plain:
+            parts.append(words(field, _vector_in_words(_name(field), task[field])))
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
