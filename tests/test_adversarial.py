@@ -2,13 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.analysis import optimised_attack, vulnerability
 from superpos.analysis.adversarial import squared_error
+from superpos.claims.adversarial import removed_at
 from superpos.theory import analytic_attack, linear_vulnerability
 from superpos.theory.polytopes import polygon
 
@@ -116,6 +119,20 @@ def test_attacked_training_is_swept_stored_opened_and_described(tmp_path):
     assert isinstance(again.task(attack_norm=0.6), sp.tasks.AdversarialToy)
     assert not np.array_equal(*result["W"].values[:, 0])
     assert "attack norm relative to the inputs' swept" in sp.plot.caption(result.attrs)
+
+
+def test_plots_of_attacks_show_what_they_are_given():
+    p, values = [1.0, 0.1], [[1.0, 4.0], [1.5, 6.0]]
+    crowd = xr.DataArray([1.0, 3.0], coords={"feature_probability": p})
+    found = xr.DataArray(values, coords={"attack": ["analytic", "optimised"], "feature_probability": p})
+    ax = sp.plot.vulnerability_by_density(found, crowd)
+    assert [list(line.get_ydata()) for line in ax.lines[1:]] == [*values, [1.0, 3.0]]
+    assert list(ax.lines[1].get_xdata()) == [1, 10]
+    trained = xr.DataArray([[3.0, 2.0], [1.0, 0.0]], coords={"attack_norm": [0.0, 0.8], "seed": [0, 1]})
+    _, ax = plt.subplots()
+    line = sp.plot.superposition_by_attack_norm(trained, ax, label="mean").lines[-1]
+    assert list(line.get_xdata()) == [0, 80] and list(line.get_ydata()) == [2.5, 0.5]
+    assert removed_at(trained.mean("seed")) == 0.8 and removed_at(trained.sel(seed=1) + 2) == np.inf
 
 
 @pytest.mark.parametrize(
