@@ -34,17 +34,17 @@ def main(
     """Load the sweeps, or train them, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
     claims = Claims("Elhage et al. 2022, Demonstrating Superposition, Basic Results", judged=not quick)
-    captions, relu = [], []
+    captions, relu = [], {}
     with sp.plot.style():
         figure, axes = plt.subplots(4, 8, figsize=(10, 7.2), height_ratios=(1, 0.9, 1, 0.9), layout="constrained")
         for (n, m, decay), (above, below) in zip(SIZES, (axes[:2], axes[2:]), strict=True):
             path = results / f"basic_results_{n}_{m}{suffix}.zarr"
             result = sp.sweep(*build(n, m, decay, quick), store=path)
             best = result.best("seed")
-            relu.append(best.sel(activation="relu"))
+            relu[n] = best.sel(activation="relu")
             if n == 20:
                 judge_linear(best.sel(activation="identity"), claims)
-                judge_relu(relu[0], claims)
+                judge_relu(relu[n], claims)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()
@@ -61,7 +61,7 @@ def main(
         words = ["no other feature interferes", "others can speak along its direction"]
         figure.legend(keys, words, loc="outside lower center", ncols=2)
         text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "
-        judge_scaling(*relu, claims)
+        judge_scaling(relu[20], relu[80], claims)
         sp.plot.publish(figure, text + " ".join(captions), claims, path=out / f"basic_results{suffix}")
 
 

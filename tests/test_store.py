@@ -475,7 +475,7 @@ class Poisoned(sp.tasks.Toy):
         return jax.tree.map(lambda leaf: jax.numpy.where(self.init_scale == 0.5, jax.numpy.nan, leaf), model)
 
 
-NUMERIC = ["feature_probability", "importance", "init_scale"]
+NUMERIC = ["feature_probability", "importance", "init_scale", "hidden_l1"]
 jax.tree_util.register_dataclass(
     Poisoned, NUMERIC, [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in NUMERIC]
 )

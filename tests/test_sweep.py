@@ -384,7 +384,7 @@ def test_a_metric_of_a_task_is_recorded():
             loss, _ = super().loss(model, key, batch_size)
             return loss, {"twice": 2 * loss}
 
-    numeric = ["feature_probability", "importance", "init_scale"]
+    numeric = ["feature_probability", "importance", "init_scale", "hidden_l1"]
     jax.tree_util.register_dataclass(
         Counting, numeric, [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in numeric]
     )

@@ -119,7 +119,7 @@ def test_changing_any_field_changes_the_result():
     base = np.asarray(sp.train(task, config).model.W)
     changes = {
         "n_features": 5, "n_hidden": 3, "feature_probability": 0.5, "importance": 0.9 ** np.arange(4),
-        "init_scale": 0.5,         "activation": "gelu", "bias": False, "loss_exponent": 4, "magnitude": "uniform", "correlated_sets": ((0, 1),),
+        "init_scale": 0.5, "hidden_l1": 0.1, "activation": "gelu", "bias": False, "loss_exponent": 4, "magnitude": "uniform", "correlated_sets": ((0, 1),),
         "anticorrelated_sets": ((0, 2),), "steps": 31, "batch_size": 17, "learning_rate": 0.02, "weight_decay": 0.1,
         "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-2, "optimizer": "sgd", "schedule": "linear", "warmup_steps": 3,
         "decay_bias": True, "objective": "expected", "order": 5,

@@ -6,6 +6,7 @@ import numpy as np
 
 from superpos.analysis.geometry import geometry
 from superpos.claims.base import Claims
+from superpos.data import FeatureDistribution
 from superpos.sweep import SweepResult
 from superpos.theory.linear import optimal_linear_loss
 
@@ -30,7 +31,8 @@ def judge_linear(best: SweepResult, claims: Claims) -> None:
         apart.append(np.abs(W.T @ W - projector).max())
         bias.append(np.abs(b - np.where(np.arange(n) < m, 0, p / 2)).max())
         cell = best.isel(feature_probability=k)
-        least = float(optimal_linear_loss(cell.task().features, np.asarray(task["importance"]), m))
+        features = FeatureDistribution(n_features=n, feature_probability=float(p))
+        least = float(optimal_linear_loss(features, np.asarray(task["importance"]), m))
         excess.append(100 * (float(cell["loss"]) / least - 1))
     wanted = "every entry ± .02"
     claims.add("linear: WᵀW projects on the m most important features", wanted, f"{max(apart):.4f}", max(apart) <= 0.02)

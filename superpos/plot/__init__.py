@@ -1,5 +1,8 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
+from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
+from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
 from superpos.plot.animation import directions_animation as directions_animation
 from superpos.plot.branches import branches as branches
 from superpos.plot.branches import hysteresis as hysteresis
@@ -24,6 +27,10 @@ from superpos.plot.neurons import monosemantic_count as monosemantic_count
 from superpos.plot.neurons import neuron_keys as neuron_keys
 from superpos.plot.neurons import participation as participation
 from superpos.plot.neurons import stacked_weights as stacked_weights
+from superpos.plot.penalty import hidden_weights as hidden_weights
+from superpos.plot.penalty import loss_by_penalty as loss_by_penalty
+from superpos.plot.penalty import regime_map as regime_map
+from superpos.plot.penalty import represented_by_penalty as represented_by_penalty
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys

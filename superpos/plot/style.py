@@ -47,7 +47,7 @@ SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
     "order", "correlated_sets", "anticorrelated_sets",
 )  # fmt: skip
-ALWAYS_SAID = ("importance", "feature_probability")
+ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 TARGETS_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
 _RC: Any = {
@@ -104,13 +104,20 @@ def save(figure: Figure, caption: str = "", *, path: str | Path) -> list[Path]:
     return files
 
 
+_NAMES = {"hidden_l1": "hidden L1 penalty", "attack_norm": "attack norm relative to the inputs'"}
+
+
+def _name(field: str) -> str:
+    return _NAMES.get(field, field.replace("_", " "))
+
+
 def caption(attrs: dict[str, Any], text: str = "") -> str:
     """A caption from a result's attributes, so that it cannot disagree with what was trained."""
     task, train = attrs["task"], attrs["train"]
     swept = {a["field"] for a in attrs["grid"]["axes"]}
 
     def words(field: str, said: str) -> str:
-        return f"{field.replace('_', ' ')} swept" if field in swept else said
+        return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
     parts = [
@@ -154,7 +161,7 @@ def _defaults(kind: str) -> dict[str, Any]:
 
 
 def _in_words(field: str, value: Any) -> str:
-    name = field.replace("_", " ")
+    name = _name(field)
     if isinstance(value, bool):
         return name if value else {"bias": "no bias", "tied": "untied weights"}.get(field, f"not {name}")
     if isinstance(value, int | float) or (isinstance(value, list) and all(isinstance(v, int | float) for v in value)):

@@ -138,7 +138,7 @@ class SweepResult:
         table = phase_table(dataset["W"], loss, feature=feature, dim=dim, **options)
         task = self.attrs["task"]
         plain = {"kind": "toy", "activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
-        plain |= {"correlated_sets": [], "anticorrelated_sets": []}
+        plain |= {"correlated_sets": [], "anticorrelated_sets": [], "hidden_l1": 0, "attack_norm": 0}
         swept = {axis.field for axis in self._axes.values()}
         unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
         others = np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]

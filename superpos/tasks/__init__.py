@@ -1,8 +1,9 @@
 """What is trained: a model, its data and its loss."""
 
+from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.toy import Toy as Toy
 
 # Tasks by the name that sweep files and results use.
-REGISTRY: dict[str, type] = {"toy": Toy, "computation": Computation}
+REGISTRY: dict[str, type] = {"toy": Toy, "adversarial_toy": AdversarialToy, "computation": Computation}

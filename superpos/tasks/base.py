@@ -37,7 +37,11 @@ class Task(Protocol):
         ...
 
     def population_loss(self, model: Model) -> Float[Array, ""] | None:
-        """The loss without sampling, where it can be computed; None where held-out inputs must estimate it."""
+        """The loss without sampling, where it can be computed; None where held-out inputs must estimate it.
+
+        They do so through `loss`. A task that trains on more than it reports (a penalty, an attack) has a method
+        `reported()` as well: the task whose `loss` is meant.
+        """
         ...
 
     def training_defaults(self) -> dict[str, Any]:

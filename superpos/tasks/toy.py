@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
@@ -56,10 +57,17 @@ class Toy:
     steps instead of thousands, for ReLU and linear models, uniform and signed uniform magnitudes and exponent 2.
     `"auto"`: expected where it exists and n is at most 20, where it costs no more; sampled otherwise.
 
-    Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature)
-    and `init_scale`. See `FeatureDistribution` for `magnitude` and the two kinds of sets.
+    `hidden_l1` = λ adds an L1 penalty on the hidden layer $h = Wx$ to what is minimised on samples,
 
-    Elhage et al. 2022, "Demonstrating Superposition".
+    $$L + \frac{\lambda}{n} \, E \, \|h\|_1,$$
+
+    so λ is in the units of the paper's loss, the sum over features. The penalty depends on the basis of the hidden layer
+    (L does not): it is least where features lie along the axes. The reported loss is L alone, so the price is seen.
+
+    Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature),
+    `init_scale` and `hidden_l1`. See `FeatureDistribution` for `magnitude` and the two kinds of sets.
+
+    Elhage et al. 2022, "Demonstrating Superposition"; "Approaches to Solving Superposition" for `hidden_l1`.
     """
 
     n_features: int = jax.tree.static()  # shape of W
@@ -67,6 +75,7 @@ class Toy:
     feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
     importance: Any = 1.0  # scalar or (n_features,)
     init_scale: Any = 1.0
+    hidden_l1: Any = 0.0  # weight of E ‖h‖₁ beside the sum over features
     activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
@@ -95,6 +104,7 @@ class Toy:
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.vector("importance", self.importance, self.n_features)
         check.scalar("init_scale", self.init_scale)
+        check.scalar("hidden_l1", self.hidden_l1)
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.truth("bias", self.bias)
         check.whole("loss_exponent", self.loss_exponent, at_least=1, at_most=8)
@@ -112,6 +122,10 @@ class Toy:
         self.features.check()
         check.in_range("importance", self.importance, at_least=0)
         check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
+        check.in_range("hidden_l1", self.hidden_l1, at_least=0)
+        if self._resolved() == "expected" and not check.is_traced(self.hidden_l1) and np.any(self.hidden_l1):
+            most = float(np.max(self.hidden_l1))
+            raise ConfigError(f'hidden_l1 must be 0 unless objective="sampled": E ‖h‖₁ is sampled; got {most:g}.')
 
     def broadcast(self) -> "Toy":
         """The same task with every numeric field an array of its full shape."""
@@ -121,6 +135,7 @@ class Toy:
             feature_probability=jnp.broadcast_to(jnp.asarray(self.feature_probability, float), per_feature),
             importance=jnp.broadcast_to(jnp.asarray(self.importance, float), per_feature),
             init_scale=jnp.asarray(self.init_scale, float),
+            hidden_l1=jnp.asarray(self.hidden_l1, float),
         )
 
     def init(self, key: PRNGKeyArray) -> ToyModel:
@@ -131,18 +146,22 @@ class Toy:
         return ToyModel(W, b, activation=self.activation)
 
     def loss(self, model: ToyModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
-        """The objective: importance-weighted error, the mean over features and over a fresh batch or all inputs."""
+        """The objective: importance-weighted error, the mean over features and over a fresh batch or all inputs.
+
+        On samples, with the penalty of `hidden_l1`.
+        """
         if self._resolved() == "expected":
             return self._expected(model, self.order), {}
         x = self.features.sample(key, batch_size)
-        error = model(x) - x
-        if self.loss_exponent % 2:
-            error = jnp.abs(error)
-        per_feature = jnp.mean(error**self.loss_exponent, axis=1)
-        return jnp.mean(self.importance * per_feature), {}
+        hidden = model.encode(x)
+        return self._weighted(model.activate(hidden) - x) + self._penalty(hidden), {}
+
+    def reported(self) -> "Toy":
+        """The task whose loss is reported after training: the same without penalty."""
+        return replace(self, hidden_l1=0.0)
 
     def population_loss(self, model: ToyModel) -> Float[Array, ""] | None:
-        """The loss without sampling, whatever the objective was.
+        """L without sampling and without penalty, whatever the objective was.
 
         None where it is unknown, and above 128 features unless it was the objective.
         """
@@ -166,6 +185,15 @@ class Toy:
         if self._resolved() == "expected":
             return 8 * self.n_features**2 * (self.order if self.activation == "relu" else 1)
         return self.n_features * batch_size
+
+    def _weighted(self, error: Float[Array, "n_features batch"]) -> Float[Array, ""]:
+        return jnp.mean(self.importance * jnp.mean(self._power(error), axis=1))
+
+    def _power(self, error: Float[Array, "..."]) -> Float[Array, "..."]:
+        return (jnp.abs(error) if self.loss_exponent % 2 else error) ** self.loss_exponent
+
+    def _penalty(self, hidden: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
+        return self.hidden_l1 * jnp.mean(jnp.sum(jnp.abs(hidden), axis=0)) / self.n_features
 
     def _resolved(self) -> str:
         if self.objective != "auto":

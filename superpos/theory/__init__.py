@@ -1,5 +1,7 @@
 """What mathematics says: exact losses and known shapes."""
 
+from superpos.theory.attacks import analytic_attack as analytic_attack
+from superpos.theory.attacks import linear_vulnerability as linear_vulnerability
 from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
@@ -8,6 +10,7 @@ from superpos.theory.linear import linear_loss as linear_loss
 from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
 from superpos.theory.optimum import Minimum as Minimum
 from superpos.theory.optimum import minimise as minimise
+from superpos.theory.penalty import vanishing_penalty as vanishing_penalty
 from superpos.theory.phases import boundaries as boundaries
 from superpos.theory.phases import candidate_losses as candidate_losses
 from superpos.theory.phases import candidates as candidates

@@ -1,0 +1,67 @@
+"""Superposition makes models vulnerable: attacks of a tenth of the input norm, and training on larger ones.
+
+    python figures/adversarial.py [--full] [--quick]
+
+Elhage et al. 2022, "Superposition and Adversarial Robustness".
+"""
+
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tyro
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.adversarial import judge_training, judge_vulnerability, measure
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+DENSITIES = {0.05: "black", 0.2: "green"}  # with the colours of their lines; claims are about the first
+
+
+def build_training(full: bool, quick: bool) -> tuple:
+    """Models trained on attacked inputs, from no attack to one as long as the input."""
+    task = sp.tasks.AdversarialToy(n_features=6 if quick else 20, n_hidden=2 if quick else 5)
+    norms = np.linspace(0, 1, 3) if quick else [0, 0.2, *np.linspace(0.4, 1.2, 9).round(2)]
+    seeds = range(8 if full else 1 if quick else 4)
+    grid = sp.Grid(feature_probability=list(DENSITIES), attack_norm=norms, seed=seeds)
+    return task, sp.TrainConfig(steps=5_000 if full else 50 if quick else 1_500, batch_size=256), grid
+
+
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the sweeps, or train them, attack the models, draw the figure and judge it."""
+    build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
+    suffix = sp.plot.size_suffix(full, quick)
+    result = sp.sweep(*build(full=full, quick=quick), store=results / f"uniform_geometry{suffix}.zarr").isel(seed=0)
+    trained = sp.sweep(*build_training(full, quick), store=results / f"adversarial_training{suffix}.zarr")
+    table = measure(result.isel(feature_probability=slice(None, None, 4 if quick else 1)), samples=64 if quick else 512)
+    per_dimension = trained.geometry()["n_represented"] / trained.attrs["task"]["n_hidden"]
+    claims = Claims("Elhage et al. 2022, Superposition and Adversarial Robustness", judged=not quick)
+    judge_vulnerability(table, claims)
+    judge_training(per_dimension.sel(feature_probability=next(iter(DENSITIES))).mean("seed"), claims)
+    with sp.plot.style():
+        figure, (left, middle, right) = plt.subplots(
+            1, 3, figsize=(10.2, 3.3), width_ratios=(1.2, 0.8, 1.2), layout="constrained"
+        )
+        sp.plot.vulnerability_by_density(table["vulnerability"], table["features_per_dimension"], left)
+        sp.plot.vulnerability_against_features(table["vulnerability"], table["features_per_dimension"], middle)
+        for p, color in DENSITIES.items():
+            chosen, line = per_dimension.sel(feature_probability=p), sp.plot.PALETTE[color]
+            sp.plot.superposition_by_attack_norm(chosen, right, label=f"1 − S = {p:g}", color=line)
+        right.legend()
+        text = (
+            "Left: what an attack of a tenth of the mean input norm adds to the loss, relative to a model without "
+            "superposition, and features per dimension. Middle: the same, a dot per density; dotted: equality."
+        )
+        parts = [
+            sp.plot.caption(result.attrs, text),
+            sp.plot.caption(trained.attrs, "Right: represented features per dimension after training on attacks."),
+        ]
+        sp.plot.publish(figure, " ".join(parts), claims, path=out / f"adversarial{suffix}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
