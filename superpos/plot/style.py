@@ -162,6 +162,8 @@ def _defaults(kind: str) -> dict[str, Any]:
 
 def _in_words(field: str, value: Any) -> str:
     name = _name(field)
+    if field == "init_scale":
+        return f"initial weights × {value:g}"
     if isinstance(value, bool):
         return name if value else {"bias": "no bias", "tied": "untied weights"}.get(field, f"not {name}")
     if isinstance(value, int | float) or (isinstance(value, list) and all(isinstance(v, int | float) for v in value)):
