@@ -223,7 +223,7 @@ def test_captions_say_what_was_computed():
     text = sp.plot.caption(attrs)
     for words in (
         "linear hidden layer", "untied weights", "target |x|", "magnitude uniform on [−1, 1]", "loss exponent 4", "no bias",
-        "init scale 0.5",
+        "initial weights × 0.5",
     ):  # fmt: skip
         assert words in text
 

@@ -11,7 +11,6 @@ import pytest
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.five_features import gaps
 from superpos.plot.gallery import index
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners
@@ -68,7 +67,7 @@ def test_all_figures_are_built_into_one_folder(tmp_path):
 
 
 def test_gaps_are_those_of_the_polygon():
-    np.testing.assert_allclose(gaps(polygon(5).T), 72)
+    np.testing.assert_allclose(sp.analysis.angle_gaps(polygon(5).T), 72, rtol=1e-5)
 
 
 def test_the_best_structure_at_every_density():

@@ -23,7 +23,7 @@ TASK = sp.tasks.Toy(n_features=6, n_hidden=3, feature_probability=0.4)
 
 def test_the_penalty_and_its_gradient_are_those_of_numpy(rng):
     task = dataclasses.replace(TASK, hidden_l1=0.7).broadcast()
-    plain, key = dataclasses.replace(task, hidden_l1=jnp.zeros(())), jax.random.key(3)
+    plain, key = dataclasses.replace(task, hidden_l1=None), jax.random.key(3)
     W = jnp.asarray(rng.normal(size=(3, 6)), jnp.float32)
     x = np.asarray(task.features.sample(key, 50), np.float64)
     h = np.asarray(W, np.float64) @ x
@@ -134,11 +134,11 @@ def test_results_from_before_the_penalty_are_found_again_and_described(tmp_path)
     grid, config = sp.Grid(seed=range(2)), sp.TrainConfig(steps=5, learning_rate=0.01, history=1)
     task = sp.tasks.Toy(n_features=2, n_hidden=1, magnitude="constant")
     result = sp.sweep(task, config, grid, block_size=2)
-    assert result.attrs["task"]["hidden_l1"] == 0 and "L1" not in sp.plot.caption(result.attrs)
+    assert result.attrs["task"]["hidden_l1"] is None and "L1" not in sp.plot.caption(result.attrs)
     del result.dataset.attrs["task"]["hidden_l1"]
     result.save(tmp_path / "old.zarr")
     again = sp.sweep(task, config, grid, tmp_path / "old.zarr")
-    assert again["W"].equals(result["W"]) and again.task(seed=0).hidden_l1 == 0
+    assert again["W"].equals(result["W"]) and again.task(seed=0).hidden_l1 is None
     assert "L1" not in sp.plot.caption(again.attrs)
     said = again.attrs | {"task": again.attrs["task"] | {"hidden_l1": 0.2}}
     assert "hidden L1 penalty 0.2" in sp.plot.caption(said)

@@ -12,12 +12,6 @@ from superpos.theory import linear_loss, optimal_linear_loss
 ROOT = Path(__file__).parents[1]
 
 
-def gaps(W):
-    """Angles between neighbouring directions, in degrees."""
-    angles = np.sort(np.degrees(np.arctan2(W[1], W[0])))
-    return np.diff(np.append(angles, angles[0] + 360))
-
-
 @pytest.fixture(scope="module")
 def five():
     """The opening figure on samples: 24 densities × 8 seeds of 5→2 with importance 0.9^i."""
@@ -45,7 +39,7 @@ def test_from_dedicated_features_to_antipodal_pairs_to_pentagons(five):
             assert shape == "pentagon"
             assert abs(D.mean() - 0.4) < 0.005 and np.all(np.abs(D - 0.4) < 0.03)
             W = best["W"].sel(feature_probability=p).values
-            assert np.all(np.abs(gaps(W) - 72) < 5)
+            assert np.all(np.abs(sp.analysis.angle_gaps(W) - 72) < 5)
             assert np.all(best["b"].sel(feature_probability=p) < 0)
             seen["sparse"] += 1
         assert float(cell["packing"]) <= 1 + 1e-5
@@ -59,7 +53,7 @@ def test_with_equal_importance_the_pentagon_is_regular():
     )
     assert set(best.geometry()["shape"].values) == {"pentagon"}
     for W in best["W"].values:
-        assert np.all(np.abs(gaps(W) - 72) < 1)
+        assert np.all(np.abs(sp.analysis.angle_gaps(W) - 72) < 1)
     at = best.sel(feature_probability=0.05)
     np.testing.assert_allclose(np.linalg.norm(at["W"], axis=0), 1.13, atol=0.03)
     np.testing.assert_allclose(at["b"], -0.25, atol=0.03)
@@ -135,7 +129,7 @@ def test_the_demo_shows_the_same_phases_without_sampling():
     assert best.geometry()["shape"].values.tolist() == ["2 × dedicated", pairs, pairs, *["pentagon"] * 3]
     assert float(best["loss"][0]) * 5 == pytest.approx(0.1829, rel=1e-3)
     for W in best["W"].values[3:]:
-        assert np.all(np.abs(gaps(W) - 72) < 3)
+        assert np.all(np.abs(sp.analysis.angle_gaps(W) - 72) < 3)
     equal = sp.sweep(
         sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected"),
         None,

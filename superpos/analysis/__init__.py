@@ -2,6 +2,7 @@
 
 from superpos.analysis.adversarial import optimised_attack as optimised_attack
 from superpos.analysis.adversarial import vulnerability as vulnerability
+from superpos.analysis.features import angle_gaps as angle_gaps
 from superpos.analysis.features import d_star as d_star
 from superpos.analysis.features import feature_capacity as feature_capacity
 from superpos.analysis.features import feature_dimensionality as feature_dimensionality

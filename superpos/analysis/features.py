@@ -97,6 +97,13 @@ def polysemanticity(W: Weights) -> Float[Array, " n_hidden"]:
     return jnp.where(fourth > 0, second**2 / jnp.where(fourth > 0, fourth, 1), 0)
 
 
+def angle_gaps(W: Weights) -> Float[Array, " n_features"]:
+    """Angles between neighbouring directions in two dimensions, in degrees, all the way round. W is (2, n_features)."""
+    x, y = _matrix(W)
+    angles = jnp.sort(jnp.degrees(jnp.arctan2(y, x)))
+    return jnp.diff(jnp.append(angles, angles[0] + 360))
+
+
 def _matrix(W: Weights) -> Float[Array, "n_hidden n_features"]:
     W = jnp.asarray(W)
     return W if jnp.issubdtype(W.dtype, jnp.floating) else W.astype(float)

@@ -1,11 +1,13 @@
 """Features that come together, or never do: Elhage et al. 2022, "Correlated and Anticorrelated Features"."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from superpos.analysis.features import angle_gaps
 from superpos.claims.base import Claims
 from superpos.data import Sets
 from superpos.sweep import SweepResult
@@ -46,12 +48,6 @@ def orthogonal_within(W: Any, sets: Sets, tolerance: float = 0.1) -> bool:
 def antipodal_within(W: Any, sets: Sets) -> bool:
     """Whether members of a pair are opposite and different pairs orthogonal."""
     return bool(np.all(within(W, sets) < -0.98) and np.nanmax(np.abs(across(W, sets))) < 0.05)
-
-
-def angle_gaps(W: Any) -> np.ndarray:
-    """Angles from each feature, in order of angle, to the next, in degrees."""
-    angles = np.sort(np.degrees(np.arctan2(*np.asarray(W)[::-1])))
-    return np.diff(np.append(angles, angles[0] + 360))
 
 
 def n_collapsed(W: Any, sets: Sets) -> int:
@@ -116,9 +112,7 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
     Ws, loss = best_weights(correlated)[sparse], 4 * correlated.best("seed")["loss"].values[sparse]
     inside, partners = max(np.abs(within(W, sets)).max() for W in Ws), [np.sum(across(W, sets) < -0.95, 1) for W in Ws]
     measured = f"|cos| ≤ {inside:.3f}, partners {np.min(partners)}…{np.max(partners)}"
-    found = hit_rate(correlated, lambda W: orthogonal_within(W, sets))[sparse]
-    measured += f", at {_range(p[sparse])}, by {_percent(found)} of seeds"
-    holds = all(orthogonal_within(W, sets) for W in Ws)
+    measured, holds = _found(correlated, partial(orthogonal_within, sets=sets), measured, sparse, p)
     wanted = "within |cos| < .1, one partner of the other pair at cos < −.95"
     claims.add("two correlated pairs, sparse: pairs are orthogonal", wanted, measured, holds)
     above = 100 * np.max(loss / (4 * p[sparse] ** 2 / 6) - 1)
@@ -130,9 +124,7 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
     Ws, loss = best_weights(anticorrelated)[sparse], 4 * anticorrelated.best("seed")["loss"].values[sparse]
     inside, outside = max(within(W, sets).max() for W in Ws), max(np.nanmax(np.abs(across(W, sets))) for W in Ws)
     measured = f"within at most {inside:.4f}, across at most {outside:.4f}"
-    found = hit_rate(anticorrelated, lambda W: antipodal_within(W, sets))[sparse]
-    measured += f", at {_range(density[sparse])}, by {_percent(found)} of seeds"
-    holds = all(antipodal_within(W, sets) for W in Ws)
+    measured, holds = _found(anticorrelated, partial(antipodal_within, sets=sets), measured, sparse, density)
     wanted = "within cos < −.98, across |cos| < .05"
     claims.add("two anticorrelated pairs, sparse: pairs are opposite", wanted, measured, holds)
     most = float(loss.max())
@@ -180,14 +172,19 @@ def judge_local_bases(result: SweepResult, claims: Claims) -> None:
     measured = f"{np.sum(norms > 0.5)} in {n_hidden}, least cos {opposite:.2f}"
     holds = np.sum(norms > 0.5) > n_hidden and opposite < -0.5
     claims.add("… and all together are in superposition", "more than m, some opposite", measured, holds)
-    collapsed = np.mean(
-        [np.max(within(V, sets)) > 0.9 for V in result["W"].transpose("seed", "hidden", "feature").values]
-    )
-    good = np.mean(
-        [np.abs(within(V, sets)).max() < 0.1 for V in result["W"].transpose("seed", "hidden", "feature").values]
-    )
+    inside = [within(V, sets) for V in result["W"].transpose("seed", "hidden", "feature").values]
+    good, collapsed = np.mean([np.abs(c).max() < 0.1 for c in inside]), np.mean([c.max() > 0.9 for c in inside])
     measured = f"{100 * good:.0f} %, members collapse in {100 * collapsed:.0f} %"
     claims.add("… in what share of the seeds", "some", measured, good > 0)
+
+
+def _found(
+    result: SweepResult, good: Callable[[Any], bool], measured: str, chosen: np.ndarray, density: np.ndarray
+) -> tuple[str, bool]:
+    """What was measured at the chosen densities, in how many seeds it is good, and whether it is in every best one."""
+    rates = hit_rate(result, good)[chosen]
+    measured += f", at {_range(density[chosen])}, by {_percent(rates)} of seeds"
+    return measured, all(good(W) for W in best_weights(result)[chosen])
 
 
 def _percent(rates: np.ndarray) -> str:

@@ -1,17 +1,10 @@
 """Five features in two dimensions: Elhage et al. 2022, opening figure."""
 
-from typing import Any
-
 import numpy as np
 
+from superpos.analysis.features import angle_gaps
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
-
-
-def gaps(W: Any) -> np.ndarray:
-    """Angles between neighbouring directions, in degrees."""
-    angles = np.sort(np.degrees(np.arctan2(*np.asarray(W)[::-1])))
-    return np.diff(np.append(angles, angles[0] + 360))
 
 
 def judge(result: SweepResult, claims: Claims) -> None:
@@ -26,14 +19,14 @@ def judge(result: SweepResult, claims: Claims) -> None:
     claims.add("dense: loss, sum over features", ".1829 ± 1 %", f"{loss:.4f}", abs(loss / 0.1829 - 1) < 0.01)
     W = middle["W"].values
     four = np.argsort(np.linalg.norm(W, axis=0))[1:]
-    fifth, between = float(np.linalg.norm(W, axis=0).min()), gaps(W[:, four])
+    fifth, between = float(np.linalg.norm(W, axis=0).min()), np.asarray(angle_gaps(W[:, four]))
     measured = f"gaps {between.min():.1f}…{between.max():.1f}°, the fifth {fifth:.2f}"
     wanted = "gaps 90 ± 3°, the fifth below .1"
     claims.add("1 − S ≈ .2: two orthogonal pairs", wanted, measured, np.all(np.abs(between - 90) <= 3) and fifth < 0.1)
     found, holds = [], True
     for cell in (best.isel(feature_probability=k) for k in range(best.dims["feature_probability"])):
         if float(cell["feature_probability"]) <= 0.1:
-            norms, between = np.linalg.norm(cell["W"], axis=0), gaps(cell["W"])
+            norms, between = np.linalg.norm(cell["W"], axis=0), np.asarray(angle_gaps(cell["W"].values))
             even = np.ptp(norms) / norms.mean() <= 0.2
             holds &= even and np.all(np.abs(between - 72) <= 8) and np.all(cell["b"] < 0)
             found.append(np.abs(between - 72).max())

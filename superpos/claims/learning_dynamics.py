@@ -12,6 +12,7 @@ from superpos.claims.correlated_features import across, orthogonal_within, sets_
 from superpos.data import Sets
 from superpos.sweep import SweepResult
 from superpos.theory.expected_loss import expected_loss
+from superpos.theory.uniform import unlearned_loss
 
 LEVELS = (0.0, 0.5)  # where all features end that are antipodal pairs or not represented
 MOVE = 0.2  # a change of D_i this large is a move from one level to another
@@ -91,9 +92,9 @@ def growth(result: SweepResult) -> xr.Dataset:
     σ² is E x² without a bias, and the variance with one that keeps to its optimum. Over (bias, importance, snapshot).
     """
     task, config = result.attrs["task"], result.attrs["train"]
-    p, p2 = task["feature_probability"], task["feature_probability"] ** 2
+    p = task["feature_probability"]
     a = (result["W_snapshots"] ** 2).sum(("hidden", "feature"))
-    variance = xr.where(result["bias"], p / 3 - p2 / 4, p / 3)
+    variance = xr.where(result["bias"], unlearned_loss(p), p / 3)
     rate = 8 * config["learning_rate"] * result["importance"] * variance
     return xr.Dataset({"share": a, "rate": rate, "step": ("snapshot", result["snapshot_step"].values)})
 

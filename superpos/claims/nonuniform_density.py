@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from superpos.analysis.features import angle_gaps
 from superpos.claims.base import Claims
-from superpos.claims.five_features import gaps
 from superpos.theory.branches import Branch, crossings, follow
 
 BASE = 0.05  # density of the other four
@@ -127,7 +127,7 @@ def _judge_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: Cla
     left_out, turns = [], []
     for k in np.flatnonzero(factor < at):
         left_out.append(np.linalg.norm(W[k, :, 0]))
-        turns.append(np.abs(gaps(W[k][:, 1:]) - 90).max())
+        turns.append(float(abs(angle_gaps(W[k][:, 1:]) - 90).max()))
     found = " / ".join(sorted(set(names[factor < at].tolist())))
     measured = f"{found}; norm of it at most {max(left_out):.3f}, gaps 90 ± {max(turns):.1f}°" if left_out else "no fit"
     holds = bool(left_out) and found == "2 × antipodal pair" and max(left_out) < 0.1 and max(turns) <= 3

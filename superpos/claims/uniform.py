@@ -5,7 +5,15 @@ import xarray as xr
 
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
-from superpos.theory.uniform import benefits
+from superpos.theory.uniform import benefits, unlearned_loss
+
+LINE = "10 or more features within .005, twice as many as beside it"
+
+
+def line(pool: np.ndarray, level: float) -> tuple[str, bool]:
+    """Whether dimensionalities gather on a level, more than .0125 beside it: the numbers in words, and the answer."""
+    at, below, above = (int(np.sum(np.abs(pool - f) <= 0.005)) for f in (level, level - 0.0125, level + 0.0125))
+    return f"{at}, beside it {below} and {above}", at >= 10 and at >= 2 * max(below, above)
 
 
 def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
@@ -16,11 +24,9 @@ def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
     inside = len(flat) >= 3 and flat.min() >= 2.0 and flat.max() <= 4.4
     claims.add("D* sticks at 1/2", wanted, "at " + ", ".join(f"{v:.2f}" for v in flat), inside)
     pool = D[d_star < 0.95].ravel()
-    for name, f in (("1/2 (antipodal pairs)", 1 / 2), ("2/5 (pentagons)", 2 / 5)):
-        at, below, above = (int(np.sum(np.abs(pool - g) <= 0.005)) for g in (f, f - 0.0125, f + 0.0125))
-        measured = f"{at}, beside it {below} and {above}"
-        wanted = "10 or more features within .005, twice as many as beside it"
-        claims.add(f"features gather on the line {name}", wanted, measured, at >= 10 and at >= 2 * max(below, above))
+    for name, level in (("1/2 (antipodal pairs)", 1 / 2), ("2/5 (pentagons)", 2 / 5)):
+        measured, holds = line(pool, level)
+        claims.add(f"features gather on the line {name}", LINE, measured, holds)
     most = float(table["packing"].max())
     claims.add("dimensionalities add up to at most m", "ΣD_i / m ≤ 1", f"at most {most:.4f}", most <= 1 + 1e-4)
     task, loss = result.attrs["task"], result["loss"].values[:, 0]
@@ -28,7 +34,7 @@ def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
     best = np.max([s.benefit for s in benefits(1 / x[at])], axis=0)
     for k, benefit in zip(at, best, strict=True):
         p, n, m = 1 / x[k], task["n_features"], task["n_hidden"]
-        above = 100 * (loss[k] * n / ((p / 3 - p**2 / 4) * (n - m * benefit)) - 1)
+        above = 100 * (loss[k] * n / (unlearned_loss(p) * (n - m * benefit)) - 1)
         sparse = x[k] > 5  # larger structures than the known ones may win there
         wanted = "0 to 5 % above" if not sparse else "at most 5 % above"
         holds = above <= 5 and (sparse or above >= -0.5)  # half a per cent: the loss is an estimate from samples

@@ -8,8 +8,9 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from superpos.claims.base import Claims
+from superpos.claims.uniform import LINE, line
 from superpos.sweep import SweepResult
-from superpos.theory.uniform import Structure, benefits, structures, winners
+from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
 
 # Dimensionality of each shape's features, from dense to sparse.
 LEVELS = {
@@ -111,13 +112,11 @@ def _judge_lines(table: xr.Dataset, claims: Claims) -> None:
     d_star, D = table["d_star"].values, table["dimensionality"].transpose(*table["d_star"].dims, "feature").values
     pool = D[d_star < 0.95].ravel()
     for name, level in (LEVELS | {NEVER: 3 / 5}).items():
-        at, below, above = (int(np.sum(np.abs(pool - f) <= 0.005)) for f in (level, level - 0.0125, level + 0.0125))
-        line, measured = at >= 10 and at >= 2 * max(below, above), f"{at}, beside it {below} and {above}"
+        measured, there = line(pool, level)
         if name != NEVER:
-            wanted = "10 or more features within .005, twice as many as beside it"
-            claims.add(f"features gather on the line {level:.3g} ({name})", wanted, measured, line)
+            claims.add(f"features gather on the line {level:.3g} ({name})", LINE, measured, there)
         else:
-            claims.add("they do not at 3/5", "no such line", measured, not line)
+            claims.add("they do not at 3/5", "no such line", measured, not there)
 
 
 def judge_losses(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
@@ -128,7 +127,7 @@ def judge_losses(result: SweepResult, table: xr.Dataset, known: list[Structure],
     """
     n, p, m = result.attrs["task"]["n_features"], result["feature_probability"], result["n_hidden"]
     benefit = xr.DataArray(np.max([s.benefit for s in known], axis=0), {"feature_probability": p.values}, p.dims)
-    predicted = (p / 3 - p**2 / 4) * (n - m * benefit)
+    predicted = unlearned_loss(p) * (n - m * benefit)
     above = 100 * (n * result["loss"] / predicted - 1).min(["n_hidden", "seed"])
     inner = above.where(p >= 1 / 5)  # at smaller densities larger shapes than the known ones may win
     lowest = 1 / float(inner.idxmin("feature_probability"))

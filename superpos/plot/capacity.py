@@ -6,9 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from superpos.plot.phases import _edges
 from superpos.plot.style import PALETTE, current_axes
-from superpos.plot.sweeps import plain_ticks
+from superpos.plot.sweeps import log_edges, plain_ticks
 
 
 def capacity_map(capacity: xr.DataArray, ax: Axes | None = None) -> Any:
@@ -17,7 +16,7 @@ def capacity_map(capacity: xr.DataArray, ax: Axes | None = None) -> Any:
     values = capacity.sortby("feature_probability", ascending=False).transpose("feature", "feature_probability")
     n = values.sizes["feature"]
     mesh = ax.pcolormesh(
-        _edges(1 / values.feature_probability.values),
+        log_edges(1 / values.feature_probability.values),
         np.arange(n + 1) - 0.5,
         values.values,
         vmin=0,

@@ -1,4 +1,4 @@
-"""Whole figures that more than one place draws: a figure and its caption."""
+"""Whole figures of several panels, so that scripts stay short: each a figure and its caption."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from superpos.plot.phases import PHASE_COLORS
 from superpos.plot.style import DIVERGING, PALETTE, current_axes
-from superpos.plot.sweeps import plain_ticks
+from superpos.plot.sweeps import log_edges, plain_ticks
 
 
 def represented_by_penalty(
@@ -59,10 +59,10 @@ def regime_map(regime: xr.DataArray, ax: Axes | None = None, *, ends: Any = ()) 
     names = regime.transpose("hidden_l1", "feature_probability").values
     colors = np.array([[to_rgb(PHASE_COLORS[name]) for name in row] for row in names])
     p, y = regime.feature_probability.values, _positions(regime.hidden_l1.values)
-    ax.pcolormesh(_edges(p), _edges(y), colors, rasterized=True, shading="flat")
+    ax.pcolormesh(log_edges(p), log_edges(y), colors, rasterized=True, shading="flat")
     for level in np.ravel(ends):
         ax.axhline(level, ls="--", color="black", lw=1)
-    edges = _edges(p)
+    edges = log_edges(p)
     ax.set(xscale="log", xlim=(edges.max(), edges.min()), xlabel="density 1 − S")
     _penalty_axis(ax, regime.hidden_l1.values, y=True)
     plain_ticks(ax, subs=(1, 2, 5) if p.max() / p.min() < 50 else (1,))
@@ -78,13 +78,6 @@ def _positions(weights: np.ndarray) -> np.ndarray:
     return np.where(weights > 0, weights, positive[0] / step)
 
 
-def _edges(x: np.ndarray) -> np.ndarray:
-    if len(x) < 2:
-        return np.array([x[0] / 1.2, x[0] * 1.2])
-    middle = np.sqrt(x[1:] * x[:-1])
-    return np.concatenate([[x[0] ** 2 / middle[0]], middle, [x[-1] ** 2 / middle[-1]]])
-
-
 def _penalty_axis(ax: Axes, weights: np.ndarray, *, y: bool = False) -> Axes:
     from matplotlib.ticker import NullLocator
 
@@ -98,7 +91,7 @@ def _penalty_axis(ax: Axes, weights: np.ndarray, *, y: bool = False) -> Axes:
     axis.set_minor_locator(NullLocator())
     axis.set_ticks(list(ticks), list(ticks.values()))
     if y:
-        edges = _edges(at)
+        edges = log_edges(at)
         ax.set_ylim(edges.min(), edges.max())
     return ax
 

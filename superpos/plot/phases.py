@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from superpos.plot.style import PALETTE, current_axes
-from superpos.plot.sweeps import plain_ticks
+from superpos.plot.sweeps import log_edges, plain_ticks
 
 PHASE_COLORS = {
     "ignored": "#F2F2F2",
@@ -64,17 +64,9 @@ def _upright(values: xr.DataArray) -> np.ndarray:
     return values.transpose("relative_importance", "feature_probability").values
 
 
-def _edges(x: np.ndarray) -> np.ndarray:
-    """Edges of cells on a logarithmic axis."""
-    if len(x) < 2:
-        return np.array([x[0] / 1.1, x[0] * 1.1])
-    middle = np.sqrt(x[1:] * x[:-1])
-    return np.concatenate([[x[0] ** 2 / middle[0]], middle, [x[-1] ** 2 / middle[-1]]])
-
-
 def _cells(labels: xr.DataArray, values: np.ndarray, ax: Axes, **style: Any) -> Any:
     p, r = labels.feature_probability.values, labels.relative_importance.values
-    return ax.pcolormesh(_edges(p), _edges(r), values, rasterized=True, shading="flat", **style)
+    return ax.pcolormesh(log_edges(p), log_edges(r), values, rasterized=True, shading="flat", **style)
 
 
 def _frame(labels: xr.DataArray, ax: Axes) -> Axes:

@@ -48,7 +48,7 @@ SAID_ELSEWHERE = (
     "order", "correlated_sets", "anticorrelated_sets",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
-TARGETS_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
+VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
 _RC: Any = {
     "figure.dpi": 110,
@@ -168,7 +168,7 @@ def _in_words(field: str, value: Any) -> str:
         return name if value else {"bias": "no bias", "tied": "untied weights"}.get(field, f"not {name}")
     if isinstance(value, int | float) or (isinstance(value, list) and all(isinstance(v, int | float) for v in value)):
         return _vector_in_words(name, value)
-    return f"{name} {TARGETS_IN_WORDS.get(value, value)}" if isinstance(value, str) else f"{name} {value}"
+    return f"{name} {VALUES_IN_WORDS.get(value, value)}" if isinstance(value, str) else f"{name} {value}"
 
 
 def _vector_in_words(name: str, value: Any) -> str:

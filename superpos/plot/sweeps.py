@@ -42,9 +42,7 @@ def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
     ax = current_axes(ax)
     shapes = shapes.sortby("feature_probability").transpose("feature_probability", "seed")
     x = 1 / shapes.feature_probability.values
-    edges = np.sqrt(x[1:] * x[:-1])
-    ratio = x[0] / x[1] if len(x) > 1 else 1.5
-    edges = np.concatenate([[x[0] * np.sqrt(ratio)], edges, [x[-1] / np.sqrt(ratio)]])
+    edges = log_edges(x[::-1])[::-1]
     names = _by_frequency(shapes)
     bottom = np.zeros(len(x))
     for name in names:
@@ -108,6 +106,14 @@ def loss_history(source: Any, ax: Axes | None = None) -> Axes:
     ax.plot(np.broadcast_to(steps, losses.shape).T, losses.T, color="black", alpha=max(0.05, min(1, 10 / len(losses))))
     ax.set(yscale="log", xlabel="step", ylabel="loss (mean over features)")
     return ax
+
+
+def log_edges(x: np.ndarray) -> np.ndarray:
+    """Edges of cells around rising or falling values on a logarithmic axis."""
+    if len(x) < 2:
+        return np.array([x[0] / 1.2, x[0] * 1.2])
+    middle = np.sqrt(x[1:] * x[:-1])
+    return np.concatenate([[x[0] ** 2 / middle[0]], middle, [x[-1] ** 2 / middle[-1]]])
 
 
 def plain_ticks(ax: Axes, *, subs: tuple[float, ...] = (1, 2, 5), y: bool = False) -> None:

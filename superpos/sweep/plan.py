@@ -175,8 +175,11 @@ def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[
 
 
 def _to_numpy(node: Any) -> Any:
-    dtype = jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
+    return jax.tree.map(lambda leaf: np.asarray(leaf, _dtype()), node.broadcast())
+
+
+def _dtype() -> np.dtype:
+    return jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
 
 
 def _check_rules(family: Family) -> None:
@@ -188,7 +191,7 @@ def _check_rules(family: Family) -> None:
         if axis.rule == "value":
             check.numbers(f"grid axis {axis.field}", axis.values)
             continue
-        if base.ndim != 1:
+        if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
         if axis.rule == "entry":
             if not -len(base) <= axis.index < len(base):
@@ -200,9 +203,13 @@ def _check_rules(family: Family) -> None:
 
 
 def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarray) -> Any:
-    leaves = {}
+    leaves, swept = {}, {axis.field for axis, _ in axes.values()}
     for name in numeric_fields(node):
         base = getattr(node, name)
+        if base is None:  # an optional number: in nobody's way unless it is swept
+            if name not in swept:
+                continue
+            base = np.zeros((), _dtype())
         leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
     order = ("value", "decay", "entry")  # the whole field first, single entries last
     for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):

@@ -138,9 +138,10 @@ class SweepResult:
         table = phase_table(dataset["W"], loss, feature=feature, dim=dim, **options)
         task = self.attrs["task"]
         plain = {"kind": "toy", "activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
-        plain |= {"correlated_sets": [], "anticorrelated_sets": [], "hidden_l1": 0, "attack_norm": 0}
+        plain |= {"correlated_sets": [], "anticorrelated_sets": [], "attack_norm": 0}
         swept = {axis.field for axis in self._axes.values()}
         unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
+        unusual += ["hidden_l1"] * bool("hidden_l1" in swept or task.get("hidden_l1"))
         others = np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]
         unusual += ["importance of the others is not 1"] * bool(np.any(others != 1))
         table.attrs["unusual"] = ", ".join(unusual)

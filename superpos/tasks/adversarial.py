@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
+from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
 from superpos.tasks.toy import Toy
 from superpos.theory.attacks import analytic_attack
@@ -61,7 +62,7 @@ class AdversarialToy(Toy):
         norm = self.attack_norm * jnp.mean(jnp.linalg.norm(x, axis=0))
         attack = analytic_attack(jax.lax.stop_gradient(model), x, norm, self._of_examples)
         hidden = model.encode(x + jax.lax.stop_gradient(attack))
-        return self._weighted(model.activate(hidden) - x) + self._penalty(hidden), {}
+        return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
 
     def reported(self) -> Toy:
         """The task whose loss is reported after training: the same without attack or penalty."""
@@ -74,4 +75,4 @@ class AdversarialToy(Toy):
     def _of_examples(
         self, outputs: Float[Array, "n_features batch"], x: Float[Array, "n_features batch"]
     ) -> Float[Array, " batch"]:
-        return jnp.mean(self.importance[:, None] * self._power(outputs - x), axis=0)
+        return jnp.mean(self.importance[:, None] * one_layer.power(outputs - x, self.loss_exponent), axis=0)

@@ -1,6 +1,6 @@
 """Compute a function of every feature through one hidden layer."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
+from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
-from superpos.tasks.toy import MOST_WEIGHTS
 
 # What is asked of every feature, by name.
 TARGETS = {"identity": lambda x: x, "absolute": jnp.abs, "square": jnp.square}
@@ -63,17 +63,10 @@ class Computation:
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MOST_WEIGHTS)
-        check.vector("feature_probability", self.feature_probability, self.n_features)
-        check.vector("importance", self.importance, self.n_features)
-        check.scalar("init_scale", self.init_scale)
+        one_layer.check_settings(self)
         check.one_of("target", self.target, tuple(TARGETS))
         check.truth("tied", self.tied)
         check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
-        check.truth("bias", self.bias)
-        check.whole("loss_exponent", self.loss_exponent, at_least=1, at_most=8)
         self.check_values()
         if self.target == "absolute" and self.magnitude != "signed_uniform":
             raise ConfigError(
@@ -83,23 +76,15 @@ class Computation:
 
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        self.features.check()
-        check.in_range("importance", self.importance, at_least=0)
-        check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
+        one_layer.check_numbers(self)
 
     def broadcast(self) -> "Computation":
         """The same task with every numeric field an array of its full shape."""
-        per_feature = (self.n_features,)
-        return replace(
-            self,
-            feature_probability=jnp.broadcast_to(jnp.asarray(self.feature_probability, float), per_feature),
-            importance=jnp.broadcast_to(jnp.asarray(self.importance, float), per_feature),
-            init_scale=jnp.asarray(self.init_scale, float),
-        )
+        return one_layer.broadcast(self)
 
     def init(self, key: PRNGKeyArray) -> ComputationModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
-        std = self.init_scale * jnp.sqrt(2.0 / (self.n_features + self.n_hidden))
+        std = one_layer.initial_std(self)
         W1 = std * jax.random.normal(key, (self.n_hidden, self.n_features), float)
         W2 = None
         if not self.tied:
@@ -110,11 +95,7 @@ class Computation:
     def loss(self, model: ComputationModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Importance-weighted error on a fresh batch, the mean over batch and features."""
         x = self.features.sample(key, batch_size)
-        error = model(x) - TARGETS[self.target](x)
-        if self.loss_exponent % 2:
-            error = jnp.abs(error)
-        per_feature = jnp.mean(error**self.loss_exponent, axis=1)
-        return jnp.mean(self.importance * per_feature), {}
+        return one_layer.weighted_error(self, model(x) - TARGETS[self.target](x)), {}
 
     def population_loss(self, model: ComputationModel) -> None:
         """None: held-out inputs must estimate it, a hidden ReLU has no series here."""

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution, Sets
+from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
 from superpos.models.toy import ACTIVATIONS, ToyModel
+from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
 from superpos.theory.expected_loss import (
     MOST_TERMS,
@@ -22,8 +23,6 @@ from superpos.theory.expected_loss import (
     expected_errors,
     is_known,
 )
-
-MOST_WEIGHTS = 10**9
 
 OBJECTIVES = ("sampled", "expected", "auto")
 
@@ -75,7 +74,7 @@ class Toy:
     feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
     importance: Any = 1.0  # scalar or (n_features,)
     init_scale: Any = 1.0
-    hidden_l1: Any = 0.0  # weight of E ‖h‖₁ beside the sum over features
+    hidden_l1: Any = None  # weight of E ‖h‖₁ beside the sum over features; None costs no time, 0 does
     activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
@@ -98,16 +97,10 @@ class Toy:
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MOST_WEIGHTS)
-        check.vector("feature_probability", self.feature_probability, self.n_features)
-        check.vector("importance", self.importance, self.n_features)
-        check.scalar("init_scale", self.init_scale)
-        check.scalar("hidden_l1", self.hidden_l1)
+        one_layer.check_settings(self)
+        if self.hidden_l1 is not None:
+            check.scalar("hidden_l1", self.hidden_l1)
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
-        check.truth("bias", self.bias)
-        check.whole("loss_exponent", self.loss_exponent, at_least=1, at_most=8)
         check.one_of("objective", self.objective, OBJECTIVES)
         check.whole("order", self.order, at_least=1, at_most=MOST_TERMS)
         if self.objective == "expected":
@@ -119,9 +112,9 @@ class Toy:
 
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        self.features.check()
-        check.in_range("importance", self.importance, at_least=0)
-        check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
+        one_layer.check_numbers(self)
+        if self.hidden_l1 is None:
+            return
         check.in_range("hidden_l1", self.hidden_l1, at_least=0)
         if self._resolved() == "expected" and not check.is_traced(self.hidden_l1) and np.any(self.hidden_l1):
             most = float(np.max(self.hidden_l1))
@@ -129,19 +122,13 @@ class Toy:
 
     def broadcast(self) -> "Toy":
         """The same task with every numeric field an array of its full shape."""
-        per_feature = (self.n_features,)
-        return replace(
-            self,
-            feature_probability=jnp.broadcast_to(jnp.asarray(self.feature_probability, float), per_feature),
-            importance=jnp.broadcast_to(jnp.asarray(self.importance, float), per_feature),
-            init_scale=jnp.asarray(self.init_scale, float),
-            hidden_l1=jnp.asarray(self.hidden_l1, float),
+        return one_layer.broadcast(
+            self, hidden_l1=None if self.hidden_l1 is None else jnp.asarray(self.hidden_l1, float)
         )
 
     def init(self, key: PRNGKeyArray) -> ToyModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
-        std = self.init_scale * jnp.sqrt(2.0 / (self.n_features + self.n_hidden))
-        W = std * jax.random.normal(key, (self.n_hidden, self.n_features), float)
+        W = one_layer.initial_std(self) * jax.random.normal(key, (self.n_hidden, self.n_features), float)
         b = jnp.zeros(self.n_features, float) if self.bias else None
         return ToyModel(W, b, activation=self.activation)
 
@@ -154,11 +141,11 @@ class Toy:
             return self._expected(model, self.order), {}
         x = self.features.sample(key, batch_size)
         hidden = model.encode(x)
-        return self._weighted(model.activate(hidden) - x) + self._penalty(hidden), {}
+        return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
 
     def reported(self) -> "Toy":
         """The task whose loss is reported after training: the same without penalty."""
-        return replace(self, hidden_l1=0.0)
+        return replace(self, hidden_l1=None)
 
     def population_loss(self, model: ToyModel) -> Float[Array, ""] | None:
         """L without sampling and without penalty, whatever the objective was.
@@ -186,14 +173,10 @@ class Toy:
             return 8 * self.n_features**2 * (self.order if self.activation == "relu" else 1)
         return self.n_features * batch_size
 
-    def _weighted(self, error: Float[Array, "n_features batch"]) -> Float[Array, ""]:
-        return jnp.mean(self.importance * jnp.mean(self._power(error), axis=1))
-
-    def _power(self, error: Float[Array, "..."]) -> Float[Array, "..."]:
-        return (jnp.abs(error) if self.loss_exponent % 2 else error) ** self.loss_exponent
-
-    def _penalty(self, hidden: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
-        return self.hidden_l1 * jnp.mean(jnp.sum(jnp.abs(hidden), axis=0)) / self.n_features
+    def _penalised(self, loss: Float[Array, ""], hidden: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
+        if self.hidden_l1 is None:
+            return loss
+        return loss + self.hidden_l1 * jnp.mean(jnp.sum(jnp.abs(hidden), axis=0)) / self.n_features
 
     def _resolved(self) -> str:
         if self.objective != "auto":

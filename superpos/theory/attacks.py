@@ -47,8 +47,7 @@ def analytic_attack(model: ToyModel, x: Inputs, norm: Any, loss: ExampleLoss) ->
     """
     W = model.W[...]
     directions = attack_directions(W)
-    gram = jnp.dot(W.T, W, precision=FULL_PRECISION)
-    shifts = norm * jnp.dot(gram, directions, precision=FULL_PRECISION)
+    shifts = norm * jnp.dot(W.T, jnp.dot(W, directions, precision=FULL_PRECISION), precision=FULL_PRECISION)
     before = model.decode(model.encode(x))
     activation = ACTIVATIONS[model.activation]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.theory.uniform import Structure
+from superpos.theory.uniform import Structure, unlearned_loss
 
 
 class CapacityLoss(NamedTuple):
@@ -57,7 +57,7 @@ def capacity_losses(feature_probability: Any, structures: list[Structure]) -> li
     C = np.array([0, *(s.shape.dimensions / len(s.shape.vertices) for s in sharing), 1])
     found = []
     for k, density in enumerate(p):
-        left_out = density / 3 - density**2 / 4
+        left_out = unlearned_loss(density)
         if density < 1:
             at = int(np.searchsorted(inner, k))
             loss = np.array([left_out, *(s.loss[at] for s in sharing), 0])

@@ -36,6 +36,11 @@ class Structure(NamedTuple):
     benefit: np.ndarray  # per dimension, in units of v
 
 
+def unlearned_loss(feature_probability: Any) -> Any:
+    """$v = p/3 - p^2/4$: what a feature left out costs at its best bias, p/2."""
+    return feature_probability / 3 - feature_probability**2 / 4
+
+
 def structures() -> list[KnownShape]:
     """Simplices, polygons and solids of two to eight directions, and a feature alone."""
     found = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k)]
@@ -74,7 +79,7 @@ def _best(shape: KnownShape, densities: np.ndarray, order: int) -> Structure:
     vertices[:k, :d], chosen[:k] = shape.vertices, 1 / k
     rows = []
     for p in densities:
-        left_out = p / 3 - p**2 / 4
+        left_out = unlearned_loss(p)
 
         def scaled(x: np.ndarray, p: float = p, left_out: float = left_out) -> tuple[float, np.ndarray]:
             value, slope = _loss(jnp.asarray(x), vertices, chosen, jnp.asarray(p), order=order)

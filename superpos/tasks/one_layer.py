@@ -1,0 +1,55 @@
+"""What tasks with one hidden layer share: sizes and numbers that are allowed, full shapes, first weights, and the error."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from superpos import check
+from superpos.data import MOST_FEATURES
+
+MOST_WEIGHTS = 10**9
+
+
+def check_settings(task: Any) -> None:
+    """Raise `ConfigError`, naming the field, for sizes, shapes and the exponent of a task that are not allowed."""
+    check.whole("n_features", task.n_features, at_least=1, at_most=MOST_FEATURES)
+    check.whole("n_hidden", task.n_hidden, at_least=1, at_most=MOST_FEATURES)
+    check.whole("n_features × n_hidden", int(task.n_features) * int(task.n_hidden), at_most=MOST_WEIGHTS)
+    check.vector("feature_probability", task.feature_probability, task.n_features)
+    check.vector("importance", task.importance, task.n_features)
+    check.scalar("init_scale", task.init_scale)
+    check.truth("bias", task.bias)
+    check.whole("loss_exponent", task.loss_exponent, at_least=1, at_most=8)
+
+
+def check_numbers(task: Any) -> None:
+    """Raise `ConfigError` for numeric values that are not allowed; leaves may have a leading axis of cells."""
+    task.features.check()
+    check.in_range("importance", task.importance, at_least=0)
+    check.in_range("init_scale", task.init_scale, at_least=0, at_most=100)
+
+
+def broadcast(task: Any, **more: Any) -> Any:
+    """The task with densities and importances one per feature, other numbers as arrays, and the fields in `more`."""
+    full = {
+        name: jnp.broadcast_to(jnp.asarray(getattr(task, name), float), (task.n_features,))
+        for name in ("feature_probability", "importance")
+    }
+    return replace(task, **full, init_scale=jnp.asarray(task.init_scale, float), **more)
+
+
+def initial_std(task: Any) -> Array:
+    """Xavier's standard deviation of one model, √(2 / (n + m)), times `init_scale`."""
+    return task.init_scale * jnp.sqrt(2.0 / (task.n_features + task.n_hidden))
+
+
+def power(error: Float[Array, "..."], exponent: int) -> Float[Array, "..."]:
+    """|error| to a whole power, as products."""
+    return (jnp.abs(error) if exponent % 2 else error) ** exponent
+
+
+def weighted_error(task: Any, error: Float[Array, "n_features batch"]) -> Float[Array, ""]:
+    """The mean over batch and features of importance times |error| to the task's exponent."""
+    return jnp.mean(task.importance * jnp.mean(power(error, task.loss_exponent), axis=1))
