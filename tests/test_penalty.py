@@ -124,6 +124,18 @@ def test_penalties_that_cannot_be_are_refused_by_name(settings, words):
     assert words in str(error.value)
 
 
+def test_a_swept_penalty_is_the_penalty_of_one_model_and_none_is_zero():
+    """The field is None unless it is set or swept; a cell is what `train` gives, and 0 is what None gives."""
+    config, cells = sp.TrainConfig(steps=20, batch_size=16, evaluation_samples=16), [0.0, 0.3]
+    task = dataclasses.replace(TASK, magnitude="constant")
+    result = sp.sweep(task, config, sp.Grid(hidden_l1=cells, seed=[0]), block_size=2)
+    assert result.task(hidden_l1=0.3).hidden_l1 == pytest.approx(0.3)
+    for value, said in zip(cells, (None, 0.3), strict=True):
+        alone = sp.train(dataclasses.replace(task, hidden_l1=said), config)
+        assert_allclose(result.model(hidden_l1=value).W[...], alone.model.W[...], rtol=1e-4, atol=1e-6)
+    assert not np.allclose(*result["W"].values[:, 0])
+
+
 def test_a_swept_penalty_is_refused_with_the_expected_loss():
     grid = sp.Grid(hidden_l1=[0.0, 0.1], objective=["sampled", "expected"])
     with pytest.raises(sp.ConfigError, match="hidden_l1 must be 0 unless"):

@@ -81,8 +81,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         check_all(family_task, family_config)
         family_config = family_config.filled(family_task)
         family = Family(
-            task=_to_numpy(family_task),
-            config=_to_numpy(family_config),
+            task=_to_numpy(family_task, grid.axes),
+            config=_to_numpy(family_config, grid.axes),
             cells=cells,
             seeds=seeds[cells],
             task_axes={n: (axis, columns[n][cells]) for n, axis in numeric["task"].items()},
@@ -174,12 +174,12 @@ def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[
         yield {name: column[cells[0]].item() for name, column in static.items()}, cells
 
 
-def _to_numpy(node: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf, _dtype()), node.broadcast())
-
-
-def _dtype() -> np.dtype:
-    return jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
+def _to_numpy(node: Any, axes: dict[str, Axis]) -> Any:
+    """The node with arrays as leaves. An optional number that is swept becomes one, so that programs expect it."""
+    swept = {axis.field for axis in axes.values()} & set(numeric_fields(node))
+    node = replace(node, **{name: 0.0 for name in swept if getattr(node, name) is None})
+    dtype = jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
 
 
 def _check_rules(family: Family) -> None:
@@ -203,14 +203,10 @@ def _check_rules(family: Family) -> None:
 
 
 def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarray) -> Any:
-    leaves, swept = {}, {axis.field for axis, _ in axes.values()}
+    leaves = {}
     for name in numeric_fields(node):
-        base = getattr(node, name)
-        if base is None:  # an optional number: in nobody's way unless it is swept
-            if name not in swept:
-                continue
-            base = np.zeros((), _dtype())
-        leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
+        if (base := getattr(node, name)) is not None:
+            leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
     order = ("value", "decay", "entry")  # the whole field first, single entries last
     for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):
         leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
@@ -235,7 +231,7 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
     settled = []
     node: Any
     for node in (task, config.filled(task)):
-        node = _to_numpy(node)
+        node = _to_numpy(node, axes)
         ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
         settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))
     return settled[0], settled[1]
