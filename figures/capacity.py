@@ -54,7 +54,7 @@ def main(
             sp.plot.capacity_by_importance(task.importance, one, ax, expected=said)
             ax.set_title(f"1 − S = {float(one['feature_probability']):.2g}")
             ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-        axes[0].legend(loc="upper right")
+        axes[-1].legend(loc="upper right")
         text = (
             "Capacity: the share of a dimension that every feature has. Trained; as equal marginal benefit predicts from "
             "shapes of up to eight features; and m − ΣC against the squared sine by which a feature is no eigenvector of "

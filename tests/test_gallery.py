@@ -66,8 +66,20 @@ def test_all_figures_are_built_into_one_folder(tmp_path):
     assert wrong.returncode == 1 and "there is no 'nothing'" in wrong.stderr
 
 
+def test_one_size_at_a_time():
+    assert [sp.plot.size_suffix(*size) for size in ((False, False), (True, False), (False, True))] == [
+        "",
+        "_full",
+        "_quick",
+    ]
+    with pytest.raises(sp.ConfigError, match="full and quick exclude each other"):
+        sp.plot.size_suffix(True, True)
+
+
 def test_gaps_are_those_of_the_polygon():
     np.testing.assert_allclose(sp.analysis.angle_gaps(polygon(5).T), 72, rtol=1e-5)
+    with pytest.raises(sp.ConfigError, match=r"W must have shape \(2, n_features\)"):
+        sp.analysis.angle_gaps(np.ones((3, 4)))
 
 
 def test_the_best_structure_at_every_density():

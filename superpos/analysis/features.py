@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 
 Weights = Any  # anything jnp.asarray takes, of shape (n_hidden, n_features): an array, an nnx.Param
@@ -99,6 +100,8 @@ def polysemanticity(W: Weights) -> Float[Array, " n_hidden"]:
 
 def angle_gaps(W: Weights) -> Float[Array, " n_features"]:
     """Angles between neighbouring directions in two dimensions, in degrees, all the way round. W is (2, n_features)."""
+    if jnp.shape(W)[:-1] != (2,):
+        raise ConfigError(f"W must have shape (2, n_features) to have angles, got {jnp.shape(W)}.")
     x, y = _matrix(W)
     angles = jnp.sort(jnp.degrees(jnp.arctan2(y, x)))
     return jnp.diff(jnp.append(angles, angles[0] + 360))

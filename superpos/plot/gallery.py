@@ -11,11 +11,18 @@ from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
+from superpos.errors import ConfigError
 from superpos.plot.style import save
 
 
 def size_suffix(full: bool, quick: bool) -> str:
-    """What a file's name says of its size: "", "_full" or "_quick"."""
+    """What a file's name says of its size: "", "_full" or "_quick".
+
+    Raises:
+        ConfigError: both are wanted.
+    """
+    if full and quick:
+        raise ConfigError("full and quick exclude each other; choose one size.")
     return "_full" * full + "_quick" * quick
 
 
