@@ -136,5 +136,5 @@ def test_the_demo_shows_the_same_phases_without_sampling():
         sp.Grid(feature_probability=[0.05], seed=range(8)),
         block_size=2,
     ).best("seed")
-    assert np.all(np.abs(gaps(equal["W"].values[0]) - 72) < 0.1)
+    assert np.all(np.abs(sp.analysis.angle_gaps(equal["W"].values[0]) - 72) < 0.1)
     assert float(equal["loss"][0]) * 5 == pytest.approx(0.0089, rel=0.01)
