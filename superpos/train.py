@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from superpos import check
 from superpos.cache import use_compilation_cache
@@ -25,6 +25,7 @@ TASK_EXTRAS = ("population_loss", "training_defaults", "numbers_per_step")
 MAX_STEPS = 2**31 - 1
 INIT_TAG = 2**32 - 1
 EVALUATION_TAG = 2**32 - 2
+AFTER_STEP_TAG = 2**32 - 3  # folded into a step's key, beside what the data fold in
 
 # Inputs per evaluation batch, whatever the training batch is, so that all models are tested on the same inputs.
 EVALUATION_BATCH = 1_024
@@ -185,13 +186,14 @@ def intervals(config: TrainConfig, most_steps: int = MAX_STEPS) -> Intervals:
 
 def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainState:
     """A new model and its optimiser, before the first step."""
-    task, config = task.broadcast(), config.broadcast()
+    task, config = ready(task), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
-    shapes = jax.eval_shape(partial(task.loss, batch_size=config.batch_size), model, jax.random.key(0))
-    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    shapes = jax.eval_shape(partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0))
+    loss, (metrics, _) = shapes
+    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (loss, metrics))
     return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total)
 
 
@@ -203,15 +205,21 @@ def advance(
     A step whose loss is not finite, or whose new parameters are not finite or exceed `PARAMETER_BOUND`, is refused: the
     model stays as it was from then on and `diverged_step` says when.
     """
-    task, config = task.broadcast(), config.broadcast()
+    task, config = ready(task), config.broadcast()
     optimizer = config.build_optimizer()
     key = jax.random.key(seed)
 
     def step(t: Integer[Array, ""], state: TrainState) -> TrainState:
-        loss_of = partial(task.loss, key=jax.random.fold_in(key, t), batch_size=config.batch_size)
-        (loss, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
+        step_key = jax.random.fold_in(key, t)
+        loss_of = partial(objective, task, key=step_key, batch_size=config.batch_size)
+        (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
         new_model = optax.apply_updates(state.model, updates)
+        if hasattr(task, "after_step"):
+            after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
+            new_model, new_optimizer = task.after_step(
+                state.model, new_model, new_optimizer, seen, after_key, t, config.steps
+            )
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
         kept_model, kept_optimizer = jax.tree.map(
@@ -239,13 +247,27 @@ def advance(
     return jax.lax.scan(interval, state, todo)
 
 
+def ready(task: Task) -> Task:
+    """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
+    task = task.broadcast()
+    return task.prepared() if hasattr(task, "prepared") else task
+
+
+def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
+    if hasattr(task, "training_loss"):
+        return task.training_loss(model, key, batch_size)
+    loss, metrics = task.loss(model, key, batch_size)
+    return loss, (metrics, None)
+
+
 def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array, ""]:
     """Loss of the trained model, NaN if it diverged: the population loss where the task knows it.
 
     Elsewhere the mean over `evaluation_samples` inputs that no training step saw. They come from one fixed key, the same
     for all seeds: losses of two seeds differ by what they learned, not by what they were tested on.
     """
-    task = task.broadcast()
+    task = ready(task)
     mean = task.population_loss(state.model)
     if mean is None:
         reported = getattr(task, "reported", lambda: task)()  # without what training added to the loss

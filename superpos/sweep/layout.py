@@ -13,7 +13,7 @@ import xarray as xr
 
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
-from superpos.train import named_leaves
+from superpos.train import named_leaves, objective, ready
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2
@@ -59,8 +59,10 @@ def fields(families: list[Family]) -> dict[str, Field]:
                 kept = (len(config.snapshots), *leaf.shape)
                 add(f"{name}_snapshots", ("snapshot", *dims), kept, leaf.dtype)
         points = (len(config.boundaries()),)
-        loss, metrics = jax.eval_shape(
-            lambda model, task=task, config=config: task.broadcast().loss(model, jax.random.key(0), config.batch_size),
+        loss, (metrics, _) = jax.eval_shape(
+            lambda model, task=task, config=config: objective(
+                ready(task), model, jax.random.key(0), config.batch_size
+            ),
             model,
         )
         add("loss", (), (), loss.dtype)

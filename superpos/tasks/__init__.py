@@ -3,7 +3,13 @@
 from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
 from superpos.tasks.computation import Computation as Computation
+from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
 
 # Tasks by the name that sweep files and results use.
-REGISTRY: dict[str, type] = {"toy": Toy, "adversarial_toy": AdversarialToy, "computation": Computation}
+REGISTRY: dict[str, type] = {
+    "toy": Toy,
+    "adversarial_toy": AdversarialToy,
+    "computation": Computation,
+    "sparse_autoencoder": SparseAutoencoder,
+}

@@ -1,0 +1,135 @@
+"""Sparse autoencoders: take features back out of a hidden layer in which they are in superposition."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from superpos import check
+from superpos.models.sparse_activations import top_k
+from superpos.models.toy import FULL_PRECISION
+
+ARCHITECTURES = ("relu", "topk", "batch_topk", "gated", "jumprelu", "matryoshka")
+
+# Kinds that keep the largest latents of a batch while training, and those above a fixed threshold afterwards.
+BATCH_ARCHITECTURES = ("batch_topk", "matryoshka")
+
+SMALLEST_NORM = 1e-12  # of a decoder column; those of latents that do not exist are 0
+
+
+class Statistic(nnx.Variable):
+    """A number that training keeps with the model but does not learn; no gradient reaches it."""
+
+
+class SAE(nnx.Module):
+    r"""$\hat h = D z + b_\mathrm{dec}$ with latents $z = \sigma(a)$, $a = W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{enc}$.
+
+    `W_dec` has shape (n_hidden, n_latents) and `W_enc` (n_latents, n_hidden): column `W_dec[:, j]` is the direction of latent
+    j, as column `W[:, i]` of a toy model is that of feature i. D is `W_dec` with columns of length 1: gradients through it
+    have no part along a column, and training keeps `W_dec` itself at length 1 (Bricken et al. 2023, "Towards Monosemanticity",
+    appendix). Tied: no `W_enc`, $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column is 0 does
+    not exist: it never fires and never learns, so smaller dictionaries live in arrays of one size.
+
+    `architecture` says what σ is:
+
+    * `"relu"`: $z = \mathrm{ReLU}(a)$.
+    * `"topk"`: the k largest of $\mathrm{ReLU}(a)$ for each input (Gao et al. 2024); k is kept as `n_active`. As in the paper
+      there is no $b_\mathrm{enc}$ (their code and SAELens have one): with it some latent fires on every empty input.
+    * `"batch_topk"`: in training the k × batch largest of a batch (Bussmann et al. 2024). Afterwards $z = \mathrm{ReLU}(a)$
+      where it exceeds `threshold`, the running mean of the smallest value that was kept.
+    * `"matryoshka"`: σ as for `"batch_topk"`; only its loss differs (Bussmann et al. 2025).
+    * `"gated"`: $z = H(a) \odot \mathrm{ReLU}(e^{r_\mathrm{mag}} \odot W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{mag})$
+      (Rajamanoharan et al. 2024, "Improving Dictionary Learning with Gated Sparse Autoencoders"); `b_enc` is the gate's bias.
+    * `"jumprelu"`: $z = a\,H(a - \theta)$ with $\theta = e^{\mathrm{log\_threshold}}$ (Rajamanoharan et al. 2024, "Jumping
+      Ahead"; there without $b_\mathrm{dec}$ before the encoder, which another `b_enc` makes up for).
+
+    Parameters that an architecture does not have are None. `frequency` is the running mean of the share of
+    inputs on which a latent is active.
+    """
+
+    # Names of the axes of each parameter, for labelled results.
+    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "W_enc": ("latent", "hidden"),
+        "W_dec": ("hidden", "latent"),
+        "b_dec": ("hidden",),
+        **{name: ("latent",) for name in ("b_enc", "r_mag", "b_mag", "log_threshold", "frequency")},
+    }
+
+    def __init__(
+        self,
+        W_dec: Float[Array, "n_hidden n_latents"],
+        W_enc: Float[Array, "n_latents n_hidden"] | None = None,
+        b_enc: Float[Array, " n_latents"] | None = None,
+        b_dec: Float[Array, " n_hidden"] | None = None,
+        *,
+        architecture: str = "relu",
+        k: Any = 1.0,
+        initial_threshold: Any = 0.1,
+    ):
+        check.one_of("architecture", architecture, ARCHITECTURES)
+        zeros = jnp.zeros(W_dec.shape[1], W_dec.dtype)
+        self.W_dec: Any = nnx.Param(W_dec)
+        self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
+        self.b_enc: Any = None if architecture == "topk" else nnx.Param(zeros if b_enc is None else b_enc)
+        self.b_dec: Any = None if b_dec is None else nnx.Param(b_dec)
+        self.r_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
+        self.b_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
+        theta = jnp.log(jnp.asarray(initial_threshold, W_dec.dtype))
+        self.log_threshold: Any = nnx.Param(jnp.full_like(zeros, theta)) if architecture == "jumprelu" else None
+        self.n_active: Any = Statistic(jnp.asarray(k, W_dec.dtype)) if architecture == "topk" else None
+        self.threshold: Any = Statistic(jnp.zeros((), W_dec.dtype)) if architecture in BATCH_ARCHITECTURES else None
+        self.frequency: Any = Statistic(zeros)
+        self.architecture = architecture
+
+    @property
+    def decoder(self) -> Float[Array, "n_hidden n_latents"]:
+        """D: the directions of the latents, columns of length 1, or 0 for latents that do not exist."""
+        W_dec = self.W_dec[...]
+        norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0) + SMALLEST_NORM**2)
+        return W_dec / norms
+
+    @property
+    def exists(self) -> Array:
+        """Which latents there are, shape (n_latents,)."""
+        return jnp.any(self.W_dec[...] != 0, axis=0)
+
+    def project(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
+        r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns."""
+        encoder = self.decoder.T if self.W_enc is None else self.W_enc[...]
+        centred = h if self.b_dec is None else h - self.b_dec[...][:, None]
+        return jnp.dot(encoder, centred, precision=FULL_PRECISION)
+
+    def shifted(self, projection: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
+        """The pre-activation a: the projection with the encoder's bias, if there is one."""
+        return projection if self.b_enc is None else projection + self.b_enc[...][:, None]
+
+    def encode(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
+        """The latents z of inputs as columns, as after training."""
+        projection = self.project(h)
+        a = self.shifted(projection)
+        match self.architecture:
+            case "relu":
+                return jax.nn.relu(a)
+            case "topk":
+                return top_k(jax.nn.relu(a), self.n_active[...])
+            case "gated":
+                return jnp.where(a > 0, self.magnitude(projection), 0.0)
+            case "jumprelu":
+                return jnp.where(a > jnp.exp(self.log_threshold[...])[:, None], a, 0.0)
+        return jnp.where(a > self.threshold[...], jax.nn.relu(a), 0.0)
+
+    def magnitude(self, projection: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
+        r"""What an open gate lets through, $\mathrm{ReLU}(e^{r_\mathrm{mag}} \odot W_\mathrm{enc}(h - b_\mathrm{dec}) +
+        b_\mathrm{mag})$; for `"gated"` only."""
+        return jax.nn.relu(jnp.exp(self.r_mag[...])[:, None] * projection + self.b_mag[...][:, None])
+
+    def decode(self, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
+        r"""The reconstruction $Dz + b_\mathrm{dec}$."""
+        h = jnp.dot(self.decoder, z, precision=FULL_PRECISION)
+        return h if self.b_dec is None else h + self.b_dec[...][:, None]
+
+    def __call__(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:
+        """Reconstruct a batch of hidden layers, (n_hidden, batch)."""
+        return self.decode(self.encode(h))

@@ -1,0 +1,87 @@
+"""Give latents that never fire another start."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from superpos.models.sae import SAE, SMALLEST_NORM
+
+WAYS = ("none", "resample", "auxiliary")
+
+# Which axis of a parameter counts latents; the others have none.
+LATENT_AXES = {"W_dec": 1, **{name: 0 for name in ("W_enc", "b_enc", "r_mag", "b_mag", "log_threshold")}}
+
+
+class Inputs(NamedTuple):
+    """What a batch of inputs was not reconstructed of."""
+
+    residuals: Float[Array, "n_hidden batch"]  # h − ĥ
+    squares: Float[Array, " batch"]  # their squared lengths
+
+
+def dead(model: SAE, dead_below: Float[Array, ""]) -> Bool[Array, " n_latents"]:
+    """Which latents exist and are active less often than `dead_below` × the mean of all that exist.
+
+    The literature calls latents dead that never fire. A latent that fires once in 10,000 inputs is as good as lost, and no
+    batch is so large that it could be told by silence.
+    """
+    frequency, exists = model.frequency[...], model.exists
+    mean = jnp.sum(jnp.where(exists, frequency, 0.0)) / jnp.maximum(jnp.sum(exists), 1)
+    return jax.lax.stop_gradient(exists & (frequency < dead_below * mean))
+
+
+def resample(
+    model: SAE,
+    optimizer: Any,
+    inputs: Inputs,
+    key: PRNGKeyArray,
+    *,
+    dead_below: Float[Array, ""],
+    scale: Float[Array, ""],
+    initial_threshold: Float[Array, ""],
+) -> tuple[SAE, Any]:
+    r"""Point dead latents at what is badly reconstructed.
+
+    For each, an input is drawn with a probability proportional to the square of its loss $\|h - \hat h\|^2$. The new decoder
+    column is the direction of its residual $h - \hat h$, the encoder row the same times `scale` × the mean length of the
+    living rows, biases are 0, and the optimiser's memories of the latent are cleared.
+
+    Bricken et al. 2023, "Towards Monosemanticity", appendix, take the input h; the residual leaves out what other latents
+    explain already (as ARENA's exercises do).
+    """
+    who = dead(model, dead_below)
+    n_latents = who.shape[0]
+    logits = 2 * jnp.log(inputs.squares + SMALLEST_NORM)
+    chosen = jax.random.categorical(key, logits, shape=(n_latents,))
+    residuals = inputs.residuals[:, chosen]
+    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0) + SMALLEST_NORM**2)
+    columns = residuals / norms
+    who &= inputs.squares[chosen] > SMALLEST_NORM  # nothing is missing: there is nothing to point at
+    new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0, "r_mag": 0.0, "b_mag": 0.0}
+    new["log_threshold"] = jnp.log(initial_threshold)
+    if model.W_enc is not None:
+        lengths = jnp.linalg.norm(model.W_enc[...], axis=1)
+        living = model.exists & ~who
+        mean = jnp.sum(jnp.where(living, lengths, 0.0)) / jnp.maximum(jnp.sum(living), 1)
+        new["W_enc"] = columns.T * (scale * jnp.where(mean > 0, mean, 1.0))
+    restarted = _replaced(model, who, new)
+    frequency = model.frequency[...]
+    restarted.frequency[...] = jnp.where(who, jnp.max(frequency), frequency)  # not dead before it had its chance
+    clear = dict.fromkeys(LATENT_AXES, 0.0)
+
+    def cleared(node: Any) -> Any:
+        return _replaced(node, who, clear) if isinstance(node, SAE) else node
+
+    return restarted, jax.tree.map(cleared, optimizer, is_leaf=lambda node: isinstance(node, SAE))
+
+
+def _replaced(model: SAE, who: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:
+    """A copy of a model, or of what an optimiser remembers of one, with other numbers for some latents."""
+    model = jax.tree.map(lambda leaf: leaf, model)
+    for name, axis in LATENT_AXES.items():
+        leaf = getattr(model, name)
+        if leaf is not None:
+            leaf[...] = jnp.where(who if axis else jnp.reshape(who, (-1,) + (1,) * (leaf.ndim - 1)), new[name], leaf[...])
+    return model

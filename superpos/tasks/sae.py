@@ -1,0 +1,397 @@
+"""Train a sparse autoencoder on a hidden layer whose true features are known."""
+
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+
+from superpos import check
+from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
+from superpos.errors import ConfigError
+from superpos.models.sae import BATCH_ARCHITECTURES, ARCHITECTURES, SAE
+from superpos.models.sparse_activations import above, batch_top_k, jump_relu, kth_largest, top_k
+from superpos.models.toy import FULL_PRECISION
+from superpos.tasks import revival
+from superpos.tasks.base import Metrics
+
+# Weight of one step in the running mean of the smallest value kept by a batch's top k.
+THRESHOLD_RATE = 0.01
+
+
+class Seen(NamedTuple):
+    """What a training step saw, for what happens after it."""
+
+    activity: Float[Array, " n_latents"]  # share of the inputs on which each latent was active
+    inputs: revival.Inputs
+    smallest: Float[Array, ""]  # value kept by a batch's top k
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class SparseAutoencoder:
+    r"""Take features back out of a hidden layer $h = Wx$ in which they are in superposition.
+
+    The truth is known: x comes from the `FeatureDistribution` of the fields below, and column i of W = `directions` is the
+    direction of feature i. W is a toy model's (`SparseAutoencoder.of_toy`), several toy models' (shape
+    (n_sources, n_hidden, n_features), of which `source` takes one), or None for random unit vectors drawn from `source`.
+
+    With $z$ the latents of h and $\hat h$ its reconstruction by `models.SAE` of the given `architecture`, what is minimised is
+
+    $$E\,\|h - \hat h\|_2^2 + \lambda\,E\,S(z) + \text{(auxiliary)},$$
+
+    the *sum* over the hidden layer and the mean over inputs, λ = `sparsity_coefficient`, and
+
+    * `"relu"`: $S = \sum_j z_j$ (decoder columns have length 1).
+    * `"topk"`, `"batch_topk"`: no S; k latents of an input are active, or k on average.
+    * `"matryoshka"`: as `"batch_topk"`, with the error summed over the reconstructions from the first
+      $\lceil f \cdot \text{dictionary\_size} \rceil$ latents, for every f of `prefixes`.
+    * `"gated"`: $S = \sum_j \mathrm{ReLU}(a_j)$, and the error of $D\,\mathrm{ReLU}(a) + b_\mathrm{dec}$, with D and
+      $b_\mathrm{dec}$ held fixed, is added.
+    * `"jumprelu"`: $S = \sum_j H(a_j - \theta_j)$, the number of active latents; gradients of θ come from a rectangle of width
+      `bandwidth`.
+
+    Conventions differ: ARENA averages the error over the hidden layer, so its L1 coefficient λ is ours divided by n_hidden.
+    Sharkey et al. 2022 divide λ by the dictionary size too. Gao et al. 2024 divide errors by the variance of h.
+
+    Dead latents, active on fewer inputs than `dead_below` × the mean of all latents (running means over `frequency_window`
+    steps), are revived (`revival`): `"resample"` gives them the
+    direction of a badly reconstructed input every `resample_every` steps, in the first `resample_until` of the training;
+    `"auxiliary"` adds `auxiliary_coefficient` × the error of modelling the residual $h - \hat h$ with the
+    `auxiliary_k` (half of n_hidden) largest dead latents (Gao et al. 2024, section 2.4); `"none"` leaves them.
+
+    `n_latents` is the width of arrays; `dictionary_size` (default: all) of them exist, so that sizes can be swept.
+
+    Fields that may be swept without recompiling: `feature_probability`, `source`, `sparsity_coefficient`, `k`,
+    `dictionary_size`, `bandwidth`, `initial_threshold`, `auxiliary_coefficient`, `resample_scale`, `correlation`.
+
+    `output_bias`, `activation` and `importance` are the toy model's own output, $f(W^\top h + b)$, and its weights, by which
+    recovered loss is measured; training does not use them.
+
+    Sources: Bricken et al. 2023 and Sharkey et al. 2022 (relu), and those named in `models.SAE`.
+    """
+
+    n_features: int = jax.tree.static()  # shape of x
+    n_hidden: int = jax.tree.static()  # shape of h
+    n_latents: int = jax.tree.static()  # shape of the dictionary
+    directions: Any = None  # (n_hidden, n_features), (n_sources, n_hidden, n_features), or None for random ones
+    source: Any = 0  # which of the sources, or the seed of random directions
+    feature_probability: Any = 0.05  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    sparsity_coefficient: Any = 0.1  # λ
+    k: Any = 1.0  # active latents per input, where the architecture sets their number
+    dictionary_size: Any = None  # how many latents exist; None is n_latents
+    bandwidth: Any = 0.01  # ε of the straight-through estimator
+    initial_threshold: Any = 0.1  # θ before training
+    auxiliary_coefficient: Any = 1 / 32
+    dead_below: Any = 0.1  # frequency relative to the mean of all latents
+    frequency_window: Any = 100.0  # steps
+    resample_scale: Any = 1.25  # length of a new encoder row, relative to the mean of the living
+    correlation: Any = None  # of the Gaussians behind the features' activity
+    output_bias: Any = None  # (n_features,) or (n_sources, n_features)
+    importance: Any = 1.0  # scalar or (n_features,)
+    architecture: str = jax.tree.static(default="relu")  # chooses code
+    tied: bool = jax.tree.static(default=False)  # which parameters exist
+    decoder_bias: bool = jax.tree.static(default=False)  # whether b_dec exists
+    prefixes: tuple[float, ...] = jax.tree.static(default=(0.125, 0.25, 0.5, 1.0))  # number of products
+    revival: str = jax.tree.static(default="resample")  # chooses code
+    resample_every: int = jax.tree.static(default=500)  # a traced one would cost every step a resampling
+    resample_until: float = jax.tree.static(default=0.7)  # of all steps
+    auxiliary_k: int | None = jax.tree.static(default=None)
+    magnitude: str = jax.tree.static(default="uniform")  # chooses code
+    activation: str = jax.tree.static(default="relu")  # of the toy model's output
+    correlated_sets: Sets = jax.tree.static(default=())  # index structure
+    anticorrelated_sets: Sets = jax.tree.static(default=())
+    parents: tuple[int, ...] = jax.tree.static(default=())
+    exclusive_children: bool = jax.tree.static(default=False)
+
+    @classmethod
+    def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "SparseAutoencoder":
+        """The task of reading the hidden layer of toy models: `of_toy(run.task, run.model.W, run.model.b, n_latents=5)`.
+
+        `W` has shape (n_hidden, n_features), or any axes of models before these, in the order that `source` counts them
+        (`result["W"]`). All models are read on the inputs of `toy`.
+        """
+        W = np.asarray(getattr(W, "values", W))
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}
+        own = {name: getattr(toy, name) for name in shared}
+        several = W.ndim > 2
+        W = W.reshape(-1, *W.shape[-2:]) if several else W
+        if b is not None:
+            b = np.asarray(getattr(b, "values", b))
+            own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
+        return cls(**{**own, "directions": W, **settings})
+
+    @property
+    def features(self) -> FeatureDistribution:
+        """Where the features come from."""
+        names = {f.name for f in fields(FeatureDistribution)} & {f.name for f in fields(self)}
+        return FeatureDistribution(**{name: getattr(self, name) for name in names})
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        for name in ("n_features", "n_hidden", "n_latents"):
+            check.whole(name, getattr(self, name), at_least=1, at_most=MOST_FEATURES)
+        check.one_of("architecture", self.architecture, ARCHITECTURES)
+        check.one_of("revival", self.revival, revival.WAYS)
+        for name in ("tied", "decoder_bias"):
+            check.truth(name, getattr(self, name))
+        check.whole("resample_every", self.resample_every, at_least=1)
+        check.scalar("resample_until", self.resample_until)
+        check.in_range("resample_until", self.resample_until, at_least=0, at_most=1)
+        if self.auxiliary_k is not None:
+            check.whole("auxiliary_k", self.auxiliary_k, at_least=1, at_most=self.n_latents)
+        for name in ("source", "sparsity_coefficient", "k", "bandwidth", "initial_threshold", "auxiliary_coefficient"):
+            check.scalar(name, getattr(self, name))
+        for name in ("resample_scale", "dead_below", "frequency_window"):
+            check.scalar(name, getattr(self, name))
+        if self.dictionary_size is not None:
+            check.scalar("dictionary_size", self.dictionary_size)
+        if not isinstance(self.prefixes, tuple) or not self.prefixes:
+            raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {self.prefixes!r}.")
+        check.in_range("prefixes", self.prefixes, above=0, at_most=1)
+        if list(self.prefixes) != sorted(set(self.prefixes)) or self.prefixes[-1] != 1:
+            raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(self.prefixes)}.")
+        self._check_directions()
+        check.vector("feature_probability", self.feature_probability, self.n_features)
+        check.vector("importance", self.importance, self.n_features)
+        self.check_values()
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        self.features.check()
+        check.in_range("importance", self.importance, at_least=0)
+        for name in ("sparsity_coefficient", "auxiliary_coefficient"):
+            check.in_range(name, getattr(self, name), at_least=0)
+        check.in_range("dead_below", self.dead_below, at_least=0, at_most=1)
+        check.in_range("frequency_window", self.frequency_window, at_least=1)
+        for name in ("bandwidth", "initial_threshold", "resample_scale"):
+            check.in_range(name, getattr(self, name), above=0)
+        if check.is_traced(self.k) or check.is_traced(self.dictionary_size) or check.is_traced(self.source):
+            return
+        size = np.asarray(self.n_latents if self.dictionary_size is None else self.dictionary_size, np.float64)
+        check.in_range("dictionary_size", size, at_least=1, at_most=self.n_latents)
+        if np.any(size % 1):
+            raise ConfigError(f"dictionary_size must be a whole number, got {float(size[size % 1 > 0].flat[0]):g}.")
+        k = np.asarray(self.k, np.float64)
+        check.in_range("k", k, above=0)
+        if self.architecture == "topk" and np.any(k % 1):
+            raise ConfigError(f'k must be a whole number for architecture="topk", got {float(k[k % 1 > 0].flat[0]):g}.')
+        if self.architecture in ("topk", *BATCH_ARCHITECTURES) and np.any(k > size):
+            wrong = np.broadcast_to(k > size, np.broadcast_shapes(k.shape, size.shape))
+            k, size = (np.broadcast_to(a, wrong.shape)[wrong].flat[0] for a in (k, size))
+            raise ConfigError(f"k must be at most the dictionary size, {size:g}, got {k:g}.")
+        source = np.asarray(self.source, np.float64)
+        check.in_range("source", source, at_least=0, at_most=2**24)
+        if np.any(source % 1):
+            raise ConfigError(f"source must be a whole number, got {float(source[source % 1 > 0].flat[0]):g}.")
+        if self.directions is not None:
+            n_sources = np.shape(self.directions)[-3] if np.ndim(self.directions) >= 3 else 1
+            if np.max(source) >= n_sources:
+                raise ConfigError(
+                    f"source must be below {n_sources}, the number of directions, got {float(np.max(source)):g}."
+                )
+
+    def broadcast(self) -> "SparseAutoencoder":
+        """The same task with every numeric field an array of its full shape; directions lead with sources."""
+        size = self.n_latents if self.dictionary_size is None else self.dictionary_size
+        full: dict[str, Any] = {
+            name: jnp.broadcast_to(jnp.asarray(getattr(self, name), float), (self.n_features,))
+            for name in ("feature_probability", "importance")
+        }
+        if self.directions is not None:
+            full["directions"] = jnp.reshape(
+                jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features)
+            )
+        if self.output_bias is not None:
+            full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
+        single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
+        return replace(single, dictionary_size=jnp.asarray(size, float))
+
+    def prepared(self) -> "SparseAutoencoder":
+        """The task with the directions of its own source only, (n_hidden, n_features); needed before `loss`."""
+        if self.directions is None:
+            key = jax.random.key(jnp.asarray(self.source, jnp.uint32))
+            return replace(self, directions=random_directions(key, self.n_hidden, self.n_features))
+        index = jnp.asarray(self.source, jnp.int32)
+        bias = None if self.output_bias is None else self.output_bias[index]
+        return replace(self, directions=self.directions[index], output_bias=bias)
+
+    def init(self, key: PRNGKeyArray) -> SAE:
+        """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
+        W_dec = random_directions(key, self.n_hidden, self.n_latents)
+        W_dec = jnp.where(jnp.arange(self.n_latents) < self._size, W_dec, 0.0)
+        W_enc = None if self.tied else W_dec.T
+        b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
+        return SAE(W_dec, W_enc, None, b_dec, architecture=self.architecture, k=self.k, initial_threshold=self.initial_threshold)
+
+    def sample(
+        self, key: PRNGKeyArray, batch_size: int
+    ) -> tuple[Float[Array, "n_features batch"], Float[Array, "n_hidden batch"]]:
+        """Features x and the hidden layers Wx they make, as columns; of a task that is `prepared`."""
+        x = self.features.sample(key, batch_size)
+        return x, jnp.dot(self.directions, x, precision=FULL_PRECISION)
+
+    def loss(self, model: SAE, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
+        """Error and sparsity of the model as it is used after training, without what revives dead latents."""
+        _, h = self.sample(key, batch_size)
+        z = model.encode(h)
+        error = jnp.mean(jnp.sum(jnp.square(h - model.decode(z)), axis=0))
+        l0 = jnp.mean(jnp.sum(z > 0, axis=0, dtype=z.dtype))
+        penalty = jnp.mean(jnp.sum(z, axis=0)) if self.architecture in ("relu", "gated") else l0
+        loss = error if self._counts_latents else error + self.sparsity_coefficient * penalty
+        return loss, {"error": error, "l0": l0}
+
+    def training_loss(
+        self, model: SAE, key: PRNGKeyArray, batch_size: int
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Seen]]:
+        """What is minimised on a fresh batch, and what `after_step` needs."""
+        _, h = self.sample(key, batch_size)
+        projection = model.project(h)
+        a = model.shifted(projection)
+        positive = jax.nn.relu(a)
+        penalty, smallest = jnp.zeros((), a.dtype), jnp.zeros((), a.dtype)
+        extra = penalty
+        match self.architecture:
+            case "relu":
+                z = positive
+                penalty = jnp.mean(jnp.sum(z, axis=0))
+            case "topk":
+                z = top_k(positive, self.k)
+            case "gated":
+                z = jnp.where(a > 0, model.magnitude(projection), 0.0)
+                penalty = jnp.mean(jnp.sum(positive, axis=0))
+                extra = _mean_error(h, _frozen_decode(model, positive))
+            case "jumprelu":
+                threshold = jnp.exp(model.log_threshold[...])[:, None]
+                z = jump_relu(a, threshold, self.bandwidth)
+                penalty = jnp.mean(jnp.sum(above(a, threshold, self.bandwidth), axis=0))
+            case _:
+                z, smallest = batch_top_k(positive, self.k)
+        if self.architecture == "matryoshka":
+            residuals = [h - part for part in self._prefix_reconstructions(model, z)]
+            residual = residuals[-1]
+            error = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in residuals[:-1]), jnp.zeros((), h.dtype))
+        else:
+            residual, error = h - model.decode(z), jnp.zeros((), h.dtype)
+        squares = jnp.sum(jnp.square(residual), axis=0)
+        last = jnp.mean(squares)
+        loss = error + last + extra + (0.0 if self._counts_latents else self.sparsity_coefficient * penalty)
+        active = z > 0
+        activity = jnp.mean(active, axis=1, dtype=z.dtype)
+        metrics = {
+            "error": last,
+            "l0": jnp.mean(jnp.sum(active, axis=0, dtype=z.dtype)),
+            "dead": jnp.sum(revival.dead(model, self.dead_below), dtype=z.dtype) / self._size,
+        }
+        if self.revival == "auxiliary":
+            loss += self.auxiliary_coefficient * self._auxiliary(model, positive, residual)
+        return loss, (metrics, Seen(activity, revival.Inputs(residual, squares), smallest))
+
+    def after_step(
+        self,
+        before: SAE,
+        model: SAE,
+        optimizer: Any,
+        seen: Seen,
+        key: PRNGKeyArray,
+        step: Integer[Array, ""],
+        steps: int,
+    ) -> tuple[SAE, Any]:
+        """Bring decoder columns back to length 1, keep count of silent latents, revive dead ones."""
+        model = jax.tree.map(lambda leaf: leaf, model)  # a copy: modules are changed in place below
+        model.W_dec[...] = model.decoder
+        rate = jnp.maximum(1 / self.frequency_window, 1 / (step + 1.0))  # at first a plain mean
+        model.frequency[...] = before.frequency[...] + rate * (seen.activity - before.frequency[...])
+        if model.threshold is not None:
+            old = before.threshold[...]
+            model.threshold[...] = old + THRESHOLD_RATE * (jax.lax.stop_gradient(seen.smallest) - old)
+        if model.n_active is not None:
+            model.n_active[...] = before.n_active[...]
+        if self.revival != "resample":
+            return model, optimizer
+        due = (step % self.resample_every == self.resample_every - 1) & (step < int(self.resample_until * steps))
+        return jax.lax.cond(
+            due,
+            partial(
+                revival.resample,
+                dead_below=self.dead_below,
+                scale=self.resample_scale,
+                initial_threshold=self.initial_threshold,
+            ),
+            lambda model, optimizer, inputs, key: (model, optimizer),
+            model,
+            optimizer,
+            seen.inputs,
+            key,
+        )
+
+    def population_loss(self, model: SAE) -> None:
+        """None: held-out inputs must estimate it."""
+        return None
+
+    def training_defaults(self) -> dict[str, Any]:
+        """10,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
+        return {"steps": 10_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
+
+    def numbers_per_step(self, batch_size: int) -> int:
+        """The batch of features and of latents."""
+        return (self.n_features + self.n_latents) * batch_size
+
+    @property
+    def _size(self) -> Any:
+        return self.n_latents if self.dictionary_size is None else self.dictionary_size
+
+    @property
+    def _counts_latents(self) -> bool:
+        """Whether k sets the number of active latents, so that nothing penalises it."""
+        return self.architecture == "topk" or self.architecture in BATCH_ARCHITECTURES
+
+    def _prefix_reconstructions(self, model: SAE, z: Float[Array, "n_latents batch"]) -> list[Array]:
+        """Reconstructions from the first latents, for every prefix: each adds its own latents to the last."""
+        place = jnp.arange(self.n_latents)[:, None]
+        total = 0.0 if model.b_dec is None else model.b_dec[...][:, None]
+        decoder, start, found = model.decoder, 0, []
+        for fraction in self.prefixes:
+            stop = jnp.ceil(fraction * self._size)
+            part = jnp.where((place >= start) & (place < stop), z, 0.0)
+            total = total + jnp.dot(decoder, part, precision=FULL_PRECISION)
+            found.append(total)
+            start = stop
+        return found
+
+    def _auxiliary(self, model: SAE, positive: Array, residual: Array) -> Float[Array, ""]:
+        """Error of modelling the residual with the largest dead latents; the residual is given, not learned."""
+        dead = revival.dead(model, self.dead_below)[:, None]
+        k = self.auxiliary_k or max(1, self.n_hidden // 2)
+        candidates = jnp.where(dead, positive, 0.0)
+        z = jnp.where(candidates >= kth_largest(candidates, jnp.asarray(k, float)), candidates, 0.0)
+        modelled = jnp.dot(model.decoder, z, precision=FULL_PRECISION)
+        return _mean_error(jax.lax.stop_gradient(residual), modelled)
+
+    def _check_directions(self) -> None:
+        wanted = (self.n_hidden, self.n_features)
+        if self.directions is not None:
+            check.numbers("directions", self.directions)
+            shape = tuple(np.shape(self.directions))
+            if len(shape) not in (2, 3) or shape[-2:] != wanted:
+                raise ConfigError(
+                    f"directions must have shape (n_hidden, n_features) = {wanted}, or several such, got {shape}."
+                )
+        if self.output_bias is not None:
+            check.numbers("output_bias", self.output_bias)
+            shape = tuple(np.shape(self.output_bias))
+            if self.directions is None or shape != (*np.shape(self.directions)[:-2], self.n_features):
+                raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")
+
+
+def _mean_error(target: Array, found: Array) -> Float[Array, ""]:
+    return jnp.mean(jnp.sum(jnp.square(target - found), axis=0))
+
+
+def _frozen_decode(model: SAE, z: Array) -> Array:
+    """The reconstruction from z by a decoder that this does not train."""
+    found = jnp.dot(jax.lax.stop_gradient(model.decoder), z, precision=FULL_PRECISION)
+    return found if model.b_dec is None else found + jax.lax.stop_gradient(model.b_dec[...])[:, None]
