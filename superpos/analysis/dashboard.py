@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from superpos import check
-from superpos.analysis.dictionary import DictionaryScores, count_activity, score_dictionary
+from superpos.analysis.baselines import count_activity
+from superpos.analysis.dictionary import DictionaryScores, score_dictionary
 from superpos.analysis.matching import cosines
 from superpos.errors import ConfigError
 

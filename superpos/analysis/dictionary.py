@@ -11,26 +11,21 @@ import numpy as np
 
 from superpos import check
 from superpos.analysis.absorption import absorption, check_parents
+from superpos.analysis.baselines import (
+    Baseline,
+    count_activity,
+    detection,
+    explained_variance,
+    mean_known,
+    pca_baseline,
+    random_baseline,
+)
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.analysis.matching import Match, cosines, match, principal_directions, random_directions
+from superpos.analysis.matching import cosines, match
 from superpos.errors import ConfigError
 
 # Latents this close to one feature (as cosine) split it among them.
 SPLIT_ABOVE = 0.9
-# Baselines: so many random dictionaries; activity and variance are measured on the first of them and so many inputs.
-RANDOM_DRAWS = 8
-BASELINE_INPUTS = 4096
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What a dictionary that was not trained scores on the same features."""
-
-    mmcs: float
-    mcc: float
-    mcc_signed: float
-    f1: float
-    explained_variance: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +166,7 @@ def score_dictionary(
     found = match(cosine)
     together, on, present = count_activity(latents, x)
     frequency = on / x.shape[1]
-    quality = _detection(found, together[:, represented], on, present[represented])
+    quality = detection(found, together[:, represented], on, present[represented])
     near = np.sum((cosine > split_above) & (on > 0), axis=1)
     best = np.bincount(found.best_latent[: len(cosine)], minlength=len(on)) if len(cosine) else np.zeros(len(on))
 
@@ -200,9 +195,9 @@ def score_dictionary(
         mmcs=found.mmcs,
         mcc=found.mcc,
         mcc_signed=found.mcc_signed,
-        precision=_mean(quality[0]),
-        recall=_mean(quality[1]),
-        f1=_mean(quality[2]),
+        precision=mean_known(quality[0]),
+        recall=mean_known(quality[1]),
+        f1=mean_known(quality[2]),
         uniqueness=float(np.mean(best == 1)),
         l0=float(frequency.sum()),
         l0_true=float(present.sum() / x.shape[1]),
@@ -211,11 +206,11 @@ def score_dictionary(
         loss_recovered=loss_recovered(loss, h, reconstruction),
         shrinkage=_shrinkage(h, reconstruction),
         dead_share=float(np.mean(on == 0)),
-        absorption=_mean(absorbed),
-        splitting=_mean(np.maximum(near - 1.0, 0)),
-        split_share=_mean((near > 1).astype(float)),
-        random=_random_baseline(kept, x[represented], h, len(on), seed),
-        pca=_baseline(kept, x[represented], h, principal_directions(h, len(on))),
+        absorption=mean_known(absorbed),
+        splitting=mean_known(np.maximum(near - 1.0, 0)),
+        split_share=mean_known((near > 1).astype(float)),
+        random=random_baseline(kept, x[represented], h, len(on), seed),
+        pca=pca_baseline(kept, x[represented], h, len(on)),
         represented=represented,
         best_latent=over_features(place[found.best_latent] if len(cosine) else found.best_latent, -1),
         best_cosine=over_features(found.best_cosine, np.nan),
@@ -229,26 +224,6 @@ def score_dictionary(
         latent_f1=over_latents(per_latent[2]),
         frequency=over_latents(frequency),
     )
-
-
-def count_activity(latents: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """On how many inputs latent and feature are active together (n_latents, n_features), and each of them alone."""
-    # Bits, not matrix products: counts are exact, and two cores under load multiply long thin matrices 100 times slower.
-    z, a = _bits(latents > 0), _bits(x != 0)
-    together = np.stack([np.bitwise_count(row & a).sum(axis=1, dtype=np.int64) for row in z])
-    on, present = (np.bitwise_count(bits).sum(axis=1, dtype=np.int64) for bits in (z, a))
-    return together, on, present
-
-
-def _bits(active: np.ndarray) -> np.ndarray:
-    packed = np.packbits(active, axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
-
-
-def explained_variance(h: np.ndarray, reconstruction: np.ndarray) -> float:
-    r"""$1 - \sum \|h - \hat h\|^2 / \sum \|h - \bar h\|^2$ for columns of h; NaN if h does not vary."""
-    total = np.sum((h - h.mean(axis=1, keepdims=True, dtype=np.float64)) ** 2)
-    return float(1 - np.sum((h - reconstruction) ** 2, dtype=np.float64) / total) if total > 0 else np.nan
 
 
 def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) -> Callable[[Any], float]:
@@ -272,43 +247,9 @@ def loss_recovered(loss: Any, h: np.ndarray, reconstruction: np.ndarray) -> floa
     return float((zero - sae) / (zero - true)) if zero != true else np.nan
 
 
-def _detection(found: Match, together: np.ndarray, on: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Precision, recall and F1 of every feature's latent, (3, n_features); 0 unmatched or silent, NaN never active."""
-    n = np.arange(len(present))
-    both = np.where(found.latent >= 0, together[found.latent, n], 0)
-    fired = np.where(found.latent >= 0, on[found.latent], 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        quality = np.stack([both / np.maximum(fired, 1), both / present, 2 * both / (fired + present)])
-    return np.where(present > 0, quality, np.nan)
-
-
-def _baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, D: np.ndarray) -> Baseline:
-    found = match(cosines(kept, D))
-    h, x = h[:, :BASELINE_INPUTS], x[:, :BASELINE_INPUTS]
-    z = np.maximum(D.T.astype(h.dtype) @ h, 0)
-    quality = _detection(found, *count_activity(z, x))
-    back = D.astype(h.dtype) @ z
-    size = np.sum(back**2, dtype=np.float64)
-    scale = np.sum(back * h, dtype=np.float64) / size if size > 0 else 0.0
-    return Baseline(found.mmcs, found.mcc, found.mcc_signed, _mean(quality[2]), explained_variance(h, scale * back))
-
-
-def _random_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int, seed: int) -> Baseline:
-    draws = [random_directions(len(kept), n_latents, (seed, k)) for k in range(RANDOM_DRAWS)]
-    first = _baseline(kept, x, h, draws[0])
-    all_found = [match(cosines(kept, D)) for D in draws]
-    mmcs, mcc, signed = np.mean([(f.mmcs, f.mcc, f.mcc_signed) for f in all_found], axis=0).tolist()
-    return Baseline(mmcs, mcc, signed, first.f1, first.explained_variance)
-
-
 def _shrinkage(h: np.ndarray, reconstruction: np.ndarray) -> float:
     lengths = np.linalg.norm(h, axis=0)
-    return _mean(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean(dtype=np.float64)) if len(known) else np.nan
+    return mean_known(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
 
 
 def _spread(values: np.ndarray, where: np.ndarray, fill: Any) -> np.ndarray:
