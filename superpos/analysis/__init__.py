@@ -2,6 +2,10 @@
 
 from superpos.analysis.adversarial import optimised_attack as optimised_attack
 from superpos.analysis.adversarial import vulnerability as vulnerability
+from superpos.analysis.dashboard import dashboard_data as dashboard_data
+from superpos.analysis.dictionary import DictionaryScores as DictionaryScores
+from superpos.analysis.dictionary import hidden_loss as hidden_loss
+from superpos.analysis.dictionary import score_dictionary as score_dictionary
 from superpos.analysis.features import angle_gaps as angle_gaps
 from superpos.analysis.features import d_star as d_star
 from superpos.analysis.features import feature_capacity as feature_capacity

@@ -1,11 +1,14 @@
-"""Geometry of a whole sweep as one labelled table."""
+"""What all models of a sweep learned as one labelled table: geometry of toy models, scores of dictionaries."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from superpos.analysis.dictionary import DictionaryScores
 from superpos.analysis.geometry import geometries
+from superpos.errors import ConfigError
 
 
 def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset:
@@ -60,3 +63,42 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     variables["polysemanticity"] = over(("hidden",), poly)
     coords = {name: c for name, c in W.coords.items() if set(c.dims) <= set(lead)}
     return xr.Dataset(variables, coords, W.attrs)
+
+
+# Arrays of `DictionaryScores` that a table has, too, and the dimension they run over.
+_PER_FEATURE = ("represented", "best_cosine", "matched_latent", "matched_cosine", "feature_f1", "feature_absorption")
+_PER_LATENT = ("matched_feature", "latent_precision", "latent_recall", "latent_f1", "frequency")
+
+
+def dictionary_table(scores: Iterable[DictionaryScores | None], cells: xr.DataArray) -> xr.Dataset:
+    """Scores of many sparse autoencoders, labelled like `cells`, an array of one value per model such as a result's loss.
+
+    `scores` come in the order of `cells` (last dimension fastest), None for a model that diverged or is missing. Variables
+    over models: everything in `DictionaryScores.scalars`. Over models and features: `represented`, `best_cosine`,
+    `matched_latent`, `matched_cosine`, `feature_f1`, `feature_absorption`; over models and latents: `matched_feature`,
+    `latent_precision`, `latent_recall`, `latent_f1`, `frequency`. Smaller models are filled up with NaN; where something
+    may be missing, truth values and indices are numbers with NaN, too.
+
+    Raises:
+        ConfigError: there are not as many scores as cells, or no model has any.
+    """
+    found = list(scores)
+    if len(found) != cells.size:
+        raise ConfigError(f"scores must be as many as cells, {cells.size}, got {len(found)}.")
+    known = [s for s in found if s is not None]
+    if not known:
+        raise ConfigError("scores must hold those of one model at least, got none.")
+    columns = [{} if s is None else s.scalars() for s in found]
+    variables = {}
+    for name in known[0].scalars():
+        values = np.array([column.get(name, np.nan) for column in columns], float)
+        variables[name] = (cells.dims, values.reshape(cells.shape))
+    for names, dim in ((_PER_FEATURE, "feature"), (_PER_LATENT, "latent")):
+        longest = max(len(getattr(s, names[0])) for s in known)
+        for name in names:
+            filled = np.full((len(found), longest), np.nan)
+            for row, s in zip(filled, found, strict=True):
+                if s is not None:
+                    row[: len(getattr(s, name))] = getattr(s, name)
+            variables[name] = ((*cells.dims, dim), filled.reshape((*cells.shape, longest)))
+    return xr.Dataset(variables, cells.coords, cells.attrs)

@@ -1,0 +1,152 @@
+"""What a page that shows the latents of one sparse autoencoder needs, as plain data."""
+
+from typing import Any
+
+import numpy as np
+
+from superpos import check
+from superpos.analysis.baselines import count_activity
+from superpos.analysis.dictionary import DictionaryScores, score_dictionary
+from superpos.analysis.matching import cosines
+from superpos.errors import ConfigError
+
+# Bounds on the size of a page.
+MOST_LATENTS, MOST_FEATURES, MOST_HIDDEN = 512, 1024, 512
+MOST_ACTIVE = 16  # entries of x shown of one input, the largest
+BINS = 24
+BANDS, PER_BAND = 5, 2  # samples from equal shares of a latent's active inputs
+NEIGHBOURS = 5
+DIGITS = 4
+
+
+def dashboard_data(
+    directions: Any,
+    decoder: Any,
+    x: Any,
+    h: Any,
+    latents: Any,
+    reconstruction: Any,
+    *,
+    encoder: Any = None,
+    bias: Any = None,
+    used: Any = None,
+    top_k: int = 8,
+    **options: Any,
+) -> dict[str, Any]:
+    """One SAE as a dict that `json.dumps(…, allow_nan=False)` takes; arguments and options as for `score_dictionary`.
+
+    - `scores`: all numbers of `DictionaryScores.scalars`; `directions`: a list per feature, with `feature_norms`.
+    - `histogram_edges`: 25 edges on a log scale, shared by all latents.
+    - `inputs`: those that a latent refers to, each with `x` as [feature, value] pairs (the 16 largest) and `h`.
+    - `latents`: the 512 that fire most often, each with its `index`, `direction`, `encoder` (a row) and `bias` if given,
+      `matched_feature` (null for none), `nearest_feature` and `nearest_cosine` (null if none is represented), `precision`,
+      `recall`, `f1`, `frequency`, `histogram` (counts of its active inputs), `top` and `samples` ([input, activation]; two
+      from each fifth of its active inputs, strongest first), `features` (the five it fires with, by F1: [feature, precision,
+      recall]) and `neighbours` (the five latents of largest decoder cosine: [latent, cosine]).
+    - `latents_left_out`: how many are not shown.
+
+    Floats have four significant digits; what is not known is null. With L latents shown, at most L · (top_k + 10) inputs of
+    n_hidden + 32 numbers and L · (2 n_hidden + 2 top_k + 90) numbers.
+
+    Raises:
+        ConfigError: as `score_dictionary`; more than 1,024 features or 512 hidden dimensions; encoder or bias do not fit.
+    """
+    check.whole("top_k", top_k, at_least=1, at_most=50)
+    scores = score_dictionary(directions, decoder, x, h, latents, reconstruction, used=used, **options)
+    directions, decoder, x, h, latents = (np.asarray(a) for a in (directions, decoder, x, h, latents))
+    m, n_latents = decoder.shape
+    if directions.shape[1] > MOST_FEATURES or m > MOST_HIDDEN:
+        limit = f"{MOST_FEATURES} features and {MOST_HIDDEN} hidden dimensions"
+        raise ConfigError(f"directions must have at most {limit} for a dashboard, got shape {directions.shape}.")
+    for name, value, shape in (("encoder", encoder, (n_latents, m)), ("bias", bias, (n_latents,))):
+        if value is not None and np.shape(value) != shape:
+            raise ConfigError(f"{name} must have shape {shape}, got {np.shape(value)}.")
+
+    there = np.flatnonzero(~np.isnan(scores.frequency))
+    shown = np.sort(there[np.argsort(-scores.frequency[there], kind="stable")][:MOST_LATENTS])
+    z = latents[shown]
+    counts = count_activity(z, x)
+    to_features = cosines(directions, decoder[:, shown])
+    to_features[~scores.represented] = -np.inf
+    to_latents = cosines(decoder[:, shown], decoder[:, shown])
+    np.fill_diagonal(to_latents, -np.inf)
+    edges = _edges(z)
+    places: dict[int, int] = {}  # inputs that some latent refers to, and where they stand in the list
+    described = []
+    for row, latent in enumerate(shown):
+        one = _latent(scores, int(latent), row, counts, to_features, to_latents, shown)
+        one["direction"] = _plain(decoder[:, latent])
+        one |= {} if encoder is None else {"encoder": _plain(np.asarray(encoder)[latent])}
+        one |= {} if bias is None else {"bias": _plain(np.asarray(bias)[latent])}
+        active = np.flatnonzero(z[row] > 0)
+        active = active[np.argsort(-z[row, active], kind="stable")]
+        one["histogram"] = np.histogram(np.clip(z[row, active], edges[0], edges[-1]), edges)[0].tolist()
+        bands = [band[np.unique(np.linspace(0, len(band) - 1, PER_BAND).astype(int))] for band in _split(active)]
+        for name, chosen in (("top", active[:top_k]), ("samples", np.concatenate([active[:0], *bands]))):
+            one[name] = [[places.setdefault(int(t), len(places)), _plain(z[row, t])] for t in chosen]
+        described.append(one)
+    return {
+        "scores": {name: _plain(value) for name, value in scores.scalars().items()},
+        "directions": _plain(directions.T),
+        "feature_norms": _plain(np.linalg.norm(directions, axis=0)),
+        "histogram_edges": _plain(edges),
+        "inputs": [{"x": _sparse(x[:, t]), "h": _plain(h[:, t])} for t in places],
+        "latents": described,
+        "latents_left_out": len(there) - len(shown),
+    }
+
+
+def _latent(
+    scores: DictionaryScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, shown: Any
+) -> dict[str, Any]:
+    together, on, present = counts
+    both = together[row]
+    f1 = 2 * both / np.maximum(on[row] + present, 1)
+    nearest = int(to_features[:, row].argmax())
+    known = bool(np.isfinite(to_features[nearest, row]))
+    friends = [i for i in np.argsort(-f1, kind="stable")[:NEIGHBOURS] if both[i]]
+    near = [j for j in np.argsort(-to_latents[row], kind="stable")[:NEIGHBOURS] if j != row]
+    matched = int(scores.matched_feature[latent])
+    return {
+        "index": latent,
+        "matched_feature": None if matched < 0 else matched,
+        "nearest_feature": nearest if known else None,
+        "nearest_cosine": _plain(to_features[nearest, row]),
+        "precision": _plain(scores.latent_precision[latent]),
+        "recall": _plain(scores.latent_recall[latent]),
+        "f1": _plain(scores.latent_f1[latent]),
+        "frequency": _plain(scores.frequency[latent]),
+        "features": [[int(i), _plain(both[i] / on[row]), _plain(both[i] / present[i])] for i in friends],
+        "neighbours": [[int(shown[j]), _plain(to_latents[row, j])] for j in near],
+    }
+
+
+def _edges(z: np.ndarray) -> np.ndarray:
+    """Edges of bins on a log scale, over at most four decades up to the largest activation."""
+    largest = float(z.max())
+    if largest == 0:
+        return np.geomspace(1e-4, 1, BINS + 1)
+    smallest = float(z[z > 0].min())
+    edges = np.geomspace(max(min(smallest, largest / 2), largest * 1e-4), largest, BINS + 1)
+    edges[-1] = largest
+    return edges
+
+
+def _split(active: np.ndarray) -> list[np.ndarray]:
+    return [band for band in np.array_split(active, BANDS) if len(band)]
+
+
+def _sparse(column: np.ndarray) -> list[list[Any]]:
+    there = np.flatnonzero(column)
+    largest = np.sort(there[np.argsort(-np.abs(column[there]), kind="stable")][:MOST_ACTIVE])
+    return [[int(i), _plain(column[i])] for i in largest]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and nested lists of four significant digits, None for what is not finite."""
+    if isinstance(value, int):
+        return value
+    if np.ndim(value):
+        return [_plain(v) for v in value]
+    number = float(value)
+    return float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None

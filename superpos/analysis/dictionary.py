@@ -1,0 +1,293 @@
+"""A sparse autoencoder (SAE) whose true features are known: how many did it find, and how truly do its latents speak?
+
+One SAE at a time, as arrays. Directions are columns, inputs are columns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from superpos import check
+from superpos.analysis.absorption import absorption, check_parents
+from superpos.analysis.baselines import (
+    Baseline,
+    count_activity,
+    detection,
+    explained_variance,
+    mean_known,
+    pca_baseline,
+    random_baseline,
+)
+from superpos.analysis.features import REPRESENTED_ABOVE
+from superpos.analysis.matching import cosines, match
+from superpos.errors import ConfigError
+
+# Latents this close to one feature (as cosine) split it among them.
+SPLIT_ABOVE = 0.9
+
+
+@dataclass(frozen=True, repr=False)
+class DictionaryScores:
+    """Result of `score_dictionary`, which defines every number. Arrays over latents include those not used (NaN, -1)."""
+
+    n_features: int
+    n_represented: int
+    n_latents: int  # used
+    mmcs: float
+    mcc: float
+    mcc_signed: float
+    f1: float
+    precision: float
+    recall: float
+    uniqueness: float
+    l0: float
+    l0_true: float
+    l0_represented: float
+    explained_variance: float
+    loss_recovered: float
+    shrinkage: float
+    dead_share: float
+    absorption: float
+    splitting: float
+    split_share: float
+    random: Baseline
+    pca: Baseline
+    represented: np.ndarray  # (n_features,)
+    best_latent: np.ndarray  # (n_features,): of largest cosine
+    best_cosine: np.ndarray  # (n_features,)
+    matched_latent: np.ndarray  # (n_features,): one-to-one, -1 for none
+    matched_cosine: np.ndarray  # (n_features,)
+    feature_f1: np.ndarray  # (n_features,)
+    feature_absorption: np.ndarray  # (n_features,): of parents
+    matched_feature: np.ndarray  # (n_latents,): -1 for none
+    latent_precision: np.ndarray  # (n_latents,): against the matched feature
+    latent_recall: np.ndarray  # (n_latents,)
+    latent_f1: np.ndarray  # (n_latents,)
+    frequency: np.ndarray  # (n_latents,): share of inputs on which the latent is active
+
+    def scalars(self) -> dict[str, float]:
+        """Every single number by name, those of the baselines as `random_mmcs`, `pca_f1`, …"""
+        found = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Baseline):
+                found |= {f"{field.name}_{f.name}": getattr(value, f.name) for f in fields(value)}
+            elif not isinstance(value, np.ndarray):
+                found[field.name] = value
+        return found
+
+    def __repr__(self) -> str:
+        optional = {"loss recovered": self.loss_recovered, "absorption": self.absorption}
+        said = "".join(f", {name} {value:.2f}" for name, value in optional.items() if np.isfinite(value))
+        return (
+            f"{self.n_latents} latents for {self.n_represented} of {self.n_features} features: MMCS {self.mmcs:.2f} "
+            f"(random {self.random.mmcs:.2f}, PCA {self.pca.mmcs:.2f}), MCC {self.mcc:.2f} "
+            f"(random {self.random.mcc:.2f}, PCA {self.pca.mcc:.2f})\n"
+            f"  F1 {self.f1:.2f} (random {self.random.f1:.2f}, PCA {self.pca.f1:.2f}), precision {self.precision:.2f}, "
+            f"recall {self.recall:.2f}, L0 {self.l0:.2f} (true {self.l0_true:.2f})\n"
+            f"  R² {self.explained_variance:.2f}, shrinkage {self.shrinkage:.2f}, uniqueness {self.uniqueness:.2f}, "
+            f"dead {self.dead_share:.2f}, splitting {self.splitting:.2f}{said}"
+        )
+
+
+def score_dictionary(
+    directions: Any,
+    decoder: Any,
+    x: Any,
+    h: Any,
+    latents: Any,
+    reconstruction: Any,
+    *,
+    used: Any = None,
+    parents: Any = None,
+    loss: Callable[[np.ndarray], Any] | tuple[float, float, float] | None = None,
+    represented_above: float = REPRESENTED_ABOVE,
+    split_above: float = SPLIT_ABOVE,
+    seed: int = 0,
+) -> DictionaryScores:
+    r"""Judge one SAE by the features it should have found.
+
+    Features with $\|d_i\|$ not above `represented_above` are not in h to be found; means over features leave them out.
+
+    - `mmcs`, `mcc`, `mcc_signed`: see `superpos.analysis.matching.match`, which also matches features and latents one to
+      one by their positive cosines. Dead latents take part.
+    - `f1`, `precision`, `recall`: of "$z_l > 0$" as a detector of "$x_i \ne 0$" for matched pairs, averaged over
+      represented features that are active at least once; an unmatched feature or a silent latent counts 0.
+    - `uniqueness`: share of latents that have the largest cosine for exactly one represented feature. (SynthSAEBench counts
+      the distinct nearest features of latents instead.)
+    - `l0`: mean number of active latents; `l0_true` of active features, `l0_represented` of those represented.
+    - `explained_variance` $= 1 - \sum \|h - \hat h\|^2 / \sum \|h - \bar h\|^2$.
+    - `loss_recovered` $= (L_0 - L_{\hat h}) / (L_0 - L_h)$, the losses of the model with its hidden layer replaced by 0, by
+      $\hat h$, and left alone. `loss` is these three numbers, or a function of the hidden layer, see `hidden_loss`.
+    - `shrinkage`: mean of $\|\hat h\| / \|h\|$ over inputs with $h \ne 0$.
+    - `dead_share`: share of latents active on none of the inputs.
+    - `absorption`: mean over parents, see `superpos.analysis.absorption.absorption`; needs `parents`.
+    - `splitting`: mean over represented features of the number of live latents beyond one whose cosine exceeds
+      `split_above`; `split_share`: share of features that have any beyond one.
+    - `random`: unit columns in random directions, as many as latents; MMCS and MCC are means of 8 draws. `pca`: principal
+      directions of h with both signs, see `principal_directions`. Their latents are $\mathrm{ReLU}(D^\top h)$, and
+      $\hat h = \alpha D z$ with the best α; F1 and variance are those of one draw on the first 4,096 inputs.
+
+    What has no value (no variance, no parents, no loss) is NaN.
+
+    Args:
+        directions: true features, (n_hidden, n_features): a toy model's W.
+        decoder: (n_hidden, n_latents).
+        x: features, (n_features, N).
+        h: hidden layer, (n_hidden, N).
+        latents: z, (n_latents, N), not negative.
+        reconstruction: ĥ, (n_hidden, N).
+        used: which latents there are, (n_latents,); all by default. The others are not looked at.
+        parents: parents[j] is the parent of feature j, or -1.
+        seed: of the random dictionaries.
+
+    Raises:
+        ConfigError: an array has another shape, is empty, not finite, or negative where it may not be.
+    """
+    check.in_range("represented_above", represented_above, at_least=0)
+    check.in_range("split_above", split_above, at_least=0, at_most=1)
+    check.whole("seed", seed)
+    directions = _matrix("directions", directions)
+    m, n = directions.shape
+    x = _matrix("x", x, n)
+    h = _matrix("h", h, m, x.shape[1])
+    mask = _mask(used, np.shape(decoder))
+    decoder, latents = _columns("decoder", decoder, mask, m), _rows("latents", latents, mask, x.shape[1])
+    reconstruction = _matrix("reconstruction", reconstruction, m, x.shape[1])
+    if latents.min() < 0:
+        raise ConfigError(f"latents must be at least 0, got {latents.min():g}.")
+    parents = None if parents is None else check_parents(parents, n)
+
+    represented = np.linalg.norm(directions, axis=0) > represented_above
+    kept = directions[:, represented]
+    cosine = cosines(kept, decoder)
+    found = match(cosine)
+    together, on, present = count_activity(latents, x)
+    frequency = on / x.shape[1]
+    quality = detection(found, together[:, represented], on, present[represented])
+    near = np.sum((cosine > split_above) & (on > 0), axis=1)
+    best = np.bincount(found.best_latent[: len(cosine)], minlength=len(on)) if len(cosine) else np.zeros(len(on))
+
+    def over_features(values: np.ndarray, fill: Any) -> np.ndarray:
+        return _spread(values, represented, fill)
+
+    def over_latents(values: np.ndarray, fill: Any = np.nan) -> np.ndarray:
+        return _spread(values, mask, fill)
+
+    place = np.flatnonzero(mask)
+    latent = np.where(found.latent >= 0, place[found.latent], -1)
+    matched_feature = np.full(len(on), -1)
+    has = found.latent >= 0
+    matched_feature[found.latent[has]] = np.flatnonzero(represented)[has]
+    per_latent = np.full((3, len(on)), np.nan)
+    per_latent[:, found.latent[has]] = quality[:, has]
+    absorbed = np.full(n, np.nan)
+    if parents is not None:
+        own = over_features(found.latent, -1)
+        absorbed = absorption(directions, decoder, x, latents, parents, own, represented)
+
+    return DictionaryScores(
+        n_features=n,
+        n_represented=int(represented.sum()),
+        n_latents=len(on),
+        mmcs=found.mmcs,
+        mcc=found.mcc,
+        mcc_signed=found.mcc_signed,
+        precision=mean_known(quality[0]),
+        recall=mean_known(quality[1]),
+        f1=mean_known(quality[2]),
+        uniqueness=float(np.mean(best == 1)),
+        l0=float(frequency.sum()),
+        l0_true=float(present.sum() / x.shape[1]),
+        l0_represented=float(present[represented].sum() / x.shape[1]),
+        explained_variance=explained_variance(h, reconstruction),
+        loss_recovered=loss_recovered(loss, h, reconstruction),
+        shrinkage=_shrinkage(h, reconstruction),
+        dead_share=float(np.mean(on == 0)),
+        absorption=mean_known(absorbed),
+        splitting=mean_known(np.maximum(near - 1.0, 0)),
+        split_share=mean_known((near > 1).astype(float)),
+        random=random_baseline(kept, x[represented], h, len(on), seed),
+        pca=pca_baseline(kept, x[represented], h, len(on)),
+        represented=represented,
+        best_latent=over_features(place[found.best_latent] if len(cosine) else found.best_latent, -1),
+        best_cosine=over_features(found.best_cosine, np.nan),
+        matched_latent=over_features(latent, -1),
+        matched_cosine=over_features(found.cosine, np.nan),
+        feature_f1=over_features(quality[2], np.nan),
+        feature_absorption=absorbed,
+        matched_feature=over_latents(matched_feature, -1),
+        latent_precision=over_latents(per_latent[0]),
+        latent_recall=over_latents(per_latent[1]),
+        latent_f1=over_latents(per_latent[2]),
+        frequency=over_latents(frequency),
+    )
+
+
+def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) -> Callable[[Any], float]:
+    r"""$L(h) = \frac1n \sum_i I_i\,E(x_i - x'_i(h))^2$ as a function of the hidden layer, for `score_dictionary`.
+
+    `outputs` gives x′ for a hidden layer (n_hidden, N): a toy model's `activate`.
+    """
+    x, weights = np.asarray(x), np.broadcast_to(np.asarray(importance, float), (len(x),))
+    return lambda h: float(np.mean(weights[:, None] * (x - np.asarray(outputs(h))) ** 2))
+
+
+def loss_recovered(loss: Any, h: np.ndarray, reconstruction: np.ndarray) -> float:
+    """Share of the loss between no hidden layer and the true one that the SAE wins back; see `score_dictionary`."""
+    if loss is None:
+        return np.nan
+    three = [loss(hidden) for hidden in (np.zeros_like(h), reconstruction, h)] if callable(loss) else loss
+    values = check.numbers("loss", three)
+    if values is None or values.shape != (3,):
+        raise ConfigError("loss must be a function of the hidden layer, or three numbers (zero, SAE, true).")
+    zero, sae, true = values
+    return float((zero - sae) / (zero - true)) if zero != true else np.nan
+
+
+def _shrinkage(h: np.ndarray, reconstruction: np.ndarray) -> float:
+    lengths = np.linalg.norm(h, axis=0)
+    return mean_known(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
+
+
+def _spread(values: np.ndarray, where: np.ndarray, fill: Any) -> np.ndarray:
+    result = np.full(len(where), fill)
+    result[where] = values
+    return result
+
+
+def _matrix(name: str, value: Any, rows: int | None = None, columns: int | None = None) -> np.ndarray:
+    """`value` as a finite float matrix of the wanted shape (None: any size but 0); single precision stays single."""
+    try:
+        array = np.asarray(value)
+        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} must be a matrix of numbers.") from None
+    wanted = f"({'any' if rows is None else rows}, {'any' if columns is None else columns})"
+    right = array.ndim == 2 and rows in (None, len(array)) and columns in (None, array.shape[-1])
+    if not right or 0 in array.shape:
+        raise ConfigError(f"{name} must be a matrix of shape {wanted} and not empty, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ConfigError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}.")
+    return array
+
+
+def _mask(used: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if len(shape) != 2 or 0 in shape:
+        raise ConfigError(f"decoder must be a matrix (n_hidden, n_latents) and not empty, got shape {shape}.")
+    mask = np.ones(shape[1], bool) if used is None else np.asarray(used)
+    if mask.dtype != bool or mask.shape != (shape[1],) or not mask.any():
+        raise ConfigError(f"used must be {shape[1]} truth values, one per latent and one of them true at least.")
+    return mask
+
+
+def _columns(name: str, value: Any, mask: np.ndarray, rows: int) -> np.ndarray:
+    return _matrix(name, np.asarray(value)[:, mask], rows)
+
+
+def _rows(name: str, value: Any, mask: np.ndarray, columns: int) -> np.ndarray:
+    if np.ndim(value) != 2 or len(value) != len(mask):
+        raise ConfigError(f"{name} must be a matrix of shape ({len(mask)}, {columns}), got shape {np.shape(value)}.")
+    return _matrix(name, np.asarray(value)[mask], None, columns)
