@@ -33,8 +33,9 @@ def kept(beside: str | Path, compute: Callable[..., xr.Dataset], *inputs: Any, *
     The table lies next to `beside`, the path of the result it is of: that of `five.zarr` and `measure` in
     `five.measure.nc`, a NetCDF file (version 3, as SciPy writes it) followed by a seal: the SHA-256 of the file and of all
     that the table depends on. These are the function, its inputs (of results and tables every number, label and attribute),
-    the sources of superpos that decide numbers, the versions of JAX, NumPy and SciPy, and the kind of device. A file with
-    another seal, also a damaged one, is computed again and replaced; one that cannot be written costs time, nothing else.
+    the sources of superpos that decide numbers, the versions of JAX, NumPy, SciPy and xarray, and the kind of device. A
+    file with another seal, also a damaged one, is computed again and replaced; one that cannot be written costs time,
+    nothing else.
 
     Raises:
         ConfigError: an input is nothing whose identity is known, or `compute` has no name of its own.
@@ -113,7 +114,7 @@ def _circumstances(module: str) -> list[Any]:
     sources = [source_digest()]
     if module.partition(".")[0] != PACKAGE.name and (file := getattr(sys.modules.get(module), "__file__", None)):
         sources.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
-    versions = [jax.__version__, np.__version__, scipy.__version__]
+    versions = [jax.__version__, np.__version__, scipy.__version__, xr.__version__]
     return [sources, versions, jax.default_backend(), str(jax.dtypes.canonicalize_dtype(float))]
 
 
