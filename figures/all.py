@@ -11,6 +11,7 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from superpos.cli import run
 from superpos.plot.gallery import index, size_suffix
@@ -40,7 +41,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     flags = ["--full"] * full + ["--quick"] * quick + ["--results", str(results), "--out", str(out)]
     methods = multiprocessing.get_all_start_methods()
-    processes = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    processes: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     processes.set_forkserver_preload(IMPORTED_ONCE)
     entries, failed = [], []
     for name in only or SCRIPTS:

@@ -23,7 +23,7 @@ def table_of(*inputs, scale=1.0, **_):
     variables = {
         "whole": (("seed", "feature"), n),
         "number": (("seed", "feature"), scale * n / 7),
-        "small": ("feature", np.float32([1 / 3, np.nan, np.inf])),
+        "small": ("feature", np.array([1 / 3, np.nan, np.inf], np.float32)),
         "word": ("seed", np.array(["2 × antipodal pair", ""])),
         "truth": ("seed", np.array([True, False])),
         "lone": ((), "pentagon"),
@@ -45,7 +45,9 @@ def path(tmp_path):
 
 def result(loss=(0.5, 0.25), attrs=None):
     over = {"seed": [0, 1]}
-    return sp.SweepResult(xr.Dataset({"loss": ("seed", np.float32(loss))}, over, attrs or {"train": {"steps": 3}}))
+    return sp.SweepResult(
+        xr.Dataset({"loss": ("seed", np.array(loss, np.float32))}, over, attrs or {"train": {"steps": 3}})
+    )
 
 
 def test_the_second_call_reads_what_the_first_returned(path):
