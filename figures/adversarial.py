@@ -10,11 +10,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.adversarial import judge_training, judge_vulnerability, measure
+from superpos.cli import run
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 DENSITIES = {0.05: "black", 0.2: "green"}  # with the colours of their lines; claims are about the first
@@ -35,10 +35,14 @@ def main(
     """Load the sweeps, or train them, attack the models, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
     suffix = sp.plot.size_suffix(full, quick)
-    result = sp.sweep(*build(full=full, quick=quick), store=results / f"uniform_geometry{suffix}.zarr").isel(seed=0)
-    trained = sp.sweep(*build_training(full, quick), store=results / f"adversarial_training{suffix}.zarr")
-    table = measure(result.isel(feature_probability=slice(None, None, 4 if quick else 1)), samples=64 if quick else 512)
-    per_dimension = trained.geometry()["n_represented"] / trained.attrs["task"]["n_hidden"]
+    paths = [results / f"{name}{suffix}.zarr" for name in ("uniform_geometry", "adversarial_training")]
+    result = sp.sweep(*build(full=full, quick=quick), store=paths[0]).isel(seed=0)
+    trained = sp.sweep(*build_training(full, quick), store=paths[1])
+    attacked = result.isel(feature_probability=slice(None, None, 4 if quick else 1))
+    table = sp.kept(paths[0], measure, attacked, samples=64 if quick else 512)
+    per_dimension = (
+        sp.kept(paths[1], sp.SweepResult.geometry, trained)["n_represented"] / trained.attrs["task"]["n_hidden"]
+    )
     claims = Claims("Elhage et al. 2022, Superposition and Adversarial Robustness", judged=not quick)
     judge_vulnerability(table, claims)
     judge_training(per_dimension.sel(feature_probability=next(iter(DENSITIES))).mean("seed"), claims)
@@ -64,4 +68,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 from matplotlib.patches import Patch
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.basic_results import judge_linear, judge_relu, judge_scaling
+from superpos.cli import run
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = ((20, 5, 0.7), (80, 20, 0.9))  # n_features, n_hidden, importance decay
@@ -66,4 +66,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

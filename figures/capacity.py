@@ -10,11 +10,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.capacity import judge_allocation, judge_bound, measure, priced
+from superpos.cli import run
 
 PANELS = (1.0, 0.3, 0.1, 0.02)
 
@@ -29,8 +29,9 @@ def main(
     densities = np.geomspace(1, 0.01, 5 if quick else 25 if full else 13)
     grid = sp.Grid(feature_probability=densities, seed=range(64 if full else 2 if quick else 8))
     config = sp.TrainConfig(steps=100 if quick else 1_000 if full else None)
-    result = sp.sweep(task, config, grid, store=results / f"capacity{suffix}.zarr")
-    found, price = measure(result), priced(result.best("seed"), order=16 if quick else 64)
+    path = results / f"capacity{suffix}.zarr"
+    result = sp.sweep(task, config, grid, store=path)
+    found, price = sp.kept(path, measure, result), sp.kept(path, priced, result.best("seed"), order=16 if quick else 64)
     best = found.isel(seed=result.best_index("seed"))
     claims = Claims("Scherlis et al. 2022, Polysemanticity and Capacity", judged=not quick)
     judge_bound(found, m, claims)
@@ -64,4 +65,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

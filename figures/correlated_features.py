@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.correlated_features import collapse, judge_local_bases, judge_pairs, judge_three
+from superpos.cli import run
 from superpos.plot.figures import correlated_features
 
 PAIRS, THREE = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5))
@@ -62,4 +62,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -9,11 +9,11 @@ import runpy
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import tyro
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.uniform import judge
+from superpos.claims.uniform import benefit_table, checked, judge, structures_in
+from superpos.cli import run
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -24,10 +24,12 @@ def main(
     """Load the sweep, or train it, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
     suffix = sp.plot.size_suffix(full, quick)
-    result = sp.sweep(*build(full=full, quick=quick), store=results / f"uniform_geometry{suffix}.zarr")
-    table = result.geometry()
+    path = results / f"uniform_geometry{suffix}.zarr"
+    result = sp.sweep(*build(full=full, quick=quick), store=path)
+    table, p = sp.kept(path, sp.SweepResult.geometry, result), result["feature_probability"].values
+    known = structures_in(sp.kept(path, benefit_table, p[checked(p)]))
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
-    judge(result, table, claims)
+    judge(result, table, known, claims)
     with sp.plot.style():
         figure, (above, below) = plt.subplots(2, 1, figsize=(6.6, 5.6), sharex=True, height_ratios=(1, 1.9))
         sp.plot.d_star(table["d_star"].isel(seed=0), above)
@@ -38,4 +40,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -8,11 +8,10 @@ Elhage et al. 2022, "Demonstrating Superposition".
 import runpy
 from pathlib import Path
 
-import tyro
-
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.five_features import judge
+from superpos.cli import run
 from superpos.plot.figures import five_features
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -24,13 +23,15 @@ def main(
     """Load the sweep, or train it, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "five_features.py"))["build"]
     suffix = sp.plot.size_suffix(full, quick)
-    result = sp.sweep(*build(quick=quick), store=results / f"five_features{suffix}.zarr", block_size=24)
+    path = results / f"five_features{suffix}.zarr"
+    result = sp.sweep(*build(quick=quick), store=path, block_size=24)
+    table = sp.kept(path, sp.SweepResult.geometry, result)
     claims = Claims("Elhage et al. 2022, opening figure", judged=not quick)
-    judge(result, claims)
+    judge(result, table, claims)
     with sp.plot.style():
-        figure, caption = five_features(result, result.geometry())
+        figure, caption = five_features(result, table)
         sp.plot.publish(figure, caption, claims, path=out / f"five_features{suffix}")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

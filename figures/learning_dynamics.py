@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.analysis.dynamics import even_stages
 from superpos.claims import Claims
 from superpos.claims.learning_dynamics import growth, judge_growth, judge_levels, judge_transformation, trajectory
+from superpos.cli import run
 from superpos.plot.figures import learning_dynamics
 
 TRIPLES = ((0, 1, 2), (3, 4, 5))
@@ -60,10 +60,10 @@ def main(
         path = results / f"dynamics_{name}{suffix}.zarr"
         found[name] = sp.sweep(task, config, grid, store=path, block_size=3 if name == "growth" else 1)
     claims = Claims("Elhage et al. 2022, Superposition and Learning Dynamics", judged=not quick)
-    levels, grown = trajectory(found["levels"].best("seed")), growth(found["growth"].isel(seed=0))
+    levels = sp.kept(results / f"dynamics_levels{suffix}.zarr", trajectory, found["levels"].best("seed"))
     judge_levels(levels, claims)
     judge_transformation(found["triples"], claims)
-    judge_growth(grown, claims)
+    judge_growth(grown := growth(found["growth"].isel(seed=0)), claims)
     way = found["triples"].best("seed")["W_snapshots"].transpose("snapshot", "hidden", "feature")
     with sp.plot.style():
         stages, frames = even_stages(way, 6), even_stages(way, 10 if quick else 48)
@@ -72,4 +72,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -8,12 +8,11 @@ Elhage et al. 2022, "Superposition as a Phase Change".
 import runpy
 from pathlib import Path
 
-import tyro
-
 import superpos as sp
 from superpos.analysis import against_optimum
 from superpos.claims import Claims
 from superpos.claims.phase_diagram import judge
+from superpos.cli import run
 from superpos.plot.figures import phase_diagram
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -36,8 +35,8 @@ def main(
     for m in hidden[:1] if quick else hidden:
         path = results / script["name"](m, cells, seeds, quick)
         result = sp.sweep(*script["build"](m, cells, seeds, quick), store=path, block_size=script["BLOCK_SIZE"])
-        table = result.phases()
-        compared = against_optimum(table, steps=200, order=16)
+        table = sp.kept(path, sp.SweepResult.phases, result)
+        compared = sp.kept(path, against_optimum, table, steps=200, order=16)
         judge(table, compared, m + 1, claims)
         rows.append((result, table, compared, sp.theory.boundaries(m + 1)))
     with sp.plot.style():
@@ -45,4 +44,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tyro
 import xarray as xr
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.privileged_basis import EXPECTED, has, judge, judge_control, near_ties, neurons
+from superpos.cli import run
 from superpos.plot.figures import privileged_basis
 
 TASK = sp.tasks.Computation(n_features=10, n_hidden=5, importance=0.75 ** np.arange(10))
@@ -41,13 +41,17 @@ def main(
 ) -> None:
     """Load the sweeps, or train them, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
-    result, sparse, linear = sweeps(full, quick, str(results / f"privileged_basis{suffix}"))
+    path = str(results / f"privileged_basis{suffix}")
+    result, sparse, linear = sweeps(full, quick, path)
     models = {
         float(p): best.isel(feature_probability=k).model().W[...]
         for best in (result.best("seed"), sparse.best("seed"))
         for k, p in enumerate(best["feature_probability"].values)
     }
-    relu, control = (r.geometry()["polysemanticity"] for r in (result, linear))
+    relu, control = (
+        sp.kept(at, sp.SweepResult.geometry, r)["polysemanticity"]
+        for at, r in ((path, result), (f"{path}_linear", linear))
+    )
     claims = Claims("Elhage et al. 2022, Superposition in a Privileged Basis", judged=not quick)
     judge(models, claims, full=full)
     judge_control(relu, control, claims)
@@ -64,4 +68,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.analysis.regimes import regimes
 from superpos.claims import Claims
 from superpos.claims.solving_superposition import alignment, judge, mean_interference, penalised_loss
+from superpos.cli import run
 
 
 def build(full: bool, quick: bool) -> tuple:
@@ -34,10 +34,11 @@ def main(
 ) -> None:
     """Load the sweep, or train it, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
-    result = sp.sweep(*build(full, quick), store=results / f"solving_superposition{suffix}.zarr")
+    path = results / f"solving_superposition{suffix}.zarr"
+    result = sp.sweep(*build(full, quick), store=path)
     best, settings = penalised_loss(result).fillna(np.inf).argmin("seed"), result.attrs["task"]
     chosen, m = result.dataset.isel(seed=best), settings["n_hidden"]
-    table = result.geometry().isel(seed=best)
+    table = sp.kept(path, sp.SweepResult.geometry, result).isel(seed=best)
     regime, along = regimes(table), alignment(chosen["W"], table["represented"])
     claims = Claims("Elhage et al. 2022, Approaches to Solving Superposition", judged=not quick)
     judge(chosen["loss"], table, regime, along, m, claims)
@@ -60,9 +61,9 @@ def main(
             "what it costs. Bottom left: phase of the whole model; dashed: where the (m + 1)th and the first feature vanish "
             "in the sparse limit. Bottom right: weights W, a row per hidden unit; blue is negative."
         )
-        path = out / f"solving_superposition{suffix}"
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=path)
+        caption = sp.plot.caption(result.attrs, text)
+        sp.plot.publish(figure, caption, claims, path=out / f"solving_superposition{suffix}")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import tyro
 
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims import uniform_levels as levels
-from superpos.theory.uniform import benefits
+from superpos.claims.uniform import benefit_table, structures_in
+from superpos.cli import run
 
 WINDOWS = ((1.1, 1.6), (4.0, 6.0))  # of 1/(1 − S)
 
@@ -37,14 +37,14 @@ def main(
 ) -> None:
     """Load the sweep, or train it, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
-    result = sp.sweep(*build(full, quick), store=results / f"uniform_levels{suffix}.zarr")
-    table, p = result.geometry(), result["feature_probability"].values
-    known = benefits(p, levels.named(*levels.LEVELS), order=8 if quick else 64)
+    path, order = results / f"uniform_levels{suffix}.zarr", 8 if quick else 64
+    result = sp.sweep(*build(full, quick), store=path)
+    table, p = sp.kept(path, sp.SweepResult.geometry, result), result["feature_probability"].values
+    known = structures_in(sp.kept(path, benefit_table, p, [*levels.LEVELS], order=order))
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
-    found = {} if quick else levels.crossovers()
     levels.judge_shapes(table, known, claims)
     levels.judge_losses(result, table, known, claims)
-    levels.judge_theory(found, claims)
+    levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
     bands, labels = levels.winner_ranges(found), {}
     with sp.plot.style():
         layout = {"height_ratios": (2.2, 1), "sharex": "col", "layout": "constrained"}
@@ -52,16 +52,16 @@ def main(
         for (above, below), ends in zip(axes.T, WINDOWS, strict=True):
             inside = table.isel(feature_probability=(1 / p > ends[0] - 1e-9) & (1 / p < ends[1] + 1e-9))
             sp.plot.dimensionality_by_shape(inside["dimensionality"], inside["component_shape"], above)
-            x = np.linspace(*ends, 3 if quick else 21)
-            curves = benefits(1 / x, levels.named(*levels.LEVELS), order=8 if quick else 32)
+            x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
+            curves = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
             sp.plot.benefit_curves(x, {s.shape.name: s.benefit for s in curves}, below)
             for ax in (above, below):
                 sp.plot.winner_bands(bands, ax)
             above.set(xlabel="", xlim=(ends[0] - 0.02 * np.ptp(ends), ends[1] + 0.02 * np.ptp(ends)))
             below.set_ylim(-5, 0.4)
             labels |= {label: handle for handle, label in zip(*above.get_legend_handles_labels(), strict=True)}
-        axes[0, 1].set_ylabel("")
-        axes[1, 1].set_ylabel("")
+        for ax in axes[:, 1]:
+            ax.set_ylabel("")
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
@@ -72,4 +72,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from superpos.sweep import SweepResult as SweepResult
     from superpos.sweep import decay as decay
     from superpos.sweep import entry as entry
+    from superpos.sweep import kept as kept
     from superpos.sweep import open_result as open
     from superpos.sweep import sweep as sweep
     from superpos.theory import expected_loss as expected_loss
@@ -57,6 +58,7 @@ _HOME = {
     "expected_loss": "superpos.theory",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
+    "kept": "superpos.sweep",
     "open": "superpos.sweep:open_result",
     "sweep": "superpos.sweep",
     "train": "superpos.train",

@@ -6,9 +6,9 @@ python sweeps/five_features.py --seeds 16
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 import superpos as sp
+from superpos.cli import run
 
 
 def build(densities: int = 48, seeds: int = 16, steps: int = 10_000, quick: bool = False) -> tuple:
@@ -33,4 +33,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

@@ -8,9 +8,9 @@ python sweeps/phase_diagram.py --cells 256 --seeds 16    a million models
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 import superpos as sp
+from superpos.cli import run
 
 BLOCK_SIZE = 64
 
@@ -45,4 +45,4 @@ def main(n_hidden: int = 1, cells: int = 64, seeds: int = 8, quick: bool = False
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

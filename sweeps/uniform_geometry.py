@@ -7,9 +7,9 @@ python sweeps/uniform_geometry.py --full     400 features in 30 dimensions, as i
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 import superpos as sp
+from superpos.cli import run
 
 
 def build(full: bool = False, quick: bool = False, seeds: int = 1) -> tuple:
@@ -34,4 +34,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run(main)

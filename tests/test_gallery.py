@@ -1,6 +1,7 @@
 """Claims, published figures, and the page that shows them."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,29 @@ def test_all_figures_are_built_into_one_folder(tmp_path):
     assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
     wrong = subprocess.run([*command[:3], "--only", "nothing"], capture_output=True, text=True, cwd=tmp_path)
     assert wrong.returncode == 1 and "there is no 'nothing'" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "wrong", "said"),
+    [
+        ("figures/phase_diagram.py", ["--hidden", "7"], "n_hidden must be 1"),
+        ("figures/five_features.py", ["--full", "--quick"], "full and quick exclude each other"),
+        ("sweeps/phase_diagram.py", ["--n-hidden", "7"], "n_hidden must be 1"),
+    ],
+)
+def test_a_script_ends_a_wrong_setting_with_one_sentence(script, wrong, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / script), *wrong])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and error.startswith(f"{Path(script).stem}: {said}") and error.count("\n") == 1
+
+
+def test_scripts_leave_their_command_line_to_one_function():
+    for path in (*(ROOT / "figures").glob("*.py"), *(ROOT / "sweeps").glob("*.py")):
+        text = path.read_text()
+        assert "    run(main)\n" in text and "tyro" not in text.replace('"tyro"', ""), path.name
 
 
 def test_one_size_at_a_time():

@@ -8,7 +8,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.table import geometry_table
 from superpos.claims import Claims
-from superpos.claims.nonuniform_density import BASE, judge, loop, nearest_angle, pointing_up
+from superpos.claims.nonuniform_density import BASE, follow_both, judge, loop, nearest_angle, pointing_up
 from superpos.theory import follow
 from superpos.theory.polytopes import polygon
 
@@ -16,7 +16,7 @@ from superpos.theory.polytopes import polygon
 @pytest.fixture(scope="module")
 def ways():
     """Coarse in ρ and in the series: 2.5 … 0.08, crossing and both ends of the pentagon included."""
-    return loop(2.0 ** -(np.arange(-4, 12) / 3), order=16)
+    return loop(follow_both(2.0 ** -(np.arange(-4, 12) / 3), order=16))
 
 
 def fits(ways, every=3):

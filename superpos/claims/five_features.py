@@ -1,16 +1,20 @@
 """Five features in two dimensions: Elhage et al. 2022, opening figure."""
 
 import numpy as np
+import xarray as xr
 
 from superpos.analysis.features import angle_gaps
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
 
 
-def judge(result: SweepResult, claims: Claims) -> None:
-    """Two directions, two antipodal pairs, a pentagon: at the densities of the paper's three panels."""
+def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
+    """Two directions, two antipodal pairs, a pentagon: at the densities of the paper's three panels.
+
+    `table` is the result's geometry.
+    """
     best = result.best("seed")
-    dense, middle, sparse = (best.sel(feature_probability=p, method="nearest") for p in (1.0, 0.2, 0.05))
+    dense, middle = (best.sel(feature_probability=p, method="nearest") for p in (1.0, 0.2))
     norms = np.linalg.norm(dense["W"], axis=0)
     said = " ".join(f"{v:.2f}" for v in norms)
     holds = np.all(np.abs(norms - [1, 1, 0, 0, 0]) <= 0.05)
@@ -33,7 +37,7 @@ def judge(result: SweepResult, claims: Claims) -> None:
     measured = f"at {len(found)} densities, worst gap {max(found):.1f}° from 72°" if found else "no such density"
     wanted = "gaps 72 ± 8°, norms within 10 %, b < 0"
     claims.add("1 − S ≤ .1: a pentagon", wanted, measured, holds and bool(found))
-    pairs, pentagon = best.geometry()["shape"], sparse.geometry()["shape"].item()
-    named = [str(pairs.sel(feature_probability=p, method="nearest").item()) for p in (1.0, 0.2)] + [str(pentagon)]
+    shapes = table["shape"].isel(seed=result.best_index("seed"))
+    named = [str(shapes.sel(feature_probability=p, method="nearest").item()) for p in (1.0, 0.2, 0.05)]
     wanted = ["2 × dedicated", "2 × antipodal pair", "pentagon"]
     claims.add("the analyser names all three", ", ".join(wanted), ", ".join(named), named == wanted)

@@ -36,10 +36,11 @@ class Loop(NamedTuple):
         return Branch(*(x[::-1] for x in vars(self.up).values()))
 
 
-def loop(factors: Any, *, order: int = 64) -> Loop:
+def follow_both(factors: Any, *, order: int = 64) -> xr.Dataset:
     """Follow the pentagon through falling `factors` of the density of feature 0, and two pairs through rising ones.
 
-    Four features have density 0.05 and feature 0 has ρ times that; all are equally important, in two dimensions.
+    Four features have density 0.05 and feature 0 has ρ times that; all are equally important, in two dimensions. Both
+    branches as a table over (way, point), `way` being "down" and "up", each in the order in which it was gone.
     """
     rho = np.asarray(factors, float)
     p = np.full((len(rho), 5), BASE)
@@ -51,6 +52,15 @@ def loop(factors: Any, *, order: int = 64) -> Loop:
     # dead and the model never says anything but 0: a minimum, too, but p²/4 higher.
     pairs, bias = np.array([[0, 1.0, -1, 0, 0], [0, 0, 0, 1, -1]]), np.array([p[-1, 0] / 2, 0, 0, 0, 0])
     up = follow(pairs, bias, rho[::-1], p[::-1], order=order, nudge=NUDGE)
+    dims = {"values": (), "W": ("hidden", "feature"), "b": ("feature",), "loss": (), "gradient": ()}
+    found = {k: (("way", "point", *inner), np.stack([vars(b)[k] for b in (down, up)])) for k, inner in dims.items()}
+    return xr.Dataset(found, {"way": ["down", "up"]})
+
+
+def loop(table: xr.Dataset) -> Loop:
+    """The two branches that `follow_both` found, and where they end and cross."""
+    down, up = (Branch(**{str(k): v.values for k, v in table.sel(way=w).data_vars.items()}) for w in ("down", "up"))
+    rho = down.values
     last = int(down.jumps[0]) - 1 if len(down.jumps) else len(rho) - 1
     first = len(rho) - int(up.jumps[0]) if len(up.jumps) else 0
     both = slice(first, last + 1)

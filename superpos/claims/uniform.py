@@ -1,11 +1,14 @@
 """Equally important features: Elhage et al. 2022, "The Geometry of Superposition"."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
-from superpos.theory.uniform import benefits, unlearned_loss
+from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss
 
 LINE = "10 or more features within .005, twice as many as beside it"
 
@@ -16,8 +19,38 @@ def line(pool: np.ndarray, level: float) -> tuple[str, bool]:
     return f"{at}, beside it {below} and {above}", at >= 10 and at >= 2 * max(below, above)
 
 
-def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
-    """Plateau, lines, packing, and the loss that the best structure of every density predicts."""
+def benefit_table(feature_probability: Any, names: Sequence[str] = (), *, order: int = 64) -> xr.Dataset:
+    """What `superpos.theory.uniform.benefits` finds for the structures of these names (all if none), as a table.
+
+    Over (structure, feature_probability), where a structure is its number among `structures`; of two with one name the
+    first counts.
+    """
+    every = structures()
+    found = [next(k for k, s in enumerate(every) if s.name == name) for name in names] or [*range(len(every))]
+    over, p = ("structure", "feature_probability"), np.asarray(feature_probability, float)
+    rows = benefits(p, [every[k] for k in found], order=order)
+    variables = {name: (over, np.array([getattr(row, name) for row in rows])) for name in Structure._fields[1:]}
+    return xr.Dataset(variables, {"structure": found, "feature_probability": p})
+
+
+def structures_in(table: xr.Dataset) -> list[Structure]:
+    """The structures of a `benefit_table`, as `superpos.theory.uniform.benefits` returns them."""
+    every = structures()
+    rows = zip(*(table[name].values for name in Structure._fields[1:]), strict=True)
+    return [Structure(every[int(k)], *row) for k, row in zip(table["structure"].values, rows, strict=True)]
+
+
+def checked(feature_probability: Any) -> list[int]:
+    """Where along a vector of densities the loss is compared with that of the best structure."""
+    x = 1 / np.asarray(feature_probability)
+    return [int(np.abs(np.log(x / level)).argmin()) for level in (1.6, 3, 5, 10)]
+
+
+def judge(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
+    """Plateau, lines, packing, and the loss that the best structure of every density predicts.
+
+    `table` is the result's geometry, and `known` holds all structures at its `checked` densities.
+    """
     x, d_star, D = 1 / table.feature_probability.values, table["d_star"].values[:, 0], table["dimensionality"].values
     flat = x[np.abs(d_star - 0.5) <= 0.03]
     wanted = "|D* − 1/2| ≤ .03 at 3 or more densities, all with 1/(1 − S) in 2.0…4.4"
@@ -30,9 +63,8 @@ def judge(result: SweepResult, table: xr.Dataset, claims: Claims) -> None:
     most = float(table["packing"].max())
     claims.add("dimensionalities add up to at most m", "ΣD_i / m ≤ 1", f"at most {most:.4f}", most <= 1 + 1e-4)
     task, loss = result.attrs["task"], result["loss"].values[:, 0]
-    at = [int(np.abs(np.log(x / level)).argmin()) for level in (1.6, 3, 5, 10)]
-    best = np.max([s.benefit for s in benefits(1 / x[at])], axis=0)
-    for k, benefit in zip(at, best, strict=True):
+    best = np.max([s.benefit for s in known], axis=0)
+    for k, benefit in zip(checked(1 / x), best, strict=True):
         p, n, m = 1 / x[k], task["n_features"], task["n_hidden"]
         above = 100 * (loss[k] * n / (unlearned_loss(p) * (n - m * benefit)) - 1)
         sparse = x[k] > 5  # larger structures than the known ones may win there

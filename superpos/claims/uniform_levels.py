@@ -52,34 +52,44 @@ def crossover(first: str, second: str, between: tuple[float, float], *, order: i
     return float(found)
 
 
-def crossovers() -> dict[tuple[str, str], float]:
-    """All densities of `CROSSOVERS`, computed."""
-    return {pair: crossover(*pair, (0.8 * p, 1.2 * p)) for pair, p in CROSSOVERS.items()}
+def theory_table() -> xr.Dataset:
+    """All densities of `CROSSOVERS`, computed, and the shapes that win where `WINNERS` says.
+
+    `crossover` over `pair`, in the order of `CROSSOVERS`; `apart`, by which share the benefits of two differ at the density
+    where they should be equal; and `winner` over `x`, 1/(1 − S), among all known shapes of up to eight directions.
+    """
+    at = [crossover(*pair, (0.8 * p, 1.2 * p)) for pair, p in CROSSOVERS.items()]
+    two = [[s.benefit[0] for s in benefits([p], named(*pair))] for pair, p in CROSSOVERS.items()]
+    apart, x = [abs(first / second - 1) for first, second in two], np.array(list(WINNERS))
+    return xr.Dataset({"crossover": ("pair", at), "apart": ("pair", apart), "winner": ("x", winners(1 / x))}, {"x": x})
 
 
-def winner_ranges(found: dict[tuple[str, str], float]) -> list[tuple[float, float, str]]:
-    """Ranges of 1/(1 − S) in which each shape is the best, (from, to, shape), between the crossovers of neighbours."""
-    if not found:
+def winner_ranges(found: xr.Dataset | None) -> list[tuple[float, float, str]]:
+    """Ranges of 1/(1 − S) in which each shape is the best, (from, to, shape), between the crossovers of neighbours.
+
+    `found` is the `theory_table`; without one there are none.
+    """
+    if found is None:
         return []
-    names = list(LEVELS)
-    edges = [1.0, *(1 / found[pair] for pair in pairwise(names)), MOST]
+    names, at = list(LEVELS), dict(zip(CROSSOVERS, found["crossover"].values.tolist(), strict=True))
+    edges = [1.0, *(1 / at[pair] for pair in pairwise(names)), MOST]
     return list(zip(edges, edges[1:], names, strict=False))
 
 
-def judge_theory(found: dict[tuple[str, str], float], claims: Claims) -> None:
-    """Crossovers as computed by `crossovers`, and the winners among all known shapes of up to eight directions.
+def judge_theory(found: xr.Dataset | None, claims: Claims) -> None:
+    """Crossovers and winners of the `theory_table`; nothing is judged without one.
 
     Benefits are nearly parallel, so a crossover moves far for a small change of either: how far apart they are where they
-    should be equal is shown, too. Nothing is judged if none were found.
+    should be equal is shown, too.
     """
-    if not found:
+    if found is None:
         return
-    for (a, b), at in found.items():
-        p = CROSSOVERS[a, b]
-        first, second = (s.benefit[0] for s in benefits([p], named(a, b)))
-        measured = f"{at:.4f}; benefits {100 * abs(first / second - 1):.3f} % apart at {p:g}"
+    for ((a, b), p), at, apart in zip(
+        CROSSOVERS.items(), found["crossover"].values, found["apart"].values, strict=True
+    ):
+        measured = f"{at:.4f}; benefits {100 * apart:.3f} % apart at {p:g}"
         claims.add(f"theory: {a} and {b} are equally good", f"at 1 − S = {p:g} ± .001", measured, abs(at - p) <= 0.001)
-    best = winners(1 / np.array(list(WINNERS)))
+    best = found["winner"].values.tolist()
     wanted = ", ".join(f"{name} at {x:g}" for x, name in WINNERS.items())
     claims.add("theory: winners at 1/(1 − S)", wanted, ", ".join(best), best == list(WINNERS.values()))
 

@@ -1,7 +1,10 @@
 """superpos: train thousands of toy models of superposition, and see what each one learned."""
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
 
 
 def main() -> None:
@@ -20,26 +23,42 @@ def main() -> None:
     from superpos.cli.phase import phase
     from superpos.cli.status import status
     from superpos.cli.sweep import sweep
-    from superpos.errors import ConfigError, DivergedError, EngineError, Interrupted, StoreError
 
     app = tyro.extras.SubcommandApp()
     for command in (demo, sweep, status, geometry, phase, pack, export, doctor):
         app.command(command)
-    try:
+    with one_sentence("superpos"):
         app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def run(script: Callable[..., Any]) -> None:
+    """Call a script's function with the arguments of its command line."""
+    import tyro
+
+    with one_sentence(Path(sys.argv[0]).stem):
+        tyro.cli(script)
+
+
+@contextmanager
+def one_sentence(program: str) -> Iterator[None]:
+    """End the program with one sentence and a status for errors that superpos raises on purpose: 2 for a wrong setting."""
+    from superpos.errors import ConfigError, DivergedError, EngineError, Interrupted, StoreError
+
+    try:
+        yield
     except ConfigError as error:
-        _fail(str(error), 2)
+        _fail(program, str(error), 2)
     except (StoreError, DivergedError, EngineError) as error:
-        _fail(str(error), 1)
+        _fail(program, str(error), 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader left, there is nobody to tell
         sys.exit(1)
     except Interrupted as error:
-        _fail(str(error), 128 + error.signal)
+        _fail(program, str(error), 128 + error.signal)
     except KeyboardInterrupt:
-        _fail("interrupted.", 130)
+        _fail(program, "interrupted.", 130)
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"superpos: {message}", file=sys.stderr)
+def _fail(program: str, message: str, code: int) -> NoReturn:
+    print(f"{program}: {message}", file=sys.stderr)
     sys.exit(code)

@@ -63,12 +63,13 @@ def write(path: Path, data: bytes) -> None:
             os.close(descriptor)
 
 
-def clean(folder: Path) -> None:
-    """Remove temporary files of writers that are dead."""
+def clean(folder: Path, of: str = "") -> None:
+    """Remove temporary files of writers that are dead; with `of`, only those of the file of that name."""
     with os.scandir(folder) as entries:
         found = list(entries)
     for entry in found:
-        if entry.name.endswith(TEMPORARY) and entry.is_file(follow_symlinks=False):
+        ours = entry.name.startswith(f"{of}." if of else "") and entry.name.endswith(TEMPORARY)
+        if ours and entry.is_file(follow_symlinks=False):
             try:
                 descriptor = os.open(entry.path, os.O_RDWR)
             except OSError:

@@ -1,0 +1,216 @@
+"""Tables kept beside results: computed once, again when anything they depend on changed, and never read half-written."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.sweep import kept as kept_function
+
+kept_module = sys.modules["superpos.sweep.kept"]
+calls: list[str] = []
+
+
+def table_of(*inputs, scale=1.0, **_):
+    calls.append("table_of")
+    n = np.arange(6).reshape(2, 3)
+    variables = {
+        "whole": (("seed", "feature"), n),
+        "number": (("seed", "feature"), scale * n / 7),
+        "small": ("feature", np.array([1 / 3, np.nan, np.inf], np.float32)),
+        "word": ("seed", np.array(["2 × antipodal pair", ""])),
+        "truth": ("seed", np.array([True, False])),
+        "lone": ((), "pentagon"),
+        "empty": ("nothing", np.zeros(0)),
+    }
+    coords = {"seed": [3, 5], "name": ("feature", ["a", "bc", ""]), "n_hidden": 2}
+    return xr.Dataset(variables, coords, {"dims": {"seed": 2}, "share": 0.01, "sets": [[0, 1]], "words": "ρ"})
+
+
+@pytest.fixture(autouse=True)
+def _none_called():
+    calls.clear()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "r.zarr"
+
+
+def result(loss=(0.5, 0.25), attrs=None):
+    over = {"seed": [0, 1]}
+    return sp.SweepResult(
+        xr.Dataset({"loss": ("seed", np.array(loss, np.float32))}, over, attrs or {"train": {"steps": 3}})
+    )
+
+
+def test_the_second_call_reads_what_the_first_returned(path):
+    first, second = sp.kept(path, table_of), sp.kept(path, table_of)
+    assert calls == ["table_of"]
+    for found in (first, second):
+        assert found.identical(table_of())
+        assert {n: v.dtype for n, v in found.variables.items()} == {n: v.dtype for n, v in table_of().variables.items()}
+    assert [p.name for p in path.parent.iterdir()] == ["r.table_of.nc"]
+    assert sp.kept is kept_function
+
+
+def test_other_programs_read_it(path):
+    sp.kept(path, table_of)
+    found = xr.load_dataset(path.with_name("r.table_of.nc"), engine="scipy")
+    np.testing.assert_array_equal(found["number"], table_of()["number"])
+
+
+def test_equal_inputs_are_the_same_and_others_are_not(path):
+    """Numbers, labels, attributes, options, and of a result the last bit of one loss."""
+    W = xr.DataArray(np.ones((2, 2)), {"seed": [0, 1]}, ("seed", "feature"))
+    bit = np.nextafter(np.float32(0.25), np.float32(1))
+    different = [
+        ((), {}),
+        ((1,), {}),
+        ((1.0,), {}),
+        ((True,), {}),
+        (("1",), {}),
+        (([1, 2],), {}),
+        ((np.array([1, 2]),), {}),
+        ((np.array([[1, 2]]),), {}),
+        ((np.array([1.0, 2.0]),), {}),
+        ((np.array(["1", "2"]),), {}),
+        ((), {"scale": 2.0}),
+        ((), {"other": None}),
+        ((result(),), {}),
+        ((result((0.5, bit)),), {}),
+        ((result(attrs={"train": {"steps": 4}}),), {}),
+        ((sp.SweepResult(result().dataset.isel(seed=[1, 0])),), {}),
+        ((result().dataset,), {}),
+        ((W,), {}),
+        ((W.rename("W"),), {}),
+        ((W.assign_coords(seed=[0, 2]),), {}),
+        ((W.T,), {}),
+    ]
+    for inputs, options in different:
+        sp.kept(path, table_of, *inputs, **options)
+    assert len(calls) == len(different)
+    sp.kept(path, table_of, result())
+    sp.kept(path, table_of, result())
+    assert len(calls) == len(different) + 1
+
+
+def test_a_changed_analyser_computes_again(path, monkeypatch):
+    sp.kept(path, table_of)
+    monkeypatch.setattr(kept_module, "source_digest", lambda: "of other sources")
+    sp.kept(path, table_of)
+    assert len(calls) == 2
+
+
+def test_sources_that_decide_numbers_are_digested(tmp_path, monkeypatch):
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "plot").mkdir()
+    for name in ("analysis/a.py", "plot/p.py", "train.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(kept_module, "PACKAGE", tmp_path)
+    digest = kept_module.source_digest.__wrapped__
+    before = digest()
+    (tmp_path / "plot" / "p.py").write_text("x = 2\n")
+    assert digest() == before
+    (tmp_path / "analysis" / "a.py").write_text("x = 2\n")
+    changed = digest()
+    (tmp_path / "analysis" / "a.py").rename(tmp_path / "analysis" / "b.py")
+    assert len({before, changed, digest()}) == 3
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "foreign", "extend", "folder"])
+def test_a_damaged_table_is_computed_again(path, harm):
+    file = path.with_name("r.table_of.nc")
+    sp.kept(path, table_of)
+    raw = file.read_bytes()
+    file.unlink()
+    if harm == "folder":
+        file.mkdir()
+    else:
+        middle = len(raw) // 2
+        data = {
+            "flip": raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :],
+            "truncate": raw[:-1],
+            "empty": b"",
+            "foreign": bytes(xr.Dataset({"x": 1}).to_netcdf(engine="scipy")),
+            "extend": raw + b"\0",
+        }[harm]
+        file.write_bytes(data)
+    assert sp.kept(path, table_of).identical(table_of())
+    assert harm == "folder" or file.read_bytes() == raw
+
+
+def test_every_flipped_byte_is_noticed(path):
+    file = path.with_name("r.table_of.nc")
+    sp.kept(path, table_of)
+    raw = file.read_bytes()
+    places = np.random.default_rng(0).integers(0, len(raw), 20).tolist()
+    for k in places:
+        file.write_bytes(raw[:k] + bytes([raw[k] ^ 0x10]) + raw[k + 1 :])
+        sp.kept(path, table_of)
+    assert len(calls) == 1 + len(places)
+
+
+def test_a_table_of_another_place_is_not_taken_for_this_one(path):
+    """What is copied from one option to another has the wrong seal."""
+    sp.kept(path, table_of, scale=2.0)
+    assert sp.kept(path, table_of, scale=3.0).identical(table_of(scale=3.0))
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np, xarray as xr
+sys.path.insert(0, {folder!r})
+import superpos as sp, of_this_test
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sp.kept({path!r}, of_this_test.table)
+"""
+
+
+def test_killed_before_the_name_is_there_nothing_is_read(path, tmp_path):
+    """The temporary file of the dead is no table, and the next call removes it, but no other program's file."""
+    folder = tmp_path / "module"
+    folder.mkdir()
+    code = "import xarray as xr\n\ndef table():\n    return xr.Dataset({'x': 1.0})\n"
+    (folder / "of_this_test.py").write_text(code)
+    script = textwrap.dedent(KILLED).format(folder=str(folder), path=str(tmp_path / "r.zarr"))
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = [p.name for p in tmp_path.iterdir() if p.name.startswith("r.table.nc.") and p.name.endswith(".tmp")]
+    assert len(left) == 1 and not (tmp_path / "r.table.nc").exists()
+    other = tmp_path / "other.tmp"
+    other.write_text("of somebody else")
+
+    sys.path.insert(0, str(folder))
+    try:
+        import of_this_test  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.remove(str(folder))
+    assert float(sp.kept(path, of_this_test.table)["x"]) == 1
+    assert sorted(os.listdir(tmp_path)) == ["module", "other.tmp", "r.table.nc"]
+
+
+def test_what_cannot_be_kept_is_computed_all_the_same(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    assert sp.kept(tmp_path / "file" / "r.zarr", table_of).identical(table_of())
+    assert "r.table_of.nc could not be kept" in caplog.text
+
+
+def test_bad_input_is_named(path):
+    with pytest.raises(sp.ConfigError, match="inputs must be results, tables, arrays, numbers and words, got object"):
+        sp.kept(path, table_of, object())
+    with pytest.raises(sp.ConfigError, match="compute must be a function with a name of its own"):
+        sp.kept(path, lambda: table_of())
+    assert not calls
+
+
+def test_the_geometry_of_a_result_is_kept(path, quick_result):
+    first = sp.kept(path, sp.SweepResult.geometry, quick_result)
+    assert (path.parent / "r.geometry.nc").exists() and first.identical(quick_result.geometry())
+    assert sp.kept(path, sp.SweepResult.geometry, quick_result).identical(first)
