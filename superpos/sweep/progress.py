@@ -24,12 +24,12 @@ class _Rate(TextColumn):
 class Progress:
     """Counts models, which may come in fractions; shows a bar with rate and time left on a terminal."""
 
-    def __init__(self, n_cells: int, *, done: int = 0, enabled: bool | None = None):
+    def __init__(self, n_cells: int, *, done: int = 0, doing: str = "training", enabled: bool | None = None):
         console = Console(file=sys.stderr, force_terminal=True if enabled else None)
         shown = console.is_terminal if enabled is None else enabled
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+        columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=console, disable=not shown, transient=True, speed_estimate_period=10)
-        self._task = self._bar.add_task("training", total=n_cells, completed=done)
+        self._task = self._bar.add_task(doing, total=n_cells, completed=done)
         self._lock, self._done = threading.Lock(), float(done)
 
     def advance(self, models: float) -> None:

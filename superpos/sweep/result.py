@@ -12,11 +12,13 @@ import xarray as xr
 
 from superpos import check
 from superpos.analysis.phases import phase_table
-from superpos.analysis.table import geometry_table
+from superpos.analysis.recovery import score_autoencoder
+from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import plan, reading, store
 from superpos.sweep.grid import Axis
+from superpos.sweep.progress import Progress
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig, named_leaves
@@ -118,6 +120,29 @@ class SweepResult:
         table = geometry_table(self._directions(healthy).where(healthy, 0), self._per_cell("n_hidden"), **options)
         shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
         return table.assign(shape=shape.astype(str))
+
+    def dictionary(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:
+        """What every sparse autoencoder recovered: MMCS, MCC, F1, L0 and the rest, labelled like the result.
+
+        See `superpos.analysis.table.dictionary_table` for the variables and `superpos.analysis.score_autoencoder` for the
+        options. Models that diverged or are missing have NaN.
+
+        Raises:
+            ConfigError: the result holds no sparse autoencoders.
+        """
+        if self.attrs["task"]["kind"] != "sparse_autoencoder":
+            raise ConfigError(
+                f"dictionary needs sparse autoencoders; this result holds {self.attrs['task']['kind']} models."
+            )
+        loss = self.dataset["loss"]
+        healthy = ((self.dataset["diverged_step"] < 0) & ~self.missing).transpose(*loss.dims).values
+        scores: list[Any] = []
+        with Progress(loss.size, doing="scoring", enabled=progress) as bar:
+            for index in np.ndindex(loss.shape):
+                cell = self.isel(**dict(zip(map(str, loss.dims), index, strict=True)))
+                scores.append(score_autoencoder(cell.task(), cell.model(), **options) if healthy[index] else None)
+                bar.advance(1)
+        return dictionary_table(scores, loss)
 
     def phases(self, feature: int = -1, *, dim: str = "seed", **options: Any) -> xr.Dataset:
         """What became of one feature in the best of the restarts along `dim`, and the share of them that found it.

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from superpos import check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
-from superpos.models.sae import BATCH_ARCHITECTURES, ARCHITECTURES, SAE
+from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
 from superpos.models.sparse_activations import above, batch_top_k, jump_relu, kth_largest, top_k
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import revival
@@ -39,7 +39,7 @@ class SparseAutoencoder:
     direction of feature i. W is a toy model's (`SparseAutoencoder.of_toy`), several toy models' (shape
     (n_sources, n_hidden, n_features), of which `source` takes one), or None for random unit vectors drawn from `source`.
 
-    With $z$ the latents of h and $\hat h$ its reconstruction by `models.SAE` of the given `architecture`, what is minimised is
+    With $z$ the latents of h and $\hat h$ its reconstruction by `models.SAE` of some `architecture`, what is minimised is
 
     $$E\,\|h - \hat h\|_2^2 + \lambda\,E\,S(z) + \text{(auxiliary)},$$
 
@@ -51,7 +51,7 @@ class SparseAutoencoder:
       $\lceil f \cdot \text{dictionary\_size} \rceil$ latents, for every f of `prefixes`.
     * `"gated"`: $S = \sum_j \mathrm{ReLU}(a_j)$, and the error of $D\,\mathrm{ReLU}(a) + b_\mathrm{dec}$, with D and
       $b_\mathrm{dec}$ held fixed, is added.
-    * `"jumprelu"`: $S = \sum_j H(a_j - \theta_j)$, the number of active latents; gradients of θ come from a rectangle of width
+    * `"jumprelu"`: $S = \sum_j H(a_j - \theta_j)$, the number of active latents; θ learns through a rectangle of width
       `bandwidth`.
 
     Conventions differ: ARENA averages the error over the hidden layer, so its L1 coefficient λ is ours divided by n_hidden.
@@ -202,9 +202,7 @@ class SparseAutoencoder:
             for name in ("feature_probability", "importance")
         }
         if self.directions is not None:
-            full["directions"] = jnp.reshape(
-                jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features)
-            )
+            full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
@@ -225,7 +223,15 @@ class SparseAutoencoder:
         W_dec = jnp.where(jnp.arange(self.n_latents) < self._size, W_dec, 0.0)
         W_enc = None if self.tied else W_dec.T
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
-        return SAE(W_dec, W_enc, None, b_dec, architecture=self.architecture, k=self.k, initial_threshold=self.initial_threshold)
+        return SAE(
+            W_dec,
+            W_enc,
+            None,
+            b_dec,
+            architecture=self.architecture,
+            k=self.k,
+            initial_threshold=self.initial_threshold,
+        )
 
     def sample(
         self, key: PRNGKeyArray, batch_size: int

@@ -1,0 +1,69 @@
+"""What a sparse autoencoder recovered of the features its task knows."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from superpos import check
+from superpos.analysis.dashboard import dashboard_data
+from superpos.analysis.dictionary import DictionaryScores, hidden_loss, score_dictionary
+from superpos.errors import ConfigError
+from superpos.models.sae import SAE
+from superpos.models.toy import ToyModel
+from superpos.tasks.sae import SparseAutoencoder
+from superpos.train import EVALUATION_TAG, ready
+
+# Inputs a dictionary is judged on, the same for all models.
+N_INPUTS = 16_384
+
+
+def score_autoencoder(task: Any, model: Any, *, n_inputs: int = N_INPUTS, **options: Any) -> DictionaryScores:
+    """Judge a trained SAE on fresh inputs of its task, by the features that made them.
+
+    The inputs come from one fixed key: all models of the same features see the same. Where the task knows the output of the
+    toy model it reads, the scores have the recovered loss. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`;
+    options are those of `score_dictionary`.
+
+    Raises:
+        ConfigError: `task` is of another kind, or `model` does not fit it.
+    """
+    arguments, keywords = _arrays(task, model, n_inputs)
+    return score_dictionary(*arguments, **{**keywords, **options})
+
+
+def dashboard_of(task: Any, model: Any, *, n_inputs: int = N_INPUTS, **options: Any) -> dict[str, Any]:
+    """The data of a feature viewer's page for a trained SAE, see `dashboard_data`; arguments as for `score_autoencoder`."""
+    arguments, keywords = _arrays(task, model, n_inputs)
+    encoder = model.decoder.T if model.W_enc is None else model.W_enc[...]
+    bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
+    return dashboard_data(*arguments, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
+
+
+@partial(jax.jit, static_argnames="n_inputs")
+def _read(task: SparseAutoencoder, model: SAE, n_inputs: int) -> tuple[Any, ...]:
+    key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
+    task = ready(task)
+    x, h = task.sample(key, n_inputs)
+    z = model.encode(h)
+    return task.directions, model.decoder, x, h, z, model.decode(z)
+
+
+def _arrays(task: Any, model: Any, n_inputs: int) -> tuple[list[np.ndarray], dict[str, Any]]:
+    if not isinstance(task, SparseAutoencoder):
+        raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
+    check.whole("n_inputs", n_inputs, at_least=1, at_most=2**24)
+    task.check()
+    full = ready(task)
+    if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
+        raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")
+    arguments = [np.asarray(array) for array in _read(task.broadcast(), model, n_inputs)]
+    keywords: dict[str, Any] = {"used": np.asarray(model.exists)}
+    if task.parents:
+        keywords["parents"] = task.parents
+    if full.output_bias is not None:
+        toy = ToyModel(full.directions, full.output_bias, activation=task.activation)
+        keywords["loss"] = hidden_loss(lambda h: np.asarray(toy.activate(h)), arguments[2], np.asarray(full.importance))
+    return arguments, keywords
