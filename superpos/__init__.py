@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from superpos.sweep import entry as entry
     from superpos.sweep import kept as kept
     from superpos.sweep import open_result as open
+    from superpos.sweep import sparsity_grid as sparsity_grid
     from superpos.sweep import sweep as sweep
     from superpos.theory import expected_loss as expected_loss
     from superpos.train import Run as Run
@@ -60,6 +61,7 @@ _HOME = {
     "geometry": "superpos.analysis",
     "kept": "superpos.sweep",
     "open": "superpos.sweep:open_result",
+    "sparsity_grid": "superpos.sweep",
     "sweep": "superpos.sweep",
     "train": "superpos.train",
 }

@@ -1,5 +1,6 @@
 """Thousands of models at once."""
 
+from superpos.sweep.designs import sparsity_grid as sparsity_grid
 from superpos.sweep.grid import Grid as Grid
 from superpos.sweep.grid import decay as decay
 from superpos.sweep.grid import entry as entry

@@ -18,6 +18,7 @@ RESERVED = (
         "row",
         "hidden",
         "feature",
+        "latent",
         "record",
         "snapshot",
         "record_step",

@@ -203,6 +203,8 @@ class SparseAutoencoder:
         }
         if self.directions is not None:
             full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
+        if self.correlation is not None:
+            full["correlation"] = jnp.broadcast_to(jnp.asarray(self.correlation, float), (self.n_features,))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
