@@ -21,11 +21,12 @@ def main() -> None:
     from superpos.cli.geometry import geometry
     from superpos.cli.pack import export, pack
     from superpos.cli.phase import phase
+    from superpos.cli.sae import sae
     from superpos.cli.status import status
     from superpos.cli.sweep import sweep
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, sweep, status, geometry, phase, pack, export, doctor):
+    for command in (demo, sweep, status, geometry, phase, sae, pack, export, doctor):
         app.command(command)
     with one_sentence("superpos"):
         app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))

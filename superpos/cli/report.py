@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from superpos.tasks.sae import SPARSITY_FIELD
+
 
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     """One row per cell of the grid: the geometry of the best seed, the share of seeds that found it, and its D_i."""
@@ -54,3 +56,38 @@ def _dimensionalities(cell: xr.Dataset) -> str:
 def _number(value: Any) -> str:
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)  # words come from files
+
+
+# Columns of a table of autoencoders: what it is called, and the score.
+_SCORES = {
+    "MCC": "mcc",
+    "random": "random_mcc",
+    "F1": "f1",
+    "L0": "l0",
+    "true L0": "l0_true",
+    "R²": "explained_variance",
+    "dead": "dead_share",
+}
+
+
+def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
+    """One row per setting of sparse autoencoders: means over the seeds of the most important scores."""
+    lead = table["mcc"].dims
+    axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
+    flat = table[list(_SCORES.values())].stack(row=lead) if len(lead) > 1 else table[list(_SCORES.values())]
+    frame = flat.reset_index("row").to_dataframe() if len(lead) > 1 else flat.to_dataframe()
+    axes = [name for name in axes if frame[name].nunique() > 1]
+    means = frame.groupby(axes, sort=False)[list(_SCORES.values())].mean() if axes else frame.mean(numeric_only=True)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (*axes, *_SCORES):
+        shown.add_column("λ" if name == "sparsity_coefficient" else name, justify="right")
+    rows = means.reset_index() if axes else means.to_frame().T
+    for _, row in rows.head(most).iterrows():
+        used = SPARSITY_FIELD.get(row.get("architecture", ""))
+        unused = {"sparsity_coefficient", "k"} - {used} if used else set()
+        settings = (Text("–" if name in unused else _number(row[name])) for name in axes)
+        shown.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
+    console = Console(highlight=False)
+    console.print(shown)
+    if (left := len(rows) - most) > 0:
+        console.print(f"… and {left} more rows")

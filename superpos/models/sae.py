@@ -11,10 +11,10 @@ from superpos import check
 from superpos.models.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 
-ARCHITECTURES = ("relu", "topk", "batch_topk", "gated", "jumprelu", "matryoshka")
+ARCHITECTURES: tuple[str, ...] = ("relu", "topk", "batch_topk", "gated", "jumprelu", "matryoshka")
 
 # Kinds that keep the largest latents of a batch while training, and those above a fixed threshold afterwards.
-BATCH_ARCHITECTURES = ("batch_topk", "matryoshka")
+BATCH_ARCHITECTURES: tuple[str, ...] = ("batch_topk", "matryoshka")
 
 SMALLEST_NORM = 1e-12  # of a decoder column; those of latents that do not exist are 0
 

@@ -9,11 +9,7 @@ import numpy as np
 from superpos import check
 from superpos.models.sae import ARCHITECTURES
 from superpos.sweep.grid import Grid
-
-# What sets how sparse the latents of an architecture are.
-SPARSITY_FIELD = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
-    ("topk", "batch_topk", "matryoshka"), "k"
-)
+from superpos.tasks.sae import SPARSITY_FIELD
 
 
 def sparsity_grid(settings: Mapping[str, Sequence[float]], *, seed: Sequence[int] = (0,), **axes: Any) -> Grid:

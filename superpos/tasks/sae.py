@@ -18,6 +18,11 @@ from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks.base import Metrics
 
+# What sets how sparse the latents of an architecture are.
+SPARSITY_FIELD: dict[str, str] = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
+    ("topk", *BATCH_ARCHITECTURES), "k"
+)
+
 # Weight of one step in the running mean of the smallest value kept by a batch's top k.
 THRESHOLD_RATE = 0.01
 
@@ -355,7 +360,7 @@ class SparseAutoencoder:
     @property
     def _counts_latents(self) -> bool:
         """Whether k sets the number of active latents, so that nothing penalises it."""
-        return self.architecture == "topk" or self.architecture in BATCH_ARCHITECTURES
+        return SPARSITY_FIELD[self.architecture] == "k"
 
     def _prefix_reconstructions(self, model: SAE, z: Float[Array, "n_latents batch"]) -> list[Array]:
         """Reconstructions from the first latents, for every prefix: each adds its own latents to the last."""
