@@ -74,16 +74,15 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     """One row per setting of sparse autoencoders: means over the seeds of the most important scores."""
     lead = table["mcc"].dims
     axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
-    flat = table[list(_SCORES.values())].stack(row=lead) if len(lead) > 1 else table[list(_SCORES.values())]
-    frame = flat.reset_index("row").to_dataframe() if len(lead) > 1 else flat.to_dataframe()
+    frame: Any = table[list(_SCORES.values())].to_dataframe().reset_index()
     axes = [name for name in axes if frame[name].nunique() > 1]
-    means = frame.groupby(axes, sort=False)[list(_SCORES.values())].mean() if axes else frame.mean(numeric_only=True)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in (*axes, *_SCORES):
         shown.add_column("λ" if name == "sparsity_coefficient" else name, justify="right")
-    rows = means.reset_index() if axes else means.to_frame().T
+    columns = list(_SCORES.values())
+    rows = frame.groupby(axes, sort=False)[columns].mean().reset_index() if axes else frame[columns].mean().to_frame().T
     for _, row in rows.head(most).iterrows():
-        used = SPARSITY_FIELD.get(row.get("architecture", ""))
+        used = SPARSITY_FIELD.get(row["architecture"]) if "architecture" in axes else None
         unused = {"sparsity_coefficient", "k"} - {used} if used else set()
         settings = (Text("–" if name in unused else _number(row[name])) for name in axes)
         shown.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))

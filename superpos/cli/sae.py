@@ -58,12 +58,14 @@ def sae(
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"at must be written axis=value, got {text!r}.")
-        found = found.sel(**{name: _number(name, value)}, method="nearest")
+        chosen: dict[str, Any] = {name: _number(name, value)}
+        found = found.sel(method="nearest", **chosen)
     found = found.best("seed") if "seed" in found.dims else found
     if any(size > 1 for size in found.dims.values()):
         left = ", ".join(f"{name} ({size} values)" for name, size in found.dims.items())
         raise ConfigError(f"at must leave one cell of the result; choose along {left}.")
-    toy, model = found.task(), found.model()
+    toy: Any = found.task()
+    model = found.model()
     true_l0 = float(np.sum(np.broadcast_to(toy.feature_probability, (toy.n_features,))))
     settings = {}
     for name in architectures:

@@ -1,0 +1,62 @@
+"""Explained variance or the right features? Hundreds of sparse autoencoders on one toy model whose features are known.
+
+    python figures/sae_pareto.py [--full] [--quick]
+
+Chanin and Garriga-Alonso 2025, "Sparse but Wrong", ask what reconstruction hides; here the truth is at hand.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.sae_pareto import by_setting, judge, probe_table
+from superpos.cli import run
+from superpos.plot.pareto import sae_pareto
+
+
+def toy_model(results: Path, suffix: str, steps: int) -> tuple:
+    """Task, W and b of the best of four toy models."""
+    toy = sp.tasks.Toy(n_features=40, n_hidden=10, feature_probability=0.02)
+    grid, path = sp.Grid(seed=range(4)), results / f"sae_toy{suffix}.zarr"
+    best = sp.sweep(toy, sp.TrainConfig(steps=steps), grid, store=path, block_size=1).best("seed")
+    return toy, best["W"], best["b"]
+
+
+def build(full: bool, quick: bool) -> tuple[dict, range, int]:
+    """Values of the sparsity by architecture, seeds, and steps."""
+    n = 2 if quick else 16 if full else 8
+    settings = {
+        "relu": np.geomspace(0.05, 1.2, n),
+        "topk": np.arange(1, n + 1),
+        "batch_topk": np.geomspace(0.3, 3.0, n),
+        "jumprelu": np.geomspace(0.005, 0.3, n),
+    }
+    if quick:  # every architecture is a compilation
+        settings = {name: settings[name] for name in ("relu", "batch_topk")}
+    return settings, range(1 if quick else 32 if full else 8), 30 if quick else 20_000 if full else 10_000
+
+
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the sweep, or train it, draw the figure and judge it."""
+    suffix = sp.plot.size_suffix(full, quick)
+    settings, seeds, steps = build(full, quick)
+    toy, W, b = toy_model(results, suffix, 30 if quick else 5_000)
+    task = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=toy.n_features)
+    config = sp.TrainConfig(steps=steps, evaluation_samples=1 if quick else 16_384)
+    path = results / f"sae_pareto{suffix}.zarr"
+    result = sp.sweep(task, config, sp.sparsity_grid(settings, seed=seeds), store=path)
+    table = by_setting(sp.kept(path, sp.SweepResult.dictionary, result, n_inputs=512 if quick else 16_384))
+    probes = sp.kept(path, probe_table, W, p=float(toy.feature_probability), n_inputs=512 if quick else 131_072)
+    claims = Claims("targets of recovery from 40 features in 10 dimensions", judged=not quick)
+    judge(table, probes["f1"].values, claims)
+    with sp.plot.style():
+        figure, caption = sae_pareto(result, table, float(probes["f1"].mean()))
+        sp.plot.publish(figure, caption, claims, path=out / f"sae_pareto{suffix}")
+
+
+if __name__ == "__main__":
+    run(main)

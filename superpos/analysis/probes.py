@@ -1,0 +1,70 @@
+"""How well any linear reading of a hidden layer could tell which features are active: a ceiling for sparse autoencoders."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from superpos import check
+from superpos.errors import ConfigError
+
+STEPS, LEARNING_RATE = 2_000, 0.03
+
+
+def linear_probe_f1(h: Any, x: Any) -> np.ndarray:
+    r"""F1 of the best linear detector of every feature, (n_features,).
+
+    A logistic regression $\sigma(w_i \cdot h + c_i)$ is fitted to "$x_i \ne 0$" for each feature, with the truth as its
+    teacher, by Adam on the first half of the inputs. On the second half a threshold of its own is chosen for each feature:
+    the one that makes F1 largest there, which flatters the probe a little. An autoencoder whose latents are a linear
+    function of h and a threshold (ReLU, JumpReLU, and BatchTopK after training) reads no more out of h; one whose latents
+    compete for each input (TopK) may. NaN for features that are never active.
+
+    Args:
+        h: hidden layer, (n_hidden, N).
+        x: features, (n_features, N).
+
+    Raises:
+        ConfigError: N differs, is less than 2, or a number is not finite.
+    """
+    h, x = np.asarray(h), np.asarray(x)
+    for name, array in (("h", h), ("x", x)):
+        check.numbers(name, array)
+        if array.ndim != 2 or array.shape[1] < 2:
+            raise ConfigError(f"{name} must have shape (any, N) with N at least 2, got {array.shape}.")
+    if h.shape[1] != x.shape[1]:
+        raise ConfigError(f"h and x must have as many inputs, got {h.shape[1]} and {x.shape[1]}.")
+    half = h.shape[1] // 2
+    w, c = _fit(jnp.asarray(h[:, :half], float), jnp.asarray(x[:, :half] != 0, float))
+    scores = np.asarray(w) @ h[:, half:] + np.asarray(c)[:, None]
+    return np.array([best_f1(score, active) for score, active in zip(scores, x[:, half:] != 0, strict=True)])
+
+
+def best_f1(score: np.ndarray, active: np.ndarray) -> float:
+    """The largest F1 of "score above a threshold" as a detector of `active`, both (N,); NaN if it is never active."""
+    if not active.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(active[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + active.sum())
+    last = np.append(score[order][1:] < score[order][:-1], True)  # equal scores fall on one side together
+    return float(f1[last].max())
+
+
+@jax.jit
+def _fit(h: jax.Array, active: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Weights (n_features, n_hidden) and offsets (n_features,) of logistic regressions, from rare features on."""
+    rate = jnp.clip(jnp.mean(active, axis=1), 1e-6, 1 - 1e-6)
+    start = (jnp.zeros((active.shape[0], h.shape[0]), h.dtype), jnp.log(rate / (1 - rate)))
+    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS))
+
+    def loss(probe: Any) -> jax.Array:
+        return jnp.sum(jnp.mean(optax.sigmoid_binary_cross_entropy(probe[0] @ h + probe[1][:, None], active), axis=1))
+
+    def step(_: Any, carry: Any) -> Any:
+        updates, state = optimizer.update(jax.grad(loss)(carry[0]), carry[1])
+        return optax.apply_updates(carry[0], updates), state
+
+    return jax.lax.fori_loop(0, STEPS, step, (start, optimizer.init(start)))[0]

@@ -1,0 +1,118 @@
+"""Sparse autoencoders by the hundred: the grid, the ceiling of linear probes, claims, the picture, and the command line."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.analysis.probes import best_f1, linear_probe_f1
+from superpos.claims import Claims
+from superpos.claims.sae_pareto import by_setting, judge
+from superpos.cli import main
+from superpos.plot.pareto import sparsity_frontier
+
+
+def test_each_architecture_is_swept_over_its_own_sparsity():
+    grid = sp.sparsity_grid({"relu": [0.1, 0.2], "topk": [1, 2, 3]}, seed=range(2), dictionary_size=[3, 5])
+    columns = grid.columns()
+    assert grid.n_cells == 2 * 2 * 2 + 3 * 2 * 2
+    relu = columns["architecture"] == "relu"
+    assert set(columns["sparsity_coefficient"][relu]) == {0.1, 0.2} and set(columns["k"][relu]) == {1.0}
+    assert set(columns["k"][~relu]) == {1.0, 2.0, 3.0} and set(columns["sparsity_coefficient"][~relu]) == {0.0}
+    with pytest.raises(sp.ConfigError, match="settings: architecture"):
+        sp.sparsity_grid({"rely": [1]})
+    with pytest.raises(sp.ConfigError, match="settings of relu"):
+        sp.sparsity_grid({"relu": [np.nan]})
+
+
+def test_best_f1_tries_every_threshold():
+    rng = np.random.default_rng(0)
+    score, active = np.round(rng.normal(size=60), 1), rng.random(60) < 0.3
+    brute = max(2 * np.sum(active & (score >= t)) / (active.sum() + np.sum(score >= t)) for t in score)
+    assert best_f1(score, active) == pytest.approx(brute, abs=1e-12)
+    assert np.isnan(best_f1(score, np.zeros(60, bool)))
+
+
+def test_a_probe_finds_features_of_their_own_dimensions_and_no_others():
+    x = np.asarray(sp.FeatureDistribution(n_features=6, feature_probability=0.2).sample(jax.random.key(1), 8_192))
+    x = np.where(x > 0, 0.2 + x, 0)  # well above 0, or not active
+    W = np.eye(3, 6)  # features 3, 4 and 5 are not in h
+    f1 = linear_probe_f1(W @ x, x)
+    assert np.all(f1[:3] > 0.99)
+    # Nothing is known of the others: to call all active is best, F1 = 2p / (1 + p) = 1/3, within 4 standard errors.
+    np.testing.assert_allclose(f1[3:], 1 / 3, atol=0.04)
+    with pytest.raises(sp.ConfigError, match="h and x"):
+        linear_probe_f1(W @ x[:, :10], x)
+    with pytest.raises(sp.ConfigError, match="finite"):
+        linear_probe_f1(np.full((3, 8), np.nan), x[:, :8])
+
+
+def table(**scores: float) -> xr.Dataset:
+    """Scores of two settings × two seeds of TopK, as `result.dictionary()` has them: one cell after the other."""
+    names = {"mcc": 0.97, "f1": 0.92, "explained_variance": 0.9, "l0": 1.0, "l0_true": 0.8, "random_mcc": 0.65} | scores
+    cells = {
+        "architecture": ("cell", ["topk"] * 4),
+        "sparsity_coefficient": ("cell", [0.0] * 4),
+        "k": ("cell", [1.0, 1.0, 2.0, 2.0]),
+        "seed": ("cell", [0, 1, 0, 1]),
+    }
+    found = xr.Dataset({name: ("cell", np.full(4, value)) for name, value in names.items()}, cells)
+    found["f1"] = found["f1"] - xr.DataArray([0, 0, 0.2, 0.2], dims="cell")
+    found["explained_variance"] = found["explained_variance"] + xr.DataArray([0, 0, 0.05, 0.05], dims="cell")
+    found["l0"] = found["l0"] * found["k"]
+    return found
+
+
+@pytest.mark.parametrize(("scores", "failed"), [({}, 0), ({"mcc": 0.9}, 1), ({"f1": 0.8}, 1), ({"random_mcc": 0.7}, 1)])
+def test_claims_can_fail(scores, failed):
+    claims = Claims("test")
+    judge(by_setting(table(**scores)), np.array([0.75]), claims)
+    assert len(claims.claims) == 4 and len(claims.failed) == failed
+
+
+def test_frontier_draws_a_line_per_architecture_through_the_means():
+    found = by_setting(table())
+    assert dict(found.sizes) == {"architecture": 1, "setting": 2, "seed": 2}
+    ax = sparsity_frontier(found, "f1")
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    np.testing.assert_allclose(lines["TopK"].get_xydata(), [[1, 0.92], [2, 0.72]])
+
+
+def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys):
+    toy = sp.tasks.Toy(n_features=3, n_hidden=2)
+    grid = sp.Grid(feature_probability=[0.3, 0.1], seed=range(2))
+    sp.sweep(toy, sp.TrainConfig(steps=20, batch_size=32), grid).save(tmp_path / "toy.zarr")
+
+    def say(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["superpos", "sae", *arguments])
+        main()
+        return capsys.readouterr().out
+
+    first = ["--at", "feature_probability=0.12", "--architectures", "relu", "--coefficients", "0.1", "0.3"]
+    out = say(str(tmp_path / "toy.zarr"), *first, "--seeds", "1", "--steps", "20", "--out", str(tmp_path / "sae.zarr"))
+    assert "MCC" in out and "0.3" in out
+    again = say(str(tmp_path / "sae.zarr"))
+    assert again.splitlines()[-2:] == out.splitlines()[-2:]
+    stored = json.dumps(sp.open(tmp_path / "sae.zarr").attrs["task"])
+    assert '"feature_probability": [0.1' in stored.replace("0.10000000149011612", "0.1")
+
+    for arguments, said in (
+        ([], "at must leave one cell"),
+        (["--at", "feature_probability"], "axis=value"),
+        (["--at", "feature_probability=x"], "must be a number"),
+        ([*first[:2], "--seeds", "0"], "seeds"),
+        ([*first[:2], "--latents", "-1"], "n_latents"),
+        ([*first[:2], "--coefficients", "-1"], "sparsity_coefficient"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "toy.zarr"), *arguments])
+        with pytest.raises(SystemExit) as error:
+            main()
+        assert error.value.code == 2 and said in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "sae.zarr"), "--at", "k=1"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "holds autoencoders already" in capsys.readouterr().err
