@@ -188,7 +188,7 @@ def test_a_factor_spreads_the_number_of_active_features():
     """Its variance is the sum over pairs of P(both) − p_i p_j, larger than that of independent features."""
     count, p = active(COPULA).sum(axis=0), np.asarray(COPULA.feature_probability)
     expected = float(np.sum(np.asarray(co_activation(COPULA)) - p[:, None] * p))
-    assert expected > 1.3 * np.sum(p * (1 - p))
+    assert expected > 1.2 * np.sum(p * (1 - p))
     squares = (count - p.sum()) ** 2
     within(squares.mean(), expected, squares.std() / np.sqrt(N))
 
