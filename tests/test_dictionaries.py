@@ -36,20 +36,18 @@ def check_filled(p, weights):
 
 
 def test_the_published_dictionaries():
-    """Sharkey et al.: five of 512 active; SynthSAEBench: Zipf exponent 1/2 falls from 0.4 to 5e-4 over 16,384? No: by 128."""
+    """Sharkey et al.: five of 512 active, each .99 times as often as the one before; a square-root law over 16,384."""
     p = geometric_probabilities(512, 0.99, 5)
     assert_allclose(p[:2], 5 * 0.01 / (1 - 0.99**512) * np.array([1, 0.99]), rtol=1e-12)
     q = zipf_probabilities(16_384, 0.5, 34)
     assert q[0] / q[-1] == pytest.approx(128)
 
 
-@pytest.mark.parametrize(("n_hidden", "n_features"), [(1, 4), (2, 5), (20, 64), (64, 20)])
+@pytest.mark.parametrize(("n_hidden", "n_features"), [(1, 4), (20, 64)])
 def test_random_directions_are_unit_columns(n_hidden, n_features):
     directions = random_directions(jax.random.key(0), n_hidden, n_features)
     assert directions.shape == (n_hidden, n_features)
     assert_allclose(np.linalg.norm(directions, axis=0), 1, rtol=1e-6)
-    with jax.enable_x64(True):
-        assert random_directions(jax.random.key(0), n_hidden, n_features).dtype == np.float64
 
 
 def test_random_directions_are_independent_and_isotropic():
