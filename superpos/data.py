@@ -168,4 +168,4 @@ def _magnitude(name: str, v: Float[Array, "..."]) -> Float[Array, "..."]:
 def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Float[Array, "n_hidden n_features"]:
     """Independent random directions as columns of length 1, shape (n_hidden, n_features)."""
     W = jax.random.normal(key, (n_hidden, n_features), float)
-    return W / jnp.linalg.norm(W, axis=0)
+    return W / jnp.linalg.norm(W, axis=0, keepdims=True)

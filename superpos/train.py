@@ -253,7 +253,9 @@ def ready(task: Task) -> Task:
     return task.prepared() if hasattr(task, "prepared") else task
 
 
-def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+def objective(
+    task: Task, model: Model, key: PRNGKeyArray, batch_size: int
+) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
     """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
     if hasattr(task, "training_loss"):
         return task.training_loss(model, key, batch_size)

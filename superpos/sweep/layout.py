@@ -60,9 +60,7 @@ def fields(families: list[Family]) -> dict[str, Field]:
                 add(f"{name}_snapshots", ("snapshot", *dims), kept, leaf.dtype)
         points = (len(config.boundaries()),)
         loss, (metrics, _) = jax.eval_shape(
-            lambda model, task=task, config=config: objective(
-                ready(task), model, jax.random.key(0), config.batch_size
-            ),
+            lambda model, task=task, config=config: objective(ready(task), model, jax.random.key(0), config.batch_size),
             model,
         )
         add("loss", (), (), loss.dtype)

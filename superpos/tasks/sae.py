@@ -202,9 +202,7 @@ class SparseAutoencoder:
             for name in ("feature_probability", "importance")
         }
         if self.directions is not None:
-            full["directions"] = jnp.reshape(
-                jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features)
-            )
+            full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
@@ -222,10 +220,18 @@ class SparseAutoencoder:
     def init(self, key: PRNGKeyArray) -> SAE:
         """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
         W_dec = random_directions(key, self.n_hidden, self.n_latents)
-        W_dec = jnp.where(jnp.arange(self.n_latents) < self._size, W_dec, 0.0)
+        W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self._size, W_dec, 0.0)
         W_enc = None if self.tied else W_dec.T
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
-        return SAE(W_dec, W_enc, None, b_dec, architecture=self.architecture, k=self.k, initial_threshold=self.initial_threshold)
+        return SAE(
+            W_dec,
+            W_enc,
+            None,
+            b_dec,
+            architecture=self.architecture,
+            k=self.k,
+            initial_threshold=self.initial_threshold,
+        )
 
     def sample(
         self, key: PRNGKeyArray, batch_size: int
