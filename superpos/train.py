@@ -215,9 +215,9 @@ def advance(
         (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
         new_model = optax.apply_updates(state.model, updates)
-        if hasattr(task, "after_step"):
+        if after_step := getattr(task, "after_step", None):
             after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
-            new_model, new_optimizer = task.after_step(
+            new_model, new_optimizer = after_step(
                 state.model, new_model, new_optimizer, seen, after_key, t, config.steps
             )
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
@@ -250,15 +250,15 @@ def advance(
 def ready(task: Task) -> Task:
     """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
     task = task.broadcast()
-    return task.prepared() if hasattr(task, "prepared") else task
+    return getattr(task, "prepared", lambda: task)()
 
 
 def objective(
     task: Task, model: Model, key: PRNGKeyArray, batch_size: int
 ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
     """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
-    if hasattr(task, "training_loss"):
-        return task.training_loss(model, key, batch_size)
+    if training_loss := getattr(task, "training_loss", None):
+        return training_loss(model, key, batch_size)
     loss, metrics = task.loss(model, key, batch_size)
     return loss, (metrics, None)
 

@@ -24,13 +24,13 @@ class Statistic(nnx.Variable):
 
 
 class SAE(nnx.Module):
-    r"""$\hat h = D z + b_\mathrm{dec}$ with latents $z = \sigma(a)$, $a = W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{enc}$.
+    r"""$\hat h = D z + b_\mathrm{dec}$ with $z = \sigma(a)$ and $a = W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{enc}$.
 
     `W_dec` has shape (n_hidden, n_latents) and `W_enc` (n_latents, n_hidden): column `W_dec[:, j]` is the direction of latent
     j, as column `W[:, i]` of a toy model is that of feature i. D is `W_dec` with columns of length 1: gradients through it
-    have no part along a column, and training keeps `W_dec` itself at length 1 (Bricken et al. 2023, "Towards Monosemanticity",
-    appendix). Tied: no `W_enc`, $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column is 0 does
-    not exist: it never fires and never learns, so smaller dictionaries live in arrays of one size.
+    have no part along a column, and training keeps `W_dec` itself at length 1 (Bricken et al. 2023, "Towards
+    Monosemanticity", appendix). Tied: no `W_enc`, $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column
+    is 0 does not exist: it never fires and never learns, so smaller dictionaries live in arrays of one size.
 
     `architecture` says what σ is:
 
@@ -54,7 +54,7 @@ class SAE(nnx.Module):
         "W_enc": ("latent", "hidden"),
         "W_dec": ("hidden", "latent"),
         "b_dec": ("hidden",),
-        **{name: ("latent",) for name in ("b_enc", "r_mag", "b_mag", "log_threshold", "frequency")},
+        **dict.fromkeys(("b_enc", "r_mag", "b_mag", "log_threshold", "frequency"), ("latent",)),
     }
 
     def __init__(

@@ -11,7 +11,7 @@ from superpos.models.sae import SAE, SMALLEST_NORM
 WAYS = ("none", "resample", "auxiliary")
 
 # Which axis of a parameter counts latents; the others have none.
-LATENT_AXES = {"W_dec": 1, **{name: 0 for name in ("W_enc", "b_enc", "r_mag", "b_mag", "log_threshold")}}
+LATENT_AXES = {"W_dec": 1, **dict.fromkeys(("W_enc", "b_enc", "r_mag", "b_mag", "log_threshold"), 0)}
 
 
 class Inputs(NamedTuple):
