@@ -1,6 +1,6 @@
 """Sparse autoencoders: against an independent twin in NumPy, and by the laws of their training.
 
-Small models run without compilation where that is quicker: `eager`.
+Small models run without compilation where that is quicker, in double precision: `eager`.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ KEPT = ("n_active", "threshold", "frequency")
 
 @pytest.fixture
 def eager(unchecked):
-    with jax.disable_jit(), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
+    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
         yield
 
 
@@ -148,7 +148,7 @@ KINDS = [(a, tied, bias) for a in ARCHITECTURES for tied, bias in ((False, True)
 
 
 @pytest.mark.parametrize(("architecture", "tied", "bias"), KINDS)
-def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architecture, tied, bias, rng, eager, x64):
+def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architecture, tied, bias, rng, eager):
     task = task_of(architecture, tied, bias, revival="auxiliary", auxiliary_coefficient=0.5)
     model, prepared = model_of(task, rng), ready(task)
     p = arrays_of(model)
@@ -199,7 +199,7 @@ def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architectu
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_is_reported_is_the_loss_of_the_model_as_it_is_used(architecture, rng, eager, x64):
+def test_what_is_reported_is_the_loss_of_the_model_as_it_is_used(architecture, rng, eager):
     task = task_of(architecture)
     model, prepared = model_of(task, rng), ready(task)
     h = np.asarray(prepared.sample(key(0), BATCH)[1])
@@ -214,7 +214,10 @@ def test_what_is_reported_is_the_loss_of_the_model_as_it_is_used(architecture, r
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+SOME = [a if a in ("gated", "batch_topk") else pytest.param(a, marks=pytest.mark.long) for a in ARCHITECTURES]
+
+
+@pytest.mark.parametrize("architecture", SOME)
 def test_columns_have_length_one_and_latents_that_do_not_exist_stay_away(architecture, eager):
     task = task_of(architecture, tied=architecture == "topk", bandwidth=0.5, resample_every=2, dead_below=0.9)
     config = dataclasses.replace(
@@ -222,7 +225,7 @@ def test_columns_have_length_one_and_latents_that_do_not_exist_stay_away(archite
     )
     run = sp.train(task, config, seed=1)
     kept = arrays_of(run.snapshots)
-    assert_allclose(np.linalg.norm(kept["W_dec"], axis=1)[:, :SIZE], 1, rtol=1e-6)
+    assert_allclose(np.linalg.norm(kept["W_dec"], axis=1)[:, :SIZE], 1, rtol=1e-12)
     assert not kept["W_dec"][:, :, SIZE:].any()
     for name in ("W_enc", "b_enc", "r_mag", "b_mag", "frequency"):
         assert name not in kept or not kept[name][:, SIZE:].any(), name
@@ -235,16 +238,17 @@ def test_columns_have_length_one_and_latents_that_do_not_exist_stay_away(archite
         if architecture in ("batch_topk", "matryoshka"):
             positive = np.sort(np.maximum(twin_pre_activations(before, h)[1], 0), axis=None)
             decayed += THRESHOLD_RATE * (positive[-int(task.k * BATCH)] - decayed)
-            assert_allclose(kept["threshold"][t + 1], decayed, rtol=1e-4)
+            assert_allclose(kept["threshold"][t + 1], decayed, rtol=1e-9)
         due = t in (1, 3)  # every second step, below 0.7 × 6
         expected = before["frequency"] + (np.mean(z > 0, axis=1) - before["frequency"]) / (t + 1)
         after = kept["frequency"][t + 1]
         revived = twin_dead({**before, "frequency": expected}, 0.9) & due
-        assert_allclose(after, np.where(revived, expected.max(), expected), atol=2e-6)
+        assert_allclose(after, np.where(revived, expected.max(), expected), atol=1e-12)
     if architecture == "topk":
         assert_array_equal(kept["n_active"], 2)
 
 
+@pytest.mark.long
 def test_a_smaller_dictionary_in_wider_arrays_learns_the_same(eager):
     """Also where the rectangle reaches pre-activations of 0, which latents that do not exist have."""
     losses = []
@@ -264,7 +268,7 @@ def test_a_smaller_dictionary_in_wider_arrays_learns_the_same(eager):
         losses.append(record.loss)
         learned = arrays_of(state.model)["log_threshold"]
         assert_array_equal(learned[SIZE:], arrays_of(model)["log_threshold"][SIZE:])
-    assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert_allclose(losses[0], losses[1], rtol=1e-12)
     assert not np.array_equal(losses[0][0], losses[0][1])
 
 
@@ -292,7 +296,7 @@ def of_latents(tree, who):
 
 
 @pytest.mark.parametrize("architecture", ["gated", "jumprelu"])
-def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager, x64):
+def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager):
     task = task_of(architecture, resample_every=3, resample_scale=0.7, initial_threshold=0.25, frequency_window=1e9)
     prepared, model = ready(task), model_of(task, rng)
     optimizer = memories(model, rng)
@@ -329,7 +333,7 @@ def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager,
         assert_array_equal(of_latents(after, who)[0][M * 2 :], of_latents(model, who)[0][M * 2 :])
 
 
-def test_inputs_are_drawn_by_the_square_of_their_loss(eager):
+def test_inputs_are_drawn_by_the_square_of_their_loss():
     """4,000 dead latents of 4,001: shares within four standard errors; what is reconstructed is never drawn."""
     n = 4_001
     model = SAE(jnp.ones((2, n)), jnp.ones((n, 2)))
@@ -337,7 +341,8 @@ def test_inputs_are_drawn_by_the_square_of_their_loss(eager):
     residuals = np.array([[1.0, 0.0, 0.8, 0.0], [0.0, -1.3, 0.6, 0.0]], np.float32)
     inputs = revival.Inputs(jnp.asarray(residuals), jnp.asarray([1.0, 1.69, 0.5, 0.0]))
     numbers = {"dead_below": jnp.asarray(0.5), "scale": jnp.asarray(1.0), "initial_threshold": jnp.asarray(0.1)}
-    new, _ = revival.resample(model, (), inputs, jax.random.key(0), **numbers)
+    resample = jax.jit(revival.resample)
+    new, _ = resample(model, (), inputs, key(0), **numbers)
     columns = np.asarray(new.W_dec[...])[:, 1:]
     directions = residuals[:, :3] / np.linalg.norm(residuals[:, :3], axis=0)
     matches = np.all(np.isclose(columns[:, :, None], directions[:, None, :], atol=1e-6), axis=0)
@@ -345,11 +350,11 @@ def test_inputs_are_drawn_by_the_square_of_their_loss(eager):
     share = np.array([1.0, 1.69, 0.5]) ** 2 / np.sum(np.array([1.0, 1.69, 0.5]) ** 2)
     assert np.all(np.abs(matches.mean(axis=0) - share) < 4 * np.sqrt(share * (1 - share) / 4_000))
     nothing = revival.Inputs(jnp.zeros((2, 4)), jnp.zeros(4))
-    unchanged, _ = revival.resample(model, (), nothing, jax.random.key(0), **numbers)
+    unchanged, _ = resample(model, (), nothing, key(0), **numbers)
     assert_array_equal(unchanged.W_dec[...], model.W_dec[...])
 
 
-def test_only_dead_latents_learn_from_the_auxiliary_error(rng, eager, x64):
+def test_only_dead_latents_learn_from_the_auxiliary_error(rng, eager):
     task = task_of("topk", decoder_bias=False, revival="auxiliary", auxiliary_coefficient=0.5, auxiliary_k=2)
     model = model_of(task, rng)
     with_it, without = (
@@ -436,16 +441,24 @@ def test_changing_any_field_changes_the_result(eager):
     assert set(changes) | measured | features_to_come == {f.name for f in dataclasses.fields(base)}
 
     def fingerprint(task):
-        model = sp.train(task, dataclasses.replace(SHORT, steps=4, batch_size=16, history=1), seed=2).model
+        model = sp.train(task, dataclasses.replace(SHORT, steps=4), seed=2).model
         return {name: value.tobytes() for name, value in arrays_of(model).items()}
+
+    def shapes(task):
+        full = ready(task)
+        return [np.shape(leaf) for leaf in jax.tree.leaves((full.directions, jax.eval_shape(full.init, key(0))))]
 
     bases = {}
     for name, (value, more) in changes.items():
         before = dataclasses.replace(base, **more)
+        after = dataclasses.replace(before, **{name: value})
+        if shapes(before) != shapes(after):
+            after.check()
+            continue
         label = repr(sorted(more.items()))
         if label not in bases:
             bases[label] = fingerprint(before)
-        assert fingerprint(dataclasses.replace(before, **{name: value})) != bases[label], name
+        assert fingerprint(after) != bases[label], name
 
 
 BAD = [
@@ -545,8 +558,8 @@ def test_the_hidden_layers_of_toy_models_are_read_as_they_were_trained(rng, eage
     assert_allclose(h, weights @ np.asarray(x), rtol=1e-5)
     assert_array_equal(ready(one).output_bias, biases)
     axes = ("feature_probability", "seed")
-    many = xr.DataArray(rng.random((3, 4, 2, 5)).astype(np.float32), dims=(*axes, "hidden", "feature"))
-    many_biases = xr.DataArray(rng.random((3, 4, 5)).astype(np.float32), dims=(*axes, "feature"))
+    many = xr.DataArray(rng.random((3, 4, 2, 5)), dims=(*axes, "hidden", "feature"))
+    many_biases = xr.DataArray(rng.random((3, 4, 5)), dims=(*axes, "feature"))
     several = sp.tasks.SparseAutoencoder.of_toy(toy, many, many_biases, n_latents=7, source=6)
     several.check()
     assert_array_equal(ready(several).directions, many[1, 2])  # 6 = 1 × 4 + 2
