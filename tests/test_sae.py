@@ -411,9 +411,6 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(
     h = rng.standard_normal((M, 9))
     z = twin_encode(arrays_of(model), h, architecture, 1.5, training=False)
     assert_allclose(model.encode(jnp.asarray(h, jnp.float32)), z, rtol=1e-4, atol=1e-5)
-    with jax.disable_jit():
-        loss, metrics = ready(said).loss(model, key(0), BATCH)
-    assert np.isfinite(loss) and metrics["l0"] >= 0
     assert "sparse_autoencoder" in repr(again)
 
 
@@ -441,7 +438,9 @@ def test_changing_any_field_changes_the_result(eager):
     assert set(changes) | measured | features_to_come == {f.name for f in dataclasses.fields(base)}
 
     def fingerprint(task):
-        model = sp.train(task, dataclasses.replace(SHORT, steps=4), seed=2).model
+        task.check()
+        config, seed = dataclasses.replace(SHORT, steps=2, history=1).filled(task), jnp.uint32(2)
+        model = advance(task, config, seed, init(task, config, seed), intervals(config))[0].model
         return {name: value.tobytes() for name, value in arrays_of(model).items()}
 
     def shapes(task):
