@@ -191,8 +191,9 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
-    shapes = jax.eval_shape(partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0))
-    loss, (metrics, _) = shapes
+    loss, (metrics, _) = jax.eval_shape(
+        partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0)
+    )
     total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (loss, metrics))
     return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total)
 
@@ -217,9 +218,8 @@ def advance(
         new_model = optax.apply_updates(state.model, updates)
         if after_step := getattr(task, "after_step", None):
             after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
-            new_model, new_optimizer = after_step(
-                state.model, new_model, new_optimizer, seen, after_key, t, config.steps
-            )
+            both = (state.model, new_model)
+            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, t, config.steps)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
         kept_model, kept_optimizer = jax.tree.map(
@@ -253,9 +253,7 @@ def ready(task: Task) -> Task:
     return getattr(task, "prepared", lambda: task)()
 
 
-def objective(
-    task: Task, model: Model, key: PRNGKeyArray, batch_size: int
-) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
     """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
     if training_loss := getattr(task, "training_loss", None):
         return training_loss(model, key, batch_size)

@@ -4,6 +4,7 @@ Small models run without compilation where that is quicker, in double precision:
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ import superpos as sp
 from superpos.models.sae import ARCHITECTURES, SAE
 from superpos.tasks import revival
 from superpos.tasks.sae import THRESHOLD_RATE
-from superpos.train import advance, init, intervals, ready
+from superpos.train import advance, init, intervals
+from superpos.train import ready as ready_task
 
 N, M, L, SIZE, BATCH = 4, 3, 6, 5, 40  # features, hidden, latents in arrays, latents that exist, inputs
 W = np.random.default_rng(3).standard_normal((2, M, N))
@@ -34,6 +36,11 @@ KEPT = ("n_active", "threshold", "frequency")
 def eager(unchecked):
     with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
         yield
+
+
+def ready(task: Any) -> Any:
+    """The task with its own directions."""
+    return ready_task(task)
 
 
 def key(seed):
