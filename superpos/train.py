@@ -191,8 +191,9 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
-    shapes = jax.eval_shape(partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0))
-    loss, (metrics, _) = shapes
+    loss, (metrics, _) = jax.eval_shape(
+        partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0)
+    )
     total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (loss, metrics))
     return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total)
 
@@ -206,7 +207,7 @@ def advance(
     model stays as it was from then on and `diverged_step` says when.
     """
     task, config = ready(task), config.broadcast()
-    optimizer, after_step = config.build_optimizer(), getattr(task, "after_step", None)
+    optimizer = config.build_optimizer()
     key = jax.random.key(seed)
 
     def step(t: Integer[Array, ""], state: TrainState) -> TrainState:
@@ -215,11 +216,10 @@ def advance(
         (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
         new_model = optax.apply_updates(state.model, updates)
-        if after_step is not None:
+        if after_step := getattr(task, "after_step", None):
             after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
-            new_model, new_optimizer = after_step(
-                state.model, new_model, new_optimizer, seen, after_key, t, config.steps
-            )
+            both = (state.model, new_model)
+            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, t, config.steps)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
         kept_model, kept_optimizer = jax.tree.map(
@@ -250,14 +250,12 @@ def advance(
 def ready(task: Any) -> Any:
     """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
     task = task.broadcast()
-    return task.prepared() if hasattr(task, "prepared") else task
+    return getattr(task, "prepared", lambda: task)()
 
 
-def objective(
-    task: Task, model: Model, key: PRNGKeyArray, batch_size: int
-) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
     """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
-    if (training_loss := getattr(task, "training_loss", None)) is not None:
+    if training_loss := getattr(task, "training_loss", None):
         return training_loss(model, key, batch_size)
     loss, metrics = task.loss(model, key, batch_size)
     return loss, (metrics, None)

@@ -89,7 +89,7 @@ class SAE(nnx.Module):
     def decoder(self) -> Float[Array, "n_hidden n_latents"]:
         """D: the directions of the latents, columns of length 1, or 0 for latents that do not exist."""
         W_dec = self.W_dec[...]
-        norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0) + SMALLEST_NORM**2)
+        norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0, keepdims=True) + SMALLEST_NORM**2)
         return W_dec / norms
 
     @property

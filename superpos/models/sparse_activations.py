@@ -28,6 +28,11 @@ def kth_largest(values: Float[Array, "n batch"], k: Float[Array, ""], axis: int 
     return jax.lax.bitcast_convert_type(jax.lax.fori_loop(0, n_bits - 1, narrow, start), values.dtype)
 
 
+def ceiling(factor: Float[Array, ""], n: Float[Array, ""] | int) -> Float[Array, ""]:
+    """⌈factor × n⌉; a product that is whole but for rounding counts as whole (0.6 × 25 is 15, which float32 exceeds)."""
+    return jnp.ceil(factor * (n * (1 - 2.0**-22)))
+
+
 def top_k(values: Float[Array, "n batch"], k: Float[Array, ""]) -> Float[Array, "n batch"]:
     """Keep the k largest of every column and set the others to 0; equal ones stay together.
 
@@ -41,9 +46,10 @@ def batch_top_k(
 ) -> tuple[Float[Array, "n batch"], Float[Array, ""]]:
     """Keep the k × batch largest of the whole batch, k an average per column; also the smallest value that was kept.
 
-    Values must not be negative. Bussmann et al. 2024, "BatchTopK Sparse Autoencoders", section 3.
+    k × batch is rounded up, and the smallest is 0 where fewer than that are above 0. Values must not be negative.
+    Bussmann et al. 2024, "BatchTopK Sparse Autoencoders", section 3.
     """
-    smallest = kth_largest(values, k * values.shape[1], axis=None)
+    smallest = kth_largest(values, ceiling(k, values.shape[1]), axis=None)
     return jnp.where(values >= smallest, values, 0.0), smallest[0, 0]
 
 

@@ -56,7 +56,7 @@ def resample(
     logits = 2 * jnp.log(inputs.squares + SMALLEST_NORM)
     chosen = jax.random.categorical(key, logits, shape=(n_latents,))
     residuals = inputs.residuals[:, chosen]
-    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0) + SMALLEST_NORM**2)
+    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + SMALLEST_NORM**2)
     columns = residuals / norms
     who &= inputs.squares[chosen] > SMALLEST_NORM  # nothing is missing: there is nothing to point at
     new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0, "r_mag": 0.0, "b_mag": 0.0}
@@ -83,7 +83,6 @@ def _replaced(model: SAE, who: Bool[Array, " n_latents"], new: dict[str, Any]) -
     for name, axis in LATENT_AXES.items():
         leaf = getattr(model, name)
         if leaf is not None:
-            leaf[...] = jnp.where(
-                who if axis else jnp.reshape(who, (-1,) + (1,) * (leaf.ndim - 1)), new[name], leaf[...]
-            )
+            shape = [-1 if k == axis else 1 for k in range(leaf.ndim)]
+            leaf[...] = jnp.where(jnp.reshape(who, shape), new[name], leaf[...])
     return model

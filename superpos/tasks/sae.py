@@ -13,10 +13,11 @@ from superpos import check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
 from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
-from superpos.models.sparse_activations import above, batch_top_k, jump_relu, kth_largest, top_k
-from superpos.models.toy import FULL_PRECISION
+from superpos.models.sparse_activations import above, batch_top_k, ceiling, jump_relu, kth_largest, top_k
+from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks.base import Metrics
+from superpos.tasks.one_layer import MOST_WEIGHTS
 
 # What sets how sparse the latents of an architecture are.
 SPARSITY_FIELD: dict[str, str] = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
@@ -63,15 +64,13 @@ class SparseAutoencoder:
     Sharkey et al. 2022 divide λ by the dictionary size too. Gao et al. 2024 divide errors by the variance of h.
 
     Dead latents, active on fewer inputs than `dead_below` × the mean of all latents (running means over `frequency_window`
-    steps), are revived (`revival`): `"resample"` gives them the
-    direction of a badly reconstructed input every `resample_every` steps, in the first `resample_until` of the training;
-    `"auxiliary"` adds `auxiliary_coefficient` × the error of modelling the residual $h - \hat h$ with the
-    `auxiliary_k` (half of n_hidden) largest dead latents (Gao et al. 2024, section 2.4); `"none"` leaves them.
+    steps), are revived (`revival`): `"resample"` gives them the direction of a badly reconstructed input every
+    `resample_every` steps, in the first `resample_until` of the training; `"auxiliary"` adds `auxiliary_coefficient` × the
+    error of modelling the residual $h - \hat h$ with the `auxiliary_k` (half of n_hidden) largest dead latents (Gao et al.
+    2024, section 2.4); `"none"` leaves them.
 
     `n_latents` is the width of arrays; `dictionary_size` (default: all) of them exist, so that sizes can be swept.
-
-    Fields that may be swept without recompiling: `feature_probability`, `source`, `sparsity_coefficient`, `k`,
-    `dictionary_size`, `bandwidth`, `initial_threshold`, `auxiliary_coefficient`, `resample_scale`, `correlation`.
+    Fields annotated `Any` below may be swept without recompiling.
 
     `output_bias`, `activation` and `importance` are the toy model's own output, $f(W^\top h + b)$, and its weights, by which
     recovered loss is measured; training does not use them.
@@ -139,7 +138,10 @@ class SparseAutoencoder:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         for name in ("n_features", "n_hidden", "n_latents"):
             check.whole(name, getattr(self, name), at_least=1, at_most=MOST_FEATURES)
+        for name in ("n_features", "n_latents"):
+            check.whole(f"n_hidden × {name}", int(self.n_hidden) * int(getattr(self, name)), at_most=MOST_WEIGHTS)
         check.one_of("architecture", self.architecture, ARCHITECTURES)
+        check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.one_of("revival", self.revival, revival.WAYS)
         for name in ("tied", "decoder_bias"):
             check.truth(name, getattr(self, name))
@@ -227,18 +229,11 @@ class SparseAutoencoder:
     def init(self, key: PRNGKeyArray) -> SAE:
         """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
         W_dec = random_directions(key, self.n_hidden, self.n_latents)
-        W_dec = jnp.where(jnp.arange(self.n_latents) < self._size, W_dec, 0.0)
+        W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self._size, W_dec, 0.0)
         W_enc = None if self.tied else W_dec.T
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
-        return SAE(
-            W_dec,
-            W_enc,
-            None,
-            b_dec,
-            architecture=self.architecture,
-            k=self.k,
-            initial_threshold=self.initial_threshold,
-        )
+        numbers = {"k": self.k, "initial_threshold": self.initial_threshold}
+        return SAE(W_dec, W_enc, b_dec=b_dec, architecture=self.architecture, **numbers)
 
     def sample(
         self, key: PRNGKeyArray, batch_size: int
@@ -280,7 +275,8 @@ class SparseAutoencoder:
             case "jumprelu":
                 threshold = jnp.exp(model.log_threshold[...])[:, None]
                 z = jump_relu(a, threshold, self.bandwidth)
-                penalty = jnp.mean(jnp.sum(above(a, threshold, self.bandwidth), axis=0))
+                counted = above(a, threshold, self.bandwidth) * model.exists[:, None]  # θ of others must not learn
+                penalty = jnp.mean(jnp.sum(counted, axis=0))
             case _:
                 z, smallest = batch_top_k(positive, self.k)
         if self.architecture == "matryoshka":
@@ -368,7 +364,7 @@ class SparseAutoencoder:
         total = 0.0 if model.b_dec is None else model.b_dec[...][:, None]
         decoder, start, found = model.decoder, 0, []
         for fraction in self.prefixes:
-            stop = jnp.ceil(fraction * self._size)
+            stop = ceiling(jnp.asarray(fraction, float), self._size)
             part = jnp.where((place >= start) & (place < stop), z, 0.0)
             total = total + jnp.dot(decoder, part, precision=FULL_PRECISION)
             found.append(total)
