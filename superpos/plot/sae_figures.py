@@ -44,13 +44,13 @@ def sae_recovery(
         all_of = int(table["n_represented"].values.flat[0])
         title = f"{_settings(result, name)}: {ok.sum()} of {ok.size} seeds recover all {all_of}"
         figure.text(first.x1, first.y1 + 0.01, title, ha="center", fontsize=8)
+    sizes = f"Above: {_sizes(found[2])}." + (f" Below, from two sides: {_sizes(found[3])}." if found[3] else "")
+    random = "; ".join(f"MMCS {a:.2f}, MCC {b:.2f} in {m} dimensions" for m, (a, b) in chance.items())
     text = (
         "Grey: true directions, columns of the W of a toy model. Colour: decoder columns of one sparse autoencoder, the one "
-        "of all seeds whose worst feature is matched best. Above: "
-        f"{_sizes(found[2])}. {f'Below, from two sides: {_sizes(found[3])}. ' if found[3] else ''}Every seed reads a toy model of its own, where so "
-        f"many have the shape. Recovered: a latent of its own with a cosine above {COSINE:g}. Random dictionaries: "
-        + "; ".join(f"MMCS {a:.2f}, MCC {b:.2f} in {m} dimensions" for m, (a, b) in chance.items())
-        + ". The first architecture of the row above:"
+        f"of all seeds whose worst feature is matched best. {sizes} Every seed reads a toy model of its own, where so many "
+        f"have the shape. Recovered: a latent of its own with a cosine above {COSINE:g}. Random dictionaries: {random}. "
+        "First architecture of the row above:"
     )
     return figure, caption(_without_arrays(next(iter(found[2].values()))[0]), text)
 
