@@ -12,8 +12,9 @@ from superpos.sweep import SweepResult
 
 # A direction is recovered by a latent of its own with a larger cosine, an architecture works in so large a share of seeds.
 COSINE, SHARE = 0.95, 12 / 16
-# MMCS and MCC of five random unit vectors for five features in the plane.
-RANDOM = (0.82, 0.89)
+# MMCS of five random unit vectors in the plane, whatever the features: the mean cosine of the least of five angles that are
+# uniform on [0, π], 5 ∫ (1 − u)⁴ cos πu du over [0, 1].
+RANDOM_MMCS = 20 / np.pi**2 * (1 - 6 / np.pi**2)
 DRAWS = 2_000
 
 
@@ -54,9 +55,8 @@ def judge_plane(tables: Mapping[str, xr.Dataset], chance: tuple[float, float], c
         )
         statement = f"{name}: all five directions, cosine > {COSINE:g}"
         claims.add(statement, f"in {SHARE:.0%} of seeds (12 of 16)", measured, found.mean() >= SHARE)
-    wanted = f"MMCS {RANDOM[0]:.2f}, MCC {RANDOM[1]:.2f} ± .01"
-    holds = max(abs(a - b) for a, b in zip(chance, RANDOM, strict=True)) <= 0.01
-    measured = f"MMCS {chance[0]:.3f}, MCC {chance[1]:.3f}"
+    wanted, measured = f"MMCS {RANDOM_MMCS:.3f} ± .01 (derived)", f"MMCS {chance[0]:.3f}, MCC {chance[1]:.3f}"
+    holds = abs(chance[0] - RANDOM_MMCS) <= 0.01
     claims.add("baseline: five random latents for five features in the plane", wanted, measured, holds)
 
 
