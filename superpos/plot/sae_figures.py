@@ -12,8 +12,8 @@ from superpos.claims.sae_recovery import COSINE, recovered
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d, score_by_shape
 from superpos.plot.style import caption
 
-# Two looks at one solid: from the side, and almost along an axis of the frame.
-VIEWS = ((20, 35), (75, 10))
+# Two looks at one solid: from the side, and along its axis.
+VIEWS = ((12, 20), (90, 0))
 
 
 def sae_recovery(
@@ -28,8 +28,8 @@ def sae_recovery(
     worst feature was recovered best.
     """
     figure = plt.figure(figsize=(8.6, 4.3))
-    above = figure.add_gridspec(1, len(found[2]), left=0.01, right=0.99, bottom=0.56, top=0.88, wspace=0.08)
-    below = figure.add_gridspec(1, max(1, 2 * len(found[3])), left=0.01, right=0.99, bottom=0.0, top=0.42, wspace=0.0)
+    above = figure.add_gridspec(1, len(found[2]), left=0.01, right=0.99, bottom=0.5, top=0.86, wspace=0.08)
+    below = figure.add_gridspec(1, max(1, 2 * len(found[3])), left=0.01, right=0.99, bottom=0.0, top=0.41, wspace=0.0)
     for column, (name, (result, table)) in enumerate(found[2].items()):
         ax = figure.add_subplot(above[0, column])
         recovered_directions(*_drawn(result, table, true[2]), ax)
@@ -39,7 +39,9 @@ def sae_recovery(
         ok = recovered(table).values
         for side, view in enumerate(VIEWS):
             ax = figure.add_subplot(below[0, 2 * k + side], projection="3d")
-            recovered_directions_3d(*_drawn(result, table, true[3]), ax, view=view)
+            W, decoder = _drawn(result, table, true[3])
+            upright = np.linalg.eigh(W @ W.T)[1][:, ::-1].T  # the axis along which directions spread least
+            recovered_directions_3d(upright @ W, upright @ decoder, ax, view=view)
         first = below[0, 2 * k].get_position(figure)
         all_of = int(table["n_represented"].values.flat[0])
         title = f"{_settings(result, name)}: {ok.sum()} of {ok.size} seeds recover all {all_of}"
