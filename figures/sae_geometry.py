@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
+from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.claims import Claims
 from superpos.claims.sae_geometry import judge
 from superpos.claims.sae_recovery import examples, random_scores
@@ -44,7 +45,7 @@ def main(
     for shape, density in TRAINED_AT.items():
         models += list(some := examples(toys, shape, each, feature_probability=density))
         shapes += [shape] * len(some)
-        represented = some[0][:, np.linalg.norm(some[0], axis=0) > 0.5]
+        represented = some[0][:, np.linalg.norm(some[0], axis=0) > REPRESENTED_ABOVE]
         chance[shape] = random_scores(represented, 5, 10 if quick else 2_000) if represented.size else (np.nan, np.nan)
     true, found = np.stack(models), {}
     for name, axis in (dict([next(iter(SPARSITY.items()))]) if quick else SPARSITY).items():

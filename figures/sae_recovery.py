@@ -34,8 +34,8 @@ def main(
     suffix = sp.plot.size_suffix(full, quick)
     n_seeds = 2 if quick else 64 if full else 16
     small: Any = {"batch_size": 64, "evaluation_samples": 1}
-    toy_config = sp.TrainConfig(steps=50, **small) if quick else sp.TrainConfig()
-    config = sp.TrainConfig(steps=20, **small) if quick else sp.TrainConfig()
+    toy_config = sp.TrainConfig(steps=50, **small) if quick else sp.TrainConfig(steps=2_500)
+    config = sp.TrainConfig(steps=20, **small) if quick else sp.TrainConfig(batch_size=1_024 if full else 512)
     found: dict[int, dict[str, Any]] = {2: {}, 3: {}}
     chance, true = {}, {}
     # Every architecture is a program of its own, and so is every size: a quick look has one.

@@ -92,10 +92,11 @@ def judged(pentagon, pairs, k=None, names=SHAPES, f1=(0.7, 0.9)):
 
 
 def test_pairs_are_recovered_where_pentagons_are_not():
-    assert judged([0.85, 1, 0.9], [1, 1, 1]) == [True] * 4
-    assert judged([1, 1, 1], [1, 1, 1]) == [True, False, False, True]
-    assert judged([0.85, 0.8, 0.9], [1, 1, 1]) == [True, False, True, True]  # a pentagon never found explains nothing
-    assert judged([0.85, 1, 0.9], [0.85, 1, 1], f1=(0.9, 0.9)) == [True, True, False, False]
+    """Verdicts on: names; values of λ; shares by toy model; (k;) F1; MCC at the best λ."""
+    assert judged([0.85, 1, 0.9], [1, 1, 1]) == [True] * 5
+    assert judged([1, 1, 1], [1, 1, 1]) == [True, False, False, True, True]
+    assert judged([0.85, 0.8, 0.9], [1, 1, 1]) == [True, False, True, True, False]  # never found: nothing to compare
+    assert judged([0.85, 1, 0.9], [0.85, 1, 0.9], f1=(0.9, 0.9)) == [True, False, False, False, True]
     assert judged([0.85, 1, 0.9], [1, 1, 1], names=[PAIRS, PENTAGON, PAIRS])[0] is False
     good, bad = ([1, 0.9], [1, 0.9]), ([1, 0.9], [1, 1])
     assert judged([0.85, 1, 0.9], [1, 1, 1], k=good)[3] and not judged([0.85, 1, 0.9], [1, 1, 1], k=bad)[3]

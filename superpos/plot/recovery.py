@@ -81,6 +81,8 @@ def score_by_shape(score: xr.DataArray, shapes: Sequence[str], ax: Axes | None =
         ax.errorbar(at, mean, [mean - least, most - mean], label=name, **style)
     if len(x) > 3:
         ax.set_xscale("log")
+        ax.set_xticks(x, [f"{v:g}" for v in x])
+        ax.set_xticks([], minor=True)
     else:
         ax.set(xticks=x, xlim=(x.min() - 0.3, x.max() + 0.3))
     ax.set(ylim=(0, 1.05))

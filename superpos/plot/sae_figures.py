@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.claims.sae_recovery import COSINE, recovered
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d, score_by_shape
 from superpos.plot.style import caption
@@ -70,39 +71,47 @@ def sae_geometry(
     dictionaries for each shape.
     """
     names = list(dict.fromkeys(shapes))
-    figure, axes = plt.subplots(
-        len(names), 6, figsize=(9.4, 5.4), width_ratios=(1, 1, 1, 0.22, 1.9, 1.9), squeeze=False
-    )
-    relu, table = found["relu"]
+    figure = plt.figure(figsize=(9.4, 5.2))
+    left = figure.add_gridspec(len(names), 3, left=0.03, right=0.35, top=0.94, bottom=0.12, wspace=0.05, hspace=0.15)
+    right = figure.add_gridspec(len(found), 3, left=0.42, right=0.995, top=0.94, bottom=0.16, wspace=0.28, hspace=0.5)
+    relu, _ = found["relu"]
     lambdas = relu["sparsity_coefficient"].values
-    chosen = [0, len(lambdas) // 2, len(lambdas) - 1]
     for row, name in enumerate(names):
         source = list(shapes).index(name)
-        W = true[source][:, np.linalg.norm(true[source], axis=0) > 0.5]
-        for column, k in enumerate(chosen):
-            cell = relu.isel(sparsity_coefficient=k, source=source, seed=0)
-            recovered_directions(W, cell["W_dec"].transpose("hidden", "latent").values, axes[row, column])
+        W = true[source][:, np.linalg.norm(true[source], axis=0) > REPRESENTED_ABOVE]
+        for column, k in enumerate((0, len(lambdas) // 2, len(lambdas) - 1)):
+            ax = figure.add_subplot(left[row, column])
+            cell = relu["W_dec"].isel(sparsity_coefficient=k, source=source, seed=0)
+            recovered_directions(W, cell.transpose("hidden", "latent").values, ax)
             if not row:
-                axes[row, column].set_title(f"λ = {lambdas[k]:g}")
-        axes[row, 0].set_ylabel(name.replace("antipodal pair", "pair"))
-    labels = {"sparsity_coefficient": "λ", "k": "k"}
+                ax.set_title(f"λ = {lambdas[k]:g}")
+            if not column:
+                ax.set_ylabel(name.replace("antipodal pair", "pairs"))
+    keys: Any = ()
+    least, most = min(c[1] for c in chance.values()), max(c[1] for c in chance.values())
     for row, (name, (_, table)) in enumerate(found.items()):
-        axis = next(str(d) for d in table["mcc"].dims if d not in ("source", "seed"))
-        for column, score in enumerate(("mcc", "f1")):
-            ax = score_by_shape(table[score], shapes, axes[row, 4 + column])
-            ax.set(xlabel=f"{name}: {labels[axis]}", ylabel=score.upper())
-        least, most = min(c[1] for c in chance.values()), max(c[1] for c in chance.values())
-        axes[row, 4].axhspan(least, most, color="#DDDDDD", lw=0, zorder=0, label="random (MCC)")
-        axes[row, 4].set_ylim(0.5, 1.03)
-    for ax in (*axes[:, 3], *axes[len(found) :, 4:].flat):
-        ax.set_axis_off()
-    handles, words = axes[0, 4].get_legend_handles_labels()
-    figure.legend(handles, words, loc="lower right", ncols=4, bbox_to_anchor=(0.99, 0.0))
-    figure.subplots_adjust(left=0.03, right=0.99, top=0.94, bottom=0.16, wspace=0.42, hspace=0.5)
+        scores = {
+            "recover all": (recovered(table).mean("seed"), (-0.05, 1.05)),
+            "MCC": (table["mcc"], (0.78, 1.02)),
+            "F1": (table["f1"], (0.4, 1.02)),
+        }
+        for column, (label, (score, limits)) in enumerate(scores.items()):
+            ax = score_by_shape(score, shapes, figure.add_subplot(right[row, column]))
+            ax.set(xlabel="k" if name == "topk" else "λ", ylim=limits)
+            if label == "MCC":
+                ax.axhspan(least, most, color="#DDDDDD", lw=0, zorder=0, label="random latents")
+                keys = ax.get_legend_handles_labels()
+            if not row:
+                ax.set_title(label)
+            if not column:
+                ax.set_ylabel(name)
+    figure.legend(*keys, loc="lower center", ncols=4)
     text = (
         "Left: true directions (grey) of toy models that ended as different shapes, and decoder columns (colour) of a ReLU "
-        "autoencoder of one seed. Right: one-to-one cosines (MCC) and F1 by what sets sparsity; lines are means over "
-        f"{len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds, bars go from least to most."
+        "autoencoder of one seed. Right, by what sets sparsity: share of autoencoders with a latent of its own for every "
+        f"represented direction (cosine above {COSINE:g}), one-to-one cosines (MCC), and F1. Lines: means over "
+        f"{len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds; bars: least to most "
+        "(of shares, among toy models). The ReLU autoencoders:"
     )
     return figure, caption(_without_arrays(relu), text)
 
@@ -112,7 +121,7 @@ def _drawn(result: Any, table: xr.Dataset, true: np.ndarray) -> tuple[np.ndarray
     worst = table["matched_cosine"].min("feature")
     cell = result.dataset.isel(cell=int(worst.fillna(-1).values.argmax()))
     W = true[int(cell["source"])]
-    return W[:, np.linalg.norm(W, axis=0) > 0.5], cell["W_dec"].transpose("hidden", "latent").values
+    return W[:, np.linalg.norm(W, axis=0) > REPRESENTED_ABOVE], cell["W_dec"].transpose("hidden", "latent").values
 
 
 def _settings(result: Any, name: str) -> str:
