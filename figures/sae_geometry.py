@@ -33,12 +33,13 @@ def main(
     suffix = sp.plot.size_suffix(full, quick)
     small: Any = {"batch_size": 64, "evaluation_samples": 1}
     toy_config = sp.TrainConfig(steps=50, **small) if quick else sp.TrainConfig()
-    config = (
-        sp.TrainConfig(steps=20, **small) if quick else sp.TrainConfig(steps=10_000 if full else 5_000, batch_size=512)
-    )
+    usual = sp.TrainConfig(steps=10_000 if full else 5_000, batch_size=512)
+    config = sp.TrainConfig(steps=20, **small) if quick else usual
     p = list(dict.fromkeys(TRAINED_AT.values()))
     each, seeds = (1, 1) if quick else (4, 16) if full else (2, 6)
-    toy = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=DENSITY)
+    # A quick look has features that are 0 or 1: the population loss of others takes long to compile.
+    how: dict[str, Any] = {"magnitude": "constant"} if quick else {}
+    toy = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=DENSITY, **how)
     grid = sp.Grid(feature_probability=p, seed=range(2 if quick else 16))
     toys = sp.sweep(toy, toy_config, grid, store=results / f"sae_geometry_toys{suffix}.zarr", block_size=len(p))
     models, shapes, chance = [], [], {}
@@ -58,7 +59,7 @@ def main(
     named = [sp.geometry(W).name for W in true]
     judge({name: table for name, (_, table) in found.items()}, named, shapes, chance, claims)
     with sp.plot.style():
-        figure, caption = sae_geometry(found, true, shapes, chance)
+        figure, caption = sae_geometry(found, true, shapes, chance, TRAINED_AT)
         sp.plot.publish(figure, caption, claims, path=out / f"sae_geometry{suffix}")
 
 

@@ -51,7 +51,7 @@ def judge_plane(tables: Mapping[str, xr.Dataset], chance: tuple[float, float], c
         scores = table[["mmcs", "mcc", "f1"]].mean()
         measured = (
             f"{found.sum()} of {found.size}; MMCS {float(scores.mmcs):.3f}, MCC {float(scores.mcc):.3f}, "
-            f"F1 {float(scores.f1):.2f} (random MMCS {chance[0]:.2f}, MCC {chance[1]:.2f})"
+            f"F1 {float(scores.f1):.2f} (random MMCS {chance[0]:.3f}, MCC {chance[1]:.2f})"
         )
         statement = f"{name}: all five directions, cosine > {COSINE:g}"
         claims.add(

@@ -48,7 +48,7 @@ def sae_recovery(
         title = f"{_settings(result, name)}: {ok.sum()} of {ok.size} seeds recover all {all_of}"
         figure.text(first.x1, first.y1 + 0.01, title, ha="center", fontsize=8)
     sizes = f"Above: {_sizes(found[2])}." + (f" Below, from two sides: {_sizes(found[3])}." if found[3] else "")
-    random = "; ".join(f"MMCS {a:.2f}, MCC {b:.2f} in {m} dimensions" for m, (a, b) in chance.items())
+    random = "; ".join(f"MMCS {a:.3f}, MCC {b:.3f} in {m} dimensions" for m, (a, b) in chance.items())
     text = (
         "Grey: true directions, columns of the W of a toy model. Colour: decoder columns of one sparse autoencoder, the one "
         f"of all seeds whose worst feature is matched best. {sizes} Every seed reads a toy model of its own, where so many "
@@ -63,12 +63,13 @@ def sae_geometry(
     true: np.ndarray,
     shapes: Sequence[str],
     chance: Mapping[str, tuple[float, float]],
+    trained_at: Mapping[str, float],
 ) -> tuple[Figure, str]:
     """Directions that a ReLU autoencoder finds at three λ, one row per shape; beside them scores by sparsity.
 
     `found[architecture]` is a sweep result over (what sets its sparsity, source, seed) and its dictionary scores; `true` are
-    the toy models, (n_sources, n_hidden, n_features), `shapes` their names, and `chance` MMCS and MCC of random
-    dictionaries for each shape.
+    the toy models, (n_sources, n_hidden, n_features), `shapes` their names, `chance` MMCS and MCC of random
+    dictionaries for each shape, and `trained_at` the density at which its toy models were trained.
     """
     names = list(dict.fromkeys(shapes))
     figure = plt.figure(figsize=(9.4, 5.2))
@@ -106,12 +107,13 @@ def sae_geometry(
             if not column:
                 ax.set_ylabel(name)
     figure.legend(*keys, loc="lower center", ncols=4)
+    densities = ", ".join(f"{name} {p:g}" for name, p in trained_at.items())
     text = (
-        "Left: true directions (grey) of toy models that ended as different shapes, and decoder columns (colour) of a ReLU "
-        "autoencoder of one seed. Right, by what sets sparsity: share of autoencoders with a latent of its own for every "
-        f"represented direction (cosine above {COSINE:g}), one-to-one cosines (MCC), and F1. Lines: means over "
-        f"{len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds; bars: least to most "
-        "(of shares, among toy models). The ReLU autoencoders:"
+        f"Left: true directions (grey) of toy models that ended as different shapes (density in training: {densities}), and "
+        "decoder columns (colour) of a ReLU autoencoder of one seed. Right, by what sets sparsity: share of autoencoders "
+        f"with a latent of its own for every represented direction (cosine above {COSINE:g}), one-to-one cosines (MCC), and "
+        f"F1. Lines: means over {len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds; bars: least "
+        "to most (of shares, among toy models). The ReLU autoencoders:"
     )
     return figure, caption(_without_arrays(relu), text)
 
