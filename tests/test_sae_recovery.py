@@ -1,5 +1,7 @@
 """Figures of recovered features: judges that can fail, baselines, and what pictures hold."""
 
+from typing import Any, cast
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -113,7 +115,9 @@ def test_pictures_show_true_and_found_directions():
     ax = sp.plot.recovered_directions(3 * polygon(5).T, decoder)
     ends = np.array([line.get_data() for line in ax.lines[1:]])[:, :, 1]
     np.testing.assert_allclose(ends, polygon(5), atol=1e-12)
-    np.testing.assert_allclose([note.xy for note in ax.texts], polygon(5), atol=1e-12)  # a latent of no length is none
+    np.testing.assert_allclose(
+        [cast(Any, note).xy for note in ax.texts], polygon(5), atol=1e-12
+    )  # a latent of no length is none
     solid = sp.plot.recovered_directions_3d(np.eye(3), -np.eye(3))
     assert len(solid.lines) == 3 + 3 + 2 * 3
     with pytest.raises(sp.ConfigError, match=r"decoder must have shape \(3, any\), got \(2, 2\)"):

@@ -78,4 +78,9 @@ def _by_toy_model(name: str, word: str, found: xr.DataArray, shapes: Sequence[st
     by = {k: share[np.asarray(shapes) == k] for k in dict.fromkeys(shapes)}
     measured = "; ".join(f"{k}: {', '.join(f'{v:.2f}' for v in values)}" for k, values in by.items())
     statement = f"{name}: share over all {word} that recover every direction, by toy model"
-    return statement, "every pair's above every pentagon's by .2", measured, by[PAIRS].min() > by[PENTAGON].max() + 0.2
+    return (
+        statement,
+        "every pair's above every pentagon's by .2",
+        measured,
+        bool(by[PAIRS].min() > by[PENTAGON].max() + 0.2),
+    )
