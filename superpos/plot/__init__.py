@@ -35,6 +35,9 @@ from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys
 from superpos.plot.phases import phase_map as phase_map
+from superpos.plot.recovery import recovered_directions as recovered_directions
+from superpos.plot.recovery import recovered_directions_3d as recovered_directions_3d
+from superpos.plot.recovery import score_by_shape as score_by_shape
 from superpos.plot.sets import collapse_by_density as collapse_by_density
 from superpos.plot.sets import set_directions as set_directions
 from superpos.plot.sets import set_gram as set_gram

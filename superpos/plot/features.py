@@ -62,7 +62,7 @@ def feature_directions_3d(
     W = weights(source)
     if len(W) != 3:
         raise ConfigError(f"feature directions in space need 3 hidden dimensions, this model has {len(W)}.")
-    ax = _axes_3d(ax)
+    ax = axes_3d(ax)
     limit = max(1.0, float(np.abs(W).max())) if limit is None else limit
     turn = np.linspace(0, 2 * np.pi, 100)
     circle = np.stack([np.cos(turn), np.sin(turn), 0 * turn])
@@ -112,7 +112,7 @@ def set_colors(n_features: int, sets: Sequence[Sequence[int]]) -> list[str]:
     return colors
 
 
-def _axes_3d(ax: Any) -> Any:
+def axes_3d(ax: Any) -> Any:
     """`ax`, or new axes in space in the current figure of pyplot."""
     import matplotlib.pyplot as plt
 
