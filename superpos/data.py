@@ -7,9 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from superpos import check
+from superpos import check, dependence
+from superpos.dictionaries import MOST_FEATURES as MOST_FEATURES
+from superpos.dictionaries import geometric_probabilities as geometric_probabilities
+from superpos.dictionaries import random_directions as random_directions
+from superpos.dictionaries import zipf_probabilities as zipf_probabilities
 from superpos.errors import ConfigError
 
 # Raw moments E[x], E[x²], E[x³] of an active feature's magnitude.
@@ -21,7 +26,8 @@ MAGNITUDE_MOMENTS = {
 }
 MAGNITUDES = tuple(MAGNITUDE_MOMENTS)
 
-MOST_FEATURES = 1_000_000
+# The least number that `unit_uniform` draws, and so the largest probability at which nothing is ever active.
+LEAST_PROBABILITY = 2.0**-33
 
 Sets = tuple[tuple[int, ...], ...]
 
@@ -41,7 +47,20 @@ class FeatureDistribution:
     * `anticorrelated_sets`: at most one member is active; their $p_i$ add up to at most 1. (The paper's "one of a pair,
       with probability $1-S$" is $p_i = (1-S)/2$.)
 
-    Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features".
+    Or in one of two other ways:
+
+    * `parents`: `parents[i]` is the feature that must be active for feature i to be, or -1; trees of any depth, in any
+      order. Feature i is active with probability $p_i / p_{\text{parent}}$ while its parent is, independently of all else,
+      so $p_i \le p_{\text{parent}}$. With `exclusive_children` at most one child of a parent is active; children of one
+      parent then add up to at most its probability. Sets may name features outside of all trees.
+    * `correlation` = ρ: a Gaussian copula with one factor. Feature i is active where a standard normal variable is below
+      $\Phi^{-1}(p_i)$; the variables of i and j have correlation $\sqrt{\rho_i \rho_j}$. A scalar or one value per
+      feature (0: independent of all others), in [0, 1). Magnitudes are independent of each other and of activity. None
+      costs nothing. Not together with sets or parents.
+
+    Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
+    for Absorption", for hierarchies; Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse
+    autoencoders", for the copula.
     """
 
     n_features: int = jax.tree.static()  # shape of x
@@ -49,9 +68,12 @@ class FeatureDistribution:
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
+    parents: dependence.Parents = jax.tree.static(default=())  # index structure
+    exclusive_children: bool = jax.tree.static(default=False)  # chooses code
+    correlation: Any = None  # scalar or (n_features,); may be traced
 
     def check(self) -> None:
-        """Raise `ConfigError` naming the first field that is not allowed. `feature_probability` may be stacked."""
+        """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""
         check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
         check.in_range("feature_probability", self.feature_probability, above=0, at_most=1)
         check.one_of("magnitude", self.magnitude, MAGNITUDES)
@@ -68,6 +90,7 @@ class FeatureDistribution:
                     if i in taken:
                         raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
                     taken.add(i)
+        self._check_structure(taken)
         if check.is_traced(self.feature_probability):
             return
         p = np.asarray(self.feature_probability, np.float64)
@@ -84,22 +107,62 @@ class FeatureDistribution:
                     f"feature_probability must add up to at most 1 within the anticorrelated set {list(members)}, "
                     f"got {total:g}."
                 )
+        if self.parents:
+            dependence.check_family_probabilities(p, self.parents, self.exclusive_children)
+
+    def _check_structure(self, in_sets: set[int]) -> None:
+        """The part of `check` about `parents`, `exclusive_children` and `correlation`."""
+        check.truth("exclusive_children", self.exclusive_children)
+        if not isinstance(self.parents, tuple) or self.parents:
+            dependence.check_parents(self.parents, self.n_features)
+            in_trees = {j for i, k in enumerate(self.parents) if k >= 0 for j in (i, k)}
+            if both := sorted(in_trees & in_sets):
+                raise ConfigError(
+                    f"parents: feature {both[0]} has a parent or children and is in one of the correlated_sets or "
+                    "anticorrelated_sets; it may have only one of them."
+                )
+        elif self.exclusive_children:
+            raise ConfigError("exclusive_children must be false where parents is ().")
+        if self.correlation is None:
+            return
+        dependence.check_correlation(self.correlation, self.n_features)
+        for field in ("correlated_sets", "anticorrelated_sets", "parents"):
+            if getattr(self, field):
+                raise ConfigError(f"correlation must be None where {field} is not ().")
+
+    @property
+    def dependent_through(self) -> str | None:
+        """The first field that makes features depend on one another; None where they are independent."""
+        for field in ("correlated_sets", "anticorrelated_sets", "parents"):
+            if getattr(self, field):
+                return field
+        return None if self.correlation is None else "correlation"
 
     @property
     def probabilities(self) -> Float[Array, " n_features"]:
         """$p_i$ for every feature, shape (n_features,)."""
         return jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
 
+    @property
+    def _correlations(self) -> Float[Array, " n_features"]:
+        return jnp.broadcast_to(jnp.asarray(self.correlation, float), (self.n_features,))
+
     def sample(self, key: PRNGKeyArray, batch_size: int) -> Float[Array, "n_features batch"]:
         """Draw `batch_size` inputs as the *columns* of an (n_features, batch_size) array.
 
         One uniform number per feature is enough: u < p decides activity, and u / p is again uniform. The draw does not
-        depend on p, so models that share a key see the same underlying numbers (common random numbers). Only correlated
-        and anticorrelated sets need one further number per set.
+        depend on p, so models that share a key see the same underlying numbers (common random numbers). Parents and a
+        common factor leave features independent given what they depend on, with another probability in place of p. Only
+        correlated and anticorrelated sets need one further number per set, and a factor one in all.
         """
         self.check()
         p = self.probabilities[:, None]
+        if self.parents:
+            p = dependence.given_family(p, self.parents, self.exclusive_children)
         u = unit_uniform(key, (self.n_features, batch_size))
+        if self.correlation is not None:
+            factor = ndtri(unit_uniform(jax.random.fold_in(key, 2), (1, batch_size)))
+            p = jnp.maximum(dependence.given_factor(p, self._correlations[:, None], factor), LEAST_PROBABILITY)
         if not (self.correlated_sets or self.anticorrelated_sets):
             active, v = u < p, u / p
         else:
@@ -116,6 +179,8 @@ class FeatureDistribution:
             v = (switch - low) / p
             for members in self.correlated_sets:  # one switch for all members, so magnitudes need their own draw
                 v = v.at[np.array(members)].set(u[np.array(members)])
+        if self.parents:
+            active = dependence.within_family(active, self.parents, self.exclusive_children)
         return jnp.where(active, _magnitude(self.magnitude, v), 0.0)
 
     def moment(self, order: int) -> Float[Array, " n_features"]:
@@ -126,7 +191,12 @@ class FeatureDistribution:
     def co_activation(self) -> Float[Array, "n_features n_features"]:
         r"""$P(x_i \neq 0 \text{ and } x_j \neq 0)$; the diagonal is $p_i$."""
         p = self.probabilities
-        both = p[:, None] * p[None, :]
+        if self.parents:
+            both = dependence.family_co_activation(p, self.parents, self.exclusive_children)
+        elif self.correlation is not None:
+            both = dependence.factor_co_activation(p, self._correlations)
+        else:
+            both = p[:, None] * p[None, :]
         for members in self.correlated_sets:
             both = both.at[np.ix_(members, members)].set(p[members[0]])
         for members in self.anticorrelated_sets:

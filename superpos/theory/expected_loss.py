@@ -131,7 +131,7 @@ def check_size(n_features: int, order: int, activation: str) -> None:
 
 
 def check_expected(features: FeatureDistribution, activation: str) -> None:
-    """Raise `ConfigError` for an activation or a magnitude whose population loss is not known here."""
+    """Raise `ConfigError` for an activation, magnitude or dependence whose population loss is not known here."""
     if activation not in EXPECTED_ACTIVATIONS:
         known = ", ".join(EXPECTED_ACTIVATIONS)
         raise ConfigError(f"activation must be one of {known} for the expected loss, got {activation!r}.")
@@ -140,6 +140,16 @@ def check_expected(features: FeatureDistribution, activation: str) -> None:
             f"magnitude must be one of {', '.join(EXPECTED_MAGNITUDES)} for the expected loss of a ReLU model, "
             f"got {features.magnitude!r}."
         )
+    if activation == "relu":
+        _check_dependence(features)
+
+
+def _check_dependence(features: FeatureDistribution) -> None:
+    """Raise `ConfigError` for features whose characteristic function does not factor into sets."""
+    if features.parents:
+        raise ConfigError("parents must be () for the expected loss of a ReLU model.")
+    if features.correlation is not None:
+        raise ConfigError("correlation must be None for the expected loss of a ReLU model.")
 
 
 @partial(jax.jit, static_argnames=("activation", "order"))
@@ -172,6 +182,7 @@ class _Groups(NamedTuple):
 
 
 def _relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int) -> Row:
+    _check_dependence(features)
     n, p = features.n_features, features.probabilities.astype(G.dtype)
     mu = (1.0, *MAGNITUDE_MOMENTS[features.magnitude])
     k = jnp.arange(1, order + 1, dtype=G.dtype)[None]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos.data import FeatureDistribution
+from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 
 
@@ -31,7 +32,12 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     The m features of largest $I_i v_i$ are kept and the others replaced by their mean; $v_i = E x_i^2 - (E x_i)^2$ is
     $p/3 - p^2/4$ for uniform magnitudes.
     (The PCA bound of the √I-weighted inputs; the projector onto those m features attains it.)
+
+    Raises:
+        ConfigError: features depend on one another.
     """
+    if field := features.dependent_through:
+        raise ConfigError(f"{field} must not be set: the optimal linear loss is known for independent features.")
     variance = features.moment(2) - features.moment(1) ** 2
     at_stake = jnp.sort(jnp.broadcast_to(jnp.asarray(importance), variance.shape) * variance)
     return jnp.sum(at_stake[: max(0, features.n_features - n_hidden)]) / features.n_features
