@@ -233,9 +233,3 @@ def _magnitude(name: str, v: Float[Array, "..."]) -> Float[Array, "..."]:
             # v is a quotient: where the feature is inactive it may be 1 or more, and rounding may reach 1.
             return -jnp.log1p(-jnp.minimum(v, 1 - jnp.finfo(v.dtype).epsneg))
     raise ConfigError(f"magnitude must be one of {', '.join(MAGNITUDES)}, got {name!r}.")
-
-
-def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Float[Array, "n_hidden n_features"]:
-    """Independent random directions as columns of length 1, shape (n_hidden, n_features)."""
-    W = jax.random.normal(key, (n_hidden, n_features), float)
-    return W / jnp.linalg.norm(W, axis=0)
