@@ -20,6 +20,8 @@ from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
+from superpos.plot.goldilocks import by_coefficient as by_coefficient
+from superpos.plot.goldilocks import coefficient_map as coefficient_map
 from superpos.plot.levels import benefit_curves as benefit_curves
 from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
 from superpos.plot.levels import winner_bands as winner_bands
