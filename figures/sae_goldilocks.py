@@ -32,9 +32,7 @@ def build(full: bool, quick: bool) -> tuple:
         for c in coefficients.tolist()
     ]
     # Reviving dead latents would hide that a penalty kills them.
-    task = sp.tasks.SparseAutoencoder(
-        n_features=n, n_hidden=n // 2, n_latents=n, feature_probability=p, revival="none"
-    )
+    task = sp.tasks.SparseAutoencoder(n_features=n, n_hidden=n // 2, n_latents=n, feature_probability=p, revival="none")
     config = sp.TrainConfig(steps=10_000 if full else 30 if quick else 2_500, batch_size=1024 if full else 256)
     return task, config, sp.Grid.points(grid)
 
@@ -59,7 +57,9 @@ def main(
         figure.colorbar(image, ax=axes[0], label="mean max cosine similarity")
         true = float(found["l0_true"].mean())
         sp.plot.by_coefficient(found["l0"], axes[1, 0], label="active latents $L_0$", level=true).set(yscale="log")
-        sp.plot.by_coefficient(found["silent_share"], axes[1, 1], label="share of silent latents").set(ylim=(-0.04, 1.04))
+        sp.plot.by_coefficient(found["silent_share"], axes[1, 1], label="share of silent latents").set(
+            ylim=(-0.04, 1.04)
+        )
         axes[1, 1].legend(loc="upper left")
         text = (
             f"Top: cosine of the closest latent, mean over features (framed: above {BAND}), and mean over latents of the "

@@ -1,5 +1,7 @@
 """How strongly to ask for sparsity: Sharkey et al. 2022, "Taking features out of superposition with sparse autoencoders"."""
 
+from itertools import pairwise
+
 import numpy as np
 import xarray as xr
 
@@ -37,7 +39,7 @@ def scan(result: SweepResult) -> xr.Dataset:
     proxy = np.full((len(sizes), len(coefficients)), np.nan)
     chance = np.full(len(sizes), np.nan)
     m = result.attrs["task"]["n_hidden"]
-    for i, (small, large) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (small, large) in enumerate(pairwise(sizes)):
         for j, c in enumerate(coefficients):
             proxy[i, j] = agreement(decoders[small, c], decoders[large, c])
         chance[i] = agreement(random_directions(m, small, (0,)), random_directions(m, large, (1,)))

@@ -1,5 +1,7 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.absorption import family_map as family_map
+from superpos.plot.absorption import score_by_l0 as score_by_l0
 from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density

@@ -53,7 +53,9 @@ def coefficient_map(
     return mesh
 
 
-def by_coefficient(values: xr.DataArray, ax: Axes | None = None, *, label: str = "", level: float | None = None) -> Axes:
+def by_coefficient(
+    values: xr.DataArray, ax: Axes | None = None, *, label: str = "", level: float | None = None
+) -> Axes:
     """One curve over the L1 coefficient λ per size of the dictionary; a dashed line at `level`.
 
     `values` has dims (dictionary_ratio, sparsity_coefficient).
