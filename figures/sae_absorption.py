@@ -26,14 +26,17 @@ def build(kind: str, tree: bool, full: bool, quick: bool) -> tuple:
     parents = tuple(-1 if i % 4 == 0 else i - i % 4 for i in range(4 * families))
     p = np.tile([0.6, 0.16, 0.16, 0.16], families) / families
     task = sp.tasks.SparseAutoencoder(
-        n_features=4 * families, n_hidden=5 * families, n_latents=8 * families, feature_probability=p,
+        n_features=4 * families, n_hidden=12 * families, n_latents=8 * families, feature_probability=p,
         magnitude="constant", architecture=kind, parents=parents if tree else (), exclusive_children=tree,
+        resample_every=500 if full else 200,
     )  # fmt: skip
-    penalties, ks = [0.02, 0.05, 0.1, 0.25, 0.6], [1, 2, 3] if kind == "topk" else [0.5, 0.75, 1, 1.5, 2.5]
-    axis: dict[str, Any] = {"sparsity_coefficient": penalties} if kind == "relu" else {"k": [1] if quick else ks}
+    name = "sparsity_coefficient" if kind == "relu" else "k"
+    values = {"relu": [0.02, 0.05, 0.1, 0.25, 0.6], "topk": [1, 2, 4]}.get(kind, [0.5, 0.75, 1, 1.5, 2.5])
+    values, sources = ([1], 1) if quick else (values if tree or full else values[::2], 6 if tree else 3)
     steps = 10_000 if full else 30 if quick else 2_000
-    config = sp.TrainConfig(steps=steps, batch_size=1024 if full else 256)
-    return task, config, sp.Grid(**axis, source=range(8 if full else 1 if quick else 4)), parents
+    config = sp.TrainConfig(steps=steps, batch_size=1024 if full else 128)
+    axes: dict[str, Any] = {name: values, "source": range(sources)}
+    return task, config, sp.Grid(**axes), parents
 
 
 def main(
@@ -46,7 +49,7 @@ def main(
         task, config, grid, parents = build(kind, tree, full, quick)
         path = results / f"sae_absorption_{kind}_{'tree' if tree else 'flat'}{suffix}.zarr"
         result = sp.sweep(task, config, grid, store=path)
-        found[tree][kind] = sp.kept(path, sp.SweepResult.dictionary, result, parents=parents)
+        found[tree][kind] = sp.kept(path, sp.SweepResult.dictionary, result, parents=parents, n_inputs=4096)
         if tree and kind in SHOWN:
             cell, attrs = result.sel(k=K, source=0), result.attrs
             shown[kind] = family_cosines(cell.task(), cell.model())

@@ -61,6 +61,8 @@ def main(
             ylim=(-0.04, 1.04)
         )
         axes[1, 1].legend(loc="upper left")
+        for above, below in axes.T:
+            below.set_xlim(above.get_xlim())
         text = (
             f"Top: cosine of the closest latent, mean over features (framed: above {BAND}), and mean over latents of the "
             f"closest latent of the next larger dictionary. Bottom: active latents (dashed: active features, {true:.2f}); "

@@ -125,12 +125,16 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
     ]
     parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    # A sparse autoencoder that reads no toy model has no use for the output of one.
+    unused = (
+        {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
+    )
     for field, what in (("activation", "output"), ("hidden_activation", "hidden layer")):
-        if field in task:
+        if field in task and field not in unused:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
-        if field in swept or field not in plain or task[field] != plain[field]:
+        if field not in unused and (field in swept or field not in plain or task[field] != plain[field]):
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
