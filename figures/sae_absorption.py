@@ -31,7 +31,7 @@ def build(kind: str, tree: bool, full: bool, quick: bool) -> tuple:
         resample_every=500 if full else 200,
     )  # fmt: skip
     name = "sparsity_coefficient" if kind == "relu" else "k"
-    values = {"relu": [0.02, 0.05, 0.1, 0.25, 0.6], "topk": [1, 2, 4]}.get(kind, [0.5, 0.75, 1, 1.5, 2.5])
+    values = {"relu": [0.005, 0.02, 0.05, 0.2, 0.6], "topk": [1, 2, 4, 8]}.get(kind, [0.5, 0.75, 1, 1.5, 2.5])
     values, sources = ([1], 1) if quick else (values if tree or full else values[::2], 6 if tree else 3)
     steps = 10_000 if full else 30 if quick else 2_000
     config = sp.TrainConfig(steps=steps, batch_size=1024 if full else 128)

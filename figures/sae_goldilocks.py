@@ -43,8 +43,7 @@ def main(
     """Load the sweep, or train it, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
     path = results / f"sae_goldilocks{suffix}.zarr"
-    result = sp.sweep(*build(full, quick), store=path)
-    found = sp.kept(path, scan, result)
+    found = sp.kept(path, scan, result := sp.sweep(*build(full, quick), store=path))
     claims = Claims("Sharkey et al. 2022, Taking features out of superposition", judged=not quick)
     judge(found, claims)
     with sp.plot.style():
@@ -61,8 +60,8 @@ def main(
             ylim=(-0.04, 1.04)
         )
         axes[1, 1].legend(loc="upper left")
-        for above, below in axes.T:
-            below.set_xlim(above.get_xlim())
+        for ax in axes[1]:
+            ax.set_xlim(axes[0, 0].get_xlim())
         text = (
             f"Top: cosine of the closest latent, mean over features (framed: above {BAND}), and mean over latents of the "
             f"closest latent of the next larger dictionary. Bottom: active latents (dashed: active features, {true:.2f}); "

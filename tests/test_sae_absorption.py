@@ -92,7 +92,7 @@ def test_the_figure_has_a_curve_per_table_and_two_maps():
     figure = absorption_figure(found, flat, {"batch_topk": cosine, "matryoshka": cosine}, PARENTS, NAMES, 1.0)
     first, second, left, right = figure.axes[:4]
     assert len(first.containers) == len(second.containers) == 5
-    assert [t.get_text() for t in second.get_legend().get_texts()] == ["ReLU", "TopK", "BatchTopK", "Matryoshka"]
+    assert [t.get_text() for t in first.get_legend().get_texts()] == ["ReLU", "TopK", "BatchTopK", "Matryoshka"]
     assert (left.get_title(), right.get_title()) == ("BatchTopK", "Matryoshka")
     assert [t.get_text() for t in left.get_yticklabels()] == ["P", "c", "c", "P", "c"]
     assert len(left.lines) == 2  # one frame line each way, between the two families

@@ -84,7 +84,7 @@ def absorption_figure(
         score_by_l0(flat, score, ax, ls=":")
     axes[0, 0].set_ylim(-0.03, 1.03)
     axes[0, 1].set_ylabel("further latents per feature")
-    axes[0, 1].legend()
+    axes[0, 0].legend(loc="upper right")
     for ax, (kind, cosine) in zip(axes[1], maps.items(), strict=False):
         figure.colorbar(family_map(cosine, parents, ax), ax=ax, label="cosine")
         ax.set_title(names[kind])
