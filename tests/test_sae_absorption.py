@@ -1,5 +1,6 @@
 """Absorption by architecture: claims of hand-made tables, matched cosines, and what the picture holds."""
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_latents_stand_under_the_features_they_are_matched_to():
     columns = directions[:, order]
     columns[:, order.index(1)] = (directions[:, 0] + directions[:, 1]) / np.sqrt(2)
     W = np.concatenate([columns, np.zeros((5, 1))], axis=1)  # the sixth does not exist
-    cosine = family_cosines(task, sp.models.SAE(W))
+    cosine = family_cosines(task, sp.models.SAE(jnp.asarray(W)))
     assert cosine["latent"].values.tolist() == [order.index(i) for i in range(5)]
     wanted = np.eye(5)
     wanted[:2, 1] = np.sqrt(0.5)
