@@ -49,7 +49,9 @@ def main(
         task, config, grid, parents = build(kind, tree, full, quick)
         path = results / f"sae_absorption_{kind}_{'tree' if tree else 'flat'}{suffix}.zarr"
         result = sp.sweep(task, config, grid, store=path)
-        found[tree][kind] = sp.kept(path, sp.SweepResult.dictionary, result, parents=parents, n_inputs=4096)
+        found[tree][kind] = sp.kept(
+            path, sp.SweepResult.dictionary, result, parents=parents, n_inputs=512 if quick else 4096
+        )
         if tree and kind in SHOWN:
             cell, attrs = result.sel(k=K, source=0), result.attrs
             shown[kind] = family_cosines(cell.task(), cell.model())

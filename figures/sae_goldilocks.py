@@ -43,7 +43,8 @@ def main(
     """Load the sweep, or train it, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
     path = results / f"sae_goldilocks{suffix}.zarr"
-    found = sp.kept(path, scan, result := sp.sweep(*build(full, quick), store=path))
+    result = sp.sweep(*build(full, quick), store=path)
+    found = sp.kept(path, scan, result, n_inputs=1024 if quick else 16_384)
     claims = Claims("Sharkey et al. 2022, Taking features out of superposition", judged=not quick)
     judge(found, claims)
     with sp.plot.style():

@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
+from superpos.analysis.table import dictionary_table
 from superpos.claims import Claims
-from superpos.claims.sae_goldilocks import agreement, judge, scan
+from superpos.claims.sae_goldilocks import agreement, by_size, judge
 
 LAMBDA = [0.01, 0.1, 0.3, 1.0, 3.0]
 
@@ -66,21 +67,37 @@ def test_agreement_is_the_mean_of_the_closest():
     assert agreement(E, D) == pytest.approx((1 + np.sqrt(0.5) + 0) / 3)
 
 
-def test_scan_orders_cells_by_size_and_coefficient():
-    task = sp.tasks.SparseAutoencoder(n_features=6, n_hidden=3, n_latents=6, feature_probability=0.2, revival="none")
-    cells = [{"n_latents": n, "sparsity_coefficient": c, "seed": s} for s, n in enumerate((6, 3)) for c in (0.4, 0.1)]
-    result = sp.sweep(task, sp.TrainConfig(steps=3, batch_size=8, evaluation_samples=8), sp.Grid.points(cells))
-    found = scan(result)
+def test_the_map_orders_cells_by_size_and_coefficient(rng):
+    """Cells in another order than the map's."""
+    n_latents, coefficient = [6, 6, 3, 3], [0.4, 0.1, 0.4, 0.1]
+    scores = {name: ("cell", np.arange(4.0)) for name in ("mmcs", "mcc", "l0", "l0_true", "random_mmcs")}
+    frequency = np.full((4, 6), np.nan)
+    frequency[:2], frequency[2:, :3] = 0.1, 0.1
+    frequency[2, 0] = 5e-4  # one of three latents is as good as dead
+    scores["frequency"] = (("cell", "latent"), frequency)
+    coords = {
+        "n_latents": ("cell", n_latents),
+        "sparsity_coefficient": ("cell", coefficient),
+        "seed": ("cell", [0, 0, 1, 1]),
+    }
+    decoders = [rng.normal(size=(3, n)) for n in n_latents]
+    found = by_size(xr.Dataset(scores, coords), decoders, 6)
     assert found["mmcs"].dims == ("dictionary_ratio", "sparsity_coefficient")
     assert found["dictionary_ratio"].values.tolist() == [0.5, 1.0]
-    np.testing.assert_allclose(found["sparsity_coefficient"], [0.1, 0.4], rtol=1e-6)
-    scores = result.dictionary()
-    assert found["mmcs"].values[0, 1] == scores["mmcs"].values[2]  # 3 latents, λ = .4
-    W = [np.asarray(result.isel(cell=k).model().decoder) for k in range(4)]
-    assert (
-        found["proxy"].values[0, 0] == pytest.approx(agreement(W[3], W[1])) and np.isnan(found["proxy"].values[1]).all()
-    )
-    assert ((found["silent_share"].values >= 0) & (found["silent_share"].values <= 1)).all()
+    assert found["sparsity_coefficient"].values.tolist() == [0.1, 0.4]
+    np.testing.assert_array_equal(found["mmcs"], [[3, 2], [1, 0]])
+    np.testing.assert_allclose(found["silent_share"], [[0, 1 / 3], [0, 0]])
+    wanted = [agreement(decoders[3], decoders[1]), agreement(decoders[2], decoders[0])]
+    np.testing.assert_allclose(found["proxy"], [wanted, [np.nan, np.nan]])
+    assert 0 < found["random_proxy"].values[0] < 1
+
+
+def test_an_axis_named_like_a_score_stays_an_axis():
+    """`n_latents` is both; the table of a sweep over it has it once."""
+    W = np.eye(3)
+    scores = sp.analysis.score_dictionary(W, W, W, W, W, W)
+    cells = xr.DataArray([0.0], dims="cell", coords={"n_latents": ("cell", [3])})
+    assert "n_latents" in dictionary_table([scores], cells).coords
 
 
 def test_the_map_frames_the_band_and_writes_every_number():

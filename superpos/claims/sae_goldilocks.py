@@ -1,6 +1,8 @@
 """How strongly to ask for sparsity: Sharkey et al. 2022, "Taking features out of superposition with sparse autoencoders"."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,35 +19,40 @@ DENSE = 2  # × the true L0
 AXES = ("n_latents", "sparsity_coefficient")
 
 
-def scan(result: SweepResult) -> xr.Dataset:
+def scan(result: SweepResult, **options: Any) -> xr.Dataset:
+    """`by_size` of a result that lists cells over `n_latents` and `sparsity_coefficient`, a full product.
+
+    Every size must start from a seed of its own, or columns that never learned would agree. `options` are those of
+    `SweepResult.dictionary`.
+    """
+    cells = range(result["loss"].size)
+    decoders = [np.asarray(result.isel(cell=k).model().decoder) for k in cells]
+    return by_size(result.dictionary(**options), decoders, result.attrs["task"]["n_features"])
+
+
+def by_size(table: xr.Dataset, decoders: Sequence[np.ndarray], n_features: int) -> xr.Dataset:
     r"""Scores of dictionaries by size and L1 coefficient; dims (dictionary_ratio, sparsity_coefficient).
 
-    `result` lists cells over `n_latents` and `sparsity_coefficient`, a full product. `mmcs`, `mcc`, `l0`, `l0_true`,
-    `random_mmcs` are those of `SweepResult.dictionary`; `silent_share` is the share of latents active on fewer than 1 in
-    1,000 inputs. `proxy` needs no true features: the mean over the latents of one dictionary of the largest cosine with a
-    latent of the next larger one at the same coefficient, $\frac1k \sum_j \max_l \cos(D_j, D'_l)$ (NaN for the largest);
-    `random_proxy` the same of random dictionaries. The two must start from different seeds, or columns that never learned
-    would agree.
+    `table` is that of `SweepResult.dictionary` over `cell`, and `decoders` are in its order. `mmcs`, `mcc`, `l0`, `l0_true`
+    and `random_mmcs` are the table's; `silent_share` is the share of latents active on fewer than 1 in 1,000 inputs. `proxy`
+    needs no true features: the mean over the latents of one dictionary of the largest cosine with a latent of the next
+    larger one at the same coefficient, $\frac1k \sum_j \max_l \cos(D_j, D'_l)$ (NaN for the largest); `random_proxy` the
+    same of random dictionaries.
     """
-    table = result.dictionary()
     active = table["frequency"]
-    table["silent_share"] = (active < SILENT_BELOW).sum("latent") / active.notnull().sum("latent")
+    table = table.assign(silent_share=(active < SILENT_BELOW).sum("latent") / active.notnull().sum("latent"))
     names = ["mmcs", "mcc", "l0", "l0_true", "random_mmcs", "silent_share"]
     found = table[names].reset_coords(drop=True).assign_coords({a: table[a] for a in AXES})
     found = found.set_index(cell=AXES).unstack("cell").transpose(*AXES)
-    sizes, coefficients = (found[a].values for a in AXES)
-    cells = {key: k for k, key in enumerate(zip(*(table[a].values for a in AXES), strict=True))}
-    decoders = {key: np.asarray(result.isel(cell=k).model().decoder) for key, k in cells.items()}
-    proxy = np.full((len(sizes), len(coefficients)), np.nan)
-    chance = np.full(len(sizes), np.nan)
-    m = result.attrs["task"]["n_hidden"]
+    sizes, coefficients = (found[a].values.tolist() for a in AXES)
+    decoder = dict(zip(zip(*(table[a].values.tolist() for a in AXES), strict=True), decoders, strict=True))
+    proxy, chance = np.full((len(sizes), len(coefficients)), np.nan), np.full(len(sizes), np.nan)
+    m = len(decoders[0])
     for i, (small, large) in enumerate(pairwise(sizes)):
-        for j, c in enumerate(coefficients):
-            proxy[i, j] = agreement(decoders[small, c], decoders[large, c])
+        proxy[i] = [agreement(decoder[small, c], decoder[large, c]) for c in coefficients]
         chance[i] = agreement(random_directions(m, small, (0,)), random_directions(m, large, (1,)))
     found = found.assign(proxy=(AXES, proxy), random_proxy=("n_latents", chance))
-    found = found.assign_coords(n_latents=sizes / result.attrs["task"]["n_features"])
-    return found.rename(n_latents="dictionary_ratio")
+    return found.assign_coords(n_latents=np.array(sizes) / n_features).rename(n_latents="dictionary_ratio")
 
 
 def agreement(decoder: np.ndarray, larger: np.ndarray) -> float:
