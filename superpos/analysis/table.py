@@ -91,6 +91,8 @@ def dictionary_table(scores: Iterable[DictionaryScores | None], cells: xr.DataAr
     columns = [{} if s is None else s.scalars() for s in found]
     variables = {}
     for name in known[0].scalars():
+        if name in cells.coords:  # n_features or n_latents where they are axes
+            continue
         values = np.array([column.get(name, np.nan) for column in columns], float)
         variables[name] = (cells.dims, values.reshape(cells.shape))
     for names, dim in ((_PER_FEATURE, "feature"), (_PER_LATENT, "latent")):

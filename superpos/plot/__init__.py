@@ -1,5 +1,7 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.absorption import family_map as family_map
+from superpos.plot.absorption import score_by_l0 as score_by_l0
 from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
@@ -20,6 +22,8 @@ from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
 from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
+from superpos.plot.goldilocks import by_coefficient as by_coefficient
+from superpos.plot.goldilocks import coefficient_map as coefficient_map
 from superpos.plot.levels import benefit_curves as benefit_curves
 from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
 from superpos.plot.levels import winner_bands as winner_bands

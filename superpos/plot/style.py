@@ -45,7 +45,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
-    "order", "correlated_sets", "anticorrelated_sets",
+    "order", "correlated_sets", "anticorrelated_sets", "parents", "exclusive_children",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -125,17 +125,25 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
     ]
     parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    # A sparse autoencoder that reads no toy model has no use for the output of one.
+    unused = (
+        {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
+    )
     for field, what in (("activation", "output"), ("hidden_activation", "hidden layer")):
-        if field in task:
+        if field in task and field not in unused:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
-        if field in swept or field not in plain or task[field] != plain[field]:
+        if field not in unused and (field in swept or field not in plain or task[field] != plain[field]):
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
             sizes = sorted({len(members) for members in sets})
             parts.append(f"{len(sets)} {kind} sets of {' or '.join(map(str, sizes))}")
+    if children := sum(parent >= 0 for parent in task.get("parents", ())):
+        parts.append(
+            f"{children} features active only with their parent" + ", one at a time" * task["exclusive_children"]
+        )
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"

@@ -1,0 +1,107 @@
+"""Absorption by architecture: claims of hand-made tables, matched cosines, and what the picture holds."""
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.sae_absorption import NAMES, family_cosines, judge, over_sources
+from superpos.plot.absorption import absorption_figure
+
+PARENTS = (-1, 0, 0, -1, 3)
+
+
+def table(absorption, spread=0.02, l0=(0.5, 1.0, 2.0), axis="k"):
+    """Three sparsities and two dictionaries, `spread` above and below the mean."""
+    values = np.array(absorption, float)[:, None] + np.array([-spread, spread])
+    scores = {"absorption": values, "splitting": 0 * values, "l0_true": 1 + 0 * values}
+    scores["l0"] = np.array(l0)[:, None] + 0 * values
+    return xr.Dataset({name: ((axis, "source"), v) for name, v in scores.items()}, {axis: [1.0, 2.0, 3.0]})
+
+
+def verdicts(trees, flat):
+    claims = Claims("test")
+    judge(trees, flat, claims)
+    return [claim.verdict for claim in claims.claims]
+
+
+def trees(**changed):
+    falls = [0.7, 0.6, 0.2]
+    found = {
+        "relu": table(falls[::-1], l0=(2.0, 1.0, 0.5), axis="sparsity_coefficient"),
+        "topk": table(falls),
+        "batch_topk": table(falls),
+        "matryoshka": table([0.5, 0.2, 0.1]),
+    }
+    return found | changed
+
+
+def test_what_is_published_passes():
+    assert verdicts(trees(), {"relu": table([0, 0, 0], 0)}) == ["pass"] * 4
+
+
+@pytest.mark.parametrize(
+    ("failing", "changed"),
+    [
+        (0, {"topk": table([0.9, 0.04, 0.0], 0.001)}),  # nothing at the true L0
+        (0, {"topk": table([0.9, 0.3, 0.0], 0.2)}),  # two dictionaries far apart: .3 is 1.5 standard errors of .2
+        (1, {"relu": table([0.5, 0.5, 0.5], axis="sparsity_coefficient")}),
+        (1, {"batch_topk": table([0.3, 0.6, 0.2], 0.05)}),  # .1 more, at a standard error of .07
+        (2, {"matryoshka": table([0.5, 0.55, 0.1])}),  # .05 less at the true L0, at a standard error of .03
+        (2, {"matryoshka": table([0.5, 0.2, 0.3])}),  # .1 more at another
+    ],
+)
+def test_each_claim_can_fail(failing, changed):
+    assert verdicts(trees(**changed), {"relu": table([0, 0, 0], 0)})[failing] == "FAIL"
+
+
+def test_independent_features_that_seem_absorbed_at_one_sparsity_are_enough_to_fail():
+    assert verdicts(trees(), {"relu": table([0, 0.06, 0], 0.02)})[3] == "FAIL"
+
+
+def test_means_and_standard_errors():
+    """Two values m ± s: standard deviation √2 s, error s."""
+    found = over_sources(table([0.7, 0.6, 0.2], 0.1))
+    np.testing.assert_allclose(found["absorption"], [0.7, 0.6, 0.2])
+    np.testing.assert_allclose(found["absorption_error"], 0.1)
+    alone = over_sources(table([0.7, 0.6, 0.2]).isel(source=[0]))
+    np.testing.assert_array_equal(alone["absorption_error"], 0)
+
+
+def test_latents_stand_under_the_features_they_are_matched_to():
+    """A dictionary of the true directions in another order, one of them absorbed: its parent's row shows 1/√2."""
+    directions = np.eye(5)
+    task = sp.tasks.SparseAutoencoder(n_features=5, n_hidden=5, n_latents=6, directions=directions, parents=PARENTS)
+    order = [3, 0, 4, 2, 1]
+    columns = directions[:, order]
+    columns[:, order.index(1)] = (directions[:, 0] + directions[:, 1]) / np.sqrt(2)
+    W = np.concatenate([columns, np.zeros((5, 1))], axis=1)  # the sixth does not exist
+    cosine = family_cosines(task, sp.models.SAE(jnp.asarray(W)))
+    assert cosine["latent"].values.tolist() == [order.index(i) for i in range(5)]
+    wanted = np.eye(5)
+    wanted[:2, 1] = np.sqrt(0.5)
+    np.testing.assert_allclose(cosine, wanted, atol=1e-6)
+
+
+def test_the_figure_has_a_curve_per_table_and_two_maps():
+    found = {kind: over_sources(t) for kind, t in trees().items()}
+    flat = {"relu": over_sources(table([0, 0, 0]))}
+    cosine = xr.DataArray(np.eye(5), dims=("feature", "latent"))
+    figure = absorption_figure(found, flat, {"batch_topk": cosine, "matryoshka": cosine}, PARENTS, NAMES, 1.0)
+    first, second, left, right = figure.axes[:4]
+    assert len(first.containers) == len(second.containers) == 5
+    assert [t.get_text() for t in first.get_legend().get_texts()] == ["ReLU", "TopK", "BatchTopK", "Matryoshka"]
+    assert (left.get_title(), right.get_title()) == ("BatchTopK", "Matryoshka")
+    assert [t.get_text() for t in left.get_yticklabels()] == ["P", "c", "c", "P", "c"]
+    assert len(left.lines) == 2  # one frame line each way, between the two families
+    plt.close(figure)
+
+
+def test_curves_run_from_sparse_to_dense():
+    """Whatever the order of the settings: λ rises as L0 falls."""
+    ax = sp.plot.score_by_l0({"relu": over_sources(trees()["relu"])}, "absorption")
+    x, y = ax.lines[0].get_data()
+    assert x.tolist() == [0.5, 1.0, 2.0] and np.allclose(y, [0.7, 0.6, 0.2])
