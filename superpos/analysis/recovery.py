@@ -65,5 +65,5 @@ def _arrays(task: Any, model: Any, n_inputs: int) -> tuple[list[np.ndarray], dic
         keywords["parents"] = task.parents
     if full.output_bias is not None:
         toy = ToyModel(full.directions, full.output_bias, activation=task.activation)
-        keywords["loss"] = hidden_loss(lambda h: np.asarray(toy.activate(h)), arguments[2], np.asarray(full.importance))
+        keywords["loss"] = hidden_loss(lambda h: np.asarray(toy.activate(jnp.asarray(h))), arguments[2], np.asarray(full.importance))
     return arguments, keywords

@@ -10,6 +10,8 @@ from superpos.models.sae import SAE, SMALLEST_NORM
 
 WAYS = ("none", "resample", "auxiliary")
 
+SILENT = 1e-7  # share of the inputs
+
 # Which axis of a parameter counts latents; the others have none.
 LATENT_AXES = {"W_dec": 1, **dict.fromkeys(("W_enc", "b_enc", "r_mag", "b_mag", "log_threshold"), 0)}
 
@@ -24,12 +26,12 @@ class Inputs(NamedTuple):
 def dead(model: SAE, dead_below: Float[Array, ""]) -> Bool[Array, " n_latents"]:
     """Which latents exist and are active less often than `dead_below` × the mean of all that exist.
 
-    The literature calls latents dead that never fire. A latent that fires once in 10,000 inputs is as good as lost, and no
-    batch is so large that it could be told by silence.
+    Below `SILENT` any is dead, or none would be once all are silent. The literature calls latents dead that never fire. A
+    latent that fires once in 10,000 inputs is as good as lost, and no batch is so large that it could be told by silence.
     """
     frequency, exists = model.frequency[...], model.exists
     mean = jnp.sum(jnp.where(exists, frequency, 0.0)) / jnp.maximum(jnp.sum(exists), 1)
-    return jax.lax.stop_gradient(exists & (frequency < dead_below * mean))
+    return jax.lax.stop_gradient(exists & (frequency < jnp.maximum(dead_below * mean, SILENT)))
 
 
 def resample(
@@ -44,17 +46,20 @@ def resample(
 ) -> tuple[SAE, Any]:
     r"""Point dead latents at what is badly reconstructed.
 
-    For each, an input is drawn with a probability proportional to the square of its loss $\|h - \hat h\|^2$. The new decoder
-    column is the direction of its residual $h - \hat h$, the encoder row the same times `scale` × the mean length of the
-    living rows, biases are 0, and the optimiser's memories of the latent are cleared.
+    For each, an input of its own is drawn with a probability proportional to the square of its loss $\|h - \hat h\|^2$,
+    without replacement: two latents with the same column and row would stay the same for ever. The new decoder column is the
+    direction of its residual $h - \hat h$, the encoder row the same times `scale` × the mean length of the living rows,
+    biases are 0, and the optimiser's memories of the latent are cleared.
 
     Bricken et al. 2023, "Towards Monosemanticity", appendix, take the input h; the residual leaves out what other latents
     explain already (as ARENA's exercises do).
     """
     who = dead(model, dead_below)
-    n_latents = who.shape[0]
     logits = 2 * jnp.log(inputs.squares + SMALLEST_NORM)
-    chosen = jax.random.categorical(key, logits, shape=(n_latents,))
+    drawn = jnp.argsort(-(logits + jax.random.gumbel(key, logits.shape, logits.dtype)))  # in the order of a draw
+    turn = jnp.cumsum(who) - 1  # the first dead latent takes the first input, and so on
+    who &= turn < len(drawn)
+    chosen = drawn[jnp.clip(turn, 0, len(drawn) - 1)]
     residuals = inputs.residuals[:, chosen]
     norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + SMALLEST_NORM**2)
     columns = residuals / norms

@@ -13,9 +13,10 @@ from superpos import check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
 from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
-from superpos.models.sparse_activations import above, batch_top_k, ceiling, jump_relu, kth_largest, top_k
+from superpos.models.sparse_activations import above, batch_top_k, jump_relu, top_k
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
+from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics
 from superpos.tasks.one_layer import MOST_WEIGHTS
 
@@ -248,7 +249,8 @@ class SparseAutoencoder:
         z = model.encode(h)
         error = jnp.mean(jnp.sum(jnp.square(h - model.decode(z)), axis=0))
         l0 = jnp.mean(jnp.sum(z > 0, axis=0, dtype=z.dtype))
-        penalty = jnp.mean(jnp.sum(z, axis=0)) if self.architecture in ("relu", "gated") else l0
+        penalised = jax.nn.relu(model.shifted(model.project(h))) if self.architecture == "gated" else z
+        penalty = l0 if self.architecture == "jumprelu" else jnp.mean(jnp.sum(penalised, axis=0))
         loss = error if self._counts_latents else error + self.sparsity_coefficient * penalty
         return loss, {"error": error, "l0": l0}
 
@@ -271,7 +273,7 @@ class SparseAutoencoder:
             case "gated":
                 z = jnp.where(a > 0, model.magnitude(projection), 0.0)
                 penalty = jnp.mean(jnp.sum(positive, axis=0))
-                extra = _mean_error(h, _frozen_decode(model, positive))
+                extra = terms.mean_error(h, terms.frozen_decode(model, positive))
             case "jumprelu":
                 threshold = jnp.exp(model.log_threshold[...])[:, None]
                 z = jump_relu(a, threshold, self.bandwidth)
@@ -280,23 +282,24 @@ class SparseAutoencoder:
             case _:
                 z, smallest = batch_top_k(positive, self.k)
         if self.architecture == "matryoshka":
-            residuals = [h - part for part in self._prefix_reconstructions(model, z)]
+            residuals = [h - part for part in terms.prefix_reconstructions(model, z, self.prefixes, self._size)]
+            extra = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in residuals[:-1]), extra)
             residual = residuals[-1]
-            error = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in residuals[:-1]), jnp.zeros((), h.dtype))
         else:
-            residual, error = h - model.decode(z), jnp.zeros((), h.dtype)
+            residual = h - model.decode(z)
         squares = jnp.sum(jnp.square(residual), axis=0)
-        last = jnp.mean(squares)
-        loss = error + last + extra + (0.0 if self._counts_latents else self.sparsity_coefficient * penalty)
+        error = jnp.mean(squares)
+        loss = error + extra + (0.0 if self._counts_latents else self.sparsity_coefficient * penalty)
         active = z > 0
         activity = jnp.mean(active, axis=1, dtype=z.dtype)
         metrics = {
-            "error": last,
+            "error": error,
             "l0": jnp.mean(jnp.sum(active, axis=0, dtype=z.dtype)),
             "dead": jnp.sum(revival.dead(model, self.dead_below), dtype=z.dtype) / self._size,
         }
         if self.revival == "auxiliary":
-            loss += self.auxiliary_coefficient * self._auxiliary(model, positive, residual)
+            k = self.auxiliary_k or max(1, self.n_hidden // 2)
+            loss += self.auxiliary_coefficient * terms.auxiliary_error(model, positive, residual, k, self.dead_below)
         return loss, (metrics, Seen(activity, revival.Inputs(residual, squares), smallest))
 
     def after_step(
@@ -316,7 +319,9 @@ class SparseAutoencoder:
         model.frequency[...] = before.frequency[...] + rate * (seen.activity - before.frequency[...])
         if model.threshold is not None:
             old = before.threshold[...]
-            model.threshold[...] = old + THRESHOLD_RATE * (jax.lax.stop_gradient(seen.smallest) - old)
+            model.threshold[...] = old + jnp.maximum(THRESHOLD_RATE, 1 / (step + 1.0)) * (
+                jax.lax.stop_gradient(seen.smallest) - old
+            )
         if model.n_active is not None:
             model.n_active[...] = before.n_active[...]
         if self.revival != "resample":
@@ -358,28 +363,6 @@ class SparseAutoencoder:
         """Whether k sets the number of active latents, so that nothing penalises it."""
         return SPARSITY_FIELD[self.architecture] == "k"
 
-    def _prefix_reconstructions(self, model: SAE, z: Float[Array, "n_latents batch"]) -> list[Array]:
-        """Reconstructions from the first latents, for every prefix: each adds its own latents to the last."""
-        place = jnp.arange(self.n_latents)[:, None]
-        total = 0.0 if model.b_dec is None else model.b_dec[...][:, None]
-        decoder, start, found = model.decoder, 0, []
-        for fraction in self.prefixes:
-            stop = ceiling(jnp.asarray(fraction, float), self._size)
-            part = jnp.where((place >= start) & (place < stop), z, 0.0)
-            total = total + jnp.dot(decoder, part, precision=FULL_PRECISION)
-            found.append(total)
-            start = stop
-        return found
-
-    def _auxiliary(self, model: SAE, positive: Array, residual: Array) -> Float[Array, ""]:
-        """Error of modelling the residual with the largest dead latents; the residual is given, not learned."""
-        dead = revival.dead(model, self.dead_below)[:, None]
-        k = self.auxiliary_k or max(1, self.n_hidden // 2)
-        candidates = jnp.where(dead, positive, 0.0)
-        z = jnp.where(candidates >= kth_largest(candidates, jnp.asarray(k, float)), candidates, 0.0)
-        modelled = jnp.dot(model.decoder, z, precision=FULL_PRECISION)
-        return _mean_error(jax.lax.stop_gradient(residual), modelled)
-
     def _check_directions(self) -> None:
         wanted = (self.n_hidden, self.n_features)
         if self.directions is not None:
@@ -394,13 +377,3 @@ class SparseAutoencoder:
             shape = tuple(np.shape(self.output_bias))
             if self.directions is None or shape != (*np.shape(self.directions)[:-2], self.n_features):
                 raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")
-
-
-def _mean_error(target: Array, found: Array) -> Float[Array, ""]:
-    return jnp.mean(jnp.sum(jnp.square(target - found), axis=0))
-
-
-def _frozen_decode(model: SAE, z: Array) -> Array:
-    """The reconstruction from z by a decoder that this does not train."""
-    found = jnp.dot(jax.lax.stop_gradient(model.decoder), z, precision=FULL_PRECISION)
-    return found if model.b_dec is None else found + jax.lax.stop_gradient(model.b_dec[...])[:, None]

@@ -1,0 +1,54 @@
+"""Terms of the losses of sparse autoencoders beside the plain error."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from superpos.models.sae import SAE
+from superpos.models.sparse_activations import ceiling, top_k
+from superpos.models.toy import FULL_PRECISION
+from superpos.tasks import revival
+
+
+def mean_error(target: Float[Array, "n_hidden batch"], found: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
+    r"""$E\,\|t - f\|_2^2$: the sum over the hidden layer, the mean over inputs."""
+    return jnp.mean(jnp.sum(jnp.square(target - found), axis=0))
+
+
+def frozen_decode(model: SAE, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
+    """The reconstruction from z by a decoder that this does not train (Gated SAEs, section 3.2)."""
+    found = jnp.dot(jax.lax.stop_gradient(model.decoder), z, precision=FULL_PRECISION)
+    return found if model.b_dec is None else found + jax.lax.stop_gradient(model.b_dec[...])[:, None]
+
+
+def prefix_reconstructions(
+    model: SAE, z: Float[Array, "n_latents batch"], prefixes: tuple[float, ...], size: Float[Array, ""] | int
+) -> list[Float[Array, "n_hidden batch"]]:
+    """Reconstructions from the first ⌈f · size⌉ latents, for every f of `prefixes`: each adds its own to the last."""
+    place = jnp.arange(z.shape[0])[:, None]
+    total = 0.0 if model.b_dec is None else model.b_dec[...][:, None]
+    decoder, start, found = model.decoder, 0, []
+    for fraction in prefixes:
+        stop = ceiling(jnp.asarray(fraction, float), size)
+        part = jnp.where((place >= start) & (place < stop), z, 0.0)
+        total = total + jnp.dot(decoder, part, precision=FULL_PRECISION)
+        found.append(total)
+        start = stop
+    return found
+
+
+def auxiliary_error(
+    model: SAE,
+    positive: Float[Array, "n_latents batch"],
+    residual: Float[Array, "n_hidden batch"],
+    k: int,
+    dead_below: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Error of modelling the residual with the k largest dead latents, 0 where none is dead.
+
+    The residual is given, not learned. `positive` is ReLU(a). Gao et al. 2024, section 2.4.
+    """
+    dead = revival.dead(model, dead_below)
+    z = top_k(jnp.where(dead[:, None], positive, 0.0), jnp.asarray(k, float))
+    modelled = jnp.dot(model.decoder, z, precision=FULL_PRECISION)
+    return jnp.where(jnp.any(dead), mean_error(jax.lax.stop_gradient(residual), modelled), 0.0)
