@@ -52,14 +52,12 @@ def main(
         chance = found["random_mmcs"].mean("sparsity_coefficient")
         sp.plot.coefficient_map(found["mmcs"], axes[0, 0], random=chance, band=BAND)
         image = sp.plot.coefficient_map(found["proxy"], axes[0, 1], random=found["random_proxy"])
-        axes[0, 0].set_title("against the true features (MMCS)")
-        axes[0, 1].set_title("against the next larger dictionary")
+        axes[0, 0].set_title("against the true features (MMCS)", loc="left")
+        axes[0, 1].set_title("against the next larger dictionary", loc="left")
         figure.colorbar(image, ax=axes[0], label="mean max cosine similarity")
         true = float(found["l0_true"].mean())
         sp.plot.by_coefficient(found["l0"], axes[1, 0], label="active latents $L_0$", level=true).set(yscale="log")
-        sp.plot.by_coefficient(found["silent_share"], axes[1, 1], label="share of silent latents").set(
-            ylim=(-0.04, 1.04)
-        )
+        sp.plot.by_coefficient(found["silent_share"], axes[1, 1], label="share of silent latents")
         axes[1, 1].legend(loc="upper left")
         for ax in axes[1]:
             ax.set_xlim(axes[0, 0].get_xlim())

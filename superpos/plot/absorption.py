@@ -88,4 +88,6 @@ def absorption_figure(
     for ax, (kind, cosine) in zip(axes[1], maps.items(), strict=False):
         figure.colorbar(family_map(cosine, parents, ax), ax=ax, label="cosine")
         ax.set_title(names[kind])
+    for ax in axes[1, len(maps) :]:
+        ax.set_axis_off()
     return figure

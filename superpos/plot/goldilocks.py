@@ -34,7 +34,7 @@ def coefficient_map(
         for row, inside in enumerate(values.values > band):
             turns = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
             for begin, end in zip(turns[::2], turns[1::2], strict=True):
-                corner, width = (edges[begin], row - 0.5), edges[end] - edges[begin]
+                corner, width = (float(edges[begin]), row - 0.5), float(edges[end] - edges[begin])
                 ax.add_patch(Rectangle(corner, width, 1, fill=False, ec="black", lw=1.6, zorder=3))
     right = edges[-1]
     if random is not None:
@@ -80,4 +80,4 @@ def _write(ax: Axes, x: np.ndarray, values: np.ndarray) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
         text, color = f"{value:.2f}".lstrip("0"), "black" if value > 0.6 else "white"
-        ax.text(x[column], row, text, ha="center", va="center", fontsize=6.5, color=color)
+        ax.text(float(x[column]), float(row), text, ha="center", va="center", fontsize=6.5, color=color)
