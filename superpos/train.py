@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, Integer
 
 from superpos import check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
-from superpos.tasks.base import Metrics, Model, Task
+from superpos.tasks.base import Metrics, Model, Task, objective, ready
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "linear")
@@ -245,20 +245,6 @@ def advance(
         return state, Record(mean_loss, mean_metrics)
 
     return jax.lax.scan(interval, state, todo)
-
-
-def ready(task: Any) -> Any:
-    """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
-    task = task.broadcast()
-    return getattr(task, "prepared", lambda: task)()
-
-
-def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
-    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
-    if training_loss := getattr(task, "training_loss", None):
-        return training_loss(model, key, batch_size)
-    loss, metrics = task.loss(model, key, batch_size)
-    return loss, (metrics, None)
 
 
 def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array, ""]:

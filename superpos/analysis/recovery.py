@@ -13,8 +13,9 @@ from superpos.analysis.dictionary import DictionaryScores, hidden_loss, score_di
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE
 from superpos.models.toy import ToyModel
+from superpos.tasks.base import ready
 from superpos.tasks.sae import SparseAutoencoder
-from superpos.train import EVALUATION_TAG, ready
+from superpos.train import EVALUATION_TAG
 
 # Inputs a dictionary is judged on, the same for all models.
 N_INPUTS = 16_384
@@ -65,5 +66,7 @@ def _arrays(task: Any, model: Any, n_inputs: int) -> tuple[list[np.ndarray], dic
         keywords["parents"] = task.parents
     if full.output_bias is not None:
         toy = ToyModel(full.directions, full.output_bias, activation=task.activation)
-        keywords["loss"] = hidden_loss(lambda h: np.asarray(toy.activate(jnp.asarray(h))), arguments[2], np.asarray(full.importance))
+        keywords["loss"] = hidden_loss(
+            lambda h: np.asarray(toy.activate(jnp.asarray(h))), arguments[2], np.asarray(full.importance)
+        )
     return arguments, keywords

@@ -75,7 +75,7 @@ def by_coefficient(
     return ax
 
 
-def _write(ax: Axes, x: np.ndarray, values: np.ndarray) -> None:
+def _write(ax: Axes, x: Any, values: Any) -> None:
     """Every number in its cell."""
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]

@@ -13,7 +13,8 @@ import xarray as xr
 
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
-from superpos.train import named_leaves, objective, ready
+from superpos.tasks.base import objective, ready
+from superpos.train import named_leaves
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2

@@ -51,3 +51,17 @@ class Task(Protocol):
     def numbers_per_step(self, batch_size: int) -> int:
         """How many numbers one model's step goes through, roughly; decides how many models share a block."""
         ...
+
+
+def ready(task: Any) -> Any:
+    """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
+    task = task.broadcast()
+    return getattr(task, "prepared", lambda: task)()
+
+
+def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
+    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
+    if training_loss := getattr(task, "training_loss", None):
+        return training_loss(model, key, batch_size)
+    loss, metrics = task.loss(model, key, batch_size)
+    return loss, (metrics, None)
