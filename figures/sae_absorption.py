@@ -64,8 +64,7 @@ def main(
         text = (
             "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
             f"{n} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: independent "
-            "features, as frequent. Bottom: cosines of features (P: parents, c: children) and the latents matched to them, "
-            f"k = {K:g}."
+            f"features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, k = {K:g}."
         )
         task = {name: value for name, value in attrs["task"].items() if name != "architecture"}
         caption = sp.plot.caption({**attrs, "task": task}, text)
