@@ -62,9 +62,9 @@ def main(
     with sp.plot.style():
         figure = absorption_figure(tree, flat, shown, parents, NAMES, true)
         text = (
-            f"Top: absorption of parents, and splitting, against active latents; means over {n} sets of random directions "
-            f"with standard errors. Dashed: active features, {true:.2f}; dotted: independent features, as frequent. Bottom: "
-            f"cosines of features (P: parents, c: children) and the latents matched to them, k = {K:g}."
+            "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
+            f"{n} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: independent "
+            f"features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, k = {K:g}."
         )
         task = {name: value for name, value in attrs["task"].items() if name != "architecture"}
         caption = sp.plot.caption({**attrs, "task": task}, text)
