@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from superpos.models.sparse_activations import above, batch_top_k, ceiling, jump_relu, kth_largest, top_k
+from superpos.models.sparse_activations import PEELED_UP_TO, above, batch_top_k, ceiling, jump_relu, kth_largest, top_k
 
 KTH, TOP, BATCH = jax.jit(partial(kth_largest, axis=0)), jax.jit(top_k), jax.jit(batch_top_k)
 
@@ -49,6 +49,15 @@ def test_the_kth_largest_is_that_of_a_sort(dtype, rng):
         assert (
             np.count_nonzero(TOP(jnp.asarray(values), jnp.asarray(1.0, dtype))[:, 1]) == 3
         )  # equal ones stay together
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_of_many_latents_the_kth_largest_is_that_of_a_sort_too(dtype, rng):
+    with jax.enable_x64(dtype is np.float64):
+        values = np.maximum(np.round(rng.normal(size=(PEELED_UP_TO + 6, 9)), 2), 0).astype(dtype)
+        for k in (1, 5, 30, 69, 70):
+            found = KTH(jnp.asarray(values), jnp.asarray(k, dtype))
+            assert_array_equal(found[0], np.sort(values, axis=0)[::-1][k - 1])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

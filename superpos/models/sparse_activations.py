@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+# Up to so many latents the largest of every column are taken off one by one, k rounds; beyond, bits are searched.
+PEELED_UP_TO = 64
+
 
 def kth_largest(values: Float[Array, "n batch"], k: Float[Array, ""], axis: int | None = 0) -> Float[Array, "..."]:
     r"""The k-th largest of numbers that are not negative, for every column (`axis=0`) or of all (`axis=None`).
@@ -11,21 +14,83 @@ def kth_largest(values: Float[Array, "n batch"], k: Float[Array, ""], axis: int 
     Returns shape (1, batch) or (1, 1): the largest t such that at least k of the values are ≥ t, or 0 where k exceeds their
     number. k may be traced. No gradient flows.
 
-    Bits of non-negative floating-point numbers are ordered as the numbers are, so t is found bit by bit with one count each:
-    exact, and on XLA:CPU ten times as fast as `lax.top_k`, which sorts (measured for 40 latents and 1,024 inputs).
+    Nothing is sorted: on XLA:CPU `lax.top_k` takes ten times as long and more (40 latents, 1,024 inputs).
     """
     values = jax.lax.stop_gradient(values)
-    n_bits = 8 * values.dtype.itemsize
-    integer = jnp.int32 if n_bits == 32 else jnp.int64
-    bits = jax.lax.bitcast_convert_type(values, integer)
-    start = jnp.zeros((1, values.shape[1]) if axis == 0 else (1, 1), integer)
+    if axis is None:
+        return _kth_of_all(values, k)
+    return _by_peeling(values, k) if values.shape[0] <= PEELED_UP_TO else _by_bits(values, k)
+
+
+def _by_peeling(values: Float[Array, "n batch"], k: Float[Array, ""]) -> Float[Array, "1 batch"]:
+    """The largest of every column, then the next smaller number, until k are reached or nothing is left."""
+
+    def short(state: tuple[Array, Array]) -> Array:
+        t, count = state
+        return jnp.any((count < k) & (t > 0))
+
+    def peel(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        t, count = state
+        lower = jnp.max(jnp.where(values < t, values, 0.0), axis=0, keepdims=True)
+        at_least = jnp.sum(values >= lower, axis=0, keepdims=True)
+        return jnp.where(count < k, lower, t), jnp.where(count < k, at_least, count)
+
+    start = jnp.full((1, values.shape[1]), jnp.inf, values.dtype)
+    return jax.lax.while_loop(short, peel, (start, jnp.zeros(start.shape, jnp.zeros((), int).dtype)))[0]
+
+
+def _by_bits(values: Float[Array, "n batch"], k: Float[Array, ""]) -> Float[Array, "1 batch"]:
+    """Bit by bit with one count each: bits of non-negative floating-point numbers are ordered as the numbers are."""
+    bits, n_bits = _bits(values)
 
     def narrow(i: Array, t: Array) -> Array:
-        candidate = t | jnp.left_shift(jnp.ones((), integer), jnp.asarray(n_bits - 2 - i, integer))
-        count = jnp.sum(bits >= candidate, axis=axis, keepdims=True)
-        return jnp.where(count >= k, candidate, t)
+        candidate = t | jnp.left_shift(jnp.ones((), t.dtype), jnp.asarray(n_bits - 2 - i, t.dtype))
+        return jnp.where(jnp.sum(bits >= candidate, axis=0, keepdims=True) >= k, candidate, t)
 
-    return jax.lax.bitcast_convert_type(jax.lax.fori_loop(0, n_bits - 1, narrow, start), values.dtype)
+    t = jax.lax.fori_loop(0, n_bits - 1, narrow, jnp.zeros((1, values.shape[1]), bits.dtype))
+    return jax.lax.bitcast_convert_type(t, values.dtype)
+
+
+def _kth_of_all(values: Float[Array, "n batch"], k: Float[Array, ""]) -> Float[Array, "1 1"]:
+    """Search among the bits for a number that exactly k values reach, guessing by how many reach the ends.
+
+    Every third guess halves what is left, so there are at most three times as many as bits; usually about ten.
+    """
+    bits, _ = _bits(values)
+
+    def count(t: Array) -> Array:
+        return jnp.sum(bits >= t)
+
+    def open_(state: tuple[Array, ...]) -> Array:
+        low, n_low, high, _, _ = state
+        return (high - low > 1) & (n_low > k)
+
+    def narrow(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, n_low, high, n_high, i = state
+        part = jnp.where(i % 3 == 2, 0.5, (n_low - k) / jnp.maximum(n_low - n_high, 1))
+        guess = low + jnp.asarray((high - low).astype(values.dtype) * part, bits.dtype)
+        guess = jnp.clip(guess, low + 1, high - 1)
+        n = count(guess)
+        enough = n >= k
+        return (
+            jnp.where(enough, guess, low),
+            jnp.where(enough, n, n_low),
+            jnp.where(enough, high, guess),
+            jnp.where(enough, n_high, n),
+            i + 1,
+        )
+
+    low, high = jnp.ones((), bits.dtype), jnp.max(bits) + 1  # 1: the least number above 0
+    positive = count(low)
+    start = (low, positive, high, jnp.zeros((), positive.dtype), jnp.zeros((), positive.dtype))
+    low = jax.lax.while_loop(open_, narrow, start)[0]
+    smallest = jnp.min(jnp.where(bits >= low, values, jnp.inf))
+    return jnp.where(positive >= k, smallest, 0.0)[None, None]
+
+
+def _bits(values: Array) -> tuple[Array, int]:
+    n_bits = 8 * values.dtype.itemsize
+    return jax.lax.bitcast_convert_type(values, jnp.int32 if n_bits == 32 else jnp.int64), n_bits
 
 
 def ceiling(factor: Float[Array, ""], n: Float[Array, ""] | int) -> Float[Array, ""]:
