@@ -12,35 +12,34 @@ import superpos as sp
 from superpos.cli import run
 
 
-def toy_model(results: Path, n_features: int, n_hidden: int, quick: bool) -> tuple:
+def toy_model(results: Path, quick: bool) -> tuple:
     """Task, W and b of the best of a few toy models, trained the first time."""
-    toy = sp.tasks.Toy(n_features=n_features, n_hidden=n_hidden, feature_probability=0.02)
-    path = results / f"sae_toy_{n_features}_{n_hidden}{'_quick' * quick}.zarr"
-    config = sp.TrainConfig(steps=200 if quick else 5_000)
+    toy = sp.tasks.Toy(n_features=40, n_hidden=10, feature_probability=0.02)
+    path = results / f"sae_toy{'_quick' * quick}.zarr"
+    config = sp.TrainConfig(steps=30 if quick else 5_000)
     best = sp.sweep(toy, config, sp.Grid(seed=range(4)), store=path, block_size=1).best("seed")
     return toy, best["W"], best["b"]
 
 
-def build(results: Path, n_features: int = 40, n_hidden: int = 10, n_seeds: int = 8, quick: bool = False) -> tuple:
+def build(results: Path = Path("results"), n_seeds: int = 8, quick: bool = False) -> tuple:
     """Task, training and grid: four architectures × eight settings of their sparsity × seeds."""
-    toy, W, b = toy_model(results, n_features, n_hidden, quick)
-    task = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=n_features)
+    toy, W, b = toy_model(results, quick)
+    task = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=toy.n_features)
     settings = {
         "relu": np.geomspace(0.05, 1.2, 8),
-        "jumprelu": np.geomspace(0.005, 0.3, 8),
         "topk": np.arange(1, 9),
         "batch_topk": np.geomspace(0.3, 3.0, 8),
+        "jumprelu": np.geomspace(0.005, 0.3, 8),
     }
-    settings = {name: values[::4] for name, values in settings.items()} if quick else settings
-    return task, sp.TrainConfig(steps=100 if quick else 10_000), sp.sparsity_grid(settings, seed=range(n_seeds))
+    if quick:
+        settings = {"relu": [0.1, 0.2]}
+    config = sp.TrainConfig(steps=30 if quick else 10_000, evaluation_samples=1 if quick else 16_384)
+    return task, config, sp.sparsity_grid(settings, seed=range(n_seeds))
 
 
-def main(n_seeds: int = 8, results: Path = Path("results"), quick: bool = False) -> None:
-    """Train the autoencoders where the figure sae_pareto looks for them."""
-    n_seeds = 1 if quick else n_seeds
-    result = sp.sweep(
-        *build(results, n_seeds=n_seeds, quick=quick), store=results / f"sae_pareto{'_quick' * quick}.zarr"
-    )
+def main(n_seeds: int = 8, quick: bool = False, out: Path = Path("results/sae_pareto.zarr")) -> None:
+    """Train the autoencoders, by default where the figure sae_pareto looks for them."""
+    result = sp.sweep(*build(out.parent, 1 if quick else n_seeds, quick), store=out)
     print(result)
 
 

@@ -8,17 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpos.plot.style import DIVERGING, PALETTE, current_axes
+from superpos.plot.style import ARCHITECTURE_COLORS, DIVERGING, current_axes
 from superpos.plot.sweeps import plain_ticks
-
-ARCHITECTURE_COLORS = {
-    "relu": PALETTE["black"],
-    "topk": PALETTE["green"],
-    "batch_topk": PALETTE["blue"],
-    "matryoshka": PALETTE["red"],
-    "gated": PALETTE["orange"],
-    "jumprelu": PALETTE["purple"],
-}
 
 
 def score_by_l0(

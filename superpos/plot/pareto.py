@@ -8,25 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-
-ARCHITECTURE_COLORS = {
-    "relu": PALETTE["blue"],
-    "topk": PALETTE["orange"],
-    "batch_topk": PALETTE["red"],
-    "gated": PALETTE["purple"],
-    "jumprelu": PALETTE["green"],
-    "matryoshka": PALETTE["black"],
-}
-ARCHITECTURE_NAMES = {
-    "relu": "ReLU + L1",
-    "topk": "TopK",
-    "batch_topk": "BatchTopK",
-    "gated": "Gated",
-    "jumprelu": "JumpReLU",
-    "matryoshka": "Matryoshka",
-}
 
 
 def sparsity_frontier(table: xr.Dataset, score: str, ax: Axes | None = None) -> Axes:
@@ -37,10 +20,10 @@ def sparsity_frontier(table: xr.Dataset, score: str, ax: Axes | None = None) -> 
     ax = current_axes(ax)
     for name in table["architecture"].values:
         one = table.sel(architecture=name)
-        color = ARCHITECTURE_COLORS.get(str(name), PALETTE["grey"])
+        color = ARCHITECTURE_COLORS[str(name)]
         mean = one[["l0", score]].mean("seed").sortby("l0")
         ax.plot(one["l0"].values.ravel(), one[score].values.ravel(), ".", color=color, ms=3, alpha=0.35, mew=0)
-        ax.plot(mean["l0"], mean[score], "-", color=color, label=ARCHITECTURE_NAMES.get(str(name), str(name)))
+        ax.plot(mean["l0"], mean[score], "-", color=color, label=ARCHITECTURE_NAMES[str(name)])
     ax.axvline(float(table["l0_true"].mean()), color="#888888", ls=":", lw=1)
     ax.set(xscale="log", xlabel="L0 (active latents per input)")
     return ax

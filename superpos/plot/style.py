@@ -38,6 +38,23 @@ SHAPE_COLORS = {
     "irregular": PALETTE["grey"],
     "nothing represented": "#DDDDDD",
 }
+# One colour and one name per architecture of a sparse autoencoder.
+ARCHITECTURE_COLORS = {
+    "relu": PALETTE["blue"],
+    "topk": PALETTE["orange"],
+    "batch_topk": PALETTE["red"],
+    "gated": PALETTE["purple"],
+    "jumprelu": PALETTE["green"],
+    "matryoshka": PALETTE["black"],
+}
+ARCHITECTURE_NAMES = {
+    "relu": "ReLU + L1",
+    "topk": "TopK",
+    "batch_topk": "BatchTopK",
+    "gated": "Gated",
+    "jumprelu": "JumpReLU",
+    "matryoshka": "Matryoshka",
+}
 OTHER_SHAPES = PALETTE["yellow"]
 MIXED_SHAPES = PALETTE["red"]
 # Negative blue, zero white, positive orange: readable in print and with any colour vision.
