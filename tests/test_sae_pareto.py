@@ -17,7 +17,7 @@ from superpos.plot.pareto import sparsity_frontier
 
 
 def test_each_architecture_is_swept_over_its_own_sparsity():
-    grid = sp.sparsity_grid({"relu": [0.1, 0.2], "topk": [1, 2, 3]}, seed=range(2), dictionary_size=[3, 5])
+    grid = sp.sparsity_grid({"relu": np.array([0.1, 0.2]), "topk": range(1, 4)}, seed=range(2), dictionary_size=[3, 5])
     columns = grid.columns()
     assert grid.n_cells == 2 * 2 * 2 + 3 * 2 * 2
     relu = columns["architecture"] == "relu"

@@ -1,6 +1,6 @@
 """Ready-made grids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -12,7 +12,7 @@ from superpos.sweep.grid import Grid
 from superpos.tasks.sae import SPARSITY_FIELD
 
 
-def sparsity_grid(settings: Mapping[str, Sequence[float]], *, seed: Sequence[int] = (0,), **axes: Any) -> Grid:
+def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any) -> Grid:
     """Sparse autoencoders of several architectures, each over values of what makes its own latents sparse.
 
     `sparsity_grid({"relu": [0.1, 0.2], "topk": [1, 2, 3]}, seed=range(8))` sweeps `sparsity_coefficient` for `"relu"`,
