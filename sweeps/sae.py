@@ -37,8 +37,10 @@ def build(results: Path = Path("results"), n_seeds: int = 8, quick: bool = False
     return task, config, sp.sparsity_grid(settings, seed=range(n_seeds))
 
 
-def main(n_seeds: int = 8, quick: bool = False, out: Path = Path("results/sae_pareto.zarr")) -> None:
+def main(n_seeds: int = 8, quick: bool = False, out: Path | None = None) -> None:
     """Train the autoencoders, by default where the figure sae_pareto looks for them."""
+    size = "_quick" if quick else f"_{n_seeds}" * (n_seeds != 8)
+    out = Path("results") / f"sae_pareto{size}.zarr" if out is None else out
     result = sp.sweep(*build(out.parent, 1 if quick else n_seeds, quick), store=out)
     print(result)
 

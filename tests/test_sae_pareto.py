@@ -1,7 +1,10 @@
 """Sparse autoencoders by the hundred: the grid, the ceiling of linear probes, claims, the picture, and the command line."""
 
+import dataclasses
 import json
+import runpy
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,6 +18,8 @@ from superpos.claims.sae_pareto import by_setting, judge
 from superpos.cli import main
 from superpos.plot.pareto import sparsity_frontier
 
+ROOT = Path(__file__).parents[1]
+
 
 def test_each_architecture_is_swept_over_its_own_sparsity():
     grid = sp.sparsity_grid({"relu": np.array([0.1, 0.2]), "topk": range(1, 4)}, seed=range(2), dictionary_size=[3, 5])
@@ -25,8 +30,39 @@ def test_each_architecture_is_swept_over_its_own_sparsity():
     assert set(columns["k"][~relu]) == {1.0, 2.0, 3.0} and set(columns["sparsity_coefficient"][~relu]) == {0.0}
     with pytest.raises(sp.ConfigError, match="settings: architecture"):
         sp.sparsity_grid({"rely": [1]})
-    with pytest.raises(sp.ConfigError, match="settings of relu"):
+    with pytest.raises(sp.ConfigError, match="grid axis relu"):
         sp.sparsity_grid({"relu": [np.nan]})
+    for wrong, said in (({"k": [3]}, "k is set"), ({"revival": "none"}, "revival"), ({"seed": 3}, "seed")):
+        with pytest.raises(sp.ConfigError, match=said):
+            sp.sparsity_grid({"topk": [1]}, **wrong)
+    for settings in ({}, {"relu": []}, {"relu": 0.1}):
+        with pytest.raises(sp.ConfigError):
+            sp.sparsity_grid(settings)
+
+
+def test_the_sweep_script_trains_what_the_figure_reads(tmp_path):
+    script = runpy.run_path(str(ROOT / "sweeps" / "sae.py"))
+    figure = runpy.run_path(str(ROOT / "figures" / "sae_pareto.py"))
+    task, *_ = script["build"](tmp_path, quick=True)
+    script["build"].__globals__["toy_model"] = lambda *_: (
+        sp.tasks.Toy(n_features=40, n_hidden=10),
+        task.directions,
+        None,
+    )
+    _, config, grid = script["build"](tmp_path)
+    settings, seeds, steps = figure["build"](False, False)
+    wanted = sp.sparsity_grid(settings, seed=seeds)
+    assert config.steps == steps and grid.n_cells == wanted.n_cells == 256
+    for name, values in wanted.columns().items():
+        np.testing.assert_array_equal(grid.columns()[name], values)
+
+
+def test_captions_say_where_directions_come_from_and_not_their_numbers(tmp_path):
+    task, config, grid = runpy.run_path(str(ROOT / "sweeps" / "sae.py"))["build"](tmp_path, quick=True)
+    result = sp.sweep(task, dataclasses.replace(config, steps=2), grid)
+    said = sp.plot.caption(result.attrs)
+    assert "directions of one toy model" in said and "ReLU output" in said and len(said) < 600
+    assert "n_latents 40" in repr(result) and "activation" not in repr(result)
 
 
 def test_best_f1_tries_every_threshold():
@@ -105,14 +141,18 @@ def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys)
         (["--at", "feature_probability"], "axis=value"),
         (["--at", "feature_probability=x"], "must be a number"),
         ([*first[:2], "--seeds", "0"], "seeds"),
-        ([*first[:2], "--latents", "-1"], "n_latents"),
+        ([*first[:2], "--latents", "0"], "latents"),
+        (["--at", "feature_probability=nan"], "must be a number"),
         ([*first[:2], "--coefficients", "-1"], "sparsity_coefficient"),
     ):
         monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "toy.zarr"), *arguments])
         with pytest.raises(SystemExit) as error:
             main()
         assert error.value.code == 2 and said in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "sae.zarr"), "--at", "k=1"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "holds autoencoders already" in capsys.readouterr().err
+    for arguments in (["--at", "k=1"], ["--architectures", "gated"], ["--steps", "5"]):
+        monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "sae.zarr"), *arguments])
+        with pytest.raises(SystemExit):
+            main()
+        assert "holds autoencoders already" in capsys.readouterr().err
+    sp.open(tmp_path / "sae.zarr").isel(cell=0).save(tmp_path / "one.zarr")
+    assert "MCC" in say(str(tmp_path / "one.zarr"))

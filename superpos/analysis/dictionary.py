@@ -114,7 +114,8 @@ def score_dictionary(
     - `mmcs`, `mcc`, `mcc_signed`: see `superpos.analysis.matching.match`, which also matches features and latents one to
       one by their positive cosines. Dead latents take part.
     - `f1`, `precision`, `recall`: of "$z_l > 0$" as a detector of "$x_i \ne 0$" for matched pairs, averaged over
-      represented features that are active at least once; an unmatched feature or a silent latent counts 0.
+      represented features that are active at least once; an unmatched feature or a silent latent counts 0. (Of a feature
+      with both signs a latent can follow one half only: its recall is about ½ at best.)
     - `uniqueness`: share of latents that have the largest cosine for exactly one represented feature. (SynthSAEBench counts
       the distinct nearest features of latents instead.)
     - `l0`: mean number of active latents; `l0_true` of active features, `l0_represented` of those represented.

@@ -1,4 +1,4 @@
-"""How well any linear reading of a hidden layer could tell which features are active: a ceiling for sparse autoencoders."""
+"""How well a linear reading of a hidden layer tells which features are active, when taught: a mark for autoencoders."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ STEPS, LEARNING_RATE = 2_000, 0.03
 
 
 def linear_probe_f1(h: Any, x: Any) -> np.ndarray:
-    r"""F1 of the best linear detector of every feature, (n_features,).
+    r"""F1 of a linear detector of every feature that was taught the truth, (n_features,).
 
     A logistic regression $\sigma(w_i \cdot h + c_i)$ is fitted to "$x_i \ne 0$" for each feature, with the truth as its
     teacher, by Adam on the first half of the inputs. On the second half a threshold of its own is chosen for each feature:
     the one that makes F1 largest there, which flatters the probe a little. An autoencoder whose latents are a linear
-    function of h and a threshold (ReLU, JumpReLU, and BatchTopK after training) reads no more out of h; one whose latents
-    compete for each input (TopK) may. NaN for features that are never active.
+    function of h and a threshold (ReLU, Gated, JumpReLU, and BatchTopK after training) can hardly read more out of h; one
+    whose latents compete for each input (TopK) may. NaN for features that are never active in the second half.
 
     Args:
         h: hidden layer, (n_hidden, N).

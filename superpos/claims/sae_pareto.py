@@ -60,11 +60,11 @@ def judge(table: xr.Dataset, probe_f1: np.ndarray, claims: Claims) -> None:
     for name, (mcc, f1) in ((name, wanted) for name, wanted in WANTED.items() if name in known):
         means = table.sel(architecture=name).mean("seed")
         found = means["mcc"].max().item()
-        claims.add(f"{name}: best setting recovers the directions", f"MCC above {mcc}", f"{found:.3f}", found > mcc)
+        claims.add(f"{name}: best setting for MCC", f"MCC above {mcc}", f"{found:.3f}", found > mcc)
         if f1 is not None:
             found = means["f1"].max().item()
             measured = f"{found:.3f}; a linear probe taught the truth reaches {np.nanmean(probe_f1):.3f}"
-            claims.add(f"{name}: best setting tells when features are active", f"F1 above {f1}", measured, found > f1)
+            claims.add(f"{name}: best setting for F1", f"F1 above {f1}", measured, found > f1)
     random = float(table["random_mcc"].mean())
     claims.add(
         "a random dictionary is far from 0",

@@ -72,6 +72,7 @@ _SCORES = {
 
 def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     """One row per setting of sparse autoencoders: means over the seeds of the most important scores."""
+    table = table if table["mcc"].dims else table.expand_dims("cell")
     lead = table["mcc"].dims
     axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
     frame: Any = table[list(_SCORES.values())].to_dataframe().reset_index()

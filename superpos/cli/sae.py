@@ -1,5 +1,6 @@
 """`superpos sae`: sparse autoencoders on the toy models of a result, judged by the features they should find."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,23 +10,12 @@ import tyro
 def sae(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result of toy models or of autoencoders")],
     at: Annotated[tuple[str, ...], tyro.conf.arg(help="which toy models, such as feature_probability=0.05")] = (),
-    architectures: Annotated[tuple[str, ...], tyro.conf.arg(help="of the autoencoders")] = (
-        "relu",
-        "topk",
-        "batch_topk",
-        "jumprelu",
-    ),
+    architectures: Annotated[tuple[str, ...], tyro.conf.arg(help="relu topk batch_topk jumprelu if not given")] = (),
     latents: Annotated[int | None, tyro.conf.arg(help="dictionary size; as many as features if not given")] = None,
-    coefficients: Annotated[tuple[float, ...], tyro.conf.arg(help="sparsity coefficients")] = (
-        0.05,
-        0.1,
-        0.2,
-        0.4,
-        0.6,
-    ),
-    k: Annotated[tuple[float, ...], tyro.conf.arg(help="active latents, where the architecture sets them")] = (),
-    seeds: Annotated[int, tyro.conf.arg(help="autoencoders per setting")] = 4,
-    steps: Annotated[int, tyro.conf.arg(help="training steps")] = 10_000,
+    coefficients: Annotated[tuple[float, ...], tyro.conf.arg(help="sparsity coefficients, .05 … .6 if not given")] = (),
+    k: Annotated[tuple[float, ...], tyro.conf.arg(help="active latents, for topk whole ones only")] = (),
+    seeds: Annotated[int | None, tyro.conf.arg(help="autoencoders per setting, 4 if not given")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(help="training steps, 10,000 if not given")] = None,
     out: Annotated[Path | None, tyro.conf.arg(help="where to keep the autoencoders, continued if there")] = None,
 ) -> None:
     """Take the features back out: train sparse autoencoders on the hidden layer of toy models, and score them.
@@ -39,12 +29,16 @@ def sae(
     from superpos.errors import ConfigError
     from superpos.sweep import open_result
 
-    check.whole("seeds", seeds, at_least=1, at_most=10_000)
+    for name, value in (("seeds", seeds), ("steps", steps), ("latents", latents)):
+        if value is not None:
+            check.whole(name, value, at_least=1)
     found = open_result(result)
     kind = found.attrs["task"]["kind"]
     if kind == "sparse_autoencoder":
-        if out is not None or at:
-            raise ConfigError(f"out and at are for toy models, and {result} holds autoencoders already.")
+        given = {"at": at, "architectures": architectures, "latents": latents, "coefficients": coefficients, "k": k}
+        given |= {"seeds": seeds, "steps": steps, "out": out}
+        if wrong := [name for name, value in given.items() if value not in (None, ())]:
+            raise ConfigError(f"{wrong[0]} is for toy models, and {result} holds autoencoders already.")
         return _print_scores(found)
     if kind not in ("toy", "adversarial_toy"):
         raise ConfigError(f"result must hold toy models or sparse autoencoders, and {result} holds {kind} models.")
@@ -66,18 +60,21 @@ def sae(
         raise ConfigError(f"at must leave one cell of the result; choose along {left}.")
     toy: Any = found.task()
     model = found.model()
+    size = toy.n_features if latents is None else latents
     true_l0 = float(np.sum(np.broadcast_to(toy.feature_probability, (toy.n_features,))))
     settings = {}
-    for name in architectures:
+    for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
         if SPARSITY_FIELD.get(name) != "k":
-            settings[name] = coefficients
-        else:  # unless told: one, two and three, or, where it is an average, around the truth
-            settings[name] = k or ((1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0))
-    grid = sp.sparsity_grid(settings, seed=range(seeds))
+            settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
+        else:  # unless told: one, two and three, or, where k is an average, around the truth
+            usual = (1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0)
+            whole = [value for value in k if name != "topk" or value % 1 == 0]
+            settings[name] = whole or sorted({min(value, size) for value in usual})
+    grid = sp.sparsity_grid(settings, seed=range(seeds or 4))
     b = None if model.b is None else model.b[...]
-    task = sp.tasks.SparseAutoencoder.of_toy(toy, model.W[...], b, n_latents=latents or toy.n_features)
+    task = sp.tasks.SparseAutoencoder.of_toy(toy, model.W[...], b, n_latents=size)
     print(sp.geometry(model.W[...]))
-    trained = sp.sweep(task, sp.TrainConfig(steps=steps), grid, store=out)
+    trained = sp.sweep(task, sp.TrainConfig(steps=steps or 10_000), grid, store=out)
     _print_scores(trained)
 
 
@@ -85,7 +82,10 @@ def _number(name: str, value: str) -> float:
     from superpos.errors import ConfigError
 
     try:
-        return float(value)
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
     except ValueError:
         raise ConfigError(f"at: {name} must be a number, got {value!r}.") from None
 

@@ -62,7 +62,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
-    "order", "correlated_sets", "anticorrelated_sets", "parents", "exclusive_children",
+    "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -161,6 +161,10 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         parts.append(
             f"{children} features active only with their parent" + ", one at a time" * task["exclusive_children"]
         )
+    if task["kind"] == "sparse_autoencoder":
+        given = task["directions"]
+        models = f"{np.shape(given)[0]} toy models" if np.ndim(given) == 3 else "one toy model"
+        parts.append("random directions" if given is None else f"directions of {models}")
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"

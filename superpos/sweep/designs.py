@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from superpos import check
+from superpos.errors import ConfigError
 from superpos.models.sae import ARCHITECTURES
-from superpos.sweep.grid import Grid
+from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.sae import SPARSITY_FIELD
 
 
@@ -16,18 +15,30 @@ def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any)
     """Sparse autoencoders of several architectures, each over values of what makes its own latents sparse.
 
     `sparsity_grid({"relu": [0.1, 0.2], "topk": [1, 2, 3]}, seed=range(8))` sweeps `sparsity_coefficient` for `"relu"`,
-    `"gated"` and `"jumprelu"`, `k` for the others, every value with every seed and every combination of further `axes`. One
-    dimension, `cell`; the field that an architecture does not use is 0 or 1. An array of values is a coordinate as any:
-    `result.sel(architecture="topk")`.
+    `"gated"` and `"jumprelu"`, `k` for the others, every value with every seed and every combination of further `axes`, such
+    as `source=range(4)`. The result has one dimension, `cell`; `result.sel(architecture="topk")` chooses along it. The field
+    that an architecture does not use is 0 (`sparsity_coefficient`) or 1 (`k`).
 
     Raises:
-        ConfigError: an unknown architecture, or values that are no numbers.
+        ConfigError: an unknown architecture, an axis that is set already, or values that are no flat list of numbers.
     """
+    if not isinstance(settings, Mapping) or not settings:
+        raise ConfigError(f"settings must map architectures to values, got {settings!r}.")
+    for name in ("architecture", "sparsity_coefficient", "k"):
+        if name in axes:
+            raise ConfigError(f"{name} is set by settings already and cannot be a further axis.")
+    further = {name: _listed(name, values) for name, values in {**axes, "seed": seed}.items()}
     points = []
     for architecture, values in settings.items():
         check.one_of("settings: architecture", architecture, ARCHITECTURES)
-        check.numbers(f"settings of {architecture}", values)
-        for value, *rest in product(np.asarray(values, float).tolist(), *axes.values(), seed):
+        for value, *rest in product(map(float, _listed(architecture, values)), *further.values()):
             chosen = {"sparsity_coefficient": 0.0, "k": 1.0} | {SPARSITY_FIELD[architecture]: value}
-            points.append({"architecture": architecture, **chosen, **dict(zip((*axes, "seed"), rest, strict=True))})
+            points.append({"architecture": architecture, **chosen, **dict(zip(further, rest, strict=True))})
     return Grid.points(points)
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    """The values of one axis, checked as those of any grid."""
+    if isinstance(values, Axis):
+        raise ConfigError(f"{name} must be a list of values here; entry(...) and decay(...) need a Grid.")
+    return Grid(**{name: values}).axes[name].values.tolist()

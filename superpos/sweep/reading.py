@@ -192,7 +192,7 @@ class Contents:
         if self.variables[name]["dims"][:1] == ["cell"]:
             values = values[self._slots]
         meaning = self.attributes["words"].get(name)
-        return values if meaning is None else np.asarray(meaning)[values]
+        return values if meaning is None else np.asarray(np.asarray(meaning)[values])
 
     @property
     def source_group(self) -> Any:

@@ -24,7 +24,7 @@ from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig, named_leaves
 
 # Fields of a task that a result names when it prints itself.
-SAID_OF_A_MODEL = ("n_features", "n_hidden", "activation", "target", "hidden_activation")
+SAID_OF_A_MODEL = ("n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation")
 
 
 class SweepResult:
@@ -223,7 +223,8 @@ class SweepResult:
         loss = self.dataset["loss"].values
         spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
-        sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said)
+        unused = {"activation"} if task["kind"] == "sparse_autoencoder" else set()  # of what it reads, not its own
+        sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said and k not in unused)
         how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
         if said.get("objective") != "expected":
             how += f", batch_size {said['batch_size']}"

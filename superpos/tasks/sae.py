@@ -124,6 +124,8 @@ class SparseAutoencoder:
         own = {name: getattr(toy, name) for name in shared}
         several = W.ndim > 2
         W = W.reshape(-1, *W.shape[-2:]) if several else W
+        if b is None and not getattr(toy, "bias", True):  # the output is known: it has none
+            b = np.zeros((*W.shape[:-2], W.shape[-1]))
         if b is not None:
             b = np.asarray(getattr(b, "values", b))
             own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
