@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.claims.sae_recovery import COSINE, recovered
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d, score_by_shape
-from superpos.plot.style import caption
+from superpos.plot.style import ARCHITECTURE_NAMES, caption
 
 # Two looks at one solid: from the side, and along its axis.
 VIEWS = ((12, 20), (90, 0))
@@ -55,7 +55,7 @@ def sae_recovery(
         f"have the shape. Recovered: a latent of its own with a cosine above {COSINE:g}. Random dictionaries: {random}. "
         "First architecture of the row above:"
     )
-    return figure, caption(_without_arrays(next(iter(found[2].values()))[0]), text)
+    return figure, caption(next(iter(found[2].values()))[0].attrs, text)
 
 
 def sae_geometry(
@@ -115,7 +115,7 @@ def sae_geometry(
         f"F1. Lines: means over {len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds; bars: least "
         "to most (of shares, among toy models). The ReLU autoencoders:"
     )
-    return figure, caption(_without_arrays(relu), text)
+    return figure, caption(relu.attrs, text)
 
 
 def _drawn(result: Any, table: xr.Dataset, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,18 +129,10 @@ def _drawn(result: Any, table: xr.Dataset, true: np.ndarray) -> tuple[np.ndarray
 def _settings(result: Any, name: str) -> str:
     task = result.attrs["task"]
     by_k = name in ("topk", "batch_topk", "matryoshka")
-    return f"{name}, k = {task['k']:g}" if by_k else f"{name}, λ = {task['sparsity_coefficient']:g}"
+    said = ARCHITECTURE_NAMES[name]
+    return f"{said}, k = {task['k']:g}" if by_k else f"{said}, λ = {task['sparsity_coefficient']:g}"
 
 
 def _sizes(found: Mapping[str, tuple[Any, xr.Dataset]]) -> str:
     task = next(iter(found.values()))[0].attrs["task"]
     return f"{task['n_features']} features in {task['n_hidden']} dimensions, {task['n_latents']} latents"
-
-
-def _without_arrays(result: Any) -> dict[str, Any]:
-    """Attributes without what a caption cannot say: the directions themselves."""
-    attrs = result.attrs
-    task = {
-        k: v for k, v in attrs["task"].items() if k not in ("directions", "output_bias", "source") and v is not None
-    }
-    return {**attrs, "task": task}
