@@ -32,7 +32,7 @@ def build(results: Path = Path("results"), n_seeds: int = 8, quick: bool = False
         "jumprelu": np.geomspace(0.005, 0.3, 8),
     }
     if quick:
-        settings = {"relu": [0.1, 0.2]}
+        settings = {"relu": settings["relu"][::7]}
     config = sp.TrainConfig(steps=30 if quick else 10_000, evaluation_samples=1 if quick else 16_384)
     return task, config, sp.sparsity_grid(settings, seed=range(n_seeds))
 
