@@ -19,6 +19,8 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometry import Component as Component
 from superpos.analysis.geometry import Geometry as Geometry
 from superpos.analysis.geometry import geometry as geometry
+from superpos.analysis.naive import naive_loss as naive_loss
+from superpos.analysis.naive import relative_loss as relative_loss
 from superpos.analysis.neurons import features_per_neuron as features_per_neuron
 from superpos.analysis.neurons import neuron_has_feature as neuron_has_feature
 from superpos.analysis.neurons import neuron_order as neuron_order
