@@ -12,7 +12,7 @@ from superpos.plot.style import PALETTE, current_axes
 from superpos.plot.sweeps import plain_ticks
 
 EXCITES, INHIBITS = PALETTE["black"], PALETTE["red"]
-MARKED = PALETTE["orange"]
+MARKED = PALETTE["sky"]
 
 
 def circuit(
@@ -26,7 +26,7 @@ def circuit(
 ) -> Axes:
     """Features (left) → neurons → outputs (right): line width is |weight|, black is positive, red negative.
 
-    Weights below `above` of the largest of their layer are not drawn. Neurons in `marked` are orange; of `features`, if
+    Weights below `above` of the largest of their layer are not drawn. Neurons in `marked` are blue; of `features`, if
     there are any, alone the lines are drawn in full, all others pale.
     """
     ax = current_axes(ax)
