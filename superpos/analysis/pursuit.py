@@ -18,8 +18,8 @@ from superpos.models.toy import FULL_PRECISION
 
 # What is left of an activation, relative to its length, at which it counts as explained.
 TOLERANCE = 0.05
-# An atom must have at least this cosine with what is left, and this sine to the span of those chosen; below it single precision
-# cannot tell it from them.
+# An atom must have at least this cosine with what is left, and this sine to the span of those chosen; below it single
+# precision cannot tell it from them.
 LEAST_COSINE = 1e-3
 
 
@@ -33,7 +33,7 @@ def pursuit(
     ends when $\|r\| \le$ `tolerance` $\cdot \|h\|$, with `most_atoms` chosen, or when no atom has a positive cosine with r.
     (The active-set method of Lawson and Hanson 1974 for non-negative least squares, stopped early.)
 
-    Orthonormal atoms: $z = \mathrm{ReLU}(D^\top h)$. With largest cosine μ between two atoms, any $h = Dz$ with fewer than
+    Orthonormal atoms: $z = \mathrm{ReLU}(D^\top h)$. With μ the largest |cosine| of two atoms, any $h = Dz$ with fewer than
     $(1 + 1/\mu) / 2$ active atoms is recovered exactly at tolerance 0 (Tropp 2004, "Greed is Good"). Below half the spark of
     D, at most $\lfloor$n_hidden / 2$\rfloor$ atoms, the code is the only one so sparse (Donoho and Elad 2003): the default of
     `most_atoms`. An imperfect dictionary leaves residuals of its own; with a tolerance below these, further atoms are spent
