@@ -14,7 +14,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.probes import best_f1, linear_probe_f1
 from superpos.claims import Claims
-from superpos.claims.sae_pareto import by_setting, judge
+from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.cli import main
 from superpos.plot.pareto import sparsity_frontier
 
@@ -103,11 +103,43 @@ def table(**scores: float) -> xr.Dataset:
     return found
 
 
-@pytest.mark.parametrize(("scores", "failed"), [({}, 0), ({"mcc": 0.9}, 1), ({"f1": 0.8}, 1), ({"random_mcc": 0.7}, 1)])
-def test_claims_can_fail(scores, failed):
+def controls(true: float = 0.98, random: float = 0.3) -> xr.Dataset:
+    return xr.Dataset({"f1": ("dictionary", [true, random])}, {"dictionary": ["true", "random"]})
+
+
+@pytest.mark.parametrize(
+    ("scores", "optimised", "control", "failed"),
+    [
+        ({}, {}, {}, 0), ({"mcc": 0.9}, {}, {}, 1), ({"f1": 0.8}, {}, {}, 1), ({"random_mcc": 0.7}, {}, {}, 1),
+        ({}, {"f1": 0.89}, {}, 1), ({}, {}, {"true": 0.8}, 1), ({}, {}, {"random": 0.6}, 1),
+    ],
+)  # fmt: skip
+def test_claims_can_fail(scores, optimised, control, failed):
     claims = Claims("test")
-    judge(by_setting(table(**scores)), np.array([0.75]), claims)
-    assert len(claims.claims) == 4 and len(claims.failed) == failed
+    judge(
+        by_setting(table(**scores)), by_setting(table(**optimised)), controls(**control), np.array([0.75]), 0.82, claims
+    )
+    assert len(claims.claims) == 6 and len(claims.failed) == failed
+    said = [c for c in claims.claims if "F1 of" in c.statement and "best setting" in c.statement]
+    assert ["own encoder" in c.statement for c in said] == [True, False]
+    assert f"its own encoder at best {scores.get('f1', 0.92):.3f}" in said[1].measured
+
+
+def test_one_latent_per_input_reaches_its_bound_and_no_more():
+    """The best such detector names one active feature at random; simulated, within 4 standard errors."""
+    p, n, N = 0.1, 6, 200_000
+    active = np.random.default_rng(0).random((n, N)) < p
+    pick = np.where(active, np.random.default_rng(1).random((n, N)), 0)
+    told = (pick == pick.max(axis=0)) & active
+    f1 = np.mean(2 * told.sum(axis=1) / (told.sum(axis=1) + active.sum(axis=1)))
+    assert f1 == pytest.approx(most_f1_of_one_latent(p, n), abs=0.004)
+    assert most_f1_of_one_latent(0.3, 1) == pytest.approx(1)
+
+
+def test_pursuit_tells_activity_in_the_true_directions_and_not_in_random_ones():
+    W = sp.analysis.matching.random_directions(10, 20, (3,))
+    found = control_table(xr.DataArray(W, dims=("hidden", "feature")), p=0.05, n_inputs=2048)["f1"]
+    assert found.sel(dictionary="true") > 0.9 and found.sel(dictionary="random") < 0.6
 
 
 def test_frontier_draws_a_line_per_architecture_through_the_means():
@@ -130,7 +162,7 @@ def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys)
 
     first = ["--at", "feature_probability=0.12", "--architectures", "relu", "--coefficients", "0.1", "0.3"]
     out = say(str(tmp_path / "toy.zarr"), *first, "--seeds", "1", "--steps", "20", "--out", str(tmp_path / "sae.zarr"))
-    assert "MCC" in out and "0.3" in out
+    assert "MCC" in out and "0.3" in out and "F1 by pursuit" in out
     again = say(str(tmp_path / "sae.zarr"))
     assert again.splitlines()[-2:] == out.splitlines()[-2:]
     stored = json.dumps(sp.open(tmp_path / "sae.zarr").attrs["task"])

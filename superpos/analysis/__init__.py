@@ -38,5 +38,6 @@ from superpos.analysis.phases import against_optimum as against_optimum
 from superpos.analysis.phases import phase as phase
 from superpos.analysis.phases import phase_table as phase_table
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
+from superpos.analysis.pursuit import pursuit as pursuit
 from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder

@@ -10,6 +10,7 @@ import numpy as np
 from superpos import check
 from superpos.analysis.dashboard import dashboard_data
 from superpos.analysis.dictionary import DictionaryScores, hidden_loss, score_dictionary
+from superpos.analysis.pursuit import pursuit
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE
 from superpos.models.toy import ToyModel
@@ -20,24 +21,33 @@ from superpos.train import EVALUATION_TAG
 # Inputs a dictionary is judged on, the same for all models.
 N_INPUTS = 16_384
 
+# Who says which latents are active: the SAE's own encoder, or `pursuit` with its decoder columns.
+INFERENCES = ("encoder", "pursuit")
 
-def score_autoencoder(task: Any, model: Any, *, n_inputs: int = N_INPUTS, **options: Any) -> DictionaryScores:
+
+def score_autoencoder(
+    task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
+) -> DictionaryScores:
     """Judge a trained SAE on fresh inputs of its task, by the features that made them.
 
     The inputs come from one fixed key: all models of the same features see the same. Where the task knows the output of the
-    toy model it reads, the scores have the recovered loss. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`;
-    options are those of `score_dictionary`.
+    toy model it reads, the scores have the recovered loss. With `inference="pursuit"` the latents of every input are found by
+    `superpos.analysis.pursuit` in the decoder columns, and the encoder is not used (the random and PCA baselines stay linear
+    readings, ReLU(Dᵀh)): its F1 says what the dictionary allows, that of the encoder what the
+    autoencoder does. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`; options are those of `score_dictionary`.
 
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
-    arguments, keywords = _arrays(task, model, n_inputs)
+    arguments, keywords = _arrays(task, model, n_inputs, inference)
     return score_dictionary(*arguments, **{**keywords, **options})
 
 
-def dashboard_of(task: Any, model: Any, *, n_inputs: int = N_INPUTS, **options: Any) -> dict[str, Any]:
+def dashboard_of(
+    task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
+) -> dict[str, Any]:
     """The data of a feature viewer's page for a trained SAE, see `dashboard_data`; arguments as for `score_autoencoder`."""
-    arguments, keywords = _arrays(task, model, n_inputs)
+    arguments, keywords = _arrays(task, model, n_inputs, inference)
     encoder = model.decoder.T if model.W_enc is None else model.W_enc[...]
     bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
     return dashboard_data(*arguments, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
@@ -52,15 +62,22 @@ def _read(task: SparseAutoencoder, model: SAE, n_inputs: int) -> tuple[Any, ...]
     return task.directions, model.decoder, x, h, z, model.decode(z)
 
 
-def _arrays(task: Any, model: Any, n_inputs: int) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _arrays(
+    task: Any, model: Any, n_inputs: int, inference: str = "encoder"
+) -> tuple[list[np.ndarray], dict[str, Any]]:
     if not isinstance(task, SparseAutoencoder):
         raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
     check.whole("n_inputs", n_inputs, at_least=1, at_most=2**24)
+    check.one_of("inference", inference, INFERENCES)
     task.check()
     full = ready(task)
     if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
         raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")
     arguments = [np.asarray(array) for array in _read(task.broadcast(), model, n_inputs)]
+    if inference == "pursuit":
+        origin = np.zeros((task.n_hidden, 1)) if model.b_dec is None else np.asarray(model.b_dec[...])[:, None]
+        arguments[4] = np.asarray(pursuit(arguments[1], arguments[3] - origin))
+        arguments[5] = arguments[1] @ arguments[4] + origin
     keywords: dict[str, Any] = {"used": np.asarray(model.exists)}
     if task.parents:
         keywords["parents"] = task.parents

@@ -63,6 +63,7 @@ _SCORES = {
     "MCC": "mcc",
     "random": "random_mcc",
     "F1": "f1",
+    "F1 by pursuit": "pursuit_f1",
     "L0": "l0",
     "true L0": "l0_true",
     "R²": "explained_variance",

@@ -22,8 +22,9 @@ def sae(
 
     Of a result of toy models the best seed is read, in the one cell that is left after `--at` (the nearest value is taken).
     Every architecture is trained over what makes its latents sparse. The table has, averaged over the seeds, how well the
-    true directions are matched (MCC, beside that of random directions), how well latents tell when a feature is active (F1),
-    L0 beside the true one, and explained variance. A result of autoencoders is scored as it is.
+    true directions are matched (MCC, beside that of random directions), how well latents tell when a feature is active (F1,
+    and F1 by pursuit: of the few decoder columns that add up to the input best, found without the encoder), L0 beside the
+    true one, and explained variance. A result of autoencoders is scored as it is.
     """
     from superpos import check
     from superpos.errors import ConfigError
@@ -94,4 +95,5 @@ def _print_scores(result: Any) -> None:
     from superpos.cli.report import print_scores
 
     print(result)
-    print_scores(result.dictionary())
+    table = result.dictionary()
+    print_scores(table.assign(pursuit_f1=result.dictionary(inference="pursuit")["f1"]))

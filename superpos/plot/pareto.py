@@ -39,17 +39,29 @@ def baseline(value: Any, text: str, ax: Axes) -> Axes:
     return ax
 
 
-def sae_pareto(result: Any, table: xr.Dataset, probe_f1: float) -> tuple[Figure, str]:
-    """Explained variance, F1 and MCC against L0; `table` over (`architecture`, `setting`, `seed`) is that of `result`."""
-    figure, panels = plt.subplots(1, 3, figsize=(9.4, 3.0), layout="constrained")
-    for ax, (score, label) in zip(
-        panels, (("explained_variance", "explained variance R²"), ("f1", "F1"), ("mcc", "MCC")), strict=True
-    ):
-        plain_ticks(sparsity_frontier(table, score, ax))
-        ax.set(ylabel=label, ylim=(None, 1.02))
+def sae_pareto(
+    result: Any, table: xr.Dataset, optimised: xr.Dataset, controls: xr.Dataset, probe_f1: float
+) -> tuple[Figure, str]:
+    """Explained variance, F1 (of the encoder, and of pursuit) and MCC against L0.
+
+    `table` and `optimised`, over (`architecture`, `setting`, `seed`), are of `result`, with latents by the encoder and by
+    pursuit; `controls` has F1 of pursuit in a "true" and a "random" `dictionary`.
+    """
+    figure, panels = plt.subplots(1, 4, figsize=(11.6, 3.0), layout="constrained")
+    drawn = (
+        (table, "explained_variance", "explained variance R²"),
+        (table, "f1", "F1 of the encoder"),
+        (optimised, "f1", "F1 of pursuit"),
+        (table, "mcc", "MCC"),
+    )
+    for ax, (scores, score, label) in zip(panels, drawn, strict=True):
+        plain_ticks(sparsity_frontier(scores, score, ax))
+        ax.set(ylabel=label, ylim=(0, 1.04) if score == "f1" else (None, 1.02))
     baseline(probe_f1, "linear probe", panels[1])
     baseline(table["random_f1"], "random", panels[1])
-    baseline(table["random_mcc"], "random", panels[2])
+    for name in ("true", "random"):
+        baseline(controls["f1"].sel(dictionary=name), f"{name} directions", panels[2])
+    baseline(table["random_mcc"], "random", panels[3])
     panels[0].annotate(
         "true L0", (float(table["l0_true"].mean()), 0.02), xycoords=("data", "axes fraction"), rotation=90,
         ha="right", va="bottom", fontsize=7, color="#555555",
@@ -57,8 +69,9 @@ def sae_pareto(result: Any, table: xr.Dataset, probe_f1: float) -> tuple[Figure,
     panels[0].legend(loc="lower right")
     text = (
         "Sparse autoencoders on the hidden layer of one toy model, against the number of active latents: how well they "
-        "reconstruct, how well their latents tell when a feature is active, and how well they match the true directions. "
+        "reconstruct; how well their latents tell when a feature is active, by their own encoder and by non-negative "
+        "orthogonal matching pursuit in their decoder columns; and how well these match the true directions. "
         f"Lines are means over {table.sizes['seed']} seeds, dots single models; dotted: the true L0; dashed: random "
-        "directions, and a linear probe that was taught the truth, with the best threshold."
+        "directions, a linear probe that was taught the truth, with the best threshold, and pursuit in the true directions."
     )
     return figure, caption(result.attrs, text)
