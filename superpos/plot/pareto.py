@@ -29,13 +29,14 @@ def sparsity_frontier(table: xr.Dataset, score: str, ax: Axes | None = None) -> 
     return ax
 
 
-def baseline(value: Any, text: str, ax: Axes) -> Axes:
-    """A dashed grey line across the panel, named at its right end."""
+def baseline(value: Any, text: str, ax: Axes, *, left: bool = False) -> Axes:
+    """A dashed grey line across the panel, named at its right end, or the left one."""
     value = float(np.mean(value))
     ax.axhline(value, color="#888888", ls="--", lw=0.8, zorder=0)
     ax.annotate(
-        text, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color="#555555"
-    )
+        text, (0.01 if left else 0.99, value), xycoords=("axes fraction", "data"), ha="left" if left else "right",
+        va="bottom", fontsize=7, color="#555555",
+    )  # fmt: skip
     return ax
 
 
@@ -60,7 +61,7 @@ def sae_pareto(
     baseline(probe_f1, "linear probe", panels[1])
     baseline(table["random_f1"], "random", panels[1])
     for name in ("true", "random"):
-        baseline(controls["f1"].sel(dictionary=name), f"{name} directions", panels[2])
+        baseline(controls["f1"].sel(dictionary=name), f"{name} directions", panels[2], left=name == "random")
     baseline(table["random_mcc"], "random", panels[3])
     panels[0].annotate(
         "true L0", (float(table["l0_true"].mean()), 0.02), xycoords=("data", "axes fraction"), rotation=90,
