@@ -165,7 +165,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const key = ([name, count]) => {
       const dot = el("i", { class: "dot" });
       dot.style.background = colorOf(name, dark);
-      return el("span", { class: "key" }, dot, `${short(name, 40)} `, el("small", {}, `${Math.round((100 * count) / shown.length)} %`));
+      return el("span", { class: "key" }, dot, `${short(name, 40)} `, el("small", {}, count / shown.length < 0.005 ? "<1 %" : `${Math.round((100 * count) / shown.length)} %`));
     };
     const rest = most.length > 8 ? [el("small", {}, `and ${most.length - 8} more`)] : [];
     legend.replaceChildren(...most.slice(0, 8).map(key), ...rest);
