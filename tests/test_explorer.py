@@ -266,6 +266,7 @@ def test_wrong_links_do_no_harm(running, page_path, link):
 
 
 GAPS = """() => {
+  if (document.getElementById('app').dataset.shows !== 'live') return null;
   const ends = [...document.querySelectorAll('.picture .arrow circle')].map((c) => Math.atan2(+c.getAttribute('cy'), +c.getAttribute('cx')) * 180 / Math.PI);
   ends.sort((a, b) => a - b);
   const gaps = ends.map((a, i) => (i + 1 < ends.length ? ends[i + 1] : ends[0] + 360) - a);
@@ -275,9 +276,15 @@ GAPS = """() => {
 
 def test_live_training_reaches_the_pentagon_in_three_seconds(opened):
     page = opened.page
+    page.locator(".sliders input").first.focus()
+    page.keyboard.press("Home")  # another shape is shown before
+    assert not chosen(page).endswith("pentagon")
     page.get_by_role("tab", name="Train here").click()
     page.wait_for_function(GAPS, timeout=3_000)
-    page.wait_for_function("() => document.querySelector('.shape-name').textContent === 'pentagon'")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.note')].some((n) => n.textContent.startsWith('Trained: step 3,000'))"
+    )
+    assert page.evaluate(GAPS) and page.locator(".shape-name").inner_text() == "pentagon"  # and it stays one
     page.locator("[data-setting=n]").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.querySelectorAll('.picture .arrow').length === 6")
@@ -355,6 +362,26 @@ def test_a_notebook_gets_the_same_modules(quick_result):
     shown = widget(pack(quick_result))
     assert shown._esm.rstrip().endswith("export default { render };")
     assert json.loads(shown.data)["n_cells"] == 12
+
+
+WIDGET = """async ([source, style, data]) => {
+  const { default: made } = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
+  document.head.append(Object.assign(document.createElement('style'), { textContent: style }));
+  made.render({ model: { get: () => data }, el: document.body });
+  await new Promise(requestAnimationFrame);
+  return [document.querySelector('h2').textContent, document.querySelectorAll('.arrow').length, location.hash];
+}"""
+
+
+def test_the_widget_draws_in_a_cell(running, quick_result):
+    """Its module, called as anywidget calls it."""
+    pytest.importorskip("anywidget", reason="anywidget is not installed")
+    from superpos.explorer.widget import widget
+
+    shown = widget(pack(quick_result))
+    page = running.new_page()
+    assert page.evaluate(WIDGET, [shown._esm, shown._css, shown.data]) == ["pentagon", 5, ""]
+    page.close()
 
 
 def test_the_command_writes_a_page(quick_result, tmp_path, monkeypatch, capsys):

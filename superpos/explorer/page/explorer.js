@@ -161,7 +161,7 @@ export function start(root, text, { link = true } = {}) {
     Object.assign(s, sensible(s));
   }
   function lookAtSweep(s, dark) {
-    map.show(dark);
+    map.show(dark, predict.covers(`cell ${s.cell}`));
     const key = `${s.cell} ${dark}`;
     if (filmed !== key) {
       views = (sweep.snapshots?.steps ?? []).map((_, k) => viewOf(sweep, s.cell, colorOf, dark, k));
@@ -219,7 +219,9 @@ export function start(root, text, { link = true } = {}) {
     name.textContent = secret ? "?" : short(view.name, 80);
     const residual = Number.isFinite(view.residual) ? `residual ${say(view.residual, 2)} · ` : "";
     facts.textContent = secret ? "" : `${residual}${view.represented} of ${view.n} represented · ΣD/m ${say(view.packing, 2)}${Number.isFinite(view.loss) ? ` · loss ${say(view.loss)}` : ""}`;
+    root.dataset.shows = s.mode === "live" ? (live.film.models.length ? "live" : "nothing yet") : "sweep";
     root.classList.toggle("secret", secret);
+    if (secret) view = { ...view, said: `${view.n} features in ${view.m} dimensions` };
     picture.show(view, [s.yaw, s.pitch], dark);
     bars.show(view, dark);
     if (s.mode === "sweep") aloud.textContent = secret ? "" : describe(sweep, s.cell);

@@ -3,7 +3,7 @@
 import { el, fit, labelled, say, select, short } from "./dom.js";
 import { ramp } from "./color.js";
 
-export const COLORINGS = { shape: "winning shape", loss: "loss", represented: "represented features", packing: "ΣDᵢ / m" };
+export const COLORINGS = { shape: "shape", loss: "loss", represented: "represented", packing: "ΣD / m" };
 
 /** Index along each axis of every cell, and the reverse. */
 export function indexCells(sweep) {
@@ -16,11 +16,22 @@ export function indexCells(sweep) {
   });
 }
 
-/** Cells that a map shows: those equal to the chosen one in all axes but x and y; all of a flat design. */
+/**
+ * Cells that a map shows: those equal to the chosen one in all axes but x and y; all of a flat design. Of seeds that are on
+ * neither axis, the one of lowest loss.
+ */
 export function shownCells(sweep, chosen, x, y) {
   const cells = Array.from({ length: sweep.nCells }, (_, c) => c);
   if (sweep.flat) return cells;
-  return cells.filter((c) => sweep.index.every((index, a) => a === x || a === y || index[c] === index[chosen]));
+  const free = (a) => a === x || a === y || sweep.axes[a].name === "seed";
+  const best = new Map();
+  const loss = (c) => (Number.isFinite(sweep.cells.loss.values[c]) ? sweep.cells.loss.values[c] : Number.POSITIVE_INFINITY);
+  for (const c of cells) {
+    if (!sweep.index.every((index, a) => free(a) || index[c] === index[chosen])) continue;
+    const place = sweep.index[x][c] * sweep.nCells + (y < 0 ? 0 : sweep.index[y][c]);
+    if (!best.has(place) || loss(c) < loss(best.get(place))) best.set(place, c);
+  }
+  return [...best.values()];
 }
 
 /** The map and its controls. */
@@ -43,17 +54,31 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       : []),
   );
   const grid = el("div", { class: "map-grid" }, ticks[1], canvas, ticks[0]);
-  const node = el("div", {}, controls, grid, legend, sliders);
+  const note = el("p", { class: "note" });
+  const node = el("div", {}, controls, grid, note, legend, sliders);
   let shown = [];
+  let untold = false;
 
 
   const size = (a) => (a < 0 ? 1 : sweep.axes[a].values.length);
   const axisY = (s) => (axes.length > 1 && s.y !== s.x ? s.y : -1);
 
+  /** The shown cell nearest to a place on the map. */
+  function shownAt(i, j) {
+    const s = state.get();
+    const y = axisY(s);
+    const off = (c) => Math.abs(sweep.index[s.x][c] - i) / size(s.x) + (y < 0 ? 0 : Math.abs(sweep.index[y][c] - j) / size(y));
+    return shown.reduce((a, b) => (off(b) < off(a) ? b : a));
+  }
+  /** The shown cell that follows in one direction. */
   function move(cell, axis, by) {
-    const index = sweep.index.map((of) => of[cell]);
-    index[axis] = Math.min(size(axis) - 1, Math.max(0, index[axis] + by));
-    return nearest(index);
+    const s = state.get();
+    const y = axisY(s);
+    const [i, j] = [sweep.index[s.x][cell], y < 0 ? 0 : sweep.index[y][cell]];
+    if (!sweep.flat) return axis === s.x ? shownAt(i + by, j) : shownAt(i, j + by);
+    const along = sweep.index[axis];
+    const onward = shown.filter((c) => (along[c] - along[cell]) * by > 0);
+    return onward.length ? onward.reduce((a, b) => ((along[b] - along[a]) * by < 0 ? b : a)) : cell;
   }
   function nearest(index) {
     let [best, least] = [0, Number.POSITIVE_INFINITY];
@@ -68,10 +93,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const box = canvas.getBoundingClientRect();
     const fx = Math.min(0.9999, Math.max(0, (event.clientX - box.left) / box.width));
     const fy = Math.min(0.9999, Math.max(0, 1 - (event.clientY - box.top) / box.height));
-    const index = sweep.index.map((of) => of[s.cell]);
-    index[s.x] = Math.floor(fx * size(s.x));
-    if (axisY(s) >= 0) index[axisY(s)] = Math.floor(fy * size(axisY(s)));
-    return nearest(index);
+    return shownAt(fx * size(s.x) - 0.5, fy * size(axisY(s)) - 0.5);
   }
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
@@ -79,7 +101,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (event.buttons & 1) onpick(at(event));
-    else canvas.title = describe(sweep, at(event));
+    else canvas.title = untold ? "" : describe(sweep, at(event));
   });
   canvas.addEventListener("keydown", (event) => {
     const s = state.get();
@@ -104,7 +126,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     return { input, said };
   });
 
-  function draw(dark) {
+  function draw(dark, secret = false) {
     const s = state.get();
     const y = axisY(s);
     shown = shownCells(sweep, s.cell, s.x, y);
@@ -121,19 +143,26 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       }
     }
     const gap = Math.min(w, h) > 6 ? 1 : 0;
+    const dot = Math.max(9, Math.min(w, h, 24) - gap); // of designs that fill no grid
     for (const c of shown) {
-      context.fillStyle = values ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5) : colorOf(sweep.shape.at(c), dark);
+      if (secret) context.fillStyle = dark ? "#3a3f47" : "#d9d7d1"; // colours would give the answer away
+      else context.fillStyle = values ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5) : colorOf(sweep.shape.at(c), dark);
       const [i, j] = [sweep.index[s.x][c], y < 0 ? 0 : sweep.index[y][c]];
-      context.fillRect(i * w, height - (j + 1) * h, w - gap, h - gap);
+      if (sweep.flat) context.fillRect((i + 0.5) * w - dot / 2, height - (j + 0.5) * h - dot / 2, dot, dot);
+      else context.fillRect(i * w, height - (j + 1) * h, w - gap, h - gap);
     }
     const [i, j] = [sweep.index[s.x][s.cell], y < 0 ? 0 : sweep.index[y][s.cell]];
-    const box = [Math.max(2, i * w - 1), Math.max(2, height - (j + 1) * h - 1)];
-    box.push(Math.min(width - 2, (i + 1) * w) - box[0], Math.min(height - 2, height - j * h) - box[1]);
+    const around = sweep.flat ? [(i + 0.5) * w - dot / 2 - 2, (i + 0.5) * w + dot / 2 + 2, (j + 0.5) * h - dot / 2 - 2, (j + 0.5) * h + dot / 2 + 2] : [i * w, (i + 1) * w, j * h, (j + 1) * h];
+    const box = [Math.max(2, around[0] - 1), Math.max(2, height - around[3] - 1)];
+    box.push(Math.min(width - 2, around[1]) - box[0], Math.min(height - 2, height - around[2]) - box[1]);
     for (const [color, line] of [[dark ? "#14171c" : "#fff", 5], [dark ? "#fff" : "#1b1f27", 2.5]]) {
       context.strokeStyle = color;
       context.lineWidth = line;
       context.strokeRect(...box);
     }
+    const seed = sweep.flat ? -1 : sweep.axes.findIndex((axis) => axis.name === "seed" && axis.values.length > 1);
+    note.textContent = seed >= 0 && seed !== s.x && seed !== y ? "Each cell shows its best seed." : "";
+    note.hidden = !note.textContent;
     drawTicks(ticks[0], sweep.axes[s.x]);
     ticks[1].hidden = y < 0;
     if (y >= 0) drawTicks(ticks[1], sweep.axes[y]);
@@ -144,7 +173,8 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       input.setAttribute("aria-valuetext", value);
       said.textContent = value;
     }
-    canvas.setAttribute("aria-label", `Map of the sweep. Arrow keys move. ${describe(sweep, s.cell)}`);
+    canvas.setAttribute("aria-label", `Map of the sweep. Arrow keys move.${secret ? "" : ` ${describe(sweep, s.cell)}`}`);
+    untold = secret;
   }
 
   function drawTicks(place, axis) {

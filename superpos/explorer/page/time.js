@@ -17,7 +17,8 @@ export function createTime({ onscrub }) {
   const play = el("button", { type: "button", onclick: () => (timer ? pause() : begin()) }, "Play");
   const strip = el("div", { class: "scrub" }, play, range, said);
   const lack = el("p", { class: "note" });
-  const node = el("div", {}, el("div", { class: "curves" }, el("figure", {}, el("figcaption", {}, "loss"), loss), el("figure", {}, el("figcaption", {}, "share of a dimension, Dᵢ"), dims)), strip, lack);
+  const shares = el("figure", {}, el("figcaption", {}, "share of a dimension, Dᵢ"), dims);
+  const node = el("div", {}, el("div", { class: "curves" }, el("figure", {}, el("figcaption", {}, "loss"), loss), shares), strip, lack);
   let timer = 0;
   let count = 0;
 
@@ -60,6 +61,8 @@ export function createTime({ onscrub }) {
   function show(track, at, hovered, dark) {
     count = track.steps.length;
     strip.hidden = count < 2;
+    shares.hidden = count < 1;
+    lack.hidden = !track.lack;
     lack.textContent = track.lack ?? "";
     range.max = Math.max(0, count - 1);
     range.value = at;
