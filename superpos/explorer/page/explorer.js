@@ -72,7 +72,7 @@ function startingAxes(sweep) {
 export function liveView(model, { m, n, p }, colorOf, dark) {
   const found = measure(model.W, m, n);
   const plane = m === 2 ? planeShape(model.W, n) : { name: `${found.represented} features in space`, residual: Number.NaN };
-  return { m, n, W: model.W, ...found, ...plane, loss: model.loss, color: colorOf(plane.name, dark), density: p, said: `${n} features in ${m} dimensions: ${plane.name}` };
+  return { m, n, W: model.W, ...found, ...plane, loss: model.loss, color: m === 2 ? colorOf(plane.name, dark) : "#8aa0b8", density: p, said: `${n} features in ${m} dimensions: ${plane.name}` };
 }
 
 /** Cells that differ from one only in their seed. */
