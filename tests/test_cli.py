@@ -31,6 +31,7 @@ def test_help_answers_without_importing_jax():
         ["phase", "--help"],
         ["sweep", "--help"],
         ["geometry", "--help"],
+        ["explore", "--help"],
         ["doctor", "--help"],
     ):
         run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)

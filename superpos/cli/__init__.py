@@ -18,6 +18,7 @@ def main() -> None:
 
     from superpos.cli.demo import demo
     from superpos.cli.doctor import doctor
+    from superpos.cli.explore import explore
     from superpos.cli.geometry import geometry
     from superpos.cli.pack import export, pack
     from superpos.cli.phase import phase
@@ -26,7 +27,7 @@ def main() -> None:
     from superpos.cli.sweep import sweep
 
     app = tyro.extras.SubcommandApp()
-    for command in (demo, sweep, status, geometry, phase, sae, pack, export, doctor):
+    for command in (demo, sweep, status, geometry, explore, phase, sae, pack, export, doctor):
         app.command(command)
     with one_sentence("superpos"):
         app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))

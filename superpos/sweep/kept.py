@@ -23,7 +23,7 @@ log = logging.getLogger("superpos")
 
 SEAL_BYTES = 32
 PACKAGE = Path(__file__).parents[1]
-DECIDES_NO_NUMBER = ("plot", "cli")
+DECIDES_NO_NUMBER = ("plot", "explorer", "cli")
 _ATTRIBUTES, _TYPES = "superpos_attributes", "superpos_types"
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+import superpos
 from superpos import check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
@@ -215,6 +216,10 @@ class SweepResult:
         target = store.writable(path, overwrite=overwrite)
         store.save(self.dataset, self.dims, target, overwrite=overwrite)
         return target
+
+    def explore(self, path: str | Path | None = None, **options: Any) -> Any:
+        """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
+        return superpos.explorer.explore(self, path, **options)
 
     def __repr__(self) -> str:
         task, train = self.attrs["task"], self.attrs["train"]

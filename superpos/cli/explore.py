@@ -1,0 +1,24 @@
+"""`superpos explore`: a result as a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def explore(
+    result: Annotated[
+        tyro.conf.Positional[Path], tyro.conf.arg(help="a result, such as superpos-demo/five_features.zarr")
+    ],
+    out: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], help="the page; RESULT.html in this folder if not given")
+    ] = None,
+    title: Annotated[str, tyro.conf.arg(help="what the page is called")] = "Superposition explorer",
+) -> None:
+    """Write one self-contained HTML page to explore a sweep in; it opens from disk, without a network."""
+    from superpos.explorer import explore as write
+    from superpos.sweep import open_result
+
+    name = result.name.removesuffix(".zip").removesuffix(".zarr")
+    path = write(open_result(result), out or Path(f"{name}.html"), title=title)
+    print(f"page      {path} ({path.stat().st_size / 1e6:.2f} MB)")

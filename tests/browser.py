@@ -1,0 +1,57 @@
+"""Headless Chromium for tests of pages; without one they skip, and say so."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def chromium() -> str:
+    """The browser's path, or a skip with its reason."""
+    pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    names = (os.environ.get("SUPERPOS_CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    return found
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """A running browser."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+class Opened:
+    """A page opened from disk, with what it complained about and what it asked for."""
+
+    def __init__(self, running: Any, path: Path, *, link: str = "", **options: Any):
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.context = running.new_context(**options)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        self.page.on(
+            "request", lambda r: self.requests.append(r.url) if not r.url.startswith(("data:", "blob:")) else None
+        )
+        self.page.goto(path.resolve().as_uri() + link)
+        self.page.wait_for_selector("main section")
+
+    def is_quiet(self) -> bool:
+        """No complaint, and no request but for the page itself."""
+        return not self.complaints and all(url.startswith("file:") for url in self.requests) and len(self.requests) <= 1
+
+    def close(self) -> None:
+        """Close its context."""
+        self.context.close()

@@ -1,0 +1,145 @@
+// Unit tests of the page's modules: closed forms, finite differences, round trips.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const page = new URL("../../superpos/explorer/page/", import.meta.url);
+const { Trainer, randomFrom, normalFrom } = await import(new URL("toy.js", page));
+const { measure, gaps, planeShape, hull, project, eigen } = await import(new URL("measure.js", page));
+const { toLink, fromLink } = await import(new URL("state.js", page));
+const { decode } = await import(new URL("decode.js", page));
+const { Crew } = await import(new URL("crew.js", page));
+
+const polygon = (n, length = 1) => [Math.cos, Math.sin].flatMap((f) => Array.from({ length: n }, (_, i) => length * f((2 * Math.PI * i) / n + 0.3)));
+const near = (a, b, tolerance = 1e-9) => assert.ok(Math.abs(a - b) <= tolerance, `${a} is not ${b}`);
+
+test("a polygon of n features has D = 2/n each, and fills the plane", () => {
+  for (const n of [3, 5, 6, 7, 8]) {
+    const { D, packing, norms } = measure(polygon(n, 1.1), 2, n);
+    for (const d of D) near(d, 2 / n);
+    near(packing, 1);
+    near(norms[0], 1.1);
+    for (const gap of gaps(polygon(n), n)) near(gap, 360 / n);
+  }
+});
+
+test("a dead feature has no dimension, and zero weights no numbers that are none", () => {
+  const { D } = measure([1, 0.01, 0, 0], 2, 2);
+  near(D[0], 1 / 1.0001);
+  assert.equal(D[1], 0);
+  assert.deepEqual([...measure([0, 0, 0, 0], 2, 2).D], [0, 0]);
+});
+
+test("arrangements in the plane have their names", () => {
+  for (const [n, name] of [[3, "triangle"], [5, "pentagon"], [6, "hexagon"], [4, "2 × antipodal pair"]]) assert.equal(planeShape(polygon(n), n).name, name);
+  assert.equal(planeShape([1, -1, 0, 0, 0, 1], 3).name, "antipodal pair + dedicated");
+  assert.equal(planeShape([1, 0, 0, 1], 2).name, "2 × dedicated");
+  assert.equal(planeShape([1, -1, 0, 0], 2).name, "antipodal pair");
+  assert.equal(planeShape([1, 1, 1, 0, 0.2, 0.1], 3).name, "irregular");
+  assert.equal(planeShape([0, 0], 1).name, "nothing represented");
+});
+
+test("hulls of a tetrahedron, an octahedron and a cube have 4 triangles, 8 triangles and 6 squares", () => {
+  const signs = [-1, 1];
+  const cube = signs.flatMap((x) => signs.flatMap((y) => signs.map((z) => [x, y, z])));
+  const octahedron = [0, 1, 2].flatMap((d) => signs.map((s) => [0, 1, 2].map((k) => (k === d ? s : 0))));
+  const tetrahedron = cube.filter(([x, y, z]) => x * y * z > 0);
+  const sizes = (points) => hull(points).map((face) => face.length);
+  assert.deepEqual(sizes(tetrahedron), Array(4).fill(3));
+  assert.deepEqual(sizes(octahedron), Array(8).fill(3));
+  assert.deepEqual(sizes(cube), Array(6).fill(4));
+});
+
+test("eigenvectors are orthogonal and belong to their values; a projection keeps its share", () => {
+  const normal = normalFrom(randomFrom(3));
+  const A = new Float64Array(16);
+  for (let i = 0; i < 4; i++) for (let j = i; j < 4; j++) A[i * 4 + j] = A[j * 4 + i] = normal();
+  const { values, vectors } = eigen(A, 4);
+  for (const [k, v] of vectors.entries()) {
+    for (let i = 0; i < 4; i++) near([0, 1, 2, 3].reduce((sum, j) => sum + A[i * 4 + j] * v[j], 0), values[k] * v[i], 1e-9);
+    near(v.reduce((sum, x) => sum + x * x, 0), 1);
+  }
+  const W = Float64Array.from({ length: 20 }, normal);
+  const { W: P, share } = project(W, 4, 5);
+  const squares = (M) => M.reduce((sum, x) => sum + x * x, 0);
+  near(squares(P) / squares(W), share, 1e-9);
+});
+
+test("gradients are those of finite differences of the loss", () => {
+  const settings = { n: 4, m: 3, decay: 0.7 };
+  const trainer = new Trainer(settings, 5);
+  const random = randomFrom(9);
+  trainer.b.set([0.1, -0.05, 0.2, 0]);
+  const rows = Float64Array.from({ length: 4 * 50 }, () => (random() < 0.3 ? random() : 0));
+  trainer.given(rows);
+  const [gW, gb] = [trainer.gW.slice(), trainer.gb.slice()];
+  const slope = (values, i) => {
+    const kept = values[i];
+    values[i] = kept + 1e-6;
+    const up = trainer.given(rows);
+    values[i] = kept - 1e-6;
+    const down = trainer.given(rows);
+    values[i] = kept;
+    return (up - down) / 2e-6;
+  };
+  for (let i = 0; i < gW.length; i++) near(gW[i], slope(trainer.W, i), 1e-7);
+  for (let i = 0; i < 3; i++) near(gb[i], slope(trainer.b, i), 1e-7); // b[3] sits on the kink
+});
+
+test("draws have the density and the moments that are asked for, and rows of zeros are counted", () => {
+  const trainer = new Trainer({ n: 4, m: 2, p: 0.2, batch: 20000 }, 11);
+  trainer.W.fill(0);
+  trainer.b.set([0.5, 0.5, 0.5, 0.5]); // loss: E (x − 1/2)² = p/3 − p/2 + 1/4
+  near(trainer.sampled(), 0.2 / 3 - 0.1 + 0.25, 4 * 0.0005);
+  for (const p of [0.05, 0.6, 1]) {
+    const counter = new Trainer({ n: 4, m: 2, p, batch: 5000 }, 2);
+    counter.W.fill(0);
+    counter.b.set([1e-9, 1e-9, 1e-9, 1e-9]); // loss: E x² = p/3
+    near(counter.sampled(), p / 3, 4 * Math.sqrt((p / 5 - p * p / 9) / 20000));
+  }
+  const random = randomFrom(1);
+  const draws = Float64Array.from({ length: 40000 }, random);
+  near(draws.reduce((a, b) => a + b, 0) / 40000, 0.5, 4 * 0.289 / 200);
+  const normal = normalFrom(random);
+  const normals = Float64Array.from({ length: 40000 }, normal);
+  near(normals.reduce((a, b) => a + b * b, 0) / 40000, 1, 4 * Math.SQRT2 / 200);
+});
+
+test("five features find a pentagon in two dimensions", () => {
+  const trainers = [1, 2, 3, 4, 5, 6].map((seed) => new Trainer({ steps: 800 }, seed));
+  for (const trainer of trainers) while (!trainer.done) trainer.step();
+  const best = trainers.reduce((a, b) => (b.mean < a.mean ? b : a));
+  const between = gaps(best.W, 5);
+  assert.equal(between.length, 5);
+  for (const gap of between) near(gap, 72, 3);
+});
+
+test("a crew tells of every slice, trains on under new settings and stops at its steps", async () => {
+  const told = [];
+  await new Promise((resolve) => {
+    const crew = new Crew((state) => {
+      told.push(state);
+      if (state.done) resolve();
+    });
+    crew.hear({ start: { steps: 60, batch: 8 }, run: 4, seed: 1, count: 2 });
+    crew.hear({ change: { p: 0.5 } });
+  });
+  assert.equal(told.at(-1).step, 60);
+  assert.equal(told.at(-1).models.length, 2);
+  assert.ok(told.every((state) => state.run === 4));
+});
+
+test("links hold what differs, and what they say wrongly is dropped", () => {
+  const defaults = { cell: 3, color: "shape", ask: false, yaw: 0.5 };
+  assert.equal(toLink(defaults, defaults), "");
+  const state = { cell: 7, color: "a&b=<c>", ask: true, yaw: -1.25 };
+  assert.deepEqual(fromLink(toLink(state, defaults), defaults), state);
+  assert.deepEqual(fromLink("cell=x&yaw=Infinity&nothing=1&__proto__=2&cell=", defaults), defaults);
+});
+
+test("coded numbers are read back", () => {
+  const data = btoa(String.fromCharCode(0, 0, 254, 255, 255, 255));
+  const { values } = decode({ type: "q16", shape: [3], lo: -1, hi: 1, log: false, data });
+  assert.deepEqual([...values], [-1, 1, Number.NaN]);
+  assert.equal(decode(null), null);
+});
