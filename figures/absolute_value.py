@@ -35,7 +35,7 @@ def main(
     """Load the sweeps, or train them, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
     path = str(results / f"absolute_value{suffix}")
-    less = {"batch_size": 64, "evaluation_samples": 1_024} if quick else {"batch_size": 256}
+    less: dict[str, Any] = {"batch_size": 64, "evaluation_samples": 1_024} if quick else {"batch_size": 256}
     steps = 20 if quick else 2_000  # every step is a point of the record, the first one the untrained loss
     config = sp.TrainConfig(steps=steps, history=steps, **less)
     seeds = range(2 if quick else 16)

@@ -35,9 +35,10 @@ def by_density(best: SweepResult) -> xr.Dataset:
         number, top = found.reads().sum(axis=1), np.argmax(np.abs(found.W1), axis=1)
         used = number > 0
         varies = len(set(number[used])) > 1 and len(set(top[used])) > 1
-        correlation = float(spearmanr(top[used], number[used])[0]) if varies else np.nan
-        relative = float(relative_loss(float(cell["loss"]), naive_loss(cell.task())))
-        rows.append((*neuron_counts(found), correlation, relative))
+        ranks: Any = spearmanr(top[used], number[used]) if varies else None
+        task: Any = cell.task()
+        relative = float(relative_loss(float(cell["loss"]), naive_loss(task)))
+        rows.append((*neuron_counts(found), np.nan if ranks is None else float(ranks.statistic), relative))
     names = ("monosemantic", "polysemantic", "idle", "spearman", "relative_loss")
     data = {
         name: ("feature_probability", list(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)

@@ -18,10 +18,8 @@ WANTED = {"relu": (0.95, 0.9), "topk": (0.95, 0.9), "jumprelu": (0.95, 0.9), "ba
 OTHERS_F1 = 0.9  # by pursuit where nothing is asked of the encoder
 # Most F1 that pursuit may reach in random directions: far from 0.9, or a high F1 says nothing about a dictionary.
 RANDOM_F1 = 0.5
-RANDOM_MCC, AROUND = (
-    0.65,
-    0.03,
-)  # "about": evenly spread features are a little nearer to random latents than random ones
+# "About": evenly spread features are a little nearer to random latents than random ones.
+RANDOM_MCC, AROUND = 0.65, 0.03
 
 
 def by_setting(table: xr.Dataset) -> xr.Dataset:
