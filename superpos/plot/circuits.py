@@ -88,7 +88,8 @@ def relative_loss_by_density(relative: xr.DataArray, ax: Axes | None = None) -> 
     x = 1 / relative.feature_probability.values
     ax.axhline(1, color="#888888", lw=1, label="naive baseline")
     ax.plot(x, relative.values, "o-", color="black", ms=4, label="least loss")
-    ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
+    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
+    ax.set_ylim(bottom=0)
     ax.legend()
     plain_ticks(ax, subs=(1,))
     return ax
