@@ -12,6 +12,9 @@ from superpos.plot.branches import one_feature_apart as one_feature_apart
 from superpos.plot.capacity import capacity_bound as capacity_bound
 from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
 from superpos.plot.capacity import capacity_map as capacity_map
+from superpos.plot.descent import hidden_vectors as hidden_vectors
+from superpos.plot.descent import loss_by_points as loss_by_points
+from superpos.plot.descent import shares_by_points as shares_by_points
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
 from superpos.plot.dynamics import loss_steps as loss_steps
