@@ -26,8 +26,7 @@ def plain(W, b, X):
     return jnp.sum((jax.nn.relu(X @ W.T @ W + b) - X) ** 2) / len(X)
 
 
-@pytest.mark.parametrize("m", [2, 6])
-@pytest.mark.parametrize("T", [1, 16, 21])
+@pytest.mark.parametrize(("m", "T"), [(2, 21), (6, 16)])
 def test_gradients_are_those_of_the_plain_loss(rng, x64, m, T):
     X, W, b = rng.normal(size=(32, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)
     with jax.numpy_rank_promotion("allow"):
@@ -108,10 +107,9 @@ def test_test_loss_is_that_of_fresh_points():
 
 
 def test_dimensionality_of_points():
-    for T in (5, 8):
-        assert_allclose(point_dimensionality(polygon(T).T), 2 / T, rtol=1e-5)
-        assert_allclose(point_leverage(polygon(T).T), 2 / T, rtol=1e-5)
-    assert_allclose(point_leverage(np.zeros((2, 3))), 0)
+    assert_allclose(point_dimensionality(polygon(8).T), 2 / 8, rtol=1e-5)
+    assert_allclose(point_leverage(polygon(8).T), 2 / 8, rtol=1e-5)
+    assert_allclose(point_leverage(np.zeros((2, 8))), 0)
 
 
 def test_leverage_bounds_dimensionality_and_is_what_the_best_direction_gives(rng, x64):

@@ -142,7 +142,7 @@ class DoubleDescent:
 
     def _fresh(self, key: PRNGKeyArray, count: int) -> Float[Array, "n_features count"]:
         x = self.features.sample(key, count)
-        norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=0))
+        norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=0, keepdims=True))
         return x / jnp.where(norm > 0, norm, 1)
 
 
