@@ -152,7 +152,11 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
-        if field not in unused and (field in swept or field not in plain or task[field] != plain[field]):
+        if (
+            field in task
+            and field not in unused
+            and (field in swept or field not in plain or task[field] != plain[field])
+        ):
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
