@@ -21,7 +21,8 @@ def measure(result: SweepResult) -> xr.Dataset:
     """What the model of least training loss learned, by `weight_decay` and `n_points`.
 
     Variables: `test_loss` and `train_loss` of every seed; of the best seed `norm` ‖W‖_F, `bias` ‖b‖, mean `point_share` and
-    `least_point_share` (D_X), largest `feature_share` (D_f), `n_features_learned` (longer than half of the longest), their `shape` in words and
+    `least_point_share` (D_X), largest `feature_share` (D_f), `n_features_learned`
+    (longer than half of the longest), their `shape` in words and
     that of the points' hidden vectors (`point_shape`), and `rings`: whether hidden vectors lie on circles of two radii.
     """
     points = np.asarray(ready(task_from_dict(result.attrs["task"])).points).T
