@@ -60,7 +60,7 @@ def test_the_twin_trains_the_same_model():
     task = replace(TASK, n_points=21)
     X = np.asarray(ready(task).points)[:21]
     start: Any = task.init(jax.random.fold_in(jax.random.key(jnp.uint32(0)), jnp.uint32(2**32 - 1)))
-    rates = [float(CONFIG.learning_rate_schedule()(t)) for t in range(CONFIG.steps)]
+    rates = [float(np.asarray(CONFIG.learning_rate_schedule()(t))) for t in range(CONFIG.steps)]
     # The twin's loss is the mean over features; Adam's step does not depend on that factor, but for ε.
     W, b, losses = train_twin(
         np.asarray(start.W[...]), np.asarray(start.b[...]), [X.T] * CONFIG.steps, np.full(30, 30.0), rates,
