@@ -29,8 +29,11 @@ def main(
     sizes = (5, 8, 20) if quick else (*SIZES, *MORE_SIZES) if full else SIZES
     n, p = (10_000, 0.001) if full else (100, 0.05) if quick else (1_000, 0.01)
     task = sp.tasks.DoubleDescent(n_features=n, n_hidden=2, most_points=max(sizes), feature_probability=p)
-    steps = 50_000 if full else 100 if quick else 10_000
-    config = sp.TrainConfig(steps=steps, warmup_steps=steps // 20, evaluation_samples=1_024 if quick else 16_384)
+    steps = 50_000 if full else 100 if quick else 15_000
+    # The paper's AdamW decays all parameters, biases too.
+    config = sp.TrainConfig(
+        steps=steps, warmup_steps=steps // 20, decay_bias=True, evaluation_samples=1_024 if quick else 16_384
+    )
     grid = sp.Grid(n_points=sizes, weight_decay=[0.01, 1.0], seed=range(5 if full else 1 if quick else 3))
     path = results / f"double_descent{suffix}.zarr"
     result = sp.sweep(task, config, grid, store=path, block_size=1)

@@ -7,11 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from twin import train_twin
 
 import superpos as sp
 from superpos.analysis import point_dimensionality, point_leverage
+from superpos.claims import Claims
+from superpos.claims.double_descent import DIMS, judge, measure, shares, two_radii
+from superpos.plot.descent import double_descent, hidden_vectors
 from superpos.tasks.base import ready
 from superpos.tasks.double_descent import points_loss
 from superpos.theory.polytopes import polygon
@@ -26,9 +30,9 @@ def plain(W, b, X):
     return jnp.sum((jax.nn.relu(X @ W.T @ W + b) - X) ** 2) / len(X)
 
 
-@pytest.mark.parametrize(("m", "T"), [(2, 21), (6, 16)])
+@pytest.mark.parametrize(("m", "T"), [(2, 21), (6, 16), (2, 150)])  # small tiles, a whole one, large and small ones
 def test_gradients_are_those_of_the_plain_loss(rng, x64, m, T):
-    X, W, b = rng.normal(size=(32, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)
+    X, W, b = rng.normal(size=(160 if T > 32 else 32, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)
     with jax.numpy_rank_promotion("allow"):
         wanted = jax.value_and_grad(plain, (0, 1))(jnp.asarray(W), jnp.asarray(b), jnp.asarray(X[:T]))
     loss, gradients = jax.value_and_grad(points_loss, (0, 1))(
@@ -83,6 +87,22 @@ def test_all_sizes_and_seeds_are_one_program_and_cells_keep_their_bits(compilati
     cell = result.sel(n_points=20, weight_decay=1.0, seed=1)
     assert_array_equal(cell["W"].values.ravel(), alone["W"].values.ravel())
     assert_array_equal(cell["loss_history"].values.ravel(), alone["loss_history"].values.ravel())
+    check_measured(result)
+
+
+def check_measured(result):
+    """The table is that of the seed of least training loss, and agrees with the analysers."""
+    table, points = measure(result), np.asarray(ready(TASK).points)
+    train = result["loss_history"].isel(record=-1).transpose(*DIMS, "seed").values
+    assert_array_equal(table["best"], train.argmin(axis=-1))
+    assert_array_equal(table["test_loss"], result["loss"].transpose(*DIMS, "seed"))
+    for i, T in enumerate(result["n_points"].values):
+        one = result.isel(weight_decay=1, n_points=i, seed=int(train[1, i].argmin()))
+        W = one["W"].transpose("hidden", "feature").values
+        D = np.asarray(point_dimensionality(W @ points[:T].T))
+        row = table.isel(weight_decay=1, n_points=i)
+        assert_allclose([row["point_share"], row["least_point_share"]], [D.mean(), D.min()], rtol=1e-4)
+        assert_allclose(row["norm"], np.sqrt(np.sum(W**2)), rtol=1e-6)
 
 
 def test_points_have_norm_one_and_smaller_sets_are_their_beginning():
@@ -130,3 +150,76 @@ def test_settings_that_are_not_allowed_name_their_field(field, value):
     settings: dict[str, Any] = {field: value}
     with pytest.raises(sp.ConfigError, match=field):
         sp.train(replace(TASK, **settings), CONFIG)
+
+
+def test_shares_are_dimensionalities(rng):
+    V = np.concatenate([rng.normal(size=(3, 20)), np.zeros((3, 1)), np.full((3, 1), 1e-6)], axis=1)
+    assert_allclose(shares(V), sp.feature_dimensionality(V), rtol=1e-4)
+    assert_allclose(shares(np.zeros((2, 4))), 0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "two"),
+    [([1.0] * 8, False), ([1, 1.01, 0.99, 0.5, 0.49, 0.51], True), ([1, 1, 0.5], False), ([1, 1, 1, 0.5], False),
+     (np.linspace(0, 1, 9), False), ([1, 1, 1, 0.9, 0.9], False), ([1, 1.3, 0.7, 0.71], False)],
+)  # fmt: skip
+def test_two_circles_have_two_radii(lengths, two):
+    assert two_radii(lengths) is two
+
+
+def hand_made(*, test=((1, 1.1, 0.99), (0.99, 0.99, 0.98)), spread=0.0, shape="pentagon", norm=5**0.5, few=0.05, **own):
+    """What was published, by (weight_decay, n_points), with three seeds about the mean test loss."""
+    sizes = (5, 30, 1_000)
+    one = {"norm": (2.0, 6.0, norm), "bias": (1, 3, 1), "point_share": (0.4, 0.07, 0), "rings": (0, 0, 0)}
+    one |= {"least_point_share": (0.39, 0.05, 0), "feature_share": (few, 0.1, 0.39), "n_features_learned": (9, 9, 5)}
+    one |= {"shape": ("irregular", "irregular", shape), "point_shape": ("pentagon", "irregular", "irregular")} | own
+    table = xr.Dataset({name: (DIMS, np.array([row, row])) for name, row in one.items()})
+    loss = np.asarray(test)[:, :, None] + spread * np.array([-1, 0, 1])
+    table["test_loss"] = table["train_loss"] = ((*DIMS, "seed"), loss)
+    return table.assign_coords(n_points=list(sizes), weight_decay=[0.01, 1.0], seed=range(3))
+
+
+POLYGONS, FEW, BUMP, PENTAGON, DECAY, NORM = range(6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "failed"),
+    [
+        ({}, set()),
+        ({"least_point_share": (0.35, 0.05, 0)}, {POLYGONS}),
+        ({"few": 0.2}, {FEW}),
+        ({"test": ((1.1, 1, 0.99), (0.9, 0.9, 0.9))}, {BUMP}),  # it falls from the start
+        ({"test": ((0.9, 0.99, 0.9), (0.9, 0.9, 0.9))}, {BUMP}),  # largest inside, but better than nothing
+        ({"spread": 0.2}, {BUMP}),  # seeds differ by more
+        ({"shape": "square"}, {PENTAGON}),
+        ({"norm": 3.0}, {PENTAGON}),
+        ({"test": ((1, 1.1, 0.99), (0.99, 1.05, 0.98))}, {DECAY}),
+        ({"norm": 7.0}, {PENTAGON, NORM}),
+    ],
+)
+def test_claims_can_fail_one_by_one(changed, failed):
+    claims = Claims("")
+    judge(hand_made(**changed), claims, full=True)
+    assert {k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"} == failed
+
+
+def test_the_pentagon_of_features_needs_the_full_size():
+    claims = Claims("")
+    judge(hand_made(shape="irregular"), claims)
+    assert not claims.failed and claims.claims[PENTAGON].verdict == "needs --full"
+
+
+def test_the_figure_shows_the_table(quick_result):
+    table = hand_made(spread=0.01)
+    shown = [(5, polygon(7).T, polygon(5).T), (30, polygon(5).T, 3 * polygon(8).T)]
+    figure, text = double_descent(quick_result, table, shown)
+    loss, share, *vectors = figure.axes
+    curves = {line.get_label(): np.asarray(line.get_ydata()) for line in (*loss.lines, *share.lines)}
+    assert_allclose(curves["weight decay 0.01"], [1, 1.1, 0.99])
+    assert_allclose(curves["weight decay 1"], [0.99, 0.99, 0.98])
+    assert_allclose(curves["2/T"], [2 / 5, 2 / 30, 2 / 1_000])
+    assert_allclose(curves["points, mean $D_X$"], [0.4, 0.07, 0])
+    assert_allclose(curves["features, largest $D_f$"], [0.05, 0.1, 0.39])
+    assert len(vectors) == 4 and "least training loss" in text
+    dots = np.stack([np.asarray(data) for data in hidden_vectors(3 * polygon(8).T).lines[-1].get_data()])
+    assert_allclose(dots, polygon(8).T, atol=1e-6)  # in units of the longest

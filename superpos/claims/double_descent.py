@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.analysis import feature_dimensionality, feature_norms, geometry, point_dimensionality
+from superpos.analysis.features import DEAD_BELOW
+from superpos.analysis.geometry import geometries
 from superpos.claims.base import Claims
 from superpos.config import task_from_dict
 from superpos.sweep import SweepResult
@@ -13,6 +14,9 @@ from superpos.tasks.base import ready
 
 # A point of a polygon has m/T, within this share of it.
 POLYGON_WITHIN = 0.1
+# Vectors of a model that are looked at for a shape, the longest.
+MOST_NAMED = 48
+DIMS = ("weight_decay", "n_points")
 # Sizes at which points must form polygons.
 POLYGON_SIZES = (5, 10)
 
@@ -20,45 +24,65 @@ POLYGON_SIZES = (5, 10)
 def measure(result: SweepResult) -> xr.Dataset:
     """What the model of least training loss learned, by `weight_decay` and `n_points`.
 
-    Variables: `test_loss` and `train_loss` of every seed; of the best seed `norm` ‖W‖_F, `bias` ‖b‖, mean `point_share` and
-    `least_point_share` (D_X), largest `feature_share` (D_f), `n_features_learned`
-    (longer than half of the longest), their `shape` in words and
-    that of the points' hidden vectors (`point_shape`), and `rings`: whether hidden vectors lie on circles of two radii.
+    Variables: `test_loss` and `train_loss` of every seed, and the place of the `best` of them; of that model `norm` ‖W‖_F,
+    `bias` ‖b‖, mean `point_share` and `least_point_share` (D_X), largest `feature_share` (D_f), `n_features_learned` (longer
+    than half of the longest), their `shape` in words, that of the points' hidden vectors (`point_shape`), and `rings`:
+    whether hidden vectors lie on circles of two radii.
     """
     points = np.asarray(ready(task_from_dict(result.attrs["task"])).points).T
-    train = _last(result).transpose("weight_decay", "n_points", "seed")
-    test = result["loss"].transpose("weight_decay", "n_points", "seed")
+    train = _last(result).transpose(*DIMS, "seed")
     best = train.fillna(np.inf).argmin("seed")
-    names = ("norm", "bias", "point_share", "least_point_share", "feature_share", "n_features_learned", "rings")
-    numbers = {name: np.zeros(best.shape) for name in names}
-    words = {name: np.full(best.shape, "", object) for name in ("shape", "point_shape")}
-    for i, j in np.ndindex(best.shape):
-        cell = result.isel(weight_decay=i, n_points=j, seed=int(best[i, j]))
-        W, T = cell["W"].transpose("hidden", "feature").values, int(best["n_points"][j])
-        H = W @ points[:, :T]
-        lengths, norms = np.linalg.norm(H, axis=0), np.asarray(feature_norms(W))
-        learned = norms > norms.max() / 2
-        numbers["norm"][i, j], numbers["bias"][i, j] = np.linalg.norm(W), np.linalg.norm(cell["b"].values)
-        shares = np.asarray(point_dimensionality(H))
-        numbers["point_share"][i, j], numbers["least_point_share"][i, j] = shares.mean(), shares.min()
-        numbers["feature_share"][i, j] = np.max(np.asarray(feature_dimensionality(W)))
-        numbers["n_features_learned"][i, j] = learned.sum()
-        numbers["rings"][i, j] = two_radii(lengths)
-        words["shape"][i, j] = geometry(W[:, learned] / norms.max()).name
-        words["point_shape"][i, j] = geometry(H / lengths.max()).name if T <= 50 else "many points"
-    dims = ("weight_decay", "n_points")
-    found = {name: (dims, values) for name, values in numbers.items()}
-    found |= {name: (dims, values.astype(str)) for name, values in words.items()}
-    coords = {name: result[name].values for name in (*dims, "seed")}
-    return xr.Dataset(
-        {
-            **found,
-            "test_loss": ((*dims, "seed"), test.values),
-            "train_loss": ((*dims, "seed"), train.values),
-            "best": (dims, best.values),
-        },
-        coords,
+    Ws, biases = (
+        result[name].transpose(*DIMS, "seed", ...).isel(seed=best).transpose(*DIMS, ...) for name in ("W", "b")
     )
+    Ws = Ws.transpose(*DIMS, "hidden", "feature")
+    rows, longest = [], {"shape": [], "point_shape": []}
+    for i, j in np.ndindex(best.shape):
+        W = Ws.values[i, j]
+        H = W @ points[:, : int(best["n_points"][j])]
+        norms, share = np.linalg.norm(W, axis=0), shares(H)
+        rows.append(
+            {
+                "norm": np.linalg.norm(W),
+                "bias": np.linalg.norm(biases.values[i, j]),
+                "point_share": share.mean(),
+                "least_point_share": share.min(),
+                "feature_share": shares(W).max(),
+                "n_features_learned": np.sum(norms > norms.max() / 2),
+                "rings": two_radii(np.linalg.norm(H, axis=0)),
+            }
+        )
+        for name, vectors in (("shape", W), ("point_shape", H)):
+            longest[name].append(_longest(vectors))
+    found: dict[str, Any] = {
+        name: (DIMS, np.reshape([float(row[name]) for row in rows], best.shape)) for name in rows[0]
+    }
+    found |= {
+        name: (DIMS, np.reshape([shape.name for shape in geometries(np.stack(vectors))], best.shape))
+        for name, vectors in longest.items()
+    }
+    found |= {"train_loss": train, "test_loss": result["loss"].transpose(*DIMS, "seed"), "best": best}
+    found = {name: value if isinstance(value, tuple) else (value.dims, value.values) for name, value in found.items()}
+    return xr.Dataset(found, {name: result[name].values for name in (*DIMS, "seed")})
+
+
+def shares(vectors: np.ndarray) -> np.ndarray:
+    """Dimensionalities of columns from their second moment: no table of all pairs, and nothing to compile for each T.
+
+    The sum over k of (v̂_j · v_k)² is v̂_jᵀ V Vᵀ v̂_j. Columns of almost no length have 0, as in `feature_dimensionality`.
+    """
+    vectors = np.asarray(vectors, float)
+    squared = np.sum(vectors**2, axis=0)
+    total = np.sum(vectors * (vectors @ vectors.T @ vectors), axis=0)
+    alive = squared > DEAD_BELOW**2 * squared.max()
+    return np.where(alive, squared**2 / np.where(alive, total, 1), 0)
+
+
+def _longest(vectors: np.ndarray) -> np.ndarray:
+    """The longest columns, in units of the longest of all, and zeros up to a fixed number."""
+    norms = np.linalg.norm(vectors, axis=0)
+    first = vectors[:, np.argsort(-norms, kind="stable")[:MOST_NAMED]] / (norms.max() or 1)
+    return np.pad(first, ((0, 0), (0, MOST_NAMED - first.shape[1])))
 
 
 def _last(result: SweepResult) -> xr.DataArray:

@@ -16,8 +16,9 @@ from superpos.models.toy import FULL_PRECISION, ToyModel
 from superpos.tasks.base import Metrics
 from superpos.tasks.one_layer import MOST_WEIGHTS, initial_std
 
-# Points of one step of the loop over a data set. Smaller sets pay for whole tiles, so few; vectors run over features.
-TILE = 16
+# Points of one step of the loops over a data set: many, for the matrix products, and few for what is left after them, so
+# that a small set does not pay for a large tile.
+LARGE_TILE, TILE = 128, 16
 
 Points = Float[Array, "points n_features"]  # in rows: a tile of them is then contiguous
 
@@ -35,8 +36,8 @@ class DoubleDescent:
 
     Points are drawn once, from `data_seed`, and do not depend on T or `most_points`: a set of five points is the first five
     of a larger one. T may be swept without recompiling, up to the static `most_points`; the loss and its gradient are
-    accumulated over tiles of 16 points in a loop that ends after T, so a small set costs little beside a large one. In a
-    block of several models all wait for the largest set: sweep T with `block_size=1`.
+    accumulated over tiles of 128 points, then of 16, in loops that end after T: a small set costs little beside a large
+    one. In a block of several models all wait for the largest set: sweep T with `block_size=1`.
 
     `loss`, and so the loss reported after training, is that of fresh points of norm 1, the test loss; the loss on the T
     points is the history. `batch_size` is of no consequence to training.
@@ -153,7 +154,7 @@ def points_loss(
     r"""$\frac1T \sum_{j \le T} \|\mathrm{ReLU}(W^\top W x_j + b) - x_j\|_2^2$ for the first T = `n_points` rows.
 
     The number of rows is a multiple of 16. Only tiles that hold one of the T points are gone through, in the forward
-    pass, which finds the gradient for W and b as well (as reverse mode could not, the length of the loop being data).
+    pass, which finds the gradient for W and b as well (as reverse mode could not, the length of the loops being data).
     `points` and `n_points` have no gradient: it is 0.
     """
     return _loss_and_gradient(W, b, points, n_points)[0]
@@ -162,29 +163,29 @@ def points_loss(
 def _loss_and_gradient(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any, Any]:
     m, n = W.shape
     count = n_points.astype(jnp.int32)
+    dot = partial(jnp.dot, precision=FULL_PRECISION)
 
-    def tile(k: Any, sums: Any) -> Any:
-        loss, decoding, encoding, bias = sums
-        x = jax.lax.dynamic_slice_in_dim(points, k * TILE, TILE)
-        counted = (k * TILE + jnp.arange(TILE) < count)[:, None]
-        h = jnp.dot(x, W.T, precision=FULL_PRECISION)
-        a = b[None]
-        for row in range(m) if m <= 4 else ():  # elementwise: a matrix product of two columns is slower
-            a = a + h[:, row, None] * W[row][None]
-        if m > 4:
-            a = a + jnp.dot(h, W, precision=FULL_PRECISION)
-        error = jnp.where(counted, jnp.maximum(a, 0) - x, 0)
+    def add(start: Any, size: int, sums: Any) -> Any:
+        loss, decoding, encoding = sums
+        x = jax.lax.dynamic_slice_in_dim(points, start, size)
+        counted = start + jnp.arange(size) < count
+        h = jnp.pad(dot(x, W.T), ((0, 0), (0, 1)), constant_values=1)  # a 1 for the bias
+        h = jnp.where(counted[:, None], h, 0)
+        error = jnp.where(counted[:, None], jnp.maximum(a := dot(h, Wb), 0) - x, 0)
         to_a = jnp.where(a > 0, error, 0)  # half of dL/da
-        to_h = jnp.dot(to_a, W.T, precision=FULL_PRECISION)
-        loss = loss + jnp.sum(jnp.square(error))
-        decoding = decoding + jnp.dot(h.T, to_a, precision=FULL_PRECISION)
-        encoding = encoding + jnp.dot(to_h.T, x, precision=FULL_PRECISION)
-        return loss, decoding, encoding, bias + jnp.sum(to_a, axis=0)
+        to_h = dot(to_a, W.T)
+        return loss + jnp.sum(jnp.square(error)), decoding + dot(h.T, to_a), encoding + dot(to_h.T, x)
 
-    zero = jnp.zeros((m, n), W.dtype)
-    start = (jnp.zeros((), W.dtype), zero, zero, jnp.zeros(n, W.dtype))
-    loss, decoding, encoding, bias = jax.lax.fori_loop(0, (count + TILE - 1) // TILE, tile, start)
-    return loss / n_points, 2 * (decoding + encoding) / n_points, 2 * bias / n_points
+    Wb = jnp.concatenate([W, b[None]])
+    sums = (jnp.zeros((), W.dtype), jnp.zeros((m + 1, n), W.dtype), jnp.zeros((m, n), W.dtype))
+    whole = 0
+    if points.shape[0] >= LARGE_TILE:
+        whole = count // LARGE_TILE
+        sums = jax.lax.fori_loop(0, whole, lambda k, sums: add(k * LARGE_TILE, LARGE_TILE, sums), sums)
+    begun = whole * (LARGE_TILE // TILE)
+    sums = jax.lax.fori_loop(begun, (count + TILE - 1) // TILE, lambda k, sums: add(k * TILE, TILE, sums), sums)
+    loss, decoding, encoding = sums
+    return loss / n_points, 2 * (decoding[:m] + encoding) / n_points, 2 * decoding[m] / n_points
 
 
 def _forward(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any]:
