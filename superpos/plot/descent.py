@@ -80,4 +80,6 @@ def double_descent(
         "hidden dimension, in the model of least training loss. Bottom: hidden vectors of features (columns of W) and of "
         "the data points, each in units of the longest."
     )
+    train = result.attrs["train"]
+    text += f" {train['warmup_steps']:,} steps of warm-up; biases {'decay' if train['decay_bias'] else 'do not decay'}."
     return figure, caption(result.attrs, text)
