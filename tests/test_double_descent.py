@@ -180,6 +180,7 @@ def hand_made(*, test=((1, 1.1, 0.99), (0.99, 0.99, 0.98)), spread=0.0, shape="p
     table = xr.Dataset({name: (DIMS, np.array([row, row])) for name, row in one.items()})
     loss = np.asarray(test)[:, :, None] + spread * np.array([-1, 0, 1])
     table["test_loss"] = table["train_loss"] = ((*DIMS, "seed"), loss)
+    table["best"] = (DIMS, np.ones((2, 3), int))
     return table.assign_coords(n_points=list(sizes), weight_decay=[0.01, 1.0], seed=range(3))
 
 
@@ -205,6 +206,18 @@ def test_claims_can_fail_one_by_one(changed, failed):
     claims = Claims("")
     judge(hand_made(**changed), claims, full=True)
     assert {k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"} == failed
+
+
+def test_only_the_seed_of_least_training_loss_is_judged():
+    table = hand_made()
+    table["test_loss"].values[1, :, 0] = 5.0
+    claims = Claims("")
+    judge(table, claims, full=True)
+    assert not claims.failed
+    table["best"][:] = 0
+    claims = Claims("")
+    judge(table, claims, full=True)
+    assert claims.claims[DECAY].verdict == "FAIL"
 
 
 def test_the_pentagon_of_features_needs_the_full_size():

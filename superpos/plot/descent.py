@@ -13,12 +13,14 @@ from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 
 
-def loss_by_points(loss: xr.DataArray, ax: Axes | None = None, *, color: Any = "black", label: str = "") -> Axes:
-    """Mean of `loss`, over (n_points, seed), with a dot per seed, against T; 1 is the loss of predicting zero."""
+def loss_by_points(
+    loss: xr.DataArray, best: xr.DataArray, ax: Axes | None = None, *, color: Any = "black", label: str = ""
+) -> Axes:
+    """`loss` over (n_points, seed): a dot per seed and a line through the `best` ones; 1 is the loss of predicting zero."""
     ax = current_axes(ax)
     loss = loss.transpose("n_points", "seed")
     x = loss["n_points"].values
-    ax.plot(x, loss.mean("seed"), "-", color=color, label=label)
+    ax.plot(x, loss.isel(seed=best), "-", color=color, label=label)
     ax.plot(x, loss.values, "o", color=color, ms=2.5, mec="none", alpha=0.5)
     ax.axhline(1, color="#BBBBBB", lw=0.8, zorder=0)
     ax.set(xscale="log", xlabel="data points T", ylabel="test loss")
@@ -63,8 +65,9 @@ def double_descent(
     top = figure.add_gridspec(1, 2, left=0.08, right=0.98, bottom=0.58, top=0.96, wspace=0.25)
     above = figure.add_subplot(top[0, 0])
     for k, color in zip(range(table.sizes["weight_decay"]), ("black", PALETTE["red"]), strict=False):
-        one = table["test_loss"].isel(weight_decay=k)
-        loss_by_points(one, above, color=color, label=f"weight decay {float(one['weight_decay']):g}")
+        one = table.isel(weight_decay=k)
+        label = f"weight decay {float(one['weight_decay']):g}"
+        loss_by_points(one["test_loss"], one["best"], above, color=color, label=label)
     above.legend()
     shares_by_points(table.isel(weight_decay=0), figure.add_subplot(top[0, 1]))
     bottom = figure.add_gridspec(2, len(shown), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
@@ -76,9 +79,9 @@ def double_descent(
             if k == 0:
                 ax.set_ylabel(("features", "points")[row])
     text = (
-        "Top left: loss on fresh points, mean (line) and every seed (dots); grey: predicting zero. Top right: share of a "
-        "hidden dimension, in the model of least training loss. Bottom: hidden vectors of features (columns of W) and of "
-        "the data points, each in units of the longest."
+        "Top left: loss on fresh points, of every seed (dots) and the one of least training loss (line); grey: predicting "
+        "zero. Top right: share of a hidden dimension, in the model of least training loss. Bottom: hidden vectors of "
+        "features (columns of W) and of the data points, each in units of the longest."
     )
     train = result.attrs["train"]
     text += f" {train['warmup_steps']:,} steps of warm-up; biases {'decay' if train['decay_bias'] else 'do not decay'}."
