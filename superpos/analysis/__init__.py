@@ -37,6 +37,8 @@ from superpos.analysis.neurons import neuron_order as neuron_order
 from superpos.analysis.phases import against_optimum as against_optimum
 from superpos.analysis.phases import phase as phase
 from superpos.analysis.phases import phase_table as phase_table
+from superpos.analysis.points import point_dimensionality as point_dimensionality
+from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
 from superpos.analysis.pursuit import pursuit as pursuit
 from superpos.analysis.recovery import dashboard_of as dashboard_of

@@ -17,6 +17,9 @@ from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
 from superpos.plot.circuits import neuron_shares as neuron_shares
 from superpos.plot.circuits import relative_loss_by_density as relative_loss_by_density
+from superpos.plot.descent import hidden_vectors as hidden_vectors
+from superpos.plot.descent import loss_by_points as loss_by_points
+from superpos.plot.descent import shares_by_points as shares_by_points
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
 from superpos.plot.dynamics import loss_steps as loss_steps

@@ -63,6 +63,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
     "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
+    "most_points", "points",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -151,7 +152,11 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
-        if field not in unused and (field in swept or field not in plain or task[field] != plain[field]):
+        if (
+            field in task
+            and field not in unused
+            and (field in swept or field not in plain or task[field] != plain[field])
+        ):
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
@@ -168,7 +173,11 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
-    data = [words("batch_size", f"batch {train['batch_size']:,}")]
+    data = (
+        [f"full batch of at most {task['most_points']:,} points"]
+        if "most_points" in task
+        else [words("batch_size", f"batch {train['batch_size']:,}")]
+    )
     objective = words("objective", task.get("objective", "sampled"))
     if objective == "expected":
         data = [f"expected loss (order {task['order']}), no sampling"]
