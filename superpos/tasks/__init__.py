@@ -3,6 +3,7 @@
 from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
 from superpos.tasks.computation import Computation as Computation
+from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
 
@@ -11,5 +12,6 @@ REGISTRY: dict[str, type] = {
     "toy": Toy,
     "adversarial_toy": AdversarialToy,
     "computation": Computation,
+    "residual_mlp": ResidualMLP,
     "sparse_autoencoder": SparseAutoencoder,
 }
