@@ -12,6 +12,8 @@ from superpos.plot.branches import one_feature_apart as one_feature_apart
 from superpos.plot.capacity import capacity_bound as capacity_bound
 from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
 from superpos.plot.capacity import capacity_map as capacity_map
+from superpos.plot.compressed import loss_over_naive as loss_over_naive
+from superpos.plot.compressed import responses as responses
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
 from superpos.plot.dynamics import loss_steps as loss_steps
