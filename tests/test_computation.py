@@ -68,6 +68,12 @@ def test_initial_weights_are_those_of_one_model():
     assert abs(np.corrcoef(np.ravel(model.W1), np.ravel(model.W2[...].T))[0, 1]) < 0.06  # two draws
 
 
+def test_paired_weights_let_every_feature_excite_its_own_output():
+    model = dataclasses.replace(FOUR, tied=False, paired_init=True).broadcast().init(key(0))
+    assert np.array_equal(model.W2[...], np.abs(model.W1[...].T))
+    assert all((np.diagonal(model(sign * jnp.eye(4))) > 0).all() for sign in (1, -1))
+
+
 def twin(W1, W2, b, x, task):
     """Loss and gradients by hand, for W1, W2 and b."""
     y = np.abs(x) if task.target == "absolute" else x
@@ -131,7 +137,7 @@ def test_changing_any_field_changes_the_result():
     changes = {
         "n_features": 5, "n_hidden": 2, "feature_probability": 0.5, "importance": 0.8 ** np.arange(4), "init_scale": 0.5,
         "target": "absolute", "tied": False, "hidden_activation": "identity", "bias": False, "loss_exponent": 4,
-        "magnitude": "uniform",
+        "magnitude": "uniform", "paired_init": True,
     }  # fmt: skip
     assert set(changes) == {f.name for f in dataclasses.fields(task)}
 
@@ -144,6 +150,8 @@ def test_changing_any_field_changes_the_result():
         changed = dataclasses.replace(task, **{name: value})
         if name == "bias":  # zero at the start, whether it exists or not
             assert changed.broadcast().init(key(0)).b is None and model.b is not None
+        elif name == "paired_init":  # of untied weights
+            assert loss(dataclasses.replace(changed, tied=False)) != loss(dataclasses.replace(task, tied=False))
         else:
             assert loss(changed) != loss(task), name
 
@@ -160,6 +168,8 @@ def test_changing_any_field_changes_the_result():
         ({"importance": -1}, "importance must be at least 0"),
         ({"loss_exponent": 2.0}, "loss_exponent must be a whole number"),
         ({"magnitude": "normal"}, "magnitude must be one of"),
+        ({"paired_init": 1}, "paired_init must be true or false"),
+        ({"paired_init": True}, "paired_init must be false where tied is true"),
         ({"bias": "no"}, "bias must be true or false"),
         ({"init_scale": -1}, "init_scale must be at least 0"),
         ({"feature_probability": 0}, "feature_probability must be above 0"),

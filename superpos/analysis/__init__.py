@@ -2,6 +2,14 @@
 
 from superpos.analysis.adversarial import optimised_attack as optimised_attack
 from superpos.analysis.adversarial import vulnerability as vulnerability
+from superpos.analysis.circuits import Circuit as Circuit
+from superpos.analysis.circuits import ablate as ablate
+from superpos.analysis.circuits import ablation as ablation
+from superpos.analysis.circuits import circuit as circuit
+from superpos.analysis.circuits import feature_lists as feature_lists
+from superpos.analysis.circuits import mean_jacobian as mean_jacobian
+from superpos.analysis.circuits import neuron_counts as neuron_counts
+from superpos.analysis.circuits import single_feature_slopes as single_feature_slopes
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
 from superpos.analysis.dictionary import DictionaryScores as DictionaryScores
 from superpos.analysis.dictionary import hidden_loss as hidden_loss
@@ -19,6 +27,10 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometry import Component as Component
 from superpos.analysis.geometry import Geometry as Geometry
 from superpos.analysis.geometry import geometry as geometry
+from superpos.analysis.motifs import Motif as Motif
+from superpos.analysis.motifs import asymmetric_motifs as asymmetric_motifs
+from superpos.analysis.naive import naive_loss as naive_loss
+from superpos.analysis.naive import relative_loss as relative_loss
 from superpos.analysis.neurons import features_per_neuron as features_per_neuron
 from superpos.analysis.neurons import neuron_has_feature as neuron_has_feature
 from superpos.analysis.neurons import neuron_order as neuron_order

@@ -12,6 +12,11 @@ from superpos.plot.branches import one_feature_apart as one_feature_apart
 from superpos.plot.capacity import capacity_bound as capacity_bound
 from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
 from superpos.plot.capacity import capacity_map as capacity_map
+from superpos.plot.circuits import ablations as ablations
+from superpos.plot.circuits import circuit as circuit
+from superpos.plot.circuits import circuit_keys as circuit_keys
+from superpos.plot.circuits import neuron_shares as neuron_shares
+from superpos.plot.circuits import relative_loss_by_density as relative_loss_by_density
 from superpos.plot.compressed import loss_over_naive as loss_over_naive
 from superpos.plot.compressed import responses as responses
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels

@@ -30,8 +30,11 @@ class Computation:
     `"identity"` (x), `"absolute"` (|x|) or `"square"` (x²); σ = `hidden_activation`; $I$ = `importance`; $q$ =
     `loss_exponent`. With `tied`, $W_1 = W$ and $W_2 = W^\top$ are one parameter. There is no bias on the hidden layer.
 
-    Initial weights are normal with the Xavier standard deviation of one model, √(2 / (n + m)), times `init_scale`; b starts
-    at 0. The loss of a trained model is measured on held-out inputs, the same for all models of a density.
+    Initial weights are normal with the Xavier standard deviation of one model, √(2 / (n + m)), times `init_scale`; b
+    starts at 0. With `paired_init` untied weights start as $W_2 = |W_1|^\top$: each feature, active alone, then excites
+    its own output from both sides. Independent weights leave a quarter of the outputs silent on both sides of 0; a ReLU
+    that is silent has no gradient, and where features are sparse nothing else wakes it. The loss of a trained model is
+    measured on held-out inputs, the same for all models of a density.
 
     The defaults are the model in which a basis is privileged: h = ReLU(Wx), x' = ReLU(Wᵀh + b). The paper's absolute value
     is `target="absolute", tied=False, magnitude="signed_uniform"`.
@@ -51,6 +54,7 @@ class Computation:
     tied: bool = jax.tree.static(default=True)  # which parameters exist
     hidden_activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
+    paired_init: bool = jax.tree.static(default=False)  # chooses code
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
 
@@ -67,6 +71,9 @@ class Computation:
         check.one_of("target", self.target, tuple(TARGETS))
         check.truth("tied", self.tied)
         check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
+        check.truth("paired_init", self.paired_init)
+        if self.paired_init and self.tied:
+            raise ConfigError("paired_init must be false where tied is true: tied weights have no W2 to start.")
         self.check_values()
         if self.target == "absolute" and self.magnitude != "signed_uniform":
             raise ConfigError(
@@ -87,7 +94,9 @@ class Computation:
         std = one_layer.initial_std(self)
         W1 = std * jax.random.normal(key, (self.n_hidden, self.n_features), float)
         W2 = None
-        if not self.tied:
+        if self.paired_init:
+            W2 = jnp.abs(W1.T)
+        elif not self.tied:
             W2 = std * jax.random.normal(jax.random.fold_in(key, 1), (self.n_features, self.n_hidden), float)
         b = jnp.zeros(self.n_features, float) if self.bias else None
         return ComputationModel(W1, W2, b, hidden_activation=self.hidden_activation)

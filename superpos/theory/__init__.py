@@ -8,6 +8,8 @@ from superpos.theory.branches import follow as follow
 from superpos.theory.expected_loss import expected_loss as expected_loss
 from superpos.theory.linear import linear_loss as linear_loss
 from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
+from superpos.theory.naive import NaiveBaseline as NaiveBaseline
+from superpos.theory.naive import naive_baseline as naive_baseline
 from superpos.theory.optimum import Minimum as Minimum
 from superpos.theory.optimum import minimise as minimise
 from superpos.theory.penalty import vanishing_penalty as vanishing_penalty
