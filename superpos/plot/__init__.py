@@ -6,6 +6,8 @@ from superpos.plot.adversarial import superposition_by_attack_norm as superposit
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
 from superpos.plot.animation import directions_animation as directions_animation
+from superpos.plot.boolean import gate_losses as gate_losses
+from superpos.plot.boolean import gates_per_neuron as gates_per_neuron
 from superpos.plot.branches import branches as branches
 from superpos.plot.branches import hysteresis as hysteresis
 from superpos.plot.branches import one_feature_apart as one_feature_apart

@@ -2,6 +2,7 @@
 
 from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
+from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
@@ -13,5 +14,6 @@ REGISTRY: dict[str, type] = {
     "adversarial_toy": AdversarialToy,
     "computation": Computation,
     "residual_mlp": ResidualMLP,
+    "boolean_pairs": BooleanPairs,
     "sparse_autoencoder": SparseAutoencoder,
 }
