@@ -3,7 +3,7 @@
     python figures/compressed_computation.py [--full] [--quick]
 
 Braun et al. 2025, "Interpretability in Parameter Space"; Bhagat et al. 2026, "Compressed Computation is (probably) not
-Computation in Superposition".
+Computation in Superposition"; FranciscoHS, "Compressed Computation under L⁴ Loss is likely Computation in Superposition".
 """
 
 from pathlib import Path
@@ -37,16 +37,17 @@ def main(
     claims = Claims(
         "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition", not quick
     )
-    judge(table["relative"], claims)
+    judge(table["relative"], table["linear"], claims)
     with sp.plot.style():
         figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.0), layout="constrained")
-        sp.plot.loss_over_naive(table["relative"], axes[0])
+        sp.plot.loss_over_naive(table["relative"], axes[0], linear=table["linear"])
         for q, ax in zip((2, 4), axes[1:], strict=True):
             sp.plot.responses(table["response"].sel(loss_exponent=q, label_noise=0).isel(seed=0), ax)
             ax.set_title(f"L{q}, clean labels")
         text = (
             "Left: loss over that of a neuron each for as many features as there are neurons, with the same labels, a dot "
-            "per seed. Right: what the hidden layer adds to each output for its own input alone; dashed: ReLU."
+            "per seed; linear control: half of every input passed on. "
+            "Right: what the hidden layer adds to each output for its own input alone; dashed: ReLU."
         )
         sp.plot.publish(
             figure, sp.plot.caption(result.attrs, text), claims, path=out / f"compressed_computation{suffix}"

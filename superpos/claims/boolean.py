@@ -17,7 +17,8 @@ COMPUTED_BELOW = 0.5
 def measure(result: SweepResult) -> xr.Dataset:
     """Of every model, over the axes of `result`:
 
-    * `relative` and `linear`: its loss and that of the linear control, both over the naive baseline's.
+    * `relative`, `linear` and `bound`: its loss, that of the linear control, and the least that its rank allows (0 where
+      none is known), over the naive baseline's.
     * `computed`: gates that leave less than half of what the best affine readout of all features leaves, a share of the
       number of neurons. Above 1 there are more of them than neurons.
     * `gates_per_neuron`, with an axis `hidden`: the effective number of outputs that a neuron writes to, the participation
@@ -35,9 +36,10 @@ def measure(result: SweepResult) -> xr.Dataset:
         computed = np.sum(np.asarray(task.error_per_gate(model)) < COMPUTED_BELOW * affine) / task.n_hidden
         fires = np.asarray(model.b1) + np.maximum(np.asarray(model.W1), 0).sum(axis=1) > 0
         served = np.where(fires, np.asarray(polysemanticity(np.asarray(model.W2).T)), np.nan)
-        rows.append((float(cell["loss"]) / naive, task.linear_control().loss / naive, computed, served))
-    relative, linear, computed, served = (np.array(column) for column in zip(*rows, strict=True))
-    scalars = {"relative": relative, "linear": linear, "computed": computed}
+        losses = (float(cell["loss"]), task.linear_control().loss, task.rank_bound())
+        rows.append((*(loss / naive for loss in losses), computed, served))
+    relative, linear, bound, computed, served = (np.array(column) for column in zip(*rows, strict=True))
+    scalars = {"relative": relative, "linear": linear, "bound": bound, "computed": computed}
     data = {name: (dims, column.reshape(shape)) for name, column in scalars.items()}
     return xr.Dataset(
         {**data, "gates_per_neuron": ((*dims, "hidden"), served.reshape(*shape, -1))},
@@ -65,8 +67,15 @@ def judge(table: xr.Dataset, claims: Claims) -> None:
                 f"{shown} of it",
                 bool((share < 1).all()),
             )
-    dense = table.isel(feature_probability=int(np.argmax(table["feature_probability"].values)))
-    most = float(dense["computed"].max())
-    claims.add("dense: more gates computed than neurons", "above 1 per neuron", f"{most:.2f} per neuron", most > 1)
+    square = table.sel(loss_exponent=2)
+    least = float((square["relative"] / square["bound"]).min())
+    claims.add("L2: no model loses less than its rank allows", "1 or more", f"{least:.2f} at least", least > 1 - 1e-4)
+    most = float(table["computed"].max())
+    claims.add(
+        "gates below half of their affine error",
+        "fewer than neurons: no gate is solved for free",
+        f"{most:.2f} per neuron at most",
+        most < 1,
+    )
     middle = float(table["gates_per_neuron"].median())
     claims.add("a neuron serves several gates", "median above 1.5", f"{middle:.1f}", middle > 1.5)

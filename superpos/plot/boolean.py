@@ -10,10 +10,13 @@ from superpos.plot.sweeps import plain_ticks
 OPERATION_COLORS = {"and": PALETTE["blue"], "or": PALETTE["orange"]}
 
 
-def gate_losses(relative: xr.DataArray, linear: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Loss over the naive baseline against 1/(1 − S): a dot per model, a line through the best, the linear control dashed.
+def gate_losses(
+    relative: xr.DataArray, linear: xr.DataArray, bound: xr.DataArray | None = None, ax: Axes | None = None
+) -> Axes:
+    """Loss over the naive baseline against 1/(1 − S): a dot per model and a line through the best.
 
-    `relative` is over (operation, feature_probability, seed), `linear` over (operation, feature_probability).
+    The linear control is dashed, a lower bound dotted. `relative` is over (operation, feature_probability, seed), `linear`
+    and `bound` over (operation, feature_probability); all are losses over the naive baseline's.
     """
     ax = current_axes(ax)
     x = 1 / relative["feature_probability"].values
@@ -24,7 +27,11 @@ def gate_losses(relative: xr.DataArray, linear: xr.DataArray, ax: Axes | None = 
         ax.plot(x, values.min(axis=1), "-", color=color, label=f"{str(operation).upper()}, trained")
         ax.plot(x, values, "o", color=color, ms=3, alpha=0.6)
         ax.plot(x, linear.sel(operation=operation).values, "--", color=color, lw=1)
+        if bound is not None:
+            ax.plot(x, bound.sel(operation=operation).values, ":", color=color, lw=1)
     ax.plot([], [], "--", color="black", lw=1, label="linear control")
+    if bound is not None:
+        ax.plot([], [], ":", color="black", lw=1, label="least for the rank")
     ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
     plain_ticks(ax)
     ax.legend()

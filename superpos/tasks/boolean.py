@@ -98,11 +98,17 @@ class BooleanPairs:
         )
 
     def init(self, key: PRNGKeyArray) -> BooleanModel:
-        """A new model: Xavier-normal weights of this one model, `W1` times `init_scale`, zero biases."""
+        """A new model: Xavier-normal weights of this one model, `W1` times `init_scale`; biases treat 0 and 1 alike.
+
+        Neurons bend at x = 1/2, and b2 is the rate of every gate. OR is AND with 0 and 1 exchanged in bits and gates, and
+        at p = 1/2 the two then train alike; zero biases would favour AND.
+        """
         N, m, n = len(self.pairs()), self.n_hidden, self.n_features
         W1 = self.init_scale * jnp.sqrt(2.0 / (n + m)) * jax.random.normal(key, (m, n), float)
         W2 = jnp.sqrt(2.0 / (N + m)) * jax.random.normal(jax.random.fold_in(key, 1), (N, m), float)
-        return BooleanModel(W1, jnp.zeros(m, float), W2, jnp.zeros(N, float))
+        p = self.features.probabilities
+        rates = theory.gate_rates(self.pairs(), p, self.operation)
+        return BooleanModel(W1, -jnp.sum(W1, axis=1) / 2, W2, rates)
 
     def gates(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_pairs *batch"]:
         """What is asked for, of one input or of a batch of them as columns."""
@@ -134,6 +140,11 @@ class BooleanPairs:
     def linear_control(self) -> theory.LinearControl:
         """The best of neurons that pass a feature on or serve one gate, with affine readout, in the units of `loss`."""
         return theory.linear_control(*self._solved_by_hand())
+
+    def rank_bound(self) -> float:
+        """What no model can fall below, for a squared error; in the units of `loss`. 0 for other exponents."""
+        m, pairs, p, operation, exponent = self._solved_by_hand()
+        return theory.rank_bound(m, pairs, p, operation) if exponent == 2 else 0.0
 
     def _solved_by_hand(self) -> Any:
         p = np.broadcast_to(np.asarray(self.feature_probability, float), (self.n_features,))

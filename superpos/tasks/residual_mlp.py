@@ -37,7 +37,7 @@ class ResidualMLP:
     The loss of a trained model is measured on held-out inputs, the same for all models of a density. `naive` is the
     baseline. Fields that may be swept without recompiling: `feature_probability`, `importance`, `init_scale`, `label_noise`.
 
-    Braun et al. 2025, "Interpretability in Parameter Space" (the model); Bhagat et al., "Compressed Computation is
+    Braun et al. 2025, "Interpretability in Parameter Space" (the model); Bhagat et al. 2026, "Compressed Computation is
     (probably) not Computation in Superposition" (the noise).
     """
 

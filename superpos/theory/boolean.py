@@ -24,7 +24,7 @@ class LinearControl(NamedTuple):
     solved: np.ndarray  # (n_pairs,), whether a gate has a neuron of its own
 
 
-def least_error(weights: Any, exponent: int) -> np.ndarray:
+def least_error(weights: Any, exponent: int) -> Any:
     r"""$\min \sum_s w_s |e_s|^q$ over errors of which $\sum_s \pm e_s = 1$, with any fixed signs; s is the last axis.
 
     With two states of probabilities r and 1 − r it is the error of the best constant for a bit of rate r, where
@@ -37,22 +37,25 @@ def least_error(weights: Any, exponent: int) -> np.ndarray:
         return np.sum(w ** (-1 / (exponent - 1)), axis=-1) ** -(exponent - 1.0)
 
 
-def best_constant(rate: Any, exponent: int) -> np.ndarray:
+def best_constant(rate: Any, exponent: int) -> Any:
     """The constant that `least_error` speaks of, for an exponent of 2 or more."""
     odds = (np.asarray(rate, float), 1 - np.asarray(rate, float))
     up, down = (share ** (1 / (exponent - 1)) for share in odds)
     return up / (up + down)
 
 
-def gate_rates(pairs: np.ndarray, probability: Any, operation: str) -> np.ndarray:
-    """How often each gate is 1, for independent bits: $p_i p_j$ for AND, $1 - (1 - p_i)(1 - p_j)$ for OR."""
-    a, b = np.asarray(probability, float)[pairs].T
+def gate_rates(pairs: np.ndarray, probability: Any, operation: str) -> Any:
+    """How often each gate is 1, for independent bits: $p_i p_j$ for AND, $1 - (1 - p_i)(1 - p_j)$ for OR.
+
+    `probability` is an array of NumPy or JAX, (n_features,).
+    """
+    a, b = probability[pairs].T
     return a * b if operation == "and" else 1 - (1 - a) * (1 - b)
 
 
-def ignored_errors(pairs: np.ndarray, probability: Any, operation: str, exponent: int) -> np.ndarray:
+def ignored_errors(pairs: np.ndarray, probability: Any, operation: str, exponent: int) -> Any:
     """The error of every gate under its best constant, (n_pairs,)."""
-    rate = gate_rates(pairs, probability, operation)
+    rate = gate_rates(pairs, np.asarray(probability, float), operation)
     return least_error(np.stack([rate, 1 - rate], -1), exponent)
 
 
@@ -76,6 +79,24 @@ def affine_errors(
     one = np.where(known[:, 0], undecided[first] * guess[second], undecided[second] * guess[first])
     none = ignored_errors(pairs, p, operation, exponent)
     return np.where(known.all(axis=1), both, np.where(known.any(axis=1), one, none))
+
+
+def rank_bound(n_hidden: int, pairs: np.ndarray, probability: Any, operation: str) -> float:
+    r"""$\frac1N \sum_{k > m} \lambda_k$, the least mean squared error of any m numbers read affinely.
+
+    λ are the eigenvalues of the covariance of the N gates, largest first: N outputs that are affine in m hidden values
+    explain m directions of the gates at most, whatever the hidden values are. Where p is small, gates AND are almost
+    uncorrelated and alike, and the bound comes down to the naive baseline, $(1 - m/N)\, r (1 - r)$: a squared error then
+    leaves nothing to be gained by superposition. OR is AND of the negated bits, with the same covariance.
+    """
+    p = np.asarray(probability, float)
+    logs = np.log(np.maximum(p if operation == "and" else 1 - p, 1e-100))
+    inside = np.zeros((len(pairs), len(p)))
+    inside[np.arange(len(pairs))[:, None], pairs] = 1
+    each = inside @ logs
+    together = each[:, None] + each[None] - (inside * logs) @ inside.T  # log P(both gates), the union of their bits
+    values = np.linalg.eigvalsh(np.exp(together) - np.exp(each[:, None] + each[None]))
+    return float(np.maximum(values[: max(len(pairs) - n_hidden, 0)], 0).sum() / len(pairs))
 
 
 def boolean_baseline(
