@@ -27,7 +27,9 @@ def main(
     config = sp.TrainConfig(steps=steps, batch_size=32 if quick else 1_024 if full else 256, learning_rate=0.01)
     densities = DENSITIES[:2] if quick else DENSITIES
     seeds = range(16 if full else 1 if quick else 3)
-    grid = sp.Grid(operation=["and", "or"], loss_exponent=[2, 4], feature_probability=densities, seed=seeds)
+    grid = sp.Grid(
+        operation=["and"] if quick else ["and", "or"], loss_exponent=[2, 4], feature_probability=densities, seed=seeds
+    )
     path = results / f"boolean_superposition{suffix}.zarr"
     result = sp.sweep(task, config, grid, store=path, block_size=len(densities))
     table = sp.kept(path, measure, result)

@@ -18,7 +18,8 @@ def table(relative=0.3, linear=0.5, computed=0.4, served=4.0, bound=0.2):
 
     served = full(served).expand_dims(hidden=3, axis=-1)
     scalars = {"relative": relative, "linear": linear, "computed": computed, "bound": bound}
-    return xr.Dataset({**{name: full(value) for name, value in scalars.items()}, "gates_per_neuron": served})
+    scalars["computed"] = full(computed).where(full(0).loss_exponent == 2, 2.0)
+    return xr.Dataset({**{name: full(0) + value for name, value in scalars.items()}, "gates_per_neuron": served})
 
 
 def failed(given):
@@ -37,7 +38,12 @@ def test_claims_hold_and_fail():
     one["relative"].loc["or", 4, 0.1, 1] = 0.4  # the best of the seeds counts
     assert failed(one) == []
     assert failed(table(bound=0.31)) == ["L2: no model loses less than its rank allows"]
-    assert failed(table(computed=1)) == ["gates below half of their affine error"]
+    one = table()
+    one["computed"] = one["computed"].copy()
+    one["computed"].loc["or", 4, 0.1] = 1
+    assert failed(one) == ["L4, sparsest: gates below half of their affine error"]
+    one["computed"].loc["or", 4, 0.1, 1] = one["computed"].loc["and", 2, 0.5, 0] = 1.1
+    assert failed(one) == ["L2: gates below half of their affine error"]
     assert failed(table(served=1.2)) == ["a neuron serves several gates"]
 
 

@@ -34,7 +34,7 @@ def gate_losses(
         ax.plot([], [], ":", color="black", lw=1, label="least for the rank")
     ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
     plain_ticks(ax)
-    ax.legend()
+    ax.legend(loc="lower left")
     return ax
 
 
@@ -55,7 +55,7 @@ def gates_per_neuron(served: xr.DataArray, ax: Axes | None = None) -> Axes:
             ax.plot(x, middle, style, color=color, ms=3, label=f"{str(operation).upper()}, L{q}")
     ax.axhline(1, color=PALETTE["grey"], lw=1)
     ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="gates per neuron\n(participation ratio)")
-    ax.set_ylim(0, None)
+    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
     plain_ticks(ax)
-    ax.legend()
+    ax.legend(loc="upper left", ncols=2)
     return ax
