@@ -1,5 +1,7 @@
 """Networks with no batch-of-models axis anywhere: flax nnx modules, used as plain pytrees."""
 
+from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
+from superpos.models.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.models.sae import SAE as SAE
 from superpos.models.toy import ToyModel as ToyModel

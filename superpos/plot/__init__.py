@@ -6,6 +6,8 @@ from superpos.plot.adversarial import superposition_by_attack_norm as superposit
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
 from superpos.plot.animation import directions_animation as directions_animation
+from superpos.plot.boolean import gate_losses as gate_losses
+from superpos.plot.boolean import gates_per_neuron as gates_per_neuron
 from superpos.plot.branches import branches as branches
 from superpos.plot.branches import hysteresis as hysteresis
 from superpos.plot.branches import one_feature_apart as one_feature_apart
@@ -17,6 +19,8 @@ from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
 from superpos.plot.circuits import neuron_shares as neuron_shares
 from superpos.plot.circuits import relative_loss_by_density as relative_loss_by_density
+from superpos.plot.compressed import loss_over_naive as loss_over_naive
+from superpos.plot.compressed import responses as responses
 from superpos.plot.descent import hidden_vectors as hidden_vectors
 from superpos.plot.descent import loss_by_points as loss_by_points
 from superpos.plot.descent import shares_by_points as shares_by_points

@@ -147,6 +147,7 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     unused = (
         {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
     )
+    unused |= {"importance"} - set(task)
     for field, what in (("activation", "output"), ("hidden_activation", "hidden layer")):
         if field in task and field not in unused:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))

@@ -2,8 +2,10 @@
 
 from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
+from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
+from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
 
@@ -13,5 +15,7 @@ REGISTRY: dict[str, type] = {
     "adversarial_toy": AdversarialToy,
     "computation": Computation,
     "double_descent": DoubleDescent,
+    "residual_mlp": ResidualMLP,
+    "boolean_pairs": BooleanPairs,
     "sparse_autoencoder": SparseAutoencoder,
 }

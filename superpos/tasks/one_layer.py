@@ -20,7 +20,7 @@ def check_settings(task: Any) -> None:
     check.vector("feature_probability", task.feature_probability, task.n_features)
     check.vector("importance", task.importance, task.n_features)
     check.scalar("init_scale", task.init_scale)
-    check.truth("bias", task.bias)
+    check.truth("bias", getattr(task, "bias", False))  # some tasks have none to choose
     check.whole("loss_exponent", task.loss_exponent, at_least=1, at_most=8)
 
 

@@ -2,6 +2,9 @@
 
 from superpos.theory.attacks import analytic_attack as analytic_attack
 from superpos.theory.attacks import linear_vulnerability as linear_vulnerability
+from superpos.theory.boolean import LinearControl as LinearControl
+from superpos.theory.boolean import boolean_baseline as boolean_baseline
+from superpos.theory.boolean import linear_control as linear_control
 from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow

@@ -1,0 +1,79 @@
+"""A residual stream and one hidden layer that adds to it."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from superpos.dictionaries import random_directions
+from superpos.models.toy import FULL_PRECISION
+
+
+class ResidualMLP(nnx.Module):
+    r"""$y' = W_E^\top (W_E x + W_\text{out}\, \mathrm{ReLU}(W_\text{in} W_E x))$, without biases.
+
+    `W_in` has shape (n_hidden, n_residual), `W_out` (n_residual, n_hidden). The embedding $W_E$, (n_residual, n_features),
+    has random unit columns that are drawn from `embedding_seed` and never trained. With `n_residual` = 0 every feature is a
+    dimension of the residual stream, $W_E = I$ and n_residual counts as n_features.
+
+    Braun et al. 2025, "Interpretability in Parameter Space", the toy model of compressed computation.
+    """
+
+    # Names of the axes of each parameter, for labelled results.
+    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {"W_in": ("hidden", "residual"), "W_out": ("residual", "hidden")}
+
+    def __init__(
+        self,
+        W_in: Float[Array, "n_hidden n_residual"],
+        W_out: Float[Array, "n_residual n_hidden"],
+        *,
+        n_features: int,
+        n_residual: int = 0,
+        embedding_seed: int = 0,
+    ):
+        self.W_in: Any = nnx.Param(W_in)
+        self.W_out: Any = nnx.Param(W_out)
+        self.n_features = n_features
+        self.n_residual = n_residual
+        self.embedding_seed = embedding_seed
+
+    def embedding(self) -> Float[Array, "n_residual n_features"] | None:
+        """The fixed $W_E$; None for the identity."""
+        return embedding(self.n_residual, self.n_features, self.embedding_seed)
+
+    def between_features(
+        self, W_E: Float[Array, "n_residual n_features"] | None
+    ) -> tuple[Float[Array, "n_hidden n_features"], Float[Array, "n_features n_hidden"]]:
+        r"""What the hidden layer reads from features and writes to them: $W_\text{in} W_E$ and $W_E^\top W_\text{out}$."""
+        if W_E is None:
+            return self.W_in[...], self.W_out[...]
+        return (
+            jnp.dot(self.W_in[...], W_E, precision=FULL_PRECISION),
+            jnp.dot(W_E.T, self.W_out[...], precision=FULL_PRECISION),
+        )
+
+    def hidden_part(
+        self, x: Float[Array, "n_features *batch"], W_E: Float[Array, "n_residual n_features"] | None
+    ) -> Float[Array, "n_features *batch"]:
+        """What the hidden layer adds to the outputs. Weights meet the embedding first, which is exact and far cheaper."""
+        read, write = self.between_features(W_E)
+        hidden = jax.nn.relu(jnp.dot(read, x, precision=FULL_PRECISION))
+        return jnp.dot(write, hidden, precision=FULL_PRECISION)
+
+    def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
+        """The output for one input of shape (n_features,), or for a batch of them as columns."""
+        W_E = self.embedding()
+        stream = x if W_E is None else x + jnp.dot(overlaps(W_E), x, precision=FULL_PRECISION)
+        return stream + self.hidden_part(x, W_E)
+
+
+def embedding(n_residual: int, n_features: int, seed: int) -> Float[Array, "n_residual n_features"] | None:
+    """Random unit columns, the same for the same sizes and seed; None where n_residual is 0, for the identity."""
+    return random_directions(jax.random.key(seed), n_residual, n_features) if n_residual else None
+
+
+def overlaps(W_E: Float[Array, "n_residual n_features"]) -> Float[Array, "n_features n_features"]:
+    r"""$W_E^\top W_E - I$: by how much each feature is seen in the place of another; about 1/√n_residual, diagonal 0."""
+    return jnp.fill_diagonal(jnp.dot(W_E.T, W_E, precision=FULL_PRECISION), 0.0, inplace=False)
