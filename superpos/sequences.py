@@ -40,8 +40,8 @@ def repeated_tokens(
     period = length + gap
     i = jnp.arange(n_positions)
     within = (i % period).astype(int)
-    segment = jax.random.randint(key_segment, (n_positions,), 0, d_vocab)
-    unrelated = jax.random.randint(key_gap, (n_positions,), 0, d_vocab)
+    draw = jax.vmap(lambda key: jax.random.randint(key, (n_positions,), 0, d_vocab))  # once: less to compile
+    segment, unrelated = draw(jnp.stack([key_segment, key_gap]))
     tokens = jnp.where(within < length, segment[jnp.minimum(within, n_positions - 1)], unrelated)
     same_copy = (within + 1 < length) | (jnp.asarray(gap) == 0)
     return Repeats(tokens, period, (i >= period) & same_copy & (i < n_positions - 1))

@@ -83,10 +83,13 @@ def test_composition_is_one_where_all_that_is_written_is_read(rng):
 
 def test_ablating_either_head_of_the_circuit_breaks_it_but_the_pattern_may_be_kept():
     model, zeros = circuit(), jnp.zeros((2, 2, P))
+    run = jax.jit(lambda edits: model(TOKENS, edits))
     _, cache = model.run_with_cache(TOKENS)
 
     def loss(heads, patterns=None):
-        return float(next_token_losses(model(TOKENS, ablation(heads, zeros, patterns))[5:-1], TOKENS[6:]).mean())
+        off = np.zeros((2, 2), bool)
+        off[tuple(zip(*heads, strict=True))] = True
+        return float(next_token_losses(run(ablation(off, zeros, patterns))[5:-1], TOKENS[6:]).mean())
 
     assert loss([(0, 0), (1, 0)]) < 1e-3 < 1 < min(loss([(0, 1)]), loss([(1, 1)]))
     # the previous-token head works through the pattern alone; the induction head through what it writes

@@ -1,15 +1,15 @@
 """What attention heads do: scores of heads, in-context learning, composition, ablation, and the phase change."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from superpos.models.toy import FULL_PRECISION
-from superpos.models.transformer import Interventions, Transformer, ablate
+from superpos.models.transformer import Interventions, Transformer
 
 
 def previous_token_score(
@@ -105,23 +105,27 @@ def mean_outputs(
 
 
 def ablation(
-    heads: Sequence[tuple[int, int]],
+    heads: Bool[Array | np.ndarray, "n_layers n_heads"],
     to: Float[Array, "n_layers n_heads d_head"],
     patterns: dict[str, Array] | None = None,
 ) -> Interventions:
-    """Interventions that set the output of heads (layer, head) to their part of `to`: `mean_outputs(…)`, or zeros.
+    """Interventions that set the output of the marked heads to their part of `to`: `mean_outputs(…)`, or zeros.
 
-    With `patterns`, the attention patterns of a run without ablation, all heads keep attending as they did
-    (pattern-preserving ablation): only what the heads themselves write is missing, not what later heads would have found
-    by it.
+    `heads` may be traced: one compilation serves every choice of heads. With `patterns`, the attention patterns of a run
+    without ablation, all heads keep attending as they did (pattern-preserving ablation): only what the heads themselves
+    write is missing, not what later heads would have found by it.
 
     Olsson et al. 2022, "Attention Head Ablations".
     """
+    off = jnp.asarray(heads)
     edits: dict[str, Any] = {n: p for n, p in (patterns or {}).items() if n.endswith("attn.pattern")}
-    for layer in sorted({layer for layer, _ in heads}):
-        chosen = jnp.array([head for of, head in heads if of == layer])
-        edits[f"blocks.{layer}.attn.z"] = ablate(chosen, to=to[layer, chosen][:, None])
+    for layer in range(off.shape[0]):
+        edits[f"blocks.{layer}.attn.z"] = partial(_replaced, off[layer][:, None, None], to[layer][:, None])
     return edits
+
+
+def _replaced(off: Array, to: Array, z: Array) -> Array:
+    return jnp.where(off, to, z)
 
 
 def rise(steps: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:

@@ -1,6 +1,8 @@
 """A small transformer whose every activation can be read and changed."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from math import prod
 from typing import Any, ClassVar
 
 import jax
@@ -125,10 +127,13 @@ class Transformer(nnx.Module):
         if d_mlp:
             shapes |= {"W_in": (n_layers, d_model, d_mlp), "W_out": (n_layers, d_mlp, d_model)}
         std = dict.fromkeys(shapes, d_model**-0.5) | {"W_U": d_vocab**-0.5}
-        keys = jax.random.split(key, len(shapes))
-        weights = {
-            n: scale * std[n] * jax.random.normal(k, s, float) for k, (n, s) in zip(keys, shapes.items(), strict=True)
-        }
+        keys, weights = dict(zip(shapes, jax.random.split(key, len(shapes)), strict=True)), {}
+        for size in dict.fromkeys(map(prod, shapes.values())):  # one draw for all of a size: far less to compile
+            names = [n for n, shape in shapes.items() if prod(shape) == size]
+            drawn = jax.vmap(partial(jax.random.normal, shape=(size,), dtype=float))(
+                jnp.stack([keys[n] for n in names])
+            )
+            weights |= {n: scale * std[n] * row.reshape(shapes[n]) for n, row in zip(names, drawn, strict=True)}
         if d_mlp and bias:
             weights |= {"b_in": jnp.zeros((n_layers, d_mlp), float), "b_out": jnp.zeros((n_layers, d_model), float)}
         return cls(**weights, **options)

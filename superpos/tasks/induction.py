@@ -105,12 +105,8 @@ class RepeatedTokens:
     def loss(self, model: Transformer, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Mean loss where the next token can be known, in nats, and how often the likeliest token is the right one."""
         data = self.sample(key, batch_size)
-        logits, target = jax.vmap(model)(data.tokens)[:, :-1], data.tokens[:, 1:]
-        scored = data.scored[:, :-1].astype(logits.dtype)
-        n_scored = jnp.maximum(jnp.sum(scored), 1)
-        right = (jnp.argmax(logits, -1) == target).astype(logits.dtype)
-        accuracy = jnp.sum(jax.lax.stop_gradient(right) * scored) / n_scored
-        return jnp.sum(next_token_losses(logits, target) * scored) / n_scored, {"accuracy": accuracy}
+        loss, accuracy = repeat_loss(jax.vmap(model)(data.tokens), data)
+        return loss, {"accuracy": accuracy}
 
     def population_loss(self, model: Transformer) -> None:
         """None: held-out sequences must estimate it."""
@@ -132,3 +128,15 @@ def next_token_losses(logits: Float[Array, "*batch d_vocab"], target: Any) -> Fl
     """−log of the probability of every target, in nats."""
     chosen = jnp.sum(logits * jax.nn.one_hot(target, logits.shape[-1], dtype=logits.dtype), -1)
     return jax.nn.logsumexp(logits, -1) - chosen
+
+
+def repeat_loss(
+    logits: Float[Array, "batch n_positions d_vocab"], data: Repeats
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean loss over the scored positions of a batch, in nats, and the share of them whose likeliest token is right."""
+    logits, target = logits[:, :-1], data.tokens[:, 1:]
+    scored = data.scored[:, :-1].astype(logits.dtype)
+    n_scored = jnp.maximum(jnp.sum(scored), 1)
+    right = (jnp.argmax(logits, -1) == target).astype(logits.dtype)
+    accuracy = jnp.sum(jax.lax.stop_gradient(right) * scored) / n_scored
+    return jnp.sum(next_token_losses(logits, target) * scored) / n_scored, accuracy
