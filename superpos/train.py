@@ -126,9 +126,7 @@ class TrainConfig:
     def build_optimizer(self) -> optax.GradientTransformation:
         """The optimiser; called inside the traced function, so its numbers may be tracers."""
         self._need("beta1", "beta2")
-        decay = optax.add_decayed_weights(
-            self.weight_decay, mask=None if self.decay_bias else partial(jax.tree.map, lambda leaf: jnp.ndim(leaf) > 1)
-        )
+        decay = optax.add_decayed_weights(self.weight_decay, mask=None if self.decay_bias else _is_weight)
         direction = (
             optax.scale_by_adam(self.beta1, self.beta2, self.epsilon) if self.optimizer == "adamw" else optax.identity()
         )
@@ -295,6 +293,12 @@ class Run:
             f"Run of {type(self.task).__name__}, seed {int(self.seed)}, {self.config.steps} steps"
             f"\n  parameters: {sizes}\n  loss {float(self.loss):.4g}"
         )
+
+
+def _is_weight(model: Model) -> Any:
+    """Which parameters weight decay is for: neither vectors nor biases, which lie stacked where layers are an axis."""
+    weight = [jnp.ndim(leaf) > 1 and not name.startswith("b") for name, leaf in named_leaves(model)]
+    return jax.tree.unflatten(jax.tree.structure(model), weight)
 
 
 def named_leaves(model: Model) -> list[tuple[str, Any]]:

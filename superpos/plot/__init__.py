@@ -67,3 +67,8 @@ from superpos.plot.sweeps import dimensionality as dimensionality
 from superpos.plot.sweeps import directions_by_density as directions_by_density
 from superpos.plot.sweeps import loss_history as loss_history
 from superpos.plot.sweeps import shape_shares as shape_shares
+from superpos.plot.transformers import accuracy_by_period as accuracy_by_period
+from superpos.plot.transformers import attention_pattern as attention_pattern
+from superpos.plot.transformers import removed_gain as removed_gain
+from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_step
+from superpos.plot.transformers import scores_by_step as scores_by_step

@@ -64,6 +64,7 @@ SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
     "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
     "most_points", "points",
+    "d_vocab", "n_positions", "n_layers", "n_heads", "d_model", "shortest_period", "longest_period",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -138,11 +139,18 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
-    parts = [
-        words("n_features", f"{task['n_features']} features"),
-        words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
-    ]
-    parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    if "d_model" in task:
+        sizes = {"d_vocab": "tokens", "n_positions": "positions", "n_layers": "layers", "n_heads": "heads"}
+        parts = [words(name, f"{task[name]} {what}") for name, what in sizes.items() if name in task]
+        parts.append(words("d_model", f"d_model {task['d_model']}"))
+        if "longest_period" in task:
+            parts.append(f"periods {task['shortest_period']:g} to {task['longest_period']:g}")
+    else:
+        parts = [
+            words("n_features", f"{task['n_features']} features"),
+            words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
+        ]
+        parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
         {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()

@@ -102,12 +102,27 @@ class SweepResult:
 
     def model(self, **axes: Any) -> Model:
         """The trained model of one cell: `result.model(feature_probability=0.1, seed=3)`."""
+        return self._models(axes)
+
+    def snapshots(self, **axes: Any) -> Model:
+        """The model of one cell at every snapshot, on a leading axis: `jax.vmap` over it measures all of them.
+
+        Raises:
+            ConfigError: training kept none.
+        """
+        if "snapshot" not in self.dataset.dims:
+            raise ConfigError("result has no snapshots; TrainConfig(snapshots=(0, 100)) keeps some.")
+        return self._models(axes, "_snapshots")
+
+    def _models(self, axes: Mapping[str, Any], ending: str = "") -> Model:
+        """The parameters of one cell, without what pads them to the largest shape of the sweep."""
         cell = self._cell(axes)
         shapes = jax.eval_shape(cell._settings[0].broadcast().init, jax.random.key(0))
         leaves = []
         for name, leaf in named_leaves(shapes):
-            values = cell.dataset[name].values
-            leaves.append(jnp.asarray(values[tuple(slice(n) for n in leaf.shape)]))
+            values = cell.dataset[name + ending]
+            values = values.transpose("snapshot", ...).values if ending else values.values
+            leaves.append(jnp.asarray(values[(..., *(slice(n) for n in leaf.shape))]))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 
     def geometry(self, **options: Any) -> xr.Dataset:

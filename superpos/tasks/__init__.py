@@ -5,6 +5,7 @@ from superpos.tasks.base import Task as Task
 from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
+from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
@@ -18,4 +19,5 @@ REGISTRY: dict[str, type] = {
     "residual_mlp": ResidualMLP,
     "boolean_pairs": BooleanPairs,
     "sparse_autoencoder": SparseAutoencoder,
+    "repeated_tokens": RepeatedTokens,
 }
