@@ -102,8 +102,7 @@ def test_equal_densities_leave_the_known_squared_errors():
     assert least_error([1.0, 0.0], 4) == 0 and least_error([0.7, 0.3], 1) == 0.3
 
 
-@pytest.mark.parametrize("operation", ["and", "or"])
-@pytest.mark.parametrize("exponent", [2, 4])
+@pytest.mark.parametrize(("operation", "exponent"), [("and", 4), ("or", 2)])
 def test_the_naive_model_costs_its_closed_form(operation, exponent, x64):
     """Exactly over all states; and sampled inputs agree to four standard errors."""
     task = dataclasses.replace(

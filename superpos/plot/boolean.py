@@ -34,6 +34,7 @@ def gate_losses(
         ax.plot([], [], ":", color="black", lw=1, label="least for the rank")
     ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
     plain_ticks(ax)
+    ax.set_ylim(ax.get_ylim()[0] / 2, None)  # room for the legend
     ax.legend(loc="lower left")
     return ax
 
