@@ -1,4 +1,8 @@
-"""Memorisation and double descent: Henighan et al. 2023, "Superposition, Memorization, and Double Descent"."""
+"""Memorisation and double descent: Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
+
+The bump of the test loss is much higher at n = 1,000, p = .01 than the paper's, at n = 10,000, p = .001: ten times as many
+fresh points share a feature with a memorised one. Measured at T = 200 after 10,000 steps, one seed: 1.81 and 1.05.
+"""
 
 from typing import Any
 
