@@ -49,7 +49,8 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
     config = sp.TrainConfig(
         steps=steps, batch_size=batch, schedule="constant", snapshots=kept, history=1, evaluation_samples=1_024
     )
-    alone = replace(config, steps=trap_steps, snapshots=())
+    # A quick look compiles one program for every model of one layer.
+    alone = config if quick else replace(config, steps=trap_steps, snapshots=())
     return {
         "": (task, config, sp.Grid(n_layers=[1, 2], seed=range(seeds))),
         "_trap": (trap, alone, sp.Grid(seed=range(seeds))),
