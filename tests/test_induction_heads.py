@@ -40,15 +40,18 @@ def verdicts(judge, *tables):
 
 
 def test_ablation_of_sets_is_what_numpy_computes_head_by_head():
-    task = TASK.broadcast()
-    model = task.init(jax.random.key(3))
     sets = np.zeros((3, 2, 2), bool)
     sets[1, 0, 1] = sets[2, 1] = True
-    found = np.asarray(ablated_losses(task, model, jnp.asarray(sets), 6))
-    scores = measure_heads(task, model, 6)
-    assert_allclose(found[0], float(scores["loss"]), rtol=1e-5)
-    data = jax.jit(lambda: task.sample(fresh_key(), 6))()
-    to = np.asarray(mean_outputs(model, data.tokens), np.float64)
+
+    @jax.jit
+    def everything(task):
+        model, data = task.init(jax.random.key(3)), task.sample(fresh_key(), 6)
+        found = ablated_losses(task, model, jnp.asarray(sets), 6)
+        return model, data, found, measure_heads(task, model, 6), mean_outputs(model, data.tokens)
+
+    model, data, found, scores, to = everything(TASK.broadcast())
+    assert_allclose(found[0], np.full(2, scores["loss"]), rtol=1e-5)
+    to = np.asarray(to, np.float64)
     w = {n: np.asarray(getattr(model, n)[...], np.float64) for n in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")}
 
     def logits(tokens, off, kept=None):
