@@ -166,7 +166,8 @@ def test_windows_are_those_of_the_logistic_curves():
 def test_pictures_show_what_they_say():
     _, axes = plt.subplots(5)
     ax = sp.plot.attention_pattern(np.eye(9), axes[0], period=3)
-    assert np.shape(ax.images[0].get_array()) == (9, 9)
+    shown: Any = ax.images[0].get_array()
+    assert shown.shape == (9, 9)
     for line, side in zip(ax.lines, (-1.6, 1.6), strict=True):  # around the key that followed: i + 1 − period
         assert_allclose(np.asarray(line.get_xdata()) - line.get_ydata(), -2 + side)
     ax = sp.plot.scores_by_step(training().isel(seed=0), axes[1], window=(1, 2))

@@ -159,7 +159,7 @@ def test_bad_names_and_shapes_get_one_sentence():
     with pytest.raises(sp.ConfigError, match="tokens must be at most 7"):
         model(np.zeros(8, int))
     with pytest.raises(sp.ConfigError, match="positions must be one of"):
-        Transformer.random(jax.random.key(0), **SIZES, positions="sinusoid")
+        Transformer.random(jax.random.key(0), **SIZES, bias=False, positions="sinusoid")
     with pytest.raises(sp.ConfigError, match="W_in and W_out"):
         Transformer(
             *(jnp.zeros(s) for s in ((5, 6), (7, 6), *[(1, 2, 6, 3)] * 3, (1, 2, 3, 6), (6, 5))),
