@@ -7,49 +7,39 @@ Olsson et al. 2022, "In-context Learning and Induction Heads".
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.induction_heads import (
-    by_period,
-    drawn_patterns,
-    judge_ablation,
-    judge_depth,
-    judge_heads,
-    judge_periods,
-    through_training,
-    windows,
-    without_heads,
-)
+from superpos.claims.induction_heads import by_period, drawn_patterns, judge, through_training, windows, without_heads
 from superpos.cli import run
 from superpos.plot.transformers import induction_heads
 
 
 def build(full: bool, quick: bool) -> dict[str, tuple]:
     """Task, training and grid: one and two layers with a random period, and one layer with a fixed one."""
-    task = sp.tasks.RepeatedTokens()
-    steps, trap_steps, seeds, batch = 1_000, 400, 2, 32
+    sizes: dict[str, int] = {}
+    steps, trap_steps, seeds, batch = (
+        (20, 20, 1, 8) if quick else (10_000, 1_000, 4, 64) if full else (1_000, 400, 2, 32)
+    )
     if quick:
-        task = sp.tasks.RepeatedTokens(
-            d_vocab=16, n_positions=24, n_heads=2, d_model=16, shortest_period=6, longest_period=10
-        )
-        steps, trap_steps, seeds, batch = 20, 20, 1, 8
+        sizes = {"d_vocab": 16, "n_positions": 24, "n_heads": 2, "d_model": 16}
+        sizes |= {"shortest_period": 6, "longest_period": 10}
     if full:
-        task = sp.tasks.RepeatedTokens(
-            d_vocab=256, n_positions=256, n_heads=8, d_model=128, shortest_period=64, longest_period=128
-        )
-        steps, trap_steps, seeds, batch = 10_000, 1_000, 4, 64
+        sizes = {"d_vocab": 256, "n_positions": 256, "n_heads": 8, "d_model": 128}
+        sizes |= {"shortest_period": 64, "longest_period": 128}
+    task: Any = sp.tasks.RepeatedTokens(**sizes)
     middle = (task.shortest_period + task.longest_period) // 2
     trap = replace(task, n_layers=1, shortest_period=middle, longest_period=middle)
     # Dense while heads form.
     early, late = np.linspace(0, steps / 2, 6 if quick else 21), np.linspace(steps / 2, steps, 2 if quick else 6)
     kept = tuple(np.unique(np.append(early, late).astype(int)).tolist())
-    config = sp.TrainConfig(
-        steps=steps, batch_size=batch, schedule="constant", snapshots=kept, history=1, evaluation_samples=1_024
-    )
-    alone = replace(config, steps=trap_steps, snapshots=())
+    how: dict[str, Any] = {"batch_size": batch, "schedule": "constant", "history": 1, "evaluation_samples": 1_024}
+    config = sp.TrainConfig(steps=steps, snapshots=kept, **how)
+    # A quick look compiles one program for every model of one layer.
+    alone = config if quick else replace(config, steps=trap_steps, snapshots=())
     return {
         "": (task, config, sp.Grid(n_layers=[1, 2], seed=range(seeds))),
         "_trap": (trap, alone, sp.Grid(seed=range(seeds))),
@@ -63,8 +53,7 @@ def main(
     suffix, found = sp.plot.size_suffix(full, quick), {}
     path, small = results / f"induction_heads{suffix}.zarr", {"n_sequences": 8} if quick else {}
     for name, (task, config, grid) in build(full, quick).items():
-        store = path if not name else results / f"induction_heads{name}{suffix}.zarr"
-        found[name] = sp.sweep(task, config, grid, store=store, block_size=1)
+        found[name] = sp.sweep(task, config, grid, results / f"induction_heads{name}{suffix}.zarr", block_size=1)
     result, trap = found[""], found["_trap"]
     cell = result.sel(n_layers=2).best("seed")
     middle = int(trap.attrs["task"]["shortest_period"])
@@ -74,10 +63,7 @@ def main(
     ablated = sp.kept(path, without_heads, cell, **small)
     patterns = sp.kept(path, drawn_patterns, cell, trap.best("seed"), round(middle * 3 / 4), **small)
     claims = Claims("Olsson et al. 2022, In-context Learning and Induction Heads", judged=not quick)
-    judge_depth(result["loss"], tests.attrs["chance"], claims)
-    judge_heads(table, claims)
-    judge_periods(tests, claims)
-    judge_ablation(ablated, claims)
+    judge(result, table, tests, ablated, claims)
     with sp.plot.style():
         shown = table.sel(seed=int(cell["seed"]))
         _, window = windows(shown.sel(n_layers=2))

@@ -83,13 +83,12 @@ def test_composition_is_one_where_all_that_is_written_is_read(rng):
 
 def test_ablating_either_head_of_the_circuit_breaks_it_but_the_pattern_may_be_kept():
     model, zeros = circuit(), jnp.zeros((2, 2, P))
-    run = jax.jit(lambda edits: model(TOKENS, edits))
     _, cache = model.run_with_cache(TOKENS)
 
     def loss(heads, patterns=None):
         off = np.zeros((2, 2), bool)
         off[tuple(zip(*heads, strict=True))] = True
-        return float(next_token_losses(run(ablation(off, zeros, patterns))[5:-1], TOKENS[6:]).mean())
+        return float(next_token_losses(model(TOKENS, ablation(off, zeros, patterns))[5:-1], TOKENS[6:]).mean())
 
     assert loss([(0, 0), (1, 0)]) < 1e-3 < 1 < min(loss([(0, 1)]), loss([(1, 1)]))
     # the previous-token head works through the pattern alone; the induction head through what it writes
@@ -103,10 +102,14 @@ def test_rise_interpolates_and_reads_falling_curves_alike():
     assert np.isnan(rise(steps, 0 * values)).all()
 
 
+@jax.jit
+def sequences(gap):
+    return jax.vmap(lambda key: repeated_tokens(key, 50, 24, 4.0, 8.0, gap))(jax.random.split(jax.random.key(0), 400))
+
+
 @pytest.mark.parametrize("gap", [0, 3])
 def test_every_scored_token_is_the_one_of_a_period_ago(gap):
-    keys = jax.random.split(jax.random.key(0), 400)
-    data = jax.jit(jax.vmap(lambda key: repeated_tokens(key, 50, 24, 4.0, 8.0, float(gap))))(keys)
+    data = sequences(float(gap))
     tokens, period, scored = np.asarray(data.tokens), np.asarray(data.period).astype(int), np.asarray(data.scored)
     assert set(period) == set(range(4 + gap, 9 + gap))  # drawn per sequence
     counts = np.bincount(period - 4 - gap, minlength=5)
@@ -122,11 +125,15 @@ def test_loss_is_the_mean_over_scored_positions():
     task = sp.tasks.RepeatedTokens(
         d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
     )
-    task = task.broadcast()
-    model = task.init(jax.random.key(1))
-    loss, _ = jax.jit(task.loss, static_argnums=2)(model, jax.random.key(2), 6)
-    data = task.sample(jax.random.key(2), 6)
-    logits = np.asarray(jax.vmap(model)(data.tokens), np.float64)
+
+    @jax.jit
+    def everything(task):
+        model, key = task.init(jax.random.key(1)), jax.random.key(2)
+        data = task.sample(key, 6)
+        return task.loss(model, key, 6)[0], data, jax.vmap(model)(data.tokens)
+
+    loss, data, logits = everything(task.broadcast())
+    logits = np.asarray(logits, np.float64)
     wanted = []
     for k in range(6):
         for i in range(int(data.period[k]), 7):
@@ -134,19 +141,31 @@ def test_loss_is_the_mean_over_scored_positions():
     assert_allclose(loss, np.mean(wanted), rtol=1e-5)
 
 
-def test_a_cell_is_what_it_is_alone_and_depths_share_a_result():
-    task = sp.tasks.RepeatedTokens(
-        d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
-    )
-    config = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
-    both = sp.sweep(task, config, sp.Grid(n_layers=[1, 2], shortest_period=[3, 5]), block_size=2)
-    alone = sp.sweep(task, config, sp.Grid(n_layers=[1], shortest_period=[5]), block_size=2)
-    assert both["W_Q_snapshots"].sizes["layer"] == 2
+SMALL = sp.tasks.RepeatedTokens(
+    d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
+)
+SHORT = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
+
+
+def test_a_cell_is_what_it_is_alone():
+    both = sp.sweep(SMALL, SHORT, sp.Grid(shortest_period=[3, 5]), block_size=2)
+    alone = sp.sweep(SMALL, SHORT, sp.Grid(shortest_period=[5]), block_size=2)
     for name in ("W_E", "W_Q"):
-        a, b = (getattr(r.model(n_layers=1, shortest_period=5), name)[...] for r in (both, alone))
+        a, b = (getattr(r.model(shortest_period=5), name)[...] for r in (both, alone))
         assert_array_equal(a, b)
-    assert both.model(n_layers=1, shortest_period=3).W_Q.shape[0] == 1
-    assert both.model(n_layers=2, shortest_period=3).W_Q.shape[0] == 2
+    kept = both.snapshots(shortest_period=5)
+    assert_array_equal(kept.W_Q[1], alone.model(shortest_period=5).W_Q[...])  # after the last step
+    assert np.abs(kept.W_Q[0] - kept.W_Q[1]).max() > 1e-3
+    with pytest.raises(sp.ConfigError, match="result has no snapshots"):
+        sp.SweepResult(both.dataset.drop_dims("snapshot")).snapshots(shortest_period=5)
+
+
+@pytest.mark.long
+def test_depths_share_a_result():
+    both = sp.sweep(SMALL, SHORT, sp.Grid(n_layers=[1, 2]), block_size=1)
+    assert both["W_Q_snapshots"].sizes["layer"] == 2
+    assert both.model(n_layers=1).W_Q.shape[0] == 1 and both.snapshots(n_layers=1).W_Q.shape[:2] == (2, 1)
+    assert both.model(n_layers=2).W_Q.shape[0] == 2
 
 
 @pytest.mark.parametrize(

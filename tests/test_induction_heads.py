@@ -40,15 +40,18 @@ def verdicts(judge, *tables):
 
 
 def test_ablation_of_sets_is_what_numpy_computes_head_by_head():
-    task = TASK.broadcast()
-    model = task.init(jax.random.key(3))
     sets = np.zeros((3, 2, 2), bool)
     sets[1, 0, 1] = sets[2, 1] = True
-    found = np.asarray(ablated_losses(task, model, jnp.asarray(sets), 6))
-    scores = measure_heads(task, model, 6)
-    assert_allclose(found[0], float(scores["loss"]), rtol=1e-5)
-    data = jax.jit(lambda: task.sample(fresh_key(), 6))()
-    to = np.asarray(mean_outputs(model, data.tokens), np.float64)
+
+    @jax.jit
+    def everything(task):
+        model, data = task.init(jax.random.key(3)), task.sample(fresh_key(), 6)
+        found = ablated_losses(task, model, jnp.asarray(sets), 6)
+        return model, data, found, measure_heads(task, model, 6), mean_outputs(model, data.tokens)
+
+    model, data, found, scores, to = everything(TASK.broadcast())
+    assert_allclose(found[0], np.full(2, scores["loss"]), rtol=1e-5)
+    to = np.asarray(to, np.float64)
     w = {n: np.asarray(getattr(model, n)[...], np.float64) for n in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")}
 
     def logits(tokens, off, kept=None):
@@ -163,7 +166,8 @@ def test_windows_are_those_of_the_logistic_curves():
 def test_pictures_show_what_they_say():
     _, axes = plt.subplots(5)
     ax = sp.plot.attention_pattern(np.eye(9), axes[0], period=3)
-    assert ax.images[0].get_array().shape == (9, 9)
+    shown: Any = ax.images[0].get_array()
+    assert shown.shape == (9, 9)
     for line, side in zip(ax.lines, (-1.6, 1.6), strict=True):  # around the key that followed: i + 1 − period
         assert_allclose(np.asarray(line.get_xdata()) - line.get_ydata(), -2 + side)
     ax = sp.plot.scores_by_step(training().isel(seed=0), axes[1], window=(1, 2))

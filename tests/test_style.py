@@ -51,8 +51,9 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     """Training: three lines in sweep/mesh.py. Others map an analysis over trained models, a minimiser over its starts, or one model over sequences."""
     using = {str(p.relative_to(ROOT)) for p in SOURCES if "jax.vmap" in p.read_text()}
     analyses = {"superpos/analysis/geometry.py", "superpos/analysis/phases.py", "superpos/theory/optimum.py"}
-    over_sequences = {"superpos/tasks/induction.py", "superpos/analysis/attention.py"}  # of one model
-    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences}
+    over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
+    over_keys = {"superpos/sequences.py", "superpos/models/transformer.py"}  # several draws at once
+    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

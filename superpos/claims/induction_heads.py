@@ -150,6 +150,14 @@ def drawn_patterns(cell: SweepResult, trap: SweepResult, period: int, n_sequence
     )
 
 
+def judge(result: SweepResult, table: xr.Dataset, periods: xr.Dataset, ablated: xr.Dataset, claims: Claims) -> None:
+    """All claims, from the tables of `through_training`, `by_period` and `without_heads`."""
+    judge_depth(result["loss"], periods.attrs["chance"], claims)
+    judge_heads(table, claims)
+    judge_periods(periods, claims)
+    judge_ablation(ablated, claims)
+
+
 def judge_depth(loss: xr.DataArray, chance: float, claims: Claims) -> None:
     """Two layers solve a random period and one does not, in every seed; `loss` is over (n_layers, seed)."""
     for n_layers, share, solves in ((2, SOLVED, True), (1, NOT_SOLVED, False)):

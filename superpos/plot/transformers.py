@@ -65,7 +65,7 @@ def repeat_loss_by_step(
     for n_layers, color in ((1, ONE), (2, TWO)):
         loss = table["loss"].sel(n_layers=n_layers)
         ax.plot(steps, loss, color=color, label=f"{n_layers} layer{'s' * (n_layers > 1)}")
-    ax.set(xlim=(0, steps[-1]), ylim=(0, None), xlabel="step", ylabel="loss of the repeat (nats)")
+    ax.set(xlim=(0, steps[-1]), ylim=(0, None), xlabel="step", ylabel="repeat loss (nats)")
     return ax
 
 
@@ -94,7 +94,8 @@ def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel="gain over ln V that is gone (%)", ylim=(y + 0.6, 0.4), xlim=(None, 118))
     modes = [Patch(color="black", alpha=a, label=m) for m, a in zip(table["mode"].values, (1.0, 0.4), strict=True)]
-    ax.legend(handles=modes, loc="center right", bbox_to_anchor=(1, 0.4), handlelength=1)
+    key: Any = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1, "fontsize": 7}
+    ax.legend(handles=modes, loc="center right", bbox_to_anchor=(1, 0.46), handlelength=0.8, **key)
     return ax
 
 
@@ -146,11 +147,11 @@ def induction_heads(
     scores_by_step(table, top, window=window)
     repeat_loss_by_step(table, bottom, window=window)
     top.set_xlabel("")
-    top.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=2, handlelength=1.2, columnspacing=1, fontsize=7)
+    left.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=2, handlelength=1.2, fontsize=7)
     bottom.legend(loc="center right", handlelength=1.2)
     removed_gain(ablated, middle.subplots())
     ax = accuracy_by_period(periods, right.subplots())
-    ax.legend(loc="upper center", bbox_to_anchor=(0.45, 1.3), handlelength=1.6, fontsize=7.5)
+    right.legend(*ax.get_legend_handles_labels(), loc="outside upper center", handlelength=1.6, fontsize=7.5)
     text = (
         "Top: attention patterns on repeated random tokens; between the dashed lines lies what followed the last "
         "occurrence of the query's token; stripes further down are earlier occurrences. The first two heads are those of a "

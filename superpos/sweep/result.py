@@ -105,7 +105,7 @@ class SweepResult:
         return self._models(axes)
 
     def snapshots(self, **axes: Any) -> Model:
-        """The model of one cell at every snapshot, on a leading axis: `jax.vmap` over it measures all of them.
+        """The model of one cell at every snapshot, on a leading axis.
 
         Raises:
             ConfigError: training kept none.
