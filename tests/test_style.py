@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "errors", "check", "cache", "dependence", "dictionaries", "data", "models", "theory", "tasks", "train", "config", "analysis", "sweep", "claims", "plot", "cli",
+    "errors", "check", "cache", "dependence", "dictionaries", "data", "modular", "models", "theory", "tasks", "train", "config", "analysis", "sweep", "claims", "plot", "cli",
 ]  # fmt: skip
 
 
