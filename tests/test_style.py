@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "errors", "check", "cache", "dependence", "dictionaries", "data", "modular", "models", "theory", "tasks", "train", "config", "analysis", "sweep", "claims", "plot", "cli",
+    "errors", "check", "cache", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "train", "config", "analysis", "sweep", "claims", "plot", "cli",
 ]  # fmt: skip
 
 
@@ -48,10 +48,11 @@ def test_scripts_are_short():
 
 
 def test_the_only_vmaps_over_models_live_in_one_file():
-    """Training: three lines in sweep/mesh.py. Others map an analysis over trained models, or a minimiser over its starts."""
+    """Training: three lines in sweep/mesh.py. Others map an analysis over trained models, a minimiser over its starts, or one model over sequences."""
     using = {str(p.relative_to(ROOT)) for p in SOURCES if "jax.vmap" in p.read_text()}
     analyses = {"superpos/analysis/geometry.py", "superpos/analysis/phases.py", "superpos/theory/optimum.py"}
-    assert using == {"superpos/sweep/mesh.py", *analyses}
+    over_sequences = {"superpos/tasks/induction.py", "superpos/analysis/attention.py"}  # of one model
+    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -45,7 +45,7 @@ class Transformer(nnx.Module):
     here, `W_E @ W_V[0, h] @ W_O[0, h] @ W_U`, as in the works it is compared with. A layer is an entry of the leading
     axis, so models of different depth can lie in one result.
 
-    One sequence at a time; `jax.vmap(model)(tokens)` takes a batch of them, (batch, n_positions), and costs the same as
+    One sequence at a time; `vmap` of the model takes a batch of them, (batch, n_positions), and costs the same as
     code with a batch axis of its own.
 
     Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022, "In-context Learning and

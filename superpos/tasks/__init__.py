@@ -3,6 +3,7 @@
 from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
 from superpos.tasks.computation import Computation as Computation
+from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
@@ -14,4 +15,5 @@ REGISTRY: dict[str, type] = {
     "computation": Computation,
     "sparse_autoencoder": SparseAutoencoder,
     "modular_addition": ModularAddition,
+    "repeated_tokens": RepeatedTokens,
 }

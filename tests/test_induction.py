@@ -1,0 +1,161 @@
+"""Repeated tokens, heads built by hand that solve them, and what the analysers say of those."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import superpos as sp
+from superpos.analysis.attention import (
+    ablation,
+    composition,
+    copying_score,
+    in_context_score,
+    k_composition,
+    prefix_matching_score,
+    previous_token_score,
+    rise,
+)
+from superpos.models import Transformer
+from superpos.sequences import repeated_tokens
+from superpos.tasks.induction import next_token_losses
+
+V, P = 9, 14
+SHARP = 60.0
+
+
+def circuit():
+    """A previous-token head in layer 0 and an induction head in layer 1, head 1 of either; the others write nothing.
+
+    The residual stream has a block for the token, one for the token before, one for what comes out; the last, for positions,
+    is only ever seen by queries and keys.
+    """
+    d_head, d_model = max(V, P), 3 * V + P
+    token, before, out, place = (np.arange(n) + s for n, s in ((V, 0), (V, V), (V, 2 * V), (P, 3 * V)))
+    v, p = np.arange(V), np.arange(P)
+    W_E, W_pos, W_U = np.zeros((V, d_model)), np.zeros((P, d_model)), np.zeros((d_model, V))
+    W_E[v, token], W_pos[p, place], W_U[out, v] = 1, 1, SHARP
+    W_Q, W_K, W_V = np.zeros((3, 2, 2, d_model, d_head))
+    W_O = np.zeros((2, 2, d_head, d_model))
+    W_Q[0, 1, place, p], W_K[0, 1, place[:-1], p[1:]] = SHARP, SHARP
+    W_V[0, 1, token, v], W_O[0, 1, v, before] = 1, 1
+    W_Q[1, 1, token, v], W_K[1, 1, before, v] = SHARP, SHARP
+    W_K[1, 1, place[0], v] = -SHARP  # the first token has none before it, and stands in for its own
+    W_V[1, 1, token, v], W_O[1, 1, v, out] = 1, 1
+    return Transformer(
+        *(jnp.asarray(W, float) for W in (W_E, W_pos, W_Q, W_K, W_V, W_O, W_U)), positions="queries_keys"
+    )
+
+
+TOKENS = np.array([3, 1, 4, 0, 5, 3, 1, 4, 0, 5, 3, 1, 4, 0])
+
+
+def test_heads_built_by_hand_solve_the_task_and_score_one():
+    model = circuit()
+    logits, cache = model.run_with_cache(TOKENS)
+    losses = next_token_losses(logits[:-1], TOKENS[1:])
+    assert losses[5:].max() < 1e-3 and losses[:4].mean() > 1
+    assert in_context_score(losses, early=2, late=10) < -1
+    assert_allclose(previous_token_score(cache["blocks.0.attn.pattern"])[1], 1, atol=1e-4)
+    assert_allclose(prefix_matching_score(cache["blocks.1.attn.pattern"], TOKENS)[1], 1, atol=1e-4)
+    assert_allclose(copying_score(model, np.arange(V))[1], [-1, 1], atol=1e-4)  # the other head writes nothing
+    K = k_composition(model)
+    assert K[1, 1] > 0.1 and K[0, 1] != K[0, 1]  # a head of zeros composes with nothing: 0 / 0
+
+
+def test_scores_of_uniform_attention_are_counted_by_hand():
+    uniform = np.tril(np.ones((4, 4))) / np.arange(1, 5)[:, None]
+    assert_allclose(previous_token_score(uniform), np.mean([1 / 2, 1 / 3, 1 / 4]), rtol=1e-6)
+    # 7 8 7 7: query 2 looks for position 1; query 3 for positions 1 and 3, itself, which followed the 7 at 2
+    assert_allclose(prefix_matching_score(uniform, np.array([7, 8, 7, 7])), np.mean([1 / 3, 2 / 4]), rtol=1e-6)
+    preceded = np.zeros((4, 4))
+    preceded[[0, 1, 2, 3], [0, 0, 0, 2]] = 1  # the occurrence itself, one place too early
+    assert prefix_matching_score(preceded, np.array([7, 8, 7, 9])) == 0
+
+
+def test_composition_is_one_where_all_that_is_written_is_read(rng):
+    u, v, w = rng.standard_normal((3, 6))
+    assert_allclose(composition(jnp.asarray(np.outer(u, v), float), jnp.asarray(np.outer(v, w), float)), 1, rtol=1e-5)
+    w -= (w @ v) / (v @ v) * v
+    assert composition(jnp.asarray(np.outer(u, v), float), jnp.asarray(np.outer(w, u), float)) < 1e-6
+
+
+def test_ablating_either_head_of_the_circuit_breaks_it_but_the_pattern_may_be_kept():
+    model, zeros = circuit(), jnp.zeros((2, 2, P))
+    _, cache = model.run_with_cache(TOKENS)
+
+    def loss(heads, patterns=None):
+        return float(next_token_losses(model(TOKENS, ablation(heads, zeros, patterns))[5:-1], TOKENS[6:]).mean())
+
+    assert loss([(0, 0), (1, 0)]) < 1e-3 < 1 < min(loss([(0, 1)]), loss([(1, 1)]))
+    # the previous-token head works through the pattern alone; the induction head through what it writes
+    assert loss([(0, 1)], cache) < 1e-3 and loss([(1, 1)], cache) > 1
+
+
+def test_rise_interpolates_and_reads_falling_curves_alike():
+    steps, values = np.array([0, 100, 200, 300]), np.array([0.0, 0.0, 1.0, 1.0])
+    assert_allclose(rise(steps, values), (110, 150, 190))
+    assert_allclose(rise(steps, 3 - values), (110, 150, 190))
+    assert np.isnan(rise(steps, 0 * values)).all()
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_every_scored_token_is_the_one_of_a_period_ago(gap):
+    keys = jax.random.split(jax.random.key(0), 400)
+    data = jax.jit(jax.vmap(lambda key: repeated_tokens(key, 50, 24, 4.0, 8.0, float(gap))))(keys)
+    tokens, period, scored = np.asarray(data.tokens), np.asarray(data.period).astype(int), np.asarray(data.scored)
+    assert set(period) == set(range(4 + gap, 9 + gap))  # drawn per sequence
+    counts = np.bincount(period - 4 - gap, minlength=5)
+    assert np.abs(counts - 80).max() < 4 * np.sqrt(400 * 0.2 * 0.8)
+    for row, T, which in zip(tokens, period, scored, strict=True):
+        wanted = [i for i in range(23) if i >= T and (gap == 0 or i % T + 1 < T - gap)]
+        assert_array_equal(np.flatnonzero(which), wanted)
+        for i in wanted:
+            assert row[i] == row[i - T] and row[i + 1] == row[i + 1 - T]
+
+
+def test_loss_is_the_mean_over_scored_positions():
+    task = sp.tasks.RepeatedTokens(
+        d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
+    )
+    task = task.broadcast()
+    model = task.init(jax.random.key(1))
+    loss, _ = jax.jit(task.loss, static_argnums=2)(model, jax.random.key(2), 6)
+    data = task.sample(jax.random.key(2), 6)
+    logits = np.asarray(jax.vmap(model)(data.tokens), np.float64)
+    wanted = []
+    for k in range(6):
+        for i in range(int(data.period[k]), 7):
+            wanted.append(np.log(np.exp(logits[k, i]).sum()) - logits[k, i, data.tokens[k, i + 1]])
+    assert_allclose(loss, np.mean(wanted), rtol=1e-5)
+
+
+def test_a_cell_is_what_it_is_alone_and_depths_share_a_result():
+    task = sp.tasks.RepeatedTokens(
+        d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
+    )
+    config = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
+    both = sp.sweep(task, config, sp.Grid(n_layers=[1, 2], shortest_period=[3, 5]), block_size=2)
+    alone = sp.sweep(task, config, sp.Grid(n_layers=[1], shortest_period=[5]), block_size=2)
+    assert both["W_Q_snapshots"].sizes["layer"] == 2
+    for name in ("W_E", "W_Q"):
+        a, b = (getattr(r.model(n_layers=1, shortest_period=5), name)[...] for r in (both, alone))
+        assert_array_equal(a, b)
+    assert both.model(n_layers=1, shortest_period=3).W_Q.shape[0] == 1
+    assert both.model(n_layers=2, shortest_period=3).W_Q.shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"shortest_period": 9, "longest_period": 8}, "shortest_period must be at most longest_period"),
+        ({"longest_period": 60, "gap": 10}, r"longest_period \+ gap must be at most n_positions - 2 = 62"),
+        ({"shortest_period": 16.5}, "shortest_period must be a whole number of tokens, got 16.5"),
+        ({"n_heads": 5}, "d_model must be a multiple of n_heads = 5"),
+        ({"positions": "rotary"}, "positions must be one of"),
+    ],
+)
+def test_settings_that_make_no_sense_get_one_sentence(fields, words):
+    with pytest.raises(sp.ConfigError, match=words):
+        sp.tasks.RepeatedTokens(**fields).check()
