@@ -64,8 +64,8 @@ def test_scores_of_known_logits():
     flat = fourier.score(np.zeros((P * P, P)), ANSWERS)
     assert flat.loss == pytest.approx(np.log(P))
     sure = 40.0 * (np.arange(P) == ANSWERS[:, None])
-    assert fourier.score(sure, ANSWERS).loss == pytest.approx((P - 1) * np.exp(-40))
-    assert fourier.score(sure, ANSWERS, a == b) == pytest.approx(((P - 1) * np.exp(-40), 1))
+    assert fourier.score(sure, ANSWERS).loss == pytest.approx((P - 1) * np.exp(-40), rel=1e-9, abs=0)
+    assert fourier.score(sure, ANSWERS, a == b) == pytest.approx(((P - 1) * np.exp(-40), 1), rel=1e-9, abs=0)
 
 
 def test_gini_of_equal_and_of_single_numbers():
@@ -96,3 +96,16 @@ def test_phases_of_made_up_curves():
 def test_bad_input_is_named(call, said):
     with pytest.raises(sp.ConfigError, match=said):
         call()
+
+
+def test_embeddings_that_turn_lie_on_a_circle_in_their_plane(rng):
+    directions = np.linalg.qr(rng.normal(size=(6, 4)))[0].T
+    angle = 2 * np.pi * 3 * np.arange(P) / P
+    x = 2 * np.cos(angle)[:, None] * directions[0] + 2 * np.sin(angle)[:, None] * directions[1] + directions[2]
+    x = x + np.cos(2 * np.pi * 2 * np.arange(P) / P)[:, None] * directions[3]  # another frequency, elsewhere
+    plane = fourier.key_plane(x, 3)
+    np.testing.assert_allclose(np.linalg.norm(plane, axis=1), 2)
+    turn = np.diff(np.unwrap(np.arctan2(plane[:, 1], plane[:, 0])))
+    np.testing.assert_allclose(np.abs(turn), 2 * np.pi * 3 / P)
+    with pytest.raises(sp.ConfigError, match="frequency must be at most"):
+        fourier.key_plane(x, P)

@@ -51,6 +51,17 @@ def gini(values: Any) -> float:
     return float((2 * np.arange(1, len(x) + 1) - len(x) - 1) @ x / (len(x) * total)) if total > 0 else 0.0
 
 
+def key_plane(embedding: Any, frequency: int) -> np.ndarray:
+    """Embeddings (p, d_model) without their mean, in the plane where they turn with `frequency`, (p, 2).
+
+    The plane is spanned by what cos w_k and sin w_k pick out of the embedding, orthogonalised in this order.
+    """
+    x = _array("embedding", embedding, 2)
+    check.whole("frequency", frequency, at_least=1, at_most=(len(x) - 1) // 2)
+    spanning = fourier_basis(len(x))[2 * frequency - 1 : 2 * frequency + 1] @ x
+    return (x - x.mean(axis=0)) @ np.linalg.qr(spanning.T)[0]
+
+
 class NeuronFrequencies(NamedTuple):
     """For every neuron, the frequency that explains most of it, and which share of its variance that is; (d_mlp,)."""
 

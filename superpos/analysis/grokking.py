@@ -78,3 +78,8 @@ def snapshots_of(result: Any) -> tuple[Any, list[Any], np.ndarray]:
             getattr(copy, name)[...] = data[f"{name}_snapshots"].isel(snapshot=k).values
         models.append(copy)
     return result.task(), models, data["snapshot_step"].values
+
+
+def progress_of(result: Any) -> xr.Dataset:
+    """`progress` of one cell of a result with snapshots, as `superpos.kept` takes it."""
+    return progress(*snapshots_of(result))

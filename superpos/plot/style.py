@@ -62,6 +62,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
+    "p", "gradient_pairs", "data_seed",
     "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
@@ -137,10 +138,9 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
-    parts = [
-        words("n_features", f"{task['n_features']} features"),
-        words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
-    ]
+    whole_table = task["kind"] == "modular_addition"
+    sizes = {"p": "modulo {}"} if whole_table else {"n_features": "{} features", "n_hidden": "{} hidden dimensions"}
+    parts = [words(field, said.format(task[field])) for field, said in sizes.items()]
     parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
@@ -151,7 +151,11 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
     for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
-        if field not in unused and (field in swept or field not in plain or task[field] != plain[field]):
+        if (
+            field in task
+            and field not in unused
+            and (field in swept or field not in plain or task[field] != plain[field])
+        ):
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
@@ -174,6 +178,8 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         data = [f"expected loss (order {task['order']}), no sampling"]
     elif objective != "sampled":
         data.append(objective if objective.endswith("swept") else f"objective {objective}")
+    if whole_table:
+        data = ["full batch"]
     schedule = words("schedule", train["schedule"])
     how = [f"{words('steps', steps)} of {optimizer}", f"{words('learning_rate', rate)} ({schedule})"]
     parts.append(", ".join([*how, *data]))

@@ -92,54 +92,47 @@ class ModularAddition:
         sizes = {"d_vocab": self.p + 1, "d_model": self.d_model, "n_heads": self.n_heads, "d_mlp": self.d_mlp}
         return Transformer.random(key, n_positions=3, n_layers=1, bias=True, scale=self.init_scale, **sizes)
 
-    def logits(self, model: Transformer, pairs: Integer[Array, " pairs"] | None = None) -> Float[Array, "pairs p"]:
-        """Logits of the p answers to pairs a·p + b, of all p² of them by default: those of `model([a, b, p])` after "=".
+    def logits(self, model: Transformer) -> Float[Array, "pairs p"]:
+        """Logits of the p answers to all p² pairs a·p + b: those of `model([a, b, p])` after "="."""
+        return self._answers(model, self._after_attention(model))
 
-        One query alone matters, and the only keys and values are those of p tokens at two places and of "=", so they are
-        computed once and looked up.
-        """
-        pairs = jnp.arange(self.p**2) if pairs is None else pairs
-        return jnp.dot(self.residual(model, pairs).T, model.W_U[...][:, : self.p], precision=FULL_PRECISION)
-
-    def residual(self, model: Transformer, pairs: Integer[Array, " pairs"]) -> Float[Array, "d_model pairs"]:
-        """The residual stream at "=" after the layer, as columns."""
-        x = self._after_attention(model, pairs)
-        post = self._neurons(model, x)
-        return x + jnp.dot(model.W_out[0].T, post, precision=FULL_PRECISION) + model.b_out[0][:, None]
-
-    def neurons(self, model: Transformer, pairs: Integer[Array, " pairs"] | None = None) -> Float[Array, "pairs d_mlp"]:
+    def neurons(self, model: Transformer) -> Float[Array, "pairs d_mlp"]:
         """What the neurons say at "=", after the ReLU."""
-        pairs = jnp.arange(self.p**2) if pairs is None else pairs
-        return self._neurons(model, self._after_attention(model, pairs)).T
+        return self._neurons(model, self._after_attention(model))
 
-    def _neurons(self, model: Transformer, x: Float[Array, "d_model pairs"]) -> Float[Array, "d_mlp pairs"]:
-        return jax.nn.relu(jnp.dot(model.W_in[0].T, x, precision=FULL_PRECISION) + model.b_in[0][:, None])
+    def _answers(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs p"]:
+        post = self._neurons(model, x)
+        x = x + jnp.dot(post, model.W_out[0], precision=FULL_PRECISION) + model.b_out[0][None]
+        return jnp.dot(x, model.W_U[...][:, : self.p], precision=FULL_PRECISION)
 
-    def _after_attention(self, model: Transformer, pairs: Integer[Array, " pairs"]) -> Float[Array, "d_model pairs"]:
-        a, b = pairs // self.p, pairs % self.p
-        W_E, W_pos = model.W_E[...], model.W_pos[...]
+    def _neurons(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs d_mlp"]:
+        return jax.nn.relu(jnp.dot(x, model.W_in[0], precision=FULL_PRECISION) + model.b_in[0][None])
+
+    def _after_attention(self, model: Transformer) -> Float[Array, "pairs d_model"]:
+        # One query alone matters, and the only keys and values are those of p tokens at two places and of "=": they are
+        # computed once, and pairs come from broadcasting them.
+        W_E, W_pos, product = model.W_E[...], model.W_pos[...], partial(jnp.einsum, precision=FULL_PRECISION)
         first, second, equals = W_E[: self.p] + W_pos[:1], W_E[: self.p] + W_pos[1:2], W_E[self.p] + W_pos[2]
-        product = partial(jnp.einsum, precision=FULL_PRECISION)
         query = product("d,hde->he", equals, model.W_Q[0]) / (self.d_model // self.n_heads) ** 0.5
         key = product("he,hde->hd", query, model.W_K[0])
-        scores = [product("hd,td->ht", key, x) for x in (first, second, equals[None])]
-        at = [scores[0][:, a], scores[1][:, b], jnp.broadcast_to(scores[2], (self.n_heads, len(a)))]
-        pattern = jax.nn.softmax(jnp.stack(at), axis=0)
         through = product("hde,hef->hdf", model.W_V[0], model.W_O[0])
-        moved = [product("td,hdf->hft", x, through) for x in (first, second, equals[None])]
-        x = equals[:, None]
-        for h in range(self.n_heads):  # as one sum over heads, the looked up values would fill the memory
-            x = x + pattern[0, h][None] * moved[0][h][:, a] + pattern[1, h][None] * moved[1][h][:, b]
-            x = x + pattern[2, h][None] * moved[2][h]
-        return x
+        at_a, at_b, at_equals = (product("td,hd->ht", x, key) for x in (first, second, equals[None]))
+        grid = (self.n_heads, self.p, self.p)
+        scores = [jnp.broadcast_to(s, grid) for s in (at_a[:, :, None], at_b[:, None], at_equals[:, :, None])]
+        to_a, to_b, to_equals = jax.nn.softmax(jnp.stack(scores), axis=0)
+        from_a, from_b = (product("td,hdf->htf", x, through) for x in (first, second))
+        x = equals[None, None] + product("hab,hf->abf", to_equals, product("d,hdf->hf", equals, through))
+        x = x + product("hab,haf->abf", to_a, from_a) + product("hab,hbf->abf", to_b, from_b)
+        return x.reshape(self.p**2, self.d_model)
 
     def loss(self, model: Transformer, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The mean over the training pairs, and how the others fare."""
         del key, batch_size
         order, count = self._order, self.p**2 if self.gradient_pairs is None else self.gradient_pairs
-        error, right = self._scores(model, order[:count])
+        x = self._after_attention(model)
+        error, right = self._scores(model, x, order[:count])
         if count < len(order):
-            others = self._scores(jax.lax.stop_gradient(model), order[count:])
+            others = self._scores(*jax.lax.stop_gradient((model, x)), order[count:])
             error, right = (jnp.concatenate(both) for both in zip((error, right), others, strict=True))
         train = self._trains
         n_train = jnp.sum(train, dtype=error.dtype)
@@ -150,9 +143,10 @@ class ModularAddition:
         test_accuracy = jnp.sum(~train & right, dtype=error.dtype) / n_test
         return loss, {"accuracy": accuracy, "test_loss": test_loss, "test_accuracy": test_accuracy}
 
-    def _scores(self, model: Transformer, pairs: Integer[Array, " pairs"]) -> tuple[Array, Array]:
+    def _scores(self, model: Transformer, x: Array, pairs: Integer[Array, " pairs"]) -> tuple[Array, Array]:
         answers = jnp.asarray(modular_table(self.p, self.operation)[2])[pairs]
-        logits = self.logits(model, pairs)
+        # No pair comes twice, so the gradient of this lookup adds nothing up, in whatever order.
+        logits = self._answers(model, x.at[pairs].get(unique_indices=True, mode="promise_in_bounds"))
         return cross_entropy(logits, answers), jnp.argmax(logits, axis=1) == answers
 
     @property

@@ -1,0 +1,62 @@
+"""Grokking: a transformer memorises sums modulo p, and long afterwards computes them with a few frequencies.
+
+    python figures/grokking.py [--full] [--quick]
+
+Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability".
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import superpos as sp
+from superpos.analysis import fourier
+from superpos.analysis.grokking import progress_of
+from superpos.claims import Claims
+from superpos.claims.grokking import judge
+from superpos.cli import run
+from superpos.plot.grokking import grokking
+
+SMALL = {"p": 59, "d_model": 64, "n_heads": 4, "d_mlp": 256, "train_fraction": 0.35}
+TINY = {"p": 11, "d_model": 8, "n_heads": 2, "d_mlp": 16, "train_fraction": 0.4}
+
+
+def setting(full: bool, quick: bool) -> tuple[sp.tasks.ModularAddition, sp.TrainConfig]:
+    """The paper's model and training, a smaller one, and one for a quick look."""
+    steps, sizes = (20, TINY) if quick else (40_000, {}) if full else (5_000, SMALL)
+    task = sp.tasks.ModularAddition(**sizes)
+    points = tuple(int(t) for t in np.linspace(0, steps, 5 if quick else 101))
+    config = sp.TrainConfig(steps=steps, learning_rate=1e-3, schedule="constant", warmup_steps=10, snapshots=points)
+    n_train = round(task.train_fraction * task.p**2)
+    return sp.tasks.ModularAddition(**sizes, gradient_pairs=n_train), config
+
+
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the two models, or train them, draw the figure and judge it."""
+    path = str(results / f"grokking{sp.plot.size_suffix(full, quick)}")
+    task, config = setting(full, quick)
+    grid = sp.Grid(weight_decay=[1.0, 0.0], seed=[0])
+    result = sp.sweep(task, config, grid, f"{path}.zarr", block_size=1)
+    cells = [result.sel(weight_decay=decay, seed=0) for decay in (1.0, 0.0)]
+    table, control = (
+        sp.kept(f"{path}_{name}", progress_of, cell) for name, cell in zip(("decay", "none"), cells, strict=True)
+    )
+    claims = Claims("Nanda et al. 2023, Progress measures for grokking", judged=not quick)
+    judge(table, control, claims)
+    model, keys = cells[0].model(), table["key"].values
+    best = [int(np.where(table["neuron_frequency"] == k, table["neuron_explained"], -1).argmax()) for k in keys]
+    at_zero = np.asarray(task.neurons(model)).reshape(task.p, task.p, -1)[:, 0, best].T
+    logits = np.asarray(task.logits(model))[:, 0].reshape(task.p, task.p)
+    strongest = int(keys[table["embedding_energy"].values[keys].argmax()])
+    plane = fourier.key_plane(model.W_E[: task.p], strongest)
+    with sp.plot.style():
+        figure, text = grokking(table, control, (at_zero, keys), logits, (plane, strongest))
+        text += " Weight decay 1 (0 for the dotted lines), one seed."
+        name = f"grokking{sp.plot.size_suffix(full, quick)}"
+        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / name)
+
+
+if __name__ == "__main__":
+    run(main)
