@@ -17,7 +17,7 @@ from superpos.claims.grokking import judge
 from superpos.cli import run
 from superpos.plot.grokking import grokking
 
-SMALL = {"p": 59, "d_model": 64, "n_heads": 4, "d_mlp": 256, "train_fraction": 0.35}
+SMALL = {"p": 59, "d_model": 64, "n_heads": 4, "d_mlp": 256, "train_fraction": 0.4}
 TINY = {"p": 11, "d_model": 8, "n_heads": 2, "d_mlp": 16, "train_fraction": 0.4}
 
 
@@ -26,7 +26,9 @@ def setting(full: bool, quick: bool) -> tuple[sp.tasks.ModularAddition, sp.Train
     steps, sizes = (20, TINY) if quick else (40_000, {}) if full else (5_000, SMALL)
     task = sp.tasks.ModularAddition(**sizes)
     points = tuple(int(t) for t in np.linspace(0, steps, 5 if quick else 101))
-    config = sp.TrainConfig(steps=steps, learning_rate=1e-3, schedule="constant", warmup_steps=10, snapshots=points)
+    config = sp.TrainConfig(
+        steps=steps, learning_rate=1e-3 if full else 2e-3, schedule="constant", warmup_steps=10, snapshots=points
+    )
     n_train = round(task.train_fraction * task.p**2)
     return sp.tasks.ModularAddition(**sizes, gradient_pairs=n_train), config
 
