@@ -80,7 +80,8 @@ def neuron_frequencies(neurons: Any) -> NeuronFrequencies:
     energy[0, 0] = 0
     p = len(energy)
     c, s = np.arange(1, p, 2), np.arange(2, p, 2)
-    block = sum(energy[i, j] for i in (0 * c, c, s) for j in (0 * c, c, s))  # (frequency, neuron); the constant is 0
+    parts = [energy[i, j] for i in (0 * c, c, s) for j in (0 * c, c, s)]  # the constant is 0
+    block = np.sum(parts, axis=0)  # (frequency, neuron)
     total = energy.sum(axis=(0, 1))
     return NeuronFrequencies(block.argmax(axis=0) + 1, block.max(axis=0) / np.where(total > rounding, total, np.inf))
 
