@@ -43,12 +43,12 @@ def draw(task: Any, grokked: sp.SweepResult, plain: sp.SweepResult, path: str, o
     judge(table, control, claims)
     keys = table["key"].values
     best = [int(np.where(table["neuron_frequency"] == k, table["neuron_explained"], -1).argmax()) for k in keys]
-    at_zero = np.asarray(task.neurons(model)).reshape(task.p, task.p, -1)[:, 0, best].T
+    waves = np.asarray(task.neurons(model)).reshape(task.p, task.p, -1).mean(axis=1)[:, best].T
     logits = np.asarray(task.logits(model))[:, 0].reshape(task.p, task.p)
     strongest = int(keys[table["embedding_energy"].values[keys].argmax()])
     plane = fourier.key_plane(model.W_E[: task.p], strongest)
     with sp.plot.style():
-        figure, text = grokking(table, control, (at_zero, keys), logits, (plane, strongest))
+        figure, text = grokking(table, control, (waves, keys), logits, (plane, strongest))
         text += " Weight decay 1 (0 for the dotted lines), one seed. Settings:"
         sp.plot.publish(figure, sp.plot.caption(grokked.attrs, text), claims, path=out / Path(path).name)
 

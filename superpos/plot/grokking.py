@@ -54,12 +54,12 @@ def frequency_energy(table: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 def neuron_waves(neurons: Any, frequencies: Any, ax: Axes | None = None) -> Axes:
-    """Neurons (n, p) of `frequencies` (n,) against a, at b = 0, each over its maximum there and shifted up."""
+    """Neurons (n, p) of `frequencies` (n,) against a, each from its least value to its largest, one above the other."""
     ax, x = current_axes(ax), np.asarray(neurons, float)
     for row, wave in enumerate(x):
-        height = wave.max() if wave.max() > 0 else 1
-        ax.plot(wave / height + 1.25 * row, ".-", color="black", ms=2.5, lw=0.8)
-    ax.set(xlabel="a (b = 0)", ylabel="neuron of frequency k")
+        height = np.ptp(wave) or 1.0
+        ax.plot((wave - wave.min()) / height + 1.25 * row, ".-", color="black", ms=2.5, lw=0.8)
+    ax.set(xlabel="a (mean over b)", ylabel="neuron of frequency k")
     ax.set_yticks(1.25 * np.arange(len(x)) + 0.5, [f"{k}" for k in frequencies])
     return ax
 
@@ -119,7 +119,7 @@ def grokking(
         "least, circuit formation where the test loss falls below half its maximum for good, clean-up where the test "
         "accuracy stays above 99.9 %); restricted: all pairs, from the key frequencies alone; excluded: training pairs, "
         "without them. Right: energy of the embedding by frequency, key frequencies in orange. Bottom: for every key "
-        "frequency the neuron it explains best, against a at b = 0 (over its maximum); the logit of c = 0 for all pairs; "
+        "frequency the neuron it explains best, its mean over b against a, scaled; the logit of c = 0 for all pairs; "
         "the embeddings of the numbers in the plane of the strongest key frequency, neighbours on the circle joined."
     )
     return figure, text
