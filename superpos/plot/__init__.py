@@ -36,6 +36,11 @@ from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
 from superpos.plot.goldilocks import by_coefficient as by_coefficient
 from superpos.plot.goldilocks import coefficient_map as coefficient_map
+from superpos.plot.grokking import embedding_circle as embedding_circle
+from superpos.plot.grokking import frequency_energy as frequency_energy
+from superpos.plot.grokking import logit_map as logit_map
+from superpos.plot.grokking import neuron_waves as neuron_waves
+from superpos.plot.grokking import progress_curves as progress_curves
 from superpos.plot.levels import benefit_curves as benefit_curves
 from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
 from superpos.plot.levels import winner_bands as winner_bands

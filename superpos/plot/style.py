@@ -62,6 +62,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
+    "p", "gradient_pairs", "data_seed",
     "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
     "most_points", "points",
     "d_vocab", "n_positions", "n_layers", "n_heads", "d_model", "shortest_period", "longest_period",
@@ -151,6 +152,10 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
             words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
         ]
         parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    whole_table = task["kind"] == "modular_addition"
+    sizes = {"p": "modulo {}"} if whole_table else {"n_features": "{} features", "n_hidden": "{} hidden dimensions"}
+    parts = [words(field, said.format(task[field])) for field, said in sizes.items()]
+    parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
         {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
@@ -192,6 +197,8 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         data = [f"expected loss (order {task['order']}), no sampling"]
     elif objective != "sampled":
         data.append(objective if objective.endswith("swept") else f"objective {objective}")
+    if whole_table:
+        data = ["full batch"]
     schedule = words("schedule", train["schedule"])
     how = [f"{words('steps', steps)} of {optimizer}", f"{words('learning_rate', rate)} ({schedule})"]
     parts.append(", ".join([*how, *data]))

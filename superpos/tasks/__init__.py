@@ -6,6 +6,7 @@ from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
+from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
@@ -19,5 +20,6 @@ REGISTRY: dict[str, type] = {
     "residual_mlp": ResidualMLP,
     "boolean_pairs": BooleanPairs,
     "sparse_autoencoder": SparseAutoencoder,
+    "modular_addition": ModularAddition,
     "repeated_tokens": RepeatedTokens,
 }

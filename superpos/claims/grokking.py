@@ -1,0 +1,46 @@
+"""Grokked modular addition: Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability"."""
+
+import numpy as np
+import xarray as xr
+
+from superpos.claims.base import Claims
+
+
+def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
+    """Claims about one model, `table` of `superpos.analysis.grokking.progress`, and its twin without weight decay."""
+    steps, test, train = (table[n].values for n in ("step", "test_accuracy", "train_accuracy"))
+    gap = steps[(train > 0.99) & (test < 0.5)]
+    length = int(gap[-1] - gap[0]) if len(gap) else 0
+    claims.add(
+        "it memorises long before it generalises", "> 1,000 steps: train > 99 %, test < 50 %", length, length > 1_000
+    )
+    claims.add("in the end it generalises", "test > 99.9 %", f"{100 * test[-1]:.3f} %", test[-1] > 0.999)
+    best = float(control["test_accuracy"].max())
+    claims.add(
+        "without weight decay it never does", "test < 99 % in the same steps", f"{100 * best:.1f} %", best < 0.99
+    )
+    keys = table["key"].values
+    energy = table["embedding_energy"].values
+    share = float(energy[keys].sum() / energy[1:].sum()) if len(keys) else 0.0
+    said = f"{100 * share:.1f} % in {', '.join(map(str, keys))}"
+    claims.add("key frequencies hold the embedding", "> 90 % of ‖F W_E‖² but the constant", said, share > 0.9)
+    single = float(np.mean(table["neuron_explained"] > 0.85))
+    claims.add(
+        "neurons are of one frequency", "≥ 75 % have > 85 % of variance in one", f"{100 * single:.0f} %", single >= 0.75
+    )
+    kept = table.attrs["kept_test_accuracy"]
+    claims.add("the key frequencies alone answer", "test accuracy ≥ 99 %", f"{100 * kept:.2f} %", kept >= 0.99)
+    ratios = table["alone_removed"].values / table["test_loss"].values[-1]
+    least = float(ratios.min()) if len(ratios) else 0.0
+    claims.add("removing any one of them hurts", "test loss × 10 or more", f"× {least:.3g} or more", least >= 10)
+    removed, chance = table.attrs["removed_loss"], float(np.log(table.attrs["p"]))
+    claims.add("removing all is worse than chance", f"loss > ln p = {chance:.2f}", f"{removed:.2f}", removed > chance)
+    ends = [table.attrs[f"phase_{name}"] for name in ("memorised", "circuit", "clean")]
+    excluded = table["excluded_loss"]
+    rise = np.nan
+    if np.isfinite(ends).all():
+        rise = float(excluded.sel(step=ends[1]) / excluded.sel(step=ends[0]))
+    said = f"× {rise:.3g} from its least, at step {ends[0]:g}, to step {ends[1]:g}"
+    claims.add("excluded loss rises while the test loss is high", "× 2 or more", said, rise >= 2)
+    said = ", ".join(f"{end:g}" for end in ends)
+    claims.add("phases: memorisation, circuit, clean-up", "ends in this order", said, ends[0] < ends[1] < ends[2])

@@ -1,0 +1,96 @@
+"""Claims about grokking and its pictures, on a made-up table that holds all of them and on ones that break each."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.claims.grokking import judge
+from superpos.plot.grokking import grokking
+
+
+def made_up(**changed):
+    step = np.array([0, 500, 2_000, 3_000, 4_000])
+    curves = {
+        "train_accuracy": [0, 1, 1, 1, 1],
+        "test_accuracy": [0, 0.1, 0.2, 0.9, 1],
+        "test_loss": [4, 8, 8, 1, 1e-6],
+        "excluded_loss": [4, 0.1, 2, 5, 6],
+    }
+    table = xr.Dataset({n: ("step", v) for n, v in (curves | changed.pop("curves", {})).items()}, {"step": step})
+    energy = np.array([5, 0.1, 4, 0.1, 3, 0.1])
+    table = table.assign(embedding_energy=("frequency", changed.pop("energy", energy)))
+    table = table.assign(neuron_explained=("neuron", changed.pop("explained", [0.9, 0.95, 0.99, 0.5])))
+    table = table.assign_coords(key=[2, 4]).assign(alone_removed=("key", changed.pop("alone", [0.1, 2])))
+    table.attrs = {"kept_test_accuracy": 1.0, "removed_loss": 5.0, "p": 11}
+    table.attrs |= {"phase_memorised": 500.0, "phase_circuit": 3_000.0, "phase_clean": 4_000.0} | changed
+    return table
+
+
+CONTROL = made_up(curves={"test_accuracy": [0, 0.1, 0.1, 0.1, 0.1]})
+
+
+def failed(table, control=CONTROL):
+    claims = Claims("a paper")
+    judge(table, control, claims)
+    return [claim.statement for claim in claims.failed]
+
+
+def test_everything_holds():
+    assert failed(made_up()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"curves": {"test_accuracy": [0, 0.6, 0.7, 0.9, 1]}}, "memorises"),
+        ({"curves": {"test_accuracy": [0, 0.1, 0.2, 0.9, 0.99]}}, "in the end"),
+        ({"energy": np.array([5, 1, 4, 1, 3, 1])}, "hold the embedding"),
+        ({"explained": [0.9, 0.8, 0.8, 0.5]}, "one frequency"),
+        ({"kept_test_accuracy": 0.9}, "alone answer"),
+        ({"alone": [5e-6, 2]}, "any one"),
+        ({"removed_loss": 2.0}, "worse than chance"),
+        ({"curves": {"excluded_loss": [4, 0.1, 0.1, 0.1, 6]}}, "excluded"),
+        ({"phase_circuit": float("nan")}, "phases"),
+    ],
+)
+def test_each_claim_can_fail(change, what):
+    assert any(what in statement for statement in failed(made_up(**change)))
+
+
+def test_a_control_that_generalises_is_no_control():
+    assert any("weight decay" in statement for statement in failed(made_up(), made_up()))
+
+
+def test_curves_have_the_numbers_and_the_phases_their_stretches():
+    table, control = made_up(), CONTROL["test_accuracy"]
+    ax = sp.plot.progress_curves(table, plt.figure().gca(), of="accuracy", control=control)
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(drawn["test"], table["test_accuracy"])
+    np.testing.assert_array_equal(drawn["test, no weight decay"], control)
+    shades = {p.get_label(): (p.get_x(), p.get_x() + p.get_width()) for p in ax.patches}
+    assert shades == {"memorisation": (0, 500), "circuit formation": (500, 3_000), "clean-up": (3_000, 4_000)}
+    losses = sp.plot.progress_curves(table, plt.figure().gca())
+    assert [line.get_label() for line in losses.lines] == ["test", "excluded"] and losses.get_yscale() == "log"
+
+
+def test_a_phase_that_never_came_is_not_shaded():
+    ax = sp.plot.progress_curves(made_up(phase_circuit=np.nan, phase_clean=np.nan), plt.figure().gca())
+    assert [p.get_label() for p in ax.patches] == ["memorisation"]
+
+
+def test_the_figure_shows_what_it_is_given():
+    p, k = 11, 4
+    angle = 2 * np.pi * k * np.arange(p) / p
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    logits = np.cos(np.add.outer(angle, angle))
+    figure, text = grokking(made_up(), CONTROL, (np.stack([1 + np.cos(angle)] * 2), [2, 4]), logits, (circle, k))
+    bars, around = figure.axes[2].patches, figure.axes[5].lines[0].get_xydata()
+    shares = made_up()["embedding_energy"].values[1:] / 7.3
+    np.testing.assert_allclose([bar.get_height() for bar in bars], shares)
+    assert [t.get_text() for t in figure.axes[2].texts] == ["2", "4"]
+    np.testing.assert_allclose(np.linalg.norm(np.diff(around, axis=0), axis=1), 2 * np.sin(np.pi / p))  # neighbours
+    np.testing.assert_allclose(figure.axes[4].images[0].get_array(), logits - logits.mean())
+    assert "key frequencies in orange" in text
