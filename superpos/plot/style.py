@@ -140,22 +140,21 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
-    if "d_model" in task:
-        sizes = {"d_vocab": "tokens", "n_positions": "positions", "n_layers": "layers", "n_heads": "heads"}
-        parts = [words(name, f"{task[name]} {what}") for name, what in sizes.items() if name in task]
-        parts.append(words("d_model", f"d_model {task['d_model']}"))
-        if "longest_period" in task:
-            parts.append(f"periods {task['shortest_period']:g} to {task['longest_period']:g}")
-    else:
-        parts = [
-            words("n_features", f"{task['n_features']} features"),
-            words("n_hidden", f"{task['n_hidden']} hidden dimensions"),
-        ]
-        parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
-    whole_table = task["kind"] == "modular_addition"
-    sizes = {"p": "modulo {}"} if whole_table else {"n_features": "{} features", "n_hidden": "{} hidden dimensions"}
-    parts = [words(field, said.format(task[field])) for field, said in sizes.items()]
-    parts = [" in ".join(parts)] if not {"n_features", "n_hidden"} & swept else parts
+    sizes = {
+        "n_features": "{} features",
+        "n_hidden": "{} hidden dimensions",
+        "p": "modulo {}",
+        "d_vocab": "{} tokens",
+        "n_positions": "{} positions",
+        "n_layers": "{} layers",
+        "n_heads": "{} heads",
+        "d_model": "d_model {}",
+    }
+    parts = [words(field, said.format(task[field])) for field, said in sizes.items() if field in task]
+    if "n_hidden" in task and not {"n_features", "n_hidden"} & swept:
+        parts = [" in ".join(parts)]
+    if "longest_period" in task:
+        parts.append(f"periods {task['shortest_period']:g} to {task['longest_period']:g}")
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
         {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
@@ -197,7 +196,7 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         data = [f"expected loss (order {task['order']}), no sampling"]
     elif objective != "sampled":
         data.append(objective if objective.endswith("swept") else f"objective {objective}")
-    if whole_table:
+    if task["kind"] == "modular_addition":
         data = ["full batch"]
     schedule = words("schedule", train["schedule"])
     how = [f"{words('steps', steps)} of {optimizer}", f"{words('learning_rate', rate)} ({schedule})"]
