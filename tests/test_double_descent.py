@@ -32,9 +32,9 @@ def plain(W, b, X):
     return jnp.sum((jax.nn.relu(X @ W.T @ W + b) - X) ** 2) / len(X)
 
 
-@pytest.mark.parametrize(("m", "T"), [(2, 21), (6, 150)])  # small tiles; a large one and small ones
-def test_gradients_are_those_of_the_plain_loss(rng, x64, m, T):
-    X, W, b = rng.normal(size=(160 if T > 32 else 32, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)
+def test_gradients_are_those_of_the_plain_loss(rng, x64):
+    m, T = 2, 150  # a large tile, a small one, and a part of one
+    X, W, b = rng.normal(size=(160, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)
     with jax.numpy_rank_promotion("allow"):
         wanted = jax.value_and_grad(plain, (0, 1))(jnp.asarray(W), jnp.asarray(b), jnp.asarray(X[:T]))
     loss, gradients = jax.value_and_grad(points_loss, (0, 1))(
