@@ -20,7 +20,7 @@ from superpos.plot.transformers import induction_heads
 
 def build(full: bool, quick: bool) -> dict[str, tuple]:
     """Task, training and grid: one and two layers with a random period, and one layer with a fixed one."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Any] = {}
     steps, trap_steps, seeds, batch = (
         (20, 20, 1, 8) if quick else (10_000, 1_000, 4, 64) if full else (1_000, 400, 2, 32)
     )
