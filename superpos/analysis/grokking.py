@@ -28,7 +28,7 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
         at_train, at_test = fourier.score(z, answers, train), fourier.score(z, answers, ~train)
         restricted = fourier.score(fourier.kept_frequencies(z, keys), answers)
         excluded = fourier.score(fourier.removed_frequencies(z, keys), answers, train)
-        W_E, W_U = np.asarray(model.W_E[: task.p]), np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p])
+        W_E, now = np.asarray(model.W_E[: task.p]), np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p])
         rows.append(
             {
                 "train_loss": at_train.loss,
@@ -39,7 +39,7 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
                 "restricted_accuracy": restricted.accuracy,
                 "excluded_loss": excluded.loss,
                 "gini_embedding": fourier.gini(np.sqrt(fourier.spectrum(W_E)[1:])),
-                "gini_logits": fourier.gini(np.sqrt(fourier.spectrum(W_U.T)[1:])),
+                "gini_logits": fourier.gini(np.sqrt(fourier.spectrum(now.T)[1:])),
                 "squared_weights": sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(model)),
             }
         )
@@ -69,15 +69,9 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
 
 def snapshots_of(result: Any) -> tuple[Any, list[Any], np.ndarray]:
     """Task, model at every snapshot and steps of one cell of a result, as `progress` takes them."""
-    data = result.dataset
-    model, models = result.model(), []
-    names = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out", "W_U")
-    for k in range(data.sizes["snapshot"]):
-        copy = jax.tree.map(lambda leaf: leaf, model)
-        for name in names:
-            getattr(copy, name)[...] = data[f"{name}_snapshots"].isel(snapshot=k).values
-        models.append(copy)
-    return result.task(), models, data["snapshot_step"].values
+    stacked, steps = result.snapshots(), result.dataset["snapshot_step"].values
+    models = [jax.tree.map(lambda leaf, k=k: leaf[k], stacked) for k in range(len(steps))]
+    return result.task(), models, steps
 
 
 def progress_of(result: Any) -> xr.Dataset:
