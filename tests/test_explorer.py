@@ -88,7 +88,7 @@ def test_pages_are_small_and_the_same_every_time(quick_result, tmp_path):
 
 def test_modules_keep_the_rules_of_joining():
     """Joined, none of their imports or exports is left; the lint of `oxlint` finds nothing."""
-    for entry in ("explorer.js", "widget.js"):
+    for entry in ("explorer.js", "explorer_widget.js", "viewer.js", "viewer_widget.js"):
         joined = bundle(entry)
         assert not [line for line in joined.splitlines() if line.startswith(("import ", "export "))]
     done = subprocess.run(

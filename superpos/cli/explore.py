@@ -13,12 +13,15 @@ def explore(
     out: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], help="the page; RESULT.html in this folder if not given")
     ] = None,
-    title: Annotated[str, tyro.conf.arg(help="what the page is called")] = "Superposition explorer",
+    title: Annotated[str | None, tyro.conf.arg(help="what the page is called")] = None,
+    n_inputs: Annotated[
+        int | None, tyro.conf.arg(help="inputs that sparse autoencoders are judged on; 16,384 if not given")
+    ] = None,
 ) -> None:
-    """Write one self-contained HTML page to explore a sweep in; it opens from disk, without a network."""
+    """Write one self-contained HTML page to explore a sweep of toy models or sparse autoencoders in; it needs no network."""
     from superpos.explorer import explore as write
     from superpos.sweep import open_result
 
     name = result.name.removesuffix(".zip").removesuffix(".zarr")
-    path = write(open_result(result), out or Path(f"{name}.html"), title=title)
+    path = write(open_result(result), out or Path(f"{name}.html"), title=title, n_inputs=n_inputs)
     print(f"page      {path} ({path.stat().st_size / 1e6:.2f} MB)")

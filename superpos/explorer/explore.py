@@ -3,33 +3,56 @@
 from pathlib import Path
 from typing import Any
 
+from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import page, write_page
 from superpos.explorer.pack import pack
+from superpos.explorer.viewer import pack_dictionaries
 from superpos.sweep import SweepResult
 
 TITLE_CHARACTERS = 80
+AUTOENCODERS = "sparse_autoencoder"
+# What is shown: title, module, style sheets.
+EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
+VIEWER = ("Feature viewer", "viewer", ("style.css", "viewer.css"))
 
 
-def explore(result: SweepResult, path: str | Path | None = None, *, title: str = "Superposition explorer") -> Any:
+def explore(
+    result: SweepResult, path: str | Path | None = None, *, title: str | None = None, n_inputs: int | None = None
+) -> Any:
     """Write one self-contained HTML page to explore the sweep in, or show it as a widget.
 
-    The page has a map of the sweep, the geometry of the chosen model, its training, and live training in the browser. It
-    needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
+    Of toy models, the page has a map of the sweep, the geometry of the chosen model, its training, and live training in the
+    browser. Of sparse autoencoders it is a feature viewer: scores of all of them, the latents of those that fit
+    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384).
+
+    A page needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
     notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`.
 
     Raises:
-        ConfigError: the result holds models without W, which the page cannot draw.
+        ConfigError: the result holds other models than these, or more than the page can draw.
         StoreError: the page cannot be written.
     """
     if not isinstance(result, SweepResult):
         raise ConfigError(f"result must be a SweepResult, got {type(result).__name__}.")
+    kind = result.attrs["task"]["kind"]
+    if kind != AUTOENCODERS and n_inputs is not None:
+        raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
+    if kind != AUTOENCODERS and "W" not in result.dataset:
+        raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
+    name, entry, styles = VIEWER if kind == AUTOENCODERS else EXPLORER
+    if kind == AUTOENCODERS:
+        data = pack_dictionaries(result, n_inputs=N_INPUTS if n_inputs is None else n_inputs)
+    else:
+        data = pack(result)
+    title = name if title is None else title
+    data = {**data, "title": title}
     if path is None and _in_notebook():
         from superpos.explorer.widget import widget
 
-        return widget(pack(result))
+        return widget(data, entry, styles)
     target = "superpos-explorer.html" if path is None else path
-    return write_page(target, page("explorer.js", {**pack(result), "title": title}, title=title[:TITLE_CHARACTERS]))
+    return write_page(target, page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles))
 
 
 def _in_notebook() -> bool:

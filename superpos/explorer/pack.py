@@ -13,7 +13,13 @@ from superpos.sweep import SweepResult
 FORMAT = 1
 # Features whose pairs a page can draw.
 MOST_FEATURES = 512
-LABELS = {"feature_probability": "density p = 1 − S", "n_features": "features n", "n_hidden": "hidden dimensions m"}
+LABELS = {
+    "feature_probability": "density p = 1 − S",
+    "n_features": "features n",
+    "n_hidden": "hidden dimensions m",
+    "sparsity_coefficient": "sparsity coefficient λ",
+    "dictionary_size": "dictionary size",
+}
 
 
 def pack(result: SweepResult) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "component": encode.whole(rows(table["component"], "feature")),
         "component_shape": encode.words(rows(table["component_shape"], "feature")),
     }
-    axes, flat = _axes(dataset, lead)
+    axes, flat = axes_of(dataset, lead)
     return {
         "format": FORMAT,
         "kind": "sweep",
@@ -80,7 +86,7 @@ def _sure() -> set[str]:
     return {*SHAPE_COLORS, "hexagon", "triangle + dedicated"}
 
 
-def _axes(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], bool]:
+def axes_of(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], bool]:
     """The dimensions of a product; of a flat design the columns over its cells that differ."""
     if lead != ["cell"]:
         return [

@@ -1,4 +1,4 @@
-"""The explorer as a notebook widget, of the same modules as the page."""
+"""The pages as notebook widgets, of the same modules."""
 
 from typing import Any
 
@@ -6,8 +6,10 @@ from superpos.errors import ConfigError
 from superpos.explorer.assemble import PAGE, as_json, bundle
 
 
-def widget(data: dict[str, Any]) -> Any:
+def widget(data: dict[str, Any], entry: str = "explorer", styles: tuple[str, ...] = ("style.css",)) -> Any:
     """A widget (`anywidget`) that shows packed data; its state lives as long as the notebook's view of it.
+
+    `entry` is "explorer" or "viewer", which have the modules `explorer_widget.js` and `viewer_widget.js`.
 
     Raises:
         ConfigError: anywidget is not installed.
@@ -23,8 +25,8 @@ def widget(data: dict[str, Any]) -> Any:
     class Explorer(anywidget.AnyWidget):
         """`superpos.explorer` in a cell."""
 
-        _esm = bundle("widget.js") + "\nexport default { render };\n"
-        _css = (PAGE / "style.css").read_text(encoding="utf-8")
+        _esm = bundle(f"{entry}_widget.js") + "\nexport default { render };\n"
+        _css = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in styles)
         data = traitlets.Unicode().tag(sync=True)
 
     return Explorer(data=as_json({"title": "Superposition explorer", **data}))

@@ -46,6 +46,11 @@ export function say(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** A number with so many decimals, for columns. */
+export function fixed(value, decimals = 2) {
+  return Number.isFinite(value) ? value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", "−") : "–";
+}
+
 /** A canvas as large as its place, in device pixels; returns its context in CSS pixels. */
 export function fit(canvas, width, height) {
   const ratio = globalThis.devicePixelRatio || 1;

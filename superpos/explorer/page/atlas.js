@@ -1,0 +1,139 @@
+// What a dictionary looks like as a whole: its directions where they can be drawn, else cosines with the true features.
+
+import { el, fit, fixed, svg } from "./dom.js";
+import { diverging } from "./color.js";
+import { cosines } from "./book.js";
+import { place } from "./picture.js";
+
+const MOST_NAMED = 24;
+
+/** Latents in the order of the features they are matched with, the others after them by their nearest feature. */
+export function byFeature(sae) {
+  const of = (row) => (sae.matched[row] >= 0 ? sae.matched[row] : sae.n + Math.max(0, sae.nearest[row]));
+  return Array.from(sae.index.keys()).sort((p, q) => of(p) - of(q));
+}
+
+/** A map of cosines: a row for every true feature, a column for every latent. */
+export function createCosineMap({ side, onpick }) {
+  const canvas = el("canvas", { class: "cosines", role: "img" });
+  const readout = el("p", { class: "note" }, " ");
+  const title = el("figcaption", {});
+  const node = el("figure", {}, title, canvas, readout);
+  const scale = el("div", { class: "legend" }, el("small", {}, "cosine −1"), el("span", { class: "ramp both-ways", "aria-hidden": "true" }), el("small", {}, "1"));
+  node.append(scale);
+  let [sae, order, cosine] = [null, [], null];
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const clamp = (x, most) => Math.min(most - 1, Math.max(0, Math.floor(x * most)));
+    return [clamp((event.clientY - box.top) / box.height, sae.n), clamp((event.clientX - box.left) / box.width, sae.count)];
+  };
+  canvas.addEventListener("pointermove", (event) => {
+    const [i, j] = at(event);
+    readout.textContent = `feature ${i} · latent ${sae.index[order[j]]}: cosine ${fixed(cosine[i * sae.count + order[j]])}`;
+  });
+  canvas.addEventListener("pointerleave", () => { readout.textContent = " "; });
+  canvas.addEventListener("click", (event) => onpick(sae.index[order[at(event)[1]]], side));
+  return {
+    node,
+    show(next, row, dark, name) {
+      if (sae !== next) {
+        [sae, order] = [next, byFeature(next)];
+        cosine = cosines(sae.directions, sae.decoder, sae.m);
+      }
+      title.textContent = name;
+      const width = canvas.clientWidth || 280;
+      const height = Math.min(340, Math.max(120, (width * sae.n) / sae.count));
+      canvas.style.height = `${height}px`;
+      const context = fit(canvas, width, height);
+      const [w, h] = [width / sae.count, height / sae.n];
+      const gap = Math.min(w, h) > 5 ? 0.5 : 0;
+      for (let i = 0; i < sae.n; i++) {
+        for (const [j, l] of order.entries()) {
+          context.fillStyle = diverging(cosine[i * sae.count + l], dark);
+          context.fillRect(j * w, i * h, w - gap + (gap ? 0 : 0.5), h - gap + (gap ? 0 : 0.5));
+        }
+      }
+      const column = order.indexOf(row);
+      if (row >= 0 && column >= 0) {
+        context.strokeStyle = dark ? "#fff" : "#111";
+        context.lineWidth = 1.5;
+        context.strokeRect(Math.max(0.75, column * w - 0.75), 0.75, Math.max(3, w + 0.5), height - 1.5);
+      }
+      canvas.setAttribute("aria-label", `Cosines of ${sae.n} true features (rows) with ${sae.count} latents (columns, ordered by the feature they are matched with).`);
+    },
+  };
+}
+
+/** True features and latents as arrows, in two or three dimensions, with the examples of the chosen latent as dots. */
+export function createDirections({ side, onpick, onturn }) {
+  const image = svg("svg", { viewBox: "-112 -112 224 224", class: "picture directions", role: "img", tabindex: "0" });
+  const title = el("figcaption", {});
+  const node = el("figure", {}, title, image);
+  let [sae, chosen, turn, from] = [null, -1, [0.6, 0.35], null];
+
+  function draw() {
+    const { n, m, count } = sae;
+    const columns = (values, k, rows) => Array.from({ length: rows }, (_, i) => values[i * m + k]);
+    const W = Float64Array.from(Array.from({ length: m }, (_, k) => [...columns(sae.directions, k, n), ...columns(sae.decoder, k, count)]).flat());
+    const points = place({ m, n: n + count, W }, ...turn);
+    const longest = Math.max(1, ...sae.norms);
+    const size = 88 / longest;
+    const parts = [svg("circle", { r: size, class: "unit" })];
+    if (chosen >= 0 && sae.h) {
+      const shown = sae.top(chosen).concat(sae.samples(chosen));
+      const most = Math.max(...shown.map((e) => e.activation));
+      const dots = place({ m, n: shown.length, W: Float64Array.from(Array.from({ length: m }, (_, k) => shown.map((e) => sae.h(e.index)[k])).flat()) }, ...turn);
+      for (const [k, [x, y]] of dots.entries()) {
+        parts.push(svg("circle", { class: "example", cx: (x * size).toFixed(1), cy: (-y * size).toFixed(1), r: (1.2 + 2 * (shown[k].activation / most)).toFixed(1) }));
+      }
+    }
+    for (const [i, [x, y]] of points.entries()) {
+      const latent = i - n;
+      const live = latent < 0 || sae.frequency[latent] > 0;
+      const arrow = svg("g", { class: latent < 0 ? "truth" : latent === chosen ? "latent lit" : "latent", opacity: live ? 1 : 0.35 });
+      const [px, py] = [x * size, -y * size];
+      arrow.append(svg("line", { x2: px.toFixed(1), y2: py.toFixed(1) }));
+      const out = Math.hypot(px, py) || 1;
+      const far = (latent < 0 ? out + 8 : out * 0.72) / out;
+      if (latent >= 0) {
+        arrow.append(svg("line", { x2: px.toFixed(1), y2: py.toFixed(1), class: "grip" }), svg("circle", { cx: px.toFixed(1), cy: py.toFixed(1), r: 3 }));
+        arrow.addEventListener("click", () => onpick(sae.index[latent], side));
+      }
+      const label = latent < 0 ? (n <= MOST_NAMED && sae.norms[i] > 0.2 ? String(i) : "") : latent === chosen ? `latent ${sae.index[latent]}` : "";
+      const text = latent < 0 ? [px * far, py * far + 3] : [px * 0.5, py * 0.5 - 5];
+      if (label) arrow.append(svg("text", { x: text[0].toFixed(1), y: text[1].toFixed(1) }, label));
+      parts.push(arrow);
+    }
+    image.replaceChildren(...parts);
+    image.classList.toggle("turns", m > 2);
+  }
+  const turned = (yaw, pitch) => [yaw, Math.min(1.5, Math.max(-1.5, pitch))];
+  image.addEventListener("pointerdown", (event) => {
+    if (sae.m > 2) from = [event.clientX, event.clientY, ...turn];
+  });
+  image.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    turn = turned(from[2] + (event.clientX - from[0]) * 0.01, from[3] + (event.clientY - from[1]) * 0.01);
+    draw();
+  });
+  for (const end of ["pointerup", "pointerleave"]) image.addEventListener(end, () => {
+    if (from) onturn(...turn);
+    from = null;
+  });
+  image.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, -0.15], ArrowDown: [0, 0.15] }[event.key];
+    if (!step || sae.m <= 2) return;
+    event.preventDefault();
+    onturn(...turned(turn[0] + step[0], turn[1] + step[1]));
+  });
+  return {
+    node,
+    show(next, row, yaw, pitch, name) {
+      [sae, chosen] = [next, row];
+      if (!from) turn = [yaw, pitch];
+      title.textContent = name;
+      draw();
+      image.setAttribute("aria-label", `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}.`);
+    },
+  };
+}

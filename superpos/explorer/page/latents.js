@@ -1,0 +1,171 @@
+// The table of latents of one autoencoder, or of pairs of two: search, sort, choose.
+
+import { el, fixed, say, svg } from "./dom.js";
+import { SORTS, matches, ordered, pairs } from "./book.js";
+
+/** A share in per cent as a person writes it. */
+export function percent(share) {
+  if (!Number.isFinite(share)) return "–";
+  if (share === 0) return "0 %";
+  return share < 0.001 ? "<0.1 %" : `${say(100 * share, share < 0.1 ? 2 : 3)} %`;
+}
+
+/** A small histogram of activations, on a log scale. */
+export function sparkline(counts) {
+  const most = Math.max(1, ...counts);
+  const image = svg("svg", { viewBox: `0 0 ${counts.length} 10`, preserveAspectRatio: "none", class: "spark", "aria-hidden": "true" });
+  let d = "M0 10";
+  for (const [k, count] of counts.entries()) d += `V${(10 - (9.5 * count) / most).toFixed(2)}H${k + 1}`;
+  image.append(svg("path", { d: `${d}V10Z` }));
+  return image;
+}
+
+function bar(value, side, text = fixed(value)) {
+  const filled = Number.isFinite(value) ? (100 * Math.min(1, Math.max(0, value))).toFixed(0) : 0;
+  return el("span", { class: `measure ${side}` }, svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: filled, height: 10 })), el("span", {}, text));
+}
+
+const side = (row, sae, value) => (row < 0 ? Number.NaN : sae[value][row]);
+
+/** Columns of the table: name, key to sort by, what a row shows. `first` says in which direction it is useful to begin. */
+function columnsOf(A, B) {
+  const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
+  const [a, b] = [named(A.index), B ? named(B.index) : null];
+  const feature = { name: "feature", label: "feature", key: (r) => (r.feature < 0 ? Number.NaN : r.feature), first: true, show: (r) => (r.feature < 0 ? "–" : String(r.feature)) };
+  if (!B) {
+    const one = (name, label, show, more) => ({ name, label, key: (r) => A[name][r.a], show: (r) => show(A[name][r.a], r), ...more });
+    return [
+      { name: "latent", label: "latent", key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
+      feature,
+      one("f1", "F1", (v) => bar(v, "a")),
+      one("precision", "precision", (v) => fixed(v), { slim: true }),
+      one("recall", "recall", (v) => fixed(v), { slim: true }),
+      one("frequency", "density", (v) => percent(v)),
+      { name: "activations", label: "activations", show: (r) => sparkline(A.histogram(r.a)), slim: true },
+    ];
+  }
+  return [
+    feature,
+    { name: "latent", label: "latent of A", key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
+    { name: "f1", label: "F1 in A", key: (r) => side(r.a, A, "f1"), show: (r) => bar(side(r.a, A, "f1"), "a") },
+    { name: "f1b", label: "F1 in B", key: (r) => side(r.b, B, "f1"), show: (r) => bar(side(r.b, B, "f1"), "b") },
+    { name: "other", label: "latent of B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
+    { name: "gain", label: "F1, B − A", key: (r) => side(r.b, B, "f1") - side(r.a, A, "f1"), show: (r) => signed(side(r.b, B, "f1") - side(r.a, A, "f1")), slim: true },
+    { name: "cosine", label: "cosine", key: (r) => r.cosine, show: (r) => fixed(r.cosine), slim: true },
+  ];
+}
+
+function signed(value) {
+  const text = fixed(value);
+  return value > 0 && text !== "0.00" ? `+${text}` : text;
+}
+
+/** The table with its search field and sorts. `onpick(latent of A, latent of B)`. */
+export function createLatents({ state, onpick }) {
+  const search = el("input", { type: "search", placeholder: "feature 7, dead, f1 < 0.5 …", "aria-label": "search latents", oninput: () => state.set({ q: search.value }) });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": "sorts of latents" });
+  const how = el("div", { class: "chips", role: "group", "aria-label": "how latents are paired" });
+  const head = el("tr", {});
+  const body = el("tbody", {});
+  const count = el("p", { class: "note", role: "status" });
+  const table = el("table", { class: "latents" }, el("thead", {}, head), body);
+  const box = el("div", { class: "scroll" }, table);
+  const node = el("div", {}, el("div", { class: "finding" }, search, chips), how, box, count);
+  let [built, rows, columns] = ["", [], []];
+
+  const sides = (r, A, B) => (B ? [[A, r.a], [B, r.b]] : [[A, r.a]]);
+  const chip = (text, pressed, onclick) => el("button", { type: "button", "aria-pressed": String(pressed), onclick }, text);
+
+  function build(A, B, s) {
+    const every = pairs(A, B, s.match);
+    const sortOf = (r) => (r.a >= 0 ? A.sort(r.a) : B.sort(r.b));
+    const counts = {};
+    for (const r of every) counts[sortOf(r)] = (counts[sortOf(r)] ?? 0) + 1;
+    columns = columnsOf(A, B);
+    const column = columns.find(({ name, key }) => name === s.sort && key) ?? columns[0];
+    const found = every.filter((r) => (!s.kind || sortOf(r) === s.kind) && matches(r, sides(r, A, B), s.q));
+    rows = ordered(found, column.key, s.up);
+    chips.replaceChildren(
+      chip(`all ${every.length}`, !s.kind, () => state.set({ kind: "" })),
+      ...Object.entries(SORTS).filter(([kind]) => counts[kind]).map(([kind, words]) => chip(`${words} ${counts[kind]}`, s.kind === kind, () => state.set({ kind: s.kind === kind ? "" : kind }))),
+    );
+    how.hidden = !B;
+    const same = B && A.truth === B.truth;
+    how.replaceChildren(...(B ? [
+      el("span", {}, "pair latents by"),
+      chip("the feature they find", s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
+      ...(same ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))] : [el("small", {}, "(they read different hidden layers, so directions cannot be compared)")]),
+    ] : []));
+    head.replaceChildren(...columns.map((c) => {
+      const sorted = c === column;
+      const text = c.key ? el("button", { type: "button", onclick: () => state.set({ sort: c.name, up: sorted ? !s.up : Boolean(c.first) }) }, c.label, el("span", { "aria-hidden": "true" }, sorted ? (s.up ? " ▲" : " ▼") : "")) : c.label;
+      return el("th", { scope: "col", class: c.slim ? "slim" : null, "aria-sort": sorted ? (s.up ? "ascending" : "descending") : null }, text);
+    }));
+    body.replaceChildren(...rows.map((r, k) => {
+      const said = `feature ${r.feature < 0 ? "none" : r.feature}, ${r.a < 0 ? "no latent of A" : `latent ${A.index[r.a]}`}${B ? `, ${r.b < 0 ? "no latent of B" : `latent ${B.index[r.b]} of B`}` : ""}`;
+      const cells = columns.map((c, j) => el(j ? "td" : "th", { class: c.slim ? "slim" : null, scope: j ? null : "row" }, j ? c.show(r) : el("button", { type: "button", class: "plain", "data-row": k, "aria-label": said }, c.show(r))));
+      return el("tr", { "data-row": k, class: sortOf(r) }, ...cells);
+    }));
+    const all = rows.length === every.length;
+    const what = B ? "pairs" : "latents";
+    count.textContent = rows.length ? `${all ? `${every.length} ${what}` : `${rows.length} of ${every.length} ${what}`}${A.leftOut || B?.leftOut ? `; ${A.leftOut + (B?.leftOut ?? 0)} rarer latents are not on this page` : ""}.` : `No ${what} match. Try a number, “dead”, or “density > 1 %”.`;
+  }
+  function pick(k, A, B, focus) {
+    const r = rows[k];
+    if (!r) return;
+    onpick(r.a < 0 ? -1 : A.index[r.a], r.b < 0 || !B ? -1 : B.index[r.b]);
+    if (focus) body.querySelector(`button[data-row="${k}"]`).focus();
+  }
+  let shown = [null, null];
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest("[data-row]");
+    if (row) pick(Number(row.dataset.row), ...shown, false);
+  });
+  body.addEventListener("keydown", (event) => {
+    const at = Number(event.target.dataset?.row ?? Number.NaN);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
+    if (to === undefined || !Number.isInteger(at)) return;
+    event.preventDefault();
+    pick(Math.min(rows.length - 1, Math.max(0, to)), ...shown, true);
+  });
+  return {
+    node,
+    /** First row of the table as it stands: [latent of A, latent of B]. */
+    first: () => (rows.length ? [rows[0].a < 0 ? -1 : shown[0].index[rows[0].a], rows[0].b < 0 || !shown[1] ? -1 : shown[1].index[rows[0].b]] : null),
+    /** The latent of the other side in the row where one stands. */
+    partner: (latent, which) => {
+      const at = shown[which]?.rowOf.get(latent) ?? -1;
+      const r = pairs(shown[0], shown[1], state.get().match).find((one) => (which ? one.b : one.a) === at);
+      const other = r ? (which ? r.a : r.b) : -1;
+      return other < 0 ? -1 : shown[1 - which].index[other];
+    },
+    show(A, B, s) {
+      if (search.value !== s.q) search.value = s.q;
+      const key = JSON.stringify([A.cell, B?.cell ?? -1, s.q, s.kind, s.sort, s.up, s.match]);
+      shown = [A, B];
+      if (key !== built) {
+        const focused = document.activeElement;
+        const header = head.contains(focused) ? [...head.children].findIndex((th) => th.contains(focused)) : -1;
+        const pressed = chips.contains(focused) ? [...chips.children].indexOf(focused) : how.contains(focused) ? -2 - [...how.children].indexOf(focused) : -1;
+        build(A, B, s);
+        built = key;
+        if (header >= 0) head.children[header]?.querySelector("button")?.focus();
+        if (pressed >= 0) chips.children[pressed]?.focus();
+        if (pressed < -1) how.children[-2 - pressed]?.focus();
+      }
+      for (const row of body.children) {
+        const r = rows[Number(row.dataset.row)];
+        const chosen = (r.a >= 0 ? A.index[r.a] === s.latent : s.latent < 0) && (!B || (r.b >= 0 ? B.index[r.b] === s.other : s.other < 0));
+        row.classList.toggle("chosen", chosen);
+        const button = row.querySelector("button");
+        button.setAttribute("aria-pressed", String(chosen));
+        button.tabIndex = chosen ? 0 : -1;
+        if (chosen) {
+          const [top, height] = [row.offsetTop, row.offsetHeight];
+          if (top < box.scrollTop + 40 || top + height > box.scrollTop + box.clientHeight) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
+        }
+      }
+      if (!body.querySelector("tr.chosen")) for (const button of body.querySelectorAll("tr:first-child button")) button.tabIndex = 0;
+    },
+  };
+}

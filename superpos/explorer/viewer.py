@@ -1,0 +1,192 @@
+"""What a page shows of a sweep of sparse autoencoders: numbers of all, and the latents of as many as fit."""
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from superpos.analysis import dashboard_of, score_autoencoder
+from superpos.analysis.recovery import N_INPUTS
+from superpos.errors import ConfigError
+from superpos.explorer import encode
+from superpos.explorer.pack import axes_of
+from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, caption
+from superpos.sweep import SweepResult
+from superpos.sweep.progress import Progress
+from superpos.tasks.sae import SPARSITY_FIELD
+
+FORMAT = 1
+# How many autoencoders a page shows latent by latent, and how many characters they may take.
+MOST_SHOWN, MOST_CHARACTERS = 64, 4_000_000
+# Hidden layers that can be drawn are kept of the examples.
+MOST_DRAWN_HIDDEN = 3
+# Axes along which autoencoders are repetitions of one setting.
+REPETITIONS = ("seed", "source")
+SCORES = {
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "mcc": "MCC",
+    "mmcs": "MMCS",
+    "l0": "L0, active latents",
+    "explained_variance": "explained variance R²",
+    "loss_recovered": "loss recovered",
+    "shrinkage": "shrinkage",
+    "uniqueness": "uniqueness",
+    "splitting": "splitting",
+    "absorption": "absorption",
+    "dead_share": "share of dead latents",
+}
+# Numbers to compare them with; no axes of their own.
+BESIDE = ("l0_true", *(f"{base}_{name}" for base in ("random", "pca") for name in ("f1", "mcc", "mmcs")))
+
+
+def pack_dictionaries(
+    result: SweepResult, *, n_inputs: int = N_INPUTS, most: int = MOST_SHOWN, progress: bool | None = None
+) -> dict[str, Any]:
+    """Everything the feature viewer shows of a sweep of sparse autoencoders, JSON-ready.
+
+    All models have their scores (`superpos.analysis.score_autoencoder` on `n_inputs` inputs). At most `most` of them, and no
+    more than 4 million characters, have their latents too (`superpos.analysis.dashboard_data`): first the model of lowest
+    loss of every setting, then the second of every setting, and so on; `shown` lists their cells. Diverged and missing
+    models have neither.
+
+    Raises:
+        ConfigError: no model of the sweep is sound, or a dictionary is too large for a page.
+    """
+    dataset = result.dataset if result.dims else result.dataset.expand_dims("cell")
+    result, lead = SweepResult(dataset), list(result.dims) or ["cell"]
+    shape = tuple(result.dims.values())
+    axes = _columns(dataset, lead)
+    loss = dataset["loss"].values.ravel().astype(float)
+    sound = ((dataset["diverged_step"] < 0) & ~result.missing).transpose(*lead).values.ravel()
+    if not sound.any():
+        raise ConfigError("no model of this sweep is sound: all diverged or are missing.")
+    scores: list[dict[str, float]] = [{} for _ in loss]
+    shown: list[dict[str, Any]] = []
+    truths: dict[str, int] = {}
+    room = MOST_CHARACTERS
+    with Progress(int(sound.sum()), doing="describing", enabled=progress) as bar:
+        for cell in _order(axes, np.where(sound, loss, np.nan)):
+            place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
+            one = result.isel(**{d: int(i) for d, i in place.items()})
+            task, model = one.task(), one.model()
+            if room > 0 and len(shown) < most:
+                found = dashboard_of(task, model, n_inputs=n_inputs)
+                scores[cell] = {k: np.nan if v is None else v for k, v in found["scores"].items()}
+                packed = _pack_one(found)
+                truth = json.dumps(packed.pop("truth"))
+                packed |= {"cell": int(cell), "truth": truths.setdefault(truth, len(truths))}
+                room -= len(json.dumps(packed))
+                shown.append(packed)
+            else:
+                scores[cell] = score_autoencoder(task, model, n_inputs=n_inputs).scalars()
+            bar.advance(1)
+
+    def column(name: str) -> np.ndarray:
+        return np.array([s.get(name, np.nan) for s in scores], float)
+
+    words = _architectures(dataset, lead)
+    return {
+        "format": FORMAT,
+        "kind": "dictionaries",
+        "caption": caption(dataset.attrs),
+        "n_inputs": n_inputs,
+        "n_cells": len(loss),
+        "axes": axes,
+        "architecture": encode.words(words),
+        "architectures": {
+            w: [ARCHITECTURE_NAMES.get(w, w), ARCHITECTURE_COLORS.get(w, "#999999")] for w in sorted(set(words))
+        },
+        "scores": [
+            {"name": name, "label": label, "values": encode.numbers(values)}
+            for name, label in SCORES.items()
+            if np.isfinite(values := column(name)).any()
+        ],
+        "beside": {name: encode.numbers(column(name)) for name in BESIDE},
+        "loss": encode.numbers(np.where(sound, loss, np.nan), log=True),
+        "sound": encode.whole(sound),
+        "shown": shown,
+        "truths": [json.loads(truth) for truth in truths],
+    }
+
+
+def _order(axes: list[dict[str, Any]], loss: np.ndarray) -> np.ndarray:
+    """Sound cells: the best of every setting, then the second best of every setting, …"""
+    sound = np.flatnonzero(np.isfinite(loss))
+    settings = [np.asarray(a["codes"]) for a in axes if a["name"] not in REPETITIONS]
+    keys = list(zip(*(s[sound].tolist() for s in settings), strict=True)) or [()] * len(sound)
+    rank, seen = np.zeros(len(sound), int), {}
+    for i in np.argsort(loss[sound], kind="stable"):
+        rank[i] = seen[keys[i]] = seen.get(keys[i], -1) + 1
+    for axis in axes:
+        del axis["codes"]
+    return sound[np.lexsort((sound, rank))]
+
+
+def _columns(dataset: xr.Dataset, lead: list[str]) -> list[dict[str, Any]]:
+    """The axes with the place of every cell along them; −1 where its architecture has no use for the value."""
+    axes, flat = axes_of(dataset, lead)
+    wanted = np.array([SPARSITY_FIELD.get(word, "") for word in _architectures(dataset, lead)])
+    places = np.indices([dataset.sizes[d] for d in lead]).reshape(len(lead), -1)
+    for number, axis in enumerate(axes):
+        if flat and axis["name"] in dataset.coords:
+            index = np.unique(dataset.coords[axis["name"]].values, return_inverse=True)[1]
+        else:
+            index = places[0 if flat else number]
+        if axis["name"] in SPARSITY_FIELD.values():
+            index = np.where(wanted == axis["name"], index, -1)
+        axis["codes"], axis["index"] = index, encode.whole(index)
+    return axes
+
+
+def _architectures(dataset: xr.Dataset, lead: list[str]) -> list[str]:
+    if "architecture" in dataset.coords:
+        column = dataset.coords["architecture"].broadcast_like(dataset["loss"]).transpose(*lead)
+        return column.values.ravel().astype(str).tolist()
+    return [str(dataset.attrs["task"]["architecture"])] * dataset["loss"].size
+
+
+def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
+    """One dashboard in few characters: a column per quantity, one row per latent; −1 and NaN fill rows up."""
+    latents, inputs = data["latents"], data["inputs"]
+
+    def column(name: str, missing: Any = np.nan) -> list[Any]:
+        return [missing if one[name] is None else one[name] for one in latents]
+
+    def table(name: str, place: int, missing: Any) -> np.ndarray:
+        most = max((len(one[name]) for one in latents), default=0)
+        rows = [[entry[place] for entry in one[name]] for one in latents]
+        rows = [[missing if v is None else v for v in row] + [missing] * (most - len(row)) for row in rows]
+        return np.array(rows).reshape(len(latents), most)
+
+    def listed(name: str, *places: str) -> dict[str, Any]:
+        """Entries [index, number, …] as one array each."""
+        coded: dict[str, Any] = {"index": encode.whole(table(name, 0, -1))}
+        return coded | {place: encode.numbers(table(name, k + 1, np.nan)) for k, place in enumerate(places)}
+
+    packed = {
+        "truth": {"directions": encode.numbers(data["directions"]), "norms": encode.numbers(data["feature_norms"])},
+        "index": encode.whole(column("index")),
+        "direction": encode.numbers(column("direction")),
+        "matched": encode.whole(column("matched_feature", -1)),
+        "nearest": encode.whole(column("nearest_feature", -1)),
+        "edges": data["histogram_edges"],
+        "histogram": encode.whole(column("histogram")),
+        "features": listed("features", "precision", "recall"),
+        "neighbours": listed("neighbours", "cosine"),
+        "top": listed("top", "activation"),
+        "samples": listed("samples", "activation"),
+        "active": {
+            "count": encode.whole([len(one["x"]) for one in inputs]),
+            "feature": encode.whole([i for one in inputs for i, _ in one["x"]]),
+            "value": encode.numbers([v for one in inputs for _, v in one["x"]]),
+        },
+        "left_out": data["latents_left_out"],
+    }
+    packed |= {name: encode.numbers(column(name)) for name in ("nearest_cosine", "precision", "recall", "f1")}
+    packed["frequency"] = encode.numbers(column("frequency"), log=True)
+    if len(data["directions"][0]) <= MOST_DRAWN_HIDDEN and inputs:
+        packed["h"] = encode.numbers([one["h"] for one in inputs])
+    return packed
