@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from browser import Opened, browser
 
 import superpos as sp
@@ -61,18 +62,14 @@ def test_a_page_packs_what_the_result_says(quick_result):
     assert data["colors"]["shapes"]["pentagon"] == sp.plot.shape_color("pentagon")
 
 
-def test_models_without_directions_are_refused_in_one_sentence(tmp_path, unchecked):
-    task = sp.tasks.Computation(n_features=3, n_hidden=4)
-    result = sp.sweep(
-        task,
-        sp.TrainConfig(steps=2, batch_size=4, evaluation_samples=4),
-        sp.Grid(seed=[0]),
-        block_size=1,
-        progress=False,
-    )
-    if "W" not in result.dataset:
-        with pytest.raises(sp.ConfigError, match="no W"):
-            result.explore(tmp_path / "x.html")
+@pytest.mark.parametrize("kind", ["modular_addition", "repeated_tokens"])
+def test_other_models_are_refused_in_one_sentence(kind, tmp_path, unchecked):
+    result = sp.SweepResult(xr.Dataset({"loss": ("seed", [0.5])}, attrs={"task": {"kind": kind}}))
+    said = f"^pages exist for toy models and sparse autoencoders; this result holds {kind} models.$"
+    with pytest.raises(sp.ConfigError, match=said):
+        result.explore(tmp_path / "x.html")
+    with pytest.raises(sp.ConfigError, match="n_inputs is for sparse autoencoders"):
+        result.explore(tmp_path / "x.html", n_inputs=5)
     with pytest.raises(sp.ConfigError, match="SweepResult"):
         sp.explorer.explore("not a result", tmp_path / "x.html")
 
@@ -108,9 +105,11 @@ def node(*arguments, **options):
 
 
 def test_the_modules_pass_their_own_tests():
-    done = node("--test", "--test-reporter=spec", str(ROOT / "tests" / "js" / "explorer.test.js"))
+    files = sorted(map(str, (ROOT / "tests" / "js").glob("*.test.js")))
+    done = node("--test", "--test-reporter=spec", *files)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "fail 0" in done.stdout
+    written = sum(Path(file).read_text().count('\ntest("') for file in files)
+    assert "fail 0" in done.stdout and f"pass {written}\n" in done.stdout and written > 15
 
 
 PARITY = """

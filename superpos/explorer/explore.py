@@ -7,14 +7,14 @@ from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import page, write_page
 from superpos.explorer.pack import pack
-from superpos.explorer.viewer import pack_dictionaries
+from superpos.explorer.viewer import STYLES, pack_dictionaries
 from superpos.sweep import SweepResult
 
 TITLE_CHARACTERS = 80
 AUTOENCODERS = "sparse_autoencoder"
 # What is shown: title, module, style sheets.
 EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
-VIEWER = ("Feature viewer", "viewer", ("style.css", "viewer.css"))
+VIEWER = ("Feature viewer", "viewer", STYLES)
 
 
 def explore(

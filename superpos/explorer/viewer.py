@@ -11,12 +11,13 @@ from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer import encode
 from superpos.explorer.pack import axes_of
-from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, caption
+from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, PALETTE, caption
 from superpos.sweep import SweepResult
 from superpos.sweep.progress import Progress
 from superpos.tasks.sae import SPARSITY_FIELD
 
 FORMAT = 1
+STYLES = ("style.css", "viewer.css")
 # How many autoencoders a page shows latent by latent, and how many characters they may take.
 MOST_SHOWN, MOST_CHARACTERS = 64, 4_000_000
 # Hidden layers that can be drawn are kept of the examples.
@@ -146,6 +147,11 @@ def _architectures(dataset: xr.Dataset, lead: list[str]) -> list[str]:
         column = dataset.coords["architecture"].broadcast_like(dataset["loss"]).transpose(*lead)
         return column.values.ravel().astype(str).tolist()
     return [str(dataset.attrs["task"]["architecture"])] * dataset["loss"].size
+
+
+def _known(word: str) -> list[str]:
+    """Name and colour of an architecture."""
+    return [ARCHITECTURE_NAMES.get(word, word), ARCHITECTURE_COLORS.get(word, PALETTE["grey"])]
 
 
 def _pack_one(data: dict[str, Any]) -> dict[str, Any]:

@@ -234,6 +234,7 @@ class SweepResult:
 
     def explore(self, path: str | Path | None = None, **options: Any) -> Any:
         """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
+        # The one call upward: the package imports the explorer when it is asked for, and not before.
         return superpos.explorer.explore(self, path, **options)
 
     def __repr__(self) -> str:

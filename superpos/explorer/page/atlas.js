@@ -1,7 +1,7 @@
 // What a dictionary looks like as a whole: its directions where they can be drawn, else cosines with the true features.
 
 import { el, fit, fixed, svg } from "./dom.js";
-import { diverging } from "./color.js";
+import { divergingParts } from "./color.js";
 import { cosines } from "./book.js";
 import { place } from "./picture.js";
 
@@ -21,7 +21,17 @@ export function createCosineMap({ side, onpick }) {
   const node = el("figure", {}, title, canvas, readout);
   const scale = el("div", { class: "legend" }, el("small", {}, "cosine −1"), el("span", { class: "ramp both-ways", "aria-hidden": "true" }), el("small", {}, "1"));
   node.append(scale);
-  let [sae, order, cosine] = [null, [], null];
+  const image = document.createElement("canvas"); // one pixel for every cosine
+  let [sae, order, cosine, painted] = [null, [], null, null];
+  function paint(dark) {
+    [image.width, image.height] = [sae.count, sae.n];
+    const pixels = new ImageData(sae.count, sae.n);
+    for (let i = 0; i < sae.n; i++) {
+      for (const [j, l] of order.entries()) pixels.data.set([...divergingParts(cosine[i * sae.count + l], dark), 255], 4 * (i * sae.count + j));
+    }
+    image.getContext("2d").putImageData(pixels, 0, 0);
+    painted = dark;
+  }
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
     const clamp = (x, most) => Math.min(most - 1, Math.max(0, Math.floor(x * most)));
@@ -39,19 +49,21 @@ export function createCosineMap({ side, onpick }) {
       if (sae !== next) {
         [sae, order] = [next, byFeature(next)];
         cosine = cosines(sae.directions, sae.decoder, sae.m);
+        painted = null;
       }
       title.textContent = name;
       const width = canvas.clientWidth || 280;
-      const height = Math.min(340, Math.max(120, (width * sae.n) / sae.count));
+      const height = Math.min(name ? 230 : 340, Math.max(120, (width * sae.n) / sae.count));
       canvas.style.height = `${height}px`;
       const context = fit(canvas, width, height);
       const [w, h] = [width / sae.count, height / sae.n];
-      const gap = Math.min(w, h) > 5 ? 0.5 : 0;
-      for (let i = 0; i < sae.n; i++) {
-        for (const [j, l] of order.entries()) {
-          context.fillStyle = diverging(cosine[i * sae.count + l], dark);
-          context.fillRect(j * w, i * h, w - gap + (gap ? 0 : 0.5), h - gap + (gap ? 0 : 0.5));
-        }
+      if (painted !== dark) paint(dark);
+      context.imageSmoothingEnabled = false;
+      context.drawImage(image, 0, 0, width, height);
+      if (Math.min(w, h) > 5) {
+        context.fillStyle = dark ? "#1c2027" : "#fff"; // thin lines between the squares
+        for (let j = 1; j < sae.count; j++) context.fillRect(j * w - 0.25, 0, 0.5, height);
+        for (let i = 1; i < sae.n; i++) context.fillRect(0, i * h - 0.25, width, 0.5);
       }
       const column = order.indexOf(row);
       if (row >= 0 && column >= 0) {
@@ -68,7 +80,7 @@ export function createCosineMap({ side, onpick }) {
 export function createDirections({ side, onpick, onturn }) {
   const image = svg("svg", { viewBox: "-112 -112 224 224", class: "picture directions", role: "img", tabindex: "0" });
   const title = el("figcaption", {});
-  const node = el("figure", {}, title, image);
+  const node = el("figure", { class: side }, title, image);
   let [sae, chosen, turn, from] = [null, -1, [0.6, 0.35], null];
 
   function draw() {
@@ -77,7 +89,9 @@ export function createDirections({ side, onpick, onturn }) {
     const W = Float64Array.from(Array.from({ length: m }, (_, k) => [...columns(sae.directions, k, n), ...columns(sae.decoder, k, count)]).flat());
     const points = place({ m, n: n + count, W }, ...turn);
     const longest = Math.max(1, ...sae.norms);
-    const size = 88 / longest;
+    let reach = 0; // of the examples of all latents, so that the scale stays
+    for (let t = 0; sae.h && t < sae.inputs; t++) reach = Math.max(reach, Math.hypot(...sae.h(t)));
+    const size = Math.min(88 / longest, reach ? 106 / reach : 88);
     const parts = [svg("circle", { r: size, class: "unit" })];
     if (chosen >= 0 && sae.h) {
       const shown = sae.top(chosen).concat(sae.samples(chosen));

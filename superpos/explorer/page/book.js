@@ -58,7 +58,7 @@ export function readOne(one, truth) {
     return found;
   };
   const sae = {
-    n, m, count: index.length, truth: one.truth, cell: one.cell, leftOut: one.left_out, edges: one.edges,
+    n, m, count: index.length, inputs: count.length, truth: one.truth, cell: one.cell, leftOut: one.left_out, edges: one.edges,
     index, directions: directions.values, norms: numbers(truth.norms), decoder: numbers(one.direction),
     matched: numbers(one.matched), nearest: numbers(one.nearest), nearestCosine: numbers(one.nearest_cosine),
     precision: numbers(one.precision), recall: numbers(one.recall), f1: numbers(one.f1), frequency: numbers(one.frequency),
@@ -165,6 +165,20 @@ export function matches(row, sides, query) {
     }
     return sides.some(([sae, at]) => at >= 0 && `latent feature ${SORTS[sae.sort(at)]} ${sae.sort(at)}`.includes(word));
   });
+}
+
+/** Two autoencoders in a sentence: features each finds, and where B is better. */
+export function tally(A, B) {
+  const found = (sae) => Array.from(sae.index.keys()).filter((row) => sae.sort(row) === "clean").length;
+  let [both, better] = [0, 0];
+  for (const [row, feature] of A.matched.entries()) {
+    const other = feature < 0 ? -1 : B.matched.indexOf(feature);
+    if (other < 0) continue;
+    both += 1;
+    if (B.f1[other] > A.f1[row]) better += 1;
+  }
+  const features = (k) => `${k} feature${k === 1 ? "" : "s"}`;
+  return `With F1 of ${CLEAN} or more, A finds ${features(found(A))} and B ${found(B)}. Of ${features(both)} matched in both, B is better at ${better}.`;
 }
 
 /** Rows in the order of a key of theirs; rows without one come last either way. */

@@ -12,12 +12,24 @@ export function ramp(t) {
   return `rgb(${mixed.join(",")})`;
 }
 
-/** Negative blue, zero the paper, positive vermilion, as in the lab's figures. */
-export function diverging(t, dark) {
+/** Negative blue, zero the paper, positive vermilion, as in the lab's figures: red, green and blue. */
+export function divergingParts(t, dark) {
   const end = t < 0 ? (dark ? [86, 180, 233] : [0, 114, 178]) : dark ? [240, 120, 40] : [213, 94, 0];
   const zero = dark ? [32, 36, 43] : [255, 255, 255];
   const share = Math.min(Math.abs(t), 1);
-  return `rgb(${zero.map((a, d) => Math.round(a + share * (end[d] - a))).join(",")})`;
+  return zero.map((a, d) => Math.round(a + share * (end[d] - a)));
+}
+
+/** The same as a CSS colour. */
+export function diverging(t, dark) {
+  return `rgb(${divergingParts(t, dark).join(",")})`;
+}
+
+/** A colour of the lab's figures on dark paper: lighter, and black becomes light. */
+export function onDark(hex) {
+  if (hex === "#000000") return "#f2f2f2";
+  const mixed = [1, 3, 5].map((k) => Number.parseInt(hex.slice(k, k + 2), 16)).map((v) => Math.round(v + 0.3 * (255 - v)));
+  return `rgb(${mixed.join(",")})`;
 }
 
 /** The colour of feature i of n, away from the end of the ramp that the paper swallows. */

@@ -1,7 +1,7 @@
 // The table of latents of one autoencoder, or of pairs of two: search, sort, choose.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { SORTS, matches, ordered, pairs } from "./book.js";
+import { SORTS, matches, ordered, pairs, tally } from "./book.js";
 
 /** A share in per cent as a person writes it. */
 export function percent(share) {
@@ -46,10 +46,10 @@ function columnsOf(A, B) {
   }
   return [
     feature,
-    { name: "latent", label: "latent of A", key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
+    { name: "latent", label: "latent A", key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
     { name: "f1", label: "F1 in A", key: (r) => side(r.a, A, "f1"), show: (r) => bar(side(r.a, A, "f1"), "a") },
     { name: "f1b", label: "F1 in B", key: (r) => side(r.b, B, "f1"), show: (r) => bar(side(r.b, B, "f1"), "b") },
-    { name: "other", label: "latent of B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
+    { name: "other", label: "latent B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
     { name: "gain", label: "F1, B − A", key: (r) => side(r.b, B, "f1") - side(r.a, A, "f1"), show: (r) => signed(side(r.b, B, "f1") - side(r.a, A, "f1")), slim: true },
     { name: "cosine", label: "cosine", key: (r) => r.cosine, show: (r) => fixed(r.cosine), slim: true },
   ];
@@ -70,14 +70,17 @@ export function createLatents({ state, onpick }) {
   const count = el("p", { class: "note", role: "status" });
   const table = el("table", { class: "latents" }, el("thead", {}, head), body);
   const box = el("div", { class: "scroll" }, table);
-  const node = el("div", {}, el("div", { class: "finding" }, search, chips), how, box, count);
-  let [built, rows, columns] = ["", [], []];
+  const sum = el("p", { class: "words" });
+  const node = el("div", {}, sum, el("div", { class: "finding" }, search, chips), how, box, count);
+  let [built, rows, columns, every] = ["", [], [], []];
 
   const sides = (r, A, B) => (B ? [[A, r.a], [B, r.b]] : [[A, r.a]]);
   const chip = (text, pressed, onclick) => el("button", { type: "button", "aria-pressed": String(pressed), onclick }, text);
 
   function build(A, B, s) {
-    const every = pairs(A, B, s.match);
+    every = pairs(A, B, s.match);
+    sum.hidden = !B;
+    sum.textContent = B ? tally(A, B) : "";
     const sortOf = (r) => (r.a >= 0 ? A.sort(r.a) : B.sort(r.b));
     const counts = {};
     for (const r of every) counts[sortOf(r)] = (counts[sortOf(r)] ?? 0) + 1;
@@ -86,6 +89,7 @@ export function createLatents({ state, onpick }) {
     const found = every.filter((r) => (!s.kind || sortOf(r) === s.kind) && matches(r, sides(r, A, B), s.q));
     rows = ordered(found, column.key, s.up);
     chips.replaceChildren(
+      ...(B ? [el("span", {}, "latents of A:")] : []),
       chip(`all ${every.length}`, !s.kind, () => state.set({ kind: "" })),
       ...Object.entries(SORTS).filter(([kind]) => counts[kind]).map(([kind, words]) => chip(`${words} ${counts[kind]}`, s.kind === kind, () => state.set({ kind: s.kind === kind ? "" : kind }))),
     );
@@ -135,7 +139,7 @@ export function createLatents({ state, onpick }) {
     /** The latent of the other side in the row where one stands. */
     partner: (latent, which) => {
       const at = shown[which]?.rowOf.get(latent) ?? -1;
-      const r = pairs(shown[0], shown[1], state.get().match).find((one) => (which ? one.b : one.a) === at);
+      const r = every.find((one) => (which ? one.b : one.a) === at);
       const other = r ? (which ? r.a : r.b) : -1;
       return other < 0 ? -1 : shown[1 - which].index[other];
     },

@@ -1,6 +1,7 @@
 // All autoencoders of a sweep as dots over any two of their numbers.
 
 import { el, fit, labelled, say, select, short } from "./dom.js";
+import { onDark } from "./color.js";
 import { nameOf } from "./book.js";
 
 // Marks beside colours, for those who cannot tell these apart: one for each architecture.
@@ -144,7 +145,7 @@ export function createScatter(book, { state, onpick }) {
         const [px, py] = [x(order[0].values[cell]), y(order[1].values[cell])];
         if (Number.isFinite(px) && Number.isFinite(py)) dots.push([cell, px, py]);
       }
-      const color = (kind) => (isDark && book.architectures[kind][1] === "#000000" ? "#f2f2f2" : book.architectures[kind][1]);
+      const color = (kind) => (isDark ? onDark(book.architectures[kind][1]) : book.architectures[kind][1]);
       for (const filled of [false, true]) {
         for (const [cell, px, py] of dots) {
           if (book.has(cell) !== filled) continue;
