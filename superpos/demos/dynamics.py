@@ -1,0 +1,5 @@
+"""Questions of `demos/04_dynamics`."""
+
+from superpos.demos.question import Question
+
+QUESTIONS: dict[str, Question] = {}
