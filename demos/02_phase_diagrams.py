@@ -73,9 +73,9 @@ result
 
 # %%
 table = result.phases()
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9), layout="constrained")
 sp.plot.phase_map(table["norm"], table["interference"], left, boundaries=sp.theory.boundaries(2))
-left.legend(handles=sp.plot.phase_keys(), title="the extra feature is", loc="lower left", frameon=True)
+figure.legend(handles=sp.plot.phase_keys(), title="the extra feature is", loc="outside lower left", ncols=3)
 figure.colorbar(sp.plot.basin_map(table["basin_probability"], right), ax=right, label="share of the starts")
 plt.show()
 # %% [markdown]
@@ -109,7 +109,8 @@ how = {"feature_probability": density, "order": 16, "nudge": 1e-3}
 rising = sp.theory.follow([[1, 0]], [0, density / 2], r, importance=importance, **how)
 falling = sp.theory.follow([[1, -1]], [0, 0], r[::-1], importance=importance[::-1], **how)
 ignores, shares = np.abs(rising.W[:, 0, 1]), np.abs(falling.W[::-1, 0, 1])
-both = shares - ignores > 0.1  # where there are two solutions
+before, after = ignores < 0.3, shares > 0.3  # while the one has not jumped yet, and while the other has not
+both = before & after
 crossing = r[both][np.argmin(np.abs(rising.loss - falling.loss[::-1])[both])]
 
 # %%
@@ -118,8 +119,11 @@ sp.plot.hysteresis({"r rising": (r, ignores), "r falling": (r[::-1], shares[::-1
 left.set(xlabel="importance r of the extra feature", ylabel="its length")
 left.axvline(crossing, color="#888888", ls=":", lw=1)
 left.legend()
-curves = {"dedicated (extra ignored)": rising.loss, "antipodal pair": falling.loss[::-1]}
-sp.plot.branches({name: (r[both], loss[both]) for name, loss in curves.items()}, right, crossing=crossing)
+curves = {
+    "dedicated (extra ignored)": (r[before], rising.loss[before]),
+    "antipodal pair": (r[after], falling.loss[::-1][after]),
+}
+sp.plot.branches(curves, right, crossing=crossing)
 right.set(xlabel="importance r of the extra feature", ylabel="loss", yscale="log")
 right.legend()
 plt.show()
