@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from superpos import analysis as analysis
     from superpos import data as data
+    from superpos import demos as demos
     from superpos import explorer as explorer
     from superpos import models as models
     from superpos import plot as plot
@@ -66,7 +67,7 @@ _HOME = {
     "sweep": "superpos.sweep",
     "train": "superpos.train",
 }
-_MODULES = ("analysis", "data", "explorer", "models", "plot", "tasks", "theory")
+_MODULES = ("analysis", "data", "demos", "explorer", "models", "plot", "tasks", "theory")
 
 __all__ = [*_HOME, *_MODULES, "__version__"]  # noqa: PLE0604
 

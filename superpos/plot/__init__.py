@@ -67,6 +67,7 @@ from superpos.plot.style import caption as caption
 from superpos.plot.style import save as save
 from superpos.plot.style import shape_color as shape_color
 from superpos.plot.style import style as style
+from superpos.plot.style import use_style as use_style
 from superpos.plot.sweeps import d_star as d_star
 from superpos.plot.sweeps import dimensionality as dimensionality
 from superpos.plot.sweeps import directions_by_density as directions_by_density

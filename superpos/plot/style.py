@@ -94,6 +94,11 @@ def style() -> Iterator[None]:
         yield
 
 
+def use_style() -> None:
+    """The lab's look for all figures from here on, as a notebook wants it."""
+    mpl.rcParams.update(_RC)
+
+
 def shape_color(shape: str) -> str:
     """Colour of a shape or of a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
     kinds = {re.sub(r"^\d+ × ", "", part).split(" (")[0] for part in shape.split(" + ")}

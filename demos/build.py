@@ -1,0 +1,142 @@
+"""Make the notebooks from their sources: demos/NN_name.py is what people write, read and diff; the .ipynb opens anywhere.
+
+    python demos/build.py                                    # write every demos/NN_name.ipynb
+    python demos/build.py --execute results/demos [--quick]  # executed copies, with the worked answers filled in
+
+A source is Python in jupytext's percent form. What a reader is asked to fill in is written as dots, `guess = ...`, and a
+folded worked answer (`<details>`) further down assigns the same names.
+"""
+
+import ast
+import hashlib
+import os
+import re
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+
+HERE = Path(__file__).parent
+SETUP = """\
+# Run this first. It installs superpos if it is not there: from the clone that this notebook lies in, or,
+# where there is no clone (on Colab, say), from the address that you write here, such as "git+https://…".
+SOURCE = "{source}"
+import importlib.util, subprocess, sys
+if importlib.util.find_spec("superpos") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", SOURCE], check=True)"""
+STRICT, LENIENT = (f'import warnings; warnings.simplefilter("{action}")' for action in ("error", "ignore"))
+WORKED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+
+
+def sources() -> list[Path]:
+    """The sources of all notebooks, in order."""
+    return sorted(HERE.glob("[0-9][0-9]_*.py"))
+
+
+def repository() -> str | None:
+    """The project's address on GitHub as owner/name, where pyproject.toml states one."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = re.search(r"https://github\.com/([\w.-]+/[\w.-]+)", " ".join(project.get("urls", {}).values()))
+    return found[1].removesuffix(".git") if found else None
+
+
+def notebook(path: Path) -> Any:
+    """One source as a notebook without outputs, beginning with a cell that installs superpos where it is missing."""
+    book, github = jupytext.read(path, fmt="py:percent"), repository()
+    first = nbformat.v4.new_code_cell(SETUP.format(source=f"git+https://github.com/{github}" if github else ".."))
+    book.cells.insert(1, first)
+    if github:
+        link = f"https://colab.research.google.com/github/{github}/blob/main/demos/{path.stem}.ipynb"
+        badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+        book.cells[0].source += f"\n\n{badge}"
+    book.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    seen: dict[str, int] = {}
+    for cell in book.cells:  # an id that follows from the text: a cell that did not change keeps it
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        seen[digest] = seen.get(digest, 0) + 1
+        cell.id, cell.metadata = digest + "-" * (seen[digest] > 1) + "x" * (seen[digest] - 1), {}
+    book.nbformat, book.nbformat_minor = 4, 5
+    return book
+
+
+def as_text(book: Any) -> str:
+    """What is written to disk."""
+    return nbformat.writes(book) + "\n"
+
+
+def assigned(code: str, *, dots: bool) -> set[str]:
+    """Names that top-level statements of some code assign; with `dots`, those they assign `...` to."""
+    names = set()
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Assign):
+            empty = isinstance(node.value, ast.Constant) and node.value.value is ...
+            if empty or not dots:
+                names |= {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+        elif isinstance(node, ast.FunctionDef) and not dots:
+            names.add(node.name)
+    return names
+
+
+def solved(book: Any) -> Any:
+    """The notebook with the worked answers filled in wherever it has dots."""
+    answers = [code for cell in book.cells if cell.cell_type == "markdown" for code in WORKED.findall(cell.source)]
+    for cell in book.cells:
+        if cell.cell_type == "code" and (asked := assigned(cell.source, dots=True)):
+            used = [code for code in answers if assigned(code, dots=False) & asked]
+            missing = asked - set().union(*(assigned(code, dots=False) for code in used))
+            if missing:
+                raise SystemExit(f"no worked answer for {', '.join(sorted(missing))}")
+            cell.source = "\n".join([cell.source, *used])
+    return book
+
+
+def execute(book: Any, *, quick: bool) -> float:
+    """Run all cells in a kernel of their own, warnings being errors; the outputs stay in the notebook. Returns seconds."""
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS", "SUPERPOS_QUICK")}
+    environment |= {"SUPERPOS_QUICK": "1"} if quick else {}
+    with tempfile.TemporaryDirectory() as sockets:  # in a folder of its own: no ports that others could reach
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
+        client = NotebookClient(book, km=kernel, timeout=600, resources={"metadata": {"path": str(HERE)}})
+        strict, lenient = (nbformat.v4.new_code_cell(code) for code in (STRICT, LENIENT))
+        book.cells = [strict, *book.cells, lenient]  # lenient, because a kernel shuts down with warnings of its own
+        with client.setup_kernel(env=environment):
+            start = time.perf_counter()
+            for index, cell in enumerate(book.cells):
+                client.execute_cell(cell, index, store_history=cell not in (strict, lenient))
+            seconds = time.perf_counter() - start
+        book.cells = book.cells[1:-1]
+    return seconds
+
+
+def main(execute_to: Path | None = None, quick: bool = False) -> None:
+    """Write the notebooks, or executed copies of them."""
+    for path in sources():
+        if execute_to is None:
+            path.with_suffix(".ipynb").write_text(as_text(notebook(path)), encoding="utf-8")
+            continue
+        book = solved(notebook(path))
+        seconds = execute(book, quick=quick)
+        execute_to.mkdir(parents=True, exist_ok=True)
+        (execute_to / f"{path.stem}.ipynb").write_text(as_text(book), encoding="utf-8")
+        print(f"{path.stem}: {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    import argparse
+
+    options = argparse.ArgumentParser(description=main.__doc__)
+    options.add_argument("--execute", type=Path, metavar="FOLDER", dest="execute_to")
+    options.add_argument("--quick", action="store_true")
+    main(**vars(options.parse_args()))
