@@ -103,8 +103,7 @@ sp.demos.check("all_found", decoder, W)
 #
 # ```python
 # worst = small.dictionary(n_inputs=1_024)["matched_cosine"].min("feature")
-# best = worst.stack(which=("sparsity_coefficient", "seed")).idxmax("which").item()
-# decoder = small["W_dec"].sel(sparsity_coefficient=best[0], seed=best[1])
+# decoder = small["W_dec"].isel(worst.argmax(["sparsity_coefficient", "seed"]))
 # ```
 # </details>
 #

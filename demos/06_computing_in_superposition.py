@@ -83,8 +83,8 @@ plt.show()
 solved = ...  # a whole number
 
 # %% [markdown]
-# **Change it**: the density decides. With dense features (`feature_probability=1.0`) nothing beats the naive network;
-# how sparse must they be?
+# **Change it**: the density decides. Is there any gain with dense features (`feature_probability=1.0`)? How sparse must
+# they be?
 
 # %%
 ten = sp.tasks.Computation(
@@ -119,14 +119,15 @@ sp.demos.check("solved_naively", solved, ten)
 # the second terribly: $2 \cdot 2 = 4$. So a *second neuron* is needed, one that fires for the first feature, too, and
 # inhibits the second output.
 #
-# The lab looks for this pattern. Here is the clearest case in your best network, with all other weights faded. Black
-# excites, red inhibits, the blue neuron is the one with two jobs.
+# The lab looks for this pattern. Here is the clearest case in your best network. Line width is the size of a weight,
+# black is positive, red negative, and weights of other features are faded.
 
 # %%
-ranked = np.argsort(crowded["loss"].values)
-model, motif = next(
-    (m, s[0]) for m in (crowded.isel(seed=int(k)).model() for k in ranked) if (s := asymmetric_motifs(circuit(m)))
-)
+for k in np.argsort(crowded["loss"].values):  # the best network that has the motif
+    model = crowded.isel(seed=int(k)).model()
+    if motifs := asymmetric_motifs(circuit(model)):
+        break
+motif = motifs[0]
 found = circuit(model)
 pair = [motif.primary, motif.secondary]
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
@@ -135,7 +136,7 @@ print(f"neuron {motif.neuron + 1} serves features {motif.primary + 1} and {motif
 print(f"feature {motif.primary + 1} disturbs output {motif.secondary + 1} with slope {motif.interference:.1f}")
 
 # %% [markdown]
-# Lines of the two features are drawn in full. **Which neuron inhibits** the disturbed output?
+# **Which neuron inhibits** the disturbed output?
 
 # %%
 inhibitor = ...  # its number in the picture
@@ -145,7 +146,7 @@ names = [f"neuron {k + 1}" for k in range(6)] + ["both of the motif"]
 groups = [[k] for k in range(6)] + [[motif.neuron, motif.inhibitor]]
 loss, rise = ablation(ten, model, groups, batches=sp.demos.size(full=8, quick=2))
 figure, ax = plt.subplots(figsize=(5.4, 2.4), layout="constrained")
-sp.plot.ablations(names, rise, ax, loss=loss, marked=[motif.neuron])
+sp.plot.ablations(names, rise, ax, loss=loss, marked=[motif.neuron, motif.inhibitor, 6])
 sp.demos.check("inhibitor", inhibitor, motif, found)
 
 # %% [markdown]
@@ -226,10 +227,10 @@ sp.demos.check("computes", winners, table)
 #   (`figures/boolean_superposition.py`.)
 # * Noise 0.02 and 0.2 instead of 0.05: at which does the squared error start to "win"?
 #
-# **Open problems.** How many functions *can* m neurons compute at density p: theory (Vaintrob et al. 2024; Hänni et al.
-# 2024) promises nearly m² boolean gates, and training finds far fewer; is that the optimiser's fault or the loss's? Do
-# large networks compute in superposition, and how would one tell it from the artefact above, with no naive network to
-# compare? Is there a decomposition that finds a motif of two neurons without being told what a feature is?
+# **Open problems.** Theory promises all pairwise ANDs of sparse bits from a width that grows only like a power of their
+# logarithm (Hänni et al. 2024), and training finds far fewer: is that the optimiser's fault or the loss's? Do large
+# networks compute in superposition, and how would one tell it from the artefact above, with no naive network to compare
+# with? Is there a decomposition that finds a motif of two neurons without being told what a feature is?
 #
 # **Read.** Elhage et al. 2022, "Toy Models of Superposition", "Computation in Superposition"; Braun et al. 2025,
 # "Interpretability in Parameter Space"; Bhagat et al. 2026, "Compressed Computation is (probably) not Computation in

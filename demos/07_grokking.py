@@ -95,7 +95,7 @@ sp.demos.check("delay", times_as_long, table)
 # %%
 model = grokked.model()
 energy = fourier.spectrum(model.W_E[:p])
-untrained = fourier.spectrum(task.init(jax.random.key(seed)).W_E[:p])
+untrained = fourier.spectrum(grokked.snapshots().W_E[0, :p])
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.4), layout="constrained", sharey=True)
 for ax, values, title in zip(axes, (untrained, energy), ("before training", "after"), strict=True):
     ax.bar(np.arange(1, len(values)), 100 * values[1:] / values[1:].sum(), color=sp.plot.PALETTE["blue"])
@@ -246,8 +246,7 @@ plt.show()
 #
 # * Train on more and on less of the table. At which share is there no delay at all, at which no grokking? Is there a
 #   sharp border?
-# * Another seed: are the key frequencies the same? How many are there? Their number and the size of the weights
-#   compete.
+# * Another seed: are the key frequencies the same? Are there as many?
 # * `operation="multiplication"` has the same structure in disguise (there is a generator $g$ with $a = g^i$). What
 #   happens to the spectrum above, and in which order of the numbers does it come back? And
 #   `operation="sum_of_squares"`?
