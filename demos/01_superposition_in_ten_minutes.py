@@ -49,6 +49,7 @@ task = sp.tasks.Toy(
 dense = sp.train(task, seed=0)
 print(sp.geometry(dense.model.W))
 sp.plot.feature_directions(dense)
+plt.show()
 # %% [markdown]
 # Every line is a feature, from dark (the most important) to bright. Now 16 densities, and several random starts of each,
 # because small networks get stuck: the lowest loss counts.
@@ -62,6 +63,7 @@ result = sp.sweep(task, grid=grid)
 sparse = result.sel(feature_probability=0.05, method="nearest").best("seed")
 print(sp.geometry(sparse.model().W))
 sp.plot.feature_directions(sparse)
+plt.show()
 # %% [markdown]
 # ## Were you right?
 
@@ -94,6 +96,7 @@ figure = plt.figure(figsize=(8, 4.2), layout="constrained")
 above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
 sp.plot.directions_by_density(best, above.subplots(1, 6), [1, 0.5, 0.3, 0.15, 0.07, 0.02], best.geometry()["shape"])
 sp.plot.shape_shares(table["shape"], below.subplots())
+plt.show()
 # %% [markdown]
 # ## Draw one by hand
 #
@@ -129,6 +132,7 @@ mine = sp.tasks.Toy(n_features=n, n_hidden=2, feature_probability=density, objec
 found = sp.sweep(mine, grid=sp.Grid(seed=range(sp.demos.size(full=16, quick=4)))).best("seed")
 print(sp.geometry(found.model().W))
 sp.plot.feature_directions(found)
+plt.show()
 # %%
 sp.demos.check("how_many_fit", my_guess, found)
 

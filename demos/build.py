@@ -11,6 +11,7 @@ import ast
 import hashlib
 import os
 import re
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -105,15 +106,16 @@ def execute(book: Any, *, quick: bool) -> float:
 
     environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS", "SUPERPOS_QUICK")}
     environment |= {"SUPERPOS_QUICK": "1"} if quick else {}
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # sockets in a folder of the user's, no ports
-    client = NotebookClient(book, km=kernel, timeout=600, resources={"metadata": {"path": str(HERE)}})
-    with client.setup_kernel(env=environment):
-        client.execute_cell(nbformat.v4.new_code_cell(STRICT), -1, store_history=False)
-        start = time.perf_counter()
-        for index, cell in enumerate(book.cells):
-            client.execute_cell(cell, index)
-        seconds = time.perf_counter() - start
-        client.execute_cell(nbformat.v4.new_code_cell(LENIENT), -1, store_history=False)
+    with tempfile.TemporaryDirectory() as sockets:  # in a folder of its own: no ports that others could reach
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
+        client = NotebookClient(book, km=kernel, timeout=600, resources={"metadata": {"path": str(HERE)}})
+        with client.setup_kernel(env=environment):
+            client.execute_cell(nbformat.v4.new_code_cell(STRICT), -1, store_history=False)
+            start = time.perf_counter()
+            for index, cell in enumerate(book.cells):
+                client.execute_cell(cell, index)
+            seconds = time.perf_counter() - start
+            client.execute_cell(nbformat.v4.new_code_cell(LENIENT), -1, store_history=False)
     return seconds
 
 

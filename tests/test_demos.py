@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import superpos as sp
 
@@ -99,9 +100,35 @@ def test_size_is_chosen_by_the_environment(monkeypatch):
     assert sp.demos.size(full=3, quick=1) == 1
 
 
-def polygon(n: int, m: int = 2) -> np.ndarray:
+def polygon(n: int, rows: int = 2) -> np.ndarray:
+    """W of n unit columns 360°/n apart in the first two of some rows."""
     turn = 2 * np.pi * np.arange(n) / n
-    return np.stack([np.cos(turn), np.sin(turn)])
+    return np.concatenate([[np.cos(turn), np.sin(turn)], np.zeros((rows - 2, n))])
+
+
+AXIS = np.array([[0.0], [0], [1]])
+BIPYRAMID = np.hstack([polygon(5, 3), AXIS, -AXIS])
+
+
+def branch(jump_at: float) -> sp.theory.Branch:
+    """A solution of two features in one dimension whose second column appears at one value."""
+    values = np.geomspace(0.1, 1, 31)
+    W = np.stack([np.ones_like(values), -1.0 * (values >= jump_at)], axis=1)[:, None]
+    return sp.theory.Branch(values, W, np.zeros((31, 2)), values, values)
+
+
+def logistic(*, eta: float = 0.1, p: float = 0.3) -> xr.Dataset:
+    """a(t) of three lone features by the closed form, all from the same small start."""
+    steps, importance = np.arange(0, 3_000, 5), np.array([1.0, 0.5, 0.25])
+    rate = 8 * eta * importance * p / 3
+    share = 1 / (1 + np.exp(5 - rate[:, None] * steps))
+    return xr.Dataset(
+        {"share": (("importance", "snapshot"), share), "step": ("snapshot", steps)}, {"importance": importance}
+    )
+
+
+D_STAR = xr.DataArray([1.0, 0.52, 0.5, 0.49, 0.2], {"feature_probability": [1.0, 0.5, 0.33, 0.25, 0.05]})
+GROWN = (logistic(), 0.1, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +137,32 @@ def polygon(n: int, m: int = 2) -> np.ndarray:
         ("how_many_fit", (5, polygon(5)), (2, polygon(5))),
         ("pentagon", (polygon(5),), (polygon(6)[:, :5],)),
         ("pentagon", (polygon(5),), (polygon(5) * [1, 1, 1, 1, 2.0],)),
+        ("pentagon", (polygon(5),), (polygon(4),)),
+        ("boundary", (lambda p: 2 * p / (4 - 5 * p),), (lambda p: p / (2 - p),)),
+        ("boundary_without_bias", (lambda p: p / (2 - p),), (lambda p: 2 * p / (4 - 5 * p),)),
+        ("boundary", (lambda p: p / 2 / (1 - 1.25 * p),), (lambda p: -p,)),
+        ("triple_point", (0.57,), (0.5,)),
+        ("hysteresis", ("after", branch(0.6), 0.2), ("at", branch(0.6), 0.2)),
+        ("hysteresis", ("at", branch(0.2), 0.2), ("after", branch(0.2), 0.2)),
+        ("dimensionalities", (0.5, 0.667, 0.4), (0.5, 0.667, 0.2)),
+        ("packing_bound", (3,), (4,)),
+        ("packing_bound", (3,), (2.5,)),
+        ("tegum", (BIPYRAMID,), (np.hstack([polygon(6, 3), 0.4 * AXIS]),)),
+        ("tegum", (np.hstack([polygon(6, 3), AXIS]),), (polygon(7, 3),)),
+        ("plateau", (0.5, D_STAR), (0.4, D_STAR)),
+        ("levels", ([0, 0.5], [0.0, 0.501, 0.499]), ([0.5], [0.0, 0.5, 0.5])),
+        ("levels", ([0.5], [0.5, 0.5]), ([0, 0.5], [0.5, 0.5])),
+        (
+            "growth_rate",
+            (lambda eta, i, p: 8 * eta * i * p / 3, *GROWN),
+            (lambda eta, i, p: 4 * eta * i * p / 3, *GROWN),
+        ),
+        ("growth_rate", (lambda eta, i, p: 8 * eta * i * p / 3, *GROWN), (lambda eta, i, p: 8 * eta * p / 3, *GROWN)),
+        ("delay", (4, logistic()), (2, logistic())),
     ],
 )
 def test_a_right_answer_and_a_wrong_one(name, right, wrong):
-    assert sp.demos.check(name, *right).right
+    verdict = sp.demos.check(name, *right)
+    assert verdict.right, verdict
     verdict = sp.demos.check(name, *wrong)
-    assert not verdict.right and "cannot be read" not in verdict.sentence
+    assert not verdict.right and "cannot be read" not in verdict.sentence, verdict

@@ -1,0 +1,154 @@
+# %% [markdown]
+# # 4 · Learning dynamics
+#
+# **Question.** The end of training is geometry. What happens on the way there?
+#
+# **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, the dimensionality $D_i$ of
+# `03_geometry`, and a first-order differential equation.
+
+# %%
+import matplotlib.pyplot as plt
+
+import superpos as sp
+from superpos.analysis.dynamics import even_stages
+from superpos.claims.learning_dynamics import growth, trajectory
+
+sp.plot.use_style()
+
+# %% [markdown]
+# ## One feature, alone
+#
+# Begin with the smallest network there is: one feature, one weight $w$, no ReLU and no bias, $\hat x = w^2 x$. With
+# $a = w^2$, the importance $I$ and $\sigma^2 = \mathbb E\,x^2 = p/3$, its loss is
+#
+# $$L = I \sigma^2 (1 - a)^2.$$
+#
+# **Predict.** Gradient descent with learning rate $\eta$ moves $w$ by $-\eta\, \partial L / \partial w$ in a step. Show that
+# $a$ grows logistically, $\dot a = \gamma\, a (1 - a)$. What is $\gamma$? And how many times longer does a
+# feature of importance ¼ take to come half-way than one of importance 1?
+
+# %%
+my_rate = ...  # a function, such as lambda eta, importance, p: eta * importance * p
+my_delay = ...  # a number
+
+# %% [markdown]
+# **Change** what you like here: the density, the learning rate, where the weights start, the importances (three of them).
+
+# %%
+eta, p, importances = 0.1, 0.2, [1.0, 0.5, 0.25]
+task = sp.tasks.Toy(
+    n_features=1,
+    n_hidden=1,
+    activation="identity",
+    bias=False,
+    feature_probability=p,
+    init_scale=0.02,
+    objective="expected",
+)
+every = tuple(range(0, 2_401, 6))
+slow = sp.TrainConfig(
+    steps=2_400, learning_rate=eta, optimizer="sgd", schedule="constant", snapshots=every, history=1, weight_decay=0
+)
+lone = sp.sweep(task, slow, sp.Grid(bias=[False], importance=importances, seed=[0]))
+measured = growth(lone.isel(seed=0, bias=0))
+
+figure, ax = plt.subplots(figsize=(5.4, 3.2))
+names = [f"importance {importance:g}" for importance in importances]
+sp.plot.logistic_growth(measured["share"], measured["rate"], measured["step"], names, ax)
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# Dots: the training. Dashed: straight lines of the slope that theory gives. What is logistic looks straight here.
+
+# %%
+sp.demos.check("growth_rate", my_rate, measured, eta, p)
+
+# %%
+sp.demos.check("delay", my_delay, measured)
+
+# %% [markdown]
+# <details><summary>A worked answer</summary>
+#
+# $\partial L/\partial w = -4 I \sigma^2 (1 - a)\, w$, so $\dot a = 2 w \dot w = 8 \eta I \sigma^2\, a (1 - a)$: 4 from
+# the loss, 2 from $a = w^2$. The way from the small $a_0$ to ½ takes $\log((1 - a_0)/a_0)/\gamma$, four times as long for
+# a quarter of the importance.
+#
+# ```python
+# my_rate = lambda eta, importance, p: 8 * eta * importance * p / 3
+# my_delay = 4
+# ```
+# </details>
+#
+# So a linear network learns its features one after the other, in order of importance, each after a long wait and then
+# quickly: the steps of its loss are features arriving.
+#
+# ## Many features, few dimensions
+#
+# Now the network with the ReLU, and features that are all alike: nothing but chance tells them apart. At $p = 1/3$ the best
+# shape is the antipodal pair.
+#
+# **Predict.** On which values of $D_i$ will the features end? Name every level.
+
+# %%
+my_levels = ...  # a list, such as [0.2, 0.8]
+
+# %%
+n, m = sp.demos.size(full=(20, 4), quick=(8, 2))
+many = sp.tasks.Toy(n_features=n, n_hidden=m, feature_probability=1 / 3, init_scale=0.1, objective="expected")
+steps = 1_000
+config = sp.TrainConfig(
+    steps=steps, learning_rate=2e-3, schedule="constant", snapshots=tuple(range(0, steps + 1, 5)), history=1
+)
+result = sp.sweep(many, config, sp.Grid(seed=range(sp.demos.size(full=4, quick=2))))
+path = trajectory(result.best("seed"))
+
+# %%
+figure, (above, below) = plt.subplots(2, 1, figsize=(6.4, 4.6), sharex=True, layout="constrained")
+sp.plot.dimensionality_levels(path["dimensionality"], path["step"], above).set_xlabel("")
+above.legend()
+sp.plot.loss_steps(path["loss"], path["step"], below, windows=path["drop"].values[:-1])
+plt.show()
+
+# %%
+sp.demos.check("levels", my_levels, path["dimensionality"].values[-1])
+
+# %% [markdown]
+# <details><summary>A worked answer</summary>
+#
+# ```python
+# my_levels = [0, 1 / 2]
+# ```
+# </details>
+#
+# Below, the shaded stretches are drops of the loss. Compare them with the picture above: the loss drops while features
+# jump from one level to the other. Much of the training nothing seems to happen; then a pair forms, or two features swap.
+#
+# ## Watching it happen
+#
+# $W^\top W$ at stages chosen so that equally much changes between them. A pair is an orange diagonal with one blue square
+# in its row: the partner at −1.
+
+# %%
+snapshots = result.best("seed").snapshots().W
+stages = even_stages(snapshots, 6)
+figure, axes = plt.subplots(1, len(stages), figsize=(9, 1.9))
+for k, ax in zip(stages, axes, strict=True):
+    sp.plot.gram(snapshots[k], ax).set_title(f"step {int(path['step'][k])}")
+plt.show()
+
+# %% [markdown]
+# ## What to try next
+#
+# - Give the lone feature a bias (`bias=[True]` in the grid). What becomes of $\sigma^2$?
+# - Start with larger weights (`init_scale=1`). Which part of the story disappears?
+# - `figures/learning_dynamics.py` has two sets of three correlated features that go through a plane to an octahedron,
+#   with a film of it.
+#
+# **Open problems.** The jumps are seen, not predicted: which features pair up, and when, is decided early, and nobody has
+# a formula for it. And are the sudden drops in the loss of large networks, too, many small events of this kind that
+# follow one another so densely that the curve looks smooth?
+#
+# **Read.** Elhage et al. 2022, [Toy Models of Superposition](https://transformer-circuits.pub/2022/toy_model/index.html),
+# "Superposition and Learning Dynamics"; Saxe et al. 2014, [Exact solutions to the nonlinear dynamics of learning in deep
+# linear neural networks](https://arxiv.org/abs/1312.6120), for the logistic curves.
