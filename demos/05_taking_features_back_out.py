@@ -143,6 +143,8 @@ for ax, score, name in zip(axes, ("explained_variance", "mcc", "f1"), ("R²", "M
     if f"random_{score}" in table and score != "explained_variance":
         ax.axhline(float(table[f"random_{score}"].mean()), color="#888888", ls="--", lw=1)
     ax.set(xscale="log", xlabel="L0 (dotted: the truth)", ylabel=name, ylim=(0, 1.04))
+    ax.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    ax.minorticks_off()
 sp.demos.check("best_reconstruction", same_one, table)
 
 # %% [markdown]
@@ -155,9 +157,9 @@ sp.demos.check("best_reconstruction", same_one, table)
 # ```
 # </details>
 #
-# Dashed lines are random dictionaries. Going from right to left, λ grows: at some λ the directions fall into place all
-# at once, and the MCC is 1. The truth is found, from ten numbers, with nobody telling! And yet F1 stays well below 1.
-# Why, if all directions are right?
+# Dashed lines are random dictionaries. From right to left λ grows: at some λ the directions fall into place together,
+# and the MCC is close to 1. The truth is found, from ten numbers, with nobody telling! And yet F1 stays well below 1.
+# Why, if the directions are right?
 #
 # ## What a linear reading cannot know
 #
@@ -165,12 +167,13 @@ sp.demos.check("best_reconstruction", same_one, table)
 # dimensions cannot all be orthogonal, so other features push that number about as much as a weak $x_j$ does:
 
 # %%
-chosen = saes.isel(sparsity_coefficient=int(table["f1"].argmax()), seed=0)
+best = int(np.argmax(table["f1"].values))
+chosen, scores = saes.isel(sparsity_coefficient=best, seed=0), table.isel(sparsity_coefficient=best)
 model, n_inputs = chosen.model(), sp.demos.size(full=8_192, quick=2_048)
 x = np.asarray(forty.features.sample(jax.random.key(1), n_inputs))
 h = W @ x
-feature = int(table["matched_cosine"].isel(sparsity_coefficient=int(table["f1"].argmax())).argmax())
-latent = int(table["matched_latent"].isel(sparsity_coefficient=int(table["f1"].argmax()), feature=feature))
+feature = int(np.argmax(scores["matched_cosine"].values))
+latent = int(scores["matched_latent"][feature])
 number = np.asarray(model.shifted(model.project(h)))[latent]
 active = x[feature] != 0
 figure, ax = plt.subplots(figsize=(5.4, 2.4), layout="constrained")

@@ -193,7 +193,7 @@ config = sp.TrainConfig(
 )
 grid = sp.Grid(loss_exponent=[2, 4], label_noise=[0.0, 0.05], seed=sp.demos.size(full=[0, 1], quick=[0]))
 table = measure(sp.sweep(compressed, config, grid, block_size=1))
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9.4, 2.7), layout="constrained", width_ratios=(1.5, 1, 1))
 sp.plot.loss_over_naive(table["relative"], axes[0], linear=table["linear"])
 for q, ax in zip((2, 4), axes[1:], strict=True):
     sp.plot.responses(table["response"].sel(loss_exponent=q, label_noise=0).isel(seed=0), ax)

@@ -83,9 +83,10 @@ sp.demos.check("delay", times_as_long, table)
 # ```
 # </details>
 #
-# Two things to notice. Between the two rises the test accuracy is not at chance, $1/p$: the model soon finds that $a +
-# b = b + a$, so it knows the mirror images of what it was shown. And without weight decay (dotted) nothing happens:
-# both ways of knowing have zero training loss, but one of them needs smaller weights.
+# (The shades are phases; the end of this notebook explains them.) Two things to notice. Between the two rises the test
+# accuracy is not at chance, $1/p$: the model soon finds that $a + b = b + a$, so it knows the mirror images of what it
+# was shown. And without weight decay (dotted) nothing happens: both ways of knowing have zero training loss, but one of
+# them needs smaller weights.
 #
 # ## What did it learn?
 #
@@ -199,7 +200,7 @@ sp.demos.check("sums_by_hand", logits, p)
 worse_than_chance = ...  # True or False
 
 # %%
-names = ["as it is", "key frequencies alone", *(f"without {k}" for k in keys), "without all of them"]
+names = ["as it is", "key frequencies alone", *(f"without k = {k}" for k in keys), "without all of them"]
 losses = [
     table.attrs["full_loss"],
     table.attrs["kept_loss"],
@@ -238,6 +239,9 @@ figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
 plt.show()
 
 # %% [markdown]
+# Shaded are *memorisation*, until the excluded loss is least; *circuit formation*, until the test loss has fallen below
+# half its maximum for good; and *clean-up*, until 99.9 % of the test pairs are right.
+#
 # The restricted loss falls from the beginning, long before the test loss does: the circuit grows all the while, hidden
 # behind what is known by heart. The excluded loss rises again as the model stops relying on memory. What looks like an
 # insight is the last act, in which weight decay clears the memory away.
