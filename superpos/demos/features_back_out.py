@@ -1,5 +1,78 @@
 """Questions of `demos/05_taking_features_back_out`."""
 
-from superpos.demos.question import Question
+from typing import Any
 
-QUESTIONS: dict[str, Question] = {}
+import numpy as np
+
+from superpos.analysis.baselines import count_activity, detection, mean_known
+from superpos.analysis.matching import cosines, match
+from superpos.demos.question import Question, Verdict
+
+DRAWS = 4_000  # of random dictionaries
+GUESS = 0.08  # by which a guessed cosine may be off
+FOUND = 0.95  # cosine from which a direction counts as found
+READ = 0.9  # F1 from which features count as read
+
+
+def _random_cosine(answer: Any, directions: Any) -> Verdict:
+    """The mean cosine of a true direction with the best of as many random ones, over many draws."""
+    guess = float(answer)
+    if not -1 <= guess <= 1:
+        raise ValueError("a cosine")
+    W = np.asarray(directions, float)
+    W = W / np.linalg.norm(W, axis=0)
+    D = np.random.default_rng(0).standard_normal((DRAWS, *W.shape))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    measured = float(np.mean(np.max(np.einsum("mi,kmj->kij", W, D), axis=2)))
+    if abs(guess - measured) <= GUESS:
+        return Verdict(True, f"{measured:.2f}, the mean over {DRAWS:,} random dictionaries.")
+    return Verdict(
+        False, f"it is {'more' if measured > guess else 'less'}. How far away is the nearest of so many arrows?"
+    )
+
+
+def _all_found(decoder: Any, directions: Any) -> Verdict:
+    """Whether every true direction has a latent of its own close by."""
+    D, W = np.asarray(decoder, float), np.asarray(directions, float)
+    if D.ndim != 2 or len(D) != len(W):
+        return Verdict(False, f"directions are columns of {len(W)} numbers; this has shape {D.shape}.")
+    found = match(cosines(W, D))
+    close = np.asarray(found.cosine) > FOUND
+    said = f"{close.sum()} of {W.shape[1]} true directions have a latent of their own at a cosine above {FOUND:g}"
+    if close.all():
+        return Verdict(True, f"{said}; the worst has {np.min(found.cosine):.3f}.")
+    return Verdict(False, f"{said}. Two latents on one direction leave another without.")
+
+
+def _best_reconstruction(answer: Any, table: Any) -> Verdict:
+    """Whether the setting with the most explained variance is that with the best F1."""
+    if not isinstance(answer, bool | np.bool_):
+        raise ValueError("True or False")
+    best = {name: int(np.nanargmax(table[name].values)) for name in ("explained_variance", "f1")}
+    scores = [(float(table["f1"].values[k]), float(table["explained_variance"].values[k])) for k in best.values()]
+    (f1, most), (most_f1, variance) = scores
+    said = f"the best R², {most:.3f}, comes with F1 = {f1:.2f}; the best F1, {most_f1:.2f}, with R² = {variance:.3f}"
+    return Verdict(bool(answer) == (best["explained_variance"] == best["f1"]), f"{said}.")
+
+
+def _detector(latents: Any, directions: Any, dictionary: Any, x: Any) -> Verdict:
+    """The F1 of "z > 0" as a detector of "x is not 0"."""
+    z, x = np.asarray(latents, float), np.asarray(x)
+    D, W = np.asarray(dictionary, float), np.asarray(directions, float)
+    if z.shape != (D.shape[1], x.shape[1]):
+        return Verdict(False, f"a row per direction and a column per input, {(D.shape[1], x.shape[1])}; got {z.shape}.")
+    quality = detection(match(cosines(W, D)), *count_activity(z, x))
+    precision, recall, f1 = (mean_known(row) for row in quality)
+    said = f"F1 = {f1:.2f} (precision {precision:.2f}, recall {recall:.2f})"
+    if f1 > READ:
+        return Verdict(True, f"{said}.")
+    what = "latents fire where their feature is not" if precision < recall else "features are missed"
+    return Verdict(False, f"{said}: {what}.")
+
+
+QUESTIONS: dict[str, Question] = {
+    "random_cosine": Question("one number between -1 and 1", _random_cosine),
+    "all_found": Question("an array whose columns are directions", _all_found),
+    "best_reconstruction": Question("True or False", _best_reconstruction),
+    "detector": Question("an array with a row per latent and a column per input", _detector),
+}
