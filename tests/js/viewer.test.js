@@ -64,6 +64,7 @@ test("latents are paired by the feature they find, everyone once", () => {
   assert.ok(Math.abs(found[1].cosine - 0.2 / Math.hypot(1, 0.2)) < 1e-4);
   assert.deepEqual(pairs(A, null).map(({ a, b }) => [a, b]), [[0, -1], [1, -1], [2, -1], [3, -1]]);
   assert.equal(tally(A, B), "With F1 of 0.9 or more, A finds 1 feature and B 1. Of 2 features matched in both, B is better at 1.");
+  assert.ok(tally(other, A).endsWith("Of 1 feature matched in both, B is better at 0."));
 });
 
 test("or by the cosine of their directions, the largest first, where these can be compared", () => {

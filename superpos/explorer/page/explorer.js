@@ -96,12 +96,12 @@ export function trackOf(sweep, cell, views) {
 
 const MOST_MINIATURES = 16;
 
-/** Fill `root` with the explorer. `link` is false where there is no address to keep the state in. */
-export function start(root, text, { link = true } = {}) {
+/** Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
+export function start(root, text, { link = true, theme = "" } = {}) {
   const sweep = readSweep(JSON.parse(text));
   const colorOf = shapeColors(sweep.colors);
   const [x, y] = startingAxes(sweep);
-  const defaults = { mode: "sweep", cell: bestCell(sweep), x, y, color: "shape", snap: -1, pick: -1, yaw: 0.6, pitch: 0.35, theme: "", ask: false };
+  const defaults = { mode: "sweep", cell: bestCell(sweep), x, y, color: "shape", snap: -1, pick: -1, yaw: 0.6, pitch: 0.35, theme, ask: false };
   const state = createState({ ...defaults, ...LIVE }, { link });
   const shell = createShell(root, { title: sweep.title, caption: sweep.caption, state, link });
   let [hovered, view, track, views, filmed] = [-1, null, null, [], ""];

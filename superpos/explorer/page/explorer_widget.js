@@ -1,10 +1,11 @@
 // The same explorer inside a notebook (anywidget).
 
 import { start } from "./explorer.js";
+import { hostTheme } from "./shell.js";
 
 /** Called by anywidget for every view of the widget. */
 export function render({ model, el }) {
   const root = document.createElement("div");
   el.append(root);
-  start(root, model.get("data"), { link: false });
+  start(root, model.get("data"), { link: false, theme: hostTheme() });
 }

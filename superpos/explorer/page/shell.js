@@ -2,6 +2,13 @@
 
 import { el, short } from "./dom.js";
 
+/** The theme of the notebook around a widget, where it tells: Jupyter's or VS Code's. */
+export function hostTheme() {
+  const { classList, dataset } = document.body;
+  if (dataset.jpThemeLight) return dataset.jpThemeLight === "true" ? "light" : "dark";
+  return classList.contains("vscode-dark") ? "dark" : classList.contains("vscode-light") ? "light" : "";
+}
+
 /** Heading and an empty `main` inside `root`. `state` has a field `theme`: "", "light" or "dark". */
 export function createShell(root, { title, caption, state, link }) {
   root.classList.add("sx");

@@ -25,13 +25,13 @@ export function standIn(book, cell) {
   return book.shown.find((c) => axes.every(({ index }) => index[c] === index[cell])) ?? bestShown(book);
 }
 
-/** Fill `root` with the viewer. `link` is false where there is no address to keep the state in. */
-export function start(root, text, { link = true } = {}) {
+/** Fill `root` with the viewer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
+export function start(root, text, { link = true, theme = "" } = {}) {
   const data = JSON.parse(text);
   const book = readBook(data);
   const keys = quantities(book).map(({ key }) => key);
   const has = (key) => keys.includes(key);
-  const defaults = { a: bestShown(book), b: -1, latent: FIRST, other: FIRST, q: "", kind: "", sort: "f1", up: false, match: "feature", strip: "top", x: has("l0") ? "l0" : keys[0], y: has("f1") ? "f1" : keys[1] ?? keys[0], yaw: 0.6, pitch: 0.35, theme: "" };
+  const defaults = { a: bestShown(book), b: -1, latent: FIRST, other: FIRST, q: "", kind: "", sort: "f1", up: false, match: "feature", strip: "top", x: has("l0") ? "l0" : keys[0], y: has("f1") ? "f1" : keys[1] ?? keys[0], yaw: 0.6, pitch: 0.35, theme };
   const state = createState(defaults, { link });
   const shell = createShell(root, { title: data.title, caption: data.caption, state, link });
 
