@@ -3,7 +3,7 @@
 #
 # **Question.** A network has two numbers to remember five things in. How many of the five can it keep?
 #
-# **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** vectors, dot products, and an idea of
+# **Time.** 1 minute of computing on two cores, the rest is reading. **You need** vectors, dot products, and an idea of
 # what training a network means.
 #
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Nothing breaks if you leave them: a check cell then
@@ -91,7 +91,8 @@ sp.demos.check("how_many_fit", fit_when_sparse, sparse)
 #
 # ## The whole story in one picture
 #
-# Above: the best network at six densities. Below: in what share of the random starts each arrangement was found.
+# Above: the best network at six densities (plots write $1 - S$ for $p$). Below: in what share of the random starts each
+# arrangement was found, from dense on the left to sparse on the right.
 
 # %%
 best, table = result.best("seed"), result.geometry()

@@ -116,6 +116,8 @@ sp.demos.check("levels", my_levels, path["dimensionality"].values[-1])
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
+# The two of a pair share one dimension evenly; whoever found no partner before the dimensions were full has nothing.
+#
 # ```python
 # my_levels = [0, 1 / 2]
 # ```
