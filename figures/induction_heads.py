@@ -66,7 +66,7 @@ def main(
     judge(result, table, tests, ablated, claims)
     with sp.plot.style():
         shown = table.sel(seed=int(cell["seed"]))
-        _, window, _ = windows(shown.sel(n_layers=2))
+        _, window = windows(shown.sel(n_layers=2))
         figure, text = induction_heads(shown, window, tests, ablated, patterns)
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"induction_heads{suffix}")
 

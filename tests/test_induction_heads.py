@@ -95,7 +95,7 @@ def test_others_are_drawn_as_many_as_there_are_induction_heads():
     assert sum(name.startswith("head ") for name in sets) == 8
 
 
-def training(prefix_at=200, loss_at=200, context_at=200, prefix=0.85, previous=0.6, width=15):
+def training(prefix_at=200, loss_at=200, prefix=0.85, previous=0.6, width=15):
     steps = np.arange(0, 1001, 50)
     rise = lambda at: 1 / (1 + np.exp(-(steps - at) / width))  # noqa: E731
     heads = np.zeros((2, 1, len(steps), 2, 2))
@@ -103,11 +103,10 @@ def training(prefix_at=200, loss_at=200, context_at=200, prefix=0.85, previous=0
     scores["prefix_matching"][1, 0, :, 1, 0] = prefix * rise(prefix_at)
     scores["previous_token"][1, 0, :, 0, 1] = previous * rise(150)
     loss = np.stack([np.full(len(steps), 3.2), 4.2 - 4 * rise(loss_at)])[:, None]
-    context = np.stack([np.full(len(steps), -1.0), -4 * rise(context_at)])[:, None]
     over = ("n_layers", "seed", "snapshot")
     table = {n: ((*over, "layer", "head"), v) for n, v in scores.items()}
     return xr.Dataset(
-        table | {"loss": (over, loss), "in_context": (over, context), "uniform": (over, 0 * loss + 0.05)},
+        table | {"loss": (over, loss), "uniform": (over, 0 * loss + 0.05)},
         {"n_layers": [1, 2], "seed": [0], "step": ("snapshot", steps)},
         {"chance": CHANCE},
     )
@@ -155,7 +154,6 @@ def test_claims_hold_where_they_should_and_fail_one_by_one():
     assert verdicts(judge_heads, training(prefix=0.55)) == ["FAIL", "pass", "pass", "pass"]
     assert verdicts(judge_heads, training(previous=0.45)) == ["pass", "FAIL", "pass", "pass"]
     assert verdicts(judge_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL", "pass"]
-    assert verdicts(judge_heads, training(context_at=700)) == ["pass", "pass", "FAIL", "pass"]
     assert verdicts(judge_heads, training(width=60)) == ["pass", "pass", "pass", "FAIL"]
     assert verdicts(judge_circuit, ablations()) == ["pass", "pass"]
     assert verdicts(judge_circuit, ablations(copies=0.4)) == ["FAIL", "pass"]
@@ -169,10 +167,9 @@ def test_claims_hold_where_they_should_and_fail_one_by_one():
 
 
 def test_windows_are_those_of_the_logistic_curves():
-    (a, b), (c, d), (e, f) = windows(training(prefix_at=200, loss_at=400, context_at=600).sel(n_layers=2, seed=0))
+    (a, b), (c, d) = windows(training(prefix_at=200, loss_at=400).sel(n_layers=2, seed=0))
     half = 15 * np.log(9)
-    assert_allclose([a, c, e], np.array([200, 400, 600]) - half, atol=12)
-    assert_allclose([b, d, f], np.array([200, 400, 600]) + half, atol=12)  # snapshots every 50
+    assert_allclose([a, b, c, d], [200 - half, 200 + half, 400 - half, 400 + half], atol=12)  # snapshots every 50
 
 
 def test_pictures_show_what_they_say():

@@ -90,7 +90,10 @@ def ov_eigenvalue_score(model: Transformer) -> Float[np.ndarray, "n_layers n_hea
 def in_context_score(losses: Float[Array | np.ndarray, "*models n_positions"], early: int, late: int) -> Array:
     """Loss at position `late` minus loss at position `early`: negative where context helps.
 
-    Olsson et al. 2022 use the 500th and the 50th token of 512.
+    Olsson et al. 2022 use the 500th and the 50th token of 512. It is a score of models that were trained at both positions.
+    One trained on `RepeatedTokens` was not, as its loss counts the repeats alone: before them it predicts what it pleases,
+    at 10 nats and more, and this score falls below −ln V, the most that context can give. There the loss of the repeat, of
+    which ln V is what a model without context pays, takes its place.
     """
     losses = jnp.asarray(losses)
     return losses[..., late] - losses[..., early]

@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from superpos.analysis.attention import (
     ablation,
     copying_score,
-    in_context_score,
     k_composition,
     mean_z,
     ov_eigenvalue_score,
@@ -20,7 +19,7 @@ from superpos.analysis.attention import (
 )
 from superpos.models.transformer import Transformer
 from superpos.sequences import Repeats
-from superpos.tasks.induction import RepeatedTokens, next_token_losses, repeat_loss
+from superpos.tasks.induction import RepeatedTokens, repeat_loss
 from superpos.train import EVALUATION_TAG
 
 MODES = ("mean", "pattern-preserving")
@@ -47,9 +46,8 @@ def measure_heads(task: RepeatedTokens, model: Transformer, n_sequences: int) ->
     """Scores of all heads on fresh sequences of a task, and how well the model predicts their repeats.
 
     `previous_token` and `prefix_matching` (n_layers, n_heads) are means over sequences; `uniform` is the prefix-matching
-    score of attention that is the same for all positions; `loss` in nats and `accuracy` are of `repeat_loss`; `in_context`
-    is the `in_context_score` between a tenth of the sequence and its end; `pattern` is the attention on the first of the
-    sequences, [layer, head, query, key].
+    score of attention that is the same for all positions; `loss` in nats and `accuracy` are of `repeat_loss`; `pattern` is
+    the attention on the first of the sequences, [layer, head, query, key].
     """
     return _measured(model, fresh_sequences(task, n_sequences))
 
@@ -65,17 +63,14 @@ def _measured(model: Transformer, data: Repeats) -> dict[str, Array]:
             previous_token_score(patterns),
             prefix_matching_score(patterns, tokens),
             prefix_matching_score(even, tokens),
-            next_token_losses(logits[:-1], tokens[1:]),
             patterns,
         )
 
-    logits, *scores, losses, patterns = jax.vmap(one)(data.tokens)
+    logits, *scores, patterns = jax.vmap(one)(data.tokens)
     names = ("previous_token", "prefix_matching", "uniform")
     found = {n: jnp.mean(s, 0) for n, s in zip(names, scores, strict=True)}
     loss, accuracy = repeat_loss(logits, data)
-    n_losses = losses.shape[1]
-    in_context = in_context_score(jnp.mean(losses, 0), early=n_losses // 10, late=n_losses - 1)
-    return found | {"loss": loss, "accuracy": accuracy, "in_context": in_context, "pattern": patterns[0]}
+    return found | {"loss": loss, "accuracy": accuracy, "pattern": patterns[0]}
 
 
 def circuit_scores(model: Transformer, n_tokens: int = 25, n_sequences: int = 10) -> dict[str, np.ndarray]:

@@ -33,7 +33,7 @@ def through_training(result: SweepResult, n_sequences: int = 64) -> xr.Dataset:
             pad = [(0, 0), (0, layers - int(n_layers)), (0, 0)]
             heads = {n: np.pad(found[n], pad, constant_values=np.nan) for n in ("previous_token", "prefix_matching")}
             variables = {n: (("snapshot", "layer", "head"), values) for n, values in heads.items()}
-            variables |= {n: (("snapshot",), found[n]) for n in ("loss", "accuracy", "uniform", "in_context")}
+            variables |= {n: (("snapshot",), found[n]) for n in ("loss", "accuracy", "uniform")}
             tables.append(xr.Dataset(variables).expand_dims({name: [value] for name, value in where.items()}))
     table: Any = xr.combine_by_coords(tables)
     return table.assign_coords(step=("snapshot", result["snapshot_step"].values)).assign_attrs(
@@ -192,13 +192,13 @@ def judge_heads(table: xr.Dataset, claims: Claims) -> None:
     claims.add("… and a previous-token head in layer 0", f"attention to i − 1 > {PREVIOUS:g}", _listed(best), holds)
     said, together, widths = [], [], []
     for seed in two["seed"].values:
-        score, *others = windows(two.sel(seed=seed))
-        together += [_overlap(score, other) >= 0.5 for other in others]
+        score, loss = windows(two.sel(seed=seed))
+        common = min(score[1], loss[1]) - max(score[0], loss[0])
+        together.append(common >= 0.5 * min(score[1] - score[0], loss[1] - loss[0]))
         widths.append((score[1] - score[0]) / float(two["step"][-1]))
-        words = zip(("score", "loss", "in-context score"), (score, *others), strict=True)
-        said.append(", ".join(f"{name} {start:.0f}–{end:.0f}" for name, (start, end) in words))
-    wanted = "10 → 90 % of each in steps that overlap by half of the shorter or more"
-    claims.add("… score and in-context loss change in the same window", wanted, "; ".join(said), all(together))
+        said.append(f"score {score[0]:.0f}–{score[1]:.0f}, loss {loss[0]:.0f}–{loss[1]:.0f}")
+    wanted = "10 → 90 % of both in steps that overlap by half of the shorter or more"
+    claims.add("… score and loss of the repeat change in the same window", wanted, "; ".join(said), all(together))
     at_first = two["prefix_matching"].isel(layer=1, snapshot=0).max("head").values
     wanted = f"below {BEFORE:g} at the start, 10 → 90 % within {100 * SHARP:.0f} % of training"
     measured = f"{_listed(at_first)} at the start, {', '.join(f'{100 * w:.0f} %' for w in widths)} of training"
@@ -206,23 +206,12 @@ def judge_heads(table: xr.Dataset, claims: Claims) -> None:
     claims.add("… the change is a sharp one: prefix matching", wanted, measured, holds)
 
 
-def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """Steps from 10 to 90 % of the change of one model, in which three things change.
-
-    They are the prefix-matching score of the head that has the best one in the end, the loss of the repeat, and the
-    in-context score.
-    """
+def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Steps from 10 to 90 % of the rise of the best head's prefix matching, and of the fall of the loss, of one model."""
     scores = table["prefix_matching"].isel(layer=1)
     best = scores.isel(head=int(scores.isel(snapshot=-1).argmax("head")))
-    score, loss, in_context = (
-        rise(table["step"].values, curve.values) for curve in (best, table["loss"], table["in_context"])
-    )
-    return (score[0], score[2]), (loss[0], loss[2]), (in_context[0], in_context[2])
-
-
-def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Common part of two windows, as a share of the shorter."""
-    return (min(a[1], b[1]) - max(a[0], b[0])) / min(a[1] - a[0], b[1] - b[0])
+    ends = [rise(table["step"].values, curve.values) for curve in (best, table["loss"])]
+    return (ends[0][0], ends[0][2]), (ends[1][0], ends[1][2])
 
 
 def judge_circuit(table: xr.Dataset, claims: Claims) -> None:
