@@ -25,8 +25,8 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
         (20, 20, 1, 8) if quick else (10_000, 1_000, 4, 64) if full else (1_000, 400, 2, 32)
     )
     if quick:
-        sizes = {"d_vocab": 16, "n_positions": 24, "n_heads": 2, "d_model": 16}
-        sizes |= {"shortest_period": 6, "longest_period": 10}
+        sizes = {"d_vocab": 16, "n_positions": 16, "n_heads": 2, "d_model": 16}
+        sizes |= {"shortest_period": 5, "longest_period": 7}
     if full:
         sizes = {"d_vocab": 256, "n_positions": 256, "n_heads": 8, "d_model": 128}
         sizes |= {"shortest_period": 64, "longest_period": 128}

@@ -17,9 +17,12 @@ class Repeats(NamedTuple):
     ]  # positions whose NEXT token can be known from an earlier occurrence of this one
 
 
-def whole_between(key: PRNGKeyArray, lowest: Any, highest: Any) -> Float[Array, ""]:
-    """One whole number, uniform from `lowest` to `highest`, both included; the bounds may be traced."""
-    return jnp.minimum(jnp.floor(lowest + jax.random.uniform(key) * (highest - lowest + 1)), highest)
+def whole_between(share: Float[Array, "*any"], lowest: Any, highest: Any) -> Float[Array, "*any"]:
+    """Whole numbers from `lowest` to `highest`, both included, all alike likely where `share` is uniform on [0, 1).
+
+    The bounds may be traced.
+    """
+    return jnp.minimum(jnp.floor(lowest + share * (highest - lowest + 1)), highest)
 
 
 def repeated_tokens(
@@ -35,13 +38,12 @@ def repeated_tokens(
     Olsson et al. 2022, "Model Analysis Table" (repeated random tokens). A length common to all sequences is no test: a model
     then copies from a fixed distance, without looking at a token.
     """
-    key_length, key_segment, key_gap = jax.random.split(key, 3)
-    length = whole_between(key_length, shortest, longest)
+    share = jax.random.uniform(key, (1 + 2 * n_positions,))  # one draw for all: half as much to compile
+    length = whole_between(share[0], shortest, longest)
+    segment, unrelated = whole_between(share[1:], 0, d_vocab - 1).astype(int).reshape(2, n_positions)
     period = length + gap
     i = jnp.arange(n_positions)
     within = (i % period).astype(int)
-    draw = jax.vmap(lambda key: jax.random.randint(key, (n_positions,), 0, d_vocab))  # once: less to compile
-    segment, unrelated = draw(jnp.stack([key_segment, key_gap]))
     tokens = jnp.where(within < length, segment[jnp.minimum(within, n_positions - 1)], unrelated)
     same_copy = (within + 1 < length) | (jnp.asarray(gap) == 0)
     return Repeats(tokens, period, (i >= period) & same_copy & (i < n_positions - 1))

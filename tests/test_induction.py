@@ -12,11 +12,11 @@ from superpos.analysis.attention import (
     composition,
     copying_score,
     in_context_score,
-    k_composition,
     prefix_matching_score,
     previous_token_score,
     rise,
 )
+from superpos.analysis.heads import circuit_scores
 from superpos.models import Transformer
 from superpos.sequences import repeated_tokens
 from superpos.tasks.induction import next_token_losses
@@ -25,11 +25,11 @@ V, P = 9, 14
 SHARP = 60.0
 
 
-def circuit():
+def circuit(copies=1):
     """A previous-token head in layer 0 and an induction head in layer 1, head 1 of either; the others write nothing.
 
     The residual stream has a block for the token, one for the token before, one for what comes out; the last, for positions,
-    is only ever seen by queries and keys.
+    is only ever seen by queries and keys. With `copies` = −1 the last head lowers what it attends to.
     """
     d_head, d_model = max(V, P), 3 * V + P
     token, before, out, place = (np.arange(n) + s for n, s in ((V, 0), (V, V), (V, 2 * V), (P, 3 * V)))
@@ -42,7 +42,7 @@ def circuit():
     W_V[0, 1, token, v], W_O[0, 1, v, before] = 1, 1
     W_Q[1, 1, token, v], W_K[1, 1, before, v] = SHARP, SHARP
     W_K[1, 1, place[0], v] = -SHARP  # the first token has none before it, and stands in for its own
-    W_V[1, 1, token, v], W_O[1, 1, v, out] = 1, 1
+    W_V[1, 1, token, v], W_O[1, 1, v, out] = 1, copies
     return Transformer(
         *(jnp.asarray(W, float) for W in (W_E, W_pos, W_Q, W_K, W_V, W_O, W_U)), positions="queries_keys"
     )
@@ -51,17 +51,48 @@ def circuit():
 TOKENS = np.array([3, 1, 4, 0, 5, 3, 1, 4, 0, 5, 3, 1, 4, 0])
 
 
-def test_heads_built_by_hand_solve_the_task_and_score_one():
-    model = circuit()
+@jax.jit
+def run(model, off):
+    """Losses as it is, without some heads, and without what they write but with all patterns; and the patterns."""
     logits, cache = model.run_with_cache(TOKENS)
-    losses = next_token_losses(logits[:-1], TOKENS[1:])
+    zeros = jnp.zeros((2, 2, P))
+    without = [model(TOKENS, ablation(off, zeros, patterns)) for patterns in (None, cache)]
+    losses = [next_token_losses(z[:-1], TOKENS[1:]) for z in (logits, *without)]
+    return losses, [cache[f"blocks.{layer}.attn.pattern"] for layer in (0, 1)]
+
+
+def test_heads_built_by_hand_solve_the_task_and_score_one():
+    (losses, *_), patterns = run(circuit(), np.zeros((2, 2), bool))
     assert losses[5:].max() < 1e-3 and losses[:4].mean() > 1
     assert in_context_score(losses, early=2, late=10) < -1
-    assert_allclose(previous_token_score(cache["blocks.0.attn.pattern"])[1], 1, atol=1e-4)
-    assert_allclose(prefix_matching_score(cache["blocks.1.attn.pattern"], TOKENS)[1], 1, atol=1e-4)
-    assert_allclose(copying_score(model, np.arange(V))[1], [-1, 1], atol=1e-4)  # the other head writes nothing
-    K = k_composition(model)
+    assert_allclose(previous_token_score(patterns[0])[1], 1, atol=1e-4)
+    assert_allclose(prefix_matching_score(patterns[1], TOKENS)[1], 1, atol=1e-4)
+    K = circuit_scores(circuit())["k_composition"]
     assert K[1, 1] > 0.1 and K[0, 1] != K[0, 1]  # a head of zeros composes with nothing: 0 / 0
+
+
+def test_a_head_that_copies_scores_one_and_one_that_does_the_opposite_minus_one():
+    for copies in (1, -1):
+        found = circuit_scores(circuit(copies))
+        assert_allclose(found["copying"][1], [-1, copies], atol=1e-4)  # the other head writes nothing
+        assert_allclose(found["ov_eigenvalues"][1, 1], copies, atol=1e-6)
+        assert np.isnan(found["ov_eigenvalues"][1, 0])
+
+
+def test_copying_is_the_share_of_the_attended_token_among_those_of_the_sequence(rng):
+    model = circuit()
+    model.W_V[...] = jnp.asarray(rng.standard_normal(model.W_V.shape), float)
+    model.W_O[...] = jnp.asarray(rng.standard_normal(model.W_O.shape), float)
+    tokens = np.array([3, 1, 4, 0, 5])
+    found = copying_score(model, tokens)
+    W_E, W_V, W_O, W_U = (np.asarray(W[...], np.float64) for W in (model.W_E, model.W_V, model.W_O, model.W_U))
+    for head in range(2):  # of layer 0, which sees the tokens alone
+        shares = []
+        for t in tokens:
+            z = W_E[t] @ W_V[0, head] @ W_O[0, head] @ W_U
+            raised = np.maximum(z - z.mean(), 0)
+            shares.append(raised[t] / raised[tokens].sum())
+        assert_allclose(found[0, head], 2 * np.mean(shares) - 1, rtol=1e-4)
 
 
 def test_scores_of_uniform_attention_are_counted_by_hand():
@@ -82,17 +113,17 @@ def test_composition_is_one_where_all_that_is_written_is_read(rng):
 
 
 def test_ablating_either_head_of_the_circuit_breaks_it_but_the_pattern_may_be_kept():
-    model, zeros = circuit(), jnp.zeros((2, 2, P))
-    _, cache = model.run_with_cache(TOKENS)
-
-    def loss(heads, patterns=None):
+    def losses(*heads):
         off = np.zeros((2, 2), bool)
         off[tuple(zip(*heads, strict=True))] = True
-        return float(next_token_losses(model(TOKENS, ablation(off, zeros, patterns))[5:-1], TOKENS[6:]).mean())
+        return [float(loss[5:].mean()) for loss in run(circuit(), off)[0][1:]]
 
-    assert loss([(0, 0), (1, 0)]) < 1e-3 < 1 < min(loss([(0, 1)]), loss([(1, 1)]))
+    (idle, _), (previous, previous_kept), (induction, induction_kept) = (
+        losses(*heads) for heads in ([(0, 0), (1, 0)], [(0, 1)], [(1, 1)])
+    )
+    assert idle < 1e-3 < 1 < min(previous, induction)
     # the previous-token head works through the pattern alone; the induction head through what it writes
-    assert loss([(0, 1)], cache) < 1e-3 and loss([(1, 1)], cache) > 1
+    assert previous_kept < 1e-3 and induction_kept > 1
 
 
 def test_rise_interpolates_and_reads_falling_curves_alike():
@@ -121,30 +152,27 @@ def test_every_scored_token_is_the_one_of_a_period_ago(gap):
             assert row[i] == row[i - T] and row[i + 1] == row[i + 1 - T]
 
 
-def test_loss_is_the_mean_over_scored_positions():
-    task = sp.tasks.RepeatedTokens(
-        d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
-    )
+# All parameters are of one size, and so come out of one draw, which is most of what there is to compile.
+SMALL = sp.tasks.RepeatedTokens(
+    d_vocab=8, n_positions=8, n_layers=1, n_heads=1, d_model=8, shortest_period=3, longest_period=5
+)
+SHORT = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
 
+
+def test_loss_is_the_mean_over_scored_positions():
     @jax.jit
     def everything(task):
         model, key = task.init(jax.random.key(1)), jax.random.key(2)
         data = task.sample(key, 6)
         return task.loss(model, key, 6)[0], data, jax.vmap(model)(data.tokens)
 
-    loss, data, logits = everything(task.broadcast())
+    loss, data, logits = everything(SMALL.broadcast())
     logits = np.asarray(logits, np.float64)
     wanted = []
     for k in range(6):
         for i in range(int(data.period[k]), 7):
             wanted.append(np.log(np.exp(logits[k, i]).sum()) - logits[k, i, data.tokens[k, i + 1]])
     assert_allclose(loss, np.mean(wanted), rtol=1e-5)
-
-
-SMALL = sp.tasks.RepeatedTokens(
-    d_vocab=5, n_positions=8, n_layers=1, n_heads=1, d_model=4, shortest_period=3, longest_period=5
-)
-SHORT = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
 
 
 def test_a_cell_is_what_it_is_alone():

@@ -19,6 +19,7 @@ from superpos.claims.induction_heads import (
     NETWORKS,
     head_sets,
     judge_ablation,
+    judge_circuit,
     judge_depth,
     judge_heads,
     judge_periods,
@@ -28,7 +29,7 @@ from superpos.plot.style import PALETTE
 from superpos.train import named_leaves
 
 TASK = sp.tasks.RepeatedTokens(
-    d_vocab=5, n_positions=9, n_layers=2, n_heads=2, d_model=4, shortest_period=3, longest_period=5
+    d_vocab=8, n_positions=8, n_layers=2, n_heads=2, d_model=4, shortest_period=3, longest_period=5
 )
 CHANCE = float(np.log(64))
 
@@ -94,9 +95,9 @@ def test_others_are_drawn_as_many_as_there_are_induction_heads():
     assert sum(name.startswith("head ") for name in sets) == 8
 
 
-def training(prefix_at=200, loss_at=200, prefix=0.85, previous=0.6):
+def training(prefix_at=200, loss_at=200, prefix=0.85, previous=0.6, width=15):
     steps = np.arange(0, 1001, 50)
-    rise = lambda at: 1 / (1 + np.exp(-(steps - at) / 15))  # noqa: E731
+    rise = lambda at: 1 / (1 + np.exp(-(steps - at) / width))  # noqa: E731
     heads = np.zeros((2, 1, len(steps), 2, 2))
     scores = {"prefix_matching": heads + 0.05, "previous_token": heads.copy()}
     scores["prefix_matching"][1, 0, :, 1, 0] = prefix * rise(prefix_at)
@@ -127,14 +128,18 @@ def periods(far=0.5, elsewhere=15.0, score=0.75):
     )
 
 
-def ablations(induction=1.0, other=0.2):
+def ablations(induction=1.0, other=0.2, copies=0.98, composed=0.3):
     prefix, previous = np.array([[0, 0], [0.9, 0]]), np.array([[0.7, 0], [0, 0]])
     sets = head_sets(previous, prefix)
     removed = np.array(
         [[induction] * 2 if n == "induction heads" else [other, other / 2] for n in sets],
     )
+    heads = {"ov_eigenvalues": np.array([[0, 0.2], [copies, 0.1]]), "copying": np.full((2, 2), -0.7)}
+    K = np.array([[composed, 0.1], [0.15, 0.1]])  # head 0.0 looks one back, head 1.0 matches
     return xr.Dataset(
-        {"removed": (("set", "mode"), removed), "heads": (("set", "layer", "head"), np.stack([*sets.values()]))},
+        {"removed": (("set", "mode"), removed), "heads": (("set", "layer", "head"), np.stack([*sets.values()]))}
+        | {name: (("layer", "head"), values) for name, values in heads.items()}
+        | {"k_composition": (("earlier", "later"), K)},
         {"set": [*sets], "mode": ["mean", "pattern-preserving"]},
         {"intact": 0.2, "chance": CHANCE},
     )
@@ -145,10 +150,14 @@ def test_claims_hold_where_they_should_and_fail_one_by_one():
     assert verdicts(judge_depth, loss, CHANCE) == ["pass", "pass"]
     assert verdicts(judge_depth, loss + np.array([0, 0.6]), CHANCE) == ["FAIL", "pass"]  # one seed is enough to fail
     assert verdicts(judge_depth, loss - np.array([0, 0.8]), CHANCE) == ["pass", "FAIL"]
-    assert verdicts(judge_heads, training()) == ["pass"] * 3
-    assert verdicts(judge_heads, training(prefix=0.55)) == ["FAIL", "pass", "pass"]
-    assert verdicts(judge_heads, training(previous=0.45)) == ["pass", "FAIL", "pass"]
-    assert verdicts(judge_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL"]
+    assert verdicts(judge_heads, training()) == ["pass"] * 4
+    assert verdicts(judge_heads, training(prefix=0.55)) == ["FAIL", "pass", "pass", "pass"]
+    assert verdicts(judge_heads, training(previous=0.45)) == ["pass", "FAIL", "pass", "pass"]
+    assert verdicts(judge_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL", "pass"]
+    assert verdicts(judge_heads, training(width=60)) == ["pass", "pass", "pass", "FAIL"]
+    assert verdicts(judge_circuit, ablations()) == ["pass", "pass"]
+    assert verdicts(judge_circuit, ablations(copies=0.4)) == ["FAIL", "pass"]
+    assert verdicts(judge_circuit, ablations(composed=0.1)) == ["pass", "FAIL"]
     assert verdicts(judge_periods, periods()) == ["pass", "pass"]
     assert verdicts(judge_periods, periods(far=0.9)) == ["FAIL", "pass"]
     assert verdicts(judge_periods, periods(elsewhere=2.0)) == ["pass", "FAIL"]
@@ -177,7 +186,7 @@ def test_pictures_show_what_they_say():
     assert [line.get_label() for line in ax.lines[1:]] == ["1 layer", "2 layers"]
     ax = sp.plot.removed_gain(ablations(), axes[3])
     words = [label.get_text() for label in ax.get_yticklabels()]
-    assert words[:3] == ["1 induction head", "1 previous-token head", "1 other head"] and "head 1.0" in words
+    assert words[:3] == ["1 induction head", "1 previous-token head", "1 other head"] and "head 1.0 (1.0)" in words
     bar: Any = ax.patches[0]
     assert bar.get_width() == 100 and to_hex(bar.get_facecolor()) == PALETTE["blue"].lower()
     ax = sp.plot.accuracy_by_period(periods(), axes[4])

@@ -58,7 +58,7 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     using = {str(p.relative_to(ROOT)) for p in SOURCES if "jax.vmap" in p.read_text()}
     analyses = {"superpos/analysis/geometry.py", "superpos/analysis/phases.py", "superpos/theory/optimum.py"}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
-    over_keys = {"superpos/sequences.py", "superpos/models/transformer.py"}  # several draws at once
+    over_keys = {"superpos/sequences.py", "superpos/models/initial_weights.py"}  # several draws at once
     assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys}
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.attention import rise
-from superpos.analysis.heads import MODES, ablated_losses, measure_heads
+from superpos.analysis.heads import MODES, ablated_losses, circuit_scores, measure_heads
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
 
 INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
+BEFORE, SHARP = 0.15, 0.2  # a score that no head has yet, and a share of training
+COPIES = 0.5  # from which the eigenvalues of a head say that it copies
 SOLVED, NOT_SOLVED = 0.2, 0.6  # shares of ln V
 REMOVED = 0.6  # share of the gain over chance
 NETWORKS = ("2 layers", "1 layer", "1 layer, fixed period")
@@ -40,6 +42,7 @@ def through_training(result: SweepResult, n_sequences: int = 64) -> xr.Dataset:
 
 
 def _over_models(task: Any, models: Any, n_sequences: int) -> dict[str, np.ndarray]:
+    models = jax.tree.map(np.asarray, models)  # cut into models without compiling anything
     count = len(jax.tree.leaves(models)[0])
     each = [measure_heads(task, jax.tree.map(lambda leaf, k=k: leaf[k], models), n_sequences) for k in range(count)]
     return {name: np.stack([np.asarray(one[name]) for one in each]) for name in each[0]}
@@ -103,12 +106,14 @@ def head_sets(previous: np.ndarray, prefix: np.ndarray, draws: int = 4, seed: in
 def without_heads(cell: SweepResult, n_sequences: int = 256) -> xr.Dataset:
     """Loss of one model of two layers without each of the `head_sets`, over (set, mode), and the intact loss.
 
-    `removed` is the share of the gain over chance, ln V − loss, that is gone.
+    `removed` is the share of the gain over chance, ln V − loss, that is gone. With it, what the heads score and what they
+    are made of: `circuit_scores`.
     """
     model, task = cell.model(), _with_period(cell.task())
     scores = measure_heads(task, model, n_sequences)
     sets = head_sets(np.asarray(scores["previous_token"]), np.asarray(scores["prefix_matching"]))
     losses = np.asarray(ablated_losses(task, model, jnp.asarray(np.stack([*sets.values()])), n_sequences))
+    circuit = circuit_scores(model)
     intact, chance = float(scores["loss"]), float(np.log(cell.attrs["task"]["d_vocab"]))
     return xr.Dataset(
         {
@@ -117,6 +122,9 @@ def without_heads(cell: SweepResult, n_sequences: int = 256) -> xr.Dataset:
             "heads": (("set", "layer", "head"), np.stack([*sets.values()])),
             "previous_token": (("layer", "head"), np.asarray(scores["previous_token"])),
             "prefix_matching": (("layer", "head"), np.asarray(scores["prefix_matching"])),
+            "copying": (("layer", "head"), circuit["copying"]),
+            "ov_eigenvalues": (("layer", "head"), circuit["ov_eigenvalues"]),
+            "k_composition": (("earlier", "later"), circuit["k_composition"]),
         },
         {"set": [*sets], "mode": list(MODES)},
         {"intact": intact, "chance": chance},
@@ -154,6 +162,7 @@ def judge(result: SweepResult, table: xr.Dataset, periods: xr.Dataset, ablated: 
     """All claims, from the tables of `through_training`, `by_period` and `without_heads`."""
     judge_depth(result["loss"], periods.attrs["chance"], claims)
     judge_heads(table, claims)
+    judge_circuit(ablated, claims)
     judge_periods(periods, claims)
     judge_ablation(ablated, claims)
 
@@ -169,9 +178,9 @@ def judge_depth(loss: xr.DataArray, chance: float, claims: Claims) -> None:
 
 
 def judge_heads(table: xr.Dataset, claims: Claims) -> None:
-    """Induction heads in layer 1 of two, previous-token heads in layer 0, and both when the loss falls.
+    """Induction heads in layer 1 of two, previous-token heads in layer 0, and all when the loss falls, in every seed.
 
-    `table` is that of `through_training`; the first two must hold in every seed, the window is of each seed, too.
+    `table` is that of `through_training`.
     """
     two = table.sel(n_layers=2)
     last = two.isel(snapshot=-1)
@@ -181,14 +190,20 @@ def judge_heads(table: xr.Dataset, claims: Claims) -> None:
     best = last["previous_token"].isel(layer=0).max("head").values
     holds = bool(np.all(best > PREVIOUS))
     claims.add("… and a previous-token head in layer 0", f"attention to i − 1 > {PREVIOUS:g}", _listed(best), holds)
-    said, hold = [], []
+    said, together, widths = [], [], []
     for seed in two["seed"].values:
         score, loss = windows(two.sel(seed=seed))
-        overlap = min(score[1], loss[1]) - max(score[0], loss[0])
-        hold.append(overlap >= 0.5 * min(score[1] - score[0], loss[1] - loss[0]))
+        common = min(score[1], loss[1]) - max(score[0], loss[0])
+        together.append(common >= 0.5 * min(score[1] - score[0], loss[1] - loss[0]))
+        widths.append((score[1] - score[0]) / float(two["step"][-1]))
         said.append(f"score {score[0]:.0f}–{score[1]:.0f}, loss {loss[0]:.0f}–{loss[1]:.0f}")
     wanted = "10 → 90 % of both in steps that overlap by half of the shorter or more"
-    claims.add("… and both change in the same window", wanted, "; ".join(said), all(hold))
+    claims.add("… score and loss of the repeat change in the same window", wanted, "; ".join(said), all(together))
+    at_first = two["prefix_matching"].isel(layer=1, snapshot=0).max("head").values
+    wanted = f"below {BEFORE:g} at the start, 10 → 90 % within {100 * SHARP:.0f} % of training"
+    measured = f"{_listed(at_first)} at the start, {', '.join(f'{100 * w:.0f} %' for w in widths)} of training"
+    holds = bool(np.all(at_first < BEFORE) and np.all(np.array(widths) < SHARP))
+    claims.add("… the change is a sharp one: prefix matching", wanted, measured, holds)
 
 
 def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -197,6 +212,24 @@ def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
     best = scores.isel(head=int(scores.isel(snapshot=-1).argmax("head")))
     ends = [rise(table["step"].values, curve.values) for curve in (best, table["loss"])]
     return (ends[0][0], ends[0][2]), (ends[1][0], ends[1][2])
+
+
+def judge_circuit(table: xr.Dataset, claims: Claims) -> None:
+    """Induction heads copy, and read most of what a previous-token head wrote; `table` is of `without_heads`."""
+    heads = table["heads"].sel(set="induction heads").values
+    copies, copying = table["ov_eigenvalues"].values[heads], table["copying"].values[heads]
+    measured = f"{_listed(copies)}; copying by activations {_listed(copying)}, that of layer 0 "
+    measured += _listed(table["copying"].values[0])
+    wanted = f"Σλ / Σ|λ| of their OV circuits > {COPIES:g}"
+    holds = bool(len(copies) and np.all(copies > COPIES))
+    claims.add(f"induction heads ({heads_in_words(heads)}) copy", wanted, measured, holds)
+    before, composed = table["heads"].sel(set="previous-token heads").values[0], table["k_composition"].values
+    early, late = np.unravel_index(np.argmax(composed), composed.shape)
+    rest = composed[~before][:, heads[-1]]
+    measured = f"0.{early} → 1.{late}: {composed[early, late]:.2f}; other heads with them: "
+    measured += f"{rest.max():.2f} at most" if rest.size else "none"
+    wanted = "the largest of all pairs is previous-token head → induction head"
+    claims.add("keys of induction heads: K-composition", wanted, measured, bool(before[early] and heads[-1, late]))
 
 
 def judge_ablation(table: xr.Dataset, claims: Claims) -> None:

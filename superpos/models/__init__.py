@@ -2,8 +2,8 @@
 
 from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
+from superpos.models.interventions import ablate as ablate
 from superpos.models.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.models.sae import SAE as SAE
 from superpos.models.toy import ToyModel as ToyModel
 from superpos.models.transformer import Transformer as Transformer
-from superpos.models.transformer import ablate as ablate

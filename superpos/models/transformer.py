@@ -1,8 +1,6 @@
 """A small transformer whose every activation can be read and changed."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from math import prod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -13,16 +11,17 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.models.initial_weights import initial_weights
+from superpos.models.interventions import Interventions, Recorder
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 
 # Where positions enter: beside the tokens in the residual stream, or in queries and keys alone.
 POSITIONS = ("residual", "queries_keys")
 
-LAYER_ACTIVATIONS = ("attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern", "attn.z", "attn_out")
-MLP_ACTIVATIONS = ("resid_mid", "mlp.pre", "mlp.post", "mlp_out")
+ATTENTION = ("attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern", "attn.z", "attn_out")
+MLP = ("resid_mid", "mlp.pre", "mlp.post", "mlp_out")
 
-Edit = Array | np.ndarray | Callable[[Array], Array]
-Interventions = Mapping[str, Edit]
+Keep = Callable[[str, Array], Array]
 
 
 class Transformer(nnx.Module):
@@ -39,16 +38,10 @@ class Transformer(nnx.Module):
     embeddings). `layer_norm` subtracts the mean and divides by the standard deviation, with no parameters, before every
     attention layer, MLP and the unembedding. Biases exist in the MLP alone, and only if given.
 
-    Shapes: `W_E` (d_vocab, d_model), `W_pos` (n_positions, d_model), `W_Q`, `W_K`, `W_V` (n_layers, n_heads, d_model,
-    d_head), `W_O` (n_layers, n_heads, d_head, d_model), `W_in` (n_layers, d_model, d_mlp), `b_in` (n_layers, d_mlp),
-    `W_out` (n_layers, d_mlp, d_model), `b_out` (n_layers, d_model), `W_U` (d_model, d_vocab). These are the names and the
-    orientation of TransformerLens, where activations are rows and multiply from the left. The rest of this package
-    follows the paper on toy models, where inputs are columns: its W is such a W transposed. A circuit reads left to right
-    here, `W_E @ W_V[0, h] @ W_O[0, h] @ W_U`, as in the works it is compared with. A layer is an entry of the leading
-    axis, so models of different depth can lie in one result.
-
-    One sequence at a time; `vmap` of the model takes a batch of them, (batch, n_positions), and costs the same as
-    code with a batch axis of its own.
+    Shapes stand at `__init__`. Names and orientation are those of TransformerLens: activations are rows and multiply from
+    the left, and a circuit reads left to right, `W_E @ W_V[0, h] @ W_O[0, h] @ W_U`. (The rest of this package follows the
+    paper on toy models, whose inputs are columns: its W is such a W transposed.) A layer is an entry of the leading axis, so
+    models of different depth can lie in one result. One sequence at a time; `vmap` of the model takes a batch of them.
 
     Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022, "In-context Learning and
     Induction Heads"; Press et al. 2021, "Shortformer".
@@ -58,9 +51,7 @@ class Transformer(nnx.Module):
     DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
         "W_E": ("token", "residual"),
         "W_pos": ("position", "residual"),
-        "W_Q": ("layer", "head", "residual", "head_dimension"),
-        "W_K": ("layer", "head", "residual", "head_dimension"),
-        "W_V": ("layer", "head", "residual", "head_dimension"),
+        **dict.fromkeys(("W_Q", "W_K", "W_V"), ("layer", "head", "residual", "head_dimension")),
         "W_O": ("layer", "head", "head_dimension", "residual"),
         "W_in": ("layer", "residual", "neuron"),
         "b_in": ("layer", "neuron"),
@@ -104,39 +95,14 @@ class Transformer(nnx.Module):
         cls,
         key: PRNGKeyArray,
         *,
-        d_vocab: int,
-        n_positions: int,
-        n_layers: int,
-        n_heads: int,
-        d_model: int,
-        d_head: int | None = None,
-        d_mlp: int = 0,
-        bias: bool = False,
-        scale: Any = 1.0,
-        **options: Any,
+        positions: str = "residual",
+        activation: str = "relu",
+        layer_norm: bool = False,
+        **sizes: Any,
     ) -> "Transformer":
-        """Normal weights of standard deviation `scale` / √d_model, of W_U `scale` / √d_vocab; biases 0.
-
-        `d_head` is d_model / n_heads if not given; `d_mlp` = 0 is no MLP; `bias` asks for the MLP's biases. Nanda et al. 2023
-        initialise this way.
-        """
-        d_head = d_model // n_heads if d_head is None else d_head
-        projection = (n_layers, n_heads, d_model, d_head)
-        shapes = {"W_E": (d_vocab, d_model), "W_pos": (n_positions, d_model), "W_U": (d_model, d_vocab)}
-        shapes |= dict.fromkeys(("W_Q", "W_K", "W_V"), projection) | {"W_O": (n_layers, n_heads, d_head, d_model)}
-        if d_mlp:
-            shapes |= {"W_in": (n_layers, d_model, d_mlp), "W_out": (n_layers, d_mlp, d_model)}
-        std = dict.fromkeys(shapes, d_model**-0.5) | {"W_U": d_vocab**-0.5}
-        keys, weights = dict(zip(shapes, jax.random.split(key, len(shapes)), strict=True)), {}
-        for size in dict.fromkeys(map(prod, shapes.values())):  # one draw for all of a size: far less to compile
-            names = [n for n, shape in shapes.items() if prod(shape) == size]
-            drawn = jax.vmap(partial(jax.random.normal, shape=(size,), dtype=float))(
-                jnp.stack([keys[n] for n in names])
-            )
-            weights |= {n: scale * std[n] * row.reshape(shapes[n]) for n, row in zip(names, drawn, strict=True)}
-        if d_mlp and bias:
-            weights |= {"b_in": jnp.zeros((n_layers, d_mlp), float), "b_out": jnp.zeros((n_layers, d_model), float)}
-        return cls(**weights, **options)
+        """A new model; sizes, and the scale of the weights, are those of `initial_weights`."""
+        weights = initial_weights(key, **sizes)
+        return cls(**weights, positions=positions, activation=activation, layer_norm=layer_norm)
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -148,7 +114,7 @@ class Transformer(nnx.Module):
         `z[h] @ W_O[layer, h]` to the residual stream. TransformerLens has the same names with `hook_` in them, and the axis
         of heads after that of positions.
         """
-        inside = ("resid_pre", *LAYER_ACTIVATIONS, *(() if self.W_in is None else MLP_ACTIVATIONS), "resid_post")
+        inside = ("resid_pre", *ATTENTION, *(() if self.W_in is None else MLP), "resid_post")
         layers = range(self.W_Q.shape[0])
         return ("embed", "pos_embed", *(f"blocks.{layer}.{name}" for layer in layers for name in inside), "logits")
 
@@ -183,74 +149,55 @@ class Transformer(nnx.Module):
         Raises:
             ConfigError: the sequence is too long, an activation's name is unknown, or its new value has another shape.
         """
-        interventions = dict(interventions or {})
-        for name in interventions:
-            self._check_name(name)
-        n_positions, (n_layers, _, _, d_head) = tokens.shape[0], self.W_Q.shape
+        n_positions, n_layers = tokens.shape[0], self.W_Q.shape[0]
         if n_positions > self.W_pos.shape[0]:
             raise ConfigError(
                 f"tokens must be at most {self.W_pos.shape[0]}, the model's n_positions; got {n_positions}."
             )
-        cache: dict[str, Array] = {}
-
-        def keep(name: str, value: Array) -> Array:
-            if name in interventions:
-                edit = interventions[name]
-                new = edit(value) if callable(edit) else jnp.asarray(edit, value.dtype)
-                if new.shape != value.shape:
-                    raise ConfigError(f"{name} must have shape {value.shape}, got {new.shape}.")
-                value = new
-            cache[name] = value
-            return value
-
-        causal = jnp.tril(jnp.ones((n_positions, n_positions), bool))
+        keep = Recorder(self.activations, interventions)
         x = keep("embed", _look_up(self.W_E[...], jnp.asarray(tokens)))
         position = keep("pos_embed", self.W_pos[:n_positions])
         if self.positions == "residual":
             x = x + position
         for layer in range(n_layers):
-            block, rows = f"blocks.{layer}.", slice(-1 if last_only and layer == n_layers - 1 else None, None)
-            x = keep(block + "resid_pre", x)
-            normal = self._norm(x)
-            where = normal + position if self.positions == "queries_keys" else normal
-            q = keep(block + "attn.q", _dot("pd,hde->hpe", where[rows], self.W_Q[layer]))
-            k = keep(block + "attn.k", _dot("pd,hde->hpe", where, self.W_K[layer]))
-            v = keep(block + "attn.v", _dot("pd,hde->hpe", normal, self.W_V[layer]))
-            scores = jnp.where(causal[rows][None], _dot("hqe,hke->hqk", q, k) / d_head**0.5, -jnp.inf)
-            scores = keep(block + "attn.scores", scores)
-            pattern = keep(block + "attn.pattern", jax.nn.softmax(scores))
-            z = keep(block + "attn.z", _dot("hqk,hke->hqe", pattern, v))
-            x = x[rows] + keep(block + "attn_out", _dot("hqe,hed->qd", z, self.W_O[layer]))
+            rows, inside = slice(-1 if last_only and layer == n_layers - 1 else None, None), keep.block(layer)
+            x = inside("resid_pre", x)
+            x = x[rows] + self._attention(layer, x, position, rows, inside)
             if self.W_in is not None:
-                x = keep(block + "resid_mid", x)
-                pre = keep(block + "mlp.pre", _affine(self._norm(x), self.W_in[layer], self.b_in, layer))
-                post = keep(block + "mlp.post", ACTIVATIONS[self.activation](pre))
-                x = x + keep(block + "mlp_out", _affine(post, self.W_out[layer], self.b_out, layer))
-            x = keep(block + "resid_post", x)
+                x = inside("resid_mid", x)
+                x = x + self._mlp(layer, x, inside)
+            x = inside("resid_post", x)
         logits = keep("logits", _dot("pd,dv->pv", self._norm(x), self.W_U[...]))
-        return (logits[-1] if last_only else logits), cache
+        return (logits[-1] if last_only else logits), keep.cache
 
-    def _norm(self, x: Float[Array, "n_positions d_model"]) -> Float[Array, "n_positions d_model"]:
+    def _attention(
+        self,
+        layer: int,
+        x: Float[Array, "n_positions d_model"],
+        position: Float[Array, "n_positions d_model"],
+        rows: slice,
+        keep: Keep,
+    ) -> Float[Array, "rows d_model"]:
+        """What the heads of a layer add at the positions `rows`."""
+        x = self._norm(x)
+        where = x + position if self.positions == "queries_keys" else x
+        q = keep("attn.q", _dot("pd,hde->hpe", where[rows], self.W_Q[layer]))
+        k = keep("attn.k", _dot("pd,hde->hpe", where, self.W_K[layer]))
+        v = keep("attn.v", _dot("pd,hde->hpe", x, self.W_V[layer]))
+        causal = jnp.tril(jnp.ones((len(x), len(x)), bool))[rows]
+        scores = jnp.where(causal[None], _dot("hqe,hke->hqk", q, k) / q.shape[-1] ** 0.5, -jnp.inf)
+        pattern = keep("attn.pattern", jax.nn.softmax(keep("attn.scores", scores)))
+        z = keep("attn.z", _dot("hqk,hke->hqe", pattern, v))
+        return keep("attn_out", _dot("hqe,hed->qd", z, self.W_O[layer]))
+
+    def _mlp(self, layer: int, x: Float[Array, "rows d_model"], keep: Keep) -> Float[Array, "rows d_model"]:
+        """What the neurons of a layer add."""
+        pre = keep("mlp.pre", _affine(self._norm(x), self.W_in[layer], self.b_in, layer))
+        post = keep("mlp.post", ACTIVATIONS[self.activation](pre))
+        return keep("mlp_out", _affine(post, self.W_out[layer], self.b_out, layer))
+
+    def _norm(self, x: Float[Array, "rows d_model"]) -> Float[Array, "rows d_model"]:
         return jax.nn.standardize(x, epsilon=1e-5) if self.layer_norm else x
-
-    def _check_name(self, name: str) -> None:
-        if name not in self.activations:
-            hint = check.suggestion(name.replace("hook_", ""), self.activations)
-            first = ", ".join(n for n in self.activations if not n.startswith("blocks.") or n.startswith("blocks.0."))
-            raise ConfigError(
-                f"interventions has no activation {name!r}.{hint} Activations, with blocks.0 to "
-                f"blocks.{self.W_Q.shape[0] - 1}: {first}."
-            )
-
-
-def ablate(index: Any, to: Any = 0.0) -> Callable[[Array], Array]:
-    """An intervention that sets one part of an activation and leaves the rest: `ablate(2)` switches head 2 off.
-
-    `to` is 0, a mean over other sequences (mean ablation), or the same part of another cache (activation patching):
-    `ablate(2, to=cache["blocks.1.attn.z"][2])`. `index` is any index: a head, several as
-    `jnp.array([0, 2])`, `(2, slice(5, 9))`.
-    """
-    return lambda value: value.at[index].set(to)
 
 
 def _dot(subscripts: str, *operands: Array) -> Array:

@@ -72,7 +72,8 @@ def repeat_loss_by_step(
 def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Share of the gain over chance that is gone without a set of heads, of `claims.induction_heads.without_heads`.
 
-    Bars: mean ablation, light: the same with attention patterns kept. Sets of several heads first, then every head alone.
+    Bars: mean ablation, light: the same with attention patterns kept. Sets of several heads first, then every head alone,
+    with the `ov_eigenvalue_score` that says whether it copies, where the table has it.
     """
     ax = current_axes(ax)
     names = [str(name) for name in table["set"].values]
@@ -86,6 +87,8 @@ def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         for mode, side, alpha in zip(table["mode"].values, (-0.2, 0.2), (1.0, 0.4), strict=True):
             ax.barh(y + side, 100 * table["removed"].sel(set=name, mode=mode), 0.4, color=color, alpha=alpha)
         word = name.rstrip(" 0123456789") if name not in alone else name
+        if name in alone and "ov_eigenvalues" in table:
+            word += f" ({float(table['ov_eigenvalues'].values[heads.values][0]):.1f})"
         count = int(heads.sum())
         ticks.append((y, f"{count} {word.removesuffix('s') if count == 1 else word}" if name in together else word))
     ax.axvline(100, color="black", ls="--", lw=0.8)
@@ -160,7 +163,8 @@ def induction_heads(
         f"trained on period {periods.attrs['fixed']} alone: the same picture at that period, and the same stripe at "
         "any other. Bottom left: every head's scores and the loss of the repeat; shaded is from 10 to 90 % of the loss's "
         "fall. Middle: share of the gain over chance that is gone without some heads of the model of two layers (mean "
-        "ablation; light: attention patterns kept), sets of heads and each head alone. Right: right predictions by the "
+        "ablation; light: attention patterns kept), sets of heads and each head alone; in brackets Σλ / Σ|λ| over the "
+        "eigenvalues of its OV circuit, 1 for a head that copies. Right: right predictions by the "
         f"period of the test sequences, every seed; shaded are the periods of training, {periods.attrs['shortest']} to "
         f"{periods.attrs['longest']}. Where the trap's period is a multiple of the test's, copying from its distance is "
         "right by luck from the second repeat on."
