@@ -79,5 +79,26 @@ def judge(relative: xr.DataArray, linear: xr.DataArray, claims: Claims) -> None:
     claims.add("L2: label noise is what helps", "lower with noise than without", _range(noisy), gain)
 
 
+def judge_across(across: xr.Dataset, embedded: xr.DataArray, claims: Claims) -> None:
+    """`measure`'s table over (loss_exponent, n_hidden, n_residual, feature_probability), and `embedded` ones' losses.
+
+    Both relative to the naive model; `embedded` is over (loss_exponent, seed). The stream's own overlaps are label noise, so
+    an embedded model that beats the naive one need not compute anything.
+    """
+    at = across.sel(n_residual=0)
+    quartic, square = at.sel(loss_exponent=4), at.sel(loss_exponent=2)["relative"]
+    best = np.minimum(quartic["linear"], 1)
+    share = quartic["relative"] / best
+    shown = f"{float(share.min()):.3f} to {float(share.max()):.3f} of the lower"
+    holds = bool((share < 1).all())
+    claims.add("L4, clean, all densities and sizes: beats naive and linear", "below 1", shown, holds)
+    sparsest = square.isel(feature_probability=int(np.argmin(square["feature_probability"].values)))
+    holds = bool((sparsest >= 1).all())
+    claims.add("L2, clean, sparsest, all sizes: does not beat it", "1 or more", _range(sparsest), holds)
+    noisy = embedded.sel(loss_exponent=2)
+    holds = bool((noisy < 1).all())
+    claims.add("L2, embedded: beats it, as published", "below 1 for every seed", _range(noisy), holds)
+
+
 def _range(values: xr.DataArray) -> str:
     return f"{float(values.min()):.3f} to {float(values.max()):.3f} × naive"
