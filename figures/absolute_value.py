@@ -9,24 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.analysis import circuit, neuron_order
+from superpos.analysis import circuit
 from superpos.claims import Claims
-from superpos.claims.circuits import by_density, judge_large, judge_small
+from superpos.claims.circuits import by_density, judge_large, judge_small, relative_by_start
 from superpos.cli import run
-from superpos.plot.circuits import neuron_shares, relative_loss_by_density
 
 ABSOLUTE: Any = {"target": "absolute", "tied": False, "magnitude": "signed_uniform"}
 SMALL = sp.tasks.Computation(n_features=3, n_hidden=6, **ABSOLUTE)
-LARGE = sp.tasks.Computation(
-    n_features=100, n_hidden=40, importance=0.8 ** np.arange(100), paired_init=True, init_scale=0.3, **ABSOLUTE
-)
 DENSITIES = (1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-# No rate suits all densities: the best of these is kept at each.
-RATES = (0.001, 0.003, 0.01, 0.03)
+SHOWN = 0.01
+# Random weights alone end above the naive baseline: important features that find no neuron of their own in time never do.
+STARTS = (0, 10, 15, 20)
+
+
+def task(n_features: int, n_hidden: int) -> sp.tasks.Computation:
+    """Importance .8^i, and too few neurons."""
+    importance = 0.8 ** np.arange(n_features)
+    sizes: Any = {"n_features": n_features, "n_hidden": n_hidden, "importance": importance}
+    return sp.tasks.Computation(**sizes, paired_init=True, init_scale=0.3, **ABSOLUTE)
 
 
 def main(
@@ -40,27 +43,30 @@ def main(
     config = sp.TrainConfig(steps=steps, history=steps, **less)
     seeds = range(2 if quick else 16)
     small = sp.sweep(SMALL, config, sp.Grid(seed=seeds), f"{path}_small.zarr", block_size=len(seeds))
-    steps, n_seeds = (20, 1) if quick else (20_000, 8) if full else (8_000, 2)
-    config = replace(config, steps=steps, history=20, batch_size=64 if quick else 1_024 if full else 512)
-    grid = sp.Grid(feature_probability=DENSITIES, learning_rate=RATES[:1] if quick else RATES, seed=range(n_seeds))
-    large = sp.sweep(LARGE, config, grid, f"{path}.zarr", block_size=7)
-    table = by_density(large.best("seed").best("learning_rate"))
-    first = small.best("seed")
-    found = circuit(first.model())
+    steps, n_seeds = (20, 1) if quick else (40_000, 8) if full else (20_000, 1)
+    # Gradients of the last features are far below Adam's usual epsilon.
+    config = replace(
+        config, steps=steps, history=20, batch_size=64 if quick else 512, learning_rate=0.001, epsilon=1e-16
+    )
+    starts: Any = (0, 4) if quick else STARTS
+    densities = DENSITIES[::2] if quick else DENSITIES
+    grid = sp.Grid(feature_probability=densities, dedicated_features=starts, seed=range(n_seeds))
+    large = sp.sweep(task(20, 8) if quick else task(100, 40), config, grid, f"{path}.zarr", block_size=len(densities))
+    best = large.best("seed").best("dedicated_features")
+    table, first = by_density(best), small.best("seed")
+    enough, few = circuit(first.model()), circuit(best.model(feature_probability=SHOWN))
     claims = Claims("Elhage et al. 2022, Computation in Superposition", judged=not quick)
-    judge_small(found, float(first["loss"]), float(first["loss_history"][0]), claims)
+    judge_small(enough, float(first["loss"]), float(first["loss_history"][0]), claims)
     judge_large(table, claims)
     with sp.plot.style():
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.4, 2.9), layout="constrained")
-        order = np.asarray(neuron_order(np.abs(found.W1)))
-        sp.plot.stacked_weights(found.W1[order], found.reads()[order], left)
-        left.set(ylabel="input weights of each neuron", title="3 features in 6 neurons")
-        neuron_shares(table["monosemantic"], table["polysemantic"], middle)
-        relative_loss_by_density(table["relative_loss"], right)
+        small_pair, large_pair = ((found.W1, found.reads()) for found in (enough, few))
+        figure = sp.plot.absolute_value(small_pair, large_pair, SHOWN, table, relative_by_start(large))
         text = (
-            f"Left: best of {len(small['seed'])} models, numbers are features. Middle and right: least loss of "
-            f"{n_seeds} seeds and {len(large['learning_rate'])} learning rates at each density; the naive baseline solves "
-            "the best features with two neurons each and ignores the rest."
+            f"Top left: best of {len(small['seed'])} models. Numbers are features, 1 is the most important. Then: least loss "
+            f"of {n_seeds} seeds and {len(starts)} starts at each density. A start solves some of the first features "
+            "with two neurons each and is random otherwise; the naive baseline solves "
+            f"{large.attrs['task']['n_hidden'] // 2} and ignores the rest. Bottom: the model of least loss at one density, "
+            "weights above 20 % of the neuron's largest."
         )
         sp.plot.publish(figure, sp.plot.caption(large.attrs, text), claims, path=out / f"absolute_value{suffix}")
 

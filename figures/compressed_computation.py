@@ -6,52 +6,66 @@ Braun et al. 2025, "Interpretability in Parameter Space"; Bhagat et al. 2026, "C
 Computation in Superposition"; FranciscoHS, "Compressed Computation under L⁴ Loss is likely Computation in Superposition".
 """
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import matplotlib.pyplot as plt
+import xarray as xr
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.compressed_computation import judge, measure
+from superpos.claims.compressed_computation import judge, judge_across, measure
 from superpos.cli import run
 
+SOURCE = "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition"
 NOISE = 0.03
+DENSITIES = (0.3, 0.1, 0.03, 0.01)
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
 ) -> None:
-    """Load the sweep, or train it, draw the figure and judge it."""
+    """Load the sweeps, or train them, draw the figure and judge it."""
     suffix = sp.plot.size_suffix(full, quick)
-    n = 10 if quick else 100
+    path = str(results / f"compressed_computation{suffix}")
+    n, few = (8, 8) if quick else (100, 40 if full else 20)  # few shapes in a quick look: every one is compiled
     task = sp.tasks.ResidualMLP(n_features=n, n_hidden=n // 2, feature_probability=0.02, init_scale=0.5)
-    steps = 30 if quick else 100_000 if full else 3_000
-    config = sp.TrainConfig(steps=steps, batch_size=8_192 if full else 512)
+    config = sp.TrainConfig(steps=100_000 if full else 3_000, batch_size=8_192 if full else 512)
     if quick:
-        config = sp.TrainConfig(steps=steps, batch_size=64, evaluation_samples=1_024)
-    seeds = range(10 if full else 1 if quick else 3)
-    grid = sp.Grid(loss_exponent=[2, 4], label_noise=[0.0, NOISE], seed=seeds)
-    path = results / f"compressed_computation{suffix}.zarr"
-    result = sp.sweep(task, config, grid, store=path, block_size=1)
-    table = sp.kept(path, measure, result)
-    claims = Claims(
-        "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition", not quick
-    )
+        config = sp.TrainConfig(steps=30, batch_size=64, evaluation_samples=1_024)
+    seeds, exponents = range(10 if full else 1 if quick else 3), [2, 4]
+    densities = DENSITIES[::2] if quick else DENSITIES
+
+    def measured(name: str, task: sp.tasks.ResidualMLP, config: sp.TrainConfig, block: int, **axes: Any) -> xr.Dataset:
+        result = sp.sweep(task, config, sp.Grid(**axes), f"{path}{name}.zarr", block_size=block)
+        return sp.kept(f"{path}{name}", measure, result).assign_attrs(result.attrs)
+
+    table = measured("", task, config, 1, loss_exponent=exponents, label_noise=[0.0, NOISE], seed=seeds)
+    # Random directions of a stream that is ten times as wide as there are features, as published.
+    wide, some = replace(task, n_residual=10 * n), [2] if quick else exponents
+    embedded = measured("_embedded", wide, config, 1, loss_exponent=some, seed=seeds[:2])["relative"]
+    sizes = [few // 2] if quick else [few // 4, few // 2, 3 * few // 4]
+    less = config if full or quick else replace(config, steps=2_000, batch_size=256)
+    tasks = [replace(task, n_features=few, n_hidden=few // 2, n_residual=d) for d in (0, 10 * few)]
+    how: Any = {"block": 1 if quick else len(densities), "feature_probability": densities}
+    clean = measured("_sizes", tasks[0], less, loss_exponent=exponents, n_hidden=sizes, **how)
+    noisy = measured("_sizes_embedded", tasks[1], less, loss_exponent=some, **how).expand_dims(n_hidden=[few // 2])
+    parts = [t[["relative", "linear"]].expand_dims(n_residual=[d]) for t, d in ((clean, 0), (noisy, 10 * few))]
+    across = xr.concat(parts, "n_residual", join="outer", combine_attrs="drop")
+    claims = Claims(SOURCE, judged=not quick)
     judge(table["relative"], table["linear"], claims)
+    judge_across(across, embedded, claims)
     with sp.plot.style():
-        figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.0), layout="constrained")
-        sp.plot.loss_over_naive(table["relative"], axes[0], linear=table["linear"])
-        for q, ax in zip((2, 4), axes[1:], strict=True):
-            sp.plot.responses(table["response"].sel(loss_exponent=q, label_noise=0).isel(seed=0), ax)
-            ax.set_title(f"L{q}, clean labels")
+        figure = sp.plot.compressed_computation(table, embedded, across)
         text = (
-            "Left: loss over that of a neuron each for as many features as there are neurons, with the same labels, a dot "
-            "per seed; linear control: half of every input passed on. "
-            "Right: what the hidden layer adds to each output for its own input alone; dashed: ReLU."
+            "Top left: loss over that of a neuron each for as many features as there are neurons, with the same labels, a "
+            "dot per seed; linear control: half of every input passed on; embedded: features are random directions of a "
+            f"stream of {10 * n} dimensions. Top right: what the hidden layer adds to each output for its own input alone; "
+            f"dashed: ReLU. Bottom: {few} features, one seed, by density and number of neurons, with clean labels and "
+            f"embedded in {10 * few} dimensions."
         )
-        sp.plot.publish(
-            figure, sp.plot.caption(result.attrs, text), claims, path=out / f"compressed_computation{suffix}"
-        )
+        caption = sp.plot.caption(table.attrs, text)
+        sp.plot.publish(figure, caption, claims, path=out / f"compressed_computation{suffix}")
 
 
 if __name__ == "__main__":

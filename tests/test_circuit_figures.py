@@ -3,13 +3,14 @@
 import matplotlib.colors as colors
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import xarray as xr
 
 import superpos as sp
 from superpos.analysis.circuits import Circuit
 from superpos.analysis.motifs import asymmetric_motifs
 from superpos.claims import Claims
-from superpos.claims.circuits import judge_large, judge_motif, judge_small, one_of_each_sign, shuffled_motifs
+from superpos.claims.circuits import judge_large, judge_motif, judge_small, one_of_each_sign, reading, shuffled_motifs
 
 P = [1.0, 0.1, 0.03, 0.01, 0.001]
 BOTH = Circuit(np.concatenate([np.eye(3), -np.eye(3)]), np.concatenate([np.eye(3)] * 2, axis=1), np.zeros(3))
@@ -21,6 +22,7 @@ def table(**changed):
     rows = {
         "monosemantic": [40, 30, 20, 2, 0], "polysemantic": [0, 10, 20, 38, 40], "idle": [0] * 5,
         "spearman": [np.nan, 0.3, 0.1, 0.2, -0.1], "relative_loss": [1.1, 0.9, 1.0, 1.2, 0.7],
+        "alone": [20, 9, 5, 1, 0], "features": [np.nan, 2, 3, 3, 5], "second": [np.nan, 0.3, 0.4, 0.4, 0.6],
     }  # fmt: skip
     return xr.Dataset({k: ("feature_probability", v) for k, v in (rows | changed).items()}, {"feature_probability": P})
 
@@ -32,18 +34,28 @@ def verdicts(judge, *arguments):
 
 
 def test_each_claim_across_density_can_fail():
-    assert verdicts(judge_large, table()) == [True] * 5
-    assert verdicts(judge_large, table().isel(feature_probability=slice(None, None, -1))) == [True] * 5
-    falls = table(polysemantic=[0, 20, 10, 38, 40], monosemantic=[40, 20, 30, 2, 0])
-    assert verdicts(judge_large, falls) == [False, True, True, True, True]
-    idle = table(monosemantic=[39, 30, 20, 2, 0], idle=[1, 0, 0, 0, 0])
-    assert verdicts(judge_large, idle) == [True, False, True, True, True]
-    one_kind = table(monosemantic=[40, 30, 20, 0, 0], polysemantic=[0, 10, 20, 40, 40])
-    assert verdicts(judge_large, one_kind) == [True, True, False, True, True]
+    def failed(**changed):
+        return [k for k, holds in enumerate(verdicts(judge_large, table(**changed))) if not holds]
+
+    assert failed() == [] and verdicts(judge_large, table()) == [True] * 7
+    assert verdicts(judge_large, table().isel(feature_probability=slice(None, None, -1))) == [True] * 7
+    assert failed(polysemantic=[0, 20, 10, 38, 40], monosemantic=[40, 20, 30, 2, 0]) == [0]  # the share falls
+    assert failed(monosemantic=[39, 30, 20, 2, 0], idle=[1, 0, 0, 0, 0]) == [1]
+    assert failed(monosemantic=[40, 30, 20, 0, 0], polysemantic=[0, 10, 20, 40, 40]) == [2]  # one kind
+    assert failed(alone=[20, 9, 5, 0, 0]) == [3]
+    assert failed(second=[np.nan, 0.3, 0.4, 0.5, 0.6]) == failed(features=[np.nan, 2, 3, 2, 5]) == [4]
     for spearman in (-0.1, np.nan):
-        row = [np.nan, 0.3, spearman, 0.2, -0.1]
-        assert verdicts(judge_large, table(spearman=row)) == [True, True, True, False, True]
-    assert verdicts(judge_large, table(relative_loss=[1.1, 1, 1, 1, 1])) == [True, True, True, True, False]
+        assert failed(spearman=[np.nan, 0.3, spearman, 0.2, -0.1]) == [5]
+    assert failed(relative_loss=[1.1, 1, 1, 1, 1]) == [6]
+
+
+def test_what_neurons_read():
+    """Features 1 and 2 alone, 3 also read by a neuron of 4; two polysemantic neurons of 2 and 4 features."""
+    W1 = np.array([[1, 0, 0, 0, 0, 0], [0, -1, 0, 0.1, 0, 0], [0, 0, 1, -0.5, 0, 0], [0, 0, 0.3, 1, -0.3, 0.25]])
+    found = Circuit(W1, np.ones((6, 4)), np.zeros(6))
+    spearman, alone, features, second = reading(found)
+    assert (alone, features, second) == (2, 3, 0.4) and spearman == pytest.approx(0.949, abs=1e-3)
+    assert reading(found._replace(W1=W1[:2], W2=found.W2[:, :2]))[1] == 2 and np.isnan(reading(BOTH)[2:]).all()
 
 
 def test_one_neuron_of_each_sign():
@@ -84,3 +96,18 @@ def test_bars_and_curves_hold_their_numbers():
     np.testing.assert_allclose(
         relative.lines[1].get_xydata(), np.stack([1 / np.array(P), table()["relative_loss"]], axis=1)
     )
+
+
+def test_the_whole_figure_of_the_absolute_value():
+    starts = xr.DataArray(
+        np.arange(10.0).reshape(2, 5) + 1, {"dedicated_features": [0, 4]}, ("dedicated_features", "feature_probability")
+    )
+    large = np.array([[0.1, -0.4, 1, 0.0], [-1, 0.0, 0.0, 0.1]])
+    figure = sp.plot.absolute_value((BOTH.W1, BOTH.reads()), (large, np.abs(large) > 0.2), 0.01, table(), starts)
+    left, _, right, below = figure.axes
+    assert (
+        left.get_title() == "3 features in 6 neurons" and below.get_title() == "4 features in 2 neurons, 1 − S = 0.01"
+    )
+    np.testing.assert_allclose(sorted(bar.get_height() for bar in below.patches if bar.get_height()), [0.4, 1, 1])
+    assert [text.get_text() for text in below.texts] == ["1", "2", "3"]  # by the most important feature
+    np.testing.assert_array_equal([line.get_ydata() for line in right.lines[2:]], starts)

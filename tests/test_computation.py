@@ -74,6 +74,15 @@ def test_paired_weights_let_every_feature_excite_its_own_output():
     assert all((np.diagonal(model(sign * jnp.eye(4))) > 0).all() for sign in (1, -1))
 
 
+def test_dedicated_features_start_solved_and_the_others_ignored():
+    """Without noise: |x| for the first two, 0 for the others; a grid of them is one program."""
+    task = dataclasses.replace(FOUR, n_hidden=5, tied=False, paired_init=True, init_scale=0, dedicated_features=2)
+    x = jnp.asarray([[0.3, -1], [-0.7, 0.2], [0.5, -0.5], [1, 1]])
+    y = jax.vmap(lambda k: dataclasses.replace(task, dedicated_features=k).broadcast().init(key(0))(x))(jnp.arange(3))
+    for k in range(3):
+        assert_allclose(y[k], np.where(np.arange(4)[:, None] < k, np.abs(x), 0))
+
+
 def twin(W1, W2, b, x, task):
     """Loss and gradients by hand, for W1, W2 and b."""
     y = np.abs(x) if task.target == "absolute" else x
@@ -137,7 +146,7 @@ def test_changing_any_field_changes_the_result():
     changes = {
         "n_features": 5, "n_hidden": 2, "feature_probability": 0.5, "importance": 0.8 ** np.arange(4), "init_scale": 0.5,
         "target": "absolute", "tied": False, "hidden_activation": "identity", "bias": False, "loss_exponent": 4,
-        "magnitude": "uniform", "paired_init": True,
+        "magnitude": "uniform", "paired_init": True, "dedicated_features": 1,
     }  # fmt: skip
     assert set(changes) == {f.name for f in dataclasses.fields(task)}
 
@@ -152,6 +161,9 @@ def test_changing_any_field_changes_the_result():
             assert changed.broadcast().init(key(0)).b is None and model.b is not None
         elif name == "paired_init":  # of untied weights
             assert loss(dataclasses.replace(changed, tied=False)) != loss(dataclasses.replace(task, tied=False))
+        elif name == "dedicated_features":  # of paired weights
+            paired = {"tied": False, "paired_init": True}
+            assert loss(dataclasses.replace(changed, **paired)) != loss(dataclasses.replace(task, **paired))
         else:
             assert loss(changed) != loss(task), name
 
@@ -170,6 +182,8 @@ def test_changing_any_field_changes_the_result():
         ({"magnitude": "normal"}, "magnitude must be one of"),
         ({"paired_init": 1}, "paired_init must be true or false"),
         ({"paired_init": True}, "paired_init must be false where tied is true"),
+        ({"dedicated_features": 2}, "dedicated_features must be at least 0 and at most 1"),
+        ({"dedicated_features": 1}, "dedicated_features must be 0 where paired_init is false"),
         ({"bias": "no"}, "bias must be true or false"),
         ({"init_scale": -1}, "init_scale must be at least 0"),
         ({"feature_probability": 0}, "feature_probability must be above 0"),

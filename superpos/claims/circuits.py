@@ -24,26 +24,53 @@ def one_of_each_sign(found: Circuit) -> bool:
 
 
 def by_density(best: SweepResult) -> xr.Dataset:
-    """Counts of neurons, rank correlation of top feature and number of features, and relative loss, by density.
+    """What the neurons read, and the relative loss, by density; `best` is over `feature_probability` alone.
 
-    `best` is over `feature_probability` alone. Where all neurons read the same number there is no correlation: NaN.
+    Counts of neurons that are `monosemantic`, `polysemantic` and `idle`; `spearman`, the rank correlation of a neuron's top
+    feature and its number of features, NaN where all read the same number; `alone`, how many of the first features are
+    read by monosemantic neurons only; and of the polysemantic neurons the medians of `features`, how many they read, and
+    `second`, the second largest |weight| where the largest is 1: NaN where there are none.
     """
     rows = []
     for k in range(best.dims["feature_probability"]):
         cell = best.isel(feature_probability=k)
         found = circuit(cell.model())
-        number, top = found.reads().sum(axis=1), np.argmax(np.abs(found.W1), axis=1)
-        used = number > 0
-        varies = len(set(number[used])) > 1 and len(set(top[used])) > 1
-        ranks: Any = spearmanr(top[used], number[used]) if varies else None
         task: Any = cell.task()
         relative = float(relative_loss(float(cell["loss"]), naive_loss(task)))
-        rows.append((*neuron_counts(found), np.nan if ranks is None else float(ranks.statistic), relative))
-    names = ("monosemantic", "polysemantic", "idle", "spearman", "relative_loss")
+        rows.append((*neuron_counts(found), *reading(found), relative))
+    names = ("monosemantic", "polysemantic", "idle", "spearman", "alone", "features", "second", "relative_loss")
     data = {
         name: ("feature_probability", list(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)
     }
     return xr.Dataset(data, {"feature_probability": best["feature_probability"].values})
+
+
+def reading(found: Circuit) -> tuple[float, int, float, float]:
+    """`spearman`, `alone`, `features` and `second` of `by_density`."""
+    reads, size = found.reads(), np.abs(found.W1)
+    number, top = reads.sum(axis=1), np.argmax(size, axis=1)
+    used, several = number > 0, number > 1
+    varies = len(set(number[used])) > 1 and len(set(top[used])) > 1
+    ranks: Any = spearmanr(top[used], number[used]) if varies else None
+    own = reads[number == 1].any(axis=0) & ~reads[several].any(axis=0)
+    second = np.sort(size[several], axis=1)[:, -2] if several.any() else [np.nan]
+    features = number[several] if several.any() else [np.nan]
+    alone = int(np.argmin(np.append(own, False)))
+    return (
+        (np.nan if ranks is None else float(ranks.statistic)),
+        alone,
+        float(np.median(features)),
+        float(np.median(second)),
+    )
+
+
+def relative_by_start(result: SweepResult) -> xr.DataArray:
+    """Least loss over the naive baseline's of every kind of start, over (dedicated_features, feature_probability)."""
+    names = ("dedicated_features", "feature_probability")
+    least = result["loss"].min([d for d in result["loss"].dims if d not in names]).transpose(*names)
+    first = result.isel(**{str(d): 0 for d in result["loss"].dims if d != names[1]})
+    tasks: Any = [first.isel(feature_probability=k).task() for k in range(least.shape[1])]
+    return least / np.array([naive_loss(task).loss for task in tasks])
 
 
 def judge_small(found: Circuit, loss: float, untrained: float, claims: Claims) -> None:
@@ -72,6 +99,13 @@ def judge_large(table: xr.Dataset, claims: Claims) -> None:
         counts,
         int(both["monosemantic"]) > 0 and int(both["polysemantic"]) > 0,
     )
+    alone = int(both["alone"])
+    shown = f"features 1 to {alone}" if alone else "none"
+    claims.add("1 − S = 0.01: most important features monosemantic", "the first at least", shown, alone > 0)
+    second, features = float(both["second"]), float(both["features"])
+    shown = f"of {features:g} the second {second:.2f}"
+    small = features > 2 and second < 0.5
+    claims.add("1 − S = 0.01: one large weight, several small", "second below half, 3 or more (medians)", shown, small)
     middle = table.sel(feature_probability=[q for q in p if np.any(np.isclose(q, MID_RANGE))])
     shown = ", ".join(f"{v:.2f}" for v in middle["spearman"].values)
     at = ", ".join(f"{q:g}" for q in middle["feature_probability"].values)

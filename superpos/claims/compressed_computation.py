@@ -79,5 +79,28 @@ def judge(relative: xr.DataArray, linear: xr.DataArray, claims: Claims) -> None:
     claims.add("L2: label noise is what helps", "lower with noise than without", _range(noisy), gain)
 
 
+def judge_across(across: xr.Dataset, embedded: xr.DataArray, claims: Claims) -> None:
+    """`measure`'s table over (loss_exponent, n_hidden, n_residual, feature_probability), and `embedded` ones' losses.
+
+    Both relative to the naive model; `embedded` is over (loss_exponent, seed). The stream's own overlaps are label noise, so
+    an embedded model that beats the naive one need not compute anything.
+    """
+    clean = across.sel(n_residual=0)
+    quartic, control = (clean[name].sel(loss_exponent=4) for name in ("relative", "linear"))
+    name = "L4, clean, all densities and sizes: beats the naive baseline"
+    claims.add(name, "below 1 everywhere", _range(quartic), bool((quartic < 1).all()))
+    less = quartic < control
+    shown = f"{int(less.sum())} of {less.size} settings"
+    claims.add("L4, clean: beats the linear control, too", "somewhere", shown, bool(less.any()))
+    square = across["relative"].sel(loss_exponent=2)
+    noisy = square.isel(n_residual=-1).dropna("n_hidden", how="all")
+    pairs = square.sel(n_residual=0, n_hidden=noisy["n_hidden"])
+    shown = f"{_range(noisy)}; clean labels {_range(pairs)}"
+    claims.add("L2, embedded: lower than with clean labels", "at every density", shown, bool((noisy < pairs).all()))
+    noisy = embedded.sel(loss_exponent=2)
+    holds = bool((noisy < 1).all())
+    claims.add("L2, embedded: beats it, as published", "below 1 for every seed", _range(noisy), holds)
+
+
 def _range(values: xr.DataArray) -> str:
     return f"{float(values.min()):.3f} to {float(values.max()):.3f} × naive"

@@ -1,5 +1,6 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from superpos.plot.absolute import absolute_value as absolute_value
 from superpos.plot.absorption import family_map as family_map
 from superpos.plot.absorption import score_by_l0 as score_by_l0
 from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
@@ -19,6 +20,9 @@ from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
 from superpos.plot.circuits import neuron_shares as neuron_shares
 from superpos.plot.circuits import relative_loss_by_density as relative_loss_by_density
+from superpos.plot.compressed import compressed_computation as compressed_computation
+from superpos.plot.compressed import density_keys as density_keys
+from superpos.plot.compressed import loss_by_density as loss_by_density
 from superpos.plot.compressed import loss_over_naive as loss_over_naive
 from superpos.plot.compressed import responses as responses
 from superpos.plot.descent import hidden_vectors as hidden_vectors

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -82,16 +83,29 @@ def ablations(
     return ax
 
 
-def relative_loss_by_density(relative: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Loss over that of the naive baseline against 1/(1 − S), over `feature_probability`; below 1 is superposition."""
+def relative_loss_by_density(
+    relative: xr.DataArray, ax: Axes | None = None, *, starts: xr.DataArray | None = None
+) -> Axes:
+    """Loss over that of the naive baseline against 1/(1 − S), over `feature_probability`; below 1 is superposition.
+
+    `starts`, over (dedicated_features, feature_probability), are drawn as thin lines: the least loss of each kind of start,
+    light from random weights, dark from the naive baseline.
+    """
     ax = current_axes(ax)
     x = 1 / relative.feature_probability.values
     ax.axhline(1, color="#888888", lw=1, label="naive baseline")
     ax.plot(x, relative.values, "o-", color="black", ms=4, label="least loss")
     ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
-    ax.set_ylim(bottom=0)
+    if starts is None:
+        ax.set_ylim(bottom=0)
+    else:
+        colors = colormaps["viridis_r"](np.linspace(0.1, 0.9, len(starts)))
+        for color, values in zip(colors, starts, strict=True):
+            number = int(values["dedicated_features"])
+            ax.plot(x, values.values, "-", color=color, lw=1, label=f"{number} solved at first", zorder=1)
+        ax.set_yscale("log")
     ax.legend()
-    plain_ticks(ax, subs=(1,))
+    plain_ticks(ax, subs=(1,), y=starts is not None)
     return ax
 
 

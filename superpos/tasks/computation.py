@@ -33,14 +33,16 @@ class Computation:
     Initial weights are normal with the Xavier standard deviation of one model, √(2 / (n + m)), times `init_scale`; b
     starts at 0. With `paired_init` untied weights start as $W_2 = |W_1|^\top$: each feature, active alone, then excites
     its own output from both sides. Independent weights leave a quarter of the outputs silent on both sides of 0; a ReLU
-    that is silent has no gradient, and where features are sparse nothing else wakes it. The loss of a trained model is
+    that is silent has no gradient, and where features are sparse nothing else wakes it. Of these the first
+    `dedicated_features` may start solved: +1 and −1 are added to the weights with which two neurons read each. With
+    ⌊m / 2⌋ of them, and importances that fall, that is the naive baseline and noise. The loss of a trained model is
     measured on held-out inputs, the same for all models of a density.
 
     The defaults are the model in which a basis is privileged: h = ReLU(Wx), x' = ReLU(Wᵀh + b). The paper's absolute value
     is `target="absolute", tied=False, magnitude="signed_uniform"`.
 
-    Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature)
-    and `init_scale`. See `FeatureDistribution` for `magnitude`.
+    Fields that may be swept without recompiling: `feature_probability`, `importance` (scalars, or one value per feature),
+    `init_scale` and `dedicated_features`. See `FeatureDistribution` for `magnitude`.
 
     Elhage et al. 2022, "Superposition in a Privileged Basis" and "Computation in Superposition".
     """
@@ -55,6 +57,7 @@ class Computation:
     hidden_activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
     paired_init: bool = jax.tree.static(default=False)  # chooses code
+    dedicated_features: Any = 0  # how many of the first features start with two neurons of their own
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
 
@@ -74,6 +77,7 @@ class Computation:
         check.truth("paired_init", self.paired_init)
         if self.paired_init and self.tied:
             raise ConfigError("paired_init must be false where tied is true: tied weights have no W2 to start.")
+        check.scalar("dedicated_features", self.dedicated_features)
         self.check_values()
         if self.target == "absolute" and self.magnitude != "signed_uniform":
             raise ConfigError(
@@ -84,10 +88,15 @@ class Computation:
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         one_layer.check_numbers(self)
+        most = min(self.n_hidden // 2, self.n_features)
+        check.in_range("dedicated_features", self.dedicated_features, at_least=0, at_most=most)
+        some = check.numbers("dedicated_features", self.dedicated_features)
+        if not self.paired_init and some is not None and some.any():
+            raise ConfigError("dedicated_features must be 0 where paired_init is false: W2 has to fit their weights.")
 
     def broadcast(self) -> "Computation":
         """The same task with every numeric field an array of its full shape."""
-        return one_layer.broadcast(self)
+        return one_layer.broadcast(self, dedicated_features=jnp.asarray(self.dedicated_features, float))
 
     def init(self, key: PRNGKeyArray) -> ComputationModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
@@ -95,11 +104,18 @@ class Computation:
         W1 = std * jax.random.normal(key, (self.n_hidden, self.n_features), float)
         W2 = None
         if self.paired_init:
+            W1 += self._dedicated_weights()
             W2 = jnp.abs(W1.T)
         elif not self.tied:
             W2 = std * jax.random.normal(jax.random.fold_in(key, 1), (self.n_features, self.n_hidden), float)
         b = jnp.zeros(self.n_features, float) if self.bias else None
         return ComputationModel(W1, W2, b, hidden_activation=self.hidden_activation)
+
+    def _dedicated_weights(self) -> Float[Array, "n_hidden n_features"]:
+        """+1 and −1 where neurons 2i and 2i + 1 read feature i, for the first `dedicated_features`; 0 elsewhere."""
+        k = jnp.arange(self.n_hidden)
+        sign = jnp.where(k // 2 < self.dedicated_features, jnp.where(k % 2 == 0, 1.0, -1.0), 0.0)
+        return sign[:, None] * (k[:, None] // 2 == jnp.arange(self.n_features)[None])
 
     def loss(self, model: ComputationModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Importance-weighted error on a fresh batch, the mean over batch and features."""

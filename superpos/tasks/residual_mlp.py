@@ -15,6 +15,7 @@ from superpos.models import residual_mlp
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
+from superpos.theory.naive import magnitudes, naive_baseline
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -120,8 +121,9 @@ class ResidualMLP:
         Without noise it costs the ignored features' importance × p E ReLU(x)^q: for unit importance and magnitudes uniform
         on [−1, 1], (n − m)/n · p / (2 (q + 1)). Features that overlap are told apart by the pseudoinverse of the embedding.
         """
-        importance = np.broadcast_to(np.asarray(self.importance, float), (self.n_features,))
-        chosen = np.argsort(-importance * np.asarray(self.features.probabilities), kind="stable")[: self.n_hidden]
+        size = magnitudes(self.magnitude)
+        ignored = np.asarray(self.features.probabilities) * (size.w @ np.maximum(size.x, 0) ** self.loss_exponent)
+        chosen = np.flatnonzero(naive_baseline(self.n_hidden, ignored, importance=self.importance).solved)
         read = np.zeros((self.n_hidden, self.n_features))
         read[np.arange(len(chosen)), chosen] = 1
         W_E = residual_mlp.embedding(self.n_residual, self.n_features, self.embedding_seed)
