@@ -53,8 +53,12 @@ def feature_dimensionality(W: Weights, *, dead_below: float = DEAD_BELOW) -> Flo
 
     Elhage et al. 2022, "The Geometry of Superposition".
     """
-    gram, own, alive = _gram(W, dead_below)
-    total = jnp.sum(gram**2, axis=1)
+    W = _matrix(W) / _scale(W)
+    own = jnp.sum(W**2, axis=0)
+    alive = own > dead_below**2
+    # The sum over j of (W_i · W_j)² is W_i · M W_i with M = W Wᵀ: no table of all pairs, which many features would fill.
+    moment = jnp.dot(W, W.T, precision=FULL_PRECISION)
+    total = jnp.sum(W * jnp.dot(moment, W, precision=FULL_PRECISION), axis=0)
     return jnp.where(alive, own**2 / jnp.where(alive, total, 1), 0)
 
 

@@ -54,22 +54,25 @@ def hidden_vectors(vectors: Any, ax: Axes | None = None, *, color: Any = "black"
 
 
 def double_descent(
-    result: Any, table: xr.Dataset, shown: Sequence[tuple[int, np.ndarray, np.ndarray]]
+    result: Any, table: xr.Dataset, four: xr.Dataset, shown: Sequence[tuple[int, np.ndarray, np.ndarray]]
 ) -> tuple[Figure, str]:
     """Test loss and dimensionalities against T, and below the hidden vectors of features and points of some T.
 
-    `table` is that of `superpos.claims.double_descent.measure`; `shown` holds (T, W, hidden vectors of the points). Henighan
-    et al. 2023, "Superposition, Memorization, and Double Descent".
+    `table` is that of `superpos.claims.double_descent.measure` for two hidden dimensions, of which the first weight decay
+    is drawn, and `four` has the `losses` for four; `shown` holds (T, W, hidden vectors of the points). Henighan et al.
+    2023, "Superposition, Memorization, and Double Descent".
     """
     figure = plt.figure(figsize=(8.4, 5.2))
-    top = figure.add_gridspec(1, 2, left=0.08, right=0.98, bottom=0.58, top=0.96, wspace=0.25)
-    above = figure.add_subplot(top[0, 0])
-    for k, color in zip(range(table.sizes["weight_decay"]), ("black", PALETTE["red"]), strict=False):
-        one = table.isel(weight_decay=k)
-        label = f"weight decay {float(one['weight_decay']):g}"
-        loss_by_points(one["test_loss"], one["best"], above, color=color, label=label)
-    above.legend()
-    shares_by_points(table.isel(weight_decay=0), figure.add_subplot(top[0, 1]))
+    top = figure.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.58, top=0.94, wspace=0.32)
+    panels = [figure.add_subplot(top[0, k]) for k in range(3)]
+    for losses, ax, title in ((table.isel(weight_decay=[0]), panels[0], "m = 2"), (four, panels[1], "m = 4")):
+        for k, color in zip(range(losses.sizes["weight_decay"]), ("black", PALETTE["red"]), strict=False):
+            one = losses.isel(weight_decay=k)
+            label = f"weight decay {float(one['weight_decay']):g}"
+            loss_by_points(one["test_loss"], one["best"], ax, color=color, label=label)
+        ax.set_title(f"test loss, {title}")
+        ax.legend()
+    shares_by_points(table.isel(weight_decay=0), panels[2]).set_title("dimensionality, m = 2")
     bottom = figure.add_gridspec(2, len(shown), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
     for k, (count, W, H) in enumerate(shown):
         for row, (vectors, color) in enumerate(((W, PALETTE["orange"]), (H, PALETTE["blue"]))):
@@ -79,9 +82,9 @@ def double_descent(
             if k == 0:
                 ax.set_ylabel(("features", "points")[row])
     text = (
-        "Top left: loss on fresh points, of every seed (dots) and the one of least training loss (line); grey: predicting "
-        "zero. Top right: share of a hidden dimension, in the model of least training loss. Bottom: hidden vectors of "
-        "features (columns of W) and of the data points, each in units of the longest."
+        "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with two and with four "
+        "hidden dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
+        "Bottom: hidden vectors of features (columns of W) and of the data points, m = 2, each in units of the longest."
     )
     train = result.attrs["train"]
     text += f" {train['warmup_steps']:,} steps of warm-up; biases {'decay' if train['decay_bias'] else 'do not decay'}."

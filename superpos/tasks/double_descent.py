@@ -16,9 +16,17 @@ from superpos.models.toy import FULL_PRECISION, ToyModel
 from superpos.tasks.base import Metrics
 from superpos.tasks.one_layer import MOST_WEIGHTS, initial_std
 
-# Points of one step of the loops over a data set: many, for the matrix products, and few for what is left after them, so
-# that a small set does not pay for a large tile.
-LARGE_TILE, TILE = 128, 16
+# Points of one step of the loops over a data set, the most first: many, for the products, and few for what is left after
+# them, so that a small set does not pay for a large tile. On a CPU three arrays of a tile's size must stay in the cache of
+# its core; elsewhere a tile must keep thousands of cores busy.
+TILES = {"cpu": (32, 8)}
+TILES_ELSEWHERE = (4_096, 256, 16)
+MOST_NUMBERS = {"cpu": 2**15}
+MOST_NUMBERS_ELSEWHERE = 2**26
+# Points that are drawn together, a multiple of the smallest tile.
+DRAWN = 16
+# Rows that are multiplied one by one.
+FEW = 8
 
 Points = Float[Array, "points n_features"]  # in rows: a tile of them is then contiguous
 
@@ -36,8 +44,7 @@ class DoubleDescent:
 
     Points are drawn once, from `data_seed`, and do not depend on T or `most_points`: a set of five points is the first five
     of a larger one. T may be swept without recompiling, up to the static `most_points`; the loss and its gradient are
-    accumulated over tiles of 128 points, then of 16, in loops that end after T: a small set costs little beside a large
-    one. In a block of several models all wait for the largest set: sweep T with `block_size=1`.
+    accumulated over tiles, large and then small, in loops that end after T: a small set costs little beside a large one.
 
     `loss`, and so the loss reported after training, is that of fresh points of norm 1, the test loss; the loss on the T
     points is the history. `batch_size` is of no consequence to training.
@@ -102,15 +109,23 @@ class DoubleDescent:
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, feature_probability=p, n_points=size))
 
     def prepared(self) -> "DoubleDescent":
-        """The task with its points, filled up with zeros to whole tiles; needed before `training_loss`."""
-        n_tiles = -(-self.most_points // TILE)
+        """The task with its T points and zeros after them, up to whole tiles; needed before `training_loss`."""
+        n_drawn = -(-self.most_points // DRAWN)
         if self.points is not None:
-            missing = n_tiles * TILE - self.most_points
+            missing = n_drawn * DRAWN - self.most_points
             return replace(self, points=jnp.pad(jnp.asarray(self.points, float), ((0, missing), (0, 0))))
         key = jax.random.key(jnp.asarray(self.data_seed, jnp.uint32))
-        # Tile by tile, each from a key of its own: a longer set begins with the same points.
-        tiles = jax.lax.map(lambda k: self._fresh(jax.random.fold_in(key, k), TILE).T, jnp.arange(n_tiles))
-        return replace(self, points=tiles.reshape(n_tiles * TILE, self.n_features))
+
+        def draw(k: Any, points: Any) -> Any:
+            x = self._fresh(
+                jax.random.fold_in(key, k), DRAWN
+            )  # a key of their own: a longer set begins with the same points
+            return jax.lax.dynamic_update_slice_in_dim(points, x.T, k * DRAWN, 0)
+
+        empty = jnp.zeros((n_drawn * DRAWN, self.n_features), float)
+        size = jnp.asarray(self.most_points if self.n_points is None else self.n_points)
+        needed = (_largest(size.astype(jnp.int32)) + DRAWN - 1) // DRAWN
+        return replace(self, points=jax.lax.fori_loop(0, needed, draw, empty))
 
     def init(self, key: PRNGKeyArray) -> ToyModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
@@ -138,13 +153,24 @@ class DoubleDescent:
         return {"steps": 50_000, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999}
 
     def numbers_per_step(self, batch_size: int) -> int:
-        """All points, or the test batch."""
-        return self.n_features * self.most_points
+        """A sixteenth of the largest set: points are not drawn at every step, and most sets of a sweep are far smaller."""
+        return self.n_features * -(-self.most_points // 16)
 
     def _fresh(self, key: PRNGKeyArray, count: int) -> Float[Array, "n_features count"]:
         x = self.features.sample(key, count)
         norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=0, keepdims=True))
         return x / jnp.where(norm > 0, norm, 1)
+
+
+@jax.custom_batching.custom_vmap
+def _largest(size: Any) -> Any:
+    """The size, or the largest of a block: the number of points to draw is one for all, so that the loop is a plain one."""
+    return size
+
+
+@_largest.def_vmap
+def _(axis_size: int, batched: list[bool], size: Any) -> tuple[Any, bool]:
+    return jnp.max(size), False
 
 
 @jax.custom_vjp
@@ -153,39 +179,75 @@ def points_loss(
 ) -> Float[Array, ""]:
     r"""$\frac1T \sum_{j \le T} \|\mathrm{ReLU}(W^\top W x_j + b) - x_j\|_2^2$ for the first T = `n_points` rows.
 
-    The number of rows is a multiple of 16. Only tiles that hold one of the T points are gone through, in the forward
+    The number of rows is a multiple of `DRAWN`. Only tiles that hold one of the T points are gone through, in the forward
     pass, which finds the gradient for W and b as well (as reverse mode could not, the length of the loops being data).
     `points` and `n_points` have no gradient: it is 0.
     """
     return _loss_and_gradient(W, b, points, n_points)[0]
 
 
+@jax.custom_batching.custom_vmap
 def _loss_and_gradient(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any, Any]:
-    m, n = W.shape
+    return _of_one(W, b, points[None], jnp.int32(0), n_points)
+
+
+# In a block one model follows another, each to its own T, in the program of one: together all would wait for the largest.
+@_loss_and_gradient.def_vmap
+def _(axis_size: int, batched: list[bool], *arguments: Any) -> tuple[Any, Any]:
+    W, b, points, n_points = (
+        leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
+        for leaf, is_batched in zip(arguments, batched, strict=True)
+    )
+    # Points are looked up in the loop over tiles: a loop over models would copy the whole set of each at every step.
+    each = (W, b, jnp.arange(axis_size, dtype=jnp.int32), n_points)
+    found = jax.lax.map(lambda one: _of_one(one[0], one[1], points, one[2], one[3]), each)
+    return found, (True, True, True)
+
+
+def _of_one(W: Any, b: Any, sets: Any, which: Any, n_points: Any) -> tuple[Any, Any, Any]:
     count = n_points.astype(jnp.int32)
-    dot = partial(jnp.dot, precision=FULL_PRECISION)
+    decoder = jnp.concatenate([b[None], W])  # the bias is a hidden unit that is always 1
 
     def add(start: Any, size: int, sums: Any) -> Any:
         loss, decoding, encoding = sums
-        x = jax.lax.dynamic_slice_in_dim(points, start, size)
         counted = start + jnp.arange(size) < count
-        h = jnp.pad(dot(x, W.T), ((0, 0), (0, 1)), constant_values=1)  # a 1 for the bias
-        h = jnp.where(counted[:, None], h, 0)
-        error = jnp.where(counted[:, None], jnp.maximum(a := dot(h, Wb), 0) - x, 0)
+        x = jax.lax.dynamic_slice(sets, (which, start, jnp.zeros_like(start)), (1, size, len(b)))[0]
+        x = jnp.where(counted[:, None], x, 0)
+        h = jnp.concatenate([counted[None].astype(W.dtype), _rows_times(W, x.T)])
+        a = _combinations(h, decoder)  # 0 beyond T, and so is the error
+        error = jnp.maximum(a, 0) - x
         to_a = jnp.where(a > 0, error, 0)  # half of dL/da
-        to_h = dot(to_a, W.T)
-        return loss + jnp.sum(jnp.square(error)), decoding + dot(h.T, to_a), encoding + dot(to_h.T, x)
+        to_h = _rows_times(W, to_a.T)
+        return loss + jnp.vdot(error, error), decoding + _rows_times(h, to_a), encoding + _rows_times(to_h, x)
 
-    Wb = jnp.concatenate([W, b[None]])
-    sums = (jnp.zeros((), W.dtype), jnp.zeros((m + 1, n), W.dtype), jnp.zeros((m, n), W.dtype))
-    whole = 0
-    if points.shape[0] >= LARGE_TILE:
-        whole = count // LARGE_TILE
-        sums = jax.lax.fori_loop(0, whole, lambda k, sums: add(k * LARGE_TILE, LARGE_TILE, sums), sums)
-    begun = whole * (LARGE_TILE // TILE)
-    sums = jax.lax.fori_loop(begun, (count + TILE - 1) // TILE, lambda k, sums: add(k * TILE, TILE, sums), sums)
+    sums: Any = (jnp.zeros((), W.dtype), jnp.zeros_like(decoder), jnp.zeros_like(W))
+    done: Any = 0
+    for size in (sizes := _tiles(*sets.shape[1:])):
+        first, stop = done // size, (count if size > sizes[-1] else count + size - 1) // size
+        sums = jax.lax.fori_loop(first, stop, lambda k, sums, size=size: add(k * size, size, sums), sums)
+        done = stop * size
     loss, decoding, encoding = sums
-    return loss / n_points, 2 * (decoding[:m] + encoding) / n_points, 2 * decoding[m] / n_points
+    return loss / n_points, 2 * (decoding[1:] + encoding) / n_points, 2 * decoding[0] / n_points
+
+
+def _tiles(most_points: int, n_features: int) -> list[int]:
+    platform = jax.default_backend()
+    *large, least = TILES.get(platform, TILES_ELSEWHERE)
+    most = min(most_points, MOST_NUMBERS.get(platform, MOST_NUMBERS_ELSEWHERE) // n_features)
+    return [*(size for size in large if size <= most), least]
+
+
+def _rows_times(rows: Any, matrix: Any) -> Any:
+    """A product of matrices, one row of the first at a time if they are few: XLA is three times as fast at vectors then."""
+    dot = partial(jnp.dot, precision=FULL_PRECISION)
+    return jnp.stack([dot(row, matrix) for row in rows]) if len(rows) <= FEW else dot(rows, matrix)
+
+
+def _combinations(coefficients: Any, rows: Any) -> Any:
+    """The product of the first transposed and the second; of few rows an elementwise sum, which fuses with what follows."""
+    if len(rows) > FEW:
+        return jnp.dot(coefficients.T, rows, precision=FULL_PRECISION)
+    return sum(jnp.outer(*pair) for pair in zip(coefficients, rows, strict=True))
 
 
 def _forward(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any]:
