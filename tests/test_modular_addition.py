@@ -1,11 +1,14 @@
 """Learning arithmetic modulo p: the table, the model behind the fast path, the loss, and what may be swept."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import superpos as sp
+from superpos.analysis.generalisation import milestones, steps_to
 from superpos.analysis.grokking import snapshots_of
 from superpos.modular import modular_table
 from superpos.tasks.modular_addition import cross_entropy
@@ -53,15 +56,26 @@ def test_loss_and_metrics_are_means_over_the_two_parts():
     np.testing.assert_allclose(jax.jit(task.population_loss)(model), metrics["test_loss"], rtol=1e-6)
 
 
-def test_fewer_gradient_pairs_change_neither_loss_nor_gradient():
-    few = sp.tasks.ModularAddition(p=7, d_model=8, n_heads=2, d_mlp=16, train_fraction=0.4, gradient_pairs=25)
+def test_fewer_gradient_and_test_pairs_change_neither_loss_nor_gradient():
+    few = replace(TASK, gradient_pairs=25, test_pairs=6)
     model = TASK.init(jax.random.key(0))
-    both = [
-        jax.jit(jax.value_and_grad(lambda m, t=t: t.broadcast().prepared().loss(m, jax.random.key(0), 1)[0]))(model)
-        for t in (TASK, few)
-    ]
-    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+
+    def both(task):
+        task = task.broadcast().prepared()
+        objective = jax.value_and_grad(lambda m: task.loss(m, jax.random.key(0), 1), has_aux=True)
+        return jax.jit(lambda m: (objective(m), task.population_loss(m)))(model)
+
+    ((loss, metrics), gradient), whole = both(TASK)
+    ((few_loss, few_metrics), few_gradient), few_whole = both(few)
+    for one, other in zip(
+        *map(jax.tree.leaves, ((loss, gradient, whole), (few_loss, few_gradient, few_whole))), strict=True
+    ):
         np.testing.assert_allclose(one, other, atol=1e-6)
+    np.testing.assert_allclose(few_metrics["accuracy"], metrics["accuracy"], rtol=1e-6)
+    # 20 pairs train; of the others, those at places 20 … 30 of the order are looked at.
+    z, order = np.asarray(jax.jit(TASK.logits)(model), np.float64), np.asarray(TASK.broadcast().prepared().order)[20:31]
+    each = np.log(np.exp(z).sum(axis=1)) - z[np.arange(49), modular_table(7)[2]]
+    np.testing.assert_allclose(few_metrics["test_loss"], each[order].mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("margin", [1.0, 20.0, 40.0])
@@ -77,8 +91,6 @@ def test_a_small_loss_and_its_gradient_are_right_in_single_precision(margin):
 
 
 def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(compilations, one_device):
-    from dataclasses import replace
-
     config = sp.TrainConfig(steps=4, history=2, snapshots=(0, 4))
     cell = {"train_fraction": 0.6, "data_seed": 5, "init_scale": 0.5, "weight_decay": 1.0, "seed": 1}
     own = {name: cell[name] for name in ("train_fraction", "data_seed", "init_scale")}
@@ -93,6 +105,13 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(c
         assert one.tobytes() == other.tobytes(), name
     # The settings do something: cells differ from one another.
     assert len(np.unique(many.dataset["loss"].values)) == 32
+    # The times of every cell are those of its own history, whatever the order of the dimensions.
+    times = milestones(many, level=0.1)
+    assert times["generalised"].dims == many.dataset["loss"].dims and times.attrs == {"level": 0.1, "steps": 4}
+    assert np.unique(times["generalised"].values[np.isfinite(times["generalised"].values)]).tolist() == [2, 4]
+    for name, history in (("memorised", "accuracy_history"), ("generalised", "test_accuracy_history")):
+        values = alone.dataset[history].values.ravel()
+        np.testing.assert_array_equal(times[name].sel(**cell), steps_to([2, 4], values, 0.1))
     task, models, steps = snapshots_of(alone.isel(seed=0))
     logits = jax.jit(task.logits)
     assert steps.tolist() == [0, 4]
@@ -108,13 +127,12 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(c
         ({"p": 9}, "p must be an odd prime, got 9"),
         ({"operation": "adition"}, "Did you mean addition"),
         ({"train_fraction": 1.0}, "train_fraction must be"),
+        ({"test_pairs": 0}, "test_pairs must be"),
         ({"gradient_pairs": 10}, "train_fraction must be at most"),
         ({"n_heads": 3}, "d_model must be a multiple of n_heads = 3"),
         ({"order": np.zeros(49)}, "order must be a permutation"),
     ],
 )
 def test_wrong_settings_are_named(wrong, said):
-    from dataclasses import replace
-
     with pytest.raises(sp.ConfigError, match=said):
         replace(TASK, **wrong).check()

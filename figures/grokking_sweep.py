@@ -1,0 +1,62 @@
+"""When grokking comes: seeds × weight decays, and shares of the pairs that train, in two sweeps.
+
+    python figures/grokking_sweep.py [--full] [--quick]
+
+Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", appendix D; Power et al. 2022.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import superpos as sp
+from superpos.analysis.generalisation import milestones
+from superpos.claims import Claims
+from superpos.claims.grokking_sweep import judge
+from superpos.cli import run
+from superpos.plot.generalisation import grokking_sweep
+
+DECAYS = (0.0, 0.5, 1.0, 1.5)
+FRACTIONS = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SIZES = {"p": 23, "d_model": 32, "d_mlp": 128}
+TINY = {"p": 11, "d_model": 8, "n_heads": 2, "d_mlp": 16}
+SHOWN = 1.0  # the weight decay whose curves are drawn, and that of the second sweep
+
+
+def histories(result: sp.SweepResult) -> list:
+    """Test and training accuracies of some seeds over (seed, step)."""
+    named = [result[f"{name}_history"].rename(record="step") for name in ("test_accuracy", "accuracy")]
+    return [h.assign_coords(step=result.dataset["record_step"].values) for h in named]
+
+
+def main(
+    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+) -> None:
+    """Load the two sweeps, or train them, draw the figure and judge it."""
+    suffix, steps = sp.plot.size_suffix(full, quick), 20 if quick else 40_000 if full else 6_000
+    # The paper's model is far too much work for so many; this is a small one that shows the same, at full size larger.
+    sizes = TINY if quick else {"p": 59, "d_model": 64, "d_mlp": 256} if full else SIZES
+    share = 0.4 if full else 0.7
+    task = sp.tasks.ModularAddition(**sizes, train_fraction=share)
+    config = sp.TrainConfig(steps=steps, learning_rate=2e-3, schedule="constant", warmup_steps=10, decay_bias=True)
+    seeds = range(2 if quick else 32)
+    path = results / f"grokking_sweep{suffix}.zarr"
+    task = replace(task, gradient_pairs=round(share * task.p**2))
+    grid = sp.Grid(weight_decay=DECAYS[:: 2 if quick else 1], seed=seeds)
+    decays = sp.sweep(task, config, grid, path, block_size=1)
+    shares = FRACTIONS[:: 3 if quick else 1]
+    task = replace(task, gradient_pairs=round(max(shares) * task.p**2))
+    config = replace(config, weight_decay=SHOWN)
+    grid = sp.Grid(train_fraction=shares, seed=seeds[: 2 if quick else 4])
+    data = sp.sweep(task, config, grid, results / f"grokking_data{suffix}.zarr", block_size=1)
+    times, fractions = milestones(decays), milestones(data).assign_attrs(weight_decay=SHOWN)
+    claims = Claims("Nanda et al. 2023, appendix D; Power et al. 2022", judged=not quick)
+    judge(times, fractions, claims)
+    with sp.plot.style():
+        curves = histories(decays.sel(weight_decay=SHOWN, method="nearest"))
+        figure, text = grokking_sweep(times, fractions, curves, SHOWN)
+        text = sp.plot.caption(decays.attrs, f"{text} {len(seeds)} seeds at the top and left. Settings:")
+        sp.plot.publish(figure, text, claims, path=out / f"grokking_sweep{suffix}")
+
+
+if __name__ == "__main__":
+    run(main)
