@@ -26,6 +26,12 @@ class ModularAddition:
     $\mathrm{softplus}\,\log\sum_{j \ne c} e^{z_j - z_c}$: the plain difference $\log\sum_j e^{z_j} - z_c$ in single precision
     is 0, and so is its gradient, once the margin passes 17, which memorisation reaches long before circuits form.
 
+    Measured at p = 23, d_model 32, d_mlp 128, 70 % of the pairs, learning rate 0.002, 4,000 steps, one seed: without weight
+    decay this loss falls to 5.7e-11 and never jumps (in double precision 5.8e-11); the plain one stays above 3e-8, is 0 on
+    79 % of the training pairs in the end, and jumps 30 times (over ten times the median of the last 200 steps). With weight
+    decay 1 the test accuracy reaches 99 % at step 2,300 and stays; with the plain loss, which jumps 25 times, it never
+    does. Prieto et al. 2025, "Grokking at the Edge of Numerical Stability", call it softmax collapse.
+
     A permutation of all p² pairs is drawn from `data_seed` (or given as `order`, of numbers a·p + b); the first
     `train_fraction` · p² of them train, the others test. `loss` after training is the test loss; the history has the
     training `accuracy`, `test_loss` and `test_accuracy`. `TrainConfig.batch_size` has no meaning.
