@@ -233,10 +233,10 @@ def advance(
         fresh = jax.tree.map(lambda sum_: jnp.where(piece.start == piece.origin, 0, sum_), state.total)
         state = jax.lax.fori_loop(piece.start, piece.stop, step, state._replace(total=fresh))
         if config.snapshots:
+            # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
+            place = jnp.where(piece.snapshot >= 0, piece.snapshot, len(config.snapshots))
             kept = jax.tree.map(
-                lambda buffer, leaf: jnp.where(piece.snapshot >= 0, buffer.at[piece.snapshot].set(leaf), buffer),
-                state.snapshots,
-                state.model,
+                lambda buffer, leaf: buffer.at[place].set(leaf, mode="drop"), state.snapshots, state.model
             )
             state = state._replace(snapshots=kept)
         mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)

@@ -32,9 +32,9 @@ def made_up(**changed):
 CONTROL = made_up(curves={"test_accuracy": [0, 0.1, 0.1, 0.1, 0.1]})
 
 
-def failed(table, control=CONTROL):
+def failed(table, control=CONTROL, seeds=None):
     claims = Claims("a paper")
-    judge(table, control, claims)
+    judge(table, control, claims, seeds)
     return [claim.statement for claim in claims.failed]
 
 
@@ -62,6 +62,15 @@ def test_each_claim_can_fail(change, what):
 
 def test_a_control_that_generalises_is_no_control():
     assert any("weight decay" in statement for statement in failed(made_up(), made_up()))
+
+
+def test_of_many_controls_none_may_generalise_and_the_seeds_are_counted():
+    both = xr.concat([CONTROL, made_up()], xr.Variable("seed", [0, 1]))
+    assert any("weight decay" in statement for statement in failed(made_up(), both))
+    claims = Claims("a paper")
+    judge(made_up(), CONTROL, claims, xr.Dataset({"single": ("seed", [0.75, 0.6])}, {"seed": [0, 1]}))
+    said = {c.statement: c.measured for c in claims.claims}["neurons are of one frequency"]
+    assert said == "75 %; 1 of 2 seeds: 75, 60 %" and not claims.failed
 
 
 def test_curves_have_the_numbers_and_the_phases_their_stretches():

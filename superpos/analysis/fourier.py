@@ -15,6 +15,8 @@ from superpos.errors import ConfigError
 
 # A frequency is key if it holds this share of the non-constant energy of the neuron-to-logit map.
 KEY_SHARE = 0.02
+# A neuron is of one frequency if that frequency explains more than this share of its variance.
+SINGLE = 0.85
 
 
 def fourier_basis(p: int) -> np.ndarray:

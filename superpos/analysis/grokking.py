@@ -77,3 +77,22 @@ def snapshots_of(result: Any) -> tuple[Any, list[Any], np.ndarray]:
 def progress_of(result: Any) -> xr.Dataset:
     """`progress` of one cell of a result with snapshots, as `superpos.kept` takes it."""
     return progress(*snapshots_of(result))
+
+
+def circuits_of(result: Any) -> xr.Dataset:
+    """What trained models are made of in the end, over `seed`, as `superpos.kept` takes it.
+
+    `single`, the share of neurons of which one frequency explains more than 85 % (Nanda et al. 2023, section 4.2);
+    `n_keys`; `key_energy`, the share of the embedding's energy, but for the constant, that key frequencies hold.
+    """
+    rows = []
+    for seed in result["seed"].values:
+        cell = result.sel(seed=seed)
+        task, model = cell.task(), cell.model()
+        keys = fourier.key_frequencies(np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p]))
+        energy = fourier.spectrum(np.asarray(model.W_E[: task.p]))
+        single = np.mean(fourier.neuron_frequencies(task.neurons(model)).explained > fourier.SINGLE)
+        rows.append({"single": single, "n_keys": len(keys), "key_energy": energy[keys].sum() / energy[1:].sum()})
+    return xr.Dataset(
+        {name: ("seed", [row[name] for row in rows]) for name in rows[0]}, {"seed": result["seed"].values}
+    )

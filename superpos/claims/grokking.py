@@ -3,11 +3,16 @@
 import numpy as np
 import xarray as xr
 
+from superpos.analysis.fourier import SINGLE
 from superpos.claims.base import Claims
 
 
-def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
-    """Claims about one model, `table` of `superpos.analysis.grokking.progress`, and its twin without weight decay."""
+def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims, seeds: xr.Dataset | None = None) -> None:
+    """Claims about one model, `table` of `superpos.analysis.grokking.progress`, and models without weight decay.
+
+    `control` has the `test_accuracy` of those, of one or of many seeds; `seeds`, of `circuits_of`, is what the models of
+    all seeds are made of: how many of them a claim holds for is said, the one of `table` decides.
+    """
     steps, test, train = (table[n].values for n in ("step", "test_accuracy", "train_accuracy"))
     gap = steps[(train > 0.99) & (test < 0.5)]
     length = int(gap[-1] - gap[0]) if len(gap) else 0
@@ -15,19 +20,20 @@ def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
         "it memorises long before it generalises", "> 1,000 steps: train > 99 %, test < 50 %", length, length > 1_000
     )
     claims.add("in the end it generalises", "test > 99.9 %", f"{100 * test[-1]:.3f} %", test[-1] > 0.999)
-    best = float(control["test_accuracy"].max())
-    claims.add(
-        "without weight decay it never does", "test < 99 % in the same steps", f"{100 * best:.1f} %", best < 0.99
-    )
+    best, n = float(control["test_accuracy"].max()), control.sizes.get("seed", 1)
+    said = f"{100 * best:.1f} %" + f" at most, {n} seeds" * (n > 1)
+    claims.add("without weight decay it never does", "test < 99 % in the same steps", said, best < 0.99)
     keys = table["key"].values
     energy = table["embedding_energy"].values
     share = float(energy[keys].sum() / energy[1:].sum()) if len(keys) else 0.0
     said = f"{100 * share:.1f} % in {', '.join(map(str, keys))}"
     claims.add("key frequencies hold the embedding", "> 90 % of ‖F W_E‖² but the constant", said, share > 0.9)
-    single = float(np.mean(table["neuron_explained"] > 0.85))
-    claims.add(
-        "neurons are of one frequency", "≥ 75 % have > 85 % of variance in one", f"{100 * single:.0f} %", single >= 0.75
-    )
+    single = float(np.mean(table["neuron_explained"] > SINGLE))
+    said = f"{100 * single:.0f} %"
+    if seeds is not None and len(seeds["seed"]) > 1:
+        each = ", ".join(f"{100 * share:.0f}" for share in seeds["single"].values)
+        said += f"; {int((seeds['single'] >= 0.75).sum())} of {len(seeds['seed'])} seeds: {each} %"
+    claims.add("neurons are of one frequency", "≥ 75 % have > 85 % of variance in one", said, single >= 0.75)
     kept = table.attrs["kept_test_accuracy"]
     claims.add("the key frequencies alone answer", "test accuracy ≥ 99 %", f"{100 * kept:.2f} %", kept >= 0.99)
     ratios = table["alone_removed"].values / table["test_loss"].values[-1]

@@ -62,7 +62,7 @@ DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FF
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
     "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
-    "p", "gradient_pairs", "data_seed",
+    "p", "gradient_pairs", "test_pairs", "data_seed",
     "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
     "most_points", "points",
     "d_vocab", "n_positions", "n_layers", "n_heads", "d_model", "shortest_period", "longest_period",

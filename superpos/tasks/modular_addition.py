@@ -26,13 +26,20 @@ class ModularAddition:
     $\mathrm{softplus}\,\log\sum_{j \ne c} e^{z_j - z_c}$: the plain difference $\log\sum_j e^{z_j} - z_c$ in single precision
     is 0, and so is its gradient, once the margin passes 17, which memorisation reaches long before circuits form.
 
+    Measured at p = 23, d_model 32, d_mlp 128, 70 % of the pairs, learning rate 0.002, 4,000 steps, one seed: without weight
+    decay this loss falls to 5.7e-11 and never jumps (in double precision 5.8e-11); the plain one stays above 3e-8, is 0 on
+    79 % of the training pairs in the end, and jumps 30 times (over ten times the median of the last 200 steps). With weight
+    decay 1 the test accuracy reaches 99 % at step 2,300 and stays; with the plain loss, which jumps 25 times, it never
+    does. Prieto et al. 2025, "Grokking at the Edge of Numerical Stability", call it softmax collapse.
+
     A permutation of all p² pairs is drawn from `data_seed` (or given as `order`, of numbers a·p + b); the first
     `train_fraction` · p² of them train, the others test. `loss` after training is the test loss; the history has the
     training `accuracy`, `test_loss` and `test_accuracy`. `TrainConfig.batch_size` has no meaning.
 
     `train_fraction`, `data_seed`, `order` and `init_scale` may be swept without recompiling. So that one program serves
     all fractions, gradients go through the first `gradient_pairs` pairs (default: all), of which those that do not train
-    count 0; a number just large enough saves time.
+    count 0; a number just large enough saves time. So does a number of `test_pairs`: the first of those that give no
+    gradient, a random sample, which are looked at in every step (default: all). After training all are looked at.
 
     Initial weights are normal with standard deviation `init_scale` / √d_model (√(p + 1) for W_U), biases 0. There is no
     layer norm. Defaults are the published ones.
@@ -46,6 +53,7 @@ class ModularAddition:
     d_mlp: int = jax.tree.static(default=512)  # shape of W_in
     operation: str = jax.tree.static(default="addition")  # chooses the table
     gradient_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
+    test_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
     train_fraction: Any = 0.3
     data_seed: Any = 0
     init_scale: Any = 1.0
@@ -58,8 +66,9 @@ class ModularAddition:
             check.whole(name, getattr(self, name), at_least=1, at_most=2**14)
         if self.d_model % self.n_heads:
             raise ConfigError(f"d_model must be a multiple of n_heads = {self.n_heads}, got {self.d_model}.")
-        if self.gradient_pairs is not None:
-            check.whole("gradient_pairs", self.gradient_pairs, at_least=1, at_most=self.p**2)
+        for name in ("gradient_pairs", "test_pairs"):
+            if getattr(self, name) is not None:
+                check.whole(name, getattr(self, name), at_least=1, at_most=self.p**2)
         for name in ("train_fraction", "data_seed", "init_scale"):
             check.scalar(name, getattr(self, name))
         if (order := check.numbers("order", self.order) if self.order is not None else None) is not None and (
@@ -128,13 +137,14 @@ class ModularAddition:
     def loss(self, model: Transformer, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The mean over the training pairs, and how the others fare."""
         del key, batch_size
-        order, count = self._order, self.p**2 if self.gradient_pairs is None else self.gradient_pairs
+        count = self.p**2 if self.gradient_pairs is None else self.gradient_pairs
+        order = self._order[: None if self.test_pairs is None else count + self.test_pairs]
         x = self._after_attention(model)
         error, right = self._scores(model, x, order[:count])
         if count < len(order):
             others = self._scores(*jax.lax.stop_gradient((model, x)), order[count:])
             error, right = (jnp.concatenate(both) for both in zip((error, right), others, strict=True))
-        train = self._trains
+        train = self._trains[: len(order)]
         n_train = jnp.sum(train, dtype=error.dtype)
         loss = jnp.sum(jnp.where(train, error, 0)) / n_train
         accuracy = jnp.sum(train & right, dtype=error.dtype) / n_train
@@ -164,7 +174,7 @@ class ModularAddition:
 
     def population_loss(self, model: Transformer) -> Float[Array, ""]:
         """The mean over the pairs that do not train."""
-        return self.loss(model, jax.random.key(0), 0)[1]["test_loss"]
+        return replace(self, test_pairs=None).loss(model, jax.random.key(0), 0)[1]["test_loss"]
 
     def training_defaults(self) -> dict[str, Any]:
         """25,000 steps of Adam with memories of .9 and .98, at a learning rate of 0.001."""

@@ -1,0 +1,48 @@
+"""When models that add modulo p generalise: over seeds, weight decays and the share of pairs that train."""
+
+import numpy as np
+import xarray as xr
+
+from superpos.claims.base import Claims
+
+# A model that generalises at once did not grok: this many steps must lie between memorising and generalising.
+DELAY = 1_000
+
+
+def judge(times: xr.Dataset, fractions: xr.Dataset, claims: Claims) -> None:
+    """Claims about `superpos.analysis.milestones` by weight decay (the least is 0) and by the share of pairs that train.
+
+    Nothing is said about the order of times across weight decays, which is reported inconsistently.
+    """
+    first = float(times["weight_decay"][0])
+    none, some = times.isel(weight_decay=0), times.isel(weight_decay=slice(1, None))
+    n, best = none["generalised"].size, float(none["test_accuracy"].max())
+    k = int(none["generalised"].notnull().sum())
+    said = f"{k} of {n} seeds; best test accuracy {100 * best:.1f} %"
+    claims.add(f"weight decay {first:g}: no seed generalises", "none in the same steps", said, first == 0 and k == 0)
+    memorised = int(none["memorised"].notnull().sum())
+    claims.add(f"weight decay {first:g}: every seed memorises", "all seeds", f"{memorised} of {n}", memorised == n)
+    counts = some["generalised"].notnull().sum("seed")
+    said = ", ".join(
+        f"{int(c)} of {n} at {d:g}" for d, c in zip(some["weight_decay"].values, counts.values, strict=True)
+    )
+    most = int(counts.max())
+    claims.add("with weight decay most seeds generalise", "more than half, at one weight decay", said, most > n / 2)
+    gap = (some["generalised"] - some["memorised"]).values
+    late, all_ = int((gap > DELAY).sum()), int(np.isfinite(gap).sum())
+    said = f"{late} of {all_} that generalise; median {np.nanmedian(gap):,.0f} steps" if all_ else "none generalises"
+    claims.add("they do long after memorising", f"more than {DELAY:,} steps later for most", said, late > all_ / 2)
+    few = fractions.isel(train_fraction=0)
+    share, k = float(few["train_fraction"]), int(few["generalised"].notnull().sum())
+    said = f"{k} of {few['generalised'].size} seeds at {100 * share:.0f} %"
+    claims.add("too little data: no grokking", "≤ 20 % of the pairs: none", said, share <= 0.2 and k == 0)
+    enough = fractions["generalised"].fillna(np.inf).median("seed")
+    least, most = float(enough.min()), enough["train_fraction"].values[int(np.argmin(enough.values))]
+    said = f"median over seeds least, {least:,.0f} steps, at {100 * most:.0f} % of the pairs"
+    middle = enough.where(np.isfinite(enough), drop=True)
+    slow = float(middle[0]) if len(middle) else np.nan
+    if len(middle):
+        said += f"; {slow:,.0f} at {100 * float(middle['train_fraction'][0]):.0f} %"
+    claims.add(
+        "more data, sooner", "shortest at more data than where half of the seeds first generalise", said, least < slow
+    )
