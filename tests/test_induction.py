@@ -147,6 +147,7 @@ SMALL = sp.tasks.RepeatedTokens(
 SHORT = sp.TrainConfig(steps=5, batch_size=4, history=1, snapshots=(0, 5), evaluation_samples=4)
 
 
+@pytest.mark.optimized
 def test_a_cell_is_what_it_is_alone():
     both = sp.sweep(SMALL, SHORT, sp.Grid(shortest_period=[3, 5]), block_size=2)
     alone = sp.sweep(SMALL, SHORT, sp.Grid(shortest_period=[5]), block_size=2)

@@ -16,6 +16,7 @@ from superpos.analysis.probes import best_f1, linear_probe_f1
 from superpos.claims import Claims
 from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.cli import main
+from superpos.cli.sae import one_cell
 from superpos.plot.pareto import sparsity_frontier
 
 ROOT = Path(__file__).parents[1]
@@ -181,6 +182,18 @@ def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys)
         with pytest.raises(SystemExit) as error:
             main()
         assert error.value.code == 2 and said in capsys.readouterr().err
+    # Points of no product, from the same models: chosen by value or by number, the better seed of two that are alike.
+    cells = sp.open(tmp_path / "toy.zarr").dataset.stack(cell=("feature_probability", "seed")).reset_index("cell")
+    points = sp.SweepResult(cells.transpose("cell", ...))
+    points.save(tmp_path / "points.zarr")
+    better = float(points.dataset["loss"].values[2:].min())
+    for at, loss in (("feature_probability=0.12", better), ("cell=1", float(points.dataset["loss"].values[1]))):
+        found = one_cell(sp.open(tmp_path / "points.zarr"), (at,))
+        assert float(found["loss"]) == loss
+    with pytest.raises(sp.ConfigError, match=r"along feature_probability \(2 values\), or cell=0 … 3"):
+        one_cell(points, ())
+    with pytest.raises(sp.ConfigError, match="cell must be at most 3, got 4"):
+        one_cell(points, ("cell=4",))
     for arguments in (["--at", "k=1"], ["--architectures", "gated"], ["--steps", "5"]):
         monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "sae.zarr"), *arguments])
         with pytest.raises(SystemExit):
