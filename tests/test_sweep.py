@@ -415,6 +415,7 @@ def test_memory_budget_limits_what_runs_side_by_side(one_device):
         prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one - 1, devices=one_device)
 
 
+@pytest.mark.optimized
 def test_lanes_do_not_change_bits(one_device):
     grid = sp.Grid(feature_probability=[0.1, 0.5, 0.9], seed=range(6))
     work = prepare(TASK, QUICK, grid, block_size=2, devices=one_device)
