@@ -3,14 +3,17 @@
     python figures/all.py [--full] [--quick] [--only five_features …] [--jobs 2]
 
 Each script runs in a process of its own, so one that fails does not stop the others. Two run side by side unless `--jobs`
-says otherwise: much of a small figure uses one core. Status 1 if a claim failed somewhere.
+says otherwise: much of a small figure uses one core. Status 1 if a claim failed or a script crashed; the last line says
+which.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
 
 from superpos import check
+from superpos.claims.base import FAILS
 from superpos.cli import run
 from superpos.cli.side_by_side import run_scripts
 from superpos.plot.gallery import index, size_suffix
@@ -37,17 +40,27 @@ def main(
     names, suffix = list(only or SCRIPTS), size_suffix(full, quick)
     for name in names:
         (out / f"{name}{suffix}.json").unlink(missing_ok=True)  # an old one would hide a failure
-    begin, seconds, failed = time.perf_counter(), {}, []
+    begin, seconds, red, crashed = time.perf_counter(), {}, {}, []
     for done in run_scripts([HERE / f"{name}.py" for name in names], flags, jobs, IMPORTED_ONCE):
         name = done.script.stem
         print(f"— {name}, {done.seconds:.0f} s\n{done.printed}", flush=True)
         seconds[name] = done.seconds
-        failed += [name] * bool(done.status)
+        if done.status:
+            red[name] = red_claims(out / f"{name}{suffix}.json")
+            crashed += [name] * (not red[name])
         index(out, [(f"{n}{suffix}", seconds[n]) for n in names if n in seconds])  # a look at what is there already
     minutes = (time.perf_counter() - begin) / 60
     print(f"{out / 'index.html'}: {len(names)} figures in {minutes:.1f} minutes")
-    if failed:
-        sys.exit(f"figures: failed: {', '.join(sorted(failed))}")
+    if crashed or red:
+        told = [f"red claims: {sum(red.values())} ({', '.join(sorted(n for n in red if red[n]))})"] * any(red.values())
+        told += [f"crashed: {', '.join(sorted(crashed))}"] * bool(crashed)
+        sys.exit(f"figures: {'; '.join(told)}")
+
+
+def red_claims(file: Path) -> int:
+    """How many claims of a published figure failed; 0 where there is no figure, since its script crashed."""
+    claims = json.loads(file.read_text())["claims"] if file.exists() else []
+    return sum(claim["verdict"] == FAILS for claim in claims)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def build(full: bool, quick: bool) -> tuple:
         task, sizes, config = sp.tasks.Toy(n_features=400, n_hidden=30), [30], sp.TrainConfig(steps=10_000)
     else:
         task = sp.tasks.Toy(n_features=12, n_hidden=2, objective="expected", order=24)
-        sizes, config = [2, 3], sp.TrainConfig(steps=30 if quick else 800)
+        sizes, config = [2] if quick else [2, 3], sp.TrainConfig(steps=30 if quick else 800)
     counts = (2, 2) if quick else (11, 9)
     x = np.concatenate([np.linspace(*ends, k) for ends, k in zip(WINDOWS, counts, strict=True)])
     seeds = range(1 if quick else 4)

@@ -61,6 +61,10 @@ class FeatureDistribution:
     Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
     for Absorption", for hierarchies; Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse
     autoencoders", for the copula.
+
+    >>> features = sp.FeatureDistribution(n_features=3, feature_probability=0.2)
+    >>> round(float(features.moment(1)[0]), 3)  # p/2
+    0.1
     """
 
     n_features: int = jax.tree.static()  # shape of x

@@ -50,6 +50,9 @@ class TrainConfig:
     are numbers of steps after which the weights are kept. After training, the loss is the population loss where the
     task knows it; elsewhere it is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
     that are the same for all seeds, so seeds compare fairly.
+
+    >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
+    5000
     """
 
     steps: Any = jax.tree.static(default=None)  # loop length; None is the task's own

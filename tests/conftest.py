@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ["MPLBACKEND"] = "Agg"
@@ -26,20 +27,69 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.local_devices = lambda *_, **__: jax.devices()[:1]
 
 
+LONGEST_FILES = (
+    "plot", "demos", "store", "engines", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli",
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _close_figures():
     yield
     plt.close("all")
 
 
-@pytest.fixture(autouse=True, scope="module")
+MOST_MAPS = 25_000
+carefully = [True]  # how programs are compiled now
+
+
 def _forget_compiled_programs():
-    """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more."""
     from superpos.sweep import mesh
 
-    yield
     mesh._compile.cache_clear()
     jax.clear_caches()
+
+
+def _compile_carefully(yes):
+    """Let XLA optimise what it compiles, as it does for users, or hardly at all: programs compile in a third of the time.
+
+    Programs of the other kind are forgotten, so none of them is taken for one of this kind.
+    """
+    if carefully[0] is not yes:
+        _forget_compiled_programs()
+        jax.config.update("jax_disable_most_optimizations", not yes)
+        carefully[0] = yes
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Before any fixture: laws about bits, and long trainings, are marked `optimized`; all other tests mostly compile."""
+    _compile_carefully(item.get_closest_marker("optimized") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Longest files first, so that no core waits at the end for the other; in a file, `optimized` tests first."""
+    first = {f"test_{name}.py": k for k, name in enumerate(LONGEST_FILES)}
+
+    def place(item):
+        return first.get(item.path.name, len(first)), item.path, item.get_closest_marker("optimized") is None
+
+    items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_memory_maps(request):
+    """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more.
+
+    Programs that several files need are kept below that; files that count compilations start with none.
+    """
+    here = (item for item in request.session.items if item.path == request.path)
+    if any("compilations" in item.fixturenames for item in here):
+        _forget_compiled_programs()
+    yield
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > MOST_MAPS:
+        _forget_compiled_programs()
 
 
 @pytest.fixture
@@ -54,13 +104,17 @@ def one_device():
 
 @pytest.fixture(scope="session")
 def quick_result():
-    """A small 5→2 sweep that several tests look at."""
+    """A small 5→2 sweep that several tests look at, the same whichever of them comes first."""
     import superpos as sp
 
+    before = carefully[0]
+    _compile_carefully(True)
     task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
     grid = sp.Grid(feature_probability=[1.0, 0.3, 0.05], seed=range(4))
     config = sp.TrainConfig(steps=1_500, batch_size=512, snapshots=(0, 100, 1_500), evaluation_samples=16_384)
-    return sp.sweep(task, config, grid, block_size=4)
+    result = sp.sweep(task, config, grid, block_size=4)
+    _compile_carefully(before)
+    return result
 
 
 @pytest.fixture

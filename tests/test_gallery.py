@@ -1,6 +1,8 @@
 """Claims, published figures, and the page that shows them."""
 
+import contextlib
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 import superpos as sp
 from superpos.claims import Claims
+from superpos.cli.side_by_side import Finished
 from superpos.plot.gallery import index
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners
@@ -60,11 +63,30 @@ def test_the_index_shows_every_figure_its_claims_and_what_is_missing(tmp_path):
 
 def test_all_figures_are_built_into_one_folder(tmp_path):
     command = [sys.executable, ROOT / "figures" / "all.py", "--quick", "--only", "five_features"]
-    run = subprocess.run([*command, "--out", tmp_path / "out", "--results", tmp_path], capture_output=True, text=True)
+    command += ["--out", tmp_path / "out", "--results", tmp_path]
+    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    run = subprocess.run(command, capture_output=True, text=True, env=quickly)
     assert run.returncode == 0, run.stderr
     assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
-    wrong = subprocess.run([*command[:3], "--only", "nothing"], capture_output=True, text=True, cwd=tmp_path)
-    assert wrong.returncode == 1 and "there is no 'nothing'" in wrong.stderr
+
+
+def test_red_claims_and_crashes_are_told_apart(tmp_path, capsys):
+    """Three scripts: one publishes a red claim, one crashes, one is fine."""
+    every = runpy.run_path(str(ROOT / "figures" / "all.py"))["main"]
+
+    def scripts(files, *_):
+        for file in files:
+            if file.stem != "capacity":
+                with contextlib.suppress(SystemExit):
+                    published(tmp_path, file.stem, holds=file.stem == "adversarial")
+            yield Finished(file, int(file.stem != "adversarial"), 1.0, "printed")
+
+    every.__globals__["run_scripts"] = scripts
+    with pytest.raises(SystemExit) as stopped:
+        every(only=("five_features", "capacity", "adversarial"), out=tmp_path)
+    assert stopped.value.code == "figures: red claims: 1 (five_features); crashed: capacity"
+    with pytest.raises(SystemExit, match="there is no 'nothing'"):
+        every(only=("nothing",), out=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,7 @@ def test_many_models_at_once_are_the_same_as_one_by_one(rng):
         assert sp.geometry(W).components == together.components
 
 
+@pytest.mark.optimized
 def test_speed_of_the_analyser(rng):
     """The promise is 5 s for 10,000 models of 5→2 and 1 s for one of 400→30; here with a wide margin for busy machines."""
     Ws = rng.standard_normal((10_000, 2, 5))

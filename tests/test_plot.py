@@ -86,11 +86,23 @@ def test_captions_come_from_the_configuration(quick_result):
         "ReLU",
     ):
         assert words in text
-    assert "feature probability swept" in text
+    assert "feature probability swept" in text and "weight decay" not in text and "warm-up" not in text
+    trained = quick_result.attrs["train"] | {"weight_decay": 0.1, "warmup_steps": 1_000}
+    assert "(cosine, warm-up of 1,000 steps), weight decay 0.1, " in sp.plot.caption(
+        {**quick_result.attrs, "train": trained}
+    )
     axes = [{"field": f} for f in ("steps", "optimizer", "n_hidden", "loss_exponent")]
     swept = sp.plot.caption({**quick_result.attrs, "grid": {"axes": axes}})
-    for words in ("steps swept of optimizer swept", "n hidden swept", "loss exponent swept"):
+    for words in ("5 features; n hidden swept; ", "steps swept of optimizer swept", "loss exponent swept"):
         assert words in swept
+    tokens = {"kind": "repeated_tokens", "d_vocab": 64, "n_layers": 2, "shortest_period": 16, "longest_period": 32}
+    for field, words in (
+        (None, "; periods 16 to 32;"),
+        ("shortest_period", "; shortest period swept; longest period 32;"),
+    ):
+        axes = [{"field": field}]
+        said = sp.plot.caption({**quick_result.attrs, "task": tokens, "grid": {"axes": axes}})
+        assert said.startswith("64 tokens; 2 layers; ") and words in said.replace(".", ";", 1)
 
 
 def test_figure_of_five_features(quick_result, tmp_path):

@@ -384,6 +384,7 @@ def test_only_dead_latents_learn_from_the_auxiliary_error(rng, eager):
 SWEPT = sp.TrainConfig(steps=20, batch_size=33, evaluation_samples=33, history=4)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("architecture", ["batch_topk", pytest.param("jumprelu", marks=pytest.mark.long)])
 def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(
     architecture, compilations, tmp_path, one_device, rng

@@ -16,6 +16,8 @@ from superpos.analysis.probes import best_f1, linear_probe_f1
 from superpos.claims import Claims
 from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.cli import main
+from superpos.cli.report import print_scores
+from superpos.cli.sae import one_cell
 from superpos.plot.pareto import sparsity_frontier
 
 ROOT = Path(__file__).parents[1]
@@ -125,6 +127,17 @@ def test_claims_can_fail(scores, optimised, control, failed):
     assert f"its own encoder at best {scores.get('f1', 0.92):.3f}" in said[1].measured
 
 
+def test_autoencoders_that_diverged_are_in_no_mean_and_counted(capsys):
+    lost = table(pursuit_f1=0.9, dead_share=0.1).where(xr.DataArray(np.arange(4) > 0, dims="cell"))
+    claims = Claims("test")
+    judge(by_setting(lost), by_setting(table()), controls(), np.array([0.75]), 0.82, claims)
+    assert claims.claims[0].measured == "0.970, without 1 of 4 autoencoders, which diverged" and not claims.failed
+    print_scores(lost)
+    assert "1 of 4 autoencoders diverged or are missing: they are in no mean" in capsys.readouterr().out
+    print_scores(table(pursuit_f1=0.9, dead_share=0.1))
+    assert "diverged" not in capsys.readouterr().out
+
+
 def test_one_latent_per_input_reaches_its_bound_and_no_more():
     """The best such detector names one active feature at random; simulated, within 4 standard errors."""
     p, n, N = 0.1, 6, 200_000
@@ -181,6 +194,16 @@ def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys)
         with pytest.raises(SystemExit) as error:
             main()
         assert error.value.code == 2 and said in capsys.readouterr().err
+    # Points of no product, trained by the same program: chosen by value or by number, the better seed of two alike.
+    zipped = sp.Grid.zipped(feature_probability=[0.3, 0.3, 0.1, 0.1], seed=[0, 1, 0, 1])
+    points = sp.sweep(toy, sp.TrainConfig(steps=20, batch_size=32), zipped)
+    loss = points.dataset["loss"].values
+    for at, wanted in (("feature_probability=0.12", loss[2:].min()), ("cell=1", loss[1])):
+        assert one_cell(points, (at,)).dataset["loss"].item() == wanted
+    with pytest.raises(sp.ConfigError, match=r"along feature_probability \(2 values\), or cell=0 … 3"):
+        one_cell(points, ())
+    with pytest.raises(sp.ConfigError, match="cell must be at most 3, got 4"):
+        one_cell(points, ("cell=4",))
     for arguments in (["--at", "k=1"], ["--architectures", "gated"], ["--steps", "5"]):
         monkeypatch.setattr(sys, "argv", ["superpos", "sae", str(tmp_path / "sae.zarr"), *arguments])
         with pytest.raises(SystemExit):

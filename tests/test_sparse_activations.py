@@ -73,6 +73,7 @@ def test_the_largest_of_a_batch_are_those_of_a_sort(dtype, rng):
             assert (smallest > 0) == (n <= n_positive)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("double", [False, True])
 def test_a_product_that_is_whole_but_for_rounding_is_whole(double):
     with jax.enable_x64(double):

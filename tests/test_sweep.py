@@ -28,6 +28,8 @@ def bits(result, **cell):
     return {name: chosen[name].values.tobytes() for name in ("W", "b", "loss", "loss_history", "diverged_step")}
 
 
+@pytest.mark.optimized
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     "task",
     [
@@ -57,12 +59,14 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep(task, one_device):
     assert zipped["W"].values[1].tobytes() == bits(alone)["W"]
 
 
+@pytest.mark.optimized
 def test_block_size_belongs_to_the_identity_of_a_result():
     a, b = (sp.sweep(TASK, QUICK, sp.Grid(seed=range(3)), block_size=B) for B in (2, 16))
     assert (a.attrs["block_size"], b.attrs["block_size"]) == ([2], [16])
     assert_allclose(a["W"], b["W"], rtol=1e-3, atol=1e-4)  # another B may change last bits, nothing more
 
 
+@pytest.mark.optimized
 def test_a_cell_is_what_train_gives():
     result = sp.sweep(TASK, QUICK, sp.Grid(feature_probability=[0.2, 0.6], seed=[0, 5]), block_size=4)
     run = sp.train(dataclasses.replace(TASK, feature_probability=0.6), QUICK, seed=5)
@@ -76,6 +80,7 @@ def test_a_cell_is_what_train_gives():
     assert np.array_equal(again.model.W[...], run.model.W[...])
 
 
+@pytest.mark.optimized
 def test_a_sweep_in_double_precision_is_what_train_gives(one_device):
     """Also where double precision is switched on for the calling thread only."""
     with jax.enable_x64(True):
@@ -93,6 +98,7 @@ def test_four_devices_run_without_collectives():
         assert collective not in text
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("bad_rate", [1e6, 1e30])
 def test_one_diverging_cell_harms_nobody(bad_rate, caplog):
     rates = [0.01, 0.02, 0.03, 0.04, 0.05]
@@ -158,6 +164,7 @@ def test_shapes_and_words_may_be_axes():
     assert not np.array_equal(*mixed["W"].sel(feature_probability=0.5).values)
 
 
+@pytest.mark.optimized
 def test_steps_and_batch_size_may_be_axes():
     result = sp.sweep(TASK, QUICK, sp.Grid(steps=[20, 60], batch_size=[16, 33], seed=[0]), block_size=2)
     assert result["record_step"].dims[-1] == "record"
@@ -218,6 +225,7 @@ def test_flat_designs_give_labelled_cells(design, tmp_path):
     xr.testing.assert_identical(sp.open(tmp_path / "r.zarr").dataset, result.dataset)
 
 
+@pytest.mark.optimized
 def test_blocks_hold_one_seed_and_cover_every_cell_once():
     grid = sp.Grid(feature_probability=np.linspace(0.1, 1, 7), seed=[5, 2, 9])
     (family,) = plan.families(TASK, QUICK, grid)
@@ -313,8 +321,8 @@ def test_one_cell_and_one_seed_axis_have_a_geometry(quick_result, tmp_path):
 @pytest.mark.usefixtures("unchecked")
 def test_numbers_of_numpy_are_settings_like_any_other(tmp_path):
     task = sp.tasks.Toy(
-        n_features=np.int64(4), n_hidden=np.int32(2), importance=[1.0, 0.5, 0.25, 0.1], bias=np.bool_(True)
-    )
+        n_features=np.int64(4), n_hidden=np.int32(2), importance=[1.0, 0.5, 0.25, 0.1], bias=np.bool_(True), magnitude="constant"
+    )  # fmt: skip
     config = dataclasses.replace(QUICK, steps=np.int64(8), snapshots=tuple(np.array([0, 4])))
     result = sp.sweep(task, config, sp.Grid(bias=np.array([True, False]), seed=np.arange(2)), block_size=2)
     again = sp.open(result.save(tmp_path / "n.zarr"))
@@ -388,7 +396,9 @@ def test_a_metric_of_a_task_is_recorded():
     jax.tree_util.register_dataclass(
         Counting, numeric, [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in numeric]
     )
-    result = sp.sweep(Counting(n_features=3, n_hidden=2), QUICK, sp.Grid(seed=range(2)), block_size=2)
+    result = sp.sweep(
+        Counting(n_features=3, n_hidden=2, magnitude="constant"), QUICK, sp.Grid(seed=range(2)), block_size=2
+    )
     assert_allclose(result["twice_history"], 2 * result["loss_history"], rtol=1e-6)
     assert "Counting" in repr(result)
     with pytest.raises(sp.ConfigError, match="kind"):  # only built-in tasks can be made again from plain data
@@ -405,6 +415,7 @@ def test_memory_budget_limits_what_runs_side_by_side(one_device):
         prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one - 1, devices=one_device)
 
 
+@pytest.mark.optimized
 def test_lanes_do_not_change_bits(one_device):
     grid = sp.Grid(feature_probability=[0.1, 0.5, 0.9], seed=range(6))
     work = prepare(TASK, QUICK, grid, block_size=2, devices=one_device)

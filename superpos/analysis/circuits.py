@@ -158,7 +158,10 @@ def _ablation(task: Any, model: ComputationModel, keep: Any, batches: int, seed:
 
 def _masked(model: ComputationModel, keep: Any) -> ComputationModel:
     """The model with every neuron's input weights times `keep`, (n_hidden,)."""
-    W1 = (model.W if model.W1 is None else model.W1)[...] * keep[:, None]
-    W2 = None if model.W2 is None else model.W2[...]
-    b = None if model.b is None else model.b[...]
-    return ComputationModel(W1, W2, b, hidden_activation=model.hidden_activation)
+
+    def of(path: Any, leaf: Any) -> Any:
+        return (
+            leaf * keep[:, None] if path[0].name in ("W", "W1") else leaf
+        )  # tied weights are W, and stay one parameter
+
+    return jax.tree_util.tree_map_with_path(of, model)

@@ -52,6 +52,9 @@ def feature_dimensionality(W: Weights, *, dead_below: float = DEAD_BELOW) -> Flo
     noise would score a perfect 1).
 
     Elhage et al. 2022, "The Geometry of Superposition".
+
+    >>> sp.feature_dimensionality(np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).tolist()
+    [0.5, 0.5, 1.0]
     """
     W = _matrix(W) / _scale(W)
     own = jnp.sum(W**2, axis=0)

@@ -98,6 +98,9 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometr
     component is compared with the known shapes (`superpos.theory.polytopes`) and named after the one it fits, or called
     irregular. A wrong name is worse than no name: a component must also be nearly orthogonal to all others.
 
+    >>> sp.geometry(np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])).name
+    'antipodal pair + dedicated'
+
     Args:
         W: weights of shape (n_hidden, n_features), feature directions in columns.
         represented_above: features of smaller norm take no part in shapes.

@@ -24,7 +24,7 @@ def phase(
     Trains cells × cells × seeds models on the exact population loss and compares the best restart of every cell with the
     true optimum: the least loss found from every candidate solution and random starts (diagrams of more than 64 cells a
     side are compared on 64). Draws trained, theory, difference and how many restarts found the best. A second run with the
-    same settings reads the trained models from the folder; other settings need another folder.
+    same settings reads the trained models and the optimum from the folder; other settings need another folder.
     """
     begin = time.perf_counter()
     from superpos import check
@@ -60,7 +60,7 @@ def phase(
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
-    compared = against_optimum(table, steps=200, order=16)
+    compared = sp.kept(target, against_optimum, table, steps=200, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
         made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])

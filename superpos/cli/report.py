@@ -72,7 +72,10 @@ _SCORES = {
 
 
 def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
-    """One row per setting of sparse autoencoders: means over the seeds of the most important scores."""
+    """One row per setting of sparse autoencoders: means over the seeds of the most important scores.
+
+    Autoencoders that diverged, or are not trained yet, have no scores; below the table it says how many were left out.
+    """
     table = table if table["mcc"].dims else table.expand_dims("cell")
     lead = table["mcc"].dims
     axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
@@ -92,3 +95,5 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     console.print(shown)
     if (left := len(rows) - most) > 0:
         console.print(f"… and {left} more rows")
+    if absent := int(frame["l0"].isna().sum()):
+        console.print(f"{absent} of {len(frame)} autoencoders diverged or are missing: they are in no mean")

@@ -20,7 +20,8 @@ def sae(
 ) -> None:
     """Take the features back out: train sparse autoencoders on the hidden layer of toy models, and score them.
 
-    Of a result of toy models the best seed is read, in the one cell that is left after `--at` (the nearest value is taken).
+    Of a result of toy models the best seed is read, in the one cell that is left after `--at` (the nearest value is taken;
+    points of a design that is no product may also be chosen by number, `--at cell=3`).
     Every architecture is trained over what makes its latents sparse. The table has, averaged over the seeds, how well the
     true directions are matched (MCC, beside that of random directions), how well latents tell when a feature is active (F1,
     and F1 by pursuit: of the few decoder columns that add up to the input best, found without the encoder), L0 beside the
@@ -49,16 +50,7 @@ def sae(
     import superpos as sp
     from superpos.tasks.sae import SPARSITY_FIELD
 
-    for text in at:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"at must be written axis=value, got {text!r}.")
-        chosen: dict[str, Any] = {name: _number(name, value)}
-        found = found.sel(method="nearest", **chosen)
-    found = found.best("seed") if "seed" in found.dims else found
-    if any(size > 1 for size in found.dims.values()):
-        left = ", ".join(f"{name} ({size} values)" for name, size in found.dims.items())
-        raise ConfigError(f"at must leave one cell of the result; choose along {left}.")
+    found = one_cell(found, at)
     toy: Any = found.task()
     model = found.model()
     size = toy.n_features if latents is None else latents
@@ -77,6 +69,36 @@ def sae(
     print(sp.geometry(model.W[...]))
     trained = sp.sweep(task, sp.TrainConfig(steps=steps or 10_000), grid, store=out)
     _print_scores(trained)
+
+
+def one_cell(found: Any, at: tuple[str, ...]) -> Any:
+    """The one cell of a result of toy models that is left after choosing `at`, texts axis=value, and then the best seed."""
+    import numpy as np
+
+    from superpos import check
+    from superpos.errors import ConfigError
+
+    for text in at:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"at must be written axis=value, got {text!r}.")
+        chosen: dict[str, Any] = {name: _number(name, value)}
+        if name == "cell" and "cell" in found.dims:
+            check.whole("at: cell", round(chosen[name]), at_most=found.dims["cell"] - 1)
+            found = found.isel(cell=[round(chosen[name])])
+        else:
+            found = found.sel(method="nearest", **chosen)
+    axes = {axis["name"]: np.unique(found.dataset[axis["name"]].values) for axis in found.attrs["grid"]["axes"]}
+    if "seed" in found.dims:
+        found = found.best("seed")
+    elif "cell" in found.dims and all(len(values) == 1 for name, values in axes.items() if name != "seed"):
+        found = found.best("cell")  # points that differ in their seeds alone
+    if any(size > 1 for size in found.dims.values()):
+        several = {name: len(values) for name, values in axes.items() if name != "seed" and len(values) > 1}
+        left = ", ".join(f"{name} ({size} values)" for name, size in several.items())
+        or_number = f", or cell=0 … {found.dims['cell'] - 1}" if "cell" in found.dims else ""
+        raise ConfigError(f"at must leave one cell of the result; choose along {left}{or_number}.")
+    return found
 
 
 def _number(name: str, value: str) -> float:

@@ -14,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from superpos.tasks import REGISTRY
+from superpos.tasks.base import SIZES
 
 # Okabe and Ito's colours, distinguishable with any colour vision.
 PALETTE = {
@@ -61,11 +62,9 @@ MIXED_SHAPES = PALETTE["red"]
 DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
 # Fields of tasks that captions say in their own way, and those they say even at their defaults.
 SAID_ELSEWHERE = (
-    "kind", "n_features", "n_hidden", "activation", "hidden_activation", "importance", "feature_probability", "objective",
-    "p", "gradient_pairs", "test_pairs", "data_seed",
-    "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents", "exclusive_children",
-    "most_points", "points",
-    "d_vocab", "n_positions", "n_layers", "n_heads", "d_model", "shortest_period", "longest_period",
+    "kind", "activation", "hidden_activation", "importance", "feature_probability", "objective", "gradient_pairs",
+    "test_pairs", "data_seed", "order", "correlated_sets", "anticorrelated_sets", "directions", "output_bias", "parents",
+    "exclusive_children", "most_points", "points",
 )  # fmt: skip
 ALWAYS_SAID = ("importance", "feature_probability", "attack_norm")
 VALUES_IN_WORDS = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
@@ -145,21 +144,9 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
-    sizes = {
-        "n_features": "{} features",
-        "n_hidden": "{} hidden dimensions",
-        "p": "modulo {}",
-        "d_vocab": "{} tokens",
-        "n_positions": "{} positions",
-        "n_layers": "{} layers",
-        "n_heads": "{} heads",
-        "d_model": "d_model {}",
-    }
-    parts = [words(field, said.format(task[field])) for field, said in sizes.items() if field in task]
-    if "n_hidden" in task and not {"n_features", "n_hidden"} & swept:
-        parts = [" in ".join(parts)]
-    if "longest_period" in task:
-        parts.append(f"periods {task['shortest_period']:g} to {task['longest_period']:g}")
+    task_class = REGISTRY.get(task["kind"])
+    sizes = getattr(task_class, "SIZES", SIZES)
+    parts = _sizes_in_words(task, sizes, swept)
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
         {"activation", "importance"} if task["kind"] == "sparse_autoencoder" and not task.get("output_bias") else set()
@@ -169,7 +156,8 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         if field in task and field not in unused:
             parts.append(words(field, f"{shown.get(task[field], task[field])} {what}"))
     plain = _defaults(task["kind"])
-    for field in ("importance", "feature_probability", *(f for f in task if f not in SAID_ELSEWHERE)):
+    others = (f for f in task if f not in SAID_ELSEWHERE and f not in sizes)
+    for field in ("importance", "feature_probability", *others):
         if (
             field in task
             and field not in unused
@@ -178,8 +166,8 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
             parts.append(words(field, _in_words(field, task[field])))
     for field, kind in (("correlated_sets", "correlated"), ("anticorrelated_sets", "anticorrelated")):
         if sets := task.get(field, ()):
-            sizes = sorted({len(members) for members in sets})
-            parts.append(f"{len(sets)} {kind} sets of {' or '.join(map(str, sizes))}")
+            of = sorted({len(members) for members in sets})
+            parts.append(f"{len(sets)} {kind} sets of {' or '.join(map(str, of))}")
     if children := sum(parent >= 0 for parent in task.get("parents", ())):
         parts.append(
             f"{children} features active only with their parent" + ", one at a time" * task["exclusive_children"]
@@ -191,23 +179,43 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
-    data = (
-        [f"full batch of at most {task['most_points']:,} points"]
-        if "most_points" in task
-        else [words("batch_size", f"batch {train['batch_size']:,}")]
-    )
+    whole = getattr(task_class, "DATA", None)
+    data = [whole.format(**task) if whole else words("batch_size", f"batch {train['batch_size']:,}")]
     objective = words("objective", task.get("objective", "sampled"))
     if objective == "expected":
         data = [f"expected loss (order {task['order']}), no sampling"]
     elif objective != "sampled":
         data.append(objective if objective.endswith("swept") else f"objective {objective}")
-    if task["kind"] == "modular_addition":
-        data = ["full batch"]
     schedule = words("schedule", train["schedule"])
+    if "warmup_steps" in swept or train.get("warmup_steps"):
+        schedule += ", " + words("warmup_steps", f"warm-up of {train['warmup_steps']:,} steps")
     how = [f"{words('steps', steps)} of {optimizer}", f"{words('learning_rate', rate)} ({schedule})"]
+    if "weight_decay" in swept or train.get("weight_decay"):
+        what = "of weights and biases " if train.get("decay_bias") else ""
+        how.append(words("weight_decay", f"weight decay {what}{train['weight_decay']:g}"))
     parts.append(", ".join([*how, *data]))
     made_with = f"superpos {attrs['superpos']}, JAX {attrs['versions']['jax']}"
     return " ".join(part for part in (text, "; ".join(parts) + ".", f"Made with {made_with}.") if part)
+
+
+def _sizes_in_words(task: dict[str, Any], sizes: dict[str, str], swept: set[str]) -> list[str]:
+    """Phrases like "5 features in 2 hidden dimensions"; a size that is swept stands alone, and so does the next."""
+    parts: list[str] = []
+    apart = True
+    for field, said in ((field, said) for field, said in sizes.items() if field in task):
+        goes_on = said.startswith(("in ", "to "))
+        if field in swept:
+            parts.append(f"{_name(field)} swept")
+        elif not goes_on:
+            parts.append(said.format(task[field]))
+        elif not apart:
+            parts[-1] += " " + said.format(task[field])
+        elif said.startswith("in "):
+            parts.append(said.removeprefix("in ").format(task[field]))
+        else:
+            parts.append(f"{_name(field)} {task[field]:g}")
+        apart = field in swept
+    return parts
 
 
 def _defaults(kind: str) -> dict[str, Any]:

@@ -54,13 +54,20 @@ def entry(field: str, index: int, values: Any) -> Axis:
 
     `Grid(relative_importance=entry("importance", -1, np.geomspace(0.1, 10, 64)))` sweeps the importance of the last
     feature; `entry("feature_probability", 0, …)` the density of the first.
+
+    >>> sp.Grid(last=sp.entry("importance", -1, [0.1, 1.0, 10.0]), seed=range(2)).dims
+    {'last': 3, 'seed': 2}
     """
     check.whole("entry: index", index, at_least=-(2**31))
     return Axis(_numeric(f"entry({field!r})", values), str(field), "entry", int(index))
 
 
 def decay(field: str, values: Any) -> Axis:
-    """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`."""
+    """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`.
+
+    >>> sp.Grid(importance_decay=sp.decay("importance", [0.7, 0.9])).dims
+    {'importance_decay': 2}
+    """
     return Axis(_numeric(f"decay({field!r})", values), str(field), "decay")
 
 
@@ -70,6 +77,10 @@ class Grid:
     An axis is named after a field of the task or of `TrainConfig`, or `seed`; or it has a name of its own and is made by
     `entry` or `decay`. `Grid(**axes)` is the full product, `Grid.zipped` takes the i-th value of every axis together,
     `Grid.random` draws cells, `Grid.points` lists them.
+
+    >>> grid = sp.Grid(feature_probability=[0.1, 0.3, 1.0], seed=range(4))
+    >>> grid.n_cells, grid.dims
+    (12, {'feature_probability': 3, 'seed': 4})
 
     Raises:
         ConfigError: an axis is empty, repeats a value, is not finite, or lengths do not fit the design.
@@ -84,7 +95,11 @@ class Grid:
 
     @classmethod
     def zipped(cls, /, **axes: Any) -> "Grid":
-        """Cell i takes the i-th value of every axis."""
+        """Cell i takes the i-th value of every axis.
+
+        >>> sp.Grid.zipped(feature_probability=[0.1, 0.3], learning_rate=[0.01, 0.02]).dims
+        {'cell': 2}
+        """
         grid = cls.__new__(cls)
         grid._set("zipped", axes)
         lengths = {name: len(axis.values) for name, axis in grid.axes.items()}

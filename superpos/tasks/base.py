@@ -53,6 +53,11 @@ class Task(Protocol):
         ...
 
 
+# How captions say what a task's sizes are, by field; words that begin with "in" or "to" go on from the ones before. A task
+# may have `SIZES` of its own, and `DATA`, with fields in braces: what a step sees, where that is no batch of fresh draws.
+SIZES = {"n_features": "{} features", "n_hidden": "in {} hidden dimensions"}
+
+
 def ready(task: Any) -> Any:
     """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
     task = task.broadcast()

@@ -57,9 +57,7 @@ class BooleanPairs:
     @property
     def features(self) -> FeatureDistribution:
         """Where the inputs come from: an active feature is 1."""
-        return FeatureDistribution(
-            n_features=self.n_features, feature_probability=self.feature_probability, magnitude="constant"
-        )
+        return one_layer.features_of(self, magnitude="constant")
 
     def pairs(self) -> np.ndarray:
         """The two features of every gate, (n_gates, 2)."""

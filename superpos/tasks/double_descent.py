@@ -14,7 +14,7 @@ from superpos.data import MOST_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION, ToyModel
 from superpos.tasks.base import Metrics
-from superpos.tasks.one_layer import MOST_WEIGHTS, initial_std
+from superpos.tasks.one_layer import MOST_WEIGHTS, features_of, initial_std
 
 # Points of one step of the loops over a data set, the most first: many, for the products, and few for what is left after
 # them, so that a small set does not pay for a large tile. On a CPU three arrays of a tile's size must stay in the cache of
@@ -52,6 +52,8 @@ class DoubleDescent:
     Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
     """
 
+    DATA = "full batch of at most {most_points:,} points"
+
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
     most_points: int = jax.tree.static()  # shape of the data
@@ -64,7 +66,7 @@ class DoubleDescent:
     @property
     def features(self) -> FeatureDistribution:
         """Where the points come from, before they are normalised."""
-        return FeatureDistribution(n_features=self.n_features, feature_probability=self.feature_probability)
+        return features_of(self)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,11 @@ class RepeatedTokens:
 
     Olsson et al. 2022, "In-context Learning and Induction Heads".
     """
+
+    SIZES: ClassVar[dict[str, str]] = {
+        "d_vocab": "{} tokens", "n_positions": "{} positions", "n_layers": "{} layers", "n_heads": "{} heads",
+        "d_model": "d_model {}", "shortest_period": "periods {:g}", "longest_period": "to {:g}",
+    }  # fmt: skip
 
     d_vocab: int = jax.tree.static(default=64)  # shape of W_E
     n_positions: int = jax.tree.static(default=64)  # shape of the data

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,9 @@ class ModularAddition:
 
     Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", section 3; Power et al. 2022.
     """
+
+    SIZES: ClassVar[dict[str, str]] = {"p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}"}
+    DATA = "full batch"
 
     p: int = jax.tree.static(default=113)  # shape of W_E
     d_model: int = jax.tree.static(default=128)  # shape of W_E

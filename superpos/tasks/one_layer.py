@@ -1,13 +1,13 @@
 """What tasks with one hidden layer share: sizes and numbers that are allowed, full shapes, first weights, and the error."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos import check
-from superpos.data import MOST_FEATURES
+from superpos.data import MOST_FEATURES, FeatureDistribution
 
 MOST_WEIGHTS = 10**9
 
@@ -38,6 +38,12 @@ def broadcast(task: Any, **more: Any) -> Any:
         for name in ("feature_probability", "importance")
     }
     return replace(task, **full, init_scale=jnp.asarray(task.init_scale, float), **more)
+
+
+def features_of(task: Any, **more: Any) -> FeatureDistribution:
+    """Where the inputs of a task come from: a distribution with the fields that the two share, and those in `more`."""
+    names = {f.name for f in fields(FeatureDistribution)} & {f.name for f in fields(task)}
+    return FeatureDistribution(**{name: getattr(task, name) for name in names}, **more)
 
 
 def initial_std(task: Any) -> Array:

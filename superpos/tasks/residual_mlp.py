@@ -56,9 +56,7 @@ class ResidualMLP:
     @property
     def features(self) -> FeatureDistribution:
         """Where the inputs come from."""
-        return FeatureDistribution(
-            n_features=self.n_features, feature_probability=self.feature_probability, magnitude=self.magnitude
-        )
+        return one_layer.features_of(self)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

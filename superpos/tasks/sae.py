@@ -18,7 +18,7 @@ from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics
-from superpos.tasks.one_layer import MOST_WEIGHTS
+from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
 
 # What sets how sparse the latents of an architecture are.
 SPARSITY_FIELD: dict[str, str] = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
@@ -134,8 +134,7 @@ class SparseAutoencoder:
     @property
     def features(self) -> FeatureDistribution:
         """Where the features come from."""
-        names = {f.name for f in fields(FeatureDistribution)} & {f.name for f in fields(self)}
-        return FeatureDistribution(**{name: getattr(self, name) for name in names})
+        return features_of(self)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

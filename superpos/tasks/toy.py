@@ -87,13 +87,7 @@ class Toy:
     @property
     def features(self) -> FeatureDistribution:
         """Where the inputs come from."""
-        return FeatureDistribution(
-            n_features=self.n_features,
-            feature_probability=self.feature_probability,
-            magnitude=self.magnitude,
-            correlated_sets=self.correlated_sets,
-            anticorrelated_sets=self.anticorrelated_sets,
-        )
+        return one_layer.features_of(self)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

@@ -33,6 +33,9 @@ def linear_vulnerability(W: Any) -> Float[Array, " n_features"]:
     r"""$\|(W^\top W)_i\|$: how far output i moves, before its ReLU, per length of the attack on it.
 
     Its square is $\sum_j (W_i \cdot W_j)^2 = \|W_i\|^4 / D_i$: features per dimension, at unit norm.
+
+    >>> [round(float(v), 4) for v in sp.theory.linear_vulnerability(np.array([[1.0, -1.0]]))]  # √2 each
+    [1.4142, 1.4142]
     """
     W = jnp.asarray(W)
     return jnp.linalg.norm(jnp.dot(W.T, W, precision=FULL_PRECISION), axis=0)

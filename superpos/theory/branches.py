@@ -106,7 +106,11 @@ def follow(
 
 
 def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
-    """Values at which two losses over the same `values` are equal, by straight lines between neighbours."""
+    """Values at which two losses over the same `values` are equal, by straight lines between neighbours.
+
+    >>> sp.theory.crossings([0, 1, 2], [0, 1, 2], [1.5, 0.5, -0.5]).tolist()
+    [0.75]
+    """
     values, difference = np.asarray(values, float), np.asarray(first, float) - np.asarray(second, float)
     if not values.shape == difference.shape or values.ndim != 1:
         raise ConfigError(f"values and losses must be vectors of one length, got {values.shape}, {difference.shape}.")

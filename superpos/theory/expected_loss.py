@@ -82,6 +82,11 @@ def expected_loss(
     7e-5, 5e-3, 9e-2; at order 64: 3e-7, 1e-6, 3e-5, 2e-4. Single precision adds about 1e-5 of the error of a feature that
     is not reconstructed; where the loss is 0 the result may be as much below it. The work is n² × order.
 
+    An antipodal pair costs p²/6:
+
+    >>> round(float(sp.expected_loss(np.array([[1.0, -1.0]]), None, 0.1)), 6)
+    0.001667
+
     Raises:
         ConfigError: a shape, number or word is not allowed. Exponential and constant magnitudes are for linear models
             only: the series needs a bounded density.

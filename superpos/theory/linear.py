@@ -11,7 +11,12 @@ from superpos.models.toy import FULL_PRECISION
 
 
 def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any = 1.0) -> Float[Array, ""]:
-    r"""Expected loss of $x' = W^\top W x + b$: the mean over features of $I_i E(x_i - x'_i)^2$."""
+    r"""Expected loss of $x' = W^\top W x + b$: the mean over features of $I_i E(x_i - x'_i)^2$.
+
+    >>> features = sp.FeatureDistribution(n_features=2, feature_probability=1.0)
+    >>> round(float(sp.theory.linear_loss(np.eye(2)[:1], np.array([0.0, 0.5]), features)), 4)  # 1/12, the mean of two
+    0.0417
+    """
     return jnp.mean(importance * linear_errors(jnp.asarray(W), jnp.asarray(b), features))
 
 
@@ -32,6 +37,10 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     The m features of largest $I_i v_i$ are kept and the others replaced by their mean; $v_i = E x_i^2 - (E x_i)^2$ is
     $p/3 - p^2/4$ for uniform magnitudes.
     (The PCA bound of the √I-weighted inputs; the projector onto those m features attains it.)
+
+    >>> features = sp.FeatureDistribution(n_features=5, feature_probability=1.0)
+    >>> round(5 * float(sp.theory.optimal_linear_loss(features, 0.9 ** np.arange(5), 2)), 4)  # (0.9² + 0.9³ + 0.9⁴) / 12
+    0.1829
 
     Raises:
         ConfigError: features depend on one another.

@@ -19,6 +19,9 @@ def vanishing_penalty(importance: Any) -> Any:
     opposite partner costs order p² more, so for p → 0 this is where every feature goes, in superposition or not. (With a bias
     or at finite p it goes earlier.)
 
+    >>> round(float(sp.theory.vanishing_penalty(1.0)), 3)
+    0.726
+
     Raises:
         ConfigError: an importance is negative.
     """

@@ -74,7 +74,12 @@ def candidates(n_features: int) -> list[Candidate]:
 def candidate_losses(
     n_features: int, feature_probability: Any, importance: Any, *, bias: bool = True
 ) -> dict[str, np.ndarray]:
-    """Loss of every candidate by name, with the ignored feature's bias free (p/2) or held at 0."""
+    """Loss of every candidate by name, with the ignored feature's bias free (p/2) or held at 0.
+
+    >>> losses = sp.theory.candidate_losses(2, feature_probability=0.05, importance=1.0)
+    >>> min(losses, key=losses.get)
+    'antipodal pair'
+    """
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
     return {c.name: c.loss(feature_probability, importance, bias=bias) for c in candidates(n_features)}
@@ -86,6 +91,10 @@ def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest
     With the bias free: 2→1 $r = 2p/(4 - 5p)$ and its inverse, meeting at p = 4/7, r = 1, and r = 1 beyond; 3→2 the first of
     these, r = 1 for p < 4/7 between the two pairs, the vertical p = 4/7 above it, and r = 1 beyond. Without: $r = p/(2 - p)$
     and so on, meeting at p = 1. Derived from `candidate_losses`.
+
+    >>> lower = sp.theory.boundaries(2)[0]
+    >>> round(float(np.interp(0.3, lower.feature_probability, lower.importance)), 3)  # 2p / (4 − 5p)
+    0.24
 
     Raises:
         ConfigError: n_features is neither 2 nor 3.

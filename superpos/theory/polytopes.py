@@ -40,7 +40,11 @@ class KnownShape:
 
 @lru_cache
 def known_shapes(k: int) -> tuple[KnownShape, ...]:
-    """All known shapes with k vertices: the simplex for any k, polygons up to 24, the special ones."""
+    """All known shapes with k vertices: the simplex for any k, polygons up to 24, the special ones.
+
+    >>> [shape.name for shape in sp.theory.known_shapes(5)]
+    ['4-simplex', 'pentagon']
+    """
     if k == 1:
         return (KnownShape("dedicated", np.ones((1, 1))),)
     shapes = [KnownShape(simplex_name(k), simplex(k))]
