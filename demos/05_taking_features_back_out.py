@@ -128,11 +128,11 @@ same_one = ...  # True or False
 
 # %%
 forty = sp.tasks.Toy(n_features=40, n_hidden=10, feature_probability=0.02)
-trained = sp.train(forty, sp.TrainConfig(steps=sp.demos.size(full=4_000, quick=1_500), batch_size=512), seed=0)
+trained = sp.train(forty, sp.TrainConfig(steps=sp.demos.size(full=4_000, quick=3_000), batch_size=512), seed=0)
 W = np.asarray(trained.model.W)
 task = sp.tasks.SparseAutoencoder.of_toy(forty, W, n_latents=40)
-config = sp.TrainConfig(steps=sp.demos.size(full=5_000, quick=1_500), batch_size=512, evaluation_samples=1_024)
-grid = sp.Grid(sparsity_coefficient=np.geomspace(0.03, 1.0, sp.demos.size(full=9, quick=3)), seed=[0])
+config = sp.TrainConfig(steps=sp.demos.size(full=5_000, quick=3_000), batch_size=512, evaluation_samples=1_024)
+grid = sp.Grid(sparsity_coefficient=sp.demos.size(full=np.geomspace(0.03, 1, 9), quick=[0.03, 0.3, 0.5]), seed=[0])
 saes = sp.sweep(task, config, grid)
 table = saes.dictionary(n_inputs=sp.demos.size(full=16_384, quick=4_096)).isel(seed=0)
 
