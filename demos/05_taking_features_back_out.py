@@ -128,11 +128,12 @@ same_one = ...  # True or False
 
 # %%
 forty = sp.tasks.Toy(n_features=40, n_hidden=10, feature_probability=0.02)
-trained = sp.train(forty, sp.TrainConfig(steps=sp.demos.size(full=4_000, quick=1_500), batch_size=512), seed=0)
+trained = sp.train(forty, sp.TrainConfig(steps=4_000, batch_size=512), seed=0)
 W = np.asarray(trained.model.W)
 task = sp.tasks.SparseAutoencoder.of_toy(forty, W, n_latents=40)
-config = sp.TrainConfig(steps=sp.demos.size(full=5_000, quick=1_500), batch_size=512, evaluation_samples=1_024)
-grid = sp.Grid(sparsity_coefficient=np.geomspace(0.03, 1.0, sp.demos.size(full=9, quick=3)), seed=[0])
+config = sp.TrainConfig(steps=5_000, batch_size=512, evaluation_samples=1_024)
+lambdas = np.geomspace(0.03, 1, 9)[sp.demos.size(full=slice(None), quick=[0, 6])]
+grid = sp.Grid(sparsity_coefficient=lambdas, seed=[3])
 saes = sp.sweep(task, config, grid)
 table = saes.dictionary(n_inputs=sp.demos.size(full=16_384, quick=4_096)).isel(seed=0)
 
@@ -161,13 +162,15 @@ sp.demos.check("best_reconstruction", same_one, table)
 # and the MCC is close to 1. The truth is found, from ten numbers, with nobody telling! And yet F1 stays well below 1.
 # Why, if the directions are right?
 #
+# (Not every start finds all forty. This is the best of four; the others leave out one or a few of them.)
+#
 # ## What a linear reading cannot know
 #
 # Latent $j$ sees a single number, $w_j \cdot h + b_j = \sum_i x_i\, (w_j \cdot W_i) + b_j$. Forty directions in ten
 # dimensions cannot all be orthogonal, so other features push that number about as much as a weak $x_j$ does:
 
 # %%
-best = int(np.argmax(table["f1"].values))
+best = int(np.argmax(table["mcc"].values))
 chosen, scores = saes.isel(sparsity_coefficient=best, seed=0), table.isel(sparsity_coefficient=best)
 model, n_inputs = chosen.model(), sp.demos.size(full=8_192, quick=2_048)
 x = np.asarray(forty.features.sample(jax.random.key(1), n_inputs))
@@ -187,9 +190,7 @@ ax.axvline(0, color="black", lw=1)
 ax.set(xlabel=f"what the latent of feature {feature} sees; it fires right of the line", yticks=[])
 ax.legend()
 probe = float(np.nanmean(linear_probe_f1(h, x)))
-print(
-    f"F1 of the encoder {float(table['f1'].max()):.2f}; of the best linear probe, which was told the truth, {probe:.2f}"
-)
+print(f"F1 of the encoder {float(scores['f1']):.2f}; of the best linear probe, which was told the truth, {probe:.2f}")
 
 # %% [markdown]
 # The two overlap, and no threshold separates them; a probe that is taught with the true answers does no better. But
@@ -206,7 +207,7 @@ z = ...  # (40, n_inputs)
 
 # %%
 controls = control_table(xr.DataArray(W, dims=("hidden", "feature")), p=0.02, n_inputs=n_inputs)["f1"]
-bars = {"the encoder": float(table["f1"].max()), "a linear probe that was taught": probe}
+bars = {"the encoder": float(scores["f1"]), "a linear probe that was taught": probe}
 bars |= {f"pursuit in {name} directions": float(controls.sel(dictionary=name)) for name in ("random", "true")}
 figure, ax = plt.subplots(figsize=(5, 1.8), layout="constrained")
 ax.barh([*bars], [*bars.values()], color=sp.plot.PALETTE["blue"])

@@ -57,7 +57,7 @@ config = sp.TrainConfig(
     schedule="constant",
     warmup_steps=10,
     decay_bias=True,
-    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=81, quick=26), dtype=int).tolist()),
+    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=41, quick=26), dtype=int).tolist()),
 )
 result = sp.sweep(task, config, sp.Grid(weight_decay=weight_decays, seed=[seed]), block_size=1)
 grokked = result.sel(weight_decay=weight_decays[0], seed=seed)

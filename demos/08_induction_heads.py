@@ -140,16 +140,20 @@ plt.show()
 # ## Look at them
 #
 # The attention patterns of the two-layer model on one sequence: queries go down, keys to the right, dark is attention.
-# Between the dashed lines lies what followed the last occurrence of the query's token.
+# Of layer 0 you see the first twelve positions, with the diagonal dashed: on it a token looks at itself. In layer 1
+# what followed the last occurrence of the query's token lies between the dashed lines.
 
 # %%
 model, middle = result.model(n_layers=2, seed=seed), (task.shortest_period + task.longest_period) // 2
 fixed = replace(task, shortest_period=middle, longest_period=middle)
 drawn = measure_heads(fixed.broadcast(), model, n_test)["pattern"]
-figure, axes = plt.subplots(2, n_heads, figsize=(2 * n_heads, 4.4), layout="constrained", sharex=True, sharey=True)
+figure, axes = plt.subplots(2, n_heads, figsize=(2 * n_heads, 4.4), layout="constrained", sharex="row", sharey="row")
 for (layer, head), ax in np.ndenumerate(axes):
-    sp.plot.attention_pattern(drawn[layer, head], ax, period=middle)
-    ax.set(title=f"head {layer}.{head}", xlabel="key" if layer else "", ylabel="" if head else "query")
+    sp.plot.attention_pattern(drawn[layer, head], ax, period=middle if layer else None)
+    ax.set(title=f"head {layer}.{head}", xlabel="key", ylabel="" if head else "query")
+    if layer == 0:
+        ax.plot([-0.5, 11.5], [-0.5, 11.5], "--", color=sp.plot.PALETTE["orange"], lw=1)
+        ax.set(xlim=(-0.5, 11.5), ylim=(11.5, -0.5))
 
 # %% [markdown]
 # Which head looks one token back, and which one matches prefixes? If there are several, take the clearest.
@@ -165,8 +169,7 @@ sp.demos.check("two_heads", previous_token_head, induction_head, scores)
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
-# A previous-token head has a dark line just below the diagonal, an induction head dark lines between the dashes. In
-# numbers:
+# A previous-token head is dark just below the diagonal, an induction head between the dashed lines. In numbers:
 #
 # ```python
 # scores = measure_heads(task.broadcast(), model, n_test)
@@ -207,6 +210,9 @@ sp.demos.check("cut", heads_to_cut, (task, model))
 # heads_to_cut = [previous_token_head, induction_head]
 # ```
 # </details>
+#
+# The bars show each head cut alone. Where several heads do the same job, each of them can be spared: a head that costs
+# nothing when it is cut need not be idle.
 #
 # ## A trap
 #
