@@ -62,7 +62,7 @@ def main(
             "dot per seed; linear control: half of every input passed on; embedded: features are random directions of a "
             f"stream of {10 * n} dimensions. Top right: what the hidden layer adds to each output for its own input alone; "
             f"dashed: ReLU. Bottom: {few} features, one seed, by density and number of neurons, with clean labels and "
-            f"embedded in {10 * few} dimensions."
+            f"embedded in {10 * few} dimensions ({less.steps:,} steps, batch {less.batch_size:,})."
         )
         caption = sp.plot.caption(table.attrs, text)
         sp.plot.publish(figure, caption, claims, path=out / f"compressed_computation{suffix}")

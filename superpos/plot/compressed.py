@@ -105,6 +105,7 @@ def loss_by_density(relative: xr.DataArray, ax: Axes | None = None, *, linear: x
     ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive loss")
     plain_ticks(ax, y=True)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     return ax
 
 
