@@ -3,8 +3,9 @@
     python figures/double_descent.py [--full] [--quick]
 
 `--full` is the paper's size: n = 10,000, T up to 20,000, 50,000 steps. It goes through 1.7e14 numbers, at 0.9 ns each on a
-core (measured at n = 1,000) about a day of two cores, with 1 GB of memory for each. On a GPU it is bound by memory, with
-40 bytes a number about an hour at 2 TB/s, or by the start of its kernels, some 3 hours. (Estimates; not run.)
+core (measured at n = 1,000) a day of two cores, and draws points anew every ten steps at T = 20,000, which makes it two to
+three days; with 1.3 GB for each core (measured). On a GPU it is bound by memory, with 40 bytes a number about an hour at
+2 TB/s, or by the start of its kernels, some three hours. (Times are estimates.)
 
 Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
 """
