@@ -175,16 +175,16 @@ def hand_made(*, test=(1, 1.1, 0.99), spread=0.0, shape="pentagon", norm=5**0.5,
     one |= {"least_point_share": (0.39, 0.05, 0), "feature_share": (few, 0.1, 0.39), "n_features_learned": (9, 9, 5)}
     one |= {"shape": ("irregular", "irregular", shape), "point_shape": ("pentagon", "irregular", "irregular")} | own
     found = {name: (DIMS, np.array([row])) for name, row in one.items()}
-    return by_size([test], spread).assign(found)
+    return by_size([test], spread, m=2).assign(found)
 
 
-def by_size(test, spread=0.0):
+def by_size(test, spread=0.0, m=4):
     """Losses of three sizes by weight decay, about their means."""
     loss = np.asarray(test)[:, :, None] + spread * np.array([-1, 0, 1])
     found: Any = dict.fromkeys(("test_loss", "train_loss"), ((*DIMS, "seed"), loss))
     found["best"] = (DIMS, np.ones(loss.shape[:2], int))
     decays = [0.01, 1.0][: len(loss)]
-    return xr.Dataset(found, {"n_points": [5, 30, 1_000], "weight_decay": decays, "seed": range(3)})
+    return xr.Dataset(found, {"n_points": [5, 30, 1_000], "weight_decay": decays, "seed": range(3)}, {"m": m})
 
 
 FOUR = ((1.02, 1.4, 0.99), (1.05, 1.0, 0.99))

@@ -36,7 +36,8 @@ def losses(result: SweepResult) -> xr.Dataset:
     test = result["loss"].transpose(*DIMS, "seed")
     found = {"train_loss": ((*DIMS, "seed"), train.values), "test_loss": ((*DIMS, "seed"), test.values)}
     best = train.fillna(np.inf).argmin("seed").values
-    return xr.Dataset(found | {"best": (DIMS, best)}, {name: result[name].values for name in (*DIMS, "seed")})
+    coords = {name: result[name].values for name in (*DIMS, "seed")}
+    return xr.Dataset(found | {"best": (DIMS, best)}, coords, {"m": int(result.attrs["task"]["n_hidden"])})
 
 
 def measure(result: SweepResult) -> xr.Dataset:
@@ -168,7 +169,7 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims) -> None:
     (high, at, noise), (left, left_at, left_noise) = heights
     first, decay = four["weight_decay"].values[[0, -1]]
     claims.add(
-        f"four hidden dimensions: weight decay {decay:g} removes the bump",
+        f"m = {four.attrs['m']}: weight decay {decay:g} removes the bump",
         f"higher than the seeds' spread at {first:g}, not at {decay:g}",
         f"{high:.4f} high at T = {at}, spread {noise:.4f}; {left:.4f} at T = {left_at}, spread {left_noise:.4f}",
         high > noise and left <= left_noise,

@@ -65,12 +65,12 @@ def double_descent(
     figure = plt.figure(figsize=(8.4, 5.2))
     top = figure.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.58, top=0.94, wspace=0.32)
     panels = [figure.add_subplot(top[0, k]) for k in range(3)]
-    for losses, ax, title in ((table.isel(weight_decay=[0]), panels[0], "m = 2"), (four, panels[1], "m = 4")):
+    for losses, ax in ((table.isel(weight_decay=[0]), panels[0]), (four, panels[1])):
         for k, color in zip(range(losses.sizes["weight_decay"]), ("black", PALETTE["red"]), strict=False):
             one = losses.isel(weight_decay=k)
             label = f"weight decay {float(one['weight_decay']):g}"
             loss_by_points(one["test_loss"], one["best"], ax, color=color, label=label)
-        ax.set_title(f"test loss, {title}")
+        ax.set_title(f"test loss, m = {losses.attrs['m']}")
         ax.legend()
     shares_by_points(table.isel(weight_decay=0), panels[2]).set_title("dimensionality, m = 2")
     bottom = figure.add_gridspec(2, len(shown), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
@@ -82,8 +82,8 @@ def double_descent(
             if k == 0:
                 ax.set_ylabel(("features", "points")[row])
     text = (
-        "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with two and with four "
-        "hidden dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
+        "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with m hidden "
+        "dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
         "Bottom: hidden vectors of features (columns of W) and of the data points, m = 2, each in units of the longest."
     )
     train = result.attrs["train"]
