@@ -111,7 +111,7 @@ def execute(book: Any, *, quick: bool) -> float:
         client = NotebookClient(book, km=kernel, timeout=1_800, resources={"metadata": {"path": str(HERE)}})
         strict, lenient = (nbformat.v4.new_code_cell(code) for code in (STRICT, LENIENT))
         book.cells = [strict, *book.cells, lenient]  # lenient, because a kernel shuts down with warnings of its own
-        with client.setup_kernel(env=environment):
+        with client.setup_kernel(env=environment, cleanup_kc=True):
             start = time.perf_counter()
             for index, cell in enumerate(book.cells):
                 client.execute_cell(cell, index, store_history=cell not in (strict, lenient))
