@@ -3,7 +3,7 @@
 #
 # **Question.** A network has two numbers to remember five things in. How many of the five can it keep?
 #
-# **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** vectors, dot products, and an idea of
+# **Time.** 1 minute of computing on two cores, the rest is reading. **You need** vectors, dot products, and an idea of
 # what training a network means.
 #
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Nothing breaks if you leave them: a check cell then
@@ -38,32 +38,35 @@ fit_when_dense = ...  # a whole number, from 0 to 5
 fit_when_sparse = ...
 
 # %% [markdown]
-# ## Train one
+# ## Train them
 #
-# The training minimises the exact population loss (`objective="expected"`): no sampling noise, and 300 steps suffice.
+# Many densities, and several random starts of each, because small networks get stuck: the lowest loss counts. Training
+# minimises the exact population loss (`objective="expected"`), without sampling noise, and 300 steps suffice. One call
+# trains all of them; `sp.train(task)` would train one.
 
 # %%
-task = sp.tasks.Toy(
-    n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), feature_probability=1.0, objective="expected"
-)
-dense = sp.train(task, seed=0)
-print(sp.geometry(dense.model.W))
-sp.plot.feature_directions(dense)
-plt.show()
-# %% [markdown]
-# Every line is a feature, from dark (the most important) to bright. Now 16 densities, and several random starts of each,
-# because small networks get stuck: the lowest loss counts.
-
-# %%
+task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
 grid = sp.Grid(
-    feature_probability=np.geomspace(1, 0.01, sp.demos.size(full=24, quick=8)),
+    feature_probability=20.0 ** -np.linspace(0, 1.5, sp.demos.size(full=25, quick=7)),  # from 1 over 1/20 to 1/90
     seed=range(sp.demos.size(full=16, quick=4)),
 )
 result = sp.sweep(task, grid=grid)
+result
+
+# %% [markdown]
+# Two of them, the best dense one and the best sparse one. Every line is a feature, from dark (the most important) to bright;
+# the circle has radius 1.
+
+# %%
+dense = result.sel(feature_probability=1).best("seed")
 sparse = result.sel(feature_probability=0.05, method="nearest").best("seed")
-print(sp.geometry(sparse.model().W))
-sp.plot.feature_directions(sparse)
+figure, axes = plt.subplots(1, 2, figsize=(5.4, 2.6))
+for cell, title, ax in zip((dense, sparse), ("always active", "active one time in twenty"), axes, strict=True):
+    sp.plot.feature_directions(cell, ax, limit=1.3).set_title(title)
+axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
+print(sp.geometry(dense.model().W), sp.geometry(sparse.model().W), sep="\n")
+
 # %% [markdown]
 # ## Were you right?
 
@@ -88,7 +91,8 @@ sp.demos.check("how_many_fit", fit_when_sparse, sparse)
 #
 # ## The whole story in one picture
 #
-# Above: the best network at six densities. Below: in what share of the random starts each arrangement was found.
+# Above: the best network at six densities (plots write $1 - S$ for $p$). Below: in what share of the random starts each
+# arrangement was found, from dense on the left to sparse on the right.
 
 # %%
 best, table = result.best("seed"), result.geometry()
@@ -97,6 +101,7 @@ above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
 sp.plot.directions_by_density(best, above.subplots(1, 6), [1, 0.5, 0.3, 0.15, 0.07, 0.02], best.geometry()["shape"])
 sp.plot.shape_shares(table["shape"], below.subplots())
 plt.show()
+
 # %% [markdown]
 # ## Draw one by hand
 #
@@ -124,13 +129,15 @@ sp.demos.check("pentagon", my_W)
 # largest number you can get into the plane?
 
 # %%
-n, density = 6, 0.03
+n = sp.demos.size(full=6, quick=5)
+density = 0.03
 my_guess = ...
 
 # %%
 mine = sp.tasks.Toy(n_features=n, n_hidden=2, feature_probability=density, objective="expected")
 found = sp.sweep(mine, grid=sp.Grid(seed=range(sp.demos.size(full=16, quick=4)))).best("seed")
 print(sp.geometry(found.model().W))
+plt.figure(figsize=(2.8, 2.8))
 sp.plot.feature_directions(found)
 plt.show()
 # %%
@@ -140,7 +147,7 @@ sp.demos.check("how_many_fit", my_guess, found)
 # <details><summary>A worked answer</summary>
 #
 # ```python
-# my_guess = 6
+# my_guess = n  # all of them: six features make a hexagon
 # ```
 # </details>
 #

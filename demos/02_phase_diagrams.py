@@ -133,16 +133,17 @@ sp.demos.check("hysteresis", my_switch, rising, crossing)
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
-# Ignoring stays a local minimum: a tiny $W_2$ adds interference at once and repays nothing, because the bias $p/2$ is
-# already there. The network has to be pushed over a barrier, or $r$ has to grow until the barrier is gone.
+# Ignoring stays a local minimum: a small $W_2$ lets the first feature disturb the output of the second, and that costs more
+# than so small a weight repays. The network has to be pushed over a barrier, or $r$ has to grow until the barrier is gone.
 #
 # ```python
 # my_switch = "after"
 # ```
 # </details>
 #
-# This is why small networks get stuck, and why the lab trains several starts and keeps the best: the dark stretches of the
-# right-hand map above lie where one solution is better and the other one still holds.
+# A random start seldom lies in that valley, so most find their way. But where two solutions are about equally good, many end
+# in the slightly worse one: the dark cells of the right-hand map, all along the border. That is why the lab trains several
+# starts and keeps the best.
 #
 # ## The same without a bias
 #

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3 · Geometry
 #
-# **Question.** Forty features, all alike, share six dimensions. How much of a dimension does each of them get?
+# **Question.** Many features, all alike, share a few dimensions. How much of a dimension does each of them get?
 #
-# **Time.** 3 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, and eigenvalues for one
+# **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, and eigenvalues for one
 # remark.
 
 # %%
@@ -59,7 +59,7 @@ largest_sum = ...
 
 # %%
 rng = np.random.default_rng(0)
-for n in (3, 6, 12, 100):
+for n in (3, 5, 7, 100):
     sums = [3 * float(sp.geometry(rng.standard_normal((3, n))).packing) for _ in range(20)]
     print(f"{n:3d} random columns: ΣD_i from {min(sums):.2f} to {max(sums):.2f}")
 
@@ -128,11 +128,11 @@ sp.demos.check("tegum", my_W)
 my_plateau = ...
 
 # %%
-n, m = sp.demos.size(full=(40, 6), quick=(12, 3))
+n, m = sp.demos.size(full=(30, 5), quick=(12, 3))
 task = sp.tasks.Toy(n_features=n, n_hidden=m, objective="expected")
 grid = sp.Grid(
-    feature_probability=1 / np.geomspace(1, 16, sp.demos.size(full=24, quick=8)),
-    seed=range(sp.demos.size(full=4, quick=2)),
+    feature_probability=1 / np.geomspace(1, 16, sp.demos.size(full=16, quick=8)),
+    seed=range(sp.demos.size(full=3, quick=2)),
 )
 result = sp.sweep(task, grid=grid)
 table = result.geometry()

@@ -116,13 +116,16 @@ sp.demos.check("levels", my_levels, path["dimensionality"].values[-1])
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
+# The two of a pair share one dimension evenly; whoever found no partner before the dimensions were full has nothing.
+#
 # ```python
 # my_levels = [0, 1 / 2]
 # ```
 # </details>
 #
-# Below, the shaded stretches are drops of the loss. Compare them with the picture above: the loss drops while features
-# jump from one level to the other. Much of the training nothing seems to happen; then a pair forms, or two features swap.
+# Below, the shaded stretches are drops of the loss, with flatter ones between. At first nobody is on a level: all features
+# share everything. In the drops they part. Some climb to ½, two by two, the others fall to 0, and now and then one that
+# was well on its way is overtaken. Once all have arrived, nothing happens any more.
 #
 # ## Watching it happen
 #
@@ -145,9 +148,8 @@ plt.show()
 # - `figures/learning_dynamics.py` has two sets of three correlated features that go through a plane to an octahedron,
 #   with a film of it.
 #
-# **Open problems.** The jumps are seen, not predicted: which features pair up, and when, is decided early, and nobody has
-# a formula for it. And are the sudden drops in the loss of large networks, too, many small events of this kind that
-# follow one another so densely that the curve looks smooth?
+# **Open problems.** The moves are seen, not predicted: nobody has a formula for which features will pair up, and when.
+# And does the smooth loss curve of a large network consist of many small events like these, too many to be told apart?
 #
 # **Read.** Elhage et al. 2022, [Toy Models of Superposition](https://transformer-circuits.pub/2022/toy_model/index.html),
 # "Superposition and Learning Dynamics"; Saxe et al. 2014, [Exact solutions to the nonlinear dynamics of learning in deep

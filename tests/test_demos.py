@@ -48,7 +48,7 @@ def test_a_notebook_has_its_parts(path):
     book = BUILD["notebook"](path)
     text = "\n".join(c.source for c in book.cells if c.cell_type == "markdown")
     code = "\n".join(c.source for c in book.cells if c.cell_type == "code")
-    assert 12 <= len(book.cells) <= 30 and promised_minutes(book) <= 10
+    assert 12 <= len(book.cells) <= 26 and promised_minutes(book) <= 10
     for part in ("**Question.**", "**Predict.**", "**Change", "What to try next", "Open"):
         assert part in text, part
     assert CHECK.search(code) and "sp.plot." in code
