@@ -193,7 +193,7 @@ probe = float(np.nanmean(linear_probe_f1(h, x)))
 print(f"F1 of the encoder {float(scores['f1']):.2f}; of the best linear probe, which was told the truth, {probe:.2f}")
 
 # %% [markdown]
-# The two overlap, and no threshold separates them; a probe that is taught with the true answers does no better. But
+# The two overlap, and no threshold separates them; a probe that is taught with the true answers does hardly better. But
 # *few* features are active, and that is knowledge which a linear reading does not use. If feature 7 explains all of
 # $h$, then feature 12, though it resembles 7, is not there: it is *explained away*.
 #
