@@ -51,7 +51,7 @@ def times_by_seed(times: xr.Dataset, ax: Axes | None = None) -> Axes:
         cells = times.sel(weight_decay=decay)
         _column(ax, k, cells, color, rng)
     ax.set_xticks(range(times.sizes["weight_decay"]), [f"{d:g}" for d in times["weight_decay"].values])
-    ax.set(xlabel="weight decay", ylabel="steps", yscale="log")
+    ax.set(xlabel="weight decay", ylabel="steps", yscale="log", xlim=(-0.5, times.sizes["weight_decay"] - 0.5))
     return ax
 
 
@@ -62,7 +62,7 @@ def times_by_fraction(times: xr.Dataset, ax: Axes | None = None) -> Axes:
     for k, fraction in enumerate(fractions):
         _column(ax, k, times.sel(train_fraction=fraction), PALETTE["blue"], rng)
     ax.set_xticks(range(len(fractions)), [f"{f:.0%}".replace("%", " %") for f in fractions])
-    ax.set(xlabel="training share of all pairs", ylabel="steps", yscale="log")
+    ax.set(xlabel="training share of all pairs", ylabel="steps", yscale="log", xlim=(-0.5, len(fractions) - 0.5))
     return ax
 
 
