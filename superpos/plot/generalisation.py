@@ -91,7 +91,7 @@ def grokking_sweep(
     (seed, step) of the models with weight decay `decay`. After Nanda et al. 2023, appendix D; Power et al. 2022, figure 1.
     """
     figure, axes = plt.subplots(2, 2, figsize=(8.4, 6.2), layout="constrained")
-    accuracy_curves(*curves, axes[0, 0], color=_color_of(times, decay))
+    accuracy_curves(curves[0], curves[1], axes[0, 0], color=_color_of(times, decay))
     axes[0, 0].set_title(f"weight decay {decay:g}")
     generalised_by(times, axes[0, 1])
     times_by_seed(times, axes[1, 0])
