@@ -38,15 +38,16 @@ def main(
     task = sp.tasks.ModularAddition(**(TINY if quick else LARGE if full else SIZES))
     config = sp.TrainConfig(steps=steps, learning_rate=2e-3, schedule="constant", warmup_steps=10, decay_bias=True)
     seeds = range(2 if quick else 32)
-    path, n_pairs = results / f"grokking_sweep{suffix}.zarr", task.p**2
-    task = replace(task, gradient_pairs=round(task.train_fraction * n_pairs))
+    path, data_path = (results / f"grokking_{name}{suffix}.zarr" for name in ("sweep", "data"))
+    shares, block_size = FRACTIONS[:: 3 if quick else 1], 1 if quick else 2
+    few, many = (
+        task if quick else replace(task, gradient_pairs=round(x * task.p**2))
+        for x in (task.train_fraction, max(shares))
+    )
     grid = sp.Grid(weight_decay=DECAYS[:: 2 if quick else 1], seed=seeds)
-    decays = sp.sweep(task, config, grid, path, block_size=2)
-    shares = FRACTIONS[:: 3 if quick else 1]
-    task = replace(task, gradient_pairs=round(max(shares) * n_pairs))
-    config = replace(config, weight_decay=SHOWN)
+    decays = sp.sweep(few, config, grid, path, block_size=block_size)
     grid = sp.Grid(train_fraction=shares, seed=seeds[: 2 if quick else 4])
-    data = sp.sweep(task, config, grid, results / f"grokking_data{suffix}.zarr", block_size=1)
+    data = sp.sweep(many, replace(config, weight_decay=SHOWN), grid, data_path, block_size=1)
     times, fractions = milestones(decays), milestones(data).assign_attrs(weight_decay=SHOWN)
     claims = Claims("Nanda et al. 2023, appendix D; Power et al. 2022", judged=not quick)
     judge(times, fractions, claims)

@@ -18,13 +18,15 @@ def made_up(**changed):
         "test_accuracy": [0, 0.1, 0.2, 0.9, 1],
         "test_loss": [4, 8, 8, 1, 1e-6],
         "excluded_loss": [4, 0.1, 2, 5, 6],
+        "restricted_accuracy": [0, 0.6, 1, 1, 1],
     }
     table = xr.Dataset({n: ("step", v) for n, v in (curves | changed.pop("curves", {})).items()}, {"step": step})
     energy = np.array([5, 0.1, 4, 0.1, 3, 0.1])
     table = table.assign(embedding_energy=("frequency", changed.pop("energy", energy)))
     table = table.assign(neuron_explained=("neuron", changed.pop("explained", [0.9, 0.95, 0.99, 0.5])))
     table = table.assign_coords(key=[2, 4]).assign(alone_removed=("key", changed.pop("alone", [0.1, 2])))
-    table.attrs = {"kept_test_accuracy": 1.0, "removed_loss": 5.0, "p": 11}
+    table = table.assign(singular_values=("rank", changed.pop("singular", [9, 9, 5, 5, 0.5])))
+    table.attrs = {"kept_loss": 1e-6, "full_loss": 1e-6, "kept_test_accuracy": 1.0, "removed_loss": 5.0, "p": 11}
     table.attrs |= {"phase_memorised": 500.0, "phase_circuit": 3_000.0, "phase_clean": 4_000.0} | changed
     return table
 
@@ -32,9 +34,9 @@ def made_up(**changed):
 CONTROL = made_up(curves={"test_accuracy": [0, 0.1, 0.1, 0.1, 0.1]})
 
 
-def failed(table, control=CONTROL, seeds=None):
+def failed(table, control=CONTROL, seeds=None, full=False):
     claims = Claims("a paper")
-    judge(table, control, claims, seeds)
+    judge(table, control, claims, seeds, full=full)
     return [claim.statement for claim in claims.failed]
 
 
@@ -58,6 +60,20 @@ def test_everything_holds():
 )
 def test_each_claim_can_fail(change, what):
     assert any(what in statement for statement in failed(made_up(**change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({}, "few frequencies"),  # two keys
+        ({"singular": [9, 9, 5, 5, 1]}, "two directions"),
+        ({"kept_loss": 1.2e-6}, "all of it"),
+        ({"curves": {"restricted_accuracy": [0, 0, 0.4, 1, 1]}}, "ahead"),
+    ],
+)
+def test_claims_about_the_size_of_the_paper_are_judged_there(change, what):
+    assert any(what in statement for statement in failed(made_up(**change), full=True))
+    assert not failed(made_up(**change))
 
 
 def test_a_control_that_generalises_is_no_control():

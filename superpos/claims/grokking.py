@@ -7,11 +7,14 @@ from superpos.analysis.fourier import SINGLE
 from superpos.claims.base import Claims
 
 
-def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims, seeds: xr.Dataset | None = None) -> None:
+def judge(
+    table: xr.Dataset, control: xr.Dataset, claims: Claims, seeds: xr.Dataset | None = None, *, full: bool = False
+) -> None:
     """Claims about one model, `table` of `superpos.analysis.grokking.progress`, and models without weight decay.
 
     `control` has the `test_accuracy` of those, of one or of many seeds; `seeds`, of `circuits_of`, is what the models of
-    all seeds are made of: how many of them a claim holds for is said, the one of `table` decides.
+    all seeds are made of: how many of them a claim holds for is said, the one of `table` decides. Four claims are about
+    the paper's size and judged if `full`.
     """
     steps, test, train = (table[n].values for n in ("step", "test_accuracy", "train_accuracy"))
     gap = steps[(train > 0.99) & (test < 0.5)]
@@ -50,3 +53,27 @@ def judge(table: xr.Dataset, control: xr.Dataset, claims: Claims, seeds: xr.Data
     claims.add("excluded loss rises while the test loss is high", "× 2 or more", said, rise >= 2)
     said = ", ".join(f"{end:g}" for end in ends)
     claims.add("phases: memorisation, circuit, clean-up", "ends in this order", said, ends[0] < ends[1] < ends[2])
+    for statement, wanted, said, holds in _of_full_size(table):
+        if full:
+            claims.add(statement, wanted, said, holds)
+        else:
+            claims.needs_full(statement, wanted, said)
+
+
+def _of_full_size(table: xr.Dataset) -> list[tuple[str, str, str, bool]]:
+    n, singular = len(table["key"]), table["singular_values"].values
+    ratio = float(singular[2 * n] / singular[0])
+    kept, whole = table.attrs["kept_loss"], table.attrs["full_loss"]
+    halves = [table["step"].values[(table[f"{of}_accuracy"] >= 0.5).values] for of in ("restricted", "test")]
+    ahead = int(halves[1][0] - halves[0][0]) if all(map(len, halves)) else 0
+    return [
+        ("few frequencies", "3 to 7 keys", f"{n}", 3 <= n <= 7),
+        ("W_L has two directions for each of K keys", "σ_{2K+1} / σ_1 < 0.1", f"{ratio:.3f}", ratio < 0.1),
+        (
+            "the key frequencies are all of it",
+            "restricted loss ≤ 1.1 × loss",
+            f"{kept:.2g}, {whole:.2g}",
+            kept <= 1.1 * whole,
+        ),
+        ("restricted accuracy is ahead", "50 % over 1,000 steps sooner", f"{ahead:,} steps", ahead > 1_000),
+    ]

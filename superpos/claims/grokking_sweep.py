@@ -38,11 +38,11 @@ def judge(times: xr.Dataset, fractions: xr.Dataset, claims: Claims) -> None:
     claims.add("too little data: no grokking", "≤ 20 % of the pairs: none", said, share <= 0.2 and k == 0)
     enough = fractions["generalised"].fillna(np.inf).median("seed")
     least, most = float(enough.min()), enough["train_fraction"].values[int(np.argmin(enough.values))]
-    said = f"median over seeds least, {least:,.0f} steps, at {100 * most:.0f} % of the pairs"
-    middle = enough.where(np.isfinite(enough), drop=True)
-    slow = float(middle[0]) if len(middle) else np.nan
+    middle, said, slow = enough.where(np.isfinite(enough), drop=True), "no half of the seeds generalises", np.nan
     if len(middle):
-        said += f"; {slow:,.0f} at {100 * float(middle['train_fraction'][0]):.0f} %"
+        slow = float(middle[0])
+        said = f"median over seeds {slow:,.0f} steps at {100 * float(middle['train_fraction'][0]):.0f} % of the pairs, "
+        said += f"least, {least:,.0f}, at {100 * most:.0f} %"
     claims.add(
         "more data, sooner", "shortest at more data than where half of the seeds first generalise", said, least < slow
     )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.sweeps import plain_ticks
 
 # Weight decays from the least on: black for none, as in the other pictures of grokking.
 DECAY_COLORS = [PALETTE[name] for name in ("black", "sky", "blue", "green", "orange", "red")]
@@ -23,7 +24,7 @@ def accuracy_curves(test: xr.DataArray, train: xr.DataArray, ax: Axes | None = N
     ax.plot(steps, train.median("seed"), "--", color="black", lw=1, label="train, median")
     ax.plot([], [], "-", color=color or PALETTE["red"], label="test, each seed")
     ax.set(xlabel="step", ylabel="accuracy", xlim=(0, steps[-1]), ylim=(-0.02, 1.03))
-    ax.legend(loc="center right")
+    ax.legend(loc="upper left", bbox_to_anchor=(0.06, 0.95))
     return ax
 
 
@@ -50,9 +51,7 @@ def times_by_seed(times: xr.Dataset, ax: Axes | None = None) -> Axes:
     for k, (decay, color) in enumerate(zip(times["weight_decay"].values, DECAY_COLORS, strict=False)):
         cells = times.sel(weight_decay=decay)
         _column(ax, k, cells, color, rng)
-    ax.set_xticks(range(times.sizes["weight_decay"]), [f"{d:g}" for d in times["weight_decay"].values])
-    ax.set(xlabel="weight decay", ylabel="steps", yscale="log")
-    return ax
+    return _columns(ax, "weight decay", [f"{d:g}" for d in times["weight_decay"].values])
 
 
 def times_by_fraction(times: xr.Dataset, ax: Axes | None = None) -> Axes:
@@ -61,8 +60,13 @@ def times_by_fraction(times: xr.Dataset, ax: Axes | None = None) -> Axes:
     fractions = times["train_fraction"].values
     for k, fraction in enumerate(fractions):
         _column(ax, k, times.sel(train_fraction=fraction), PALETTE["blue"], rng)
-    ax.set_xticks(range(len(fractions)), [f"{f:.0%}".replace("%", " %") for f in fractions])
-    ax.set(xlabel="training share of all pairs", ylabel="steps", yscale="log")
+    return _columns(ax, "training share of all pairs", [f"{100 * f:.0f} %" for f in fractions])
+
+
+def _columns(ax: Axes, label: str, names: list[str]) -> Axes:
+    ax.set(xlabel=label, ylabel="steps", yscale="log", xlim=(-0.5, len(names) - 0.5))
+    plain_ticks(ax, y=True)
+    ax.set_xticks(range(len(names)), names)
     return ax
 
 
@@ -87,7 +91,7 @@ def grokking_sweep(
     (seed, step) of the models with weight decay `decay`. After Nanda et al. 2023, appendix D; Power et al. 2022, figure 1.
     """
     figure, axes = plt.subplots(2, 2, figsize=(8.4, 6.2), layout="constrained")
-    accuracy_curves(*curves, axes[0, 0], color=_color_of(times, decay))
+    accuracy_curves(curves[0], curves[1], axes[0, 0], color=_color_of(times, decay))
     axes[0, 0].set_title(f"weight decay {decay:g}")
     generalised_by(times, axes[0, 1])
     times_by_seed(times, axes[1, 0])
