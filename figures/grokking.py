@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 import superpos as sp
 from superpos.analysis import fourier
-from superpos.analysis.grokking import circuits_of, progress_of
+from superpos.analysis.grokking import circuits_of, progress_of, tests_of
 from superpos.claims import Claims
 from superpos.claims.grokking import judge
 from superpos.cli import run
@@ -46,11 +45,7 @@ def draw(result: sp.SweepResult, path: str, out: Path, full: bool, quick: bool) 
     task: Any = grokked.task()
     model, seed = grokked.model(), int(grokked["seed"])
     table, seeds = sp.kept(path, progress_of, grokked), sp.kept(path, circuits_of, decayed)
-    dims = ("seed", "step")
-    record = {
-        n: (dims, plain[f"{n}_history"].transpose("seed", "record").values) for n in ("test_loss", "test_accuracy")
-    }
-    control = xr.Dataset(record, {"step": plain["record_step"].values, "seed": plain["seed"].values})
+    control = tests_of(plain)
     claims = Claims("Nanda et al. 2023, Progress measures for grokking", judged=not quick)
     judge(table, control, claims, seeds, full=full)
     keys = table["key"].values
@@ -60,13 +55,10 @@ def draw(result: sp.SweepResult, path: str, out: Path, full: bool, quick: bool) 
     strongest = int(keys[table["embedding_energy"].values[keys].argmax()])
     plane = fourier.key_plane(model.W_E[: task.p], strongest)
     with sp.plot.style():
-        twin = control.sel(seed=seed)
-        figure, text = grokking(table, twin, (waves, keys), logits, (plane, strongest))
-        text += f" Weight decay {decay:g} ({none:g} for the dotted lines); seed {seed}, "
-        text += f"of lowest final test loss among {len(seeds['seed'])}." if len(seeds["seed"]) > 1 else "the only one."
-        if task.test_pairs is not None:
-            text += f" The dotted lines are means over {task.test_pairs:,} random test pairs."
-        sp.plot.publish(figure, sp.plot.caption(grokked.attrs, f"{text} Settings:"), claims, path=out / Path(path).name)
+        figure, text = grokking(table, control.sel(seed=seed), (waves, keys), logits, (plane, strongest))
+        text += f" Weight decay {decay:g} ({none:g} for the dotted lines, means over {task.test_pairs or 'all'} test pairs); "
+        text += f"seed {seed}, of lowest final test loss among {len(seeds['seed'])}. Settings:"
+        sp.plot.publish(figure, sp.plot.caption(grokked.attrs, text), claims, path=out / Path(path).name)
 
 
 def main(

@@ -96,3 +96,12 @@ def circuits_of(result: Any) -> xr.Dataset:
     return xr.Dataset(
         {name: ("seed", [row[name] for row in rows]) for name in rows[0]}, {"seed": result["seed"].values}
     )
+
+
+def tests_of(result: Any) -> xr.Dataset:
+    """`test_loss` and `test_accuracy` through the training of models, over (`seed`, `step`)."""
+    named = {
+        name: result[f"{name}_history"].transpose("seed", "record").values for name in ("test_loss", "test_accuracy")
+    }
+    over = {"step": result["record_step"].values, "seed": result["seed"].values}
+    return xr.Dataset({name: (("seed", "step"), values) for name, values in named.items()}, over)
