@@ -203,18 +203,19 @@ sp.demos.check("computes", winners, table)
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
-# A squared error does not mind who pays: half of the features exactly and half not at all is as good as it gets. A
-# fourth power punishes what is missed altogether, so all features get a share.
+# A squared error does not mind who pays: half of the features exactly and half not at all is as good as any other
+# division. A fourth power punishes what is missed altogether, so all features get a share.
 #
 # ```python
 # winners = [(4, 0.0), (4, 0.05)]
 # ```
 # </details>
 #
-# Squared error with clean labels (left column, and middle picture): half of the features are computed and half ignored,
-# as naive as can be. *With* noise it seems to beat the naive network, but what it learned is to undo the noise, which
-# is linear: it stands just where the linear control does. That was the artefact. With a fourth power (right picture)
-# every output bends a little at zero, and the loss is far below both.
+# Squared error with clean labels (left column, and middle picture): some outputs get nearly all of their ReLU, some
+# hardly any, and all together they are worth no more than the naive network. *With* noise it seems to beat the naive
+# network, but what it learned is to undo the noise, which is linear: it stands just where the linear control does. That
+# was the artefact. With a fourth power (right picture) every output gets an equal share and bends at zero, and the loss
+# is far below both.
 #
 # The moral: a number below a baseline is worth as much as the baseline.
 #

@@ -71,7 +71,7 @@ if len(weight_decays) > 1:
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 sp.plot.progress_curves(table.drop_vars("restricted_accuracy"), ax, of="accuracy", control=control)
 figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
-sp.demos.check("delay", times_as_long, table)
+sp.demos.check("grokking_delay", times_as_long, table)
 
 # %% [markdown]
 # <details><summary>A worked answer</summary>

@@ -216,10 +216,13 @@ sp.demos.check("cut", heads_to_cut, (task, model))
 #
 # ## A trap
 #
-# So far every sequence had its own period. Suppose we had been lazy: the **same** period in all sequences, and one
-# layer.
+# So far every sequence had its own period. Suppose we had been lazy: the **same** period in all sequences, and one layer.
+# It will reach the score of an induction head, which we said cannot be. **Predict** the share of right tokens when this
+# model reads sequences whose period is three tokens shorter.
 
 # %%
+share_right = ...  # your prediction, between 0 and 1
+
 trap = replace(fixed, n_layers=1)
 how = sp.demos.size(full=replace(config, steps=400, snapshots=()), quick=config)
 trapped = sp.sweep(trap, how, sp.Grid(seed=[seed]), block_size=1)
@@ -227,13 +230,6 @@ impostor = trapped.model(seed=seed)
 found = measure_heads(trap.broadcast(), impostor, n_test)
 print(f"period {middle}: {100 * float(found['accuracy']):.0f} % of the repeated tokens are right")
 print("prefix-matching scores:", np.round(np.asarray(found["prefix_matching"])[0], 2))
-
-# %% [markdown]
-# One layer, and a head with the score of an induction head, which we said cannot be. **Predict** the share of right
-# tokens when this model reads sequences whose period is three tokens shorter.
-
-# %%
-share_right = ...  # between 0 and 1
 
 # %%
 other = replace(trap, shortest_period=middle - 3, longest_period=middle - 3)

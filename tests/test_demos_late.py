@@ -70,7 +70,7 @@ ANSWERS = [
     ("inhibitor", (2, MOTIF, FOUND), (3, MOTIF, FOUND)),
     ("inhibitor", (2, MOTIF, FOUND), (1, MOTIF, FOUND)),
     ("computes", ([(4, 0.0), (4, 0.05)], LOSSES), ([(4, 0.0), (2, 0.05)], LOSSES)),
-    ("delay", (15, GROKKED), (1, GROKKED)),
+    ("grokking_delay", (15, GROKKED), (1, GROKKED)),
     ("key_frequencies", ([2], TURNING), ([1, 2], TURNING)),
     ("neighbour", (5, 3, P), (3, 3, P)),  # 3 · 5 = 15 is 1 modulo 7
     ("neighbour", (2, 3, P), (1, 3, P)),  # 3 · 2 = 6 is −1

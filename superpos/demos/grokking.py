@@ -84,7 +84,7 @@ def _worse_than_chance(answer: Any, table: Any) -> Verdict:
 
 
 QUESTIONS: dict[str, Question] = {
-    "delay": Question("one positive number", _delay),
+    "grokking_delay": Question("one positive number", _delay),
     "key_frequencies": Question("a list of whole numbers, such as [1, 2]", _key_frequencies),
     "neighbour": Question("one whole number", _neighbour),
     "sums_by_hand": Question("an array of p² rows and p columns", _by_hand),
