@@ -97,7 +97,7 @@ def test_captions_come_from_the_configuration(quick_result):
         assert words in swept
     tokens = {"kind": "repeated_tokens", "d_vocab": 64, "n_layers": 2, "shortest_period": 16, "longest_period": 32}
     for field, words in (
-        (None, "; periods 16 to 32;"),
+        ("steps", "; periods 16 to 32;"),
         ("shortest_period", "; shortest period swept; longest period 32;"),
     ):
         axes = [{"field": field}]

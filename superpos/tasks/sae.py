@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from superpos.models.sparse_activations import above, batch_top_k, jump_relu, to
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import SIZES, Metrics
 from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
 
 # What sets how sparse the latents of an architecture are.
@@ -78,6 +78,8 @@ class SparseAutoencoder:
 
     Sources: Bricken et al. 2023 and Sharkey et al. 2022 (relu), and those named in `models.SAE`.
     """
+
+    SIZES: ClassVar[dict[str, str]] = SIZES | {"n_latents": "{} latents"}
 
     n_features: int = jax.tree.static()  # shape of x
     n_hidden: int = jax.tree.static()  # shape of h
