@@ -24,7 +24,7 @@ def loss_by_points(
     ax.plot(x, loss.values, "o", color=color, ms=2.5, mec="none", alpha=0.5)
     ax.axhline(1, color="#BBBBBB", lw=0.8, zorder=0)
     ax.set(xscale="log", xlabel="data points T", ylabel="test loss")
-    plain_ticks(ax, subs=(1, 3))
+    plain_ticks(ax, subs=(1,))
     return ax
 
 
@@ -37,7 +37,7 @@ def shares_by_points(table: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.plot(x, table["feature_share"], "s-", color=PALETTE["orange"], ms=3, label="features, largest $D_f$")
     ax.set(xscale="log", xlabel="data points T", ylabel="dimensionality", ylim=(0, None))
     ax.legend()
-    plain_ticks(ax, subs=(1, 3))
+    plain_ticks(ax, subs=(1,))
     return ax
 
 
@@ -71,7 +71,7 @@ def double_descent(
             label = f"weight decay {float(one['weight_decay']):g}"
             loss_by_points(one["test_loss"], one["best"], ax, color=color, label=label)
         ax.set_title(f"test loss, m = {losses.attrs['m']}")
-        ax.legend(loc="upper left")
+        ax.legend(loc="center left")
     shares_by_points(table.isel(weight_decay=0), panels[2]).set_title("dimensionality, m = 2")
     bottom = figure.add_gridspec(2, len(shown), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
     for k, (count, W, H) in enumerate(shown):
