@@ -71,7 +71,8 @@ def double_descent(
             label = f"weight decay {float(one['weight_decay']):g}"
             loss_by_points(one["test_loss"], one["best"], ax, color=color, label=label)
         ax.set_title(f"test loss, m = {losses.attrs['m']}")
-        ax.legend(loc="center left")
+        ax.margins(y=0.2)  # room for the legend above the bump
+        ax.legend(loc="upper left")
     shares_by_points(table.isel(weight_decay=0), panels[2]).set_title("dimensionality, m = 2")
     bottom = figure.add_gridspec(2, len(shown), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
     for k, (count, W, H) in enumerate(shown):
