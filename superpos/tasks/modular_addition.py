@@ -101,7 +101,12 @@ class ModularAddition:
 
     def init(self, key: PRNGKeyArray) -> Transformer:
         """A new model."""
-        sizes: dict[str, Any] = {"d_vocab": self.p + 1, "d_model": self.d_model, "n_heads": self.n_heads, "d_mlp": self.d_mlp}
+        sizes: dict[str, Any] = {
+            "d_vocab": self.p + 1,
+            "d_model": self.d_model,
+            "n_heads": self.n_heads,
+            "d_mlp": self.d_mlp,
+        }
         return Transformer.random(key, n_positions=3, n_layers=1, bias=True, scale=self.init_scale, **sizes)
 
     def logits(self, model: Transformer) -> Float[Array, "pairs p"]:
