@@ -92,6 +92,26 @@ def _few_memory_maps(request):
         _forget_compiled_programs()
 
 
+@pytest.fixture(scope="module")
+def running():
+    """A browser, for the tests of pages; they skip where there is none."""
+    from browser import browser
+
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(running, page_path):
+    """The page of a module at 1,440 pixels; afterwards it must have been quiet."""
+    from browser import Opened
+
+    page = Opened(running, page_path, viewport={"width": 1_440, "height": 900})
+    yield page
+    assert page.is_quiet(), (page.complaints, page.requests)
+    page.close()
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(20_221_114)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from browser import Opened, browser
+from browser import Opened
 
 import superpos as sp
 from superpos.explorer import encode, pack
@@ -149,23 +149,8 @@ def test_training_in_the_page_equals_train(tmp_path, n, m, p, decay):
 
 
 @pytest.fixture(scope="module")
-def running():
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def page_path(quick_result, tmp_path_factory):
     return quick_result.explore(tmp_path_factory.mktemp("page") / "page.html")
-
-
-@pytest.fixture
-def opened(running, page_path):
-    """The page at 1,440 pixels; afterwards it must have been quiet."""
-    page = Opened(running, page_path, viewport={"width": 1_440, "height": 900})
-    yield page
-    assert page.is_quiet(), (page.complaints, page.requests)
-    page.close()
 
 
 def chosen(page):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from browser import Opened, browser
+from browser import Opened
 from test_explorer import WIDGET, decoded
 
 import superpos as sp
@@ -139,23 +139,8 @@ def test_the_budget_is_kept_and_a_sweep_without_a_sound_model_is_refused(result,
 
 
 @pytest.fixture(scope="module")
-def running():
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def page_path(result, tmp_path_factory):
     return result.explore(tmp_path_factory.mktemp("viewer") / "page.html", n_inputs=N_INPUTS)
-
-
-@pytest.fixture
-def opened(running, page_path):
-    """The page at 1,440 pixels; afterwards it must have been quiet."""
-    page = Opened(running, page_path, viewport={"width": 1_440, "height": 900})
-    yield page
-    assert page.is_quiet(), (page.complaints, page.requests)
-    page.close()
 
 
 def chosen(page):
