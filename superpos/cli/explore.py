@@ -17,11 +17,14 @@ def explore(
     n_inputs: Annotated[
         int | None, tyro.conf.arg(help="inputs that sparse autoencoders are judged on; 16,384 if not given")
     ] = None,
+    overwrite: Annotated[bool, tyro.conf.arg(help="replace a file that is no page")] = False,
 ) -> None:
     """Write one self-contained HTML page to explore a sweep of toy models or sparse autoencoders in; it needs no network."""
+    import os
+
     from superpos.explorer import explore as write
     from superpos.sweep import open_result
 
-    name = result.name.removesuffix(".zip").removesuffix(".zarr")
-    path = write(open_result(result), out or Path(f"{name}.html"), title=title, n_inputs=n_inputs)
+    name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
+    path = write(open_result(result), out or Path(f"{name}.html"), title=title, n_inputs=n_inputs, overwrite=overwrite)
     print(f"page      {path} ({path.stat().st_size / 1e6:.2f} MB)")

@@ -12,9 +12,12 @@ def pack(
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
 ) -> None:
     """Make one file of a result, to share. superpos opens it as it is, and so does any reader of Zarr."""
+    import os
+
     from superpos.sweep import exports
 
-    print(f"packed    {exports.pack(result, out or result.with_name(f'{result.name}.zip'), overwrite=overwrite)}")
+    named = Path(os.path.abspath(result))  # "." has no name
+    print(f"packed    {exports.pack(result, out or named.with_name(f'{named.name}.zip'), overwrite=overwrite)}")
 
 
 def export(

@@ -20,8 +20,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from superpos.errors import StoreError
-from superpos.sweep import files
+from superpos.sweep import outputs
 
 PAGE = Path(__file__).parent / "page"
 # A module that is made here: the source of the worker as a string, from `worker.js` and what it imports.
@@ -67,19 +66,31 @@ def page(entry: str, data: dict[str, Any], *, title: str, styles: tuple[str, ...
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
 
 
-def write_page(path: str | Path, html: str) -> Path:
-    """Write a page, whole or not at all. Returns the path.
+def free_page(path: str | Path, *, overwrite: bool = False) -> Path:
+    """The path, made absolute, if a page may be written there: there is nothing, an earlier page, or `overwrite`.
 
     Raises:
+        ConfigError: something else is there, or it is inside a result.
+    """
+    return outputs.free(path, "page", _is_page, overwrite=overwrite)
+
+
+def write_page(path: str | Path, html: str, *, overwrite: bool = False) -> Path:
+    """Write a page, whole or not at all; an earlier page is replaced, any other file only with `overwrite`. Returns the path.
+
+    Raises:
+        ConfigError: something else is there, or it is inside a result.
         StoreError: it cannot be written.
     """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files.write(target, html.encode())
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from error
-    return target
+    outputs.write(free_page(path, overwrite=overwrite), html.encode())
+    return Path(path)
+
+
+def _is_page(head: bytes) -> bool:
+    """Whether a file begins as the template does, up to the hash of its script."""
+    template = (PAGE / "page.html").read_bytes()
+    begin, policy = template.split(b"{{POLICY}}")[0], b"default-src 'none'; script-src 'sha256-"
+    return head.startswith(begin + policy) and b'<link rel="icon" href="data:,">' in head
 
 
 def as_json(data: Any) -> str:

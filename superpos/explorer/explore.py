@@ -5,7 +5,7 @@ from typing import Any
 
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
-from superpos.explorer.assemble import page, write_page
+from superpos.explorer.assemble import free_page, page, write_page
 from superpos.explorer.pack import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
 from superpos.sweep import SweepResult
@@ -18,7 +18,12 @@ VIEWER = ("Feature viewer", "viewer", STYLES)
 
 
 def explore(
-    result: SweepResult, path: str | Path | None = None, *, title: str | None = None, n_inputs: int | None = None
+    result: SweepResult,
+    path: str | Path | None = None,
+    *,
+    title: str | None = None,
+    n_inputs: int | None = None,
+    overwrite: bool = False,
 ) -> Any:
     """Write one self-contained HTML page to explore the sweep in, or show it as a widget.
 
@@ -27,10 +32,12 @@ def explore(
     (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384).
 
     A page needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
-    notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`.
+    notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`. An earlier
+    page is replaced, any other file only with `overwrite`.
 
     Raises:
-        ConfigError: the result holds other models than these, or more than the page can draw.
+        ConfigError: the result holds other models than these, or more than the page can draw; or something else is at
+            the path.
         StoreError: the page cannot be written.
     """
     if not isinstance(result, SweepResult):
@@ -40,6 +47,10 @@ def explore(
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
     if kind != AUTOENCODERS and "W" not in result.dataset:
         raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
+    target = "superpos-explorer.html" if path is None else path
+    widgets = path is None and _in_notebook()
+    if not widgets:
+        free_page(target, overwrite=overwrite)  # before anything is computed
     name, entry, styles = VIEWER if kind == AUTOENCODERS else EXPLORER
     if kind == AUTOENCODERS:
         data = pack_dictionaries(result, n_inputs=N_INPUTS if n_inputs is None else n_inputs)
@@ -47,12 +58,12 @@ def explore(
         data = pack(result)
     title = name if title is None else title
     data = {**data, "title": title}
-    if path is None and _in_notebook():
+    if widgets:
         from superpos.explorer.widget import widget
 
         return widget(data, entry, styles)
-    target = "superpos-explorer.html" if path is None else path
-    return write_page(target, page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles))
+    html = page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles)
+    return write_page(target, html, overwrite=overwrite)
 
 
 def _in_notebook() -> bool:

@@ -1,11 +1,7 @@
 """A result for other programs: one packed file, NetCDF, Parquet, or the parameters alone as safetensors."""
 
 import json
-import os
-import secrets
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep import files, reading
+from superpos.sweep import outputs, reading
 from superpos.sweep.result import SweepResult
-from superpos.sweep.source import METADATA, Source
+from superpos.sweep.held import METADATA
 
 # suffix: what must be installed to write it
 FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
@@ -29,7 +25,7 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
         ConfigError: the target exists.
         StoreError: the store is damaged or unfinished, or the file cannot be written.
     """
-    _free(target, overwrite)
+    target = outputs.free(target, outputs.PACKED, outputs.never, overwrite=overwrite)
     opened = reading.opened(path)
     if path.is_file():
         raise ConfigError(f"{path} is packed already.")
@@ -40,7 +36,7 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
     for number in range(opened.n_chunks):
         if name := opened.broken(number):
             opened.damaged(f"chunk {number} of {name} is lost or has a wrong checksum")
-    source = Source(path)
+    source = opened.source
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
@@ -48,8 +44,9 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
                 for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
                     member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
                     packed.writestr(member, source.read(folder, name))
+        source.held.check(reading.OPENED)
 
-    return _in_place(target, write)
+    return outputs.write_by(target, write)
 
 
 def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Path:
@@ -63,9 +60,10 @@ def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Pat
         raise ConfigError(f"out must end in one of {', '.join(FORMATS)}, got {target.name!r}.")
     if absent := next((name for name in FORMATS[target.suffix] if find_spec(name) is None), None):
         raise ConfigError(f"{target.suffix} files need {absent}: pip install 'superpos[export]'.")
-    _free(target, overwrite)
+    target = outputs.free(target, f"{target.suffix} file", outputs.never, overwrite=overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
-    return _in_place(target, lambda temporary: writers[target.suffix](result, temporary))
+    writer = writers[target.suffix]
+    return outputs.write_by(target, lambda temporary: writer(result, temporary))
 
 
 def _netcdf(result: SweepResult, path: Path) -> None:
@@ -105,24 +103,3 @@ def _safetensors(result: SweepResult, path: Path) -> None:
     names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
     axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}
     save_file(arrays, path, metadata={"superpos": json.dumps(result.attrs), "axes": json.dumps(axes)})
-
-
-def _free(target: Path, overwrite: bool) -> None:
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise ConfigError(f"out {target} exists; choose another path, or overwrite it on purpose.")
-
-
-def _in_place(target: Path, write: Callable[[Path], Any]) -> Path:
-    """Write under a temporary name, then rename."""
-    temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        files.sync(temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise error if isinstance(error, StoreError) else files.failed(target, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    return target

@@ -24,6 +24,8 @@ TEMPORARY = ".tmp"
 OWNER = "owner"  # in a temporary folder: the name of the machine that made it, locked by the process while it lives
 MOVED_AWAY = "old"  # in a temporary folder: what stood where the new one goes
 CHECKSUM_BYTES = 4
+_HIDDEN = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.DOTALL)  # a folder of `folder_beside`
+_WRITTEN = re.compile(r".+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)  # a file of `write`
 
 
 def encode(values: np.ndarray) -> bytes:
@@ -37,14 +39,15 @@ def checksum(raw: bytes) -> bytes:
     return google_crc32c.value(raw).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, folder: int | None = None) -> None:
     """Write a file under a temporary name, wait until it is on disk, then rename it. The folder is synced by the caller.
 
     The temporary file is locked while it lives, so that `clean` can tell those of the living from those of the dead.
+    `folder` is the descriptor of an open folder that the path is relative to.
     """
     while True:
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
         try:
             _lock(descriptor)
             left = memoryview(data)
@@ -52,12 +55,13 @@ def write(path: Path, data: bytes) -> None:
                 left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
             try:
-                os.replace(temporary, path)
+                os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
             except FileNotFoundError:
                 continue  # cleaned away by another process before the lock was there
             return
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
             raise
         finally:
             os.close(descriptor)
@@ -70,64 +74,104 @@ def clean(folder: Path, of: str = "") -> None:
     for entry in found:
         ours = entry.name.startswith(f"{of}." if of else "") and entry.name.endswith(TEMPORARY)
         if ours and entry.is_file(follow_symlinks=False):
-            try:
-                descriptor = os.open(entry.path, os.O_RDWR)
-            except OSError:
-                continue  # gone meanwhile, or not ours to touch
-            try:
-                if _lock(descriptor):
-                    Path(entry.path).unlink(missing_ok=True)
-            finally:
-                os.close(descriptor)
+            _end_file(entry.path)
 
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
     """A folder under a hidden name beside the target, gone afterwards; if the process is killed, `clean_beside` ends it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    folder, descriptor = _owned_folder(target)
     try:
-        descriptor = os.open(folder / OWNER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            _lock(descriptor)  # before the name is there: without it nobody touches the folder
-            os.write(descriptor, _machine())
-            yield folder
-        finally:
-            os.close(descriptor)
+        yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+        os.close(descriptor)
+
+
+def _owned_folder(target: Path) -> tuple[Path, int]:
+    """A new hidden folder, and the descriptor of its owner's file, which stays locked until it is closed."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        descriptor = None
+        try:
+            descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            if _lock(descriptor) is not None and os.fstat(descriptor).st_nlink:
+                os.write(descriptor, _machine())
+                return folder, descriptor
+        except FileNotFoundError:
+            pass  # taken for one of a dead process before it was locked: try again
+        except BaseException:
+            _remove(folder)
+            raise
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def clean_beside(target: Path) -> None:
-    """End the folders of dead processes of this machine; what one had moved out of the target's way is moved back."""
-    hidden = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
+    """End what dead processes of this machine left in the target's folder, whatever they were writing there.
+
+    What one had moved out of another's way is moved back.
+    """
     try:
         with os.scandir(target.parent) as entries:
-            found = [Path(e.path) for e in entries if hidden.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+            found = list(entries)
     except OSError:
         return
-    for folder in found:
-        try:
-            descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:
-            continue  # not such a folder, gone meanwhile, or not ours to touch
+    for entry in found:
+        if (hidden := _HIDDEN.fullmatch(entry.name)) and entry.is_dir(follow_symlinks=False):
+            _end(Path(entry.path), target.with_name(hidden[1]))
+        elif _WRITTEN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            _end_file(entry.path)
+
+
+def _end(folder: Path, target: Path) -> None:
+    try:
+        descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
         with suppress(OSError):
-            if os.read(descriptor, 1_000) == _machine() and _lock(descriptor):
-                if (folder / MOVED_AWAY).exists() and not target.exists():
-                    (folder / MOVED_AWAY).rename(target)
-                shutil.rmtree(folder)
+            folder.rmdir()  # of a process that died at once, if it is empty; else not such a folder, or not ours to touch
+        return
+    with suppress(OSError):
+        # An owner without a name died before it wrote it.
+        if os.read(descriptor, 1_000) in (b"", _machine()) and _lock(descriptor):
+            if (folder / MOVED_AWAY).exists() and not target.exists():
+                (folder / MOVED_AWAY).rename(target)
+            _remove(folder)
+    os.close(descriptor)
+
+
+def _end_file(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return  # gone meanwhile, or not ours to touch
+    try:
+        if _lock(descriptor):
+            Path(path).unlink(missing_ok=True)
+    finally:
         os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a hidden folder, its owner's file last: whatever is left until then has an owner."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != OWNER:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if all(path.name == OWNER for path in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _machine() -> bytes:
     return socket.gethostname().encode()
 
 
-def sync(folder: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
+def sync(path: Path, folder: int | None = None) -> None:
+    """Wait until a file, or the names in a folder, are on disk; with `folder`, the path is relative to it."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY, dir_fd=folder)
     try:
         os.fsync(descriptor)
     finally:
@@ -151,11 +195,14 @@ def failed(target: Path, error: OSError) -> StoreError:
     return StoreError(f"output {target} could not be written: {reason} ({free:,} bytes are free there).")
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int) -> bool | None:
+    """True if it is locked now, False where there are no locks, None if somebody else has it."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody else has it, or this file system has no locks
+    except BlockingIOError:
+        return None
+    except OSError:
         return False
     return True

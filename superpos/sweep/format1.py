@@ -1,51 +1,84 @@
-"""Results that earlier versions wrote: compressed chunks of 4,096 cells, all of them there. Read, no longer written."""
+"""Results that earlier versions wrote: compressed chunks of 4,096 cells, all of them there. Read, no longer written.
 
+They are read exactly as they were written: one Zstandard frame per chunk, which says how much it holds, and a checksum.
+Everything is compared with that before a byte is unpacked.
+"""
+
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from superpos.errors import StoreError
 from superpos.sweep import layout
+from superpos.sweep.files import CHECKSUM_BYTES
+from superpos.sweep.held import METADATA
+from superpos.sweep.source import Source
 
-# A result may promise this many times what is on disk: NaN compresses well.
-MOST_RATIO = 500
-SMALL = 64 * 2**20
+# Beyond `SMALL`, a result may promise this many times what is on disk.
+MOST_RATIO = 20
+SMALL = 192 * 2**20
+CODECS = [
+    {"name": "bytes", "configuration": {"endian": "little"}},
+    {"name": "zstd", "configuration": {"level": 3, "checksum": False}},
+    {"name": "crc32c"},
+]
+KEYS = {"name": "default", "configuration": {"separator": "/"}}
+TYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+)
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
+RLE, RESERVED = 1, 3  # kinds of blocks
 
 
-def read(path: Path) -> xr.Dataset:
-    """The dataset in grid form. Sizes are checked against the attributes before anything is read."""
+def read(source: Source) -> xr.Dataset:
+    """The dataset in grid form. Every file is checked before anything is unpacked.
+
+    Raises:
+        StoreError: something is missing, is not as earlier versions wrote it, or unpacks to more than it may.
+    """
+    path = source.path
+    attrs: dict[str, Any] = json.loads(source.metadata())["attributes"]
+    if not path.is_dir():
+        raise StoreError(f"{path} is refused: results of format 1 were never packed.")
+    if any(p.is_symlink() for p in path.rglob("*")):
+        raise StoreError(f"{path} is refused: there are links in it.")
+    there = sum(p.lstat().st_size for p in path.rglob("*"))
+    names = set(source.sizes) - {""}
+    if missing := set(attrs["variables"]) - names:
+        raise StoreError(f"{path} is damaged: {', '.join(sorted(missing))} is missing.")
+    if more := names - set(attrs["variables"]):
+        raise StoreError(f"{path} is refused: {min(more)} in it is no variable of it.")
+    promised = sum(_check(source, name) for name in sorted(names))
+    if promised > max(SMALL, MOST_RATIO * there):
+        raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {there:,}.")
     flat = xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
-    attrs = dict(flat.attrs)
     dims: dict[str, int] = attrs.pop("dims")
     coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
     words: dict[str, list[str]] = attrs.pop("words", {})
+    attrs.pop("variables")
     if flat.sizes.get("cell") != math.prod(dims.values()):
         raise StoreError(f"{path} is damaged: {flat.sizes.get('cell')} cells do not fill a grid of {dims}.")
-    if missing := set(attrs.pop("variables")) - set(flat.variables):
-        raise StoreError(f"{path} is damaged: {', '.join(sorted(missing))} is missing.")
-    there = sum(p.lstat().st_size for p in path.rglob("*"))
-    if any(p.is_symlink() for p in path.rglob("*")):
-        raise StoreError(f"{path} is refused: there are links in it.")
-    if flat.nbytes > max(SMALL, MOST_RATIO * there):
-        raise StoreError(f"{path} is refused: it promises {flat.nbytes:,} bytes and holds {there:,}.")
-    for name, variable in flat.variables.items():
-        # Zarr reads a chunk that is not there as fill values, without a word.
-        n_chunks = math.prod(-(-n // c) for n, c in zip(variable.shape, variable.encoding["chunks"], strict=True))
-        files = [f for f in (path / str(name)).rglob("*") if f.is_file() and f.name != "zarr.json"]
-        if len(files) != n_chunks and 0 not in variable.shape:
-            raise StoreError(f"{path} is damaged: {name} has {len(files)} of its {n_chunks} chunks.")
-        most = math.prod(variable.encoding["chunks"]) * variable.dtype.itemsize
-        if any(_unpacked_size(f) > most for f in files):
-            raise StoreError(f"{path} is damaged: a chunk of {name} says that it is larger than all chunks are.")
     flat = flat.load()
     flat.attrs = attrs
     for variable in flat.variables.values():
         variable.attrs.clear()  # what the format keeps there; results have none
     for name, meaning in words.items():
-        flat[name] = (flat[name].dims, np.asarray(meaning)[flat[name].values])
+        flat[name] = (flat[name].dims, source.spelt(meaning, flat[name].values))
     flat = flat.set_coords(list(coordinate_dims))
     dataset = layout.unflatten(flat, dims)
     for name, kept in coordinate_dims.items():
@@ -55,12 +88,52 @@ def read(path: Path) -> xr.Dataset:
     return dataset
 
 
-def _unpacked_size(file: Path) -> int:
-    """What a Zstandard frame says it unpacks to (RFC 8878, 3.1.1.1); 0 for a file that is none, or says nothing."""
-    with file.open("rb") as opened:
-        head = opened.read(18)
-    if head[:4] != ZSTANDARD or len(head) < 6:
-        return 0
-    flag, single, dictionary = head[4] >> 6, head[4] >> 5 & 1, (0, 1, 2, 4)[head[4] & 3]
-    at, size = 5 + (not single) + dictionary, (single, 2, 4, 8)[flag]
-    return int.from_bytes(head[at : at + size], "little") + (256 if flag == 1 else 0)
+def _check(source: Source, name: str) -> int:
+    """The bytes that a variable unpacks to, after a look at its metadata and at the frames of all of its chunks."""
+    path, found = source.path, json.loads(source.metadata(name))
+    shape, chunks = found["shape"], found["chunk_grid"]["configuration"]["chunk_shape"]
+    codecs = CODECS if found["data_type"] not in ("bool", "int8", "uint8") else [{"name": "bytes"}, *CODECS[1:]]
+    if found["codecs"] != codecs or found["data_type"] not in TYPES:
+        raise StoreError(f"{path} is refused: {name} is not stored as earlier versions did.")
+    if (
+        (found["node_type"], found["chunk_grid"]["name"], found["chunk_key_encoding"]) != ("array", "regular", KEYS)
+        or found.get("storage_transformers")
+        or len(shape) != len(chunks)
+        or not all(isinstance(n, int) and n >= 1 for n in chunks)
+        or not all(isinstance(n, int) and n >= 0 for n in shape)
+    ):
+        raise StoreError(f"{path} is damaged: {name} is not what the result says.")
+    itemsize = np.dtype(found["data_type"]).itemsize
+    files = [f for f in (path / name).rglob("*") if f.is_file() and f.name != METADATA]
+    n_chunks = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+    if len(files) != n_chunks and 0 not in shape:  # Zarr reads a chunk that is not there as fill values, without a word
+        raise StoreError(f"{path} is damaged: {name} has {len(files)} of its {n_chunks} chunks.")
+    for file in files:
+        if _unpacked_size(file) != math.prod(chunks) * itemsize:
+            raise StoreError(f"{path} is damaged: a chunk of {name} does not hold what chunks of it hold.")
+    return math.prod(shape) * itemsize + 2 * math.prod(chunks) * itemsize
+
+
+def _unpacked_size(file: Path) -> int | None:
+    """What the one Zstandard frame of a chunk unpacks to (RFC 8878, 3.1.1); None if it is another file, or does not say.
+
+    Frames that say nothing, frames after the first, and files larger than their frame are none that were ever written.
+    """
+    raw = file.read_bytes()[:-CHECKSUM_BYTES]
+    if raw[:4] != ZSTANDARD or len(raw) < 6:
+        return None
+    flag, single, more = raw[4] >> 6, raw[4] >> 5 & 1, raw[4] & 0b11111
+    at, size = 5 + (not single), (single, 2, 4, 8)[flag]
+    if more or not size:  # a checksum or a dictionary, which were never asked for; or no size
+        return None
+    unpacked = int.from_bytes(raw[at : at + size], "little") + (256 if flag == 1 else 0)
+    at, last = at + size, False
+    while not last:
+        if at + 3 > len(raw):
+            return None
+        head = int.from_bytes(raw[at : at + 3], "little")
+        last, kind, length = bool(head & 1), head >> 1 & 3, head >> 3
+        if kind == RESERVED:
+            return None
+        at += 3 + (1 if kind == RLE else length)
+    return unpacked if at == len(raw) else None

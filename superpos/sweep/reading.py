@@ -1,5 +1,6 @@
 """Read a store: everything is checked against everything else before memory is taken, and a damaged file is named."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from xarray.core import indexing
 from superpos.errors import StoreError, one_line
 from superpos.sweep import files, format1, layout
 from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import FORMAT
-from superpos.sweep.source import METADATA, Source
-from superpos.sweep.store import DONE, GRID_INDEX, STATUS, digest, key
+from superpos.sweep.source import Source
+from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
 
 # Attributes that describe the form on disk, and are no part of a result.
 FORM = (
@@ -28,6 +30,7 @@ FORM = (
     "coordinates",
     "variables",
     "checksums",
+    "labels",
     "chunk",
     "digest",
 )
@@ -46,26 +49,36 @@ TYPES = (
     "float64",
 )
 
+OPENED = "the result that was opened"
+
 # Results up to this size are read at once; of larger ones, what is asked for.
 EAGER_BYTES = 64 * 2**20
+
+MOST_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
 
 # A store may promise this many times what it holds, for sweeps that have just begun.
 MOST_EMPTY = 64
 
 
-def read(path: str | Path) -> xr.Dataset:
-    """The dataset in grid form.
+def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
+    """The dataset in grid form; with `same_as`, it must be the very store that is held.
 
     Raises:
         StoreError: there is none at `path`, or it is damaged or not ours. Damage inside a chunk of a large result is
             noticed when the chunk is read.
     """
     contents = opened(path)
+    held = contents.source.held
+    if same_as is not None and held.is_other(same_as):
+        raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     with _blaming(path):
         if contents.attributes["format"] == 1:
-            return format1.read(contents.path)
-        dataset = xr.open_dataset(contents, engine=_Engine)  # pyright: ignore[reportArgumentType]
-        return dataset.load() if contents.n_bytes <= EAGER_BYTES else dataset
+            dataset = format1.read(contents.source)
+        else:
+            dataset = xr.open_dataset(contents, engine=_Engine)  # pyright: ignore[reportArgumentType]
+            dataset = dataset.load() if contents.n_bytes <= EAGER_BYTES else dataset
+        held.check(OPENED)
+        return dataset
 
 
 def opened(path: str | Path) -> "Contents":
@@ -84,7 +97,9 @@ def opened(path: str | Path) -> "Contents":
     if not exists:
         raise StoreError(f"there is no result at {path}.")
     with _blaming(path):
-        return Contents(Source(target))
+        contents = Contents(Source(target))
+        contents.source.held.check(OPENED)
+        return contents
 
 
 @contextmanager
@@ -134,6 +149,9 @@ class Contents:
             self.damaged(f"a grid of {self.dims} is none")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
         self.fixed = [*self.coordinates, GRID_INDEX]
+        said, there = sum(map(self._expected_size, self.fixed)), source.on_disk(*self.fixed)
+        if said > max(EAGER_BYTES, MOST_EMPTY * there):
+            raise StoreError(f"{self.path} is refused: it promises {said:,} bytes of labels and holds {there:,}.")
         for name in self.fixed:
             if self.variables[name]["shape"] != self.variables[name]["chunks"]:
                 self.damaged(f"{name} is not in one chunk")
@@ -188,11 +206,28 @@ class Contents:
 
     def column(self, name: str) -> np.ndarray:
         """A coordinate, in the order of the grid if it is of cells; words are words again."""
-        values = np.asarray(self.source_group[name][...])
+        values = self._fixed(name)
         if self.variables[name]["dims"][:1] == ["cell"]:
             values = values[self._slots]
         meaning = self.attributes["words"].get(name)
-        return values if meaning is None else np.asarray(np.asarray(meaning)[values])
+        return values if meaning is None else self.source.spelt(meaning, values)
+
+    def _fixed(self, name: str) -> np.ndarray:
+        """A variable of one chunk, as it lies on disk."""
+        said = self.variables[name]
+        raw = self.source.read(name, key(0, len(said["shape"])))
+        values, sum_ = raw[: -files.CHECKSUM_BYTES], raw[-files.CHECKSUM_BYTES :]
+        if len(raw) != self._expected_size(name) or files.checksum(values) != sum_:
+            self.damaged(f"chunk 0 of {name} has a wrong checksum")
+        if hashlib.sha256(raw).hexdigest() != self.attributes.get("labels", {}).get(
+            name, hashlib.sha256(raw).hexdigest()
+        ):
+            self.damaged(f"the values of {name} are those of another result")
+        return (
+            np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<"))
+            .reshape(said["shape"])
+            .astype(said["dtype"])
+        )
 
     @property
     def source_group(self) -> Any:
@@ -239,10 +274,12 @@ class Contents:
 
     def _find_slots(self) -> np.ndarray:
         """The slot of every cell, checked to be one each."""
-        self.grid_index = index = np.asarray(self.source_group[GRID_INDEX][...])
+        self.grid_index = index = self._fixed(GRID_INDEX)
         slots = np.flatnonzero(index >= 0)
         if len(slots) != self.n_cells or self.variables[STATUS]["shape"] != [len(index)]:
             self.damaged(f"{len(slots)} cells do not fill a grid of {self.dims}")
+        if self.chunk > max(len(index), MOST_EMPTY_SLOTS):
+            self.damaged(f"chunks of {self.chunk:,} cells are none")
         order = np.full(self.n_cells, -1)
         order[index[slots]] = slots
         if (order < 0).any():
@@ -319,7 +356,11 @@ class _Cells(BackendArray):
             try:
                 dense = 2 * len(there) > last - first
                 rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
+                self._opened.source.held.check(OPENED)  # not replaced meanwhile
+            except StoreError:
+                raise
             except Exception as error:
+                self._opened.source.held.check(OPENED)
                 bad = [k for k in np.unique(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
                 what = f"chunk {bad[0]} of {self._name} has a wrong checksum" if bad else one_line(error)
                 cure = f"; remove status/{key(int(bad[0]), 1)} and resume the sweep to train it again" if bad else ""
@@ -330,7 +371,7 @@ class _Cells(BackendArray):
     def _check_promise(self, n_cells: int) -> None:
         """Refuse to fill memory with cells that hold nothing: of a sweep that has just begun, or a folder that lies."""
         wanted, opened = n_cells * math.prod(self.shape[self._slots.ndim :]) * self.dtype.itemsize, self._opened
-        there = sum(opened.source.sizes[self._name].values())
+        there = opened.source.on_disk(self._name)
         if wanted > max(EAGER_BYTES, MOST_EMPTY * there):
             raise StoreError(
                 f"{opened.path} promises {wanted:,} bytes of {self._name} and holds {there:,}: let the sweep go on before "
@@ -340,12 +381,10 @@ class _Cells(BackendArray):
     def _check_files(self, chunks: np.ndarray) -> None:
         """The result must still be the one that was opened: Zarr reads a chunk that went away as fill values."""
         opened = self._opened
-        now = Source(opened.path) if opened.path.exists() else None
-        if now is None or json.loads(now.metadata())["attributes"].get("digest") != opened.attributes["digest"]:
-            raise StoreError(f"{opened.path} is no longer the result that was opened.")
+        opened.source.held.check(OPENED)
         n_dims, expected = len(opened.variables[self._name]["shape"]), opened._expected_size(self._name)
         for number in chunks:
-            if now.sizes[self._name].get(key(int(number), n_dims)) != expected:
+            if opened.source.size_now(self._name, key(int(number), n_dims)) != expected:
                 opened.damaged(f"{self._name} lacks chunk {number}")
 
 

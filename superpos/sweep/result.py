@@ -19,6 +19,7 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import plan, reading, store
 from superpos.sweep.grid import Axis
+from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
@@ -319,14 +320,16 @@ def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> 
     return dataset.isel({values.dims[0]: found})
 
 
-def open_result(path: str | Path) -> SweepResult:
+def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult:
     """Read a result that `SweepResult.save`, `superpos sweep` or `superpos demo` wrote.
+
+    With `same_as`, it must be the very store that is held: paths are used again.
 
     Raises:
         StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
             and a damaged part is noticed then.
     """
-    dataset = reading.read(path)
+    dataset = reading.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
         result = SweepResult(dataset)
         if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):

@@ -30,7 +30,7 @@ def finished(
     contents = reading.opened(path)
     if contents.attributes["format"] != 1 and not contents.complete:
         return None
-    result = open_result(path)
+    result = open_result(path, same_as=contents.source.held)
     wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, where.families)), "grid": grid.describe()}
     for part, here in wanted.items():
         there = _today(part, result.attrs[part])

@@ -1,17 +1,27 @@
 """Where a stored result is read from: a folder, or one packed file. Names and sizes are known before anything is read."""
 
 import os
+import re
+import stat
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superpos.errors import StoreError
 from superpos.sweep.files import TEMPORARY
+from superpos.sweep.held import METADATA, Held
 
-METADATA = "zarr.json"
 FIRST = "status"
-MOST_METADATA = 64 * 2**20
-MOST_FILES = 5_000_000
+# Beyond `SMALL`, what is read may take this many times what is on disk: sweeps that have just begun promise much.
+SMALL = 64 * 2**20
+MOST_EMPTY = 64
+MOST_METADATA = 16 * 2**20
+MOST_TABLES = 500_000
+MOST_FILES = 250_000
+MEMBER_BYTES = 46 + 8  # of a member in the directory of a zip file, with the shortest name: W/c.0.0
+END_BYTES = 56 + 20 + 22 + 2**16  # of the end of a zip file, with the longest comment
 
 
 class Source:
@@ -23,14 +33,38 @@ class Source:
 
     def __init__(self, path: Path):
         self.path = path
+        self.held = Held(path)
         self._zip = None if path.is_dir() else _open_zip(path)
-        self.sizes = _folder(path) if self._zip is None else _members(path, self._zip)
+        self.sizes = self._folder() if self._zip is None else _members(path, self._zip)
 
     def read(self, folder: str, name: str) -> bytes:
         """One file."""
         if self._zip is not None:
             return self._zip.read(f"{folder}/{name}" if folder else name)
-        return (self.path / folder / name).read_bytes()
+        return self.held.read(f"{folder}/{name}" if folder else name)
+
+    def size_now(self, folder: str, name: str) -> int | None:
+        """The size of a plain file as it is now; None if there is none."""
+        if self._zip is not None:
+            return self.sizes.get(folder, {}).get(name)
+        try:
+            found = os.stat(self.held.name(f"{folder}/{name}"), dir_fd=self.held.descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def on_disk(self, *folders: str) -> int:
+        """Bytes that some folders take up, of which files with holes have fewer than their sizes say."""
+        if self._zip is not None or not any(self._taken.values()):  # a file system that does not tell
+            return sum(sum(self.sizes[folder].values()) for folder in folders)
+        return sum(self._taken[folder] for folder in folders)
+
+    def spelt(self, words: list[str], numbers: np.ndarray) -> np.ndarray:
+        """The words that numbers stand for. A long word of many cells takes memory that no file has."""
+        needed = numbers.size * 4 * max(map(len, words), default=1)
+        if needed > max(SMALL, MOST_EMPTY * self.on_disk(*self.sizes)):
+            raise StoreError(f"{self.path} is refused: it promises {needed:,} bytes of words.")
+        return np.asarray(np.asarray(words)[numbers])
 
     def metadata(self, folder: str = "") -> bytes:
         """The `zarr.json` of the group or of an array."""
@@ -39,29 +73,32 @@ class Source:
             raise StoreError(f"{self.path} is damaged: {folder or 'the result'} has no {METADATA}.")
         if size > MOST_METADATA:
             raise StoreError(f"{self.path} is damaged: {folder}/{METADATA} of {size:,} bytes is too large.")
-        return self.read(folder, METADATA)
+        raw = self.read(folder, METADATA)
+        if raw.count(b"{") + raw.count(b"[") > MOST_TABLES:  # each takes a hundred bytes of memory
+            raise StoreError(f"{self.path} is damaged: {folder}/{METADATA} has too many lists and tables.")
+        return raw
 
     def group(self) -> Any:
         """The Zarr group, for reading."""
         import zarr
         from zarr.storage import LocalStore, ZipStore
 
-        store = LocalStore(self.path, read_only=True) if self._zip is None else ZipStore(self.path, read_only=True)
+        path = self.held.path
+        store = LocalStore(path, read_only=True) if self._zip is None else ZipStore(path, read_only=True)
         return zarr.open_group(store, mode="r", zarr_format=3)
 
-
-def _folder(path: Path) -> dict[str, dict[str, int]]:
-    sizes: dict[str, dict[str, int]] = {"": {}}
-    # What is committed is looked at first: its data, written before, is then there when the other folders are looked at.
-    for entry in sorted(_entries(path, path.name), key=lambda entry: entry.name != FIRST):
-        if entry.is_dir():
-            inside = _entries(entry.path, entry.name)
-            sizes[entry.name] = {
-                e.name: e.stat().st_size for e in inside if e.is_file() and not e.name.endswith(TEMPORARY)
-            }
-        elif entry.is_file():
-            sizes[""][entry.name] = entry.stat().st_size
-    return sizes
+    def _folder(self) -> dict[str, dict[str, int]]:
+        sizes: dict[str, dict[str, int]] = {"": {}}
+        self._taken: dict[str, int] = {"": 0}
+        # What is committed is looked at first: its data, written before, is then there when the others are looked at.
+        for entry in sorted(_entries(self.path, self.path.name), key=lambda entry: entry.name != FIRST):
+            folder = entry.name if entry.is_dir() else ""
+            inside = _entries(entry.path, entry.name) if folder else [entry]
+            found = {e.name: e.stat() for e in inside if e.is_file() and not e.name.endswith(TEMPORARY)}
+            sizes[folder] = sizes.get(folder, {}) | {name: said.st_size for name, said in found.items()}
+            taken = sum(min(said.st_size, 512 * getattr(said, "st_blocks", 0)) for said in found.values())
+            self._taken[folder] = self._taken.get(folder, 0) + taken
+        return sizes
 
 
 def _entries(path: Path | str, shown: str) -> list[os.DirEntry[str]]:
@@ -74,15 +111,30 @@ def _entries(path: Path | str, shown: str) -> list[os.DirEntry[str]]:
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
+        if (n_members := _promised_members(path)) > MOST_FILES:
+            raise StoreError(f"{path} is refused: it has {n_members:,} members.")
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError):
         raise StoreError(f"{path} is no superpos result.") from None
 
 
+def _promised_members(path: Path) -> int:
+    """At most how many members a zip file has, by the size of its directory: known before that takes memory."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - END_BYTES))
+        end = file.read()
+    directory = 0
+    for found in re.finditer(re.escape(b"PK\5\6"), end):  # a comment may hold others: whichever zipfile takes
+        at = found.start()
+        directory = max(directory, int.from_bytes(end[at + 12 : at + 16], "little"))
+        if end[max(0, at - 20) : at].startswith(b"PK\6\7"):  # of a large file, in a record before
+            directory = max(directory, int.from_bytes(end[max(0, at - 36) : max(0, at - 28)], "little"))
+    return min(directory, size) // MEMBER_BYTES
+
+
 def _members(path: Path, opened: zipfile.ZipFile) -> dict[str, dict[str, int]]:
     members = opened.infolist()
-    if len(members) > MOST_FILES:
-        raise StoreError(f"{path} is refused: it has {len(members):,} members.")
     sizes: dict[str, dict[str, int]] = {"": {}}
     for member in members:
         parts = member.filename.rstrip("/").split("/")

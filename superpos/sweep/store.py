@@ -19,10 +19,12 @@ import xarray as xr
 
 from superpos.errors import ConfigError, one_line
 from superpos.sweep import files, layout
+from superpos.sweep.held import Held
 from superpos.sweep.layout import Field
 
 STATUS, GRID_INDEX = "status", "grid_index"
 MISSING, DONE, PADDING = 0, 1, 2
+JOINED = "the store that was begun"
 
 # Cells per chunk of a result that is saved in one go.
 SAVED_CHUNK = 4_096
@@ -88,14 +90,22 @@ def create(
         return _move_in(new, target, overwrite)
 
 
-def write_chunk(path: Path, number: int, chunk: int, values: Mapping[str, np.ndarray], status: np.ndarray) -> None:
-    """Commit one chunk: its data, on disk, and then its status. The last chunk may be shorter than the others."""
+def write_chunk(store: Held, number: int, chunk: int, values: Mapping[str, np.ndarray], status: np.ndarray) -> None:
+    """Commit one chunk: its data, on disk, and then its status. The last chunk may be shorter than the others.
+
+    Files are named relative to the folder that is held, so they are written to no other store, whenever this one is moved.
+
+    Raises:
+        StoreError: its path leads elsewhere by now.
+    """
+    store.check(JOINED)
     for name, found in values.items():
-        _write_array(path / name, number, _padded(found, chunk))
+        _write_array(store.name(name), number, _padded(found, chunk), store.descriptor)
     for name in values:
-        files.sync(path / name)
-    _write_array(path / STATUS, number, _padded(status, chunk))
-    files.sync(path / STATUS)
+        files.sync(store.name(name), store.descriptor)
+    store.check(JOINED)
+    _write_array(store.name(STATUS), number, _padded(status, chunk), store.descriptor)
+    files.sync(store.name(STATUS), store.descriptor)
 
 
 def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrite: bool = False) -> None:
@@ -118,10 +128,11 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
     fields = {n: Field(tuple(map(str, flat[n].dims[1:])), a.shape[1:], a.dtype) for n, a in arrays.items()}
     with _new(target) as new:
         _lay_out(new, attributes, fields, coords, np.arange(n_cells), chunk)
+        held = Held(new)
         for number, start in enumerate(range(0, n_cells, chunk)):
             some = slice(start, start + chunk)
             parts = {name: array[some] for name, array in arrays.items()}
-            write_chunk(new, number, chunk, parts, status[some])
+            write_chunk(held, number, chunk, parts, status[some])
         _move_in(new, target, overwrite)
 
 
@@ -172,7 +183,7 @@ def _lay_out(
             words[name], column = meaning.tolist(), column.astype(np.int32)
         fixed[name] = (dims, _in_slots(column, grid_index) if "cell" in dims else column)
     group = zarr.create_group(path, zarr_format=3)
-    variables = {}
+    variables, labels = {}, {}
 
     def declare(name: str, dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any) -> None:
         kind = np.dtype(dtype).kind
@@ -198,7 +209,7 @@ def _lay_out(
     declare(STATUS, ("cell",), (n_slots,), (chunk,), np.int8)
     for name, (dims, array) in fixed.items():
         declare(name, dims, array.shape, array.shape, array.dtype)
-        _write_array(path / name, 0, array)
+        labels[name] = hashlib.sha256(_write_array(path / name, 0, array)).hexdigest()
     metadata = {name: (path / name / "zarr.json").read_bytes() for name in variables}
     said = {
         **attributes,
@@ -207,6 +218,7 @@ def _lay_out(
         "coordinates": " ".join(n for n in (*coordinates, GRID_INDEX)),  # what readers of CF conventions look for
         "variables": variables,
         "checksums": {name: files.checksum(raw).hex() for name, raw in metadata.items()},
+        "labels": labels,  # sweeps that differ in the values of their axes alone are others
     }
     group.attrs.put({**said, "digest": digest(said)})
     files.sync_tree(path)
@@ -221,6 +233,8 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
     if target.exists() and overwrite:
         target.rename(old)
         try:
+            if not is_ours(old):  # it was put there since the path was checked
+                raise ConfigError(f"output {target} is no superpos result any longer, so it is not overwritten.")
             new.rename(target)
         except BaseException:
             old.rename(target)
@@ -248,8 +262,10 @@ def _check_plain(attributes: Mapping[str, Any]) -> None:
                 ) from None
 
 
-def _write_array(folder: Path, number: int, values: np.ndarray) -> None:
-    files.write(folder / key(number, values.ndim), files.encode(values))
+def _write_array(path: Path, number: int, values: np.ndarray, folder: int | None = None) -> bytes:
+    encoded = files.encode(values)
+    files.write(path / key(number, values.ndim), encoded, folder)
+    return encoded
 
 
 def _padded(values: np.ndarray, chunk: int) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from superpos.errors import ConfigError, StoreError
 from superpos.sweep import files, layout, reading, store
 from superpos.sweep.collect import attributes, coordinates
 from superpos.sweep.grid import Grid
+from superpos.sweep.held import Held
 from superpos.sweep.layout import Layout
 from superpos.sweep.plan import Block
 from superpos.tasks import REGISTRY
@@ -38,8 +41,8 @@ class Committed(NamedTuple):
 class StoredSweep:
     """A store that a sweep writes to. Blocks are handed in as they come; a chunk is written when it has all of its blocks."""
 
-    def __init__(self, path: Path, where: Layout, digest: str, committed: Iterable[int] = ()):
-        self.path, self.layout, self.digest = path, where, digest
+    def __init__(self, held: Held, where: Layout, digest: str, committed: Iterable[int] = ()):
+        self.held, self.path, self.layout, self.digest = held, held.path, where, digest
         self.fields = layout.fields(where.families)
         self._committed, self._lock = set(committed), threading.Lock()
         self._pending: dict[int, tuple[dict[str, np.ndarray], np.ndarray, set[int]]] = {}
@@ -53,7 +56,7 @@ class StoredSweep:
         """Take one block's outcome. If it was the last of its chunk, commit the chunk and say so.
 
         Raises:
-            StoreError: it could not be written. What was committed before stays.
+            StoreError: it could not be written, or its path leads elsewhere by now. What was committed before stays.
         """
         chunk = number // self.layout.blocks_per_chunk
         blocks = self.layout.blocks_in(chunk)
@@ -72,8 +75,11 @@ class StoredSweep:
                 return None
             del self._pending[chunk]
         try:
-            store.write_chunk(self.path, chunk, self.layout.chunk, arrays, status)
+            store.write_chunk(self.held, chunk, self.layout.chunk, arrays, status)
+        except StoreError:
+            raise
         except OSError as error:
+            self.check()
             raise files.failed(self.path, error) from error
         self._committed.add(chunk)
         real = status == store.DONE
@@ -82,10 +88,15 @@ class StoredSweep:
 
     def mark(self, chunks: Iterable[int]) -> None:
         """Note chunks that somebody else has committed."""
-        self._committed |= {c for c in chunks if (self.path / store.STATUS / store.key(c, 1)).exists()}
+        self._committed |= {c for c in chunks if self.held.has(f"{store.STATUS}/{store.key(c, 1)}")}
+
+    def check(self) -> None:
+        """Raise `StoreError` if the path leads to another store by now, or to none."""
+        self.held.check(store.JOINED)
 
     def clean(self) -> None:
         """Remove what dead writers left behind."""
+        self.check()
         for name in (*self.fields, store.STATUS):
             files.clean(self.path / name)
 
@@ -114,6 +125,7 @@ def start(
 def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout) -> StoredSweep:
     """Go on with a store, if it is of the very same sweep."""
     contents = inside(target)
+    held = contents.source.held
     said = attributes(task, config, grid, where)
     if differing := difference(contents, said, coordinates(config, grid, where), grid.dims):
         raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
@@ -125,8 +137,9 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layou
         if name := contents.broken(number):
             log.warning("%s: %s lacks chunk %d or holds it damaged: it is trained again", target, name, number)
             committed.discard(number)
-            (target / store.STATUS / store.key(number, 1)).unlink(missing_ok=True)
-    stored = StoredSweep(target, where, contents.attributes["digest"], committed)
+            with suppress(FileNotFoundError):
+                os.unlink(held.name(f"{store.STATUS}/{store.key(number, 1)}"), dir_fd=held.descriptor)
+    stored = StoredSweep(held, where, contents.attributes["digest"], committed)
     stored.clean()
     return stored
 
@@ -174,6 +187,7 @@ def restored(contents: reading.Contents) -> tuple[Task, TrainConfig, Grid, int |
 
 def beside(target: Path, what: str) -> Path:
     """The folder next to a store for what differs from run to run: five.zarr → five.log."""
+    target = Path(os.path.abspath(target))  # "." has no name
     return target.with_name(f"{target.name.removesuffix('.zarr')}.{what}")
 
 

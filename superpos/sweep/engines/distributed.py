@@ -44,7 +44,7 @@ def start(begin: partial[StoredSweep]) -> StoredSweep:
 
     running = begin() if jax.process_index() == 0 else None
     multihost_utils.sync_global_devices("the store is there")
-    return running or begin(resume="auto", overwrite=False)
+    return running or begin(resume="must", overwrite=False)  # one that went away meanwhile is not begun again
 
 
 def train(job: Job) -> None:

@@ -126,6 +126,7 @@ def sweep_to_store(
                 running.clean()
             except KeyboardInterrupt:
                 signals.received = signals.received or SIGINT
+    running.check()  # before anything is said about what is kept there
     if signals.received and set(mine) & set(running.pending):
         kept = grid.n_cells - where.n_cells_in(running.pending)
         job.journal.write("interrupted")
@@ -135,7 +136,7 @@ def sweep_to_store(
         raise Interrupted(
             f"interrupted: {kept:,} of {grid.n_cells:,} models are kept in {target}{again}.", signals.received
         )
-    result = open_result(target)
+    result = open_result(target, same_as=running.held)
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)
     return result

@@ -6,22 +6,26 @@ from typing import Any
 
 import jax
 
+from superpos.errors import StoreError
 from superpos.sweep import stored
 from superpos.sweep.engines import local
 from superpos.sweep.engines.job import CHECKPOINT_EVERY, Job
 from superpos.sweep.journal import Journal
 from superpos.sweep.progress import Progress
 from superpos.sweep.run import lay_out
+from superpos.sweep.store import JOINED
 
 
-def train_part(path: Path, chunks: list[int], options: dict[str, Any], lanes: int, *, name: str) -> None:
-    """Commit those of some chunks that are not committed yet.
+def train_part(path: Path, sweep: str, chunks: list[int], options: dict[str, Any], lanes: int, *, name: str) -> None:
+    """Commit those of some chunks that are not committed yet, if the store is of this sweep: that with this digest.
 
     Raises:
         ConfigError: the store is of other versions or another platform than this process.
-        StoreError: it is damaged, or cannot be written.
+        StoreError: it is of another sweep by now, damaged, or cannot be written.
     """
     contents = stored.inside(path)
+    if contents.attributes["digest"] != sweep:
+        raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     jax.config.update("jax_enable_x64", contents.attributes["dtype"] == "float64")
     task, config, grid, block_size = stored.restored(contents)
     running = stored.join(path, task, config, grid, lay_out(task, config, grid, block_size=block_size))

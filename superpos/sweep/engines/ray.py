@@ -54,7 +54,8 @@ def train(job: Job) -> None:
     options = {k: v for k, v in job.options.items() if k != "devices"}
     waiting: dict[Any, list[int]] = {}
     try:
-        waiting |= {remote.remote(str(job.path), some, options, max(1, int(cpus))): some for some in bundles}
+        sweep = (str(job.path), job.stored.digest)
+        waiting |= {remote.remote(*sweep, some, options, max(1, int(cpus))): some for some in bundles}
         while waiting and not job.stop.is_set():
             for task in ray.wait(list(waiting), timeout=0.5)[0]:
                 try:
@@ -80,8 +81,8 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
-def _task(path: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
+def _task(path: str, sweep: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
     """What one worker does: make the sweep again from its store, and commit some chunks."""
     from superpos.sweep.engines.part import train_part
 
-    train_part(Path(path), chunks, options, lanes, name=f"ray-{chunks[0]}")
+    train_part(Path(path), sweep, chunks, options, lanes, name=f"ray-{chunks[0]}")
