@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,11 +12,12 @@ def demo(
     steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 300,
     densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 48,
     seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 16,
+    overwrite: Annotated[bool, tyro.conf.arg(help="replace results and files that are not of an earlier demo")] = False,
 ) -> None:
     """Train 768 models that squeeze 5 features through 2 dimensions, and see pentagons appear.
 
     Training minimises the exact population loss: no sampling, no noise, a few hundred steps. Prints which geometry won
-    at every density, and in what share of the seeds; writes the figure and the result.
+    at every density, and in what share of the seeds; writes the figure and the result, and replaces those of an earlier demo.
     """
     begin = time.perf_counter()
     from superpos import check
@@ -30,6 +31,8 @@ def demo(
     config = TrainConfig(steps=steps)
     config.check()
     target = store.writable(out / "five_features.zarr", overwrite=True)
+    if target.exists() and not overwrite and not _of_a_demo(store.said(target)):
+        raise ConfigError(f"output {target} is another result; choose another folder, or overwrite it on purpose.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out must be a folder, and {out} is a file.")
 
@@ -37,7 +40,9 @@ def demo(
 
     import superpos as sp
     from superpos.plot.figures import five_features
+    from superpos.plot.written import free_figure
 
+    free_figure(out / "five_features", overwrite=overwrite)
     task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
     grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
     print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} exact steps each …", flush=True)
@@ -48,8 +53,16 @@ def demo(
     print_shapes(result, table)
     result.save(target, overwrite=True)
     with sp.plot.style():
-        files = sp.plot.save(*five_features(result, table), path=out / "five_features")
+        files = sp.plot.save(*five_features(result, table), path=out / "five_features", overwrite=overwrite)
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")
     print(f"next    superpos geometry {out / 'five_features.zarr'}")
+
+
+def _of_a_demo(said: dict[str, Any]) -> bool:
+    """Whether a result says that a demo made it: 5 features in 2, over densities and seeds."""
+    task, grid = said.get("task", {}), said.get("grid", {})
+    fields = {"kind": "toy", "n_features": 5, "n_hidden": 2, "objective": "expected"}
+    axes = [axis.get("name") for axis in grid.get("axes", ())]
+    return fields.items() <= task.items() and axes == ["feature_probability", "seed"]

@@ -18,6 +18,7 @@ def phase(
     out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result, read again if there")] = Path(
         "superpos-phase"
     ),
+    overwrite: Annotated[bool, tyro.conf.arg(help="train again, and replace what is there")] = False,
 ) -> None:
     """Train a phase diagram of superposition: density against relative importance.
 
@@ -36,7 +37,7 @@ def phase(
     check.whole("seeds", seeds, at_least=1, at_most=10_000)
     check.whole("steps", steps, at_least=1)
     n = hidden + 1
-    target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=True)
+    target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=overwrite, resume=True)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out must be a folder, and {out} is a file.")
 
@@ -45,18 +46,20 @@ def phase(
     import superpos as sp
     from superpos.analysis import against_optimum
     from superpos.plot.figures import phase_diagram
+    from superpos.plot.written import free_figure
 
+    free_figure(out / f"phase_{n}_{hidden}", overwrite=overwrite)
     task = sp.tasks.Toy(n_features=n, n_hidden=hidden, importance=np.ones(n), objective="expected", order=16)
     grid = sp.Grid(
         feature_probability=np.geomspace(1, 0.01, cells),
         relative_importance=sp.entry("importance", -1, np.geomspace(0.1, 10, cells)),
         seed=range(seeds),
     )
-    doing = "Reading" if target.exists() else "Training"
+    doing = "Reading" if target.exists() and not overwrite else "Training"
     print(f"{doing} {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
     config = sp.TrainConfig(steps=steps, history=1)
     trained = time.perf_counter()
-    result = sp.sweep(task, config, grid, store=target, block_size=min(BLOCK_SIZE, cells))
+    result = sp.sweep(task, config, grid, store=target, overwrite=overwrite, block_size=min(BLOCK_SIZE, cells))
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
@@ -64,7 +67,7 @@ def phase(
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
         made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])
-        files = sp.plot.save(*made, path=out / f"phase_{n}_{hidden}")
+        files = sp.plot.save(*made, path=out / f"phase_{n}_{hidden}", overwrite=overwrite)
     print(f"optimum {near:.2f} % of the cells are within 1 % of the least possible loss")
     print(f"phase   {same:.2f} % have the phase of the true optimum")
     print(

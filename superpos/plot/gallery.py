@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
 from superpos.errors import ConfigError
 from superpos.plot.style import save
+from superpos.plot.written import free_figure
+from superpos.sweep import outputs
 
 
 def size_suffix(full: bool, quick: bool) -> str:
@@ -27,24 +29,33 @@ def size_suffix(full: bool, quick: bool) -> str:
 
 
 def publish(
-    figure: Figure, caption: str, claims: Claims, *, path: str | Path, animation: Animation | None = None
+    figure: Figure,
+    caption: str,
+    claims: Claims,
+    *,
+    path: str | Path,
+    animation: Animation | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (caption and claims), and print claims and files.
 
-    An `animation` is written as PATH.gif, which the page of all figures shows below the picture.
+    An `animation` is written as PATH.gif, which the page of all figures shows below the picture. Files of an earlier figure
+    are replaced, others only with `overwrite`.
 
     Raises:
+        ConfigError: something else is there, or it is inside a result. Nothing is written.
         SystemExit: with status 1, after everything is written, if a claim failed.
     """
-    files = save(figure, caption, path=path)
+    more = [".gif"] * (animation is not None) + [".json"]
+    places = free_figure(path, more, overwrite=overwrite)
+    files = save(figure, caption, path=path, overwrite=overwrite)
     record = {"caption": caption, "source": claims.source, "claims": [asdict(claim) for claim in claims.claims]}
-    base = files[0].with_suffix("")
+    files += [named for named, _ in places.values()]
     if animation is not None:
-        files.append(base.with_name(base.name + ".gif"))
-        animation.save(files[-1], writer="pillow")
-        record["extra"] = [files[-1].name]
-    files.append(base.with_name(base.name + ".json"))
-    files[-1].write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        named, place = places[".gif"]
+        outputs.write_by(place, lambda temporary: animation.save(temporary, writer="pillow"))
+        record["extra"] = [named.name]
+    outputs.write(places[".json"][1], (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     show(claims)
     print("\n".join(str(file) for file in files))
     if claims.failed:
@@ -68,6 +79,7 @@ def show(claims: Claims) -> None:
     Console().print(table)
 
 
+_TITLE = "<title>superpos: figures</title>"
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
 figure{margin:0 0 3rem;border-top:1px solid #ccc;padding-top:1rem} img{max-width:100%;height:auto;background:#fff}
@@ -86,11 +98,11 @@ def index(folder: str | Path, entries: Sequence[tuple[str, float | None]]) -> Pa
     parts = [_entry(folder, name, seconds) for name, seconds in entries]
     page = (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
-        f"<title>superpos: figures</title><style>{_STYLE}</style>\n<h1>Toy Models of Superposition, figure by figure</h1>\n"
+        f"{_TITLE}<style>{_STYLE}</style>\n<h1>Toy Models of Superposition, figure by figure</h1>\n"
         f"<p>{_tally(folder, entries)}</p>\n" + "\n".join(parts) + "\n</html>\n"
     )
     target = folder / "index.html"
-    target.write_text(page, encoding="utf-8")
+    outputs.write(outputs.free(target, "page", lambda head: _TITLE.encode() in head), page.encode())
     return target
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from superpos.plot.written import ENDINGS, MARK, free_figure
+from superpos.sweep import outputs
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import SIZES
 
@@ -113,19 +116,25 @@ def current_axes(ax: Axes | None) -> Axes:
     return plt.gca()
 
 
-def save(figure: Figure, caption: str = "", *, path: str | Path) -> list[Path]:
-    """Write PATH.svg, PATH.png and, if there is one, the caption as PATH.txt. Returns the files."""
-    base = Path(path)
-    base = base.with_suffix("") if base.suffix in (".svg", ".png") else base
-    base.parent.mkdir(parents=True, exist_ok=True)
-    files = [base.with_name(base.name + ending) for ending in (".svg", ".png")]
+def save(figure: Figure, caption: str = "", *, path: str | Path, overwrite: bool = False) -> list[Path]:
+    """Write PATH.svg, PATH.png and, if there is one, the caption as PATH.txt. Returns the files.
+
+    Files of an earlier figure are replaced, others only with `overwrite`.
+
+    Raises:
+        ConfigError: something else is there, or it is inside a result. Nothing is written.
+        StoreError: a file cannot be written.
+    """
+    places = free_figure(path, ENDINGS if caption else ENDINGS[:2], overwrite=overwrite)
+    pictures = {".svg": {"Date": None, "Source": MARK}, ".png": {"Software": None, "Source": MARK}}
+    data = {".txt": f"{caption}\n".encode()}
     with mpl.rc_context(_RC):
-        figure.savefig(files[0], metadata={"Date": None})
-        figure.savefig(files[1], metadata={"Software": None})
-    if caption:
-        files.append(base.with_name(base.name + ".txt"))
-        files[-1].write_text(caption + "\n", encoding="utf-8")
-    return files
+        for ending, said in pictures.items():
+            figure.savefig(buffer := BytesIO(), format=ending[1:], metadata=said)
+            data[ending] = buffer.getvalue()
+    for ending, (_, place) in places.items():
+        outputs.write(place, data[ending])
+    return [named for named, _ in places.values()]
 
 
 _NAMES = {"hidden_l1": "hidden L1 penalty", "attack_norm": "attack norm relative to the inputs'"}

@@ -4,14 +4,13 @@ import json
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError
 from superpos.sweep import outputs, reading
-from superpos.sweep.result import SweepResult
 from superpos.sweep.held import METADATA
+from superpos.sweep.result import SweepResult
 
 # suffix: what must be installed to write it
 FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.errors import ConfigError, one_line
+from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import files, layout
 from superpos.sweep.held import Held
 from superpos.sweep.layout import Field
@@ -64,11 +64,16 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
 
 def is_ours(target: Path) -> bool:
     """Whether a folder says that it is a superpos result."""
+    return bool(said(target))
+
+
+def said(target: Path) -> dict[str, Any]:
+    """What a folder says of itself if it is a superpos result; empty if it is none."""
     try:
         attributes = json.loads((target / "zarr.json").read_text())["attributes"]
-        return "superpos" in attributes and "format" in attributes
+        return attributes if "superpos" in attributes and "format" in attributes else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return {}
 
 
 def create(
@@ -142,6 +147,8 @@ def _new(target: Path) -> Iterator[Path]:
     try:
         with files.folder_beside(target) as temporary:
             yield temporary / "new"
+    except StoreError:
+        raise
     except OSError as error:
         raise files.failed(target, error) from error
 
