@@ -242,6 +242,7 @@ class Turns:
             try:
                 actors[k]()
             finally:
+                self._here.turn = None
                 left.discard(k)
                 self._back.release()
 
@@ -284,7 +285,9 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
                 (place / name).mkdir(parents=True)
             (place / held.METADATA).write_text(str(value))
 
-        def rename(moves=((first, third), (second, first), (third, second))[: rng.integers(1, 4)]):
+        moves = [(first, third), (second, first), (third, second)][: rng.integers(1, 4)]
+
+        def rename(moves=moves):
             for source, target in moves:
                 turns.step()
                 source.rename(target)
