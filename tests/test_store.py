@@ -417,6 +417,7 @@ def test_hidden_folders_of_the_living_and_of_other_machines_are_left_alone(whole
     assert not folder.exists()
     left = tmp_path / ".r.zarr.abcdefgh"
     left.mkdir()
+    (left / "kept").write_text("")
     files.clean_beside(target)  # not said whose
     (left / files.OWNER).write_text("another")
     files.clean_beside(target)

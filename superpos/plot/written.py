@@ -44,7 +44,9 @@ def _is_svg(head: bytes) -> bool:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(outputs.HEAD_BYTES)
+        if path.is_file():  # to open a pipe would wait for ever
+            with path.open("rb") as file:
+                return file.read(outputs.HEAD_BYTES)
     except OSError:
-        return b""
+        pass  # it cannot be judged by
+    return b""

@@ -1,0 +1,236 @@
+"""What commands and functions write: only what is their own is replaced, and what dead writers leave is cleaned away."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.claims import Claims
+from superpos.explorer.assemble import page, write_page
+from superpos.plot.gallery import index
+from superpos.sweep import exports, files, outputs
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A result of two models, made by hand: nothing is trained here."""
+    task = sp.tasks.Toy(n_features=2, n_hidden=1, magnitude="constant")
+    config = sp.TrainConfig(steps=2, batch_size=2, history=1, evaluation_samples=2)
+    result = sp.sweep(task, config, sp.Grid(seed=range(2)), block_size=2, progress=False)
+    return result, result.save(tmp_path_factory.mktemp("outputs") / "r.zarr")
+
+
+@pytest.fixture(scope="module")
+def html():
+    return page("explorer.js", {}, title="T")
+
+
+def command(monkeypatch, *arguments):
+    """Exit status of a command."""
+    from superpos.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["superpos", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code
+    return 0
+
+
+def writers(result, path, html):
+    """Everything that writes one file: its name, and how it is written with or without `overwrite`."""
+    figure = plt.figure(figsize=(1, 1))
+    claims = Claims("nobody")
+    return {
+        "page.html": lambda p, **o: write_page(p, html, **o),
+        "r.zip": lambda p, **o: exports.pack(path, p, **o),
+        "r.parquet": lambda p, **o: exports.export(result, p, **o),
+        "r.nc": lambda p, **o: exports.export(result, p, **o),
+        "r.safetensors": lambda p, **o: exports.export(result, p, **o),
+        "f.svg": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
+        "f.png": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
+        "f.txt": lambda p, **o: sp.plot.save(figure, "c", path=p.with_suffix(""), **o),
+        "f.json": lambda p, **o: sp.plot.publish(figure, "c", claims, path=p.with_suffix(""), **o),
+    }
+
+
+NAMES = ["page.html", "r.zip", "r.parquet", "r.nc", "r.safetensors", "f.svg", "f.png", "f.txt", "f.json"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_its_own_is_replaced_on_purpose_only(name, stored, html, tmp_path):
+    write = writers(*stored, html)[name]
+    mine, target = b"[task]\nn_features = 4\n", tmp_path / name
+    target.write_bytes(mine)
+    with pytest.raises(sp.ConfigError, match="exists and is no .* of superpos, so it is not replaced"):
+        write(target)
+    assert target.read_bytes() == mine and [p.name for p in tmp_path.iterdir()] == [name]  # nothing beside it either
+    write(target, overwrite=True)
+    assert target.read_bytes() != mine
+    if name in ("page.html", "f.svg", "f.png", "f.txt", "f.json"):
+        write(target)  # an earlier one of its own
+    else:
+        with pytest.raises(sp.ConfigError, match="exists"):
+            write(target)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.name.endswith(files.TEMPORARY)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folders_devices_dead_links_and_results_are_never_written_to(name, stored, html, tmp_path):
+    result, path = stored
+    write = writers(result, path, html)[name]
+    inside = path / "W" / name
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / name).symlink_to(inside)
+    (tmp_path / "dead").mkdir()
+    (tmp_path / "dead" / name).symlink_to(tmp_path / "absent")
+    (tmp_path / "folder" / name).mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / name)
+    packed = exports.pack(path, tmp_path / "packed" / name)
+    good = packed.read_bytes()
+    before = sorted(path.rglob("*"))
+    wrong = [inside, path / name, *(tmp_path / n / name for n in ("link", "dead", "folder", "pipe"))]
+    for target in wrong if name == "r.zip" else [*wrong, packed]:
+        with pytest.raises(sp.ConfigError, match=r"lies inside|link to nowhere|is no file|is a packed result"):
+            write(target, overwrite=True)
+    assert sorted(path.rglob("*")) == before and packed.read_bytes() == good
+
+
+def test_a_link_stays_one(stored, html, tmp_path):
+    (tmp_path / "public.html").symlink_to(write_page(tmp_path / "a.html", html))
+    write_page(tmp_path / "public.html", html + "\n")
+    assert (tmp_path / "public.html").is_symlink() and (tmp_path / "a.html").read_text() == html + "\n"
+
+
+def test_the_page_of_all_figures_replaces_itself_alone(tmp_path):
+    index(tmp_path, [])
+    index(tmp_path, [])
+    (tmp_path / "index.html").write_text("<!doctype html>mine")
+    with pytest.raises(sp.ConfigError, match="no page"):
+        index(tmp_path, [])
+
+
+def test_commands_refuse_and_say_how(stored, tmp_path, monkeypatch, capsys):
+    """The issue's input, a sweep file that became a page; and every other command that writes."""
+    _, path = stored
+    mine = tmp_path / "sweep.toml"
+    mine.write_text("[task]\n")
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ("explore", path, "-o", mine),
+        ("pack", path, "--out", mine),
+        ("explore", path, "-o", path / "W" / "x.html", "--overwrite"),
+        ("export", path, "--out", path / "x.parquet"),
+        ("sweep", mine, "--out", mine, "task.n_features=2", "task.n_hidden=1", "grid.seed=[0]"),
+    ):
+        assert command(monkeypatch, *arguments) == 2, arguments
+        assert capsys.readouterr().err.count("\n") == 1
+    assert mine.read_text() == "[task]\n"
+    for name in ("superpos-demo", "superpos-phase"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "superpos-demo" / "five_features.png").write_text("mine")
+    (tmp_path / "superpos-phase" / "phase_2_1.svg").write_text("mine")
+    assert command(monkeypatch, "demo") == 2 and command(monkeypatch, "phase") == 2
+    (tmp_path / "superpos-demo" / "five_features.png").unlink()
+    stored[0].save(tmp_path / "superpos-demo" / "five_features.zarr")
+    assert command(monkeypatch, "demo") == 2
+    assert "is another result" in capsys.readouterr().err
+
+
+def test_inside_a_store_packing_writes_beside_it(stored, tmp_path, monkeypatch, capsys):
+    result, _ = stored
+    monkeypatch.chdir(result.save(tmp_path / "s.zarr"))
+    assert command(monkeypatch, "pack", ".") == 0
+    xr.testing.assert_identical(sp.open(tmp_path / "s.zarr.zip").dataset, sp.open(tmp_path / "s.zarr").dataset)
+    assert command(monkeypatch, "status", ".") == 0
+    assert command(monkeypatch, "explore", ".") == 2
+    assert "lies inside a result" in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from superpos.sweep import exports, files
+from superpos.explorer.assemble import write_page
+real = os.fsync
+def dying(descriptor):
+    os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = dying
+store, out = map(Path, sys.argv[1:])
+write_page(out / "page.html", "<p>") if out.name == "page" else exports.pack(store, out / "r.zip")
+"""
+
+
+def test_what_killed_writers_leave_is_removed_by_the_next_one(stored, tmp_path, html):
+    """Killed in `pack` and in `explore`; then something else is written there."""
+    _, path = stored
+    for name in ("page", "pack"):
+        (folder := tmp_path / name).mkdir()
+        died = subprocess.run([sys.executable, "-c", KILLED, path, folder], check=False, capture_output=True)
+        assert died.returncode == -signal.SIGKILL and len(list(folder.iterdir())) == 1
+        write_page(folder / "another.html", html)
+        assert [p.name for p in folder.iterdir()] == ["another.html"]
+    for name, owner in (
+        (".r.zip.aaaaaaaa", None),
+        (".r.zip.bbbbbbbb", b""),
+    ):  # killed before they were said to be anybody's
+        (tmp_path / name).mkdir()
+        if owner is not None:
+            (tmp_path / name / files.OWNER).write_bytes(owner)
+    (tmp_path / ".kept.by.somebody").mkdir()
+    (tmp_path / ".kept.by.somebody" / "x").write_text("")
+    (tmp_path / "notes.tmp").write_text("")
+    outputs.write(tmp_path / "a", b"")
+    assert {p.name for p in tmp_path.iterdir()} == {"page", "pack", ".kept.by.somebody", "notes.tmp", "a"}
+
+
+def test_a_writer_that_lives_keeps_its_file(tmp_path, monkeypatch):
+    descriptor = os.open(tmp_path / "a.1-0123abcd.tmp", os.O_RDWR | os.O_CREAT)
+    assert files._lock(descriptor)
+    with files.folder_beside(tmp_path / "b") as folder:
+        outputs.write(tmp_path / "c", b"")
+        assert folder.exists() and (tmp_path / "a.1-0123abcd.tmp").exists()
+    os.close(descriptor)
+    files.clean_beside(tmp_path / "d")
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
+    """Files with holes, and metadata of nothing but brackets."""
+    import json
+    import shutil
+
+    from superpos.sweep import store
+
+    def hostile(name, change):
+        copy = Path(shutil.copytree(stored[1], tmp_path / name))
+        root = json.loads((copy / "zarr.json").read_text())
+        change(copy, root["attributes"])
+        root["attributes"]["digest"] = store.digest(root["attributes"])
+        (copy / "zarr.json").write_text(json.dumps(root))
+        return copy
+
+    def holes(copy, attributes):
+        found = json.loads((copy / "record_step" / "zarr.json").read_text())
+        found["shape"] = found["chunk_grid"]["configuration"]["chunk_shape"] = [2**30]
+        raw = json.dumps(found).encode()
+        (copy / "record_step" / "zarr.json").write_bytes(raw)
+        os.truncate(copy / "record_step" / "c.0", 8 * 2**30 + 4)
+        attributes["checksums"]["record_step"] = files.checksum(raw).hex()
+        attributes["variables"]["record_step"] |= {"shape": [2**30], "chunks": [2**30]}
+
+    with pytest.raises(sp.StoreError, match="bytes of labels and holds"):
+        sp.open(hostile("holes", holes))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "zarr.json").write_text('{"attributes": [' + "{}," * 600_000 + "{}]}")
+    with pytest.raises(sp.StoreError, match="too many lists"):
+        sp.open(tmp_path / "deep")
+    assert np.isfinite(sp.open(stored[1])["loss"]).all()
