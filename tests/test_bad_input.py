@@ -396,6 +396,6 @@ def test_damaged_results_are_refused(damage, quick_result, tmp_path):
     elif damage == "wrong size":
         metadata.write_text(metadata.read_text().replace('"seed": 4', '"seed": 400000000'))
     else:
-        metadata.write_text(metadata.read_text().replace('"format": 2', '"format": 99'))
+        metadata.write_text(metadata.read_text().replace('"format": 3', '"format": 99'))
     with pytest.raises(sp.StoreError, match=r"r\.zarr"):
         sp.open(path)

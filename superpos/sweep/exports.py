@@ -6,24 +6,21 @@ import secrets
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep import files, reading
-from superpos.sweep.result import SweepResult
+from superpos.sweep import exported, files, reading, saved
+from superpos.sweep.result import SweepResult, open_result
 from superpos.sweep.source import METADATA, Source
 
-# suffix: what must be installed to write it
-FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
 
 
 def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
-    """One file with everything in a store, which `superpos.open` and any Zarr reader read: a zip without compression.
+    """One file with everything in a result, in grid form, which `superpos.open` and any Zarr reader read: a plain zip.
 
     Raises:
         ConfigError: the target exists.
@@ -40,29 +37,38 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
     for number in range(opened.n_chunks):
         if name := opened.broken(number):
             opened.damaged(f"chunk {number} of {name} is lost or has a wrong checksum")
-    source = Source(path)
+    with files.folder_beside(target) as folder:
+        if (
+            opened.attributes["format"] != reading.SAVED
+        ):  # a store is flat; what is shared has a dimension for every axis
+            result, path = open_result(path), folder / "grid"
+            saved.save(result.dataset, result.dims, path)
+        return _in_place(target, lambda temporary: _zip(Source(path), temporary))
 
-    def write(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
-            for folder in ("", *sorted(opened.variables)):
-                for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
-                    member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
-                    packed.writestr(member, source.read(folder, name))
 
-    return _in_place(target, write)
+def _zip(source: Source, temporary: Path) -> None:
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
+        for folder in ("", *sorted(set(source.sizes) - {""})):
+            for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
+                member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
+                packed.writestr(member, source.read(folder, name))
 
 
 def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Path:
-    """Write a result as the target's suffix says: `.nc`, `.parquet` (one row per model) or `.safetensors` (parameters).
+    """Write a result as the target's suffix says: `.nc`, `.parquet` (one row per model), `.safetensors` or `.zarr`.
+
+    `superpos.open` reads all of them: NetCDF, Parquet and Zarr come back as they were, safetensors without loss curves and
+    snapshots. `.zarr` is what `SweepResult.save` writes, in grid form.
 
     Raises:
         ConfigError: another suffix, a package is not installed, or the target exists.
         StoreError: the file cannot be written.
     """
-    if target.suffix not in FORMATS:
-        raise ConfigError(f"out must end in one of {', '.join(FORMATS)}, got {target.name!r}.")
-    if absent := next((name for name in FORMATS[target.suffix] if find_spec(name) is None), None):
-        raise ConfigError(f"{target.suffix} files need {absent}: pip install 'superpos[export]'.")
+    if target.suffix == ".zarr":
+        return result.save(target, overwrite=overwrite)
+    if target.suffix not in exported.FORMATS:
+        raise ConfigError(f"out must end in one of {', '.join(exported.FORMATS)} or .zarr, got {target.name!r}.")
+    exported.installed(target.suffix)
     _free(target, overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
     return _in_place(target, lambda temporary: writers[target.suffix](result, temporary))
@@ -89,7 +95,8 @@ def _parquet(result: SweepResult, path: Path) -> None:
         flat = pa.array(np.ascontiguousarray(values).ravel())
         columns[str(name)] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1]) if rest else flat
         shapes[str(name)] = rest
-    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes)}  # of the lists, which are flat
+    said = exported.labels(result.dataset, result.dims, tuple(shapes))
+    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": said}  # lists are flat
     pq.write_table(pa.table(columns).replace_schema_metadata(about), path)
 
 
@@ -104,7 +111,10 @@ def _safetensors(result: SweepResult, path: Path) -> None:
     }
     names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
     axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}
-    save_file(arrays, path, metadata={"superpos": json.dumps(result.attrs), "axes": json.dumps(axes)})
+    curves = [n for n in result.dataset.variables if n not in arrays and str(n).endswith(("_history", "_snapshots"))]
+    said = exported.labels(result.dataset.drop_vars(curves), result.dims, tuple(arrays))
+    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": said}
+    save_file(arrays, path, metadata=about)
 
 
 def _free(target: Path, overwrite: bool) -> None:
