@@ -129,7 +129,9 @@ def plain(name: str, value: Any) -> Any:
         raise
     except Exception as error:  # whatever a foreign class raises
         ragged = isinstance(error, ValueError) and isinstance(value, list | tuple)
-        why = "its rows have different lengths" if ragged else f"reading it failed: {one_line(error)[:120]}"
+        why = (
+            "it is ragged, with rows of different lengths" if ragged else f"reading it failed: {one_line(error)[:120]}"
+        )
         raise ConfigError(f"{name} must be a number or an array of numbers; {why}.") from None
     if array is None:
         raise ConfigError(f"{name} must be a number or an array of numbers, got {_short(value)}.")
@@ -175,19 +177,19 @@ def own(value: Any) -> Any:
     changed = {}
     for field in fields(value):
         held = getattr(value, field.name)
-        if not isinstance(held, _ORDINARY) and not is_traced(held) and _is_foreign(held):
+        if is_foreign(held):
             changed[field.name] = plain(field.name, held)
     return replace(value, **changed) if changed else value
 
 
-_ORDINARY = (int, float, complex, str, bytes, list, tuple, dict, set, type(None), np.ndarray, np.generic)
-
-
-def _is_foreign(value: Any) -> bool:
+def is_foreign(value: Any) -> bool:
+    """Whether a value is an array of another library than NumPy and JAX."""
     import jax
 
-    names = ("detach", "to_numpy", "__array__", "numpy", "__dlpack__")
-    return not isinstance(value, jax.Array) and any(hasattr(value, name) for name in names)
+    ordinary = (int, float, complex, str, bytes, list, tuple, dict, set, type, type(None), np.ndarray, np.generic)
+    if isinstance(value, (*ordinary, jax.Array)) or is_traced(value):
+        return False
+    return any(hasattr(value, name) for name in ("detach", "to_numpy", "__array__", "numpy", "__dlpack__"))
 
 
 def _unwrapped(value: Any) -> Any:

@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.plot.style import DIVERGING, PALETTE, current_axes
-from superpos.sweep import SweepResult
-from superpos.train import Run
 
 
 def weights(source: Any) -> np.ndarray:
     """W of a model, a run, a sweep result holding one cell, or W itself, as (n_hidden, n_features)."""
-    model = source.model() if isinstance(source, SweepResult) else source.model if isinstance(source, Run) else source
-    W = np.asarray(model.W if hasattr(model, "W") else model)
+    W = arrays.as_numpy("source", arrays.weights_of("source", source), empty=True, largest=arrays.LARGEST_WEIGHT)
     if W.ndim != 2:
         raise ConfigError(f"one model's W of shape (n_hidden, n_features) is needed, got shape {W.shape}.")
     return W
