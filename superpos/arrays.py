@@ -297,7 +297,7 @@ def _check_numbers(name: str, array: np.ndarray, finite: bool, largest: float | 
         raise ConfigError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]:g}.")
     if largest is not None and array.size:
         with np.errstate(invalid="ignore"):
-            beyond = np.abs(array) > largest
+            beyond = np.abs(array) > min(largest, float(np.finfo(array.dtype).max))
         if beyond.any():
             raise ConfigError(f"{name} must lie within ±{largest:g}, got {array[beyond].flat[0]:g}.")
 

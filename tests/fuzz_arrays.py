@@ -5,17 +5,13 @@ replaced by something odd: of a fixed list, and drawn at random. The call must r
 documented), or raise `ConfigError` of one line. Anything else is printed, one line each; `python fuzz_arrays.py SEED N`.
 """
 
+import inspect
 import sys
 import warnings
 from collections import Counter
 
-warnings.simplefilter("error")
-
 import jax
 import jax.numpy as jnp
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import ml_dtypes
 import numpy as np
@@ -37,55 +33,148 @@ found = sp.analysis.circuit(computing)
 cells = {"feature_probability": [0.1, 0.5], "seed": [0, 1]}
 tall = xr.DataArray(rng.normal(size=(2, 2, 2, 3)), dims=(*cells, "hidden", "feature"), coords=cells)
 losses = xr.DataArray(rng.random((2, 2)), dims=tuple(cells), coords=cells)
+plane = xr.DataArray(
+    rng.random((3, 2)), dims=("feature_probability", "relative_importance"),
+    coords={"feature_probability": [0.1, 0.3, 0.9], "relative_importance": [0.5, 2.0]},
+)  # fmt: skip
+matrix = np.asmatrix(W)
 pairs = np.array([[0, 1], [1, 2], [0, 2]])
 
 CALLS = {
-    "analysis.ablate": dict(model=computing, neurons=[0]),
-    "analysis.angle_gaps": dict(W=W),
-    "analysis.asymmetric_motifs": dict(found=found),
-    "analysis.circuit": dict(model=computing),
-    "analysis.d_star": dict(W=W),
-    "analysis.dashboard_data": dict(directions=W, decoder=W, x=x, h=h, latents=x, reconstruction=h, bias=b, encoder=W.T),
-    "analysis.feature_capacity": dict(W=W, dead_below=0.1),
-    "analysis.feature_dimensionality": dict(W=W),
-    "analysis.feature_lists": dict(found=found),
-    "analysis.feature_norms": dict(W=W),
-    "analysis.features_per_neuron": dict(W=W),
-    "analysis.frame_defect": dict(W=W),
-    "analysis.geometry": dict(W=W),
-    "analysis.hidden_loss": dict(outputs=model.activate, x=x, importance=vector),
-    "analysis.interference": dict(W=W),
-    "analysis.mean_jacobian": dict(model=computing, x=x),
-    "analysis.naive_loss": dict(task=computation),
-    "analysis.neuron_counts": dict(found=found),
-    "analysis.neuron_has_feature": dict(W=W, above=0.3),
-    "analysis.neuron_order": dict(W=W),
-    "analysis.packing": dict(W=W),
-    "analysis.phase": dict(W=W),
-    "analysis.phase_table": dict(W=tall, loss=losses),
-    "analysis.point_dimensionality": dict(H=h),
-    "analysis.point_leverage": dict(H=h),
-    "analysis.polysemanticity": dict(W=W),
-    "analysis.pursuit": dict(dictionary=W, h=h),
-    "analysis.relative_loss": dict(loss=vector, baseline=sp.theory.naive_baseline(1, [0.3, 0.1])),
-    "analysis.represented": dict(W=W),
-    "analysis.score_dictionary": dict(directions=W, decoder=W, x=x, h=h, latents=x, reconstruction=h),
-    "analysis.single_feature_slopes": dict(W1=W, W2=W.T),
-    "data.geometric_probabilities": dict(n_features=3, ratio=0.9, mean_active=0.5),
-    "data.zipf_probabilities": dict(n_features=3, exponent=0.9, mean_active=0.5),
-    "expected_loss": dict(W=W, b=b, feature_probability=vector, importance=vector),
-    "feature_dimensionality": dict(W=W),
-    "geometry": dict(W=W),
-    "theory.analytic_attack": dict(model=model, x=x, norm=0.1, loss=lambda y, x: jnp.sum((y - x) ** 2, axis=0)),
-    "theory.boolean_baseline": dict(n_hidden=1, pairs=pairs, probability=vector, operation="and", exponent=2),
-    "theory.candidate_losses": dict(n_features=2, feature_probability=vector, importance=vector),
-    "theory.crossings": dict(values=vector, first=vector, second=b),
-    "theory.linear_control": dict(n_hidden=1, pairs=pairs, probability=vector, operation="and", exponent=2),
-    "theory.linear_loss": dict(W=W, b=b, features=features, importance=vector),
-    "theory.linear_vulnerability": dict(W=W),
-    "theory.naive_baseline": dict(n_hidden=1, ignored=vector, importance=vector, solved=b * 0),
-    "theory.optimal_linear_loss": dict(features=features, importance=vector, n_hidden=1),
-    "theory.vanishing_penalty": dict(importance=vector),
+    "analysis.ablate": {"model": computing, "neurons": [0]},
+    "analysis.angle_gaps": {"W": W},
+    "analysis.asymmetric_motifs": {"found": found},
+    "analysis.circuit": {"model": computing},
+    "analysis.d_star": {"W": W},
+    "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
+    "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
+    "analysis.feature_dimensionality": {"W": W},
+    "analysis.feature_lists": {"found": found},
+    "analysis.feature_norms": {"W": W},
+    "analysis.features_per_neuron": {"W": W},
+    "analysis.frame_defect": {"W": W},
+    "analysis.geometry": {"W": W},
+    "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},
+    "analysis.interference": {"W": W},
+    "analysis.mean_jacobian": {"model": computing, "x": x},
+    "analysis.naive_loss": {"task": computation},
+    "analysis.neuron_counts": {"found": found},
+    "analysis.neuron_has_feature": {"W": W, "above": 0.3},
+    "analysis.neuron_order": {"W": W},
+    "analysis.packing": {"W": W},
+    "analysis.phase": {"W": W},
+    "analysis.phase_table": {"W": tall, "loss": losses},
+    "analysis.point_dimensionality": {"H": h},
+    "analysis.point_leverage": {"H": h},
+    "analysis.polysemanticity": {"W": W},
+    "analysis.pursuit": {"dictionary": W, "h": h},
+    "analysis.relative_loss": {"loss": vector, "baseline": sp.theory.naive_baseline(1, [0.3, 0.1])},
+    "analysis.represented": {"W": W},
+    "analysis.score_dictionary": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
+    "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
+    "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
+    "data.zipf_probabilities": {"n_features": 3, "exponent": 0.9, "mean_active": 0.5},
+    "expected_loss": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "feature_dimensionality": {"W": W},
+    "geometry": {"W": W},
+    "theory.analytic_attack": {"model": model, "x": x, "norm": 0.1, "loss": lambda y, x: jnp.sum((y - x) ** 2, axis=0)},
+    "theory.boolean_baseline": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
+    "theory.candidate_losses": {"n_features": 2, "feature_probability": vector, "importance": vector},
+    "theory.crossings": {"values": vector, "first": vector, "second": b},
+    "theory.linear_control": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
+    "theory.linear_loss": {"W": W, "b": b, "features": features, "importance": vector},
+    "theory.linear_vulnerability": {"W": W},
+    "theory.naive_baseline": {"n_hidden": 1, "ignored": vector, "importance": vector, "solved": b * 0},
+    "theory.optimal_linear_loss": {"features": features, "importance": vector, "n_hidden": 1},
+    "theory.vanishing_penalty": {"importance": vector},
+    "plot.ablations": {"names": ["a", "b", "c"], "rise": vector, "loss": 0.1},
+    "plot.attention_pattern": {"pattern": np.eye(4)},
+    "plot.basin_map": {"basin_probability": plane},
+    "plot.benefit_curves": {"x": vector, "benefits": {"pentagon": vector, "digon": vector}},
+    "plot.branches": {"curves": {"pentagon": (vector, vector)}},
+    "plot.capacity_bound": {"missing": vector, "defect": vector},
+    "plot.capacity_by_importance": {"importance": vector, "capacity": vector, "expected": vector},
+    "plot.capacity_map": {"capacity": tall.isel(seed=0, hidden=0)},
+    "plot.circuit": {"W1": W, "W2": W.T},
+    "plot.d_star": {"values": losses},
+    "plot.dimensionality": {"D": tall.isel(hidden=0)},
+    "plot.dimensionality_levels": {"D": np.abs(h.T), "steps": np.arange(16)},
+    "plot.feature_directions": {"source": W},
+    "plot.feature_directions_3d": {"source": np.eye(3)},
+    "plot.feature_norms": {"norms": vector, "interference": vector},
+    "plot.gram": {"source": W},
+    "plot.hidden_vectors": {"vectors": W},
+    "plot.hysteresis": {"curves": {"up": (vector, vector)}},
+    "plot.logit_map": {"logits": np.eye(4)},
+    "plot.loss_steps": {"loss": vector, "steps": np.arange(3)},
+    "plot.one_feature_apart": {"source": W},
+    "plot.phase_map": {"norm": plane, "interference": plane},
+    "plot.recovered_directions": {"directions": W, "decoder": W},
+    "plot.set_gram": {"source": W, "sets": ((0, 1),)},
+    "plot.shape_shares": {"shapes": losses.astype(str)},
+    "plot.stacked_weights": {"source": W, "has": W > 0},
+}  # fmt: skip
+
+
+toy = sp.tasks.Toy(n_features=3, n_hidden=2)
+reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
+dictionary = sp.models.SAE(W)
+# The same by name of what they stand for: models, tasks and results that are made from arrays or called with them.
+MADE = {
+    "ToyModel": (lambda W, b: sp.ToyModel(W, b)(x), {"W": W, "b": b}),
+    "ToyModel(…)": (lambda x, h: (model(x), model.activate(h)), {"x": x, "h": h}),
+    "ComputationModel": (lambda W1, W2, b: sp.models.ComputationModel(W1, W2, b)(x), {"W1": W, "W2": W.T, "b": b}),
+    "ComputationModel(…)": (lambda x: computing(x), {"x": x}),
+    "BooleanModel": (sp.models.BooleanModel, {"W1": W, "b1": W[:, 0], "W2": W.T, "b2": b}),
+    "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
+    "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
+    "SAE(…)": (lambda h, z: (dictionary(h), dictionary.decode(z)), {"h": h, "z": x}),
+    "of_toy": (lambda W, b: sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3).check(), {"W": W, "b": b}),
+    "Toy": (
+        lambda **given: sp.tasks.Toy(n_features=3, n_hidden=2, **given).check(),
+        {"feature_probability": vector, "importance": vector, "init_scale": 1.0},
+    ),
+    "FeatureDistribution": (
+        lambda **given: sp.FeatureDistribution(n_features=3, **given).sample(jax.random.key(0), 2),
+        {"feature_probability": vector, "correlation": None},
+    ),
+    "SweepResult": (
+        lambda dataset: repr(sp.SweepResult(dataset)),
+        {"dataset": xr.Dataset({"loss": losses, "W": tall})},
+    ),
+    "Grid": (lambda learning_rate: sp.Grid(learning_rate=learning_rate), {"learning_rate": vector}),
+}
+# Whatever these compute takes long, so they meet only what they must refuse.
+SLOW = {
+    "analysis.ablation": {"task": computation, "model": computing, "groups": [[0]]},
+    "analysis.dashboard_of": {"task": reader, "model": dictionary},
+    "analysis.linear_probe_f1": {"h": h, "x": x},
+    "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
+    "analysis.score_autoencoder": {"task": reader, "model": dictionary},
+    "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
+    "explorer.explore": {"result": W},
+    "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},
+    "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "theory.optimum": {"n_features": 2, "feature_probability": vector, "importance": vector},
+}
+REFUSED = ("None", "word", "object", "dict", "nan", "complex", "minus", "objects", "words", "ragged", "empty", "no columns", "0-d object", "NaN", "Inf", "complex matrix", "masked", "structured", "dates", "keys", "foreign", "no W", "dataset", "list of None")  # fmt: skip
+# Take no arrays, or draw whole figures from what others here draw.
+NOT_HERE = {
+    "analysis": ("against_optimum",),
+    "theory": ("boundaries", "candidates"),
+    "data": ("random_directions", "unit_uniform"),
+    "plot": (
+        "absolute_value", "accuracy_by_period", "by_coefficient", "caption", "circuit_keys", "coefficient_map",
+        "collapse_by_density", "compressed_computation", "density_keys", "dimensionality_by_shape", "directions_animation",
+        "directions_by_density", "embedding_circle", "excess_map", "family_map", "frequency_energy", "gate_losses",
+        "gates_per_neuron", "hidden_weights", "logistic_growth", "loss_by_density", "loss_by_penalty", "loss_by_points",
+        "loss_history", "loss_over_naive", "monosemantic_count", "neuron_keys", "neuron_shares", "neuron_waves",
+        "participation", "phase_keys", "progress_curves", "publish", "recovered_directions_3d", "regime_map",
+        "relative_loss_by_density", "removed_gain", "repeat_loss_by_step", "represented_by_penalty", "responses", "save",
+        "score_by_l0", "score_by_shape", "scores_by_step", "set_colors", "set_directions", "shape_color", "shares_by_points",
+        "size_suffix", "style", "superposition_by_attack_norm", "use_style", "vulnerability_against_features",
+        "vulnerability_by_density", "winner_bands",
+    ),
 }  # fmt: skip
 
 
@@ -118,7 +207,7 @@ def odd():
         "times": np.zeros((2, 3), "m8[s]"), "swapped": W.astype(">f8"), "turned": W[::-1, ::-1], "strided": np.tile(W, 2)[:, ::2],
         "half": W.astype(np.float16), "bfloat16": W.astype(ml_dtypes.bfloat16), "long": W.astype(np.longdouble),
         "int8": W.astype(np.int8), "uint64": (W > 0).astype(np.uint64), "jax": jnp.asarray(W, jnp.bfloat16),
-        "keys": jax.random.key(0), "matrix": np.matrix(W), "buffer": memoryview(np.ascontiguousarray(W)), "range": range(3),
+        "keys": jax.random.key(0), "matrix": matrix, "buffer": memoryview(np.ascontiguousarray(W)), "range": range(3),
         "tuple of arrays": tuple(W), "foreign": Foreign(), "model": model, "no W": sp.models.SAE(jnp.ones((2, 3))),
         "task": Ours(n_features=3, n_hidden=2), "features": features, "labelled": xr.DataArray(W), "dataset": xr.Dataset(),
         "bare labels": xr.DataArray(np.ones((2, 2)), dims=("a", "b")), "words labelled": losses.astype(str),
@@ -138,7 +227,18 @@ def drawn(rng):
         return values.astype(rng.choice(kinds))
 
 
-def complaint(function, arguments, name):
+def traced(function, arguments, name):
+    """The call with one argument that exists only inside a transform."""
+
+    def call(placeholder):
+        jax.eval_shape(
+            lambda a: [function(**{**arguments, name: a})] and a, jax.ShapeDtypeStruct(placeholder, jnp.float32)
+        )
+
+    return call
+
+
+def complaint(function, arguments):
     """What is wrong with one call, or None; and how it ended."""
     try:
         result = function(**arguments)
@@ -156,29 +256,64 @@ def complaint(function, arguments, name):
         return "an error of another kind", "other"
     except BaseException as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:150]}", "raw"
-    finally:
-        plt.close("all")
 
 
-def main(seed, n_random):
-    rng, ends = np.random.default_rng(seed), Counter()
-    bad = []
-    for path, good in CALLS.items():
+def left_out():
+    """Public functions that are in none of the tables."""
+    for place in ("analysis", "theory", "data", "plot"):
+        for name, function in vars(getattr(sp, place)).items():
+            known = f"{place}.{name}" in CALLS | SLOW or name in NOT_HERE.get(place, ())
+            if (
+                inspect.isfunction(function)
+                and function.__module__.startswith("superpos")
+                and name[0] != "_"
+                and not known
+            ):
+                yield f"{place}.{name} is in no table"
+
+
+def calls():
+    """Every function by name, with arguments that work and the names of what it is to meet (None: everything)."""
+    for path, good in (CALLS | SLOW).items():
         function = sp
         for part in path.split("."):
             function = getattr(function, part)
-        wrong, _ = complaint(function, good, "")
-        if wrong:
-            bad.append(f"{path}: the call that works does not: {wrong}")
-        for name in good:
-            things = {**odd(), **{f"random {k}": drawn(rng) for k in range(n_random)}}
+        yield path, function, good, REFUSED if path in SLOW else None
+    for path, (function, good) in MADE.items():
+        yield path, function, good, None
+
+
+def main(seed, n_random):
+    """Call everything with everything; print what is wrong, one line each, and on the second channel how many calls there were."""
+    plt.switch_backend("agg")
+    warnings.simplefilter("error")
+    rng, ends = np.random.default_rng(seed), Counter()
+    bad, fixed = list(left_out()), odd()
+    for path, function, good, only in calls():
+        drawn_on = {}
+        if path.startswith("plot.") and not path.endswith("3d"):
+            drawn_on = {"ax": plt.figure().gca()}  # one for all calls of a function: axes take longer than the call
+        if only is None:
+            wrong, _ = complaint(function, {**good, **drawn_on})
+            bad += [f"{path}: the call that works does not: {wrong}"] * bool(wrong)
+        for name, usual in good.items():
+            things = {**fixed, **{f"random {k}": drawn(rng) for k in range(n_random)}}
             for said, thing in things.items():
-                if callable(good[name]) and callable(thing) and not isinstance(good[name], sp.ToyModel):
+                if (only and said not in only) or (
+                    callable(usual) and callable(thing) and not isinstance(usual, sp.ToyModel)
+                ):
                     continue  # another function: what it does is its own affair
-                wrong, how = complaint(function, {**good, name: thing}, name)
+                wrong, how = complaint(function, {**good, **drawn_on, name: thing})
                 ends[how] += 1
-                if wrong:
-                    bad.append(f"{path}({name}={said}): {wrong}")
+                bad += [f"{path}({name}={said}): {wrong}"] * bool(wrong)
+            # Inside a transform there is a type and a shape to look at.
+            for shape in (
+                (np.shape(usual), (5,), (), (0, 3), (2, 3, 4)) if isinstance(usual, np.ndarray) and not only else ()
+            ):
+                wrong, how = complaint(traced(function, good, name), {"placeholder": shape})
+                ends[f"{how}, traced"] += 1
+                bad += [f"{path}({name} traced, {shape}): {wrong}"] * bool(wrong)
+        plt.close("all")
     print("\n".join(bad))
     print(f"{sum(ends.values())} calls: {dict(ends)}; {len(bad)} complaints", file=sys.stderr)
 

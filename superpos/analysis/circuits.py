@@ -115,7 +115,7 @@ def mean_jacobian(model: ComputationModel, x: Any) -> np.ndarray:
     """
     arrays.of_kind("model", model, ComputationModel)
     n_features = (model.W if model.W1 is None else model.W1).shape[1]
-    x = arrays.as_array("x", x, shape=(n_features, None), largest=arrays.LARGEST_WEIGHT)
+    x = arrays.as_numpy("x", x, shape=(n_features, None), largest=arrays.LARGEST_WEIGHT)
     use_compilation_cache()
     return np.asarray(_mean_jacobian(model, jnp.asarray(x)))
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from superpos import arrays
+from superpos import arrays, check
 from superpos.errors import ConfigError, one_line
 
 # What a function raises that meets data of another form than it draws.
@@ -44,7 +45,8 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
                 continue
             bound.arguments[name] = _looked_at(name, value, parameter.annotation)
         try:
-            return function(*bound.args, **bound.kwargs)
+            with np.errstate(all="ignore"):  # what is not finite leaves a gap
+                return function(*bound.args, **bound.kwargs)
         except ConfigError:
             raise
         except _DOES_NOT_FIT as error:
@@ -61,6 +63,8 @@ def _looked_at(name: str, value: Any, annotation: Any) -> Any:
         arrays.of_kind(name, value, xr.DataArray)
     elif annotation is xr.Dataset:
         arrays.of_kind(name, value, xr.Dataset)
+    elif annotation is float:
+        check.number(name, value)
     elif name == "ax" and not isinstance(value, Axes):
         raise ConfigError(f"ax must be axes of matplotlib, got {type(value).__name__}.")
     elif annotation is Any:
@@ -72,8 +76,14 @@ def _looked_at(name: str, value: Any, annotation: Any) -> Any:
 
 def _ours(name: str, value: Any) -> Any:
     """Arrays of other libraries as NumPy's, alone or in a list; anything else as it is."""
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+    if type(value) in (list, tuple):
         return type(value)(_ours(name, one) for one in value)
     if isinstance(value, xr.DataArray | xr.Dataset) or type(value).__module__.startswith(("superpos", "flax")):
         return value
-    return arrays.plain(name, value) if arrays.is_foreign(value) else value
+    if isinstance(value, np.ndarray | complex) and np.asarray(value).dtype.kind in "OU":
+        return value  # names
+    if arrays.is_foreign(value) or isinstance(value, np.ndarray | complex):
+        value = arrays.plain(name, value)
+        if 0 in value.shape:
+            raise ConfigError(f"{name} must not be empty, got an array of shape {value.shape}.")
+    return value

@@ -93,7 +93,8 @@ def gram(source: Any, ax: Axes | None = None) -> Axes:
 def feature_norms(norms: Any, interference: Any, ax: Axes | None = None) -> Axes:
     """Bars of ‖W_i‖, one per feature, dark where others do not interfere and orange where they do (saturating at 1)."""
     ax = current_axes(ax)
-    norms, interference = np.asarray(norms), np.clip(np.asarray(interference), 0, 1)
+    norms = arrays.as_numpy("norms", norms, ndim=1, finite=False)
+    interference = np.clip(arrays.as_numpy("interference", interference, shape=norms.shape, finite=False), 0, 1)
     dark, bright = np.array([0.0, 0.0, 0.0]), np.array([0.902, 0.624, 0.0])
     colors = dark + interference[:, None] * (bright - dark)
     ax.barh(np.arange(len(norms)), norms, color=colors, height=0.85)
