@@ -52,19 +52,15 @@ def as_array(
     return array
 
 
-def parameter(name: str, value: Any, shape: Sequence[int | None]) -> Any:
-    """A parameter of a model, as `as_array` gives it; it need not be finite, and None stays None."""
-    from jax import ShapeDtypeStruct
-
-    if isinstance(value, ShapeDtypeStruct):
-        return value
-    return None if value is None else as_array(name, value, shape=shape, finite=False, empty=True)
+def parameter(name: str, value: Any, shape: Sequence[int | None], *, optional: bool = False) -> Any:
+    """A parameter of a model, as `as_array` gives it; it need not be finite. An optional one may be None, and stays so."""
+    return None if optional and value is None else as_array(name, value, shape=shape, finite=False, empty=True)
 
 
-def columns(name: str, value: Any, rows: int) -> Any:
-    """Inputs of a model as columns, one of shape (rows,) or many, (rows, …), as `as_array` gives them."""
-    array = as_array(name, value, finite=False, empty=True)
-    if not array.shape or array.shape[0] != rows:
+def columns(name: str, value: Any, rows: int, *, ndim: Sequence[int] = (1, 2)) -> Any:
+    """Inputs of a model as columns, one of shape (rows,) or many, (rows, batch), as `as_array` gives them."""
+    array = as_array(name, value, ndim=ndim, finite=False, empty=True)
+    if array.shape[0] != rows:
         raise ConfigError(f"{name} must have {rows} rows, inputs being columns, got an array of shape {array.shape}.")
     import jax.numpy as jnp
 

@@ -262,7 +262,7 @@ def left_out():
     """Public functions that are in none of the tables."""
     for place in ("analysis", "theory", "data", "plot"):
         for name, function in vars(getattr(sp, place)).items():
-            known = f"{place}.{name}" in CALLS | SLOW or name in NOT_HERE.get(place, ())
+            known = {name, f"{place}.{name}"} & set(CALLS | SLOW) or name in NOT_HERE.get(place, ())
             if (
                 inspect.isfunction(function)
                 and function.__module__.startswith("superpos")

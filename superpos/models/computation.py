@@ -44,7 +44,8 @@ class ComputationModel(nnx.Module):
     ):
         check.one_of("hidden_activation", hidden_activation, HIDDEN_ACTIVATIONS)
         tied, W1 = W2 is None, arrays.parameter("W1", W1, (None, None))
-        W2, b = arrays.parameter("W2", W2, W1.shape[::-1]), arrays.parameter("b", b, (W1.shape[1],))
+        W2 = arrays.parameter("W2", W2, W1.shape[::-1], optional=True)
+        b = arrays.parameter("b", b, (W1.shape[1],), optional=True)
         self.W: Any = nnx.Param(W1) if tied else None
         self.W1: Any = None if tied else nnx.Param(W1)
         self.W2: Any = None if tied else nnx.Param(W2)

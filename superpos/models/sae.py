@@ -73,8 +73,9 @@ class SAE(nnx.Module):
         check.one_of("architecture", architecture, ARCHITECTURES)
         W_dec = arrays.parameter("W_dec", W_dec, (None, None))
         n_hidden, n_latents = W_dec.shape
-        W_enc = arrays.parameter("W_enc", W_enc, (n_latents, n_hidden))
-        b_enc, b_dec = arrays.parameter("b_enc", b_enc, (n_latents,)), arrays.parameter("b_dec", b_dec, (n_hidden,))
+        W_enc = arrays.parameter("W_enc", W_enc, (n_latents, n_hidden), optional=True)
+        b_enc = arrays.parameter("b_enc", b_enc, (n_latents,), optional=True)
+        b_dec = arrays.parameter("b_dec", b_dec, (n_hidden,), optional=True)
         zeros = jnp.zeros(W_dec.shape[1], jnp.asarray(W_dec).dtype)
         self.W_dec: Any = nnx.Param(W_dec)
         self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
@@ -104,7 +105,7 @@ class SAE(nnx.Module):
     def project(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
         r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns."""
         encoder = self.decoder.T if self.W_enc is None else self.W_enc[...]
-        h = arrays.columns("h", h, self.W_dec.shape[0])
+        h = arrays.columns("h", h, self.W_dec.shape[0], ndim=(2,))
         centred = h if self.b_dec is None else h - self.b_dec[...][:, None]
         return jnp.dot(encoder, centred, precision=FULL_PRECISION)
 
@@ -134,7 +135,7 @@ class SAE(nnx.Module):
 
     def decode(self, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
         r"""The reconstruction $Dz + b_\mathrm{dec}$."""
-        h = jnp.dot(self.decoder, arrays.columns("z", z, self.W_dec.shape[1]), precision=FULL_PRECISION)
+        h = jnp.dot(self.decoder, arrays.columns("z", z, self.W_dec.shape[1], ndim=(2,)), precision=FULL_PRECISION)
         return h if self.b_dec is None else h + self.b_dec[...][:, None]
 
     def __call__(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:

@@ -38,7 +38,7 @@ class ToyModel(nnx.Module):
         check.one_of("activation", activation, tuple(ACTIVATIONS))
         W = arrays.parameter("W", W, (None, None))
         self.W = nnx.Param(W)
-        self.b = None if b is None else nnx.Param(arrays.parameter("b", b, (W.shape[1],)))
+        self.b = None if b is None else nnx.Param(arrays.parameter("b", b, (W.shape[1],), optional=True))
         self.activation = activation
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
