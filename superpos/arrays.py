@@ -8,11 +8,13 @@ transform passes, and only its type and shape are looked at: functions stay usab
 
 import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from superpos.errors import ConfigError, one_line
+
+_T = TypeVar("_T")
 
 # Squares of larger weights overflow in single precision.
 LARGEST_WEIGHT = 1e15
@@ -164,7 +166,7 @@ def labelled(
         raise ConfigError(f"{name} must hold real numbers, got an array of {value.dtype}.")
 
 
-def own(value: Any) -> Any:
+def own(value: _T) -> _T:
     """A frozen task whose numeric fields are arrays of others, with arrays of our own in their place."""
     from dataclasses import fields, is_dataclass, replace
 
@@ -175,7 +177,7 @@ def own(value: Any) -> Any:
         held = getattr(value, field.name)
         if is_foreign(held):
             changed[field.name] = plain(field.name, held)
-    return replace(value, **changed) if changed else value
+    return replace(value, **changed) if changed else value  # pyright: ignore[reportReturnType]
 
 
 def is_foreign(value: Any) -> bool:

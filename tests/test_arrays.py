@@ -217,11 +217,11 @@ def test_every_export_opens_again(suffix, swept, tmp_path):
 
 
 def test_odd_calls_of_array_functions_are_answered_or_refused():
-    """Some 14,000 calls in a process without the type checker of the tests; what they must come to is told in the script."""
+    """Some 13,000 calls in a process without the type checker of the tests; what they must come to is told in the script."""
     script = Path(__file__).with_name("fuzz_arrays.py")
     paths = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
-        [sys.executable, script, "0", "2"],
+        [sys.executable, script, "0", "1"],
         capture_output=True,
         text=True,
         timeout=300,

@@ -66,7 +66,7 @@ def _write(path: Path, variables: Mapping[str, xr.Variable], dims: Mapping[str, 
                 dtype=dtype,
                 compressors=Crc32cCodec(),  # no compression: a file's size follows from its shape, and is checked
                 fill_value={"f": np.nan, "b": False, "U": ""}.get(dtype.kind, 0 if dtype.kind == "u" else -1),
-                dimension_names=variable.dims,
+                dimension_names=tuple(map(str, variable.dims)),
                 chunk_key_encoding={"name": "default", "separator": "."},
             )
         shapes[name] = {
