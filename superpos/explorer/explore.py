@@ -36,7 +36,12 @@ def explore(
         StoreError: the page cannot be written.
     """
     if not isinstance(result, SweepResult):
-        result = SweepResult(elsewhere.dataset_of("result", result))
+        try:
+            result = SweepResult(elsewhere.dataset_of("result", result))
+        except ConfigError as error:
+            raise ConfigError(
+                f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
+            ) from None
     kind = result.attrs["task"]["kind"]
     if kind != AUTOENCODERS and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
