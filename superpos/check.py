@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from superpos.arrays import is_traced as is_traced
+from superpos.arrays import plain
 from superpos.errors import ConfigError
 
 # Words people use for the same thing; spelling distance alone cannot map a synonym.
@@ -48,14 +50,6 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
         raise ConfigError(f"{what} has no field {word!r}.{suggestion(word, known)} Fields: {', '.join(known)}.")
 
 
-def is_traced(value: Any) -> bool:
-    """True for a value that exists only inside a JAX transform (also for the placeholders pytrees hold)."""
-    from jax import ShapeDtypeStruct
-    from jax.core import Tracer
-
-    return isinstance(value, Tracer | ShapeDtypeStruct)
-
-
 def numbers(name: str, value: Any) -> np.ndarray | None:
     """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
     if is_traced(value):
@@ -65,10 +59,12 @@ def numbers(name: str, value: Any) -> np.ndarray | None:
             isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value)
         ):
             raise TypeError
-        array = np.asarray(value)
-        if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        array = plain(name, value)
+        if is_traced(array):
+            return None
+        if array.dtype == bool:
             raise TypeError
-        array = array.astype(np.float64)
+        array = np.asarray(array).astype(np.float64)
     except (TypeError, ValueError):
         raise ConfigError(f"{name} must be a number or a list of numbers, got {_short(value)}.") from None
     if not np.all(np.isfinite(array)):
@@ -102,6 +98,14 @@ def in_range(
             words.append(f"{word} {bound:g}")
     if wrong.any():
         raise ConfigError(f"{name} must be {' and '.join(words)}, got {_short(_first(array, np.asarray(wrong)))}.")
+
+
+def number(name: str, value: Any, **bounds: Any) -> Any:
+    """One number in an interval (see `in_range`), as a float; a tracer stays one."""
+    scalar(name, value)
+    in_range(name, value, **bounds)
+    array = numbers(name, value)
+    return value if array is None else float(array)
 
 
 def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:

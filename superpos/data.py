@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from superpos import check, dependence
+from superpos import arrays, check, dependence
 from superpos.dictionaries import MOST_FEATURES as MOST_FEATURES
 from superpos.dictionaries import geometric_probabilities as geometric_probabilities
 from superpos.dictionaries import random_directions as random_directions
@@ -97,7 +97,7 @@ class FeatureDistribution:
         self._check_structure(taken)
         if check.is_traced(self.feature_probability):
             return
-        p = np.asarray(self.feature_probability, np.float64)
+        p = arrays.as_numpy("feature_probability", self.feature_probability).astype(np.float64)
         if p.ndim and p.shape[-1] != self.n_features:
             raise ConfigError(f"feature_probability must be one number or {self.n_features}, got shape {p.shape}.")
         p = np.broadcast_to(p if p.ndim else p[None], (*p.shape[:-1], self.n_features))
@@ -145,11 +145,17 @@ class FeatureDistribution:
     @property
     def probabilities(self) -> Float[Array, " n_features"]:
         """$p_i$ for every feature, shape (n_features,)."""
-        return jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
+        return self._of_every_feature("feature_probability")
 
     @property
     def _correlations(self) -> Float[Array, " n_features"]:
-        return jnp.broadcast_to(jnp.asarray(self.correlation, float), (self.n_features,))
+        return self._of_every_feature("correlation")
+
+    def _of_every_feature(self, field: str) -> Float[Array, " n_features"]:
+        value = arrays.as_array(field, getattr(self, field), finite=False, empty=True)
+        if value.shape not in ((), (self.n_features,)):
+            raise ConfigError(f"{field} must be one number or {self.n_features}, got shape {value.shape}.")
+        return jnp.broadcast_to(jnp.asarray(value, float), (self.n_features,))
 
     def sample(self, key: PRNGKeyArray, batch_size: int) -> Float[Array, "n_features batch"]:
         """Draw `batch_size` inputs as the *columns* of an (n_features, batch_size) array.

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
@@ -334,6 +334,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
         DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
     """
     config = TrainConfig() if config is None else config
+    task, config = arrays.own(task), arrays.own(config)
     check_all(task, config)
     config = config.filled(task)
     full_task, full_config = task.broadcast(), config.broadcast()

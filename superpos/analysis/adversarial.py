@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
@@ -58,6 +58,8 @@ def vulnerability(
     check.scalar("relative_norm", relative_norm)
     check.whole("samples", samples, at_least=1, at_most=2**20)
     check.whole("seed", seed)
+    arrays.of_kind("model", model, ToyModel)
+    arrays.of_kind("features", features, FeatureDistribution)
     features.check()
     if model.W.shape[1] != features.n_features:
         raise ConfigError(f"model must have {features.n_features} features, as the inputs do, got {model.W.shape[1]}.")
@@ -77,7 +79,7 @@ def _vulnerability(
 
 
 def optimised_attack(
-    model: ToyModel, x: Inputs, norm: Any, loss: Any = squared_error, *, steps: int = ASCENT_STEPS
+    model: ToyModel, x: Any, norm: Any, loss: Any = squared_error, *, steps: int = ASCENT_STEPS
 ) -> Inputs:
     r"""The most harmful $\delta$ with $\|\delta\| \le$ `norm` that projected gradient ascent finds for each example.
 
@@ -85,6 +87,10 @@ def optimised_attack(
     themselves most outputs are switched off and have no gradient), takes normalised steps of shrinking length, returns to
     the ball after each, and keeps the worst point it met: it is never weaker than where it started.
     """
+
+    arrays.of_kind("model", model, ToyModel)
+    x = jnp.asarray(arrays.as_array("x", x, shape=(model.W.shape[1], None)))
+    check.whole("steps", steps)
 
     def ascend(k: Any, state: Any) -> Any:
         attack, worst, harm = state

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
+from superpos.errors import ConfigError
 from superpos.models.computation import ComputationModel
 from superpos.tasks.computation import Computation
 
@@ -55,6 +56,7 @@ class NeuronCounts(NamedTuple):
 
 def circuit(model: ComputationModel) -> Circuit:
     """Weights of a model, each neuron rescaled to a largest input weight of 1; a neuron that reads nothing stays zero."""
+    arrays.of_kind("model", model, ComputationModel)
     W1 = np.asarray(model.W[...] if model.W1 is None else model.W1[...], float)
     W2 = np.asarray(model.W[...].T if model.W2 is None else model.W2[...], float)
     largest = np.max(np.abs(W1), axis=1)
@@ -65,7 +67,8 @@ def circuit(model: ComputationModel) -> Circuit:
 
 def feature_lists(found: Circuit, *, above: float = READS_ABOVE) -> list[list[tuple[int, float]]]:
     """For every neuron its (feature, weight), largest first; (2, −0.4) reads the negative side of feature 2."""
-    reads, lists = found.reads(above=above), []
+    above = check.number("above", above, at_least=0)
+    reads, lists = circuit_of(found).reads(above=above), []
     for row, own in zip(found.W1, reads, strict=True):
         order = np.argsort(-np.abs(row), kind="stable")
         lists.append([(int(i), float(row[i])) for i in order if own[i]])
@@ -74,8 +77,21 @@ def feature_lists(found: Circuit, *, above: float = READS_ABOVE) -> list[list[tu
 
 def neuron_counts(found: Circuit, *, above: float = READS_ABOVE) -> NeuronCounts:
     """Neurons by how many features they read."""
-    n = found.reads(above=above).sum(axis=1)
+    above = check.number("above", above, at_least=0)
+    n = circuit_of(found).reads(above=above).sum(axis=1)
     return NeuronCounts(int(np.sum(n == 1)), int(np.sum(n > 1)), int(np.sum(n == 0)))
+
+
+def circuit_of(found: Any) -> Circuit:
+    """A circuit with its arrays checked.
+
+    Raises:
+        ConfigError: it is none, or its arrays do not fit each other.
+    """
+    arrays.of_kind("found", found, Circuit)
+    W1 = arrays.as_numpy("found.W1", found.W1, ndim=2, largest=arrays.LARGEST_WEIGHT)
+    W2 = arrays.as_numpy("found.W2", found.W2, shape=W1.shape[::-1], largest=arrays.LARGEST_WEIGHT)
+    return Circuit(W1, W2, arrays.as_numpy("found.b", found.b, shape=(W1.shape[1],)))
 
 
 def single_feature_slopes(W1: Any, W2: Any) -> Float[np.ndarray, "2 n_features n_features"]:
@@ -85,16 +101,21 @@ def single_feature_slopes(W1: Any, W2: Any) -> Float[np.ndarray, "2 n_features n
 
     Row o is the output and column i the feature, so that |x| computed perfectly has $E^+ = E^- = 1$.
     """
-    W1, W2 = np.asarray(W1, float), np.asarray(W2, float)
+    limit = arrays.LARGEST_WEIGHT
+    W1 = arrays.as_numpy("W1", W1, ndim=2, largest=limit)
+    W2 = arrays.as_numpy("W2", W2, shape=W1.shape[::-1], largest=limit)
     return np.stack([W2 @ np.maximum(W1, 0), W2 @ np.maximum(-W1, 0)])
 
 
-def mean_jacobian(model: ComputationModel, x: Float[Array, "n_features batch"]) -> np.ndarray:
+def mean_jacobian(model: ComputationModel, x: Any) -> np.ndarray:
     r"""$E[\,\partial y'_o / \partial |x_i| \;|\; x_i \ne 0\,]$ over a batch, (n_features, n_features); row o, column i.
 
     Unlike `single_feature_slopes` it holds what the other features that are active switch on and off. Features that are
     never active in `x` have 0.
     """
+    arrays.of_kind("model", model, ComputationModel)
+    n_features = (model.W if model.W1 is None else model.W1).shape[1]
+    x = arrays.as_numpy("x", x, shape=(n_features, None), largest=arrays.LARGEST_WEIGHT)
     use_compilation_cache()
     return np.asarray(_mean_jacobian(model, jnp.asarray(x)))
 
@@ -111,10 +132,11 @@ def _mean_jacobian(model: ComputationModel, x: Any) -> Any:
 
 def ablate(model: ComputationModel, neurons: Sequence[int]) -> ComputationModel:
     """The model with these neurons silent: their rows of W1 are 0."""
+    arrays.of_kind("model", model, ComputationModel)
     W1 = model.W if model.W1 is None else model.W1
     n_hidden = W1.shape[0]
     keep = np.ones((n_hidden, 1))
-    for k in neurons:
+    for k in _listed("neurons", neurons):
         check.whole("neurons: a neuron", k, at_most=n_hidden - 1)
         keep[k] = 0
     return _masked(model, jnp.asarray(keep[:, 0], W1.dtype))
@@ -133,13 +155,16 @@ def ablation(
     All are evaluated on the same `batches` × 4,096 inputs, drawn with `seed`, so that a neuron that does nothing changes
     the loss by exactly 0. In units of `Computation.loss`, the mean over features.
     """
+    arrays.of_kind("task", task, Computation)
+    arrays.of_kind("model", model, ComputationModel)
     check.whole("batches", batches, at_least=1)
     check.whole("seed", seed)
     use_compilation_cache()
     W1 = model.W if model.W1 is None else model.W1
+    groups = _listed("groups", groups)
     keep = np.ones((len(groups) + 1, W1.shape[0]))
     for row, neurons in zip(keep[1:], groups, strict=True):
-        for k in neurons:
+        for k in _listed("groups: a group", neurons):
             check.whole("groups: a neuron", k, at_most=W1.shape[0] - 1)
             row[k] = 0
     losses = np.asarray(_ablation(task.broadcast(), model, jnp.asarray(keep, W1.dtype), batches, seed), float)
@@ -154,6 +179,13 @@ def _ablation(task: Any, model: ComputationModel, keep: Any, batches: int, seed:
         return task.loss(_masked(model, mask), jax.random.fold_in(key, k), BATCH)[0]
 
     return jax.lax.map(lambda mask: jnp.mean(jax.lax.map(partial(loss, mask), jnp.arange(batches))), keep)
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    value = arrays.plain(name, value).tolist() if isinstance(value, np.ndarray | jax.Array) else value
+    if not isinstance(value, list | tuple | range | set | frozenset):
+        raise ConfigError(f"{name} must be a list, got {type(value).__name__}.")
+    return list(value)
 
 
 def _masked(model: ComputationModel, keep: Any) -> ComputationModel:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis.baselines import count_activity
 from superpos.analysis.dictionary import DictionaryScores, score_dictionary
 from superpos.analysis.matching import cosines
@@ -52,15 +52,17 @@ def dashboard_data(
         ConfigError: as `score_dictionary`; more than 1,024 features or 512 hidden dimensions; encoder or bias do not fit.
     """
     check.whole("top_k", top_k, at_least=1, at_most=50)
+    given = {"directions": directions, "decoder": decoder, "x": x, "h": h, "latents": latents}
+    directions, decoder, x, h, latents = (
+        arrays.as_numpy(name, value, finite=False, empty=True) for name, value in given.items()
+    )
     scores = score_dictionary(directions, decoder, x, h, latents, reconstruction, used=used, **options)
-    directions, decoder, x, h, latents = (np.asarray(a) for a in (directions, decoder, x, h, latents))
     m, n_latents = decoder.shape
     if directions.shape[1] > MOST_FEATURES or m > MOST_HIDDEN:
         limit = f"{MOST_FEATURES} features and {MOST_HIDDEN} hidden dimensions"
         raise ConfigError(f"directions must have at most {limit} for a dashboard, got shape {directions.shape}.")
-    for name, value, shape in (("encoder", encoder, (n_latents, m)), ("bias", bias, (n_latents,))):
-        if value is not None and np.shape(value) != shape:
-            raise ConfigError(f"{name} must have shape {shape}, got {np.shape(value)}.")
+    encoder = None if encoder is None else arrays.as_numpy("encoder", encoder, shape=(n_latents, m))
+    bias = None if bias is None else arrays.as_numpy("bias", bias, shape=(n_latents,))
 
     there = np.flatnonzero(~np.isnan(scores.frequency))
     shown = np.sort(there[np.argsort(-scores.frequency[there], kind="stable")][:MOST_LATENTS])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis.absorption import absorption, check_parents
 from superpos.analysis.baselines import (
     Baseline,
@@ -154,7 +154,11 @@ def score_dictionary(
     m, n = directions.shape
     x = _matrix("x", x, n)
     h = _matrix("h", h, m, x.shape[1])
-    mask = _mask(used, np.shape(decoder))
+    decoder, latents = (
+        arrays.as_numpy("decoder", decoder, finite=False, empty=True),
+        arrays.as_numpy("latents", latents, finite=False, empty=True),
+    )  # what is not used may be anything
+    mask = _mask(used, decoder.shape)
     decoder, latents = _columns("decoder", decoder, mask, m), _rows("latents", latents, mask, x.shape[1])
     reconstruction = _matrix("reconstruction", reconstruction, m, x.shape[1])
     if latents.min() < 0:
@@ -232,7 +236,12 @@ def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) ->
 
     `outputs` gives x′ for a hidden layer (n_hidden, N): a toy model's `activate`.
     """
-    x, weights = np.asarray(x), np.broadcast_to(np.asarray(importance, float), (len(x),))
+    x = arrays.as_numpy("x", x, ndim=2)
+    check.vector("importance", importance, len(x))
+    check.in_range("importance", importance, at_least=0)
+    weights = np.broadcast_to(arrays.as_numpy("importance", importance), (len(x),))
+    if not callable(outputs):
+        raise ConfigError("outputs must be a function of the hidden layer, such as a toy model's `activate`.")
     return lambda h: float(np.mean(weights[:, None] * (x - np.asarray(outputs(h))) ** 2))
 
 
@@ -261,24 +270,18 @@ def _spread(values: np.ndarray, where: np.ndarray, fill: Any) -> np.ndarray:
 
 def _matrix(name: str, value: Any, rows: int | None = None, columns: int | None = None) -> np.ndarray:
     """`value` as a finite float matrix of the wanted shape (None: any size but 0); single precision stays single."""
-    try:
-        array = np.asarray(value)
-        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} must be a matrix of numbers.") from None
+    array = arrays.as_numpy(name, value, finite=False, empty=True)
     wanted = f"({'any' if rows is None else rows}, {'any' if columns is None else columns})"
     right = array.ndim == 2 and rows in (None, len(array)) and columns in (None, array.shape[-1])
     if not right or 0 in array.shape:
         raise ConfigError(f"{name} must be a matrix of shape {wanted} and not empty, got shape {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ConfigError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}.")
-    return array
+    return arrays.as_numpy(name, array, largest=arrays.LARGEST_WEIGHT)
 
 
 def _mask(used: Any, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) != 2 or 0 in shape:
         raise ConfigError(f"decoder must be a matrix (n_hidden, n_latents) and not empty, got shape {shape}.")
-    mask = np.ones(shape[1], bool) if used is None else np.asarray(used)
+    mask = np.ones(shape[1], bool) if used is None else np.asarray(arrays.plain("used", used))
     if mask.dtype != bool or mask.shape != (shape[1],) or not mask.any():
         raise ConfigError(f"used must be {shape[1]} truth values, one per latent and one of them true at least.")
     return mask

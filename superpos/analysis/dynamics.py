@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import find_peaks
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 
@@ -106,8 +106,7 @@ def logistic_rate(share: Any, steps: Any, *, between: tuple[float, float] = (0.0
 
 
 def _series(name: str, values: Any) -> np.ndarray:
-    check.numbers(name, values)
-    x = np.asarray(values, np.float64)
+    x = arrays.as_numpy(name, values, empty=True, largest=1e300).astype(np.float64)
     if x.ndim != 1 or len(x) < 2:
         raise ConfigError(f"{name} must be a series of two or more numbers, got shape {x.shape}.")
     return x
@@ -120,7 +119,7 @@ def even_stages(snapshots: Any, n_stages: int) -> np.ndarray:
     nothing happens count little. Returns increasing indices, fewer than `n_stages` where there are not so many.
     """
     check.whole("n_stages", n_stages, at_least=2)
-    Ws = np.asarray(snapshots, np.float64)
+    Ws = arrays.as_numpy("snapshots", snapshots, largest=arrays.LARGEST_WEIGHT).astype(np.float64)
     if Ws.ndim != 3 or len(Ws) < 2:
         raise ConfigError(f"snapshots must have shape (n_points, n_hidden, n_features), got {Ws.shape}.")
     grams = np.einsum("kmi,kmj->kij", Ws, Ws)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 # A frequency is key if it holds this share of the non-constant energy of the neuron-to-logit map.
@@ -188,8 +188,7 @@ def _pair_transform(x: np.ndarray) -> np.ndarray:
 
 
 def _array(name: str, value: Any, ndim: int) -> np.ndarray:
-    check.numbers(name, value)
-    array = np.asarray(value, np.float64)
+    array = arrays.as_numpy(name, value, empty=True).astype(np.float64)
     if array.ndim != ndim or 0 in array.shape:
         raise ConfigError(f"{name} must have {ndim} axes and some numbers, got shape {array.shape}.")
     return array

@@ -10,11 +10,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis import features
 from superpos.analysis.features import DEAD_BELOW, REPRESENTED_ABOVE
 from superpos.analysis.shapes import IRREGULAR, match_shapes
-from superpos.errors import ConfigError
 
 # Two features share dimensions if |cos| exceeds the first value, low enough for a simplex of thirty. A group that is no
 # known shape may hang together by noise, so it is looked at again with the others.
@@ -27,8 +26,6 @@ LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.04, 0.15, 0.3
 # No feature outside may have more than this share of its squared length in the dimensions of the shape: it would be a
 # member that noise has cut off, and the shape what is left of a larger one.
 INTRUSION = 0.06
-# Squares of larger weights overflow in single precision.
-LARGEST_WEIGHT = 1e15
 # A shape's shortest feature is at least this share of its longest.
 NORM_RATIO = 0.5
 
@@ -102,22 +99,14 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometr
     'antipodal pair + dedicated'
 
     Args:
-        W: weights of shape (n_hidden, n_features), feature directions in columns.
+        W: weights of shape (n_hidden, n_features), feature directions in columns; or a model, a run or a result of one
+            cell that has such a W.
         represented_above: features of smaller norm take no part in shapes.
 
     Raises:
         ConfigError: W is not a finite matrix.
     """
-    try:
-        matrix = check.numbers("W", np.asarray(W))
-    except ValueError as error:  # a ragged list; ConfigError is one, too
-        raise (
-            error if isinstance(error, ConfigError) else ConfigError("W must be a matrix, got a ragged list.")
-        ) from None
-    if matrix is not None and matrix.size and np.abs(matrix).max() > LARGEST_WEIGHT:
-        raise ConfigError(f"W must hold weights below {LARGEST_WEIGHT:g}, got {np.abs(matrix).max():g}.")
-    if matrix is None or matrix.ndim != 2 or 0 in matrix.shape:
-        raise ConfigError(f"W must be a matrix (n_hidden, n_features), got an array of shape {np.shape(W)}.")
+    matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
     return geometries(matrix[None], represented_above=represented_above)[0]
 
 

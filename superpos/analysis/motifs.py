@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from superpos.analysis.circuits import Circuit, single_feature_slopes
+from superpos.analysis.circuits import Circuit, circuit_of, single_feature_slopes
 
 # Slopes of a feature on its own through the motif's neuron that count as serving it; perfect is 1.
 SERVES = (0.5, 1.5)
@@ -53,7 +53,7 @@ def asymmetric_motifs(
     All are products and ratios within a neuron, so rescaling hidden neurons changes nothing, and permuting neurons or
     features permutes the answer. The numbers of the cut-offs are ours.
     """
-    motifs = []
+    motifs, found = [], circuit_of(found)
     W1, W2 = found.W1, found.W2
     slopes_of = single_feature_slopes(W1, W2)
     for k, a in np.argwhere(np.abs(W1) > 0).tolist():

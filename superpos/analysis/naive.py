@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.tasks.computation import Computation
 from superpos.theory.naive import NaiveBaseline, ignored_error, line_error, magnitudes, naive_baseline
@@ -29,6 +29,7 @@ def naive_loss(task: Computation) -> NaiveBaseline:
     Raises:
         ConfigError: neurons of this kind cannot solve the target at all, so there is no such baseline.
     """
+    arrays.of_kind("task", task, Computation)
     task.check()
     check.one_of("target of a naive baseline", task.target, tuple(IN_DOUBLE))
     signed = task.magnitude == "signed_uniform"
@@ -60,5 +61,6 @@ def naive_loss(task: Computation) -> NaiveBaseline:
 
 def relative_loss(loss: Any, baseline: NaiveBaseline) -> Any:
     """`loss` over the baseline's: below 1 a model beats it. Infinite where the baseline loses nothing, as none can."""
-    loss = np.asarray(loss, float)
+    arrays.of_kind("baseline", baseline, NaiveBaseline)
+    loss = arrays.as_numpy("loss", loss, finite=False, empty=True)  # of a model that diverged: NaN
     return loss / baseline.loss if baseline.loss > 0 else np.full_like(loss, np.inf)

@@ -6,6 +6,7 @@ W has shape (n_hidden, n_features): row k are the weights of neuron k.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Integer
 
+from superpos import arrays, check
 from superpos.analysis.features import Weights, represented
 
 # A neuron has a feature if its weight is above this share of the largest one.
@@ -22,7 +23,9 @@ def neuron_has_feature(
     feature's own largest weight, $\max_k W_{ki}$; so that specks count as little as before, features of norm 1/2 or less
     then belong to no neuron. The paper ("Superposition in a Privileged Basis") names no cut-off; this one is ours.
     """
-    W = jnp.asarray(W)
+    above = check.number("above", above, at_least=0)
+    check.truth("per_feature", per_feature)
+    W = jnp.asarray(arrays.weights("W", W))
     largest = jnp.max(W, axis=0 if per_feature else None, keepdims=True)
     return (above * largest < W) & (W > 0) & (represented(W)[None] | (not per_feature))
 
@@ -36,5 +39,5 @@ def features_per_neuron(
 
 def neuron_order(W: Weights) -> Integer[Array, " n_hidden"]:
     """Neurons in an order to read: fewest features first, and by their strongest feature among equals."""
-    W = jnp.asarray(W)
+    W = jnp.asarray(arrays.weights("W", W))
     return jnp.lexsort((jnp.argmax(W, axis=1), features_per_neuron(W)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis.features import feature_norms, interference
 from superpos.errors import ConfigError
 from superpos.theory.phases import optimum
@@ -41,9 +41,7 @@ def phase(
     Raises:
         ConfigError: W is not a matrix, or has no such feature.
     """
-    W = np.asarray(W)
-    if W.ndim != 2:
-        raise ConfigError(f"W must have shape (n_hidden, n_features), got {W.shape}.")
+    W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
     _check_feature(feature, W.shape[1])
     check.in_range("represented_above", represented_above, at_least=0)
     check.in_range("shared_above", shared_above, at_least=0)
@@ -71,6 +69,8 @@ def phase_table(
     Raises:
         ConfigError: there is no such dimension or feature.
     """
+    arrays.labelled("W", W, ("hidden", "feature"))
+    arrays.labelled("loss", loss, values=True)
     if dim not in loss.dims:
         raise ConfigError(f"dim must be one of the dimensions {', '.join(map(str, loss.dims))}, got {dim!r}.")
     _check_feature(feature, W.sizes["feature"])
@@ -116,6 +116,7 @@ def against_optimum(table: xr.Dataset, *, most: int = 64, **options: Any) -> xr.
         ConfigError: the table has other axes, is of another feature than the last, or its models are not such models.
     """
     over = ("feature_probability", "relative_importance")
+    arrays.labelled("table", table, variables=("loss", "norm", "interference", "phase"))
     if set(table["loss"].dims) != set(over):
         raise ConfigError(
             f"a phase table must be over {over[0]} and {over[1]}, got {', '.join(map(str, table['loss'].dims))}."

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from superpos import arrays
 from superpos.analysis.features import feature_dimensionality
 from superpos.models.toy import FULL_PRECISION
 
@@ -17,7 +18,7 @@ def point_dimensionality(H: Any) -> Float[Array, " points"]:
 
     Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
     """
-    return feature_dimensionality(H)
+    return feature_dimensionality(_hidden(H))
 
 
 def point_leverage(H: Any) -> Float[Array, " points"]:
@@ -26,8 +27,12 @@ def point_leverage(H: Any) -> Float[Array, " points"]:
     The largest dimensionality that any one direction v could give point j; $D_{X,j}$ is its value at v = h_j, so at most
     this. Leverages add up to rank H. `H` is (n_hidden, points). Derived; a Cauchy–Schwarz inequality.
     """
-    H = jnp.asarray(H, float)
+    H = jnp.asarray(_hidden(H))
     scale = jnp.max(jnp.abs(H), initial=0.0)
     H = H / jnp.where(scale > 0, scale, 1)
     inverse = jnp.linalg.pinv(jnp.dot(H, H.T, precision=FULL_PRECISION), hermitian=True)
     return jnp.sum(H * jnp.dot(inverse, H, precision=FULL_PRECISION), axis=0)
+
+
+def _hidden(H: Any) -> Any:
+    return arrays.as_array("H", H, ndim=2, largest=arrays.LARGEST_WEIGHT)

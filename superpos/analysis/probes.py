@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from superpos import check
+from superpos import arrays
 from superpos.errors import ConfigError
 
 STEPS, LEARNING_RATE = 2_000, 0.03
@@ -29,10 +29,11 @@ def linear_probe_f1(h: Any, x: Any) -> np.ndarray:
     Raises:
         ConfigError: N differs, is less than 2, or a number is not finite.
     """
-    h, x = np.asarray(h), np.asarray(x)
+    h, x = (
+        arrays.as_numpy(name, value, largest=arrays.LARGEST_WEIGHT, empty=True) for name, value in (("h", h), ("x", x))
+    )
     for name, array in (("h", h), ("x", x)):
-        check.numbers(name, array)
-        if array.ndim != 2 or array.shape[1] < 2:
+        if array.ndim != 2 or array.shape[1] < 2 or not len(array):
             raise ConfigError(f"{name} must have shape (any, N) with N at least 2, got {array.shape}.")
     if h.shape[1] != x.shape[1]:
         raise ConfigError(f"h and x must have as many inputs, got {h.shape[1]} and {x.shape[1]}.")

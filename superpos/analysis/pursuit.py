@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 
@@ -51,10 +51,10 @@ def pursuit(
     Pati, Rezaiifar and Krishnaprasad 1993 for orthogonal matching pursuit; Bruckstein, Elad and Zibulevsky 2008 for
     non-negative codes.
     """
-    for name, value in (("dictionary", dictionary), ("h", h)):
-        check.numbers(name, value)
-        if np.ndim(value) != 2 or 0 in np.shape(value):
-            raise ConfigError(f"{name} must be a matrix and not empty, got shape {np.shape(value)}.")
+    dictionary, h = (
+        arrays.as_array(name, value, ndim=2, largest=arrays.LARGEST_WEIGHT)
+        for name, value in (("dictionary", dictionary), ("h", h))
+    )
     m = np.shape(dictionary)[0]
     if np.shape(h)[0] != m:
         raise ConfigError(f"h must have {m} rows like the dictionary, got shape {np.shape(h)}.")

@@ -22,10 +22,10 @@ def pack(
 
 def export(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result")],
-    out: Annotated[Path, tyro.conf.arg(help="a file that ends in .nc, .parquet or .safetensors")],
+    out: Annotated[Path, tyro.conf.arg(help="ends in .nc, .parquet or .safetensors, or in .zarr for grid form")],
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
 ) -> None:
-    """Write a result as NetCDF, as a Parquet table with one row per model, or its parameters as safetensors."""
+    """Write a result as NetCDF, a table with one row per model, safetensors of parameters, or Zarr in grid form."""
     from superpos.sweep import exports, open_result
 
     print(f"exported  {exports.export(open_result(result), out, overwrite=overwrite)}")

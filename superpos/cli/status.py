@@ -26,6 +26,10 @@ def status(
     if opened.attributes["format"] == 1:
         print(f"models    {opened.n_cells:,}, all trained (written in one go by an earlier version)")
         return
+    if opened.attributes["format"] == reading.SAVED:
+        there = opened.n_cells - opened.n_missing  # pyright: ignore[reportAttributeAccessIssue]
+        print(f"models    {there:,} of {opened.n_cells:,} (a saved result)")
+        return
     done = int((opened.status == DONE).sum())
     print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
     print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")

@@ -8,7 +8,7 @@ from superpos.errors import ConfigError
 from superpos.explorer.assemble import free_page, page, write_page
 from superpos.explorer.pack import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
-from superpos.sweep import SweepResult
+from superpos.sweep import SweepResult, elsewhere
 
 TITLE_CHARACTERS = 80
 AUTOENCODERS = "sparse_autoencoder"
@@ -18,7 +18,7 @@ VIEWER = ("Feature viewer", "viewer", STYLES)
 
 
 def explore(
-    result: SweepResult,
+    result: Any,
     path: str | Path | None = None,
     *,
     title: str | None = None,
@@ -31,6 +31,8 @@ def explore(
     browser. Of sparse autoencoders it is a feature viewer: scores of all of them, the latents of those that fit
     (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384).
 
+    `result` is a sweep's, or one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
+
     A page needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
     notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`. An earlier
     page is replaced, any other file only with `overwrite`.
@@ -41,7 +43,12 @@ def explore(
         StoreError: the page cannot be written.
     """
     if not isinstance(result, SweepResult):
-        raise ConfigError(f"result must be a SweepResult, got {type(result).__name__}.")
+        try:
+            result = SweepResult(elsewhere.dataset_of("result", result))
+        except ConfigError as error:
+            raise ConfigError(
+                f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
+            ) from None
     kind = result.attrs["task"]["kind"]
     if kind != AUTOENCODERS and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from superpos import arrays
 from superpos.models.toy import FULL_PRECISION
 
 
@@ -30,19 +31,21 @@ class BooleanModel(nnx.Module):
 
     def __init__(
         self,
-        W1: Float[Array, "n_hidden n_features"],
-        b1: Float[Array, " n_hidden"],
-        W2: Float[Array, "n_pairs n_hidden"],
-        b2: Float[Array, " n_pairs"],
+        W1: Any,
+        b1: Any,
+        W2: Any,
+        b2: Any,
     ):
+        W1 = arrays.parameter("W1", W1, (None, None))
+        W2 = arrays.parameter("W2", W2, (None, W1.shape[0]))
         self.W1: Any = nnx.Param(W1)
-        self.b1: Any = nnx.Param(b1)
+        self.b1: Any = nnx.Param(arrays.parameter("b1", b1, (W1.shape[0],)))
         self.W2: Any = nnx.Param(W2)
-        self.b2: Any = nnx.Param(b2)
+        self.b2: Any = nnx.Param(arrays.parameter("b2", b2, (W2.shape[0],)))
 
     def hidden(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """What the hidden layer says of one input of shape (n_features,), or of a batch of them as columns."""
-        return jax.nn.relu(_affine(self.W1[...], self.b1[...], x))
+        return jax.nn.relu(_affine(self.W1[...], self.b1[...], arrays.columns("x", x, self.W1.shape[1])))
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_pairs *batch"]:
         """The gates for one input of shape (n_features,), or for a batch of them as columns, (n_pairs, batch)."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 
 # GELU bends everywhere, so a neuron that serves a feature alone would not show as one.
@@ -36,14 +36,16 @@ class ComputationModel(nnx.Module):
 
     def __init__(
         self,
-        W1: Float[Array, "n_hidden n_features"],
-        W2: Float[Array, "n_features n_hidden"] | None = None,
-        b: Float[Array, " n_features"] | None = None,
+        W1: Any,
+        W2: Any = None,
+        b: Any = None,
         *,
         hidden_activation: str = "relu",
     ):
         check.one_of("hidden_activation", hidden_activation, HIDDEN_ACTIVATIONS)
-        tied = W2 is None
+        tied, W1 = W2 is None, arrays.parameter("W1", W1, (None, None))
+        W2 = arrays.parameter("W2", W2, W1.shape[::-1], optional=True)
+        b = arrays.parameter("b", b, (W1.shape[1],), optional=True)
         self.W: Any = nnx.Param(W1) if tied else None
         self.W1: Any = None if tied else nnx.Param(W1)
         self.W2: Any = None if tied else nnx.Param(W2)
@@ -53,11 +55,13 @@ class ComputationModel(nnx.Module):
     def hidden(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """What the hidden layer says of one input of shape (n_features,), or of a batch of them as columns."""
         W1 = self.W if self.W1 is None else self.W1
+        x = arrays.columns("x", x, W1.shape[1])
         return ACTIVATIONS[self.hidden_activation](jnp.dot(W1[...], x, precision=FULL_PRECISION))
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """The output for one input of shape (n_features,), or for a batch of them as columns, (n_features, batch)."""
         W2 = self.W[...].T if self.W2 is None else self.W2[...]
+        x = arrays.columns("x", x, W2.shape[0])
         pre_activation = jnp.dot(W2, self.hidden(x), precision=FULL_PRECISION)
         if self.b is not None:
             pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (x.ndim - 1))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from superpos import arrays
 from superpos.dictionaries import random_directions
 from superpos.models.toy import FULL_PRECISION
 
@@ -26,15 +27,16 @@ class ResidualMLP(nnx.Module):
 
     def __init__(
         self,
-        W_in: Float[Array, "n_hidden n_residual"],
-        W_out: Float[Array, "n_residual n_hidden"],
+        W_in: Any,
+        W_out: Any,
         *,
         n_features: int,
         n_residual: int = 0,
         embedding_seed: int = 0,
     ):
+        W_in = arrays.parameter("W_in", W_in, (None, None))
         self.W_in: Any = nnx.Param(W_in)
-        self.W_out: Any = nnx.Param(W_out)
+        self.W_out: Any = nnx.Param(arrays.parameter("W_out", W_out, W_in.shape[::-1]))
         self.n_features = n_features
         self.n_residual = n_residual
         self.embedding_seed = embedding_seed

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.models.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 
@@ -61,27 +61,32 @@ class SAE(nnx.Module):
 
     def __init__(
         self,
-        W_dec: Float[Array, "n_hidden n_latents"],
-        W_enc: Float[Array, "n_latents n_hidden"] | None = None,
-        b_enc: Float[Array, " n_latents"] | None = None,
-        b_dec: Float[Array, " n_hidden"] | None = None,
+        W_dec: Any,
+        W_enc: Any = None,
+        b_enc: Any = None,
+        b_dec: Any = None,
         *,
         architecture: str = "relu",
         k: Any = 1.0,
         initial_threshold: Any = 0.1,
     ):
         check.one_of("architecture", architecture, ARCHITECTURES)
-        zeros = jnp.zeros(W_dec.shape[1], W_dec.dtype)
+        W_dec = arrays.parameter("W_dec", W_dec, (None, None))
+        n_hidden, n_latents = W_dec.shape
+        W_enc = arrays.parameter("W_enc", W_enc, (n_latents, n_hidden), optional=True)
+        b_enc = arrays.parameter("b_enc", b_enc, (n_latents,), optional=True)
+        b_dec = arrays.parameter("b_dec", b_dec, (n_hidden,), optional=True)
+        zeros = jnp.zeros(W_dec.shape[1], jnp.asarray(W_dec).dtype)
         self.W_dec: Any = nnx.Param(W_dec)
         self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
         self.b_enc: Any = None if architecture == "topk" else nnx.Param(zeros if b_enc is None else b_enc)
         self.b_dec: Any = None if b_dec is None else nnx.Param(b_dec)
         self.r_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
         self.b_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
-        theta = jnp.log(jnp.asarray(initial_threshold, W_dec.dtype))
+        theta = jnp.log(jnp.asarray(initial_threshold, zeros.dtype))
         self.log_threshold: Any = nnx.Param(jnp.full_like(zeros, theta)) if architecture == "jumprelu" else None
-        self.n_active: Any = Statistic(jnp.asarray(k, W_dec.dtype)) if architecture == "topk" else None
-        self.threshold: Any = Statistic(jnp.zeros((), W_dec.dtype)) if architecture in BATCH_ARCHITECTURES else None
+        self.n_active: Any = Statistic(jnp.asarray(k, zeros.dtype)) if architecture == "topk" else None
+        self.threshold: Any = Statistic(jnp.zeros((), zeros.dtype)) if architecture in BATCH_ARCHITECTURES else None
         self.frequency: Any = Statistic(zeros)
         self.architecture = architecture
 
@@ -100,6 +105,7 @@ class SAE(nnx.Module):
     def project(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
         r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns."""
         encoder = self.decoder.T if self.W_enc is None else self.W_enc[...]
+        h = arrays.columns("h", h, self.W_dec.shape[0], ndim=(2,))
         centred = h if self.b_dec is None else h - self.b_dec[...][:, None]
         return jnp.dot(encoder, centred, precision=FULL_PRECISION)
 
@@ -129,7 +135,7 @@ class SAE(nnx.Module):
 
     def decode(self, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
         r"""The reconstruction $Dz + b_\mathrm{dec}$."""
-        h = jnp.dot(self.decoder, z, precision=FULL_PRECISION)
+        h = jnp.dot(self.decoder, arrays.columns("z", z, self.W_dec.shape[1], ndim=(2,)), precision=FULL_PRECISION)
         return h if self.b_dec is None else h + self.b_dec[...][:, None]
 
     def __call__(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:

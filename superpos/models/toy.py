@@ -1,13 +1,13 @@
 """The bottleneck autoencoder of Toy Models of Superposition."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 
 ACTIVATIONS = {"relu": jax.nn.relu, "identity": lambda a: a, "gelu": jax.nn.gelu}
 
@@ -30,14 +30,15 @@ class ToyModel(nnx.Module):
 
     def __init__(
         self,
-        W: Float[Array, "n_hidden n_features"],
-        b: Float[Array, " n_features"] | None = None,
+        W: Any,
+        b: Any = None,
         *,
         activation: str = "relu",
     ):
         check.one_of("activation", activation, tuple(ACTIVATIONS))
+        W = arrays.parameter("W", W, (None, None))
         self.W = nnx.Param(W)
-        self.b = None if b is None else nnx.Param(b)
+        self.b = None if b is None else nnx.Param(arrays.parameter("b", b, (W.shape[1],), optional=True))
         self.activation = activation
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
@@ -50,10 +51,11 @@ class ToyModel(nnx.Module):
 
     def encode(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """The hidden layer $h = Wx$."""
-        return jnp.dot(self.W[...], x, precision=FULL_PRECISION)
+        return jnp.dot(self.W[...], arrays.columns("x", x, self.W.shape[1]), precision=FULL_PRECISION)
 
     def decode(self, hidden: Float[Array, "n_hidden *batch"]) -> Float[Array, "n_features *batch"]:
         r"""What the activation function is applied to, $W^\top h + b$."""
+        hidden = arrays.columns("hidden", hidden, self.W.shape[0])
         pre_activation = jnp.dot(self.W[...].T, hidden, precision=FULL_PRECISION)
         if self.b is not None:
             pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (hidden.ndim - 1))

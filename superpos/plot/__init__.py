@@ -1,5 +1,7 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+from inspect import isfunction as _isfunction
+
 from superpos.plot.absolute import absolute_value as absolute_value
 from superpos.plot.absorption import family_map as family_map
 from superpos.plot.absorption import score_by_l0 as score_by_l0
@@ -28,6 +30,7 @@ from superpos.plot.compressed import responses as responses
 from superpos.plot.descent import hidden_vectors as hidden_vectors
 from superpos.plot.descent import loss_by_points as loss_by_points
 from superpos.plot.descent import shares_by_points as shares_by_points
+from superpos.plot.door import guarded as _guarded
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
 from superpos.plot.dynamics import loss_steps as loss_steps
@@ -82,3 +85,9 @@ from superpos.plot.transformers import attention_pattern as attention_pattern
 from superpos.plot.transformers import removed_gain as removed_gain
 from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_step
 from superpos.plot.transformers import scores_by_step as scores_by_step
+
+# Functions that draw data stand behind one door; inside this package they call each other without it.
+_WITHOUT_DATA = ("publish", "save", "shape_color", "size_suffix", "style", "use_style")
+for _name, _function in list(globals().items()):
+    if _isfunction(_function) and not _name.startswith("_") and _name not in _WITHOUT_DATA:
+        globals()[_name] = _guarded(_function)

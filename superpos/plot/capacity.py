@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from superpos import arrays, check
 from superpos.plot.style import PALETTE, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
 
@@ -32,7 +33,8 @@ def capacity_map(capacity: xr.DataArray, ax: Axes | None = None) -> Any:
 def capacity_by_importance(importance: Any, capacity: Any, ax: Axes | None = None, *, expected: Any = None) -> Axes:
     """C_i of one model against importance, most important first; `expected` capacities as a staircase behind."""
     ax = current_axes(ax)
-    importance = np.asarray(importance)
+    importance = arrays.as_numpy("importance", importance, ndim=1)
+    check.in_range("importance", importance, above=0)
     if expected is not None:
         ax.step(importance, expected, where="mid", color=PALETTE["orange"], lw=1.4, label="equal marginal benefit")
     ax.plot(importance, capacity, "o", color="black", ms=3.5, label="trained")

@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.plot.style import DIVERGING, PALETTE, current_axes
-from superpos.sweep import SweepResult
-from superpos.train import Run
 
 
 def weights(source: Any) -> np.ndarray:
     """W of a model, a run, a sweep result holding one cell, or W itself, as (n_hidden, n_features)."""
-    model = source.model() if isinstance(source, SweepResult) else source.model if isinstance(source, Run) else source
-    W = np.asarray(model.W if hasattr(model, "W") else model)
+    W = arrays.as_numpy("source", arrays.weights_of("source", source), empty=True, largest=arrays.LARGEST_WEIGHT)
     if W.ndim != 2:
         raise ConfigError(f"one model's W of shape (n_hidden, n_features) is needed, got shape {W.shape}.")
     return W
@@ -95,7 +93,8 @@ def gram(source: Any, ax: Axes | None = None) -> Axes:
 def feature_norms(norms: Any, interference: Any, ax: Axes | None = None) -> Axes:
     """Bars of ‖W_i‖, one per feature, dark where others do not interfere and orange where they do (saturating at 1)."""
     ax = current_axes(ax)
-    norms, interference = np.asarray(norms), np.clip(np.asarray(interference), 0, 1)
+    norms = arrays.as_numpy("norms", norms, ndim=1, finite=False)
+    interference = np.clip(arrays.as_numpy("interference", interference, shape=norms.shape, finite=False), 0, 1)
     dark, bright = np.array([0.0, 0.0, 0.0]), np.array([0.902, 0.624, 0.0])
     colors = dark + interference[:, None] * (bright - dark)
     ax.barh(np.arange(len(norms)), norms, color=colors, height=0.85)

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from superpos import arrays
 from superpos.plot.style import DIVERGING, PALETTE, current_axes
 
 PHASE_SHADES = {"memorisation": "#EEEEEE", "circuit formation": "#D6E9F5", "clean-up": "#FBE8C8"}
@@ -66,7 +67,7 @@ def neuron_waves(neurons: Any, frequencies: Any, ax: Axes | None = None) -> Axes
 
 def logit_map(logits: Any, ax: Axes | None = None, *, label: str = "logit") -> Axes:
     """One logit of all pairs, (p, p), a up and b to the right; white is its mean."""
-    ax, z = current_axes(ax), np.asarray(logits, float)
+    ax, z = current_axes(ax), arrays.as_numpy("logits", logits, ndim=2)
     z = z - z.mean()
     most = np.abs(z).max()
     image = ax.imshow(z, origin="lower", cmap=DIVERGING, vmin=-most, vmax=most, interpolation="nearest")

@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from superpos import check
+from superpos.errors import ConfigError
 from superpos.plot.features import feature_directions, gram, set_colors, weights
 from superpos.plot.style import PALETTE, current_axes
 from superpos.plot.sweeps import plain_ticks
@@ -59,6 +61,10 @@ def set_gram(source: Any, sets: Sequence[Sequence[int]], ax: Axes | None = None)
     """Heat map of WᵀW with the features in order of their sets, and lines between the sets."""
     ax, W = current_axes(ax), weights(source)
     order = [i for members in sets for i in members]
+    for i in order:
+        check.whole("sets: a feature", i, at_most=W.shape[1] - 1)
+    if not order:
+        raise ConfigError("sets must name some features.")
     gram(W[:, order], ax)
     for edge in np.cumsum([len(members) for members in sets])[:-1] - 0.5:
         ax.axhline(edge, color="black", lw=0.6)

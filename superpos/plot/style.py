@@ -148,6 +148,9 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     """A caption from a result's attributes, so that it cannot disagree with what was trained."""
     task, train = attrs["task"], attrs["train"]
     swept = {a["field"] for a in attrs["grid"]["axes"]}
+    if not train:  # nothing is known of how these models were trained
+        sizes = ", ".join(f"{task[f]} {f.removeprefix('n_')}" for f in ("n_features", "n_hidden") if f in task)
+        return f"{text} Models from elsewhere{': ' * bool(sizes)}{sizes}.".strip()
 
     def words(field: str, said: str) -> str:
         return f"{_name(field)} swept" if field in swept else said

@@ -2,23 +2,21 @@
 
 import json
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep import outputs, reading
+from superpos.sweep import exported, outputs, reading, saved
 from superpos.sweep.held import METADATA
-from superpos.sweep.result import SweepResult
+from superpos.sweep.result import SweepResult, open_result
+from superpos.sweep.source import Source
 
-# suffix: what must be installed to write it
-FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
 
 
 def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
-    """One file with everything in a store, which `superpos.open` and any Zarr reader read: a zip without compression.
+    """One file with everything in a result, in grid form, which `superpos.open` and any Zarr reader read: a plain zip.
 
     Raises:
         ConfigError: the target exists.
@@ -38,27 +36,40 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
     source = opened.source
 
     def write(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
-            for folder in ("", *sorted(opened.variables)):
-                for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
-                    member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
-                    packed.writestr(member, source.read(folder, name))
+        if opened.attributes["format"] == reading.SAVED:
+            _zip(source, temporary)
+        else:  # a store is flat; what is shared has a dimension for every axis
+            result, grid = open_result(path, same_as=source.held), temporary.with_name("grid")
+            saved.save(result.dataset, result.dims, grid)
+            _zip(Source(grid), temporary)
         source.held.check(reading.OPENED)
 
     return outputs.write_by(target, write)
 
 
+def _zip(source: Source, temporary: Path) -> None:
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
+        for folder in ("", *sorted(set(source.sizes) - {""})):
+            for name in sorted(source.sizes[folder], key=lambda name: (name != METADATA, name)):
+                member = zipfile.ZipInfo(f"{folder}/{name}" if folder else name, _EPOCH)
+                packed.writestr(member, source.read(folder, name))
+
+
 def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Path:
-    """Write a result as the target's suffix says: `.nc`, `.parquet` (one row per model) or `.safetensors` (parameters).
+    """Write a result as the target's suffix says: `.nc`, `.parquet` (one row per model), `.safetensors` or `.zarr`.
+
+    `superpos.open` reads all of them: NetCDF, Parquet and Zarr come back as they were, safetensors without loss curves and
+    snapshots. `.zarr` is what `SweepResult.save` writes, in grid form.
 
     Raises:
         ConfigError: another suffix, a package is not installed, or the target exists.
         StoreError: the file cannot be written.
     """
-    if target.suffix not in FORMATS:
-        raise ConfigError(f"out must end in one of {', '.join(FORMATS)}, got {target.name!r}.")
-    if absent := next((name for name in FORMATS[target.suffix] if find_spec(name) is None), None):
-        raise ConfigError(f"{target.suffix} files need {absent}: pip install 'superpos[export]'.")
+    if target.suffix == ".zarr":
+        return result.save(target, overwrite=overwrite)
+    if target.suffix not in exported.FORMATS:
+        raise ConfigError(f"out must end in one of {', '.join(exported.FORMATS)} or .zarr, got {target.name!r}.")
+    exported.installed(target.suffix)
     target = outputs.free(target, f"{target.suffix} file", outputs.never, overwrite=overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
     writer = writers[target.suffix]
@@ -86,7 +97,8 @@ def _parquet(result: SweepResult, path: Path) -> None:
         flat = pa.array(np.ascontiguousarray(values).ravel())
         columns[str(name)] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1]) if rest else flat
         shapes[str(name)] = rest
-    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes)}  # of the lists, which are flat
+    said = exported.labels(result.dataset, result.dims, tuple(shapes))
+    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": said}  # lists are flat
     pq.write_table(pa.table(columns).replace_schema_metadata(about), path)
 
 
@@ -101,4 +113,7 @@ def _safetensors(result: SweepResult, path: Path) -> None:
     }
     names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
     axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}
-    save_file(arrays, path, metadata={"superpos": json.dumps(result.attrs), "axes": json.dumps(axes)})
+    curves = [n for n in result.dataset.variables if n not in arrays and str(n).endswith(("_history", "_snapshots"))]
+    said = exported.labels(result.dataset.drop_vars(curves), result.dims, tuple(arrays))
+    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": said}
+    save_file(arrays, path, metadata=about)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 # Names that results use for something else.
@@ -232,8 +232,12 @@ def _values(name: str, given: Any) -> Any:
     """A 1-D array of numbers, words or truth values; distributions pass through for random designs."""
     if hasattr(given, "rvs"):
         return given
+    if arrays.is_traced(given):
+        raise ConfigError(f"grid axis {name} must hold values that are known, and is inside a transform.")
+    if hasattr(given, "detach") or isinstance(given, memoryview) or type(given).__module__.startswith("jax"):
+        given = np.asarray(arrays.plain(f"grid axis {name}", given))
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise ConfigError(f"grid axis {name} must be a list of values, got {given!r}.")
+        raise ConfigError(f"grid axis {name} must be a list of values, got {' '.join(repr(given).split())[:60]}.")
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
     if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
         raise ConfigError(f"grid axis {name} must be a flat list; entry(...) and decay(...) sweep vector fields.")

@@ -54,6 +54,9 @@ OPENED = "the result that was opened"
 # Results up to this size are read at once; of larger ones, what is asked for.
 EAGER_BYTES = 64 * 2**20
 
+# Format of a result that was saved in grid form, see `superpos.sweep.saved`.
+SAVED = 3
+
 MOST_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
 
 # A store may promise this many times what it holds, for sweeps that have just begun.
@@ -74,6 +77,8 @@ def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
     with _blaming(path):
         if contents.attributes["format"] == 1:
             dataset = format1.read(contents.source)
+        elif contents.attributes["format"] == SAVED:
+            dataset = contents.dataset()  # pyright: ignore[reportAttributeAccessIssue]
         else:
             dataset = xr.open_dataset(contents, engine=_Engine)  # pyright: ignore[reportArgumentType]
             dataset = dataset.load() if contents.n_bytes <= EAGER_BYTES else dataset
@@ -97,9 +102,26 @@ def opened(path: str | Path) -> "Contents":
     if not exists:
         raise StoreError(f"there is no result at {path}.")
     with _blaming(path):
-        contents = Contents(Source(target))
-        contents.source.held.check(OPENED)
+        source = Source(target)
+        attributes = _attributes(source)
+        if attributes["format"] == SAVED:
+            from superpos.sweep.saved import Saved  # which builds on this module
+
+            contents: Contents = Saved(source, attributes)
+        else:
+            contents = Contents(source)
+        source.held.check(OPENED)
         return contents
+
+
+def _attributes(source: Source) -> dict[str, Any]:
+    if METADATA not in source.sizes[""]:
+        raise StoreError(f"{source.path} is no superpos result.")
+    root = json.loads(source.metadata())
+    attributes = root.get("attributes") if isinstance(root, dict) else None
+    if not isinstance(attributes, dict) or not {"superpos", "format"} <= set(attributes):
+        raise StoreError(f"{source.path} is no superpos result.")
+    return attributes
 
 
 @contextmanager
@@ -120,19 +142,14 @@ class Contents:
 
     def __init__(self, source: Source):
         self.source, self.path = source, source.path
-        if METADATA not in source.sizes[""]:
-            raise StoreError(f"{self.path} is no superpos result.")
-        root = json.loads(source.metadata())
-        attributes = root.get("attributes") if isinstance(root, dict) else None
-        if not isinstance(attributes, dict) or not {"superpos", "format"} <= set(attributes):
-            raise StoreError(f"{self.path} is no superpos result.")
-        self.attributes: dict[str, Any] = attributes
+        self.attributes: dict[str, Any] = _attributes(source)
+        attributes = self.attributes
         if attributes["format"] == 1:
             self.n_cells = math.prod(attributes["dims"].values())
             return
         if attributes["format"] != FORMAT:
             raise StoreError(
-                f"{self.path} has format {attributes['format']}; this version of superpos reads formats 1 and {FORMAT}."
+                f"{self.path} has format {attributes['format']}; this version of superpos reads formats 1 to {SAVED}."
             )
         if attributes.get("digest") != digest(attributes):
             self.damaged(f"its {METADATA} was changed")
@@ -245,16 +262,21 @@ class Contents:
         if codecs != ["bytes", "crc32c"]:
             raise StoreError(f"{self.path} is refused: {name} is stored with {', '.join(map(str, codecs))}.")
         keys = {"name": "default", "configuration": {"separator": "."}}
+        kind = self._said_type(found["data_type"])
         if (
-            [found["shape"], grid["configuration"]["chunk_shape"], found["data_type"], found.get("dimension_names", [])]
+            [found["shape"], grid["configuration"]["chunk_shape"], kind, found.get("dimension_names", [])]
             != [said["shape"], said["chunks"], said["dtype"], said["dims"]]
             or grid["name"] != "regular"
-            or found["data_type"] not in TYPES
+            or kind is None
             or found["chunk_key_encoding"] != keys
             or not all(isinstance(n, int) and n >= 1 for n in (*said["shape"], *said["chunks"]))
             or said["shape"][1:] != said["chunks"][1:]
         ):
             self.damaged(f"{name} is not what the result says")
+
+    def _said_type(self, found: Any) -> str | None:
+        """NumPy's name of a Zarr type that results have; None for others."""
+        return found if isinstance(found, str) and found in TYPES else None
 
     def _item_bytes(self, name: str) -> int:
         said = self.variables[name]

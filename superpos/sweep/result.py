@@ -17,7 +17,7 @@ from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import plan, reading, store
+from superpos.sweep import elsewhere, exported, plan, reading, saved, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
@@ -36,10 +36,17 @@ class SweepResult:
     where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
     if any were asked for. Of an unfinished sweep, `missing` marks the cells that hold no model yet. Dimensions are the axes
     of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole configuration.
+
+    Models from elsewhere may be wrapped, too: a dataset with `loss` over any axes, and `W` (…, hidden, feature) where
+    geometry is asked for. All count as healthy where there is no `diverged_step`. Without the attributes there is no task,
+    configuration or model to be had; selection, geometry, phases, saving and pages work.
+
+    Raises:
+        ConfigError: `dataset` is no dataset, or has no `loss`.
     """
 
     def __init__(self, dataset: xr.Dataset):
-        self.dataset = dataset
+        self.dataset = elsewhere.described(dataset)
 
     def __getitem__(self, name: str) -> xr.DataArray:
         check.known_key(str(name), [str(n) for n in self.dataset.variables], "result")
@@ -228,9 +235,12 @@ class SweepResult:
         return lines + [f"and {len(cells) - most:,} more cells"] * (len(cells) > most)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a Zarr v3 group that `superpos.open` and `xarray.open_zarr` read. Returns the path."""
+        """Write a Zarr v3 group in grid form that `superpos.open` and `xarray.open_zarr` read. Returns the path.
+
+        (The store of a sweep is flat while and after it runs: `superpos.open(store).save(path)` gives it this form.)
+        """
         target = store.writable(path, overwrite=overwrite)
-        store.save(self.dataset, self.dims, target, overwrite=overwrite)
+        saved.save(self.dataset, self.dims, target, overwrite=overwrite)
         return target
 
     def explore(self, path: str | Path | None = None, **options: Any) -> Any:
@@ -247,6 +257,8 @@ class SweepResult:
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
         unused = {"activation"} if task["kind"] == "sparse_autoencoder" else set()  # of what it reads, not its own
         sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said and k not in unused)
+        if task["kind"] == elsewhere.KIND:
+            return f"SweepResult of {n_models:,} models from elsewhere over {over}\n  {sizes or 'no W'}; loss {spread}"
         how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
         if said.get("objective") != "expected":
             how += f", batch_size {said['batch_size']}"
@@ -270,6 +282,10 @@ class SweepResult:
     @property
     def _settings(self) -> tuple[Task, TrainConfig]:
         """Task and configuration of the one cell this result holds."""
+        if self.attrs["task"]["kind"] == elsewhere.KIND:
+            raise ConfigError(
+                "result does not say how its models were trained, so it has no task, configuration or model."
+            )
         values = {name: self.dataset.coords[name].item() for name in self._axes}
         task, config = task_from_dict(self.attrs["task"]), train_config_from_dict(self.attrs["train"])
         return plan.with_settings(task, config, self._axes, values)
@@ -321,7 +337,7 @@ def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> 
 
 
 def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult:
-    """Read a result that `SweepResult.save`, `superpos sweep` or `superpos demo` wrote.
+    """Read a result that `SweepResult.save`, `superpos sweep`, `superpos demo`, `pack` or `export` wrote.
 
     With `same_as`, it must be the very store that is held: paths are used again.
 
@@ -329,7 +345,7 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
         StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
             and a damaged part is noticed then.
     """
-    dataset = reading.read(path, same_as)
+    dataset = exported.read(path) if exported.is_exported(path) else reading.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
         result = SweepResult(dataset)
         if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):

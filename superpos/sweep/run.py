@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
 from superpos.sweep import budget, plan
@@ -169,6 +169,7 @@ def sweep(
         Interrupted: a signal arrived; what was committed is kept.
     """
     config = TrainConfig() if config is None else config
+    task, config = arrays.own(task), arrays.own(config)
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import files, layout
+from superpos.sweep import files
 from superpos.sweep.held import Held
 from superpos.sweep.layout import Field
 
@@ -111,34 +110,6 @@ def write_chunk(store: Held, number: int, chunk: int, values: Mapping[str, np.nd
     store.check(JOINED)
     _write_array(store.name(STATUS), number, _padded(status, chunk), store.descriptor)
     files.sync(store.name(STATUS), store.descriptor)
-
-
-def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrite: bool = False) -> None:
-    """Write a whole result: under a temporary name beside the target, then renamed, so a reader sees all of it or nothing."""
-    flat = layout.flatten(dataset, dims)
-    attributes = {
-        **flat.attrs,
-        "format": layout.FORMAT,
-        "dims": dict(dims),
-        "coordinate_dims": {str(name): [str(d) for d in c.dims] for name, c in dataset.coords.items()},
-    }
-    n_cells = flat.sizes["cell"]
-    chunk = min(SAVED_CHUNK, n_cells)
-    coords = {str(name): (tuple(map(str, c.dims)), c.values) for name, c in flat.coords.items()}
-    status = np.full(n_cells, DONE, np.int8)
-    if "missing" in flat:
-        status[flat["missing"].values] = MISSING
-        flat = flat.drop_vars("missing")
-    arrays = {str(name): v.transpose("cell", ...).values for name, v in flat.data_vars.items()}
-    fields = {n: Field(tuple(map(str, flat[n].dims[1:])), a.shape[1:], a.dtype) for n, a in arrays.items()}
-    with _new(target) as new:
-        _lay_out(new, attributes, fields, coords, np.arange(n_cells), chunk)
-        held = Held(new)
-        for number, start in enumerate(range(0, n_cells, chunk)):
-            some = slice(start, start + chunk)
-            parts = {name: array[some] for name, array in arrays.items()}
-            write_chunk(held, number, chunk, parts, status[some])
-        _move_in(new, target, overwrite)
 
 
 @contextmanager

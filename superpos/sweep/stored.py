@@ -151,6 +151,8 @@ def inside(target: Path) -> reading.Contents:
         StoreError: it is damaged, or an earlier version wrote it.
     """
     contents = reading.opened(target)
+    if contents.attributes["format"] == reading.SAVED:
+        raise StoreError(f"{target} holds a result that was saved, which is no sweep to go on with.")
     if contents.attributes["format"] != layout.FORMAT:
         raise StoreError(f"{target} was written by an earlier version of superpos, which does not resume.")
     return contents

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
-from superpos import check
+from superpos import arrays, check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
 from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
@@ -119,9 +119,12 @@ class SparseAutoencoder:
         """The task of reading the hidden layer of toy models: `of_toy(run.task, run.model.W, run.model.b, n_latents=5)`.
 
         `W` has shape (n_hidden, n_features), or any axes of models before these, in the order that `source` counts them
-        (`result["W"]`). All models are read on the inputs of `toy`.
+        (`result["W"]`): arrays of any kind, PyTorch's too, or one model. All models are read on the inputs of `toy`.
         """
-        W = np.asarray(getattr(W, "values", W))
+        W = arrays.as_numpy("W", arrays.weights_of("W", W))
+        if W.ndim < 2:
+            raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
+        lead = W.shape[:-2]
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}
         own = {name: getattr(toy, name) for name in shared}
         several = W.ndim > 2
@@ -129,7 +132,7 @@ class SparseAutoencoder:
         if b is None and not getattr(toy, "bias", True):  # the output is known: it has none
             b = np.zeros((*W.shape[:-2], W.shape[-1]))
         if b is not None:
-            b = np.asarray(getattr(b, "values", b))
+            b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
             own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
         return cls(**{**own, "directions": W, **settings})
 

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from superpos import arrays, check
+from superpos.errors import ConfigError
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION, ToyModel
 
 Inputs = Float[Array, "n_features batch"]
@@ -23,7 +25,7 @@ ExampleLoss = Callable[[Inputs, Inputs], Float[Array, " batch"]]
 
 def attack_directions(W: Any) -> Float[Array, "n_features n_features"]:
     r"""Column i is $G_i / \|G_i\|$, the unit change of the input that moves output i most; 0 for a feature of no length."""
-    W = jnp.asarray(W)
+    W = jnp.asarray(arrays.weights("W", W))
     gram = jnp.dot(W.T, W, precision=FULL_PRECISION)
     squared = jnp.sum(gram**2, axis=0, keepdims=True)
     return jnp.where(squared > 0, gram / jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
@@ -37,18 +39,23 @@ def linear_vulnerability(W: Any) -> Float[Array, " n_features"]:
     >>> [round(float(v), 4) for v in sp.theory.linear_vulnerability(np.array([[1.0, -1.0]]))]  # √2 each
     [1.4142, 1.4142]
     """
-    W = jnp.asarray(W)
+    W = jnp.asarray(arrays.weights("W", W))
     return jnp.linalg.norm(jnp.dot(W.T, W, precision=FULL_PRECISION), axis=0)
 
 
-def analytic_attack(model: ToyModel, x: Inputs, norm: Any, loss: ExampleLoss) -> Inputs:
+def analytic_attack(model: ToyModel, x: Any, norm: Any, loss: ExampleLoss) -> Inputs:
     r"""Of the 2n attacks $\pm$ `norm` $\cdot \, G_i / \|G_i\|$, the one that harms each example most.
 
     `x` holds inputs as columns; `loss(outputs, x)` is the loss of every example against the inputs *before* the attack.
     Returns $\delta$, shaped like `x`. The search costs 2n evaluations of the output layer: of the hidden layer only one,
     because an attack shifts what the activation function sees by a vector that is the same for all examples.
     """
-    W = model.W[...]
+    arrays.of_kind("model", model, ToyModel)
+    W = jnp.asarray(arrays.weights("model", model))
+    x = jnp.asarray(arrays.as_array("x", x, shape=(W.shape[1], None)))
+    norm = check.number("norm", norm, at_least=0)
+    if not callable(loss):
+        raise ConfigError("loss must be a function of outputs and inputs that gives the loss of every example.")
     directions = attack_directions(W)
     shifts = norm * jnp.dot(W.T, jnp.dot(W, directions, precision=FULL_PRECISION), precision=FULL_PRECISION)
     before = model.decode(model.encode(x))

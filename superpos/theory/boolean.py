@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superpos import arrays, check
+from superpos.errors import ConfigError
 from superpos.theory.naive import NaiveBaseline, naive_baseline
 
 OPERATIONS = ("and", "or")
@@ -99,26 +101,32 @@ def rank_bound(n_hidden: int, pairs: np.ndarray, probability: Any, operation: st
     return float(np.maximum(values[: max(len(pairs) - n_hidden, 0)], 0).sum() / len(pairs))
 
 
-def boolean_baseline(
-    n_hidden: int, pairs: np.ndarray, probability: Any, operation: str, exponent: int
-) -> NaiveBaseline:
+def boolean_baseline(n_hidden: int, pairs: Any, probability: Any, operation: str, exponent: int) -> NaiveBaseline:
     r"""The naive baseline: a neuron for each of the gates that are dearest to ignore, the best constant for the others.
 
     One neuron solves a gate exactly, $\mathrm{AND} = \mathrm{ReLU}(x_i + x_j - 1)$ and
     $\mathrm{OR} = 1 - \mathrm{ReLU}(1 - x_i - x_j)$. With one rate r and q = 2 it loses $(1 - m/N)\, r (1 - r)$ in the mean
     over N gates.
+
+    Raises:
+        ConfigError: a number, word or shape is not allowed.
     """
+    pairs, probability = _checked(n_hidden, pairs, probability, operation, exponent)
     return naive_baseline(n_hidden, ignored_errors(pairs, probability, operation, exponent))
 
 
-def linear_control(n_hidden: int, pairs: np.ndarray, probability: Any, operation: str, exponent: int) -> LinearControl:
+def linear_control(n_hidden: int, pairs: Any, probability: Any, operation: str, exponent: int) -> LinearControl:
     """The best of: k neurons pass a feature on, the others solve a gate each, the rest is read off affinely; k from 0 to n.
 
     Never above the naive baseline, which is k = 0. A network that does not lose less shows no computation in superposition:
     it may read gates off features. Features of most gates' gain are passed on first. Mixtures of features, fewer than n of
     them, are not tried, so below n hidden neurons it is a weaker control.
+
+    Raises:
+        ConfigError: a number, word or shape is not allowed.
     """
-    n = len(np.asarray(probability))
+    pairs, probability = _checked(n_hidden, pairs, probability, operation, exponent)
+    n = len(probability)
     none, everything = np.zeros(n, bool), np.ones(n, bool)
     how = (pairs, probability, operation, exponent)
     gain = affine_errors(*how, none) - affine_errors(*how, everything)
@@ -128,3 +136,17 @@ def linear_control(n_hidden: int, pairs: np.ndarray, probability: Any, operation
         found = naive_baseline(n_hidden - k, affine_errors(*how, np.isin(np.arange(n), order[:k])))
         tried.append(LinearControl(found.loss, k, found.solved))
     return min(tried, key=lambda one: one.loss)
+
+
+def _checked(
+    n_hidden: int, pairs: Any, probability: Any, operation: str, exponent: int
+) -> tuple[np.ndarray, np.ndarray]:
+    check.whole("n_hidden", n_hidden)
+    p = arrays.as_numpy("probability", probability, ndim=1)
+    check.in_range("probability", p, at_least=0, at_most=1)
+    found = arrays.as_numpy("pairs", pairs, shape=(None, 2))
+    if np.any(found % 1) or found.min() < 0 or found.max() >= len(p):
+        raise ConfigError(f"pairs must be pairs of feature numbers from 0 to {len(p) - 1}.")
+    check.one_of("operation", operation, OPERATIONS)
+    check.whole("exponent", exponent, at_least=1, at_most=64)
+    return found.astype(int), p

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
@@ -65,10 +65,12 @@ def follow(
     Raises:
         ConfigError: a shape or number is not allowed.
     """
-    for name, x in (("W", W), ("b", b), ("values", values)):
-        check.numbers(name, x)
-    W, b, values = np.asarray(W, np.float64), np.asarray(b, np.float64), np.asarray(values, np.float64)
-    if W.ndim != 2 or b.shape != (W.shape[1],):
+    W = arrays.weights_of("W", W)
+    given = {"W": W, "b": b, "values": values, "feature_probability": feature_probability, "importance": importance}
+    W, b, values, feature_probability, importance = (
+        arrays.as_numpy(name, x, empty=True).astype(np.float64) for name, x in given.items()
+    )
+    if W.ndim != 2 or 0 in W.shape or b.shape != (W.shape[1],):
         raise ConfigError(f"W must be (n_hidden, n_features) and b (n_features,), got {W.shape} and {b.shape}.")
     if values.ndim != 1 or not len(values):
         raise ConfigError(f"values must be a list of numbers, got shape {values.shape}.")
@@ -110,10 +112,18 @@ def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
 
     >>> sp.theory.crossings([0, 1, 2], [0, 1, 2], [1.5, 0.5, -0.5]).tolist()
     [0.75]
+
+    Raises:
+        ConfigError: they are no vectors of one length.
     """
-    values, difference = np.asarray(values, float), np.asarray(first, float) - np.asarray(second, float)
-    if not values.shape == difference.shape or values.ndim != 1:
-        raise ConfigError(f"values and losses must be vectors of one length, got {values.shape}, {difference.shape}.")
+    values, first, second = (
+        arrays.as_numpy(name, x, ndim=1, largest=1e300)
+        for name, x in (("values", values), ("first", first), ("second", second))
+    )
+    if not values.shape == first.shape == second.shape:
+        shapes = f"{values.shape}, {first.shape} and {second.shape}"
+        raise ConfigError(f"values, first and second must be vectors of one length, got shapes {shapes}.")
+    difference = first - second
     k = np.flatnonzero(np.sign(difference[1:]) * np.sign(difference[:-1]) < 0)
     share = difference[k] / (difference[k] - difference[k + 1])
     between = values[k] + share * (values[k + 1] - values[k])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.uniform import Structure, unlearned_loss
 
@@ -47,7 +47,7 @@ def capacity_losses(feature_probability: Any, structures: list[Structure]) -> li
     At density 1 nothing gains from sharing and $\\ell$ is a straight line; `structures` then hold numbers for the other
     densities, in their order.
     """
-    p = np.asarray(feature_probability, float)
+    p = arrays.as_numpy("feature_probability", feature_probability, ndim=1)
     check.in_range("feature_probability", p, above=0, at_most=1)
     inner = np.flatnonzero(p < 1)
     for s in structures:
@@ -75,7 +75,7 @@ def allocation(curve: CapacityLoss, importance: Any, capacity: float) -> Allocat
     Raises:
         ConfigError: an importance or the capacity is out of range.
     """
-    weights = np.asarray(importance, float)
+    weights = arrays.as_numpy("importance", importance, ndim=1)
     check.in_range("importance", weights, at_least=0)
     check.in_range("capacity", capacity, at_least=0)
     value = weights[:, None] * curve.benefit  # (n_features, pieces)

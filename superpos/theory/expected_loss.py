@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import MAGNITUDE_MOMENTS, FeatureDistribution, Sets
 from superpos.errors import ConfigError
@@ -35,6 +35,8 @@ EXPECTED_ACTIVATIONS = ("relu", "identity")
 
 # Larger weights overflow the fourth powers in single precision. Trained ones are of order 1.
 LARGEST_PARAMETER = 1e6
+# Importances times errors of such parameters still fit single precision.
+LARGEST_IMPORTANCE = 1e12
 
 # |a| below this is 0 for the loss, and L² must not underflow. (Where W and b are 0, a sits on the kink of |a|, which a
 # series reaches slowly; its error is in units of L.)
@@ -91,17 +93,13 @@ def expected_loss(
         ConfigError: a shape, number or word is not allowed. Exponential and constant magnitudes are for linear models
             only: the series needs a bounded density.
     """
-    check.numbers("W", W)
-    check.numbers("b", 0.0 if b is None else b)
-    W, b = jnp.asarray(W), None if b is None else jnp.asarray(b)
-    W = W if jnp.issubdtype(W.dtype, jnp.floating) else W.astype(float)
-    if W.ndim != 2 or 0 in W.shape:
-        raise ConfigError(f"W must have shape (n_hidden, n_features), got {tuple(W.shape)}.")
+    W = jnp.asarray(arrays.weights("W", W))
     n_features = W.shape[1]
-    if b is not None and b.shape != (n_features,):
-        raise ConfigError(f"b must have shape ({n_features},), got {tuple(b.shape)}.")
+    b = None if b is None else jnp.asarray(arrays.as_array("b", b, shape=(n_features,)))
     for name, value in (("W", W), ("b", 0.0 if b is None else b)):
         check.in_range(name, value, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
+    feature_probability = arrays.as_array("feature_probability", feature_probability)
+    importance = arrays.as_array("importance", importance, largest=LARGEST_IMPORTANCE)
     check.vector("feature_probability", feature_probability, n_features)
     check.vector("importance", importance, n_features)
     check.in_range("importance", importance, at_least=0)

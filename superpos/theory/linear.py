@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from superpos import arrays, check
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
@@ -16,8 +17,24 @@ def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any =
     >>> features = sp.FeatureDistribution(n_features=2, feature_probability=1.0)
     >>> round(float(sp.theory.linear_loss(np.eye(2)[:1], np.array([0.0, 0.5]), features)), 4)  # 1/12, the mean of two
     0.0417
+
+    Raises:
+        ConfigError: a number or shape is not allowed; `features` says how many features there are.
     """
-    return jnp.mean(importance * linear_errors(jnp.asarray(W), jnp.asarray(b), features))
+    arrays.of_kind("features", features, FeatureDistribution)
+    features.check()
+    n = features.n_features
+    W = jnp.asarray(arrays.weights("W", W, shape=(None, n)))
+    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=arrays.LARGEST_WEIGHT))
+    importance = _importance(importance, n)
+    return jnp.mean(importance * linear_errors(W, b, features))
+
+
+def _importance(importance: Any, n_features: int) -> Array:
+    weights = arrays.as_array("importance", importance, largest=1e12)
+    check.vector("importance", weights, n_features)
+    check.in_range("importance", weights, at_least=0)
+    return jnp.asarray(weights)
 
 
 def linear_errors(W: Array, b: Array, features: FeatureDistribution) -> Float[Array, " n_features"]:
@@ -45,8 +62,11 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     Raises:
         ConfigError: features depend on one another.
     """
+    arrays.of_kind("features", features, FeatureDistribution)
+    features.check()
+    check.whole("n_hidden", n_hidden)
     if field := features.dependent_through:
         raise ConfigError(f"{field} must not be set: the optimal linear loss is known for independent features.")
     variance = features.moment(2) - features.moment(1) ** 2
-    at_stake = jnp.sort(jnp.broadcast_to(jnp.asarray(importance), variance.shape) * variance)
+    at_stake = jnp.sort(jnp.broadcast_to(_importance(importance, features.n_features), variance.shape) * variance)
     return jnp.sum(at_stake[: max(0, features.n_features - n_hidden)]) / features.n_features

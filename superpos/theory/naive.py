@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 
@@ -49,10 +49,10 @@ def naive_baseline(
     """
     check.whole("n_hidden", n_hidden, at_least=0)
     check.whole("neurons", neurons, at_least=1)
-    u = np.asarray(ignored, float)
-    if u.ndim != 1:
+    u = arrays.as_numpy("ignored", ignored, empty=True)
+    if u.ndim != 1 or not len(u):
         raise ConfigError(f"ignored must hold one error per feature, got shape {u.shape}.")
-    values = {"importance": importance, "solved": solved}
+    values = {name: arrays.as_numpy(name, x) for name, x in (("importance", importance), ("solved", solved))}
     for name, value in {"ignored": u, **values}.items():
         check.vector(name, value, len(u))
         check.in_range(name, value, at_least=0)

@@ -11,10 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution
-from superpos.theory.expected_loss import expected_errors
+from superpos.theory.expected_loss import LARGEST_PARAMETER, MOST_TERMS, expected_errors
 
 # Problems solved as one program, a few times over; more would not run faster (measured on two cores).
 BLOCK = 64
@@ -32,12 +32,11 @@ class Minimum(NamedTuple):
     loss: Any  # mean over features
 
 
-@partial(jax.jit, static_argnames=("steps", "order"))
 def minimise(
-    W: Float[Array, "n_hidden n_features"],
-    b: Float[Array, " n_features"],
-    feature_probability: Float[Array, " n_features"],
-    importance: Float[Array, " n_features"],
+    W: Any,
+    b: Any,
+    feature_probability: Any,
+    importance: Any,
     *,
     steps: int = 400,
     learning_rate: float = 0.03,
@@ -45,9 +44,40 @@ def minimise(
 ) -> Minimum:
     """Descend from one start: Adam with a cosine schedule on the expected loss of the ReLU model.
 
-    The loss returned is that of the end point with 128 terms. Vmappable over everything; checks nothing. Adam's first
+    `W` is (n_hidden, n_features), `b` (n_features,), densities and importances are numbers or (n_features,).
+    The loss returned is that of the end point with 128 terms. Vmappable over everything. Adam's first
     steps are as long as the learning rate, so it may leave a shallow valley: `superpos.theory.follow` does not.
+
+    Raises:
+        ConfigError: a shape or number is not allowed.
     """
+    W = jnp.asarray(arrays.weights("W", W, largest=LARGEST_PARAMETER))
+    n = W.shape[1]
+    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=LARGEST_PARAMETER))
+    feature_probability = arrays.as_array("feature_probability", feature_probability)
+    importance = arrays.as_array("importance", importance)
+    for name, value in (("feature_probability", feature_probability), ("importance", importance)):
+        check.vector(name, value, n)
+    check.in_range("feature_probability", feature_probability, above=0, at_most=1)
+    check.in_range("importance", importance, at_least=0)
+    check.whole("steps", steps, at_least=1)
+    check.whole("order", order, at_least=1, at_most=MOST_TERMS)
+    check.in_range("learning_rate", learning_rate, above=0)
+    settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
+    return _minimise(W, b, *settings, steps=steps, order=order)
+
+
+@partial(jax.jit, static_argnames=("steps", "order"))
+def _minimise(
+    W: Float[Array, "n_hidden n_features"],
+    b: Float[Array, " n_features"],
+    feature_probability: Any,
+    importance: Any,
+    learning_rate: Any = 0.03,
+    *,
+    steps: int,
+    order: int,
+) -> Minimum:
     features = FeatureDistribution(n_features=W.shape[1], feature_probability=feature_probability)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.7, b2=0.9)
 
@@ -65,7 +95,7 @@ def minimise(
 
 @partial(jax.jit, static_argnames=("steps", "order"))
 def _minimise_blocks(starts: Any, *, steps: int, order: int) -> Minimum:
-    each = jax.vmap(partial(minimise, steps=steps, order=order))  # problems, not models of an experiment
+    each = jax.vmap(partial(_minimise, steps=steps, order=order))  # problems, not models of an experiment
     return jax.lax.map(lambda block: each(*block), starts)
 
 

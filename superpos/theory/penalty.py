@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 
 
 def vanishing_penalty(importance: Any) -> Any:
@@ -25,5 +25,6 @@ def vanishing_penalty(importance: Any) -> Any:
     Raises:
         ConfigError: an importance is negative.
     """
-    check.in_range("importance", importance, at_least=0)
-    return 8 / 9 * np.sqrt(2 / 3) * np.asarray(importance, float)
+    weights = arrays.as_numpy("importance", importance, empty=True)
+    check.in_range("importance", weights, at_least=0)
+    return 8 / 9 * np.sqrt(2 / 3) * weights

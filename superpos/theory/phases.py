@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.optimum import Minimum, lowest_minima
 
@@ -79,10 +79,12 @@ def candidate_losses(
     >>> losses = sp.theory.candidate_losses(2, feature_probability=0.05, importance=1.0)
     >>> min(losses, key=losses.get)
     'antipodal pair'
+
+    Raises:
+        ConfigError: n_features is neither 2 nor 3, a number is out of range, or the two do not broadcast.
     """
-    check.in_range("feature_probability", feature_probability, above=0, at_most=1)
-    check.in_range("importance", importance, at_least=0)
-    return {c.name: c.loss(feature_probability, importance, bias=bias) for c in candidates(n_features)}
+    p, r = _densities_and_importances(feature_probability, importance)
+    return {c.name: c.loss(p, r, bias=bias) for c in candidates(n_features)}
 
 
 def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest: float = 1.0) -> list[Boundary]:
@@ -144,12 +146,11 @@ def optimum(
     _check_size(n_features)
     check.whole("random_starts", random_starts, at_most=10_000)
     check.whole("seed", seed, at_most=2**32 - 1)
-    check.in_range("feature_probability", feature_probability, above=0, at_most=1)
-    check.in_range("importance", importance, at_least=0)
-    lengths = {np.shape(feature_probability), np.shape(importance)} - {()}
+    p, r = _densities_and_importances(feature_probability, importance)
+    lengths = {p.shape, r.shape} - {()}
     if len(lengths) > 1:
         raise ConfigError(f"feature_probability and importance must have one length, got shapes {sorted(lengths)}.")
-    p, r = np.broadcast_arrays(np.asarray(feature_probability, float), np.asarray(importance, float))
+    p, r = np.broadcast_arrays(p.astype(float), r.astype(float))
     if p.ndim != 1 or not len(p):
         raise ConfigError(f"feature_probability and importance must be vectors over cells, got shape {p.shape}.")
     rng, cells, n = np.random.default_rng(seed), len(p), n_features
@@ -167,6 +168,20 @@ def optimum(
     weights[:, -1] = r
     density = np.broadcast_to(p[:, None], (cells, n))
     return lowest_minima(np.stack(Ws), np.stack(bs), density, weights, steps=steps, order=order)
+
+
+def _densities_and_importances(feature_probability: Any, importance: Any) -> tuple[np.ndarray, np.ndarray]:
+    p = arrays.as_numpy("feature_probability", feature_probability, empty=True)
+    r = arrays.as_numpy("importance", importance, empty=True, largest=1e30)
+    check.in_range("feature_probability", p, above=0, at_most=1)
+    check.in_range("importance", r, at_least=0)
+    try:
+        np.broadcast_shapes(p.shape, r.shape)
+    except ValueError:
+        raise ConfigError(
+            f"feature_probability and importance must have one length or broadcast, got shapes {p.shape} and {r.shape}."
+        ) from None
+    return p, r
 
 
 def _check_size(n_features: int) -> None:

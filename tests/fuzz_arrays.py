@@ -1,0 +1,322 @@
+"""Odd calls of every public array function, run by `test_arrays.py` in a process of its own, as users run them.
+
+Every function of `superpos`, `.analysis`, `.theory`, `.plot` and `.data` has a call that works. In turn each argument is
+replaced by something odd: of a fixed list, and drawn at random. The call must return numbers (NaN only where it is
+documented), or raise `ConfigError` of one line. Anything else is printed, one line each; `python fuzz_arrays.py SEED N`.
+"""
+
+import inspect
+import sys
+import warnings
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import ml_dtypes
+import numpy as np
+import xarray as xr
+
+import superpos as sp
+
+rng = np.random.default_rng(0)
+W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])
+b = np.array([0.0, 0.1, 0.2])
+x = np.maximum(rng.normal(size=(3, 16)), 0)
+h = W @ x
+vector = np.array([0.5, 0.2, 0.1])
+model = sp.ToyModel(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32))
+computing = sp.models.ComputationModel(jnp.asarray(W, jnp.float32))
+features = sp.FeatureDistribution(n_features=3, feature_probability=0.1)
+computation = sp.tasks.Computation(n_features=3, n_hidden=2)
+found = sp.analysis.circuit(computing)
+cells = {"feature_probability": [0.1, 0.5], "seed": [0, 1]}
+tall = xr.DataArray(rng.normal(size=(2, 2, 2, 3)), dims=(*cells, "hidden", "feature"), coords=cells)
+losses = xr.DataArray(rng.random((2, 2)), dims=tuple(cells), coords=cells)
+plane = xr.DataArray(
+    rng.random((3, 2)), dims=("feature_probability", "relative_importance"),
+    coords={"feature_probability": [0.1, 0.3, 0.9], "relative_importance": [0.5, 2.0]},
+)  # fmt: skip
+matrix = np.asmatrix(W)
+pairs = np.array([[0, 1], [1, 2], [0, 2]])
+
+CALLS = {
+    "analysis.ablate": {"model": computing, "neurons": [0]},
+    "analysis.angle_gaps": {"W": W},
+    "analysis.asymmetric_motifs": {"found": found},
+    "analysis.circuit": {"model": computing},
+    "analysis.d_star": {"W": W},
+    "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
+    "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
+    "analysis.feature_dimensionality": {"W": W},
+    "analysis.feature_lists": {"found": found},
+    "analysis.feature_norms": {"W": W},
+    "analysis.features_per_neuron": {"W": W},
+    "analysis.frame_defect": {"W": W},
+    "analysis.geometry": {"W": W},
+    "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},
+    "analysis.interference": {"W": W},
+    "analysis.mean_jacobian": {"model": computing, "x": x},
+    "analysis.naive_loss": {"task": computation},
+    "analysis.neuron_counts": {"found": found},
+    "analysis.neuron_has_feature": {"W": W, "above": 0.3},
+    "analysis.neuron_order": {"W": W},
+    "analysis.packing": {"W": W},
+    "analysis.phase": {"W": W},
+    "analysis.phase_table": {"W": tall, "loss": losses},
+    "analysis.point_dimensionality": {"H": h},
+    "analysis.point_leverage": {"H": h},
+    "analysis.polysemanticity": {"W": W},
+    "analysis.pursuit": {"dictionary": W, "h": h},
+    "analysis.relative_loss": {"loss": vector, "baseline": sp.theory.naive_baseline(1, [0.3, 0.1])},
+    "analysis.represented": {"W": W},
+    "analysis.score_dictionary": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
+    "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
+    "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
+    "data.zipf_probabilities": {"n_features": 3, "exponent": 0.9, "mean_active": 0.5},
+    "expected_loss": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "feature_dimensionality": {"W": W},
+    "geometry": {"W": W},
+    "theory.analytic_attack": {"model": model, "x": x, "norm": 0.1, "loss": lambda y, x: jnp.sum((y - x) ** 2, axis=0)},
+    "theory.boolean_baseline": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
+    "theory.candidate_losses": {"n_features": 2, "feature_probability": vector, "importance": vector},
+    "theory.crossings": {"values": vector, "first": vector, "second": b},
+    "theory.linear_control": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
+    "theory.linear_loss": {"W": W, "b": b, "features": features, "importance": vector},
+    "theory.linear_vulnerability": {"W": W},
+    "theory.naive_baseline": {"n_hidden": 1, "ignored": vector, "importance": vector, "solved": b * 0},
+    "theory.optimal_linear_loss": {"features": features, "importance": vector, "n_hidden": 1},
+    "theory.vanishing_penalty": {"importance": vector},
+    "plot.ablations": {"names": ["a", "b", "c"], "rise": vector, "loss": 0.1},
+    "plot.attention_pattern": {"pattern": np.eye(4)},
+    "plot.basin_map": {"basin_probability": plane},
+    "plot.benefit_curves": {"x": vector, "benefits": {"pentagon": vector, "digon": vector}},
+    "plot.branches": {"curves": {"pentagon": (vector, vector)}},
+    "plot.capacity_bound": {"missing": vector, "defect": vector},
+    "plot.capacity_by_importance": {"importance": vector, "capacity": vector, "expected": vector},
+    "plot.capacity_map": {"capacity": tall.isel(seed=0, hidden=0)},
+    "plot.circuit": {"W1": W, "W2": W.T},
+    "plot.d_star": {"values": losses},
+    "plot.dimensionality": {"D": tall.isel(hidden=0)},
+    "plot.dimensionality_levels": {"D": np.abs(h.T), "steps": np.arange(16)},
+    "plot.feature_directions": {"source": W},
+    "plot.feature_directions_3d": {"source": np.eye(3)},
+    "plot.feature_norms": {"norms": vector, "interference": vector},
+    "plot.gram": {"source": W},
+    "plot.hidden_vectors": {"vectors": W},
+    "plot.hysteresis": {"curves": {"up": (vector, vector)}},
+    "plot.logit_map": {"logits": np.eye(4)},
+    "plot.loss_steps": {"loss": vector, "steps": np.arange(3)},
+    "plot.one_feature_apart": {"source": W},
+    "plot.phase_map": {"norm": plane, "interference": plane},
+    "plot.recovered_directions": {"directions": W, "decoder": W},
+    "plot.set_gram": {"source": W, "sets": ((0, 1),)},
+    "plot.shape_shares": {"shapes": losses.astype(str)},
+    "plot.stacked_weights": {"source": W, "has": W > 0},
+}  # fmt: skip
+
+
+toy = sp.tasks.Toy(n_features=3, n_hidden=2)
+reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
+dictionary = sp.models.SAE(W)
+# The same by name of what they stand for: models, tasks and results that are made from arrays or called with them.
+MADE = {
+    "ToyModel": (lambda W, b: sp.ToyModel(W, b)(x), {"W": W, "b": b}),
+    "ToyModel(…)": (lambda x, h: (model(x), model.activate(h)), {"x": x, "h": h}),
+    "ComputationModel": (lambda W1, W2, b: sp.models.ComputationModel(W1, W2, b)(x), {"W1": W, "W2": W.T, "b": b}),
+    "ComputationModel(…)": (lambda x: computing(x), {"x": x}),
+    "BooleanModel": (sp.models.BooleanModel, {"W1": W, "b1": W[:, 0], "W2": W.T, "b2": b}),
+    "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
+    "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
+    "SAE(…)": (lambda h, z: (dictionary(h), dictionary.decode(z)), {"h": h, "z": x}),
+    "of_toy": (lambda W, b: sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3).check(), {"W": W, "b": b}),
+    "Toy": (
+        lambda **given: sp.tasks.Toy(n_features=3, n_hidden=2, **given).check(),
+        {"feature_probability": vector, "importance": vector, "init_scale": 1.0},
+    ),
+    "FeatureDistribution": (
+        lambda **given: sp.FeatureDistribution(n_features=3, **given).sample(jax.random.key(0), 2),
+        {"feature_probability": vector, "correlation": None},
+    ),
+    "SweepResult": (
+        lambda dataset: repr(sp.SweepResult(dataset)),
+        {"dataset": xr.Dataset({"loss": losses, "W": tall})},
+    ),
+    "Grid": (lambda learning_rate: sp.Grid(learning_rate=learning_rate), {"learning_rate": vector}),
+}
+# Whatever these compute takes long, so they meet only what they must refuse.
+SLOW = {
+    "analysis.ablation": {"task": computation, "model": computing, "groups": [[0]]},
+    "analysis.dashboard_of": {"task": reader, "model": dictionary},
+    "analysis.linear_probe_f1": {"h": h, "x": x},
+    "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
+    "analysis.score_autoencoder": {"task": reader, "model": dictionary},
+    "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
+    "explorer.explore": {"result": W},
+    "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},
+    "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "theory.optimum": {"n_features": 2, "feature_probability": vector, "importance": vector},
+}
+REFUSED = ("None", "word", "object", "dict", "nan", "complex", "minus", "objects", "words", "ragged", "empty", "no columns", "0-d object", "NaN", "Inf", "complex matrix", "masked", "structured", "dates", "keys", "foreign", "no W", "dataset", "list of None")  # fmt: skip
+# Take no arrays, or draw whole figures from what others here draw.
+NOT_HERE = {
+    "analysis": ("against_optimum",),
+    "theory": ("boundaries", "candidates"),
+    "data": ("random_directions", "unit_uniform"),
+    "plot": (
+        "absolute_value", "accuracy_by_period", "by_coefficient", "caption", "circuit_keys", "coefficient_map",
+        "collapse_by_density", "compressed_computation", "density_keys", "dimensionality_by_shape", "directions_animation",
+        "directions_by_density", "embedding_circle", "excess_map", "family_map", "frequency_energy", "gate_losses",
+        "gates_per_neuron", "hidden_weights", "logistic_growth", "loss_by_density", "loss_by_penalty", "loss_by_points",
+        "loss_history", "loss_over_naive", "monosemantic_count", "neuron_keys", "neuron_shares", "neuron_waves",
+        "participation", "phase_keys", "progress_curves", "publish", "recovered_directions_3d", "regime_map",
+        "relative_loss_by_density", "removed_gain", "repeat_loss_by_step", "represented_by_penalty", "responses", "save",
+        "score_by_l0", "score_by_shape", "scores_by_step", "set_colors", "set_directions", "shape_color", "shares_by_points",
+        "size_suffix", "style", "superposition_by_attack_norm", "use_style", "vulnerability_against_features",
+        "vulnerability_by_density", "winner_bands",
+    ),
+}  # fmt: skip
+
+
+class Foreign:
+    """Has the face of an array, and fails when it is read."""
+
+    shape, ndim, dtype = (2, 3), 2, np.dtype(float)
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse tensor.detach().numpy() instead.")
+
+
+class Ours(sp.tasks.Toy):
+    pass
+
+
+def odd():
+    """Things to put in an argument's place."""
+    nothing = np.full((2, 3), np.nan)
+    return {
+        "None": None, "word": "x", "bytes": b"abc", "object": object(), "dict": {"a": 1}, "set": {1.0}, "type": float,
+        "function": lambda: 1, "true": True, "nan": np.nan, "inf": -np.inf, "complex": 1 + 2j, "huge": 1e200, "minus": -1.0,
+        "zero": 0, "big int": 10**30, "objects": np.array([[1, None, 2], [3, 4, 5]], object), "words": np.array([["a"] * 3] * 2),
+        "ragged": [[1.0, 2.0], [3.0]], "deep ragged": [[[1.0]], [2.0]], "empty": [], "no columns": np.zeros((2, 0)),
+        "no rows": np.zeros((0, 3)), "0-d": np.array(1.0), "0-d object": np.array(None), "vector": np.ones(5),
+        "cube": np.ones((2, 3, 4)), "other": np.ones((7, 5)), "NaN": nothing, "one NaN": np.where(W > 0.9, np.nan, W),
+        "Inf": W / np.where(W > 0.9, 0.5, np.inf) + np.where(W > 0.9, np.inf, 0), "complex matrix": W + 1j, "1e30": W * 1e30,
+        "1e-30": W * 1e-30, "zeros": 0 * W, "minus W": -W, "mask": W > 0, "masked": np.ma.masked_less(W, 0.0),
+        "unmasked": np.ma.masked_less(W, -9.0), "structured": np.zeros(3, [("a", float)]), "dates": np.zeros((2, 3), "M8[s]"),
+        "times": np.zeros((2, 3), "m8[s]"), "swapped": W.astype(">f8"), "turned": W[::-1, ::-1], "strided": np.tile(W, 2)[:, ::2],
+        "half": W.astype(np.float16), "bfloat16": W.astype(ml_dtypes.bfloat16), "long": W.astype(np.longdouble),
+        "int8": W.astype(np.int8), "uint64": (W > 0).astype(np.uint64), "jax": jnp.asarray(W, jnp.bfloat16),
+        "keys": jax.random.key(0), "matrix": matrix, "buffer": memoryview(np.ascontiguousarray(W)), "range": range(3),
+        "tuple of arrays": tuple(W), "foreign": Foreign(), "model": model, "no W": sp.models.SAE(jnp.ones((2, 3))),
+        "task": Ours(n_features=3, n_hidden=2), "features": features, "labelled": xr.DataArray(W), "dataset": xr.Dataset(),
+        "bare labels": xr.DataArray(np.ones((2, 2)), dims=("a", "b")), "words labelled": losses.astype(str),
+        "placeholder": jax.ShapeDtypeStruct((2, 3), jnp.float32), "list of None": [None, None], "bools": [True, False, True],
+        "huge ints": [10**30, 1],  "nested list": W.tolist(), "generator": (i for i in range(3)),
+    }  # fmt: skip
+
+
+def drawn(rng):
+    """An array at random: shape, type and content."""
+    shape = tuple(int(n) for n in rng.integers(0, 5, rng.integers(0, 4)))
+    kinds = ("f2", "f4", "f8", "i4", "u1", "?", "c8", ">f4", "U2")
+    values = rng.normal(size=shape) * 10.0 ** rng.integers(-40, 40)
+    values = np.where(rng.random(shape) < 0.1 * rng.integers(0, 2), rng.choice([np.nan, np.inf]), values)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return values.astype(rng.choice(kinds))
+
+
+def traced(function, arguments, name):
+    """The call with one argument that exists only inside a transform."""
+
+    def call(placeholder):
+        jax.eval_shape(
+            lambda a: [function(**{**arguments, name: a})] and a, jax.ShapeDtypeStruct(placeholder, jnp.float32)
+        )
+
+    return call
+
+
+def complaint(function, arguments):
+    """What is wrong with one call, or None; and how it ended."""
+    try:
+        result = function(**arguments)
+        for leaf in jax.tree.leaves(result):
+            values = np.asarray(leaf) if isinstance(leaf, np.ndarray | jax.Array | float) else np.zeros(0)
+            if values.dtype.kind == "f" and values.dtype.itemsize < 4:
+                return f"computed in {values.dtype}", "returned"
+        return None, "returned"
+    except sp.ConfigError as error:
+        text = str(error)
+        if "\n" in text or len(text) > 400 or text[:1] in "[(<":
+            return f"a sentence that is none: {text!r}", "refused"
+        return None, "refused"
+    except (sp.StoreError, sp.DivergedError):
+        return "an error of another kind", "other"
+    except BaseException as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:150]}", "raw"
+
+
+def left_out():
+    """Public functions that are in none of the tables."""
+    for place in ("analysis", "theory", "data", "plot"):
+        for name, function in vars(getattr(sp, place)).items():
+            known = {name, f"{place}.{name}"} & set(CALLS | SLOW) or name in NOT_HERE.get(place, ())
+            if (
+                inspect.isfunction(function)
+                and function.__module__.startswith("superpos")
+                and name[0] != "_"
+                and not known
+            ):
+                yield f"{place}.{name} is in no table"
+
+
+def calls():
+    """Every function by name, with arguments that work and the names of what it is to meet (None: everything)."""
+    for path, good in (CALLS | SLOW).items():
+        function = sp
+        for part in path.split("."):
+            function = getattr(function, part)
+        yield path, function, good, REFUSED if path in SLOW else None
+    for path, (function, good) in MADE.items():
+        yield path, function, good, None
+
+
+def main(seed, n_random):
+    """Call everything with everything; print what is wrong, one line each, and on the second channel how many calls there were."""
+    plt.switch_backend("agg")
+    warnings.simplefilter("error")
+    rng, ends = np.random.default_rng(seed), Counter()
+    bad, fixed = list(left_out()), odd()
+    for path, function, good, only in calls():
+        drawn_on = {}
+        if path.startswith("plot.") and not path.endswith("3d"):
+            drawn_on = {"ax": plt.figure().gca()}  # one for all calls of a function: axes take longer than the call
+        if only is None:
+            wrong, _ = complaint(function, {**good, **drawn_on})
+            bad += [f"{path}: the call that works does not: {wrong}"] * bool(wrong)
+        for name, usual in good.items():
+            things = {**fixed, **{f"random {k}": drawn(rng) for k in range(n_random)}}
+            for said, thing in things.items():
+                if (only and said not in only) or (
+                    callable(usual) and callable(thing) and not isinstance(usual, sp.ToyModel)
+                ):
+                    continue  # another function: what it does is its own affair
+                wrong, how = complaint(function, {**good, **drawn_on, name: thing})
+                ends[how] += 1
+                bad += [f"{path}({name}={said}): {wrong}"] * bool(wrong)
+            # Inside a transform there is a type and a shape to look at.
+            for shape in (
+                (np.shape(usual), (5,), (), (0, 3), (2, 3, 4)) if isinstance(usual, np.ndarray) and not only else ()
+            ):
+                wrong, how = complaint(traced(function, good, name), {"placeholder": shape})
+                ends[f"{how}, traced"] += 1
+                bad += [f"{path}({name} traced, {shape}): {wrong}"] * bool(wrong)
+        plt.close("all")
+    print("\n".join(bad))
+    print(f"{sum(ends.values())} calls: {dict(ends)}; {len(bad)} complaints", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
