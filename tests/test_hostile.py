@@ -288,3 +288,43 @@ def test_names_that_are_markup_or_control_characters_stay_names(tmp_path, capsys
     print_shapes(again, again.geometry())
     shown = capsys.readouterr().out
     assert "[bold red]" in shown and "\x1b" not in shown
+
+
+def frame(*, says, blocks=1, length=131_072):
+    """A Zstandard frame of blocks of zeros, with or without a word about how much they are."""
+    head = bytes([0b11100000]) + struct.pack("<Q", says) if says is not None else bytes([0, 0x98])
+    block = [((length << 3) | (1 << 1) | (k == blocks - 1)).to_bytes(3, "little") + b"\0" for k in range(blocks)]
+    return b"\x28\xb5\x2f\xfd" + head + b"".join(block)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        frame(says=None, blocks=7_000),  # 28 KB that unpack to 905 MB
+        frame(says=None, length=192),
+        frame(says=192, length=192) * 2,
+        frame(says=192, length=192) + b"\x50\x2a\x4d\x18\0\0\0\0",  # a frame that is skipped
+        frame(says=191, length=191),
+        b"",
+    ],
+)
+def test_chunks_of_the_first_format_hold_one_frame_that_says_its_size(raw, tmp_path):
+    path = Path(shutil.copytree(Path(__file__).parent / "fixtures" / "format1.zarr", tmp_path / "r.zarr"))
+    chunk = path / "W" / "c" / "0" / "0" / "0"
+    good = frame(says=192, length=192)  # 8 × 2 × 3 numbers of four bytes
+    chunk.write_bytes(good + files.checksum(good))
+    assert not sp.open(path)["W"].values.any()
+    chunk.write_bytes(raw + files.checksum(raw))
+    with pytest.raises(sp.StoreError, match="does not hold what chunks of it hold"):
+        sp.open(path)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "blosc", "sharding_indexed"])
+def test_the_first_format_has_exactly_the_codecs_that_it_wrote(codec, tmp_path):
+    path = Path(shutil.copytree(Path(__file__).parent / "fixtures" / "format1.zarr", tmp_path / "r.zarr"))
+    metadata = path / "W" / "zarr.json"
+    found = json.loads(metadata.read_text())
+    found["codecs"][1] = {"name": codec, "configuration": {}}
+    metadata.write_text(json.dumps(found))
+    with pytest.raises(sp.StoreError, match="not stored as earlier versions did"):
+        sp.open(path)
