@@ -166,9 +166,7 @@ class Contents:
             self.damaged(f"a grid of {self.dims} is none")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
         self.fixed = [*self.coordinates, GRID_INDEX]
-        said, there = sum(map(self._expected_size, self.fixed)), source.on_disk(*self.fixed)
-        if said > max(EAGER_BYTES, MOST_EMPTY * there):
-            raise StoreError(f"{self.path} is refused: it promises {said:,} bytes of labels and holds {there:,}.")
+        source.check_labels(sum(map(self._expected_size, self.fixed)), *self.fixed)
         for name in self.fixed:
             if self.variables[name]["shape"] != self.variables[name]["chunks"]:
                 self.damaged(f"{name} is not in one chunk")

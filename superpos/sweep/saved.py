@@ -137,9 +137,7 @@ class Saved(reading.Contents):
         if not set(self.dims) <= {d for said in self.variables.values() for d in said["dims"]}:
             self.damaged(f"no variable is over {', '.join(self.dims)}")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
-        labels, there = sum(map(self._bytes, self.coordinates)), source.on_disk(*self.coordinates)
-        if labels > max(reading.EAGER_BYTES, reading.MOST_EMPTY * there):
-            raise StoreError(f"{self.path} is refused: it promises {labels:,} bytes of labels and holds {there:,}.")
+        source.check_labels(sum(map(self._bytes, self.coordinates)), *self.coordinates)
         self.committed = np.ones(1, bool)
         self.n_bytes = sum(map(self._bytes, self.variables))
 

@@ -59,6 +59,11 @@ class Source:
             return sum(sum(self.sizes[folder].values()) for folder in folders)
         return sum(self._taken[folder] for folder in folders)
 
+    def check_labels(self, promised: int, *folders: str) -> None:
+        """Refuse labels, which are read at once, that take far more memory than their files take up."""
+        if promised > max(SMALL, MOST_EMPTY * (there := self.on_disk(*folders))):
+            raise StoreError(f"{self.path} is refused: it promises {promised:,} bytes of labels and holds {there:,}.")
+
     def spelt(self, words: list[str], numbers: np.ndarray) -> np.ndarray:
         """The words that numbers stand for. A long word of many cells takes memory that no file has."""
         needed = numbers.size * 4 * max(map(len, words), default=1)
