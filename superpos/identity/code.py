@@ -31,7 +31,7 @@ _OF_EVERY_CLASS = frozenset((
 _CHECKS_TYPES = ("jaxtyping", "beartype", "typeguard")  # their wrappers compute nothing
 _NAMED = (types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
           types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
-_PLAIN = (types.ModuleType, types.NoneType, int, float, complex, str, bytes, tuple, random.Random)
+_PLAIN = (types.NoneType, int, float, complex, str, bytes, tuple, random.Random)
 _RUNNING = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.FrameType)
 _CODE = (type, types.FunctionType, types.MethodType, property, staticmethod, classmethod, functools.partial,
          functools.cached_property)  # fmt: skip
@@ -73,21 +73,6 @@ def identity_of(value: Any, name: str, *, as_input: bool = False) -> Identity:
         raise ConfigError(f"{name} reaches too much for its identity to be known; pass plain values instead.") from None
     libraries = {name: _version(name) for name in sorted(walk.libraries)}
     return Identity(digest.hex(), walk.n_foreign > 0, libraries)
-
-
-def code_of(*parts: Any) -> dict[str, str] | None:
-    """The code from outside superpos that tasks and configurations bring along, as a result states it; None without any.
-
-    `parts` are the objects. Their values are stated elsewhere; only their classes count here.
-
-    Raises:
-        ConfigError: see `identity_of`.
-    """
-    found = [identity_of(type(part), f"{type(part).__name__}") for part in parts]
-    if not any(one.foreign for one in found):
-        return None
-    digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()
-    return {"digest": digest, "python": "{}.{}".format(*sys.version_info)}  # another Python compiles otherwise
 
 
 @functools.cache
@@ -190,10 +175,11 @@ class _Walk:
             case random.Random() if type(value) is random.Random:
                 return _hash("random", self.of(value.getstate()))
         if isinstance(value, _NAMED):
-            return _hash("descriptor", value.__qualname__)
+            bound = [self.of(value.__self__)] if isinstance(value, types.MethodWrapperType) else []
+            return _hash("descriptor", value.__qualname__, *bound)
         if isinstance(value, _RUNNING):
             raise _Unknown(f"is a running {type(value).__name__}")
-        if type(value).__module__ in ("typing", "types") and not isinstance(value, types.MappingProxyType):
+        if type(value).__module__ == "typing" or isinstance(value, types.GenericAlias | types.UnionType):
             return _hash("typing", repr(value))
         if (parts := data_parts(value)) is not None:
             return _hash(*[part if isinstance(part, bytes) else self.of(part) for part in parts])
@@ -222,8 +208,9 @@ class _Walk:
         said = ["object", self.of(cls, cls.__name__), items or b""]
         if belongs_to(cls) != "library":
             return _hash(*said, self._state(value))
-        if hasattr(value, "__wrapped__"):  # a compiled or caching function
-            return _hash(*said, self.of(value.__wrapped__, "wrapped"))
+        if hasattr(value, "__wrapped__"):  # a compiled or caching function, or one with a derivative of its own
+            rest = {name: held for name, held in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
+            return _hash(*said, self.of(value.__wrapped__, "wrapped"), self._named(rest))
         if hasattr(value, "pyfunc"):  # numpy.vectorize, whose other state changes as it is used
             return _hash(*said, self._all((value.pyfunc, value.otypes, value.signature, value.excluded)))
         try:
@@ -272,6 +259,8 @@ class _Walk:
 
     def _function(self, f: types.FunctionType) -> bytes:
         owner = belongs_to(f)
+        if hasattr(f, "registry") and hasattr(f, "dispatch"):  # functools.singledispatch: the rest are its caches
+            return _hash("dispatch", self.of(dict(f.registry)))  # pyright: ignore[reportFunctionMemberAccess]
         if hasattr(f, "__wrapped__") and f.__globals__.get("__name__", "").partition(".")[0] in _CHECKS_TYPES:
             return self.of(f.__wrapped__, f.__name__)  # pyright: ignore[reportFunctionMemberAccess]
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
@@ -285,8 +274,6 @@ class _Walk:
                 "library", self._code(f.__code__), self._all((f.__defaults__, f.__kwdefaults__)), self._named(cells)
             )
         self.n_foreign += 1
-        if hasattr(f, "registry") and hasattr(f, "dispatch"):  # functools.singledispatch: the rest are its caches
-            return _hash("dispatch", self.of(dict(f.registry)))  # pyright: ignore[reportFunctionMemberAccess]
         names = names_in(f.__code__)
         cells = {n: c for n, c in cells.items() if not write_only(_content(c), names.free.get(n, ()))}
         attributes = {n: v for n, v in vars(f).items() if n not in ("__wrapped__", "pytestmark")}
@@ -307,10 +294,9 @@ class _Walk:
         """What a name leads to. Settings that a library's module holds are its own; its generators of numbers are not."""
         if any(end.value is one for one in RUN_TIME):
             raise _Unknown(f"uses {end.path}")
-        if end.holder is not None and belongs_to(end.holder) == "library":
-            known = isinstance(end.value, _PLAIN) or callable(end.value) or data_parts(end.value) is not None
-            if not known:
-                return _hash("library")
+        if end.holder is not None and belongs_to(end.holder) == "library" and _is_theirs(end.value):
+            self.libraries.add(end.holder.__name__.partition(".")[0])
+            return _hash("library", end.holder.__name__)
         return self.of(end.value, end.path)
 
     def _reached(self, f: types.FunctionType) -> list[Any]:
@@ -342,6 +328,16 @@ class _Walk:
         tables = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, counts)
         handlers = getattr(code, "co_exceptiontable", b"")
         return _hash("code", code.co_code, handlers, repr(tables), *[self.of(const) for const in consts])
+
+
+def _is_theirs(value: Any) -> bool:
+    """Whether what a library's module holds is the library's: not put there from outside, and no numbers of any kind."""
+    while hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    if isinstance(value, types.FunctionType | type | types.ModuleType):
+        return belongs_to(value) == "library"
+    holder = getattr(value, "__self__", value)
+    return not isinstance(holder, _PLAIN) and (callable(holder) or data_parts(holder) is None)
 
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:

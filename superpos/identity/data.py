@@ -38,7 +38,10 @@ def data_parts(value: Any) -> list[Any] | None:
 
 
 def _array(value: np.ndarray) -> list[Any]:
-    kind = as_bytes(repr((value.dtype.descr if value.dtype.names else value.dtype.str, str(value.dtype), value.shape)))
+    name = type(value).__qualname__
+    kind = as_bytes(
+        repr((name, value.dtype.descr if value.dtype.names else value.dtype.str, str(value.dtype), value.shape))
+    )
     mask = [np.ma.getmaskarray(value)] if isinstance(value, np.ma.MaskedArray) else []
     value = np.asarray(value)
     if value.dtype.hasobject or value.dtype.kind == "T":
