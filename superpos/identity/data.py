@@ -51,10 +51,11 @@ def _array(value: np.ndarray) -> list[Any]:
 
 def _of_jax(value: Any) -> list[Any] | None:
     import jax
+    from jax.core import Tracer
 
-    if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+    if not isinstance(value, jax.Array) or isinstance(value, Tracer):
         return None
-    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         return [b"keys", str(jax.random.key_impl(value)), np.asarray(jax.random.key_data(value))]
     return [b"jax", np.asarray(value)]
 

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from typing import Any
 
+from superpos.errors import ConfigError
 from superpos.identity.code import identity_of
 from superpos.identity.names import belongs_to
 
@@ -35,8 +36,11 @@ def code_token(*parts: Any) -> str | None:
     inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in own]
     if all(belongs_to(value) != "user" for value in inner if hasattr(value, "__globals__") or isinstance(value, type)):
         return None
-    code = code_of(*parts)
-    return code and code["digest"]
+    try:
+        code = code_of(*parts)
+    except ConfigError:  # then a class defined anew is another one, and more cannot be told
+        return " ".join(f"{type(part).__qualname__} {id(type(part))}" for part in parts)
+    return None if code is None else code["digest"]
 
 
 def code_difference(there: Any, here: dict[str, str] | None) -> str | None:

@@ -25,8 +25,8 @@ PACKAGE = Path(__file__).parents[1]
 DECIDES_NO_NUMBER = ("plot", "explorer", "cli")
 
 
-def kept(beside: str | Path, compute: Callable[..., xr.Dataset], *inputs: Any, **options: Any) -> xr.Dataset:
-    """`compute(*inputs, **options)`, read from disk if it was computed before.
+def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    """`compute(*inputs, **options)`, an `xarray.Dataset`, read from disk if it was computed before.
 
     The table lies next to `beside`, the path of the result it is of: that of `five.zarr` and `measure` in
     `five.measure.nc`, a NetCDF file (`superpos.sweep.tables`) followed by a seal: the SHA-256 of the file and of all
