@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Integer
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
+from superpos.identity import code_token
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -310,14 +311,14 @@ def named_leaves(model: Model) -> list[tuple[str, Any]]:
     return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
 
 
-@jax.jit
-def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> tuple[TrainState, Record]:
+@partial(jax.jit, static_argnames="code")  # `code_token`: changed code is another program
+def _train(task: Task, config: TrainConfig, seed: Any, code: str | None = None) -> tuple[TrainState, Record]:
     return advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
 
 
 # A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
-@partial(jax.jit, static_argnames="evaluation_samples")
-def _evaluate(task: Task, model: Model, diverged_step: Integer[Array, ""], evaluation_samples: int) -> Float[Array, ""]:
+@partial(jax.jit, static_argnames=("evaluation_samples", "code"))
+def _evaluate(task: Task, model: Model, diverged_step: Any, evaluation_samples: int, code: str | None) -> Any:
     return evaluate(
         task, TrainConfig(evaluation_samples=evaluation_samples), TrainState(model, (), diverged_step, None, None)
     )
@@ -345,13 +346,14 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
         check_seed(seed)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
-    state, history = _train(full_task, full_config, seed)
+    code = code_token(task, config)
+    state, history = _train(full_task, full_config, seed, code)
     run = Run(
         task=task,
         config=config,
         seed=seed,
         model=state.model,
-        loss=_evaluate(full_task, state.model, state.diverged_step, full_config.evaluation_samples),
+        loss=_evaluate(full_task, state.model, state.diverged_step, full_config.evaluation_samples, code),
         history=history,
         snapshots=state.snapshots,
         diverged_step=state.diverged_step,

@@ -118,7 +118,7 @@ CALLS = {
 
 toy = sp.tasks.Toy(n_features=3, n_hidden=2)
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
-dictionary = sp.models.SAE(W)
+dictionary = sp.models.SAE(W, W.T)
 # The same by name of what they stand for: models, tasks and results that are made from arrays or called with them.
 MADE = {
     "ToyModel": (lambda W, b: sp.ToyModel(W, b)(x), {"W": W, "b": b}),
@@ -208,7 +208,7 @@ def odd():
         "half": W.astype(np.float16), "bfloat16": W.astype(ml_dtypes.bfloat16), "long": W.astype(np.longdouble),
         "int8": W.astype(np.int8), "uint64": (W > 0).astype(np.uint64), "jax": jnp.asarray(W, jnp.bfloat16),
         "keys": jax.random.key(0), "matrix": matrix, "buffer": memoryview(np.ascontiguousarray(W)), "range": range(3),
-        "tuple of arrays": tuple(W), "foreign": Foreign(), "model": model, "no W": sp.models.SAE(jnp.ones((2, 3))),
+        "tuple of arrays": tuple(W), "foreign": Foreign(), "model": model, "no W": sp.models.SAE(jnp.ones((2, 3)) / 2**0.5),
         "task": Ours(n_features=3, n_hidden=2), "features": features, "labelled": xr.DataArray(W), "dataset": xr.Dataset(),
         "bare labels": xr.DataArray(np.ones((2, 2)), dims=("a", "b")), "words labelled": losses.astype(str),
         "placeholder": jax.ShapeDtypeStruct((2, 3), jnp.float32), "list of None": [None, None], "bools": [True, False, True],

@@ -93,7 +93,7 @@ def test_arrays_of_anybody_are_taken_everywhere(name, source):
     bare = arrays.weights_of("W", source)
     np.testing.assert_array_equal(sp.tasks.SparseAutoencoder.of_toy(TASK, source, n_latents=3).directions, W)
     np.testing.assert_array_equal(sp.ToyModel(bare)(jnp.ones(3)), sp.ToyModel(W)(jnp.ones(3)))
-    np.testing.assert_array_equal(sp.models.SAE(bare).decoder, sp.models.SAE(W).decoder)
+    np.testing.assert_array_equal(sp.models.SAE(bare, W.T).decoder, sp.models.SAE(W, W.T).decoder)
 
 
 def test_settings_may_be_tensors():

@@ -1,317 +1,264 @@
-"""A sweep writes to the store that it joined, whatever lies at its path: no foreign cell is ever written or returned."""
+"""What code is: kept tables and sweeps of tasks of one's own notice every change that decides numbers, and no other."""
 
-import os
-import shutil
-import threading
-from pathlib import Path
+import dataclasses
+import logging
+import textwrap
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
-import small
+import xarray as xr
+from IPython.core.interactiveshell import InteractiveShell
 
 import superpos as sp
-from superpos.sweep import files, held, layout, reading, reuse, store, stored
-from superpos.sweep.engines.part import train_part
+from superpos.identity import code_of, identity_of
+from superpos.sweep import tables
 
-OWN, OTHER = [0.8, 0.9], [0.1, 0.2]
-
-
-@pytest.fixture(autouse=True)
-def chunked(monkeypatch):
-    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
+IMPORTS = "import collections, dataclasses, functools, jax, operator, random\nimport numpy as np\nimport xarray as xr\n"
 
 
-def go(path, densities=OWN, **options):
-    """Six cells, three chunks of two."""
-    task = sp.tasks.Toy(n_features=2, n_hidden=1, magnitude="constant")
-    config = sp.TrainConfig(steps=5, batch_size=4, history=1, evaluation_samples=4)
-    grid = sp.Grid(feature_probability=densities, seed=range(3))
-    return sp.sweep(task, config, grid, path, block_size=2, progress=False, **options)
+def digest(source):
+    """Of the function `measure` of a module that has no file."""
+    space = {"__name__": "__main__"}
+    exec(compile(IMPORTS + textwrap.dedent(source), "<cell>", "exec"), space)
+    return identity_of(space["measure"], "measure").digest
 
 
-@pytest.fixture
-def places(tmp_path):
-    """Where the sweep writes, where its store is moved, another finished result, and a copy of that."""
-    go(tmp_path / "other.zarr", OTHER)
-    shutil.copytree(tmp_path / "other.zarr", tmp_path / "same.zarr")
-    return tmp_path / "mv.zarr", tmp_path / "away.zarr", tmp_path / "other.zarr"
+WRAPPED = "def d(f):\n @functools.wraps(f)\n def w(): return {0} * f()\n return w\n@d\ndef measure(): return {1}"
+OBJECT = "class C:\n k = {0}\n def __init__(s, v): s.v = v\n def __call__(s): return s.v\n def measure(s): return s.v + {1}\n"
+USES = "\ndef measure(): return h(1)"
+# Every number in braces must count; each is changed in turn.
+CHANGES = {
+    "body": "def measure(): return {0}",
+    "global": "k = {0}\ndef measure(): return k",
+    "changed global": "k = {{}}\nk['a'] = {0}\ndef measure(): return k['a']",
+    "array": "k = np.ones(3) * {0}\ndef measure(): return k",
+    "defaults": "def measure(a={0}, b=[{1}], *, c={2}): return a",
+    "helper": "def h(x): return {0}" + USES,
+    "lambda": "h = lambda x: x + {0}" + USES,
+    "nested": "def measure():\n def g(): return {0}\n return g()",
+    "closure": "def make(s):\n def measure(): return s\n return measure\nmeasure = make({0})",
+    "closed-over function": "def make(f):\n def measure(): return f()\n return measure\nmeasure = make(lambda: {0})",
+    "wrapped": WRAPPED,
+    "partial": "def f(a, x): return a * {0}\nh = functools.partial(f, {1})" + USES,
+    "callable object": OBJECT + "h = C({2})" + USES,
+    "bound method": OBJECT + "measure = C({2}).measure",
+    "class attribute": "class C:\n k = {0}\ndef measure(): return C.k",
+    "base class": "class B:\n def f(s): return {0}\nclass C(B): pass\ndef measure(): return C().f()",
+    "slots": "class C:\n __slots__ = ('k',)\nc = C()\nc.k = {0}\ndef measure(): return c.k",
+    "data class": "@dataclasses.dataclass\nclass C:\n k: int = {0}\ndef measure(): return C().k",
+    "property": "class C:\n @property\n def k(s): return {0}\ndef measure(): return C().k",
+    "compiled": "@jax.jit\ndef h(x): return x + {0}" + USES,
+    "compiled itself": "@jax.jit\ndef measure(): return {0}",
+    "mapped": "h = jax.vmap(lambda x: x + {0}, in_axes={1} - 1)" + USES,
+    "derivative": "@jax.custom_jvp\ndef h(x): return x\n@h.defjvp\ndef j(p, t): return p[0], {0} * t[0]" + USES,
+    "cached": "@functools.cache\ndef h(x): return x + {0}" + USES,
+    "vectorised": "h = np.vectorize(lambda x: x + {0})" + USES,
+    "dispatched": "@functools.singledispatch\ndef h(x): return 1\n@h.register(int)\ndef _(x): return {0}" + USES,
+    "generator function": "def g():\n yield {0}\ndef measure(): return list(g())",
+    "each other": "def g(n): return measure(n) if n else {0}\ndef measure(n=0): return g(n)",
+    "random state": "np.random.seed({0})\ndef measure(): return np.random.rand()",
+    "random state of Python": "random.seed({0})\ndef measure(): return random.random()",
+    "generator of numbers": "rng = np.random.default_rng({0})\ndef measure(): return rng.random()",
+    "key": "key = jax.random.key({0})\ndef measure(): return key",
+    "attribute of a variable": "d = xr.Dataset({{'x': ((), 1, {{'u': {0}}})}})\ndef measure(): return d",
+    "getter": "h = operator.itemgetter({0})\ndef measure(): return h([1, 2, 3])",
+    "method of a list": "h = [{0}, 2].index" + USES,
+    "attribute": "def measure(): return measure.k\nmeasure.k = {0}",
+    "shadowed": "def sum(x): return {0}\ndef measure(): return sum([1])",
+}  # fmt: skip
 
 
-def before_commit(number, act, monkeypatch):
-    """Act once, before the given call that commits a chunk; after the last one, with three."""
-    real, calls = store.write_chunk, []
-
-    def write(*arguments):
-        calls.append(arguments)
-        if len(calls) == number + 1:
-            act()
-        real(*arguments)
-        if len(calls) == number == 3:
-            act()
-
-    monkeypatch.setattr(store, "write_chunk", write)
+@pytest.mark.parametrize("source", CHANGES.values(), ids=CHANGES)
+def test_every_number_that_code_reaches_counts_and_comments_do_not(source):
+    values = [1, 1, 1]
+    first = digest(source.format(*values))
+    assert digest("# a comment\n\n\n" + source.format(*values) + "  # another") == first
+    for k in range(3):
+        if f"{{{k}}}" in source:
+            assert digest(source.format(*[2 if j == k else 1 for j in range(3)])) != first, k
 
 
-def other_chunks(path):
-    """What is in a store, but for what a sweep over the other densities put there."""
-    labels = sp.open(path)["feature_probability"].values.tolist()
-    return small.files(path), labels
+def test_types_and_signs_count_and_docstrings_do_not():
+    found = {digest(f"def measure(): return {value}") for value in ("0", "0.0", "-0.0", "False", "'0'", "0j")}
+    assert len(found) == 6
+    assert digest("def measure():\n 'a'\n return 1") == digest("def measure():\n return 1")
+    assert digest("def measure():\n 'a'\n return 'a'") != digest("def measure():\n 'b'\n return 'b'")
 
 
-@pytest.mark.parametrize("commit", [0, 1, 2, 3])
-@pytest.mark.parametrize("what", ["other", "same sweep", "link", "file", "nothing"])
-def test_what_has_the_path_later_is_not_written_to(commit, what, places, monkeypatch):
-    """The issue's input: renamed away before a commit, or before the return, and something else put there."""
-    path, away, other = places
-    if what == "same sweep":
-        go(other, overwrite=True)
-
-    def swap():
-        path.rename(away)
-        if what in ("other", "same sweep"):
-            other.rename(path)
-        elif what == "link":
-            path.symlink_to(other)
-        elif what == "file":
-            path.write_text("mine")
-
-    good = small.files(other)
-    before_commit(commit, swap, monkeypatch)
-    with pytest.raises(sp.StoreError, match=r"mv\.zarr is no longer the store that was begun"):
-        go(path)
-    there = {"file": lambda: path.read_text() == "mine", "nothing": lambda: not path.exists()}
-    assert there.get(what, lambda: small.files(path) == good)()
-    assert len(list((away / "status").glob("c.*"))) == commit  # what was committed before is in its own store
-    monkeypatch.undo()
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        path.rename(other)
-    away.rename(path)
-    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
-    go(path)  # moved back, it goes on
-    whole = path.with_name("whole.zarr")
-    go(whole)
-    assert small.files(path) == small.files(whole)
+def test_what_is_only_added_to_is_no_input():
+    assert digest("calls = []\ndef measure(): calls.append(1)") == digest("calls = [3]\ndef measure(): calls.append(1)")
+    reads = "\ndef measure():\n calls.append(1)\n return len(calls)"
+    assert digest("calls = []" + reads) != digest("calls = [3]" + reads)
 
 
-@pytest.mark.parametrize("densities", [OTHER, OWN])
-def test_a_store_that_another_process_overwrites_is_left_to_it(densities, places, monkeypatch):
-    path, *_ = places
-    real, nested = store.write_chunk, []
-
-    def write(*arguments):
-        if len(list((path / "status").glob("c.*"))) == 1 and not nested:
-            nested.append(True)
-            go(path, densities, overwrite=True)
-        real(*arguments)
-
-    monkeypatch.setattr(store, "write_chunk", write)
-    with pytest.raises(sp.StoreError, match="no longer the store that was begun"):
-        go(path)
-    alone = path.with_name("alone.zarr")
-    go(alone, densities)
-    assert small.files(path) == small.files(alone)
-    assert not list(path.parent.glob(".*"))
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def measure(): return eval('1')", "def measure(): return globals()['k']",
+        "g = (i for i in range(3))\ndef measure(): return list(g)", "import threading\nh = threading.Lock()" + USES,
+        "from importlib import import_module\ndef measure(): return import_module('x')",
+        "import sys\ndef measure(): return sys.modules['x']",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_known_is_refused(source):
+    with pytest.raises(sp.ConfigError, match=r"^measure .*what it depends on cannot be known"):
+        digest(source)
 
 
-def test_a_store_that_changes_in_place_is_another(places, monkeypatch):
-    """Copied over: the folder is the same, and what it says is not."""
-    path, _, other = places
-    before_commit(1, lambda: shutil.copytree(other, path, dirs_exist_ok=True), monkeypatch)
-    with pytest.raises(sp.StoreError, match="no longer the store that was begun"):
-        go(path)
-    assert small.files(path) == small.files(other)
+def test_a_cell_edited_in_a_notebook_is_computed_again(tmp_path):
+    shell = InteractiveShell()
+    shell.push({"path": str(tmp_path / "r.zarr")})
+
+    def run(cell):
+        return shell.run_cell(cell, store_history=True).raise_error()
+
+    def kept():
+        run("found = float(sp.kept(path, measure)['x'])")
+        return shell.user_ns["found"]
+
+    run("import superpos as sp, xarray as xr\nk, calls = 3, []")
+    run("def measure():\n    calls.append(1)\n    return xr.Dataset({'x': 1.0 * k})")
+    assert (kept(), kept()) == (3, 3)
+    run("def measure():\n    calls.append(1)  # the same\n\n    return xr.Dataset({'x': 1.0 * k})")
+    assert kept() == 3 and len(shell.user_ns["calls"]) == 1
+    run("def measure():\n    calls.append(1)\n    return xr.Dataset({'x': 2.0 * k})")
+    assert kept() == 6
+    run("k = 5")
+    assert kept() == 10 and len(shell.user_ns["calls"]) == 3
 
 
-def test_a_finished_result_is_the_one_that_was_compared(places, monkeypatch):
-    path, away, other = places
-    go(path)
-    real = reuse.open_result
+def test_a_module_imported_by_a_function_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "def measure():\n    from helper_of_this_test import f\n    return f()"
+    (tmp_path / "helper_of_this_test.py").write_text("def f():\n    return 1\n")
+    first = digest(source)
+    import helper_of_this_test  # pyright: ignore[reportMissingImports]
 
-    def swapped(target, **options):
-        path.rename(away)
-        other.rename(path)
-        return real(target, **options)
-
-    monkeypatch.setattr(reuse, "open_result", swapped)
-    with pytest.raises(sp.StoreError, match="no longer the store"):
-        go(path)
+    monkeypatch.setattr(helper_of_this_test, "f", lambda: 2)
+    assert digest(source) != first
 
 
-def test_a_worker_that_is_told_a_path_checks_whose_store_it_is(places):
-    """A task of Ray's knows nothing but the path and the digest of its sweep."""
-    _, _, other = places
-    for chunk in (other / "status").glob("c.*"):
-        chunk.unlink()
-    before, digest = small.files(other), reading.opened(other).attributes["digest"]
-    with pytest.raises(sp.StoreError, match="no longer the store that was begun"):
-        train_part(other, "0" * 64, [0, 1, 2], {}, 1, name="ray-0")
-    assert small.files(other) == before
-    train_part(other, digest, [0], {}, 1, name="ray-0")
-    assert small.files(other) != before
+# --- tables that are hard to write -----------------------------------------------------------------------------------
 
 
-def test_sweeps_that_differ_in_the_values_of_an_axis_alone_are_others(places):
-    """Their checkpoints, journals and stores are told apart by their digest, and labels by the store they are of."""
-    path, _, other = places
-    go(path)
-    mine, others = (reading.opened(p).attributes for p in (path, other))
-    assert mine["digest"] != others["digest"] and "labels" not in sp.open(path).attrs
-    name = "feature_probability/c.0"
-    shutil.copy(other / name, path / name)
-    with pytest.raises(sp.StoreError, match="values of feature_probability are those of another result"):
-        sp.open(path)
+NAN = np.array([0x7FF8000000000123, 0x7FF0000000000001], np.uint64).view(np.float64)
+ARRAYS = {
+    "int64": np.array([2**40, -1]), "uint64": np.array([2**64 - 1], np.uint64), "uint8": np.array([255], np.uint8),
+    "bool": np.array([True, False]), "complex": np.array([1 + 2j]), "float16": np.array([1.5, np.nan], np.float16),
+    "nan": NAN, "minus zero": np.array([-0.0]), "big-endian": np.array([1.0, 2.0], ">f8"), "big whole": np.array([2**40], ">i8"),
+    "objects": np.array([None, 1, "a", 2.5, (1, 2), True], object), "words": np.array(["é", "日本", "", "a\0b"]),
+    "surrogate": np.array(["\ud800"]), "bytes": np.array([b"a", b"\xff\0b"]), "long": np.array([1.1], np.longdouble),
+    "time": np.array(["2020-01-01", "NaT"], "datetime64[ns]"), "span": np.array([3], "timedelta64[ns]"),
+    "none": np.zeros((0, 3), np.int64), "no words": np.zeros(0, "U3"), "record": np.array([(1, 2.0)], [("a", int), ("b", float)]),
+}  # fmt: skip
 
 
-def test_a_large_result_is_read_only_from_the_store_that_was_opened(places, monkeypatch):
-    path, away, other = places
-    whole = go(path)["W"].values
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
-    monkeypatch.chdir(path.parent)
-    result = sp.open(path.name)
-    monkeypatch.chdir(path.parent.parent)
-    np.testing.assert_array_equal(result["W"][0].values, whole[0])  # whatever folder the process is in by now
-    real = reading._Cells._check_files
-
-    def swapped(self, chunks):
-        real(self, chunks)
-        path.rename(away)  # between the look and the reading
-        other.rename(path)
-
-    monkeypatch.setattr(reading._Cells, "_check_files", swapped)
-    with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
-        result["W"].load()
-    monkeypatch.setattr(reading._Cells, "_check_files", real)
-    with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
-        result["W"].load()
+def same(a, b):
+    assert a.identical(b) and {str(n): v.dtype for n, v in a.variables.items()} == {
+        str(n): v.dtype for n, v in b.variables.items()
+    }
 
 
-def test_labels_and_numbers_of_two_results_are_never_opened_as_one(places, monkeypatch):
-    """Replaced while it is opened."""
-    path, away, other = places
-    go(path)
-    real = reading.Contents._find_committed
-
-    def swapped(self):
-        path.rename(away)
-        other.rename(path)
-        return real(self)
-
-    monkeypatch.setattr(reading.Contents, "_find_committed", swapped)
-    with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
-        sp.open(path)
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_every_type_comes_back_bit_by_bit(array):
+    table = xr.Dataset({"x": (("p", "q")[: array.ndim], array)}, {"p": np.arange(len(array))})
+    found = tables.decode(tables.encode(table))
+    same(found, table)
+    assert array.dtype.hasobject or found["x"].values.tobytes() == array.tobytes()
 
 
-def test_what_was_put_in_the_way_meanwhile_is_not_overwritten(places, monkeypatch):
-    path, *_ = places
-    result = go(path)
-    real = store._move_in
-
-    def late(*arguments):
-        shutil.rmtree(path)
-        path.mkdir()
-        (path / "thesis.txt").write_text("mine")
-        return real(*arguments)
-
-    monkeypatch.setattr(store, "_move_in", late)
-    with pytest.raises(sp.ConfigError, match="no superpos result any longer"):
-        result.save(path, overwrite=True)
-    assert (path / "thesis.txt").read_text() == "mine" and not list(path.parent.glob(".*"))
-
-
-class Turns:
-    """Threads of which one runs at a time, chosen anew at every step: an interleaving that can be repeated."""
-
-    def __init__(self, rng):
-        self._rng, self._here, self._back = rng, threading.local(), threading.Semaphore(0)
-
-    def step(self):
-        """Let another one run; nothing in threads that are none of these."""
-        if (own := getattr(self._here, "turn", None)) is not None:
-            self._back.release()
-            own.acquire()
-
-    def run(self, *actors):
-        turns = [threading.Semaphore(0) for _ in actors]
-        left = set(range(len(actors)))
-
-        def live(k):
-            self._here.turn = turns[k]
-            turns[k].acquire()
-            try:
-                actors[k]()
-            finally:
-                self._here.turn = None
-                left.discard(k)
-                self._back.release()
-
-        threads = [threading.Thread(target=live, args=(k,)) for k in left]
-        for thread in threads:
-            thread.start()
-        while left:
-            turns[sorted(left)[self._rng.integers(len(left))]].release()
-            self._back.acquire()
-        for thread in threads:
-            thread.join()
+def test_indexes_names_and_attributes_come_back():
+    several = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["u", "v"])
+    odd = {"n": np.arange(2), "t": (1, (2,)), "none": None, "keys": {1: 2}, "c": 1j, "b": b"x", "f": np.float32(2)}
+    encoded = xr.Dataset({"x": ("d", [1.0, 2.0])})
+    encoded["x"].encoding = {"dtype": "int16", "scale_factor": 0.1, "_FillValue": -1}
+    for table in (
+        xr.Dataset({"x": ("c", [1, 2])}, xr.Coordinates.from_pandas_multiindex(several, "c")),
+        xr.Dataset({"x": ("d", [3.0], odd)}, {"d": ("d", [1], odd)}, odd),
+        xr.Dataset({"": ("a/b", [1.0]), "superpos_table": ("string2", [1]), "words": ("w", ["ab"])}),
+        xr.Dataset({"x": ("d", [1.0])}, {"d": [3]}).drop_indexes("d"),
+        encoded,
+    ):
+        found = tables.decode(tables.encode(table))
+        same(found, table)
+        assert set(found.xindexes) == set(table.xindexes)
 
 
-def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_cell(tmp_path, rng, monkeypatch):
-    """Every call of the system is a step, after which another writer, or whoever renames, may run."""
-    turns = Turns(rng)
-    for name in ("open", "stat", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *a, _real=real, **k: (turns.step(), _real(*a, **k))[1])
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    counts = {"committed": 0, "refused": 0}
+@pytest.mark.parametrize("value", [xr.Dataset({"x": 1}, attrs={"f": object()}), xr.DataArray(1), None])
+def test_what_no_file_holds_is_returned_and_not_lost(tmp_path, caplog, value):
+    def measure():
+        return value
 
-    def writer(place, value):
-        mine = held.Held(place)
-
-        def write():
-            for number in range(2):
-                try:
-                    store.write_chunk(mine, number, 1, {"W": np.full(1, value)}, np.ones(1, np.int8))
-                    counts["committed"] += 1
-                except sp.StoreError:
-                    counts["refused"] += 1
-
-        return write
-
-    for trial in range(1_000):
-        first, second, third = (tmp_path / f"{trial}-{k}" for k in range(3))
-        for place, value in ((first, 1.0), (second, 2.0)):
-            for name in ("W", "status"):
-                (place / name).mkdir(parents=True)
-            (place / held.METADATA).write_text(str(value))
-
-        moves = [(first, third), (second, first), (third, second)][: rng.integers(1, 4)]
-
-        def rename(moves=moves):
-            for source, target in moves:
-                turns.step()
-                source.rename(target)
-
-        turns.run(writer(first, 1.0), writer(second, 2.0), rename)
-        for place in (first, second, third):
-            if place.exists():
-                value = float((place / held.METADATA).read_text())
-                for chunk in (place / "W").iterdir():
-                    assert np.frombuffer(chunk.read_bytes()[: -files.CHECKSUM_BYTES]).tolist() == [value]
-                status, data = ({p.name for p in (place / n).iterdir()} for n in ("status", "W"))
-                assert status <= data  # nothing is said to be there that is not
-        for place in (first, second, third):
-            shutil.rmtree(place, ignore_errors=True)
-    assert counts["committed"] > 500 and counts["refused"] > 500
+    measure.__qualname__ = "measure"
+    with caplog.at_level(logging.WARNING):
+        assert sp.kept(tmp_path / "r.zarr", measure) is value
+    assert "r.measure.nc could not be kept" in caplog.text and not list(tmp_path.iterdir())
 
 
-def test_a_joined_store_keeps_no_file_open_once_it_is_forgotten(places):
-    _, _, other = places
-    folder = Path("/dev/fd")
-    if not folder.is_dir():
-        pytest.skip("this system does not list open files")
-    before = len(list(folder.iterdir()))
-    for _ in range(5):
-        stored.inside(other)
-        sp.open(other)
-    assert len(list(folder.iterdir())) <= before
+# --- tasks of one's own ----------------------------------------------------------------------------------------------
+
+NUMERIC = ["feature_probability", "importance", "init_scale", "hidden_l1"]
+TASK = """
+def factor(): return {factor}
+class Mine(sp.tasks.Toy):
+    {comment}
+    def init(self, key):
+        return jax.tree.map(lambda leaf: leaf * factor(), super().init(key))
+"""
+
+
+def mine(factor=1.0, comment="'''Words.'''"):
+    """A task as a notebook's cell defines it."""
+    space = {"__name__": "__main__", "sp": sp, "jax": jax}
+    exec(TASK.format(factor=factor, comment=comment), space)
+    names = [f.name for f in dataclasses.fields(sp.tasks.Toy) if f.name not in NUMERIC]
+    jax.tree_util.register_dataclass(space["Mine"], NUMERIC, names)
+    return space["Mine"](n_features=3, n_hidden=2, magnitude="constant")
+
+
+CONFIG = sp.TrainConfig(steps=2, batch_size=8, evaluation_samples=16)
+
+
+def swept(task, path=None, **options):
+    return sp.sweep(task, CONFIG, sp.Grid(seed=range(2)), path, block_size=2, **options)
+
+
+def test_a_task_whose_code_changed_is_another_sweep(tmp_path):
+    path = tmp_path / "r.zarr"
+    first = swept(mine(), path)
+    assert first.attrs["code"]["digest"] == swept(mine(comment="# other words"), path).attrs["code"]["digest"]
+    with pytest.raises(sp.ConfigError, match="the task's code changed"):  # a finished one
+        swept(mine(2.0), path)
+    (path / "status" / "c.0").unlink()
+    for options in ({}, {"worker": (0, 2)}):
+        with pytest.raises(sp.ConfigError, match="the task's code changed"):  # and one to go on with
+            swept(mine(2.0), path, **options)
+    again = swept(mine(), path)
+    assert again["W"].values.tobytes() == first["W"].values.tobytes()
+
+
+def test_built_in_tasks_state_no_code_and_methods_put_into_them_do(tmp_path, monkeypatch):
+    """In one process, too: a changed method is another program."""
+    task = sp.tasks.Toy(n_features=3, n_hidden=2, magnitude="constant")
+    plain = swept(task, tmp_path / "r.zarr")
+    assert "code" not in plain.attrs
+    alone, old = sp.train(task, CONFIG).model.W[...], sp.tasks.Toy.init
+    with monkeypatch.context() as patched:
+        patched.setattr(sp.tasks.Toy, "init", lambda self, key: jax.tree.map(lambda leaf: 2 * leaf, old(self, key)))
+        other = swept(task)
+        assert other.attrs["code"] and np.any(other["W"].values != plain["W"].values)
+        assert np.any(np.asarray(sp.train(task, CONFIG).model.W[...] != alone))
+        with pytest.raises(sp.ConfigError, match="does not say which code"):
+            swept(task, tmp_path / "r.zarr")
+    assert code_of(task, CONFIG) is None
+    assert swept(task)["W"].values.tobytes() == plain["W"].values.tobytes()
+
+
+def test_a_task_whose_code_cannot_be_known_is_not_stored(tmp_path):
+    task = mine("eval('1.0')")
+    with pytest.raises(sp.ConfigError, match="task cannot be swept to a store: Mine → .*uses eval"):
+        swept(task, tmp_path / "r.zarr")
+    assert not list(tmp_path.iterdir())
+    assert "uses eval" in swept(task).attrs["code"]["unknown"]

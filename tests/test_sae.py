@@ -60,8 +60,9 @@ def model_of(task, rng):
     b_enc, b_dec, r_mag, b_mag = (0.2 * rng.standard_normal(width) for width in (n, M, n, n))
     arrays = [jnp.asarray(x, float) for x in (W_dec, W_enc, b_enc * there, b_dec)]
     model = SAE(
-        arrays[0], None if task.tied else arrays[1], arrays[2], arrays[3] if task.decoder_bias else None,
-        architecture=task.architecture, k=task.k, initial_threshold=0.1,
+        arrays[0], None if task.tied else arrays[1], None if task.architecture == "topk" else arrays[2],
+        arrays[3] if task.decoder_bias else None,
+        architecture=task.architecture, k=task.k, initial_threshold=0.1, unit_columns=True,  # of any length: D's are 1
     )  # fmt: skip
     for name, value in (("r_mag", r_mag * there), ("b_mag", b_mag * there)):
         if getattr(model, name) is not None:
@@ -348,7 +349,7 @@ def test_inputs_are_drawn_by_the_square_of_their_loss():
     numbers = {"dead_below": jnp.asarray(0.5), "scale": jnp.asarray(1.0), "initial_threshold": jnp.asarray(0.1)}
 
     def columns(n_dead: int, inputs: revival.Inputs, seed: int) -> jax.Array:
-        model = SAE(jnp.ones((2, n_dead + 1)), jnp.ones((n_dead + 1, 2)))
+        model = SAE(jnp.ones((2, n_dead + 1)), jnp.ones((n_dead + 1, 2)), unit_columns=True)
         model.frequency[...] = jnp.zeros(n_dead + 1).at[0].set(1.0)
         return revival.resample(model, (), inputs, key(seed), **numbers)[0].W_dec[...][:, 1:].T
 

@@ -8,6 +8,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
+from superpos.errors import ConfigError
+from superpos.models.decoder_lengths import fold_lengths
 from superpos.models.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 
@@ -47,6 +49,11 @@ class SAE(nnx.Module):
     * `"jumprelu"`: $z = a\,H(a - \theta)$ with $\theta = e^{\mathrm{log\_threshold}}$ (Rajamanoharan et al. 2024, "Jumping
       Ahead"; there without $b_\mathrm{dec}$ before the encoder, which another `b_enc` makes up for).
 
+    Weights are taken as $\hat h = W_\mathrm{dec} z + b_\mathrm{dec}$ says: lengths of columns that are passed move into the
+    encoder, so that the function stays the same (`decoder_lengths.fold_lengths`), and are refused where no encoder gives it.
+    What is assigned to `W_dec` later counts by its direction alone. With `unit_columns=True` nothing is looked at: columns
+    count by their directions, too, which those of length 1 or 0 do anyway.
+
     Parameters that an architecture does not have are None. `frequency` is the running mean of the share of
     inputs on which a latent is active.
     """
@@ -69,24 +76,37 @@ class SAE(nnx.Module):
         architecture: str = "relu",
         k: Any = 1.0,
         initial_threshold: Any = 0.1,
+        unit_columns: bool = False,
     ):
         check.one_of("architecture", architecture, ARCHITECTURES)
-        W_dec = arrays.parameter("W_dec", W_dec, (None, None))
+        W_dec = jnp.asarray(arrays.as_array("W_dec", W_dec, shape=(None, None)))
         n_hidden, n_latents = W_dec.shape
-        W_enc = arrays.parameter("W_enc", W_enc, (n_latents, n_hidden), optional=True)
-        b_enc = arrays.parameter("b_enc", b_enc, (n_latents,), optional=True)
-        b_dec = arrays.parameter("b_dec", b_dec, (n_hidden,), optional=True)
-        zeros = jnp.zeros(W_dec.shape[1], jnp.asarray(W_dec).dtype)
+
+        def given(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+            return None if value is None else jnp.asarray(arrays.as_array(name, value, shape=shape), W_dec.dtype)
+
+        W_enc = given("W_enc", W_enc, (n_latents, n_hidden))
+        b_enc, b_dec = given("b_enc", b_enc, (n_latents,)), given("b_dec", b_dec, (n_hidden,))
+        if architecture == "topk" and b_enc is not None:
+            if check.is_traced(b_enc) or bool(jnp.any(b_enc != 0)):
+                raise ConfigError('b_enc must be left out for architecture="topk", which has none.')
+            b_enc = None
+        factor = None
+        if not unit_columns:
+            W_dec, W_enc, b_enc, factor = fold_lengths(W_dec, W_enc, b_enc, architecture)
+        zeros = jnp.zeros(n_latents, W_dec.dtype)
+        larger = zeros if factor is None else jnp.log(factor)
         self.W_dec: Any = nnx.Param(W_dec)
         self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
         self.b_enc: Any = None if architecture == "topk" else nnx.Param(zeros if b_enc is None else b_enc)
         self.b_dec: Any = None if b_dec is None else nnx.Param(b_dec)
-        self.r_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
+        self.r_mag: Any = nnx.Param(larger) if architecture == "gated" else None
         self.b_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
-        theta = jnp.log(jnp.asarray(initial_threshold, zeros.dtype))
-        self.log_threshold: Any = nnx.Param(jnp.full_like(zeros, theta)) if architecture == "jumprelu" else None
-        self.n_active: Any = Statistic(jnp.asarray(k, zeros.dtype)) if architecture == "topk" else None
-        self.threshold: Any = Statistic(jnp.zeros((), zeros.dtype)) if architecture in BATCH_ARCHITECTURES else None
+        theta = jnp.log(jnp.asarray(initial_threshold, W_dec.dtype))
+        threshold = jnp.full_like(zeros, theta) if factor is None else theta + larger
+        self.log_threshold: Any = nnx.Param(threshold) if architecture == "jumprelu" else None
+        self.n_active: Any = Statistic(jnp.asarray(k, W_dec.dtype)) if architecture == "topk" else None
+        self.threshold: Any = Statistic(jnp.zeros((), W_dec.dtype)) if architecture in BATCH_ARCHITECTURES else None
         self.frequency: Any = Statistic(zeros)
         self.architecture = architecture
 

@@ -10,6 +10,8 @@ import xarray as xr
 
 import superpos
 from superpos.config import to_dict
+from superpos.errors import ConfigError
+from superpos.identity import code_of
 from superpos.sweep import layout, plan
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
@@ -26,7 +28,7 @@ class Collector:
         self._layout, self._grid, self._config = where, grid, config
         self._fields = layout.fields(where.families)
         self._arrays = {name: layout.empty(field, grid.n_cells) for name, field in self._fields.items()}
-        self._attributes = attributes(task, config, grid, where)
+        self._attributes = attributes(task, config, grid, where, stored=False)
 
     def add(self, family: int, number: int, block: Block, outcome: dict[str, Any]) -> None:
         """Write one block's models, losses and record into the cells they belong to."""
@@ -57,13 +59,24 @@ def coordinates(config: TrainConfig, grid: Grid, where: Layout) -> dict[str, tup
     return coords
 
 
-def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout) -> dict[str, Any]:
-    """The whole configuration, as results and stores carry it; nothing that differs from run to run."""
+def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout, *, stored: bool = True) -> dict[str, Any]:
+    """The whole configuration, as results and stores carry it; nothing that differs from run to run.
+
+    Raises:
+        ConfigError: the task's own code has no known identity, so what it trains cannot be `stored` and gone on with.
+    """
+    try:
+        code: Any = code_of(task, config)
+    except ConfigError as error:
+        if stored:
+            raise ConfigError(f"task cannot be swept to a store: {error}") from None
+        code = {"unknown": str(error)}
     dtype = jax.tree.leaves(where.families[0].task)[0].dtype
     return {
         "superpos": superpos.__version__,
         "format": layout.FORMAT,
         "task": to_dict(task),
+        **({"code": code} if code else {}),
         "train": to_dict(plan.stated(config, where.families)),
         "grid": grid.describe(),
         "block_size": sorted(set(where.block_sizes)),

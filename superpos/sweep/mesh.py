@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from superpos.identity import code_token
 from superpos.tasks.base import Task
 from superpos.train import Intervals, TrainConfig, advance, evaluate, init
 
@@ -35,11 +36,13 @@ def programs(mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_s
     # Leaves go into the key as shapes: a new value must find the old program.
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config))
     leaves, structure = jax.tree.flatten(shapes)
-    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals)
+    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, code_token(task, config))
 
 
 @lru_cache(maxsize=128)
-def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int) -> Programs:
+def _compile(
+    mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int, code: str | None
+) -> Programs:
     cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
 
     def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
@@ -50,11 +53,11 @@ def _compile(mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size:
     column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
     todo = Intervals(column, column, column, column)
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
-    start = _start.lower(number, task, config, seeds, mesh=mesh).compile()
-    states = jax.eval_shape(partial(_start, mesh=mesh), number, task, config, seeds)
+    start = _start.lower(number, task, config, seeds, mesh=mesh, code=code).compile()
+    states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds)
     states = shaped((), cells, states)
-    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh).compile()
-    finish = _finish.lower(number, task, config, states, mesh=mesh).compile()
+    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code).compile()
+    finish = _finish.lower(number, task, config, states, mesh=mesh, code=code).compile()
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(n_blocks // mesh.size))
     return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), n_intervals, used)
@@ -143,16 +146,18 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
     )
 
 
-@partial(jax.jit, static_argnames="mesh")
-def _start(count: Any, task: Any, config: Any, seeds: Any, *, mesh: Mesh) -> Any:
+@partial(jax.jit, static_argnames=("mesh", "code"))
+def _start(count: Any, task: Any, config: Any, seeds: Any, *, mesh: Mesh, code: str | None) -> Any:
     return _over_blocks(mesh, _start_block, count, task, config, seeds)
 
 
-@partial(jax.jit, static_argnames="mesh", donate_argnums=4)
-def _advance(count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh) -> Any:
+@partial(jax.jit, static_argnames=("mesh", "code"), donate_argnums=4)
+def _advance(
+    count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh, code: str | None
+) -> Any:
     return _over_blocks(mesh, _advance_block, count, task, config, seeds, states, shared=todo)
 
 
-@partial(jax.jit, static_argnames="mesh")
-def _finish(count: Any, task: Any, config: Any, states: Any, *, mesh: Mesh) -> Any:
+@partial(jax.jit, static_argnames=("mesh", "code"))
+def _finish(count: Any, task: Any, config: Any, states: Any, *, mesh: Mesh, code: str | None) -> Any:
     return _over_blocks(mesh, _finish_block, count, task, config, states)

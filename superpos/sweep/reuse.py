@@ -8,6 +8,7 @@ import numpy as np
 
 from superpos.config import task_from_dict, to_dict, train_config_from_dict
 from superpos.errors import ConfigError
+from superpos.identity import code_difference, code_of
 from superpos.sweep import plan, reading
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
@@ -40,6 +41,8 @@ def finished(
                 f"{path} holds another sweep: {part}.{key} differs, {there.get(key)!r} there and {here[key]!r} here; "
                 "choose another path."
             )
+    if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
+        raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
     dtype = str(jax.tree.leaves(where.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:
         raise ConfigError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError
+from superpos.identity import code_difference
 from superpos.sweep import files, layout, reading, store
 from superpos.sweep.collect import attributes, coordinates
 from superpos.sweep.grid import Grid
@@ -163,9 +164,11 @@ def difference(
 ) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     found: list[str] = []
-    for part in (*said, "dims"):
+    for part in (*(part for part in said if part != "code"), "dims"):
         there, here = contents.attributes.get(part), dims if part == "dims" else said[part]
         found += _differing(part, there, json.loads(json.dumps(here)))
+    if changed := code_difference(contents.attributes.get("code"), said.get("code")):
+        found.append(changed)
     if not found:
         for name, (_, values) in coords.items():
             same = name in contents.variables and np.array_equal(contents.column(name), values)

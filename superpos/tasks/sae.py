@@ -240,7 +240,7 @@ class SparseAutoencoder:
         W_enc = None if self.tied else W_dec.T
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
         numbers = {"k": self.k, "initial_threshold": self.initial_threshold}
-        return SAE(W_dec, W_enc, b_dec=b_dec, architecture=self.architecture, **numbers)
+        return SAE(W_dec, W_enc, b_dec=b_dec, architecture=self.architecture, unit_columns=True, **numbers)
 
     def sample(
         self, key: PRNGKeyArray, batch_size: int

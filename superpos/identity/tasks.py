@@ -1,0 +1,61 @@
+"""The code that a task of one's own brings along: part of the identity of what it trained."""
+
+import hashlib
+import sys
+from typing import Any
+
+from superpos.errors import ConfigError
+from superpos.identity.code import identity_of
+from superpos.identity.names import belongs_to
+
+
+def code_of(*parts: Any) -> dict[str, str] | None:
+    """The code from outside superpos that tasks and configurations bring along, as a result states it; None without any.
+
+    It is that of their classes with everything that these reach, of methods that were put into superpos's own, and of
+    fields that hold functions or objects of foreign classes. Numbers are stated elsewhere.
+
+    Raises:
+        ConfigError: see `identity_of`.
+    """
+    values = [value for part in parts for value in (type(part), *_fields_with_code(part))]
+    found = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
+    if not any(one.foreign for one in found):
+        return None
+    digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()
+    return {"digest": digest, "python": "{}.{}".format(*sys.version_info)}  # another Python compiles otherwise
+
+
+def code_token(*parts: Any) -> str | None:
+    """A word that changes when the code of tasks from outside superpos does, for programs kept in memory; None without any.
+
+    Of classes that are superpos's own only their methods are looked at, so it costs little.
+    """
+    own = [value for part in parts for cls in type(part).__mro__ for value in (cls, *vars(cls).values())]
+    own += [value for part in parts for value in _fields_with_code(part)]
+    inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in own]
+    if all(belongs_to(value) != "user" for value in inner if hasattr(value, "__globals__") or isinstance(value, type)):
+        return None
+    try:
+        code = code_of(*parts)
+    except ConfigError:  # then a class defined anew is another one, and more cannot be told
+        return " ".join(f"{type(part).__qualname__} {id(type(part))}" for part in parts)
+    return None if code is None else code["digest"]
+
+
+def code_difference(there: Any, here: dict[str, str] | None) -> str | None:
+    """What differs between the code that a result says trained it and the code that would go on, in words."""
+    if there == here:
+        return None
+    if here is None:
+        return "its task had code from outside superpos, which is not there now"
+    if not isinstance(there, dict):
+        return "it does not say which code of the task trained it"
+    if there.get("python") != here["python"]:
+        return f"the task's code was compiled by Python {there.get('python')} there and {here['python']} here"
+    return "the task's code changed"
+
+
+def _fields_with_code(part: Any) -> list[Any]:
+    values = getattr(part, "__dict__", {}).values()
+    return [value for value in values if callable(value) or belongs_to(type(value)) == "user"]

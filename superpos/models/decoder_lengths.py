@@ -1,0 +1,82 @@
+"""Decoder columns of any length as columns of length 1: their lengths move to where the function stays the same."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from superpos import check
+from superpos.errors import ConfigError
+
+# Where every latent's scale is its own; the others compare latents with each other, or with one threshold.
+OWN_SCALE: tuple[str, ...] = ("relu", "gated", "jumprelu")
+
+ROUNDING = 1e-5  # columns as long as that from 1 are of length 1 in single precision
+
+
+class Folded(NamedTuple):
+    """Weights with columns of length 1 or 0, and the factor by which the size of each latent grew; None if none did."""
+
+    W_dec: Any
+    W_enc: Any
+    b_enc: Any
+    factor: Any
+
+
+def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folded:
+    r"""Move the lengths $L_j = \|W_{\mathrm{dec},j}\|$ of the decoder's columns into the latents.
+
+    What a latent adds to the reconstruction is $W_{\mathrm{dec},j}\,z_j = (W_{\mathrm{dec},j} / L_j)\,(L_j z_j)$, and
+    $L_j z_j$ is the latent of an encoder with the row $L_j W_{\mathrm{enc},j}$ and the bias $L_j b_j$, since
+    $L\,\mathrm{ReLU}(a) = \mathrm{ReLU}(La)$. For `"jumprelu"` θ grows by L, too. For `"gated"` only what the gate lets
+    through does, $r_\mathrm{mag} = \log L$. A latent whose column is 0 adds nothing, and gets an encoder of 0.
+
+    The architectures that keep the k largest latents choose by z, not by Lz: there all columns must be of one length.
+
+    Raises:
+        ConfigError: no encoder gives the same function (tied weights, columns of several lengths among which the largest are
+            chosen, a column of 0 that takes a place among them), or it cannot be looked at, inside a transformation.
+    """
+    if check.is_traced(W_dec) or check.is_traced(W_enc) or check.is_traced(b_enc):
+        if W_enc is None or architecture not in OWN_SCALE:
+            raise ConfigError(
+                "W_dec cannot be looked at inside a transformation: pass unit_columns=True if its columns are of length 1."
+            )
+        L = jnp.linalg.norm(W_dec, axis=0)
+        return _moved(W_dec / jnp.where(L > 0, L, 1)[None, :], W_enc, b_enc, L, architecture)
+    columns = np.asarray(W_dec, np.float64)
+    L = np.linalg.norm(columns, axis=0)
+    there = L > 0
+    close = ROUNDING if W_enc is None or architecture not in OWN_SCALE else 0.0
+    odd = there & (np.abs(L - 1) > max(close, 32 * float(jnp.finfo(W_dec.dtype).eps)))
+    left_over = ~there & (np.zeros(len(L), bool) if W_enc is None else np.any(np.asarray(W_enc) != 0, axis=1))
+    left_over |= ~there & (np.zeros(len(L), bool) if b_enc is None else np.asarray(b_enc) > 0)
+    if not odd.any() and not left_over.any():
+        return Folded(W_dec, W_enc, b_enc, None)
+    if odd.any() and W_enc is None:
+        raise ConfigError(
+            f"W_dec must have columns of length 1 where W_enc is left out, because its rows are then these columns; column "
+            f"{int(np.argmax(odd))} has length {L[odd][0]:.4g}: divide by it, or pass W_enc."
+        )
+    if architecture not in OWN_SCALE:
+        if left_over.any():
+            raise ConfigError(
+                f"W_dec has no column for latent {int(np.argmax(left_over))}, which W_enc or b_enc make active: for "
+                f'architecture="{architecture}" it would take a place among the largest; set its row and bias to 0.'
+            )
+        if np.ptp(L[there]) > ROUNDING * L[there].max():
+            raise ConfigError(
+                f'W_dec must have columns of one length for architecture="{architecture}", which compares latents, got '
+                f"lengths from {L[there].min():.4g} to {L[there].max():.4g}: divide each column by its length and multiply "
+                "the row of W_enc by it, which chooses among latents anew."
+            )
+    unit = jnp.asarray(columns / np.where(there, L, 1), W_dec.dtype)
+    return _moved(unit, W_enc, b_enc, jnp.asarray(L, W_dec.dtype), architecture)
+
+
+def _moved(unit: Any, W_enc: Any, b_enc: Any, L: Any, architecture: str) -> Folded:
+    """The encoder that gives latents L times as large, 0 where L is 0."""
+    factor = jnp.where(L > 0, L, 1)
+    times = jnp.where(L > 0, 1.0, 0.0).astype(L.dtype) if architecture == "gated" else L  # a gate's own size is its own
+    W_enc = None if W_enc is None else W_enc * times[:, None]
+    return Folded(unit, W_enc, None if b_enc is None else b_enc * times, factor)

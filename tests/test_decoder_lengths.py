@@ -1,0 +1,103 @@
+"""Decoders whose columns are not of length 1: the same function as was written down, or none."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import superpos as sp
+from superpos.models import SAE
+from superpos.models.sae import ARCHITECTURES
+
+UNIT = np.eye(2, 3) + 0.1
+UNIT = UNIT / np.linalg.norm(UNIT, axis=0)
+H = np.random.default_rng(0).standard_normal((2, 50))
+
+
+def written_down(W_dec, W_enc, b_enc, b_dec, architecture, k):
+    """The equations as they stand, with the columns as they are."""
+    projection = W_enc @ (H - b_dec[:, None])
+    a = projection + b_enc[:, None]
+    z = np.maximum(a, 0)
+    if architecture == "gated":
+        z = np.where(a > 0, np.maximum(projection, 0), 0)
+    elif architecture == "jumprelu":
+        z = np.where(a > 0.1, a, 0)
+    elif architecture == "topk":
+        z = np.where(z >= np.sort(z, axis=0)[-k], z, 0)
+    return W_dec @ z + b_dec[:, None]
+
+
+def test_the_same_function_gives_the_same_reconstruction_and_scores():
+    """n of length 1; 2n with half the encoder is the same map."""
+    one, other = SAE(UNIT, UNIT.T), SAE(2 * UNIT, UNIT.T / 2)
+    assert_allclose(other(jnp.asarray(H, float)), one(jnp.asarray(H, float)), atol=1e-6)
+    task = sp.tasks.SparseAutoencoder(n_features=3, n_hidden=2, n_latents=3, directions=UNIT)
+    scores = [sp.analysis.score_autoencoder(task, model, n_inputs=256) for model in (one, other)]
+    assert scores[0].explained_variance == pytest.approx(scores[1].explained_variance, abs=1e-6)
+    assert scores[0].shrinkage == pytest.approx(scores[1].shrinkage, abs=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_columns_of_any_length_are_folded_exactly(architecture):
+    """Where latents are compared, all columns have one length; elsewhere lengths differ, one is 0 and one is tiny."""
+    rng = np.random.default_rng(1)
+    W_dec, W_enc, b_dec = rng.standard_normal((2, 4)), rng.standard_normal((4, 2)), rng.standard_normal(2)
+    b_enc = np.zeros(4) if architecture == "topk" else 0.1 * rng.standard_normal(4)
+    if architecture in ("relu", "gated", "jumprelu"):
+        W_dec[:, 1], W_dec[:, 2] = 0, 1e-20 * W_dec[:, 2]
+    else:
+        W_dec *= 3 / np.linalg.norm(W_dec, axis=0)
+    model = SAE(W_dec, W_enc, b_enc, b_dec, architecture=architecture, k=2)
+    h = jnp.asarray(H, float)
+    assert_allclose(model(h), written_down(W_dec, W_enc, b_enc, b_dec, architecture, 2), atol=5e-6)
+    lengths = np.linalg.norm(model.W_dec[...], axis=0)
+    assert_allclose(lengths, np.any(W_dec != 0, axis=0), atol=1e-6)
+    assert not model.encode(h)[lengths == 0].any()  # a latent without a column does not exist
+
+
+def test_weights_of_unit_columns_keep_every_bit():
+    task = sp.tasks.SparseAutoencoder(n_features=4, n_hidden=3, n_latents=5, dictionary_size=4)
+    made = task.init(jax.random.key(0))
+    again = SAE(made.W_dec[...], made.W_enc[...])
+    tied = SAE(made.W_dec[...])
+    assert_array_equal(again.W_dec[...], made.W_dec[...])
+    assert_array_equal(again.W_enc[...], made.W_enc[...])
+    assert_array_equal(tied.W_dec[...], made.W_dec[...])
+    with_lengths = dataclasses.replace(task, tied=True).init(jax.random.key(0))
+    assert_array_equal(with_lengths.W_dec[...], made.W_dec[...])
+
+
+def test_a_model_made_again_of_its_own_weights_is_the_same():
+    first = SAE(2 * UNIT, UNIT.T / 2, np.array([0.1, -0.2, 0.3]))
+    again = SAE(first.W_dec[...], first.W_enc[...], first.b_enc[...])
+    h = jnp.asarray(H, float)
+    assert_array_equal(again(h), first(h))
+
+
+def test_under_a_transformation_lengths_are_folded_too():
+    built = jax.jit(lambda W, E: SAE(W, E)(jnp.asarray(H, float)))(
+        jnp.asarray(2 * UNIT, float), jnp.asarray(UNIT.T / 2, float)
+    )
+    assert_allclose(built, UNIT @ np.maximum(UNIT.T @ H, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "said"),
+    [
+        ((2 * UNIT,), {}, "W_dec must have columns of length 1 where W_enc is left out"),
+        ((UNIT * [1, 2, 3], UNIT.T), {"architecture": "topk"}, "columns of one length"),
+        ((UNIT * [1, 2, 3], UNIT.T), {"architecture": "batch_topk"}, "columns of one length"),
+        ((UNIT * [1, 2, 3], UNIT.T), {"architecture": "matryoshka"}, "columns of one length"),
+        ((UNIT * [0, 1, 1], UNIT.T), {"architecture": "topk"}, "no column for latent 0"),
+        ((UNIT, UNIT.T, np.ones(3)), {"architecture": "topk"}, "b_enc must be left out"),
+        ((UNIT, UNIT), {}, r"W_enc must have shape \(3, 2\), got shape \(2, 3\)"),
+        ((UNIT * np.nan, UNIT.T), {}, "W_dec must be finite"),
+    ],
+)
+def test_what_no_encoder_can_express_is_refused(arguments, options, said):
+    with pytest.raises(sp.ConfigError, match=said):
+        SAE(*arguments, **options)
