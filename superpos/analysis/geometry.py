@@ -15,26 +15,35 @@ from superpos.analysis import features
 from superpos.analysis.features import DEAD_BELOW, REPRESENTED_ABOVE
 from superpos.analysis.shapes import IRREGULAR, match_shapes
 
-# Two features share dimensions if |cos| exceeds the first value, low enough for a simplex of thirty. A group that is no
+# Two features share dimensions if |cos| exceeds the first value, low enough for a simplex of sixty. A group that is no
 # known shape may hang together by noise, so it is looked at again with the others.
-JOIN_ABOVE = (0.03, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
+JOIN_ABOVE = (0.015, 0.03, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
 # A shape is named only if it is nearly orthogonal to everything else. A feature's leak is the root of its summed squared
 # cosines to the features outside, relative to those inside (1 for a dedicated feature). The shape's root mean square leak
 # may not exceed the first number per root of the number of features outside, within the two bounds, and no feature's leak
-# twice that. (Weights with 2 % noise reach 0.028 per root; random directions in 100 dimensions have 0.1.)
-LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.04, 0.15, 0.3
+# twice that. (Weights with 2 % noise reach 0.028 per root; random directions in 100 dimensions have 0.1.) For single features
+# the lower bound counts, since vertices of a large simplex would pass for dedicated.
+LEAK_PER_ROOT, LEAK_LEAST, LEAK_MOST = 0.035, 0.2, 0.3
+# Nor may any member's D differ by more than this from what the exact shape gives at the norms measured. D counts all
+# features, also those too short to be represented.
+D_LIMIT = 0.1
 # No feature outside may have more than this share of its squared length in the dimensions of the shape: it would be a
 # member that noise has cut off, and the shape what is left of a larger one.
 INTRUSION = 0.06
+# Orthogonal parts have as many dimensions together as the group they came from. In a group of unit vectors, an eigenvalue of
+# the cosines below this is none: thirty almost orthogonal directions in 29 dimensions are not all dedicated.
+SPANNED_ABOVE = 0.05
 # A shape's shortest feature is at least this share of its longest.
 NORM_RATIO = 0.5
+# What a single feature without a shape is called: one whose direction others, each too weak to join it, use as well.
+SHARED = "shared feature"
 
 
 @dataclass(frozen=True)
 class Component:
     """Features that share dimensions with each other and with no others."""
 
-    name: str  # "pentagon", "antipodal pair", …, or "irregular"
+    name: str  # "pentagon", "antipodal pair", …, or "irregular"; in words a single irregular feature is a "shared feature"
     features: tuple[int, ...]
     dimensions: int
     residual: float  # relative error of the cosines against the exact shape; of the nearest one if irregular
@@ -42,6 +51,8 @@ class Component:
     def __str__(self) -> str:
         if self.name != IRREGULAR:
             return self.name
+        if len(self.features) == 1:
+            return SHARED
         return f"irregular ({_count(len(self.features), 'feature')}, {_count(self.dimensions, 'dimension')})"
 
 
@@ -162,7 +173,7 @@ def _geometries(Ws: np.ndarray, n_hidden: np.ndarray | None, represented_above: 
     numbers["dimensionality"] = np.where(numbers["norms"] > DEAD_BELOW, numbers["dimensionality"], 0)
     m_true = np.full(n_models, m) if n_hidden is None else np.asarray(n_hidden)
     norms = numbers["norms"]
-    components = _components(Ws, norms, norms > represented_above)
+    components = _components(Ws, norms, norms > represented_above, numbers["dimensionality"])
     return [
         Geometry(
             norms=norms[k],
@@ -178,7 +189,9 @@ def _geometries(Ws: np.ndarray, n_hidden: np.ndarray | None, represented_above: 
     ]
 
 
-def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> list[list[Component]]:
+def _components(
+    Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray, dimensionality: np.ndarray
+) -> list[list[Component]]:
     """Named components of every model. Features of all models are the nodes of one graph."""
     n_models, _, n = Ws.shape
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -204,17 +217,25 @@ def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> l
             leak = np.maximum(total[model[:, None], feature] - own, 0) / own  # squared
             outside = np.maximum(n_represented[model] - size, 0)
             lengths = norms[model[:, None], feature]
-            allowed = np.clip(LEAK_PER_ROOT * np.sqrt(outside), LEAK_LEAST, LEAK_MOST) ** 2
+            most = LEAK_MOST if size > 1 else LEAK_LEAST
+            allowed = np.clip(LEAK_PER_ROOT * np.sqrt(outside), LEAK_LEAST, most) ** 2
             pure = (leak.mean(axis=1) <= allowed) & (leak.max(axis=1) <= 4 * allowed)
             shared = squared[model[:, None], feature].sum(axis=1)  # (groups, n): of every feature with the group
             np.put_along_axis(shared, feature, 0, axis=1)
             pure &= shared.max(axis=1) <= INTRUSION * size / match.dimensions
+            ideal = lengths**2 / (match.ideal**2 * lengths[:, None] ** 2).sum(axis=2)  # D of the exact shape
+            pure &= np.abs(dimensionality[model[:, None], feature] - ideal).max(axis=1) <= D_LIMIT  # False for NaN
             pure &= lengths.min(axis=1) >= NORM_RATIO * lengths.max(axis=1)
             for row, w in enumerate(which):
                 name = str(match.names[row]) if pure[row] else IRREGULAR
                 members = tuple(int(f) for f in feature[row])
                 found[w] = Component(name, members, int(match.dimensions[row]), float(match.residuals[row]))
         return [c for c in found if c is not None]
+
+    def spanned(group: np.ndarray) -> int:
+        """Dimensions of a group of unit vectors."""
+        inside = cosines[group[0] // n][np.ix_(group % n, group % n)]
+        return int(np.sum(np.linalg.eigvalsh(inside) > SPANNED_ABOVE))
 
     def split(groups: list[np.ndarray], above: float) -> list[list[np.ndarray]]:
         """The connected parts of each group, with an edge where |cos| > `above`."""
@@ -250,11 +271,11 @@ def _components(Ws: np.ndarray, norms: np.ndarray, represented: np.ndarray) -> l
         pending, fallback = [], []
         for (group, component), parts in zip(unnamed, split([g for g, _ in unnamed], above), strict=True):
             pieces = named(parts) if len(parts) > 1 else []
-            if any(piece.name != IRREGULAR for piece in pieces):  # otherwise the group stays whole
+            if 0 < sum(piece.dimensions for piece in pieces if piece.name != IRREGULAR) <= spanned(group):
                 pending += parts
                 fallback += pieces
             else:
-                pending.append(group)
+                pending.append(group)  # no part has a name, or they cannot all be right: the group stays whole
                 fallback.append(component)
     for found in per_model:
         found.sort(key=lambda c: (c.name == IRREGULAR, -len(c.features), c.features))

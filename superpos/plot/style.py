@@ -40,6 +40,7 @@ SHAPE_COLORS = {
     "pentagon": PALETTE["orange"],
     "square antiprism": PALETTE["sky"],
     "irregular": PALETTE["grey"],
+    "shared feature": PALETTE["grey"],
     "nothing represented": "#DDDDDD",
 }
 # One colour and one name per architecture of a sparse autoencoder.

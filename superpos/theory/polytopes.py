@@ -1,14 +1,17 @@
 """Shapes that features are known to form, as unit vectors.
 
 Only shapes that do not split into orthogonal parts are listed: a square is two antipodal pairs, an octahedron three, a
-triangular bipyramid a triangle and a pair (the paper's tegum products). All listed shapes look the same from each vertex.
+triangular bipyramid a triangle and a pair (the paper's tegum products). Beside regular and uniform polytopes these are
+Gosset's k_21 (`superpos.theory.gosset`) and the best placements of points in space (`superpos.theory.spherical_codes`).
 """
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
+
+from superpos.theory import gosset, spherical_codes
 
 # Neighbours in a larger polygon are so close that any crowd of directions in a plane looks like one.
 LARGEST_POLYGON = 24
@@ -33,14 +36,25 @@ class KnownShape:
         return self.vertices @ self.vertices.T
 
     @cached_property
-    def view(self) -> np.ndarray:
-        """Inner products seen from one vertex (from any), sorted, (k - 1,)."""
-        return np.sort(self.gram[0, 1:])
+    def views(self) -> np.ndarray:
+        """Inner products with all others seen from one vertex of every kind, sorted, (kinds, k - 1).
+
+        The first row is seen from the first vertex. Most shapes look the same from every vertex and have one row.
+        """
+        others = self.gram[~np.eye(len(self.gram), dtype=bool)].reshape(len(self.gram), -1)
+        seen = np.sort(others, axis=1)
+        kinds: list[np.ndarray] = []
+        for view in seen:
+            if not any(np.allclose(view, kind, atol=1e-4) for kind in kinds):
+                kinds.append(view)
+        return np.array(kinds)
 
 
 @lru_cache
 def known_shapes(k: int) -> tuple[KnownShape, ...]:
     """All known shapes with k vertices: the simplex for any k, polygons up to 24, the special ones.
+
+    Among these are Gosset's k_21 in four to eight dimensions and optimal codes of 7, 9, 10, 11 and 14 points in space.
 
     >>> [shape.name for shape in sp.theory.known_shapes(5)]
     ['4-simplex', 'pentagon']
@@ -101,7 +115,20 @@ def _special() -> tuple[KnownShape, ...]:
         KnownShape("dodecahedron", _unit(np.array(dodecahedron))),
         KnownShape("tesseract", _unit(np.array(list(product((-1, 1), repeat=4))))),
         KnownShape("24-cell", _unit(_two_nonzero(4))),
+        KnownShape("600-cell", _six_hundred_cell()),
+        *(KnownShape(name, gosset.k21(d)) for d, name in gosset.NAMES.items()),
+        *(KnownShape(name, vertices) for name, vertices in spherical_codes.codes()),
     )
+
+
+def _six_hundred_cell() -> np.ndarray:
+    """The 24-cell's dual in units, (±1, 0, 0, 0) and (±½)⁴, and the even permutations of (±φ, ±1, ±1/φ, 0)/2."""
+    golden = (1 + np.sqrt(5)) / 2
+    vertices = [*np.eye(4), *-np.eye(4), *(np.array(signs) / 2 for signs in product((-1, 1), repeat=4))]
+    even = [p for p in permutations(range(4)) if np.linalg.det(np.eye(4)[list(p)]) > 0]
+    for order, (a, b, c) in product(even, product((-1, 1), repeat=3)):
+        vertices.append(np.array([a * golden, b, c / golden, 0])[list(order)] / 2)
+    return np.array(vertices)
 
 
 def _two_nonzero(d: int) -> np.ndarray:

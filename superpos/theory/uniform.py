@@ -42,9 +42,12 @@ def unlearned_loss(feature_probability: Any) -> Any:
 
 
 def structures() -> list[KnownShape]:
-    """Simplices, polygons and solids of two to eight directions, and a feature alone."""
-    found = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k)]
-    return [shape for shape in found if not (shape.name.endswith("-simplex") and len(shape.vertices) > 6)]
+    """Simplices, polygons and solids of two to eight directions, and a feature alone.
+
+    All vertices of each are alike, so that they share one norm and one bias.
+    """
+    alike = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k) if k == 1 or len(shape.views) == 1]
+    return [shape for shape in alike if not (shape.name.endswith("-simplex") and len(shape.vertices) > 6)]
 
 
 def benefits(feature_probability: Any, shapes: list[KnownShape] | None = None, *, order: int = 64) -> list[Structure]:
