@@ -3,9 +3,12 @@
 import sys
 import time
 
+from superpos.console import words_are_the_result
+
 
 def doctor() -> None:
     """Print versions and devices, and check in about a second that training and its bits are right."""
+    words_are_the_result()
     import jax
     import jax.numpy as jnp
     import numpy as np
