@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError
+from superpos.process import check_process
 
 # Words people use for the same thing; spelling distance alone cannot map a synonym.
 SYNONYMS = {
@@ -58,6 +59,7 @@ def is_traced(value: Any) -> bool:
 
 def numbers(name: str, value: Any) -> np.ndarray | None:
     """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
+    check_process()  # here, since nearly everything that computes looks at its numbers first
     if is_traced(value):
         return None
     try:

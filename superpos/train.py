@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Integer
 from superpos import check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
+from superpos.process import check_process
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -333,6 +334,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
         ConfigError: a setting is not allowed.
         DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
     """
+    check_process()
     config = TrainConfig() if config is None else config
     check_all(task, config)
     config = config.filled(task)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,8 +36,20 @@ def _call_command() -> None:
 
     app = tyro.extras.SubcommandApp()
     for command in (demo, sweep, status, geometry, explore, phase, sae, pack, export, doctor):
-        app.command(console.command(command))
+        app.command(console.command(_checked(command)))
     app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _checked(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, refused where JAX would abort as soon as it is imported."""
+    from superpos.process import check_process
+
+    @wraps(command)
+    def called(*arguments: Any, **named: Any) -> Any:
+        check_process()
+        return command(*arguments, **named)
+
+    return called
 
 
 def run(script: Callable[..., Any]) -> None:

@@ -23,6 +23,9 @@ def doctor() -> None:
     use_compilation_cache()
     print(f"compilation cache: {cache_folder() or 'off'}")
 
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        print("double precision is on (JAX_ENABLE_X64): a seed draws other weights than in single precision")
+
     def precise() -> tuple[bool, str]:
         a = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
         product = jnp.dot(a, a, precision=jax.lax.Precision.HIGHEST)

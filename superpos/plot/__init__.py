@@ -1,5 +1,6 @@
 """Pictures: labelled data in, axes out. Plot functions compute nothing, save nothing, and take `ax=None`."""
 
+import superpos.cache  # first, for its words with Matplotlib
 from superpos.plot.absolute import absolute_value as absolute_value
 from superpos.plot.absorption import family_map as family_map
 from superpos.plot.absorption import score_by_l0 as score_by_l0

@@ -14,6 +14,7 @@ import numpy as np
 from superpos import check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
+from superpos.process import check_process
 from superpos.sweep import budget, plan
 from superpos.sweep import mesh as meshes
 from superpos.sweep.calls import Call, Work, segment_size, train_call
@@ -168,7 +169,9 @@ def sweep(
         ConfigError: a setting is not allowed. Nothing has been trained or written.
         StoreError: the store is damaged, or could not be written; what was committed is kept.
         Interrupted: a signal arrived; what was committed is kept.
+        EngineError: JAX cannot work in this process, or those who were to train could not.
     """
+    check_process()
     config = TrainConfig() if config is None else config
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
