@@ -15,8 +15,17 @@ import jax
 from superpos.errors import EngineError, one_line
 from superpos.sweep.calls import Call, Work, train_call
 from superpos.sweep.engines.job import Job
+from superpos.sweep.engines.peers import say_when_jax_aborts
 from superpos.sweep.run import compile_work
 from superpos.sweep.stored import StoredSweep
+
+# Seconds to wait for the other processes in the beginning and the end, and for a sign of life in between. (JAX's own: 300 and
+# 100.) Start all processes at about the same time.
+FIND_SECONDS, SILENT_SECONDS = 15, 12
+GONE = (
+    "superpos: engine distributed: another process is gone, so JAX ends this one; what was committed is kept, and the same "
+    "command in all processes goes on."
+)
 
 
 def begin(settings: Mapping[str, Any]) -> None:
@@ -27,8 +36,14 @@ def begin(settings: Mapping[str, Any]) -> None:
     """
     if jax.distributed.is_initialized():
         return
+    say_when_jax_aborts(GONE)
     try:
-        jax.distributed.initialize(**settings)
+        jax.distributed.initialize(
+            **settings,
+            initialization_timeout=FIND_SECONDS,
+            heartbeat_timeout_seconds=SILENT_SECONDS,
+            shutdown_timeout_seconds=FIND_SECONDS,
+        )
     except (RuntimeError, ValueError) as error:
         raise EngineError(f"engine distributed: JAX finds no other processes: {one_line(error)}") from None
 

@@ -1,0 +1,32 @@
+"""The end of a process whose peers are gone: JAX's runtime then aborts, and here it says why, in one sentence."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+_handlers = []  # the system calls it for as long as the process lives, so it must not be collected
+
+
+def say_when_jax_aborts(sentence: str) -> None:
+    """From now on, end with a sentence and status 1 where JAX's runtime would abort the process (SIGABRT).
+
+    The runtime aborts from a thread of its own as soon as a peer is known to be gone, and offers no other end: handlers
+    written with Python's `signal` run only later, in the main thread, which is too late. So the C library is asked.
+    """
+    if os.name != "posix" or _handlers or threading.current_thread() is not threading.main_thread():
+        return
+    message = f"{sentence}\n".encode()
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_int)
+    def aborting(number: int) -> None:
+        try:
+            os.write(2, message)
+        finally:
+            os._exit(1)
+
+    _handlers.append(aborting)
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    ctypes.CDLL(None).signal(int(signal.SIGABRT), aborting)
