@@ -3,8 +3,12 @@
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
+import time
+
+from superpos.errors import ConfigError, EngineError, one_line
 
 _handlers = []  # the system calls it for as long as the process lives, so it must not be collected
 
@@ -30,3 +34,33 @@ def say_when_jax_aborts(sentence: str) -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
     ctypes.CDLL(None).signal(int(signal.SIGABRT), aborting)
+
+
+def check_address(address: str, what: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT.
+
+    Raises:
+        ConfigError: the address is none.
+    """
+    host, _, port = str(address).rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:9]) < 2**16:
+        raise ConfigError(f"{what} must be HOST:PORT, got {address!r}.")
+    return host.strip("[]"), int(port)
+
+
+def reach(address: str, seconds: float, what: str) -> None:
+    """Wait until somebody listens at HOST:PORT, at most so many seconds.
+
+    Raises:
+        ConfigError: the address is none.
+        EngineError: nobody does.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(check_address(address, what), timeout=max(0.1, end - time.monotonic())).close()
+            return
+        except (OSError, UnicodeError) as error:
+            if time.monotonic() + 0.2 > end:
+                raise EngineError(f"{what}: nobody answers at {address}: {one_line(error)}.") from None
+        time.sleep(0.2)
