@@ -56,6 +56,7 @@ def _run(script: Path, flags: list[str], log: Path) -> None:
     with log.open("w", encoding="utf-8") as file:
         for stream in (1, 2):  # the process's own, so that a traceback is in the file as well
             os.dup2(file.fileno(), stream)
+    output: Any
     for output in (sys.stdout, sys.stderr):
         if output is not None:
             output.reconfigure(encoding="utf-8")  # as the file is read, whatever the environment asks of a terminal
