@@ -89,6 +89,8 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES or (name in _HOME and _HOME[name] != "superpos.errors"):
+        import_module("superpos.process").check_process()  # before JAX is imported
     if name in _MODULES:
         return import_module(f"superpos.{name}")
     if name not in _HOME:

@@ -13,6 +13,7 @@ import numpy as np
 from superpos.arrays import is_traced as is_traced
 from superpos.arrays import plain
 from superpos.errors import ConfigError
+from superpos.process import check_process
 
 # Words people use for the same thing; spelling distance alone cannot map a synonym.
 SYNONYMS = {
@@ -52,6 +53,7 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
 
 def numbers(name: str, value: Any) -> np.ndarray | None:
     """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
+    check_process()  # here, since nearly everything that computes looks at its numbers first
     if is_traced(value):
         return None
     try:

@@ -1,13 +1,21 @@
-"""The errors superpos raises on purpose. Each message is one sentence that names the field."""
+"""The errors superpos raises on purpose. Each message is one sentence that names the field.
+
+Messages quote names and words from files, so each is one line of printable characters.
+"""
+
+from superpos.console import printable
 
 
 class ConfigError(ValueError):
     """A setting is outside what it may be. The command line prints the message and exits with code 2."""
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 def one_line(error: BaseException) -> str:
     """An error's text without line breaks, to stand inside a sentence."""
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
 
 
 class DivergedError(ArithmeticError):
@@ -32,13 +40,19 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, message: str, signal: int):
-        super().__init__(message)
+        super().__init__(printable(message))
         self.signal = signal
 
 
 class EngineError(RuntimeError):
     """Whoever was to train a part of a sweep could not; what was committed to its store is kept."""
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 class StoreError(OSError):
     """A result on disk is missing, damaged or not ours."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))

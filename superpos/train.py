@@ -15,6 +15,7 @@ from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
+from superpos.process import check_process
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -334,6 +335,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
         ConfigError: a setting is not allowed.
         DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
     """
+    check_process()
     config = TrainConfig() if config is None else config
     task, config = arrays.own(task), arrays.own(config)
     check_all(task, config)

@@ -291,3 +291,37 @@ def test_the_processes_of_one_program_make_equally_many_calls():
     assert len({len(c) for c in calls}) == 1
     trained = sorted(number for some in calls for call in some for number, _ in call.real)
     assert trained == list(range(where.n_blocks))
+
+
+def test_an_address_where_nobody_listens_is_said_within_seconds(tmp_path, monkeypatch):
+    from superpos.sweep.engines import distributed, ray
+
+    closed = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr(distributed, "FIND_SECONDS", 0.5)
+    monkeypatch.setattr(ray, "FIND_SECONDS", 0.5)
+    settings = {"num_processes": 2, "process_id": 1}
+    with pytest.raises(sp.EngineError, match=f"coordinator_address: nobody answers at {closed}: "):
+        small.go(
+            tmp_path / "r.zarr",
+            engine="distributed",
+            engine_options={"coordinator_address": closed, **settings},
+        )
+    for garbage in ("garbage", "host:", ":80", "host:99999", "host:0", "host:-1", "h:²"):
+        with pytest.raises(sp.ConfigError, match="coordinator_address must be HOST:PORT"):
+            distributed.begin({"coordinator_address": garbage, **settings})
+    if find_spec("ray") is not None:
+        for address in (closed, f"ray://{closed}"):
+            with pytest.raises(sp.EngineError, match=f"engine ray: address: nobody answers at {closed}: "):
+                small.go(tmp_path / "r.zarr", engine="ray", engine_options={"address": address})
+
+
+def test_an_abort_of_the_runtime_ends_with_a_sentence():
+    """Also from a thread, while the main thread waits in compiled code, as JAX's does."""
+    code = (
+        "import ctypes, threading, time\n"
+        "from superpos.sweep.engines.peers import say_when_jax_aborts\n"
+        "say_when_jax_aborts('another process is gone')\n"
+        "threading.Thread(target=ctypes.CDLL(None).abort).start(); time.sleep(30)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (1, "another process is gone\n")

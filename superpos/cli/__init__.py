@@ -3,17 +3,25 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
+
+from superpos import console
 
 
 def main() -> None:
     """Entry point of the `superpos` command. JAX is imported only once there is something to do."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
-        from superpos import __version__
+    with console.outputs("superpos"), one_sentence("superpos"):
+        if sys.argv[1:] in (["--version"], ["-V"]):
+            from superpos import __version__
 
-        print(f"superpos {__version__}")
-        return
+            console.say(f"superpos {__version__}")
+        else:
+            _call_command()
+
+
+def _call_command() -> None:
     import tyro
 
     from superpos.cli.demo import demo
@@ -28,17 +36,29 @@ def main() -> None:
 
     app = tyro.extras.SubcommandApp()
     for command in (demo, sweep, status, geometry, explore, phase, sae, pack, export, doctor):
-        app.command(command)
-    with one_sentence("superpos"):
-        app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+        app.command(console.command(_checked(command)))
+    app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def _checked(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, refused where JAX would abort as soon as it is imported."""
+    from superpos.process import check_process
+
+    @wraps(command)
+    def called(*arguments: Any, **named: Any) -> Any:
+        check_process()
+        return command(*arguments, **named)
+
+    return called
 
 
 def run(script: Callable[..., Any]) -> None:
     """Call a script's function with the arguments of its command line."""
     import tyro
 
-    with one_sentence(Path(sys.argv[0]).stem):
-        tyro.cli(script)
+    program = Path(sys.argv[0]).stem
+    with console.outputs(program), one_sentence(program):
+        tyro.cli(console.command(script))
 
 
 @contextmanager
@@ -52,9 +72,6 @@ def one_sentence(program: str) -> Iterator[None]:
         _fail(program, str(error), 2)
     except (StoreError, DivergedError, EngineError) as error:
         _fail(program, str(error), 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader left, there is nobody to tell
-        sys.exit(1)
     except Interrupted as error:
         _fail(program, str(error), 128 + error.signal)
     except KeyboardInterrupt:
@@ -62,5 +79,5 @@ def one_sentence(program: str) -> Iterator[None]:
 
 
 def _fail(program: str, message: str, code: int) -> NoReturn:
-    print(f"{program}: {message}", file=sys.stderr)
+    console.say(f"{program}: {message}", error=True)
     sys.exit(code)

@@ -50,10 +50,10 @@ def demo(
     result = sp.sweep(task, config, grid, block_size=min(24, densities))
     seconds = time.perf_counter() - trained
     table = result.geometry()
-    print_shapes(result, table)
     result.save(target, overwrite=True)
     with sp.plot.style():
         files = sp.plot.save(*five_features(result, table), path=out / "five_features", overwrite=overwrite)
+    print_shapes(result, table)
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")

@@ -3,9 +3,12 @@
 import sys
 import time
 
+from superpos.console import words_are_the_result
+
 
 def doctor() -> None:
     """Print versions and devices, and check in about a second that training and its bits are right."""
+    words_are_the_result()
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -19,6 +22,9 @@ def doctor() -> None:
         print(f"device {device.id}: {device.platform} {device.device_kind}")
     use_compilation_cache()
     print(f"compilation cache: {cache_folder() or 'off'}")
+
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        print("double precision is on (JAX_ENABLE_X64): a seed draws other weights than in single precision")
 
     def precise() -> tuple[bool, str]:
         a = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)

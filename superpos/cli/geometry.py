@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+from superpos.console import words_are_the_result
+
 
 def geometry(
     result: Annotated[
@@ -14,6 +16,7 @@ def geometry(
     rows: Annotated[int, tyro.conf.arg(help="print at most this many rows")] = 200,
 ) -> None:
     """Name the geometry of every model in a result: the best seed's, and how many seeds found it."""
+    words_are_the_result()
     from superpos import check
     from superpos.cli.report import print_shapes
     from superpos.sweep import open_result

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from superpos.console import say, terminal, word
 from superpos.tasks.sae import SPARSITY_FIELD
 
 
@@ -21,7 +20,7 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     # Zipped, random and listed designs have one dimension and their axes as coordinates along it.
     names = [n for n in won["shape"].coords if won.coords[n].dims and not (seeded and n == "seed")] or dims
     for name in names:
-        shown.add_column("1 − S" if name == "feature_probability" else str(name), justify="right")
+        shown.add_column("1 − S" if name == "feature_probability" else word(name), justify="right")
     shown.add_column("best geometry", overflow="fold")
     if seeded:
         shown.add_column("seeds", justify="right")
@@ -29,18 +28,17 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     flat = won.stack(row=dims) if dims else won.expand_dims("row")
     for k in range(min(flat.sizes["row"], most)):
         cell = flat.isel(row=k)
-        row: list[str | Text] = [Text(_number(cell.coords[n].item())) for n in names]
-        row.append(str(cell["shape"].item()))
+        row = [word(_number(cell.coords[n].item())) for n in names]
+        row.append(word(cell["shape"].item()))
         if seeded:
             here = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
             share = float((here == cell["shape"].item()).mean())
             row.append(f"{share:.0%}")
         row.append(_dimensionalities(cell))
         shown.add_row(*row)
-    console = Console(highlight=False)
-    console.print(shown)
+    terminal().print(shown)
     if (left := flat.sizes["row"] - most) > 0:
-        console.print(f"… and {left} more rows")
+        say(f"… and {left} more rows")
 
 
 def _dimensionalities(cell: xr.Dataset) -> str:
@@ -54,8 +52,7 @@ def _dimensionalities(cell: xr.Dataset) -> str:
 
 
 def _number(value: Any) -> str:
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)  # words come from files
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 # Columns of a table of autoencoders: what it is called, and the score.
@@ -83,17 +80,16 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     axes = [name for name in axes if frame[name].nunique() > 1]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in (*axes, *_SCORES):
-        shown.add_column("λ" if name == "sparsity_coefficient" else name, justify="right")
+        shown.add_column("λ" if name == "sparsity_coefficient" else word(name), justify="right")
     columns = list(_SCORES.values())
     rows = frame.groupby(axes, sort=False)[columns].mean().reset_index() if axes else frame[columns].mean().to_frame().T
     for _, row in rows.head(most).iterrows():
         used = SPARSITY_FIELD.get(row["architecture"]) if "architecture" in axes else None
         unused = {"sparsity_coefficient", "k"} - {used} if used else set()
-        settings = (Text("–" if name in unused else _number(row[name])) for name in axes)
+        settings = (word("–" if name in unused else _number(row[name])) for name in axes)
         shown.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
-    console = Console(highlight=False)
-    console.print(shown)
+    terminal().print(shown)
     if (left := len(rows) - most) > 0:
-        console.print(f"… and {left} more rows")
+        say(f"… and {left} more rows")
     if absent := int(frame["l0"].isna().sum()):
-        console.print(f"{absent} of {len(frame)} autoencoders diverged or are missing: they are in no mean")
+        say(f"{absent} of {len(frame)} autoencoders diverged or are missing: they are in no mean")

@@ -27,10 +27,12 @@ def sae(
     and F1 by pursuit: of the few decoder columns that add up to the input best, found without the encoder), L0 beside the
     true one, and explained variance. A result of autoencoders is scored as it is.
     """
-    from superpos import check
+    from superpos import check, console
     from superpos.errors import ConfigError
     from superpos.sweep import open_result
 
+    if out is None:
+        console.words_are_the_result()
     for name, value in (("seeds", seeds), ("steps", steps), ("latents", latents)):
         if value is not None:
             check.whole(name, value, at_least=1)

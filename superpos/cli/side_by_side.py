@@ -44,7 +44,9 @@ def run_scripts(
             process = context.Process(target=_run, args=(script, list(flags), log))
             process.start()
             process.join()
-            return Finished(script, process.exitcode, time.perf_counter() - begin, log.read_text(encoding="utf-8"))
+            return Finished(
+                script, process.exitcode, time.perf_counter() - begin, log.read_text(encoding="utf-8", errors="replace")
+            )
 
         for done in as_completed([pool.submit(finish, script) for script in scripts]):
             yield done.result()
@@ -54,5 +56,9 @@ def _run(script: Path, flags: list[str], log: Path) -> None:
     with log.open("w", encoding="utf-8") as file:
         for stream in (1, 2):  # the process's own, so that a traceback is in the file as well
             os.dup2(file.fileno(), stream)
+    output: Any
+    for output in (sys.stdout, sys.stderr):
+        if output is not None:
+            output.reconfigure(encoding="utf-8")  # as the file is read, whatever the environment asks of a terminal
     sys.argv = [str(script), *flags]
     runpy.run_path(sys.argv[0], run_name="__main__")

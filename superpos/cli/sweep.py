@@ -129,10 +129,12 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
 
 
 def _dry_run(given: object, target: Path) -> None:
+    from superpos.console import words_are_the_result
     from superpos.sweep import run
     from superpos.sweep.budget import show_bytes
     from superpos.sweep.estimate import seconds
 
+    words_are_the_result()
     work = run.prepare(given.task, given.config, given.grid, **given.options)  # type: ignore[attr-defined]
     padded = sum(s * -(-c // work.blocks_per_call) * work.blocks_per_call for s, c in work.counts())
     grid, where = given.grid, work.layout  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from inspect import isfunction as _isfunction
 
+import superpos.cache  # first, for its words with Matplotlib
 from superpos.plot.absolute import absolute_value as absolute_value
 from superpos.plot.absorption import family_map as family_map
 from superpos.plot.absorption import score_by_l0 as score_by_l0

@@ -11,6 +11,7 @@ from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
+from superpos.console import say, terminal, word
 from superpos.errors import ConfigError
 from superpos.plot.style import save
 from superpos.plot.written import free_figure
@@ -57,7 +58,7 @@ def publish(
         record["extra"] = [named.name]
     outputs.write(places[".json"][1], (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     show(claims)
-    print("\n".join(str(file) for file in files))
+    say("\n".join(str(file) for file in files))
     if claims.failed:
         raise SystemExit(1)
     return files
@@ -65,18 +66,17 @@ def publish(
 
 def show(claims: Claims) -> None:
     """Print the claims as a table."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(claims.source), title_justify="left", show_lines=False)
+    table = Table(title=word(claims.source), title_justify="left", show_lines=False)
     for name in ("claim", "wanted", "measured", ""):
         table.add_column(name, overflow="fold")
     colors = {HOLDS: "green", FAILS: "bold red", NEEDS_FULL: "yellow", NOT_JUDGED: "dim"}
     for claim in claims.claims:
-        words = [escape(text) for text in (claim.statement, claim.wanted, claim.measured)]
-        table.add_row(*words, f"[{colors[claim.verdict]}]{claim.verdict}[/]")
-    Console().print(table)
+        words = [word(text) for text in (claim.statement, claim.wanted, claim.measured)]
+        table.add_row(*words, Text(claim.verdict, style=colors[claim.verdict]))
+    terminal().print(table)
 
 
 _TITLE = "<title>superpos: figures</title>"

@@ -8,6 +8,7 @@ from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.process import address_space_left
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -51,6 +52,8 @@ def _memory() -> int:
     found = 8 * 2**30
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if (left := address_space_left()) is not None:
+        found = min(found, left)
     with suppress(OSError, ValueError):  # "max", or no control groups here
         found = min(found, int(CGROUP_LIMIT.read_text()))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from superpos import arrays, check
+from superpos.console import printable_lines
 from superpos.errors import ConfigError
 
 # Names that results use for something else.
@@ -218,7 +219,7 @@ class Grid:
             v = axis.values
             ends = str(v[0]) if len(v) == 1 else f"{v[0]}, {v[1]}" if len(v) == 2 else f"{v[0]} … {v[-1]}"
             lines.append(f"  {name}: {len(v)} values, {ends}")
-        return "\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines])
+        return printable_lines("\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines]))
 
 
 def _numeric(name: str, given: Any) -> Any:

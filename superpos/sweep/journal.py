@@ -4,13 +4,17 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from superpos.sweep.stored import Committed, beside
+
+LONGEST_LINE = 4_096
+END_OF_TIME = 2**33  # seconds: the year 2242
 
 
 class Journal:
@@ -42,19 +46,46 @@ class Journal:
         self.write("chunk", chunk=done.chunk, models=done.n_models, diverged=done.n_diverged, **loss)
 
 
-def read(target: Path, sweep: str) -> list[dict[str, Any]]:
+class Entry(NamedTuple):
+    """One line that is ours: what happened, when by the writer's clock, and the chunk where one was committed."""
+
+    event: str
+    time: float
+    chunk: int | None
+
+
+def read(target: Path, sweep: str) -> list[Entry]:
     """All lines of all workers of a sweep, in order of time. Lines that are torn or not ours are left out."""
     found = []
     for path in sorted(beside(target, "log").glob(f"*-{sweep[:8]}.jsonl")):
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
-            continue
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and isinstance(entry.get("time"), int | float) and "event" in entry:
-                found.append(entry)
-    return sorted(found, key=lambda entry: entry["time"])
+        with suppress(OSError):
+            if path.is_file():  # anybody may put something here: a pipe, for example, would never end
+                with path.open("rb") as file:
+                    found += [entry for line in _lines(file) if (entry := _entry(line)) is not None]
+    return sorted(found, key=lambda entry: entry.time)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines no longer than ours can be; longer ones are skipped without being held in memory."""
+    whole = True
+    while line := file.readline(LONGEST_LINE):
+        ends = line.endswith(b"\n")
+        if whole and (ends or len(line) < LONGEST_LINE):
+            yield line
+        whole = ends
+
+
+def _entry(line: bytes) -> Entry | None:
+    """What a line says, or None if it is not one that `Journal` writes."""
+    try:
+        said = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        return None
+    when, chunk = said.get("time"), said.get("chunk")
+    if isinstance(when, bool) or not isinstance(when, int | float) or not 0 < when < END_OF_TIME:
+        return None
+    if said["event"] == "chunk" and (not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 0):
+        return None
+    return Entry(said["event"], float(when), chunk if said["event"] == "chunk" else None)

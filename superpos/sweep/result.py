@@ -16,6 +16,7 @@ from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
+from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import elsewhere, exported, plan, reading, saved, store
 from superpos.sweep.grid import Axis
@@ -265,12 +266,12 @@ class SweepResult:
         n_diverged, n_missing = int((self.dataset["diverged_step"] >= 0).sum()), int(self.missing.sum())
         lines = [
             f"SweepResult of {n_models:,} {task['kind']} models over {over}",
-            f"  {sizes}; {how}, {said['optimizer']}",
+            f"  {sizes}; {how}, {said['optimizer']}{', in float64' * (self.attrs.get('dtype') == 'float64')}",
             f"  loss {spread}"
             + (f"; {n_diverged} diverged" if n_diverged else "")
             + (f"; UNFINISHED: {n_missing:,} models are missing" if n_missing else ""),
         ]
-        return "\n".join(lines)
+        return printable_lines("\n".join(lines))  # names come from files
 
     @cached_property
     def _axes(self) -> dict[str, Axis]:

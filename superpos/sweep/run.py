@@ -14,6 +14,7 @@ import numpy as np
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
+from superpos.process import check_process
 from superpos.sweep import budget, plan
 from superpos.sweep import mesh as meshes
 from superpos.sweep.calls import Call, Work, segment_size, train_call
@@ -160,14 +161,17 @@ def sweep(
         memory_budget: bytes (or "4GiB") that calls running side by side may take together; half of the machine's or
             four fifths of the accelerator's memory if None. Fewer calls run side by side to stay inside it.
         devices: which devices to use; all local ones if None.
-        progress: show a bar with rate and time left; None shows it on a terminal.
+        progress: None shows a bar with rate and time left on a terminal or in a notebook and, after ten seconds, lines in a
+            log; True lines from the begin; False nothing.
         engine_options: settings of the engine, by name.
 
     Raises:
         ConfigError: a setting is not allowed. Nothing has been trained or written.
         StoreError: the store is damaged, or could not be written; what was committed is kept.
         Interrupted: a signal arrived; what was committed is kept.
+        EngineError: JAX cannot work in this process, or those who were to train could not.
     """
+    check_process()
     config = TrainConfig() if config is None else config
     task, config = arrays.own(task), arrays.own(config)
     if grid is None:
@@ -194,14 +198,22 @@ def sweep(
         )
     if resume != "auto" or overwrite or engine != "local" or worker is not None or checkpoint_every is not None:
         raise ConfigError("store is missing: resume, overwrite, engine, worker and checkpoint_every are about one.")
-    return run(prepare(task, config, grid, block_size=block_size, **options), task, config, grid, progress=progress)
+    where = lay_out(
+        task, config, grid, block_size=block_size, platform=None if devices is None else devices[0].platform
+    )
+    with Progress(grid.n_cells, enabled=progress) as bar:  # from here on, for compiling takes long as well
+        return _in_memory(compile_work(where, grid.n_cells, **options), task, config, grid, bar)
 
 
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:
     """Train what `prepare` laid out, in memory."""
-    collector = Collector(task, config, grid, work.layout)
     with Progress(work.n_cells, enabled=progress) as bar:
-        train_all(work, collector.add, bar.advance, threading.Event())
+        return _in_memory(work, task, config, grid, bar)
+
+
+def _in_memory(work: Work, task: Task, config: TrainConfig, grid: Grid, bar: Progress) -> SweepResult:
+    collector = Collector(task, config, grid, work.layout)
+    train_all(work, collector.add, bar.advance, threading.Event())
     result = collector.result()
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)

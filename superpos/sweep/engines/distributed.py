@@ -1,8 +1,8 @@
 """Train in the processes of one JAX program (TPU pods, Slurm, Open MPI, or told by hand), each its own chunks.
 
 JAX finds the other processes; all of them run the same programs over one mesh, in step, and no program needs to hear of
-another. Each process writes the blocks its own devices trained. When one dies, JAX ends the others: run the same command
-again.
+another. Each process writes the blocks its own devices trained. When one dies, the others end
+with a sentence within seconds: run the same command again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,17 @@ import jax
 from superpos.errors import EngineError, one_line
 from superpos.sweep.calls import Call, Work, train_call
 from superpos.sweep.engines.job import Job
+from superpos.sweep.engines.peers import check_address, reach, say_when_jax_aborts
 from superpos.sweep.run import compile_work
 from superpos.sweep.stored import StoredSweep
+
+# Seconds to wait for the other processes in the beginning and the end, and for a sign of life in between. (JAX's own: 300 and
+# 100.) Start all processes at about the same time.
+FIND_SECONDS, SILENT_SECONDS = 12, 12
+GONE = (
+    "superpos: engine distributed: another process is missing or gone, so JAX ends this one; what was committed is kept, "
+    "and the same command in all processes goes on."
+)
 
 
 def begin(settings: Mapping[str, Any]) -> None:
@@ -27,9 +36,19 @@ def begin(settings: Mapping[str, Any]) -> None:
     """
     if jax.distributed.is_initialized():
         return
+    if (address := settings.get("coordinator_address")) is not None:
+        check_address(address, "coordinator_address")
+        if settings.get("process_id"):  # not process 0, which the others come to
+            reach(address, FIND_SECONDS, "coordinator_address")
+    say_when_jax_aborts(GONE)
     try:
-        jax.distributed.initialize(**settings)
-    except (RuntimeError, ValueError) as error:
+        jax.distributed.initialize(
+            **settings,
+            initialization_timeout=FIND_SECONDS,
+            heartbeat_timeout_seconds=SILENT_SECONDS,
+            shutdown_timeout_seconds=FIND_SECONDS,
+        )
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise EngineError(f"engine distributed: JAX finds no other processes: {one_line(error)}") from None
 
 

@@ -8,9 +8,13 @@ from typing import Any
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
 from superpos.sweep.engines.job import Job
+from superpos.sweep.engines.peers import reach
 
 # Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
 TASKS_PER_CPU = 4
+
+# How long to wait for a cluster that was named.
+FIND_SECONDS = 5
 
 # How often a task whose worker died is tried again.
 RETRIES = 5
@@ -37,6 +41,10 @@ def train(job: Job) -> None:
     address, cpus, gpus = settings.get("address"), settings.get("cpus_per_task", 1), settings.get("gpus_per_task", 0)
     check.in_range("cpus_per_task", cpus, above=0)
     check.in_range("gpus_per_task", gpus, at_least=0)
+    if address and str(address) not in ("auto", "local"):
+        reach(
+            str(address).removeprefix("ray://"), FIND_SECONDS, "engine ray: address"
+        )  # Ray itself would try for minutes
     ours = not ray.is_initialized()
     try:
         if ours:
