@@ -50,6 +50,12 @@ def finished(
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
+    here = None if where.starts is None else where.starts.described()
+    if (there := result.attrs.get("init")) != here:
+        raise ConfigError(
+            f"{path} holds another sweep: its models start from {'other' if there else 'no given'} weights; "
+            "choose another path."
+        )
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result

@@ -148,8 +148,8 @@ def difference(
 ) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     found: list[str] = []
-    for part in (*said, "dims"):
-        there, here = contents.attributes.get(part), dims if part == "dims" else said[part]
+    for part in dict.fromkeys((*said, "init", "dims")):
+        there, here = contents.attributes.get(part), dims if part == "dims" else said.get(part)
         found += _differing(part, there, json.loads(json.dumps(here)))
     if not found:
         for name, (_, values) in coords.items():
