@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from superpos.stopping import all_done
 from superpos.sweep import checkpoints, plan
 from superpos.sweep import mesh as meshes
-from superpos.stopping import all_done
 from superpos.sweep.layout import Layout, batched
 from superpos.train import MAX_STEPS, Intervals, TrainConfig, intervals
 

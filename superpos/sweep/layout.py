@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import xarray as xr
 
+from superpos.stopping import stops
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
 from superpos.sweep.starts import Starts
-from superpos.stopping import stops
 from superpos.tasks.base import objective, ready
 from superpos.train import named_leaves
 

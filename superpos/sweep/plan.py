@@ -193,6 +193,10 @@ def _check_rules(family: Family) -> None:
             continue
         if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
+        if axis.rule == "vector" and axis.vectors.shape[1] != len(base):
+            raise ConfigError(
+                f"grid axis {name} holds vectors of {axis.vectors.shape[1]} numbers, and {axis.field} has {len(base)}."
+            )
         if axis.rule == "entry":
             if not -len(base) <= axis.index < len(base):
                 raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
@@ -207,9 +211,12 @@ def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarr
     for name in numeric_fields(node):
         if (base := getattr(node, name)) is not None:
             leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
-    order = ("value", "decay", "entry")  # the whole field first, single entries last
+    order = ("value", "vector", "decay", "entry")  # the whole field first, single entries last
     for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):
         leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
+        if axis.rule == "vector":
+            leaf[...] = axis.vectors[value.astype(int)]
+            continue
         with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, which the checks refuse
             if axis.rule == "value":
                 leaf[...] = value.reshape((-1,) + (1,) * (leaf.ndim - 1))

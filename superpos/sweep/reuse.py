@@ -37,8 +37,8 @@ def finished(
         if different := [key for key in here if here[key] != there.get(key)]:
             key = different[0]
             raise ConfigError(
-                f"{path} holds another sweep: {part}.{key} differs, {there.get(key)!r} there and {here[key]!r} here; "
-                "choose another path."
+                f"{path} holds another sweep: {part}.{key} differs, {_short(there.get(key))} there and "
+                f"{_short(here[key])} here; choose another path."
             )
     dtype = str(jax.tree.leaves(where.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:
@@ -59,6 +59,11 @@ def finished(
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _today(part: str, attributes: Any) -> Any:

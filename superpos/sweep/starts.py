@@ -1,12 +1,10 @@
 """The weights that every cell of a sweep starts from: matched by labels, stored with the sweep, part of its identity."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -178,7 +176,9 @@ def _rows(values: xr.DataArray, dims: list[str], grid: Grid, axes: Any = ()) -> 
         if name not in columns:
             if len(known) == 1:
                 continue  # of a design whose cells are listed: the same in all of them
-            raise ConfigError(f"init has models for several {name}, and the grid has no such axis: choose one with sel.")
+            raise ConfigError(
+                f"init has models for several {name}, and the grid has no such axis: choose one with sel."
+            )
         wanted = columns[name]
         place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         if len(lost := np.flatnonzero(known[place] != wanted)):
