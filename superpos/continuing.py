@@ -10,7 +10,7 @@ from superpos.start import weights
 from superpos.train import run_from
 
 
-def more(run: Run, steps: int, **record: Any) -> Run:
+def more(run: Any, steps: int, **record: Any) -> Run:
     """Train a run's model for more steps: the optimiser, its schedule and the batches go on where they were.
 
     With a constant schedule (after warm-up, if any) the model has the same bytes as after one long training. (But for
@@ -33,7 +33,7 @@ def more(run: Run, steps: int, **record: Any) -> Run:
             f'schedule {run.config.schedule} has ended with the run; train with schedule="constant" to go on, or begin '
             "anew with train(task, config, init=run)."
         )
-    stopped = run.stopped_step
+    start, stopped = weights(run.task, run), run.stopped_step
     if stopped is not None and not check.is_traced(stopped) and int(stopped) >= 0:
         raise ConfigError(f"run was stopped early after {int(stopped)} steps; train(task, config, init=run) goes on.")
     for name in record:
@@ -42,4 +42,4 @@ def more(run: Run, steps: int, **record: Any) -> Run:
     settings = {"steps": steps, "first_step": first, "warmup_steps": 0, "snapshots": (), **record}
     config = replace(run.config, **settings)
     config.check()
-    return run_from(run.task, config, run.seed, weights(run.task, run), run.optimizer)
+    return run_from(run.task, config, run.seed, start, run.optimizer)

@@ -37,7 +37,9 @@ class Run:
         if any(check.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
             return f"Run of {type(self.task).__name__}, traced or batched"
         sizes = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self.model))
+        stopped = -1 if self.stopped_step is None else int(self.stopped_step)
         return (
             f"Run of {type(self.task).__name__}, seed {int(self.seed)}, {self.config.steps} steps"
             f"\n  parameters: {sizes}\n  loss {float(self.loss):.4g}"
+            + (f"; stopped early after {stopped} steps" if stopped >= 0 else "")
         )

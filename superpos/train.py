@@ -329,7 +329,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
     config = TrainConfig() if config is None else config
     check_all(task, config)
     if init is not None and config.first_step is None:
-        config = replace(config, first_step=steps_before(init))
+        config = replace(config, first_step=steps_before(init) or None)
         config.check()
     return run_from(task, config.filled(task), seed, None if init is None else weights(task, init))
 

@@ -81,14 +81,14 @@ def decay(field: str, values: Any) -> Axis:
 
 
 def vectors(field: str, values: Any) -> Axis:
-    """An axis of whole vectors: `Grid(shape=vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]))`.
+    """An axis of whole vectors: `Grid(profile=vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]))`.
 
     Under the field's own name a list of lists says the same: `Grid(importance=[[1, 1, 1], [1, 0.5, 0.2]])`. A label is the
     index of the vector, 0 and 1 here; the vectors themselves are in the attributes of a result, and `result.task(…)` has
     that of a cell.
 
-    >>> sp.Grid(shape=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).dims
-    {'shape': 2, 'seed': 2}
+    >>> sp.Grid(profile=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).dims
+    {'profile': 2, 'seed': 2}
     """
     return _vectors(str(field), str(field), values)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.stopping import check_metric
 from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, check_all, check_seed, named_leaves, numeric_fields, static_fields
@@ -89,6 +90,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             config_axes={n: (axis, columns[n][cells]) for n, axis in numeric["config"].items()},
         )
         _check_rules(family)
+        check_metric(family.task, family.config)  # again: a bound may be an axis
         for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
             for node in family.stacked(some):
                 node.check_values()
@@ -176,8 +178,9 @@ def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[
 
 def _to_numpy(node: Any, axes: dict[str, Axis]) -> Any:
     """The node with arrays as leaves. An optional number that is swept becomes one, so that programs expect it."""
-    swept = {axis.field for axis in axes.values()} & set(numeric_fields(node))
-    node = replace(node, **{name: 0.0 for name in swept if getattr(node, name) is None})
+    swept = {axis.field: axis for axis in axes.values() if axis.field in numeric_fields(node)}
+    unset = {name: axis for name, axis in swept.items() if getattr(node, name) is None}
+    node = replace(node, **{name: 0.0 if axis.vectors is None else axis.vectors[0] for name, axis in unset.items()})
     dtype = jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
 

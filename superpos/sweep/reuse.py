@@ -52,10 +52,8 @@ def finished(
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
     here = None if where.starts is None else where.starts.described()
     if (there := result.attrs.get("init")) != here:
-        raise ConfigError(
-            f"{path} holds another sweep: its models start from {'other' if there else 'no given'} weights; "
-            "choose another path."
-        )
+        said = "other weights" if there and here else "given weights" if there else "weights of their own"
+        raise ConfigError(f"{path} holds another sweep: its models start from {said}; choose another path.")
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result

@@ -42,7 +42,7 @@ class Starts:
             found[f"{name}{ENDING}"] = ((*lead, *dims), array)
         return found
 
-    def of(self, family: Family, cells: np.ndarray) -> dict[str, np.ndarray]:
+    def of(self, family: Family, cells: Any) -> dict[str, np.ndarray]:
         """The parameters that some cells of a family start from, with the dimensions of `cells` leading."""
         found = {}
         for name, leaf in shapes_of(family.task).items():
@@ -65,7 +65,7 @@ def going_on(config: Any, grid: Any, init: Any) -> tuple[Any, Any]:
     if init is None or not isinstance(config, TrainConfig) or not isinstance(grid, Grid):
         return config, init  # refused, if wrong, where all settings are checked
     if config.first_step is None and "first_step" not in {axis.field for axis in grid.axes.values()}:
-        config = replace(config, first_step=steps_before(init))
+        config = replace(config, first_step=steps_before(init) or None)
     return config, init
 
 
@@ -117,6 +117,8 @@ def restored(contents: Any) -> Starts | None:
     """The starts that a store keeps; None if its models start as their task starts them."""
     if (said := contents.attributes.get("init")) is None:
         return None
+    if lost := [name for name in said["parameters"] if f"{name}{ENDING}" not in contents.variables]:
+        contents.damaged(f"the start of {lost[0]} is not there")
     dims = {name: contents.variables[f"{name}{ENDING}"]["dims"] for name in said["parameters"]}
     arrays = {name: np.ascontiguousarray(contents.column(f"{name}{ENDING}")) for name in said["parameters"]}
     return Starts(arrays, tuple(name for name in arrays if "cell" in dims[name]))
@@ -136,7 +138,7 @@ def _fill(name: str, full: np.ndarray, values: np.ndarray, family: Family, leaf:
     full[(family.cells, *corner[1:])] = numbers(name, np.ascontiguousarray(values[corner]))
 
 
-def _labelled(result: Any, grid: Grid) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | None]:
     """The parameters of a result with its cells leading, and which of them every cell of the grid starts from."""
     names = [
         str(n)
