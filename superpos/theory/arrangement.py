@@ -30,8 +30,8 @@ def arrangement(
     several seeds the result leads with them and is labelled, so that `init={"W": arrangement(…, seed=range(8))}` starts
     the cells of a seed from theirs.
 
-    >>> sp.theory.arrangement("antipodal pair", 3, 1).values.round(3) + 0
-    array([[ 1., -1.,  0.]])
+    >>> sp.theory.arrangement("pentagon", 6, 2).values[0].round(2)
+    array([ 1.  ,  0.31, -0.81, -0.81,  0.31,  0.  ])
 
     Raises:
         ConfigError: an unknown shape, or too few features or dimensions for the shapes.
