@@ -150,7 +150,8 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
         if axis.field in RECORD_FIELDS:
             raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
         hint = check.suggestion(axis.field, [*known, "seed"])
-        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint} Axes: seed, {', '.join(known)}.")
+        listed = hint or f" Axes: seed, {', '.join(known)}."  # all of them only where none is near
+        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{listed}")
     if axis.field in numeric_fields(task):
         return "task"
     if axis.field in numeric_fields(config):
