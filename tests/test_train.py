@@ -126,7 +126,7 @@ def test_changing_any_field_changes_the_result():
     assert set(changes) | recorded == fields
     exact = {"objective": "expected", "magnitude": "uniform"}
     more = {"anticorrelated_sets": {"feature_probability": 0.3}, "objective": {"magnitude": "uniform"}, "order": exact}
-    more |= dict.fromkeys(("stop_below", "stop_above"), {"history": 2})
+    more |= {name: {"history": 2} for name in ("stop_below", "stop_above")}
     ours = {f.name for f in dataclasses.fields(task)}
 
     def trained(**settings):
