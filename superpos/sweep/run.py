@@ -188,12 +188,11 @@ def sweep(
         StoreError: the store is damaged, or could not be written; what was committed is kept.
         Interrupted: a signal arrived; what was committed is kept.
     """
-    config = TrainConfig() if config is None else config
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
     check_options(**options)
-    config, init = going_on(config, grid, init)
+    config, init = going_on(TrainConfig() if config is None else config, grid, init)
     if store is not None:
         from superpos.sweep.engines import sweep_to_store
 
