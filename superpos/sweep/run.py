@@ -192,13 +192,13 @@ def sweep(
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
     check_options(**options)
-    config, init = going_on(TrainConfig() if config is None else config, grid, init)
+    chosen, init = going_on(TrainConfig() if config is None else config, grid, init)
     if store is not None:
         from superpos.sweep.engines import sweep_to_store
 
         return sweep_to_store(
             task,
-            config,
+            chosen,
             grid,
             store,
             resume=resume,
@@ -214,8 +214,8 @@ def sweep(
         )
     if resume != "auto" or overwrite or engine != "local" or worker is not None or checkpoint_every is not None:
         raise ConfigError("store is missing: resume, overwrite, engine, worker and checkpoint_every are about one.")
-    work = prepare(task, config, grid, block_size=block_size, init=init, **options)
-    return run(work, task, config, grid, progress=progress)
+    work = prepare(task, chosen, grid, block_size=block_size, init=init, **options)
+    return run(work, task, chosen, grid, progress=progress)
 
 
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:
