@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from superpos.analysis import Geometry as Geometry
     from superpos.analysis import feature_dimensionality as feature_dimensionality
     from superpos.analysis import geometry as geometry
+    from superpos.continuing import more as more
     from superpos.data import FeatureDistribution as FeatureDistribution
     from superpos.errors import ConfigError as ConfigError
     from superpos.errors import DivergedError as DivergedError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from superpos.sweep import open_result as open
     from superpos.sweep import sparsity_grid as sparsity_grid
     from superpos.sweep import sweep as sweep
+    from superpos.sweep import vectors as vectors
     from superpos.theory import expected_loss as expected_loss
     from superpos.train import Run as Run
     from superpos.train import TrainConfig as TrainConfig
@@ -62,10 +64,12 @@ _HOME = {
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "kept": "superpos.sweep",
+    "more": "superpos.continuing",
     "open": "superpos.sweep:open_result",
     "sparsity_grid": "superpos.sweep",
     "sweep": "superpos.sweep",
     "train": "superpos.train",
+    "vectors": "superpos.sweep",
 }
 _MODULES = ("analysis", "data", "demos", "explorer", "models", "plot", "tasks", "theory")
 

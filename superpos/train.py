@@ -11,11 +11,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from superpos import arrays, check
+from superpos import arrays, check, stopping
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
 from superpos.process import check_process
+from superpos.run import Run as Run
+from superpos.start import PARAMETER_BOUND, begun, steps_before, weights
+from superpos.start import named_leaves as named_leaves
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -31,9 +34,6 @@ AFTER_STEP_TAG = 2**32 - 3  # folded into a step's key, beside what the data fol
 
 # Inputs per evaluation batch, whatever the training batch is, so that all models are tested on the same inputs.
 EVALUATION_BATCH = 1_024
-
-# A toy model's weights are of order 1. Anything beyond this is a run that blew up but has not yet overflowed.
-PARAMETER_BOUND = 1e4
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -53,6 +53,10 @@ class TrainConfig:
     task knows it; elsewhere it is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
     that are the same for all seeds, so seeds compare fairly.
 
+    `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
+    another number that the task records) is beyond the bound; `stopped_step` says when, and the record is NaN from then
+    on. `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended.
+
     >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
     5000
     """
@@ -71,6 +75,10 @@ class TrainConfig:
     history: int = jax.tree.static(default=100)  # shape of the record
     snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
     evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
+    stop_below: Any = None
+    stop_above: Any = None
+    stop_metric: Any = jax.tree.static(default=None)  # chooses code; None is the loss
+    first_step: Any = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
 
     def filled(self, task: Task) -> "TrainConfig":
         """The same configuration with the task's own values where a field is None."""
@@ -98,6 +106,11 @@ class TrainConfig:
         if list(self.snapshots) != sorted(set(self.snapshots)):
             raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
         check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
+        if self.stop_metric is not None and not isinstance(self.stop_metric, str):
+            raise ConfigError(f"stop_metric must be the name of a recorded number, got {self.stop_metric!r}.")
+        check.whole(
+            "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
+        )
         self.check_values()
 
     def check_values(self) -> None:
@@ -167,6 +180,7 @@ class TrainState(NamedTuple):
     diverged_step: Integer[Array, ""]  # -1 while healthy; afterwards nothing changes any more
     snapshots: Model | None  # leading axis: snapshot
     total: Any  # sums of loss and metrics since the last point of the record
+    stopped_step: Any = None  # -1 until stopped early; None where nothing stops
 
 
 class Record(NamedTuple):
@@ -187,10 +201,11 @@ def intervals(config: TrainConfig, most_steps: int = MAX_STEPS) -> Intervals:
     return Intervals(*(column.astype(np.int32) for column in (origin, start, stop, snapshot)))
 
 
-def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainState:
-    """A new model and its optimiser, before the first step."""
+def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[str, Any] | None = None) -> TrainState:
+    """A new model and its optimiser, before the first step; `start` replaces parameters by name."""
     task, config = ready(task), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
+    model = model if start is None else begun(model, start)
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
@@ -198,7 +213,8 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> TrainStat
         partial(objective, task, batch_size=config.batch_size), model, jax.random.key(0)
     )
     total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (loss, metrics))
-    return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total)
+    stopped = jnp.int32(-1) if stopping.stops(config) else None
+    return TrainState(model, config.build_optimizer().init(model), jnp.int32(-1), snapshots, total, stopped)
 
 
 def advance(
@@ -207,14 +223,15 @@ def advance(
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
 
     A step whose loss is not finite, or whose new parameters are not finite or exceed `PARAMETER_BOUND`, is refused: the
-    model stays as it was from then on and `diverged_step` says when.
+    model stays as it was from then on and `diverged_step` says when. One that has reached its bound stays so, too.
     """
     task, config = ready(task), config.broadcast()
     optimizer = config.build_optimizer()
-    key = jax.random.key(seed)
+    key, first = jax.random.key(seed), config.first_step or 0
 
     def step(t: Integer[Array, ""], state: TrainState) -> TrainState:
-        step_key = jax.random.fold_in(key, t)
+        number = t + first if first else t
+        step_key = jax.random.fold_in(key, number)
         loss_of = partial(objective, task, key=step_key, batch_size=config.batch_size)
         (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
@@ -222,17 +239,20 @@ def advance(
         if after_step := getattr(task, "after_step", None):
             after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
             both = (state.model, new_model)
-            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, t, config.steps)
+            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, number, first + config.steps)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
+        frozen = state.diverged_step >= 0
+        if state.stopped_step is not None:
+            healthy, frozen = healthy & (state.stopped_step < 0), frozen | (state.stopped_step >= 0)
         kept_model, kept_optimizer = jax.tree.map(
             lambda new, old: jnp.where(healthy, new, old),
             (new_model, new_optimizer),
             (state.model, state.optimizer),
         )
-        diverged_step = jnp.where(healthy | (state.diverged_step >= 0), state.diverged_step, t)
+        diverged_step = jnp.where(healthy | frozen, state.diverged_step, t)
         total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), state.total, (loss, metrics))
-        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots, total)
+        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots, total, state.stopped_step)
 
     def interval(state: TrainState, piece: Intervals) -> tuple[TrainState, Record]:
         fresh = jax.tree.map(lambda sum_: jnp.where(piece.start == piece.origin, 0, sum_), state.total)
@@ -245,6 +265,9 @@ def advance(
             )
             state = state._replace(snapshots=kept)
         mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)
+        if state.stopped_step is not None:
+            ends = (state.stopped_step < 0) & stopping.reached(config, piece.stop, mean_loss, mean_metrics)
+            state = state._replace(stopped_step=jnp.where(ends, piece.stop, state.stopped_step))
         return state, Record(mean_loss, mean_metrics)
 
     return jax.lax.scan(interval, state, todo)
@@ -271,50 +294,19 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
     return jnp.where(state.diverged_step < 0, mean, jnp.nan)
 
 
-@partial(jax.tree_util.register_dataclass)
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One trained model and how it got there."""
-
-    task: Any
-    config: TrainConfig
-    seed: Any
-    model: Any
-    loss: Any  # the population loss, or the loss on the evaluation inputs
-    history: Record  # loss curve: one point per entry of `config.boundaries()`
-    snapshots: Any  # the model with a leading axis, one entry per `config.snapshots`; None if none were asked for
-    diverged_step: Any  # -1 for a healthy run
-
-    @property
-    def history_steps(self) -> np.ndarray:
-        """Numbers of steps at which the points of the loss curve stand."""
-        return self.config.boundaries()
-
-    def __repr__(self) -> str:
-        if any(check.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
-            return f"Run of {type(self.task).__name__}, traced or batched"
-        sizes = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self.model))
-        return (
-            f"Run of {type(self.task).__name__}, seed {int(self.seed)}, {self.config.steps} steps"
-            f"\n  parameters: {sizes}\n  loss {float(self.loss):.4g}"
-        )
-
-
 def _is_weight(model: Model) -> Any:
     """Which parameters weight decay is for: neither vectors nor biases, which lie stacked where layers are an axis."""
     weight = [jnp.ndim(leaf) > 1 and not name.startswith("b") for name, leaf in named_leaves(model)]
     return jax.tree.unflatten(jax.tree.structure(model), weight)
 
 
-def named_leaves(model: Model) -> list[tuple[str, Any]]:
-    """The parameters of a model with their names, such as [("W", …), ("b", …)]."""
-    paths = jax.tree_util.tree_flatten_with_path(model)[0]
-    return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
-
-
 @partial(jax.jit, static_argnames="code")  # `code_token`: changed code is another program
-def _train(task: Task, config: TrainConfig, seed: Any, code: str | None = None) -> tuple[TrainState, Record]:
-    return advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
+def _train(
+    task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None, code: str | None = None
+) -> tuple[TrainState, Record]:
+    state = init(task, config, seed, start)
+    state = state if optimizer is None else state._replace(optimizer=optimizer)
+    return advance(task, config, seed, state, jax.tree.map(jnp.asarray, intervals(config)))
 
 
 # A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
@@ -325,31 +317,39 @@ def _evaluate(task: Task, model: Model, diverged_step: Any, evaluation_samples: 
     )
 
 
-def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
-    """Train one model.
+def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init: Any = None) -> Run:
+    """Train one model, from new weights or from `init`: a model, a `Run`, an array W or arrays by name.
 
+    The optimiser starts anew (`more` keeps it). The steps are numbered on from a run's last one, so no batch comes again.
     Vmappable over every numeric field of `task` and `config` and over `seed`; under a transform, look at
     `Run.diverged_step` yourself. `sweep` trains many models at once, and says more.
 
     Raises:
-        ConfigError: a setting is not allowed.
+        ConfigError: a setting is not allowed, or `init` does not fit.
         DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
     """
     check_process()
     config = TrainConfig() if config is None else config
     task, config = arrays.own(task), arrays.own(config)
     check_all(task, config)
-    config = config.filled(task)
+    if init is not None and config.first_step is None:
+        config = replace(config, first_step=steps_before(init) or None)
+        config.check()
+    return run_from(task, config.filled(task), seed, None if init is None else weights(task, init))
+
+
+def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None) -> Run:
+    """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
     full_task, full_config = task.broadcast(), config.broadcast()
     full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
     full_config.check_values()
-    traced = check.is_traced(seed) or any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config)))
+    traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, optimizer)))
     if not check.is_traced(seed):
         check_seed(seed)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
-    state, history = _train(full_task, full_config, seed, code)
+    state, history = _train(full_task, full_config, seed, start, optimizer, code)
     run = Run(
         task=task,
         config=config,
@@ -359,6 +359,8 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
         history=history,
         snapshots=state.snapshots,
         diverged_step=state.diverged_step,
+        stopped_step=state.stopped_step,
+        optimizer=state.optimizer,
     )
     if not traced and int(run.diverged_step) >= 0:
         raise DivergedError(int(run.diverged_step), f"try a learning_rate below {float(config.learning_rate):g}.")
@@ -381,6 +383,7 @@ def check_all(task: Task, config: TrainConfig, *, filled: bool = True) -> None:
     config.check()
     if filled:
         config.filled(task).check()
+        stopping.check_metric(task, config)
 
 
 def check_seed(seed: Any) -> None:

@@ -16,13 +16,15 @@ WITH_EXAMPLES = {
     "Grid.zipped": sp.Grid.zipped,
     "entry": sp.entry,
     "decay": sp.decay,
+    "vectors": sp.vectors,
+    "more": sp.more,
     "TrainConfig": sp.TrainConfig,
     "FeatureDistribution": sp.FeatureDistribution,
     **{
         f"theory.{name}": getattr(sp.theory, name)
         for name in (
             "linear_loss", "optimal_linear_loss", "candidate_losses", "boundaries", "vanishing_penalty", "naive_baseline",
-            "linear_vulnerability", "crossings", "known_shapes",
+            "linear_vulnerability", "crossings", "known_shapes", "arrangement",
         )
     },
 }  # fmt: skip

@@ -13,12 +13,13 @@ import numpy as np
 from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
-from superpos.sweep import Grid, decay, entry
+from superpos.sweep import Grid, decay, entry, vectors
+from superpos.theory import arrangement
 from superpos.train import TrainConfig
 
 SECTIONS = ("task", "train", "grid", "design", "points", "sweep")
 DESIGN_KEYS = ("kind", "n_cells", "random_seed")
-SWEEP_KEYS = ("block_size", "blocks_per_device", "memory_budget")
+SWEEP_KEYS = ("block_size", "blocks_per_device", "memory_budget", "init")
 SPACES = ("values", "linspace", "geomspace", "range", "uniform", "loguniform")
 MOST_VALUES = 10_000_000
 LARGEST = 1e15
@@ -60,8 +61,28 @@ def read(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
     options = data.get("sweep", {})
     for key in options:
         check.known_key(key, SWEEP_KEYS, "sweep")
-    return SweepFile(
-        task_from_dict(data["task"]), train_config_from_dict(data.get("train", {})), _grid(data), dict(options)
+    task, grid = task_from_dict(data["task"]), _grid(data)
+    given = {"init": _init(options["init"], task, grid)} if "init" in options else {}
+    return SweepFile(task, train_config_from_dict(data.get("train", {})), grid, {**options, **given})
+
+
+def _init(given: Any, task: Any, grid: Grid) -> Any:
+    """Where models start: the path of a result, or known shapes, such as { shapes = "pentagon", noise = 0.1 }."""
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, Mapping) or "shapes" not in given:
+        raise ConfigError('sweep.init must be the path of a result, or a table such as { shapes = ["pentagon"] }.')
+    for key in given:
+        check.known_key(key, ("shapes", "length", "noise"), "sweep.init")
+    names = given["shapes"] if isinstance(given["shapes"], list) else [given["shapes"]]
+    seeds = grid.columns().get("seed") if given.get("noise") else None
+    return arrangement(
+        names,
+        getattr(task, "n_features", 1),
+        getattr(task, "n_hidden", 1),
+        length=given.get("length", 1.0),
+        noise=given.get("noise", 0.0),
+        seed=0 if seeds is None else np.unique(seeds),
     )
 
 
@@ -125,11 +146,17 @@ def _axis(name: str, spec: Any) -> Any:
     if not isinstance(spec, Mapping):
         return spec  # a list, or something Grid refuses with a sentence of its own
     for key in spec:
-        check.known_key(key, (*SPACES, "entry", "decay"), f"grid.{name}")
+        check.known_key(key, (*SPACES, "entry", "decay", "vectors"), f"grid.{name}")
     chosen = [key for key in SPACES if key in spec]
     if len(chosen) != 1 or ("entry" in spec and "decay" in spec):
         raise ConfigError(f"grid.{name} must have one of {', '.join(SPACES)}, and at most one of entry and decay.")
     values = _space(f"grid.{name}", chosen[0], spec[chosen[0]])
+    if "vectors" in spec:
+        if chosen != ["values"] or len(spec) > 2:
+            raise ConfigError(
+                f"grid.{name}.vectors names a field, and its vectors are in values, without anything else."
+            )
+        return vectors(str(spec["vectors"]), values)
     if "decay" in spec:
         return decay(str(spec["decay"]), values)
     if "entry" in spec:

@@ -59,6 +59,7 @@ class SAE(nnx.Module):
     """
 
     # Names of the axes of each parameter, for labelled results.
+    FROM_TASK: ClassVar[tuple[str, ...]] = ("n_active",)  # a setting, which given weights do not replace
     DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
         "W_enc": ("latent", "hidden"),
         "W_dec": ("hidden", "latent"),

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from superpos.stopping import all_done
 from superpos.sweep import checkpoints, plan
 from superpos.sweep import mesh as meshes
 from superpos.sweep.layout import Layout, batched
@@ -101,7 +102,7 @@ def train_call(
     pieces = segments(family.config, *work.segments[call.family])
     with jax.enable_x64(work.x64):
         tasks, configs, seeds = call_inputs(work, call)
-        states = compiled.start(tasks, configs, seeds)
+        states = compiled.start(tasks, configs, seeds, call_starts(work, call))
         done, records = 0, []
         cut = (work.segments[call.family], work.mesh.size)
         if kept is not None and (found := kept.restore(call, cut, states)) is not None:
@@ -117,6 +118,10 @@ def train_call(
             records.append(jax.tree.map(meshes.local, record))
             done += 1
             advance_bar(call.n_models / len(pieces))
+            if done < len(pieces) and ends_early(family.config, states):
+                records.append(_nothing(records[-1], pieces[done:]))
+                advance_bar(call.n_models * (len(pieces) - done) / len(pieces))
+                break
             if kept is not None and done % kept.every == 0 and done < len(pieces):
                 kept.save(call, cut, done, states, _joined(records))
                 last_kept = done
@@ -126,6 +131,7 @@ def train_call(
     history = jax.tree.map(lambda column: column[:, :, points], _joined(records))
     model, snapshots, diverged = jax.tree.map(meshes.local, (states.model, states.snapshots, states.diverged_step))
     outcome = {"model": model, "snapshots": snapshots, "diverged_step": diverged, "loss": losses, "history": history}
+    outcome["stopped_step"] = jax.tree.map(meshes.local, states.stopped_step)
     return [
         (number, block, jax.tree.map(lambda leaf, k=k, n=block.n_real: leaf[k, :n], outcome))
         for k, (number, block) in enumerate(call.real)
@@ -139,6 +145,22 @@ def call_inputs(work: Work, call: Call) -> tuple[Any, Any, Any]:
     tasks, configs = jax.tree.map(lambda leaf: leaf.reshape(*members.shape, *leaf.shape[1:]), stacked)
     seeds = np.array([block.seed for _, block in call.blocks], np.uint32)
     return meshes.place(work.mesh, (tasks, configs, seeds))
+
+
+def call_starts(work: Work, call: Call) -> Any:
+    """The weights that the cells of one call start from, on the devices; None if the task makes them."""
+    if work.layout.starts is None:
+        return None
+    family = work.families[call.family]
+    cells = family.cells[np.stack([block.members for _, block in call.blocks])]
+    return meshes.place(work.mesh, work.layout.starts.of(family, cells))
+
+
+def ends_early(config: TrainConfig, states: Any) -> bool:
+    """Whether no model of a call is trained any more. Only where nothing waits for other processes or later snapshots."""
+    if states.stopped_step is None or config.snapshots or jax.process_count() > 1:
+        return False
+    return all_done(meshes.local(states.stopped_step), meshes.local(states.diverged_step))
 
 
 def segment_size(family: plan.Family, n_models: int, platform: str) -> tuple[int, int]:
@@ -160,6 +182,12 @@ def segments(config: TrainConfig, per_segment: int, most_steps: int) -> list[Int
     empty = Intervals(np.full(missing, whole.origin[-1], np.int32), end, end, np.full(missing, -1, np.int32))
     filled = Intervals(*(np.concatenate(pair) for pair in zip(whole, empty, strict=True)))
     return [Intervals(*(leaf[k * per_segment : (k + 1) * per_segment] for leaf in filled)) for k in range(n_segments)]
+
+
+def _nothing(record: Any, pieces: list[Intervals]) -> Any:
+    """The record of segments through which all models were frozen: NaN, as the programs would have said."""
+    n = sum(len(piece.stop) for piece in pieces)
+    return jax.tree.map(lambda column: np.full((*column.shape[:2], n, *column.shape[3:]), np.nan, column.dtype), record)
 
 
 def _joined(records: list[Any]) -> Any:

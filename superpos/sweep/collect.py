@@ -56,7 +56,7 @@ def coordinates(config: TrainConfig, grid: Grid, where: Layout) -> dict[str, tup
         for family, steps in zip(where.families, boundaries, strict=True):
             steps_of[family.cells, : len(steps)] = steps
         coords["record_step"] = (("cell", "record"), steps_of)
-    return coords
+    return coords | ({} if where.starts is None else where.starts.coordinates())
 
 
 def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout, *, stored: bool = True) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout, *, st
         "dtype": str(np.dtype(dtype)),
         "platform": jax.default_backend(),
         "versions": dict(versions()),
+        **({} if where.starts is None else {"init": where.starts.described()}),
     }
 
 

@@ -41,4 +41,5 @@ def _listed(name: str, values: Any) -> list[Any]:
     """The values of one axis, checked as those of any grid."""
     if isinstance(values, Axis):
         raise ConfigError(f"{name} must be a list of values here; entry(...) and decay(...) need a Grid.")
-    return Grid(**{name: values}).axes[name].values.tolist()
+    axis = Grid(**{name: values}).axes[name]
+    return (axis.values if axis.vectors is None else axis.vectors[axis.values]).tolist()

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from superpos.sweep import mesh as meshes
-from superpos.sweep.calls import Work, call_inputs
+from superpos.sweep.calls import Work, call_inputs, call_starts
 from superpos.train import Intervals
 
 TIMED_SECONDS = 0.3
@@ -19,7 +19,7 @@ def seconds(work: Work) -> float:
         call = next(work.calls(k))
         family, compiled = work.families[call.family], work.programs[call.family]
         inputs = call_inputs(work, call)
-        states = compiled.start(*inputs)
+        states = compiled.start(*inputs, call_starts(work, call))
         n_pieces = compiled.n_intervals
         n_steps, spent = 4, 0.0
         while spent < TIMED_SECONDS and n_steps < 100_000:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ RESERVED = (
         "snapshot_step",
         "loss",
         "diverged_step",
+        "stopped_step",
     ),
     *("shape", "residual", "n_represented", "packing", "d_star", "norm", "represented", "interference"),
     *("dimensionality", "component", "component_shape", "polysemanticity"),
@@ -33,6 +34,7 @@ RESERVED = (
     *("excess", "agrees"),
 )
 MOST_CELLS = 10**8
+MOST_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,20 @@ class Axis:
 
     values: Any  # 1-D array; a scipy.stats distribution before a random design has drawn from it
     field: str
-    rule: str = "value"  # "value", "entry" or "decay"
+    rule: str = "value"  # "value", "entry", "decay" or "vector"
     index: int = 0  # for "entry"
+    vectors: Any = None  # for "vector": (k, n), of which a value is the index
 
     @property
     def target(self) -> str:
         """The field or entry this axis sets, as text: `importance[-1]`."""
         return f"{self.field}[{self.index}]" if self.rule == "entry" else self.field
+
+    @classmethod
+    def described(cls, said: Mapping[str, Any]) -> "Axis":
+        """The axis that a result's attributes speak of, without its values."""
+        rows = said.get("vectors")
+        return cls(None, said["field"], said["rule"], said["index"], None if rows is None else np.asarray(rows, float))
 
 
 def entry(field: str, index: int, values: Any) -> Axis:
@@ -72,12 +81,25 @@ def decay(field: str, values: Any) -> Axis:
     return Axis(_numeric(f"decay({field!r})", values), str(field), "decay")
 
 
+def vectors(field: str, values: Any) -> Axis:
+    """An axis of whole vectors: `Grid(profile=vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]))`.
+
+    Under the field's own name a list of lists says the same: `Grid(importance=[[1, 1, 1], [1, 0.5, 0.2]])`. A label is the
+    index of the vector, 0 and 1 here; the vectors themselves are in the attributes of a result, and `result.task(…)` has
+    that of a cell.
+
+    >>> sp.Grid(profile=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).dims
+    {'profile': 2, 'seed': 2}
+    """
+    return _vectors(str(field), str(field), values)
+
+
 class Grid:
     """Which models a sweep trains: named axes, each a list of values, and a design that combines them.
 
     An axis is named after a field of the task or of `TrainConfig`, or `seed`; or it has a name of its own and is made by
-    `entry` or `decay`. `Grid(**axes)` is the full product, `Grid.zipped` takes the i-th value of every axis together,
-    `Grid.random` draws cells, `Grid.points` lists them.
+    `entry`, `decay` or `vectors`. `Grid(**axes)` is the full product, `Grid.zipped` takes the i-th value of every axis
+    together, `Grid.random` draws cells, `Grid.points` lists them.
 
     >>> grid = sp.Grid(feature_probability=[0.1, 0.3, 1.0], seed=range(4))
     >>> grid.n_cells, grid.dims
@@ -92,7 +114,9 @@ class Grid:
         for name, axis in self.axes.items():
             if len(np.unique(axis.values)) < len(axis.values):
                 values, counts = np.unique(axis.values, return_counts=True)
-                raise ConfigError(f"grid axis {name} holds {values[counts > 1][0]} twice.")
+                twice = values[counts > 1][0]
+                said = twice if axis.vectors is None else f"the vector {axis.vectors[twice].tolist()}"
+                raise ConfigError(f"grid axis {name} holds {said} twice.")
 
     @classmethod
     def zipped(cls, /, **axes: Any) -> "Grid":
@@ -134,7 +158,7 @@ class Grid:
                     raise ConfigError(f"grid axis {name} must draw one number per cell, got shape {values.shape}.")
             else:
                 values = axis.values[rng.integers(len(axis.values), size=n_cells)]
-            drawn[name] = Axis(values, axis.field, axis.rule, axis.index)
+            drawn[name] = replace(axis, values=values)
         grid.axes = drawn
         return grid
 
@@ -166,7 +190,7 @@ class Grid:
             if grid.design == "product":  # the axis itself: the values along its dimension, at the start of all others
                 at = tuple(slice(None) if d == a["name"] else 0 for d in dims)
                 values = values.reshape(tuple(dims.values()))[at]
-            grid.axes[a["name"]] = Axis(values, a["field"], a["rule"], a["index"])
+            grid.axes[a["name"]] = replace(Axis.described(a), values=values)
         return grid
 
     def _set(self, design: str, axes: Mapping[str, Any]) -> None:
@@ -176,7 +200,7 @@ class Grid:
         self.axes: dict[str, Axis] = {}
         targets: dict[str, str] = {}
         for name, given in axes.items():
-            axis = given if isinstance(given, Axis) else Axis(_values(name, given), name)
+            axis = given if isinstance(given, Axis) else _axis(name, given)
             if hasattr(axis.values, "rvs") and design != "random":
                 raise ConfigError(f"grid axis {name} is a distribution; only Grid.random draws from distributions.")
             if axis.target in targets:
@@ -185,7 +209,7 @@ class Grid:
             self.axes[name] = axis
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
                 raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
-            if name in RESERVED or name.endswith(("_history", "_snapshots")):
+            if name in RESERVED or name.endswith(("_history", "_snapshots", "_start")):
                 raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
         if design == "product" and self.n_cells > MOST_CELLS:
             raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
@@ -210,7 +234,11 @@ class Grid:
 
     def describe(self) -> dict[str, Any]:
         """Design and axes without their values, for a result's attributes."""
-        axes = [{"name": n, "field": a.field, "rule": a.rule, "index": a.index} for n, a in self.axes.items()]
+        axes: list[dict[str, Any]] = []
+        for name, axis in self.axes.items():
+            axes.append({"name": name, "field": axis.field, "rule": axis.rule, "index": axis.index})
+            if axis.vectors is not None:
+                axes[-1]["vectors"] = axis.vectors.tolist()
         return {"design": self.design, "axes": axes}
 
     def __repr__(self) -> str:
@@ -220,6 +248,44 @@ class Grid:
             ends = str(v[0]) if len(v) == 1 else f"{v[0]}, {v[1]}" if len(v) == 2 else f"{v[0]} … {v[-1]}"
             lines.append(f"  {name}: {len(v)} values, {ends}")
         return printable_lines("\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines]))
+
+
+def _axis(name: str, given: Any) -> Axis:
+    """The axis of a field under its own name: of values, or of vectors where each of them is one."""
+    if not hasattr(given, "rvs") and isinstance(given, list | tuple | np.ndarray) and len(given):
+        if isinstance(given, np.ndarray) and given.ndim > 1:
+            return _vectors(name, name, given)
+        if not isinstance(given, np.ndarray) and all(isinstance(v, list | tuple) or np.ndim(v) for v in given):
+            return _vectors(name, name, given)
+    return Axis(_values(name, given), name)
+
+
+def _vectors(name: str, field: str, given: Any) -> Axis:
+    """Vectors in the order in which they first come, and the index of each that was given."""
+    what = f"grid axis {name}"
+    listed = given if isinstance(given, np.ndarray) else [np.asarray(v) for v in _listed(what, given)]
+    if any(np.ndim(v) != 1 or np.shape(v) != np.shape(listed[0]) or not np.size(v) for v in listed):
+        raise ConfigError(f"{what} must be a list of vectors of one length, each a list of numbers.")
+    rows = np.stack([_finite(what, v) for v in listed])
+    if rows.size > MOST_VECTOR_NUMBERS:
+        raise ConfigError(f"{what} holds {rows.size:,} numbers; vectors may hold {MOST_VECTOR_NUMBERS:,} together.")
+    _, first, code = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return Axis(np.argsort(order)[code.ravel()], field, "vector", 0, rows[first[order]])
+
+
+def _listed(what: str, given: Any) -> list[Any]:
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise ConfigError(f"{what} must be a list of vectors, got {given!r}.")
+    if not (listed := list(given)):
+        raise ConfigError(f"{what} is empty.")
+    return listed
+
+
+def _finite(what: str, given: Any) -> np.ndarray:
+    values = check.numbers(what, given)
+    assert values is not None
+    return values
 
 
 def _numeric(name: str, given: Any) -> Any:
@@ -241,7 +307,9 @@ def _values(name: str, given: Any) -> Any:
         raise ConfigError(f"grid axis {name} must be a list of values, got {' '.join(repr(given).split())[:60]}.")
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
     if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
-        raise ConfigError(f"grid axis {name} must be a flat list; entry(...) and decay(...) sweep vector fields.")
+        raise ConfigError(
+            f"grid axis {name} must be a flat list; entry(…), decay(…) and vectors(…) sweep vector fields."
+        )
     if len(values) == 0:
         raise ConfigError(f"grid axis {name} is empty.")
     kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}

@@ -11,8 +11,10 @@ import jax
 import numpy as np
 import xarray as xr
 
+from superpos.stopping import stops
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
+from superpos.sweep.starts import Starts
 from superpos.tasks.base import objective, ready
 from superpos.train import named_leaves
 
@@ -69,12 +71,16 @@ def fields(families: list[Family]) -> dict[str, Field]:
         for name, metric in metrics.items():
             add(f"{name}_history", ("record",), points, metric.dtype)
         add("diverged_step", (), (), np.int32)
+        if stops(config):
+            add("stopped_step", (), (), np.int32)
     return found
 
 
 def values(outcome: dict[str, Any]) -> dict[str, np.ndarray]:
     """What one block's training returned, by the names of `fields`; cells lead."""
     found = {"loss": outcome["loss"], "diverged_step": outcome["diverged_step"]}
+    if outcome["stopped_step"] is not None:
+        found["stopped_step"] = outcome["stopped_step"]
     found["loss_history"] = outcome["history"].loss
     found |= {f"{name}_history": metric for name, metric in outcome["history"].metrics.items()}
     found |= dict(named_leaves(outcome["model"]))
@@ -103,6 +109,7 @@ class Layout:
     families: list[Family]
     block_sizes: list[int]
     chosen_blocks_per_chunk: int | None = None  # of a store that is there already
+    starts: Starts | None = None  # given weights, instead of the task's
 
     @cached_property
     def width(self) -> int:

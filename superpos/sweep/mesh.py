@@ -24,17 +24,22 @@ def cell_mesh(devices: list[Any]) -> Mesh:
 class Programs(NamedTuple):
     """The three compiled stages of one compile family. Arrays lead with (block, cell)."""
 
-    start: Any  # (tasks, configs, seeds) -> states
+    start: Any  # (tasks, configs, seeds, starts) -> states
     advance: Any  # (tasks, configs, seeds, states, intervals) -> (states, records)
     finish: Any  # (tasks, configs, states) -> losses
     n_intervals: int  # per call of `advance`
     bytes: int  # device memory while the hungriest stage runs, by the compiler's own account
 
 
-def programs(mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int) -> Programs:
-    """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs."""
+def programs(
+    mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int, start: Any = None
+) -> Programs:
+    """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs.
+
+    `start` is an example of the weights that one model starts from, or None.
+    """
     # Leaves go into the key as shapes: a new value must find the old program.
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
     leaves, structure = jax.tree.flatten(shapes)
     return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, code_token(task, config))
 
@@ -48,13 +53,13 @@ def _compile(
     def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=sharding), tree)
 
-    task, config = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
+    task, config, given = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
     seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
     column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
     todo = Intervals(column, column, column, column)
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
-    start = _start.lower(number, task, config, seeds, mesh=mesh, code=code).compile()
-    states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds)
+    start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code).compile()
+    states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds, given)
     states = shaped((), cells, states)
     advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code).compile()
     finish = _finish.lower(number, task, config, states, mesh=mesh, code=code).compile()
@@ -110,7 +115,7 @@ def _put(sharding: NamedSharding, tree: Any) -> Any:
 # A block is B models of one seed. Seed and step decide the draw, so inside a block it is made once, unbatched, for all
 # models. These three lines are the only vmaps over models in the package. Blocks follow one another in a loop and
 # never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
-_start_block = jax.vmap(init, in_axes=(0, 0, None))
+_start_block = jax.vmap(init, in_axes=(0, 0, None, 0))
 _advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
 _finish_block = jax.vmap(evaluate, in_axes=(0, 0, 0))
 
@@ -147,8 +152,8 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"))
-def _start(count: Any, task: Any, config: Any, seeds: Any, *, mesh: Mesh, code: str | None) -> Any:
-    return _over_blocks(mesh, _start_block, count, task, config, seeds)
+def _start(count: Any, task: Any, config: Any, seeds: Any, given: Any, *, mesh: Mesh, code: str | None) -> Any:
+    return _over_blocks(mesh, _start_block, count, task, config, seeds, given)
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"), donate_argnums=4)

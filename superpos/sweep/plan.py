@@ -10,6 +10,7 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.stopping import check_metric
 from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, check_all, check_seed, named_leaves, numeric_fields, static_fields
@@ -89,6 +90,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             config_axes={n: (axis, columns[n][cells]) for n, axis in numeric["config"].items()},
         )
         _check_rules(family)
+        check_metric(family.task, family.config)  # again: a bound may be an axis
         for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
             for node in family.stacked(some):
                 node.check_values()
@@ -148,7 +150,8 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
         if axis.field in RECORD_FIELDS:
             raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
         hint = check.suggestion(axis.field, [*known, "seed"])
-        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint} Axes: seed, {', '.join(known)}.")
+        listed = hint or f" Axes: seed, {', '.join(known)}."  # all of them only where none is near
+        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{listed}")
     if axis.field in numeric_fields(task):
         return "task"
     if axis.field in numeric_fields(config):
@@ -176,8 +179,9 @@ def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[
 
 def _to_numpy(node: Any, axes: dict[str, Axis]) -> Any:
     """The node with arrays as leaves. An optional number that is swept becomes one, so that programs expect it."""
-    swept = {axis.field for axis in axes.values()} & set(numeric_fields(node))
-    node = replace(node, **{name: 0.0 for name in swept if getattr(node, name) is None})
+    swept = {axis.field: axis for axis in axes.values() if axis.field in numeric_fields(node)}
+    unset = {name: axis for name, axis in swept.items() if getattr(node, name) is None}
+    node = replace(node, **{name: 0.0 if axis.vectors is None else axis.vectors[0] for name, axis in unset.items()})
     dtype = jnp.zeros((), float).dtype  # float64 only when JAX's x64 mode is on
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), node.broadcast())
 
@@ -193,6 +197,10 @@ def _check_rules(family: Family) -> None:
             continue
         if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
+        if axis.rule == "vector" and axis.vectors.shape[1] != len(base):
+            raise ConfigError(
+                f"grid axis {name} holds vectors of {axis.vectors.shape[1]} numbers, and {axis.field} has {len(base)}."
+            )
         if axis.rule == "entry":
             if not -len(base) <= axis.index < len(base):
                 raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
@@ -207,9 +215,12 @@ def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarr
     for name in numeric_fields(node):
         if (base := getattr(node, name)) is not None:
             leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
-    order = ("value", "decay", "entry")  # the whole field first, single entries last
+    order = ("value", "vector", "decay", "entry")  # the whole field first, single entries last
     for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):
         leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
+        if axis.rule == "vector":
+            leaf[...] = axis.vectors[value.astype(int)]
+            continue
         with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, which the checks refuse
             if axis.rule == "value":
                 leaf[...] = value.reshape((-1,) + (1,) * (leaf.ndim - 1))

@@ -35,8 +35,10 @@ class SweepResult:
 
     `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
     where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
-    if any were asked for. Of an unfinished sweep, `missing` marks the cells that hold no model yet. Dimensions are the axes
-    of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole configuration.
+    if any were asked for; `stopped_step` (-1 for a cell that trained to the end) where models stop early; `W_start` and the
+    like where they started from given weights. Of an unfinished sweep, `missing` marks the cells that hold no model yet.
+    Dimensions are the axes of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole
+    configuration.
 
     Models from elsewhere may be wrapped, too: a dataset with `loss` over any axes, and `W` (…, hidden, feature) where
     geometry is asked for. All count as healthy where there is no `diverged_step`. Without the attributes there is no task,
@@ -192,7 +194,12 @@ class SweepResult:
         swept = {axis.field for axis in self._axes.values()}
         unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
         unusual += ["hidden_l1"] * bool("hidden_l1" in swept or task.get("hidden_l1"))
-        others = np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]
+        given = [a.vectors[:, :-1] for a in self._axes.values() if a.field == "importance" and a.vectors is not None]
+        others = (
+            given[0]
+            if given
+            else np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]
+        )
         unusual += ["importance of the others is not 1"] * bool(np.any(others != 1))
         table.attrs["unusual"] = ", ".join(unusual)
         return table
@@ -264,11 +271,13 @@ class SweepResult:
         if said.get("objective") != "expected":
             how += f", batch_size {said['batch_size']}"
         n_diverged, n_missing = int((self.dataset["diverged_step"] >= 0).sum()), int(self.missing.sum())
+        n_stopped = int((self.dataset["stopped_step"] >= 0).sum()) if "stopped_step" in self.dataset else 0
         lines = [
             f"SweepResult of {n_models:,} {task['kind']} models over {over}",
             f"  {sizes}; {how}, {said['optimizer']}{', in float64' * (self.attrs.get('dtype') == 'float64')}",
             f"  loss {spread}"
             + (f"; {n_diverged} diverged" if n_diverged else "")
+            + (f"; {n_stopped:,} stopped early" if n_stopped else "")
             + (f"; UNFINISHED: {n_missing:,} models are missing" if n_missing else ""),
         ]
         return printable_lines("\n".join(lines))  # names come from files
@@ -277,7 +286,7 @@ class SweepResult:
     def _axes(self) -> dict[str, Axis]:
         axes = {}
         for a in self.attrs["grid"]["axes"]:
-            axes[a["name"]] = Axis(None, a["field"], a["rule"], a["index"])
+            axes[a["name"]] = Axis.described(a)
         return axes
 
     @property

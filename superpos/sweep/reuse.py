@@ -38,8 +38,8 @@ def finished(
         if different := [key for key in here if here[key] != there.get(key)]:
             key = different[0]
             raise ConfigError(
-                f"{path} holds another sweep: {part}.{key} differs, {there.get(key)!r} there and {here[key]!r} here; "
-                "choose another path."
+                f"{path} holds another sweep: {part}.{key} differs, {_short(there.get(key))} there and "
+                f"{_short(here[key])} here; choose another path."
             )
     if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
@@ -53,9 +53,18 @@ def finished(
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
+    here = None if where.starts is None else where.starts.described()
+    if (there := result.attrs.get("init")) != here:
+        said = "other weights" if there and here else "given weights" if there else "weights of their own"
+        raise ConfigError(f"{path} holds another sweep: its models start from {said}; choose another path.")
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _today(part: str, attributes: Any) -> Any:

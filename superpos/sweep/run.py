@@ -24,6 +24,7 @@ from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
 from superpos.sweep.progress import Progress
 from superpos.sweep.result import SweepResult
+from superpos.sweep.starts import Starts, going_on, matched
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig
 
@@ -31,14 +32,23 @@ log = logging.getLogger("superpos")
 
 
 def lay_out(
-    task: Task, config: TrainConfig, grid: Grid, *, block_size: int | None = None, platform: str | None = None
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    *,
+    block_size: int | None = None,
+    platform: str | None = None,
+    init: Any = None,
 ) -> Layout:
     """Check every setting and split the grid into families and blocks. Nothing is compiled."""
     families = plan.families(task, config, grid)
     if block_size is not None:
         check.whole("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform
-    return Layout(families, [block_size or plan.default_block_size(f.task, f.config, platform) for f in families])
+    sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
+    if init is not None and not isinstance(init, Starts):
+        init = matched(init, grid, families)
+    return Layout(families, sizes, starts=init)
 
 
 def prepare(
@@ -50,12 +60,15 @@ def prepare(
     blocks_per_device: int = 1,
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
+    init: Any = None,
 ) -> Work:
     """Check everything, split the grid and compile. See `sweep` for the arguments."""
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
     check_options(**options)
     platform = None if devices is None else devices[0].platform
-    return compile_work(lay_out(task, config, grid, block_size=block_size, platform=platform), grid.n_cells, **options)
+    config, init = going_on(config, grid, init)
+    where = lay_out(task, config, grid, block_size=block_size, platform=platform, init=init)
+    return compile_work(where, grid.n_cells, **options)
 
 
 def check_options(
@@ -91,7 +104,9 @@ def compile_work(
     cuts = [segment_size(f, s * blocks_per_device, platform) for f, s in zip(where.families, sizes, strict=True)]
     use_compilation_cache()
     compiled = [
-        meshes.programs(mesh, f.task, f.config, n_blocks, size, n_intervals)
+        meshes.programs(
+            mesh, f.task, f.config, n_blocks, size, n_intervals, where.starts and where.starts.of(f, f.cells[0])
+        )
         for f, size, (n_intervals, _) in zip(where.families, sizes, cuts, strict=True)
     ]
     worst = int(np.argmax([p.bytes for p in compiled]))
@@ -131,6 +146,7 @@ def sweep(
     worker: tuple[int, int] | str | None = None,
     checkpoint_every: int | None = None,
     block_size: int | None = None,
+    init: Any = None,
     blocks_per_device: int = 1,
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
@@ -139,8 +155,8 @@ def sweep(
 ) -> SweepResult:
     """Train every cell of `grid`: thousands of models, one compilation per shape.
 
-    A cell's result depends on its own settings, its seed and `block_size` alone: not on the other cells, on how calls
-    are cut, on the number of devices or processes, or on whether it was interrupted and resumed.
+    A cell's result depends on its own settings, its seed, the weights it is given and `block_size` alone: not on the other
+    cells, on how calls are cut, on the number of devices or processes, or on whether it was interrupted and resumed.
 
     Args:
         task, config: settings of every cell, but for what the grid's axes set.
@@ -157,6 +173,10 @@ def sweep(
             blocks that take long; 1,000 if None.
         block_size: models per block (B). Chosen from the model's size and the platform if None. Part of the result's
             identity: another B may change the last bits.
+        init: weights to start from, with a fresh optimiser: a result (or its path), matched by the labels of its axes; a
+            model, a run, an array W or arrays by name, of one model or with the grid's dimensions leading. Parameters
+            that are not named start as the task starts them. Steps are numbered on from those of a result or run
+            (`TrainConfig.first_step`), so no batch comes again. The weights are stored, and part of the sweep's identity.
         blocks_per_device: blocks that one call trains, one after the other, on each device.
         memory_budget: bytes (or "4GiB") that calls running side by side may take together; half of the machine's or
             four fifths of the accelerator's memory if None. Fewer calls run side by side to stay inside it.
@@ -172,18 +192,18 @@ def sweep(
         EngineError: JAX cannot work in this process, or those who were to train could not.
     """
     check_process()
-    config = TrainConfig() if config is None else config
-    task, config = arrays.own(task), arrays.own(config)
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
     check_options(**options)
+    task, config = arrays.own(task), arrays.own(TrainConfig() if config is None else config)
+    chosen, init = going_on(config, grid, init)
     if store is not None:
         from superpos.sweep.engines import sweep_to_store
 
         return sweep_to_store(
             task,
-            config,
+            chosen,
             grid,
             store,
             resume=resume,
@@ -192,17 +212,17 @@ def sweep(
             worker=worker,
             checkpoint_every=checkpoint_every,
             block_size=block_size,
+            init=init,
             progress=progress,
             engine_options=engine_options or {},
             **options,
         )
     if resume != "auto" or overwrite or engine != "local" or worker is not None or checkpoint_every is not None:
         raise ConfigError("store is missing: resume, overwrite, engine, worker and checkpoint_every are about one.")
-    where = lay_out(
-        task, config, grid, block_size=block_size, platform=None if devices is None else devices[0].platform
-    )
+    platform = None if devices is None else devices[0].platform
+    where = lay_out(task, chosen, grid, block_size=block_size, platform=platform, init=init)
     with Progress(grid.n_cells, enabled=progress) as bar:  # from here on, for compiling takes long as well
-        return _in_memory(compile_work(where, grid.n_cells, **options), task, config, grid, bar)
+        return _in_memory(compile_work(where, grid.n_cells, **options), task, chosen, grid, bar)
 
 
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:

@@ -164,8 +164,8 @@ def difference(
 ) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     found: list[str] = []
-    for part in (*(part for part in said if part != "code"), "dims"):
-        there, here = contents.attributes.get(part), dims if part == "dims" else said[part]
+    for part in dict.fromkeys((*(part for part in said if part != "code"), "init", "dims")):
+        there, here = contents.attributes.get(part), dims if part == "dims" else said.get(part)
         found += _differing(part, there, json.loads(json.dumps(here)))
     if changed := code_difference(contents.attributes.get("code"), said.get("code")):
         found.append(changed)

@@ -1,5 +1,6 @@
 """What mathematics says: exact losses and known shapes."""
 
+from superpos.theory.arrangement import arrangement as arrangement
 from superpos.theory.attacks import analytic_attack as analytic_attack
 from superpos.theory.attacks import linear_vulnerability as linear_vulnerability
 from superpos.theory.boolean import LinearControl as LinearControl

@@ -67,6 +67,11 @@ def known_shapes(k: int) -> tuple[KnownShape, ...]:
     return (*shapes, *(shape for shape in _special() if len(shape.vertices) == k))
 
 
+def special_shapes() -> tuple[KnownShape, ...]:
+    """The known shapes that are neither simplices nor polygons."""
+    return _special()
+
+
 def simplex_name(k: int) -> str:
     """The regular simplex on k vertices: antipodal pair, triangle, tetrahedron, 4-simplex, …"""
     return {2: "antipodal pair", 3: "triangle", 4: "tetrahedron"}.get(k, f"{k - 1}-simplex")

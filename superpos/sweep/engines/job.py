@@ -74,6 +74,7 @@ def sweep_to_store(
     worker: tuple[int, int] | str | None,
     checkpoint_every: int | None,
     block_size: int | None,
+    init: Any,
     progress: bool | None,
     engine_options: Mapping[str, Any],
     **options: Any,
@@ -101,7 +102,8 @@ def sweep_to_store(
     if hasattr(chosen, "begin"):  # before anything asks JAX for its devices
         chosen.begin(engine_options)
     devices = options.get("devices")
-    where = lay_out(task, config, grid, block_size=block_size, platform=devices[0].platform if devices else None)
+    platform = devices[0].platform if devices else None
+    where = lay_out(task, config, grid, block_size=block_size, platform=platform, init=init)
     if (
         target.exists()
         and not overwrite

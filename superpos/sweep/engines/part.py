@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from superpos.errors import StoreError
-from superpos.sweep import stored
+from superpos.sweep import starts, stored
 from superpos.sweep.engines import local
 from superpos.sweep.engines.job import CHECKPOINT_EVERY, Job
 from superpos.sweep.journal import Journal
@@ -28,7 +28,8 @@ def train_part(path: Path, sweep: str, chunks: list[int], options: dict[str, Any
         raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     jax.config.update("jax_enable_x64", contents.attributes["dtype"] == "float64")
     task, config, grid, block_size = stored.restored(contents)
-    running = stored.join(path, task, config, grid, lay_out(task, config, grid, block_size=block_size))
+    where = lay_out(task, config, grid, block_size=block_size, init=starts.restored(contents))
+    running = stored.join(path, task, config, grid, where)
     left = sorted(set(chunks) & set(running.pending))
     if not left:
         return

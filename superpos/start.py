@@ -1,0 +1,108 @@
+"""Where training starts from: weights that are given, checked against the model they are for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from superpos import check
+from superpos.errors import ConfigError
+
+# Beyond this a model counts as one that blew up.
+PARAMETER_BOUND = 1e4
+
+
+def named_leaves(model: Any) -> list[tuple[str, Any]]:
+    """The parameters of a model with their names, such as [("W", …), ("b", …)]."""
+    paths = jax.tree_util.tree_flatten_with_path(model)[0]
+    return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
+
+
+def shapes_of(task: Any) -> dict[str, Any]:
+    """Shape and type of every parameter of a task's models, by name."""
+    return dict(named_leaves(jax.eval_shape(lambda: task.broadcast().init(jax.random.key(0)))))
+
+
+def arrays_of(init: Any) -> dict[str, Any]:
+    """What was given as `init`, as arrays by name: a mapping, a `Run`, a model, or an array, which is W.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(init, Mapping):
+        if not init or not all(isinstance(name, str) for name in init):
+            raise ConfigError('init must map names of parameters to arrays, such as {"W": W}.')
+        return dict(init)
+    model = getattr(init, "model", init)
+    if hasattr(init, "dataset"):  # one cell of a sweep's result
+        model = model()
+    if isinstance(init, list | tuple) or (hasattr(init, "shape") and np.ndim(init)):
+        return {"W": init}
+    if not isinstance(model, str | list | tuple) and not jax.tree_util.treedef_is_leaf(jax.tree.structure(model)):
+        return dict(named_leaves(model))
+    raise ConfigError(
+        f"init must be a model, a run, a result, an array W or arrays by name, got {type(init).__name__}."
+    )
+
+
+def numbers(name: str, given: Any) -> Any:
+    """One parameter's values as an array of finite numbers of a trained model's size; tracers pass."""
+    if check.is_traced(given):
+        return given
+    values = check.numbers(f"init: {name}", given if isinstance(given, np.ndarray | jax.Array) else np.asarray(given))
+    if values is None or np.any(np.abs(values) > PARAMETER_BOUND):
+        raise ConfigError(f"init: {name} must hold numbers of at most {PARAMETER_BOUND:g}, as training allows.")
+    return values
+
+
+def known_names(names: Any, shapes: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for a name that none of the task's parameters has."""
+    for name in names:
+        if name not in shapes:
+            hint = check.suggestion(name, list(shapes))
+            raise ConfigError(f"init has {name}, which the models do not have.{hint} They have {', '.join(shapes)}.")
+
+
+def wrong_shape(name: str, got: Any, wanted: Any) -> ConfigError:
+    """The error for a parameter of another shape."""
+    return ConfigError(
+        f"init: {name} must have shape {tuple(wanted)}, as it has in the models to train, got {tuple(got)}."
+    )
+
+
+def weights(task: Any, init: Any) -> dict[str, Any]:
+    """Weights to start one model of this task from, checked; parameters that are not named start as the task starts them.
+
+    Raises:
+        ConfigError: a name, a shape or a number does not fit.
+    """
+    shapes, found = shapes_of(task), {}
+    given = arrays_of(init)
+    known_names(given, shapes)
+    for name, values in given.items():
+        values = numbers(name, values)
+        if np.shape(values) != (wanted := shapes[name].shape):
+            raise wrong_shape(name, np.shape(values), wanted)
+        found[name] = jnp.asarray(values, shapes[name].dtype)
+    return found
+
+
+def begun(model: Any, start: Mapping[str, Any]) -> Any:
+    """A new model with some of its parameters replaced by given ones."""
+    own = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
+    leaves = [leaf if name in own else start.get(name, leaf) for name, leaf in named_leaves(model)]
+    return jax.tree.unflatten(jax.tree.structure(model), leaves)
+
+
+def steps_before(init: Any) -> int:
+    """How many steps led to what is given: those of a run, or the most of a result's cells; 0 for arrays and models."""
+    config = getattr(init, "config", None)
+    if config is None:
+        return 0
+    if callable(config):  # a sweep's result
+        attributes, dataset = init.attrs, init.dataset
+        first = dataset["first_step"].values if "first_step" in dataset else attributes["train"].get("first_step")
+        return int(np.max(0 if first is None else first)) + int(dataset["record_step"].max())
+    return int(config.first_step or 0) + int(config.steps)

@@ -1,0 +1,83 @@
+"""Weights in which features lie as known shapes do: to start training from, or to compare with."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from superpos import check
+from superpos.errors import ConfigError
+from superpos.theory import polytopes
+from superpos.theory.polytopes import KnownShape, known_shapes
+
+
+def arrangement(
+    shapes: str | Iterable[str],
+    n_features: int,
+    n_hidden: int,
+    *,
+    length: float = 1.0,
+    noise: float = 0.0,
+    seed: Any = 0,
+) -> xr.DataArray:
+    r"""W of shape (n_hidden, n_features) whose columns are the vertices of known shapes, each in dimensions of its own.
+
+    Features take the vertices in order; those that are left over are 0. `shapes` is a name or several, as
+    `superpos.geometry` prints them: `"pentagon"`, `["triangle", "antipodal pair"]`; `"square"` is two antipodal pairs, and
+    "9-gon" or "5-simplex" say k. Columns have norm `length`; `noise` · N(0, 1) is added to every entry, from `seed`. With
+    several seeds the result leads with them and is labelled, so that `init={"W": arrangement(…, seed=range(8))}` starts
+    the cells of a seed from theirs.
+
+    >>> sp.theory.arrangement("pentagon", 6, 2).values[0].round(2)
+    array([ 1.  ,  0.31, -0.81, -0.81,  0.31,  0.  ])
+
+    Raises:
+        ConfigError: an unknown shape, or too few features or dimensions for the shapes.
+    """
+    check.whole("n_features", n_features, at_least=1)
+    check.whole("n_hidden", n_hidden, at_least=1)
+    check.in_range("length", length, at_least=0)
+    check.in_range("noise", noise, at_least=0)
+    names = [shapes] if isinstance(shapes, str) else list(shapes)
+    found = [part for name in names for part in _parts(name)]
+    vertices, dimensions = sum(len(s.vertices) for s in found), sum(s.dimensions for s in found)
+    for what, needed, there in (("features", vertices, n_features), ("dimensions", dimensions, n_hidden)):
+        if needed > there:
+            raise ConfigError(f"shapes {', '.join(map(str, names))} need {needed} {what}, and there are {there}.")
+    W, row, column = np.zeros((n_hidden, n_features)), 0, 0
+    for shape in found:
+        k, d = shape.vertices.shape
+        W[row : row + d, column : column + k] = length * shape.vertices.T
+        row, column = row + d, column + k
+    seeds = np.atleast_1d(np.asarray(list(seed) if isinstance(seed, range) else seed))
+    for one in seeds:
+        check.whole("seed", one, at_most=2**32 - 1)
+    drawn = W + noise * np.stack([np.random.default_rng(one).normal(size=W.shape) for one in seeds.tolist()])
+    if np.ndim(seed) == 0 and not isinstance(seed, range):
+        return xr.DataArray(drawn[0], dims=("hidden", "feature"))
+    return xr.DataArray(drawn, {"seed": seeds}, ("seed", "hidden", "feature"))
+
+
+def _parts(name: str) -> list[KnownShape]:
+    """The shapes of a name; a square is two antipodal pairs."""
+    if name in ("square", "4-gon"):
+        return 2 * [known_shapes(2)[0]]
+    name = "triangle" if name == "3-gon" else name
+    size = {polytopes.simplex_name(k): k for k in (2, 3, 4)} | {"dedicated": 1}
+    size |= {word: k for k, word in polytopes.POLYGONS.items()}
+    if match := re.fullmatch(r"(\d{1,3})-(simplex|gon)", str(name)):
+        k = int(match[1]) + (match[2] == "simplex")
+        kind = polytopes.simplex_name(k) if match[2] == "simplex" else polytopes.POLYGONS.get(k, f"{k}-gon")
+        there = known_shapes(k) if k > 1 else ()
+    else:
+        kind, there = name, known_shapes(size[name]) if name in size else polytopes.special_shapes()
+    found = [shape for shape in there if shape.name == kind]
+    if not found:
+        known = [*size, *(shape.name for shape in polytopes.special_shapes()), "square"]
+        raise ConfigError(
+            f"shapes: {name!r} is no known shape.{check.suggestion(str(name), known)} "
+            f"Known are {', '.join(dict.fromkeys(known))}, k-simplex, and k-gon up to {polytopes.LARGEST_POLYGON}."
+        )
+    return found[:1]
