@@ -11,13 +11,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from superpos import check
+from superpos import check, optimizers
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
+from superpos.optimizers import OPTIMIZERS, SCHEDULES
+from superpos.optimizers import named_leaves as named_leaves
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
-
-OPTIMIZERS = ("adamw", "sgd")
-SCHEDULES = ("constant", "cosine", "linear")
+from superpos.unread import warn
 
 TASK_EXTRAS = ("population_loss", "training_defaults", "numbers_per_step")
 
@@ -39,12 +39,15 @@ PARAMETER_BOUND = 1e4
 class TrainConfig:
     """How one model is trained.
 
-    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2` and `epsilon` may be swept without
-    recompiling; the optimiser is built from them inside the compiled function. Weight decay is decoupled (AdamW) and
-    spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said; here the
-    default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the task's own: 5,000 at 0.01 with
-    Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with 0.7 and 0.9 for its expected loss, whose
-    gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos πt/T).
+    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2`, `epsilon` and `momentum` may be swept without
+    recompiling; the optimiser is built from them inside the compiled function. `optimizer` is `"adamw"`, `"adam"`, `"sgd"`,
+    `"rmsprop"`, `"lion"` or `"muon"`: `superpos.optimizers` defines them and says which numbers each reads; an axis over
+    others is refused, others set away from their defaults are warned about (`superpos.unread` states the rule). Weight decay
+    is decoupled (but for "adam") and spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4
+    when nothing is said; here the default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the
+    task's own, which suit Adam: 5,000 at 0.01 with Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with
+    0.7 and 0.9 for its expected loss, whose gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos
+    πt/T).
 
     `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
     are numbers of steps after which the weights are kept. After training, the loss is the population loss where the
@@ -62,7 +65,9 @@ class TrainConfig:
     beta1: Any = None
     beta2: Any = None
     epsilon: Any = 1e-8
+    momentum: Any = None  # of sgd, rmsprop and muon; None costs no memory, 0 does
     optimizer: str = jax.tree.static(default="adamw")  # chooses code
+    nesterov: bool | None = jax.tree.static(default=None)  # chooses code; None is true for muon alone
     schedule: str = jax.tree.static(default="cosine")  # chooses code
     warmup_steps: int = jax.tree.static(default=0)  # chooses code
     decay_bias: bool = jax.tree.static(default=False)  # chooses code
@@ -71,9 +76,8 @@ class TrainConfig:
     evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
 
     def filled(self, task: Task) -> "TrainConfig":
-        """The same configuration with the task's own values where a field is None."""
-        own = task.training_defaults()
-        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
+        """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
+        return replace(self, **optimizers.filled(self, task.training_defaults()))
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
@@ -88,6 +92,8 @@ class TrainConfig:
         check.one_of("schedule", self.schedule, SCHEDULES)
         check.whole("warmup_steps", self.warmup_steps, at_most=most - 1)
         check.truth("decay_bias", self.decay_bias)
+        if self.nesterov is not None:
+            check.truth("nesterov", self.nesterov)
         check.whole("history", self.history, at_least=1, at_most=100_000)
         if not isinstance(self.snapshots, tuple):
             raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
@@ -102,6 +108,7 @@ class TrainConfig:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         positive, decay, momentum = {"above": 0}, {"at_least": 0}, {"at_least": 0, "below": 1}
         limits = {"learning_rate": positive, "weight_decay": decay, "beta1": momentum, "beta2": momentum}
+        limits["momentum"] = momentum
         for name, limit in (limits | {"epsilon": positive}).items():
             if getattr(self, name) is not None:
                 check.in_range(name, getattr(self, name), **limit)
@@ -113,27 +120,13 @@ class TrainConfig:
     def learning_rate_schedule(self) -> optax.Schedule:
         """Learning rate as a function of the step: linear warm-up to the peak, then the named decay."""
         self._need("steps", "learning_rate")
-        peak, decay_steps = self.learning_rate, self.steps - self.warmup_steps
-        match self.schedule:
-            case "constant":
-                after = optax.constant_schedule(peak)
-            case "cosine":
-                after = optax.cosine_decay_schedule(peak, decay_steps)
-            case _:
-                after = optax.linear_schedule(peak, 0.0, decay_steps)
-        if self.warmup_steps:
-            warmup = optax.linear_schedule(0.0, peak, self.warmup_steps)
-            after = optax.join_schedules([warmup, after], [self.warmup_steps])
-        return lambda step: after(jnp.asarray(step, float))  # optax divides whole numbers in single precision
+        return optimizers.schedule(self)
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """The optimiser; called inside the traced function, so its numbers may be tracers."""
-        self._need("beta1", "beta2")
-        decay = optax.add_decayed_weights(self.weight_decay, mask=None if self.decay_bias else _is_weight)
-        direction = (
-            optax.scale_by_adam(self.beta1, self.beta2, self.epsilon) if self.optimizer == "adamw" else optax.identity()
-        )
-        return optax.chain(direction, decay, optax.scale_by_learning_rate(self.learning_rate_schedule()))
+        self._need(*(n for n in optimizers.READS[self.optimizer] if n not in ("momentum", "nesterov")))
+        self._need("steps", "learning_rate")
+        return optimizers.build(self)
 
     def boundaries(self) -> np.ndarray:
         """Numbers of steps at which the record gets a point: `history` even ones and every snapshot after the start."""
@@ -298,18 +291,6 @@ class Run:
         )
 
 
-def _is_weight(model: Model) -> Any:
-    """Which parameters weight decay is for: neither vectors nor biases, which lie stacked where layers are an axis."""
-    weight = [jnp.ndim(leaf) > 1 and not name.startswith("b") for name, leaf in named_leaves(model)]
-    return jax.tree.unflatten(jax.tree.structure(model), weight)
-
-
-def named_leaves(model: Model) -> list[tuple[str, Any]]:
-    """The parameters of a model with their names, such as [("W", …), ("b", …)]."""
-    paths = jax.tree_util.tree_flatten_with_path(model)[0]
-    return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
-
-
 @jax.jit
 def _train(task: Task, config: TrainConfig, seed: Integer[Array, ""]) -> tuple[TrainState, Record]:
     return advance(task, config, seed, init(task, config, seed), jax.tree.map(jnp.asarray, intervals(config)))
@@ -342,6 +323,8 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
     traced = check.is_traced(seed) or any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config)))
     if not check.is_traced(seed):
         check_seed(seed)
+        if not traced:
+            warn(task, config)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     state, history = _train(full_task, full_config, seed)
@@ -360,11 +343,20 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0) -> Run:
     return run
 
 
-def check_all(task: Task, config: TrainConfig, *, filled: bool = True) -> None:
-    """Raise `ConfigError` unless these are a task and a configuration with allowed settings.
+def check_all(task: Task, config: TrainConfig) -> None:
+    """Raise `ConfigError` unless these are a task and a configuration with allowed settings."""
+    check_kinds(task, config)
+    task.check()
+    config.check()
+    config.filled(task).check()
+    for node in (task, config):
+        for name in numeric_fields(node):
+            if isinstance(value := getattr(node, name), int | float):  # arrays may fade out
+                check.trained_as(name, np.array([value], float), jnp.zeros((), float).dtype)
 
-    With `filled=False` a None among them may still become anything.
-    """
+
+def check_kinds(task: Any, config: Any) -> None:
+    """Raise `ConfigError` unless these are a task and a configuration, whatever they say."""
     if isinstance(task, type) or not isinstance(task, Task):
         wanted = ("check", "check_values", "broadcast", "init", "loss", *TASK_EXTRAS)
         missing = [name for name in wanted if not hasattr(task, name)]
@@ -372,10 +364,6 @@ def check_all(task: Task, config: TrainConfig, *, filled: bool = True) -> None:
         raise ConfigError(f"task must be a task such as superpos.tasks.Toy(...), got {type(task).__name__}{hint}.")
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"config must be a superpos.TrainConfig, got {type(config).__name__}.")
-    task.check()
-    config.check()
-    if filled:
-        config.filled(task).check()
 
 
 def check_seed(seed: Any) -> None:
