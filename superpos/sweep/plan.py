@@ -88,7 +88,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
 
         family_task, family_config = chosen(task), chosen(config)
-        part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, cells[0]), cells)
+        part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells)
         check_all(part.task, part.config)
         parts.append(part)
         family_config = family_config.filled(family_task)
