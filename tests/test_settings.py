@@ -127,9 +127,15 @@ def test_what_is_swept_is_judged_by_the_values_swept(task, config, axes):
 
 
 def test_a_result_whose_default_was_never_trained_opens(tmp_path):
-    task = dataclasses.replace(EXACT, anticorrelated_sets=PAIRS, order=4)
+    task = dataclasses.replace(TOY, anticorrelated_sets=PAIRS, magnitude="constant")
     grid = sp.Grid(feature_probability=[0.1, 0.3])
-    result = sp.sweep(task, sp.TrainConfig(steps=2, history=1), grid, tmp_path / "r.zarr", progress=False)
+    result = sp.sweep(
+        task,
+        sp.TrainConfig(steps=2, batch_size=8, history=1, evaluation_samples=8),
+        grid,
+        tmp_path / "r.zarr",
+        progress=False,
+    )
     assert sp.open(tmp_path / "r.zarr").task(feature_probability=0.3).feature_probability[0] == np.float32(0.3)
     assert np.isfinite(result["loss"]).all()
 
@@ -218,7 +224,7 @@ THEIRS = {
     ),
     "lion": lambda mask: optax.lion(0.01, 0.8, 0.9, weight_decay=0.1, mask=mask),
     "muon": lambda mask: optax.contrib.muon(
-        0.01, beta=0.7, weight_decay=0.1, weight_decay_mask=mask, adam_b1=0.8, adam_b2=0.9, eps=1e-8,
+        0.01, beta=0.7, nesterov=False, weight_decay=0.1, weight_decay_mask=mask, adam_b1=0.8, adam_b2=0.9, eps=1e-8,
     ),
 }  # fmt: skip
 
@@ -226,7 +232,10 @@ THEIRS = {
 @pytest.mark.parametrize("name", sorted(THEIRS))
 def test_optimizers_step_as_those_of_optax(name):
     rng = np.random.default_rng(0)
-    own = {"epsilon": 1e-8 if name == "muon" else 1e-3} | {"momentum": 0.7, "nesterov": True}
+    own = {"epsilon": 1e-8 if name == "muon" else 1e-3} | {
+        "momentum": 0.7,
+        "nesterov": name != "muon",
+    }  # optax's would change its Adam
     reads = {k: v for k, v in (NUMBERS | own).items() if k not in OPTIONAL or k in READS[name]}
     config = sp.TrainConfig(optimizer=name, **reads).broadcast()
     model = TOY.broadcast().init(jax.random.key(0))
@@ -279,14 +288,14 @@ def random_file(rng):
     cls = REGISTRY.get(kind, sp.tasks.Toy)
     known = [f.name for f in dataclasses.fields(cls)], [f.name for f in dataclasses.fields(sp.TrainConfig)]
     needed = {f.name: "4" for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
-    task = needed | {rng.choice(known[0]): rng.choice(VALUES) for _ in range(rng.choice((0, 0, 1, 2)))}
+    task = needed | {rng.choice(known[0]): rng.choice(VALUES) for _ in range(rng.choice((0, 0, 1)))}
     train = {rng.choice(known[1]): rng.choice(VALUES) for _ in range(rng.choice((0, 0, 1)))}
     names = (*known[0], *known[1], "seed", "own", "loss")
-    grid = {"seed": "[0, 1]"} | {rng.choice(names): rng.choice(VALUES) for _ in range(rng.choice((0, 1, 1, 2)))}
+    grid = {"seed": "[0, 1]"} | {rng.choice(names): rng.choice(VALUES) for _ in range(rng.choice((0, 0, 1, 2)))}
     lines = [f"[task]\nkind = '{kind}'", *(f"{k} = {v}" for k, v in task.items())]
     lines += ["[train]", *(f"{k} = {v}" for k, v in train.items())]
     lines += ["[grid]", *(f"{k} = {v}" for k, v in grid.items())]
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         lines.append(f"[design]\nkind = '{rng.choice(('zipped', 'random', 'product', 'x'))}'")
         lines += [f"n_cells = {rng.choice(VALUES[:8])}"] * (rng.random() < 0.5)
     if rng.random() < 0.1:

@@ -14,10 +14,7 @@ def check(name: str, values: Any, wanted: Any) -> None:
     for part in parts:
         if part is None and isinstance(wanted, slice):
             continue
-        try:
-            array = np.asarray(getattr(part, "values", part))
-        except ValueError:  # ragged
-            array = np.empty((), object)
+        array = _array(part)
         if array.size == 0:
             continue  # chooses nothing, which is said later
         right = {"true or false": "b", "a word": "UT", "a finite number": "iuf"}[kind]
@@ -41,7 +38,14 @@ def check_positions(name: str, length: int, wanted: Any) -> None:
     """Refuse positions that are not whole numbers; masks must be as long as the axis."""
     if isinstance(wanted, slice):
         wanted = [part for part in (wanted.start, wanted.stop, wanted.step) if part is not None]
-    array = np.asarray(getattr(wanted, "values", wanted))
+    array = _array(wanted)
     mask = array.dtype.kind == "b" and array.ndim == 1 and len(array) == length
     if array.size and array.dtype.kind not in "iu" and not mask:
         raise ConfigError(f"{name} must be chosen by whole positions, got {' '.join(repr(wanted).split())[:60]}.")
+
+
+def _array(given: Any) -> np.ndarray:
+    try:
+        return np.asarray(getattr(given, "values", given))
+    except ValueError:  # ragged
+        return np.empty(1, object)
