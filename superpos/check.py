@@ -119,6 +119,35 @@ def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1)
         raise ConfigError(f"{name} must be {limit}, got {value}.")
 
 
+def whole_numbers(name: str, value: Any) -> None:
+    """Refuse numbers with a fraction, one or an array of them; floats such as 3.0 pass."""
+    array = numbers(name, value)
+    if array is not None and np.any(array % 1):
+        raise ConfigError(f"{name} must be a whole number, got {_first(array, np.asarray(array % 1 != 0)):g}.")
+
+
+def trained_as(name: str, values: np.ndarray, dtype: Any) -> None:
+    """Refuse numbers that are not 0, but too small for the precision that models are trained in."""
+    lost = (np.abs(values) < np.finfo(dtype).tiny) & (values != 0)
+    if lost.any():
+        least, small = f"{np.finfo(dtype).tiny:.3g}", f"{_first(values, np.asarray(lost)):g}"
+        raise ConfigError(f"{name} must be 0 or at least {least} in size, got {small}.")
+
+
+def held_apart(name: str, values: np.ndarray, dtype: Any) -> None:
+    """Refuse a list of distinct numbers in which two are one number in the precision that models are trained in."""
+    values = np.sort(values)
+    with np.errstate(over="ignore"):
+        trained = values.astype(dtype)
+    merged = (values[1:] != values[:-1]) & (trained[1:] == trained[:-1]) & np.isfinite(trained[1:])
+    if merged.any():
+        at = int(np.argmax(merged))
+        pair = f"{float(values[at])!r} and {float(values[at + 1])!r}"
+        raise ConfigError(
+            f"{name} holds {pair}, which are one number in {np.dtype(dtype).name}: one model, two labels."
+        )
+
+
 def truth(name: str, value: Any) -> None:
     """Refuse anything but True or False."""
     if not isinstance(value, bool | np.bool_):

@@ -9,15 +9,10 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.optimizers import named_leaves as named_leaves
 
 # Beyond this a model counts as one that blew up.
 PARAMETER_BOUND = 1e4
-
-
-def named_leaves(model: Any) -> list[tuple[str, Any]]:
-    """The parameters of a model with their names, such as [("W", …), ("b", …)]."""
-    paths = jax.tree_util.tree_flatten_with_path(model)[0]
-    return [(".".join(key.name for key in path if key.name != "value"), leaf) for path, leaf in paths]
 
 
 def shapes_of(task: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Train ONE model: init, one scan, everything recorded. Nothing here knows that there are many runs."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,152 +15,24 @@ from superpos import arrays, check, stopping
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
+from superpos.optimizers import named_leaves as named_leaves
 from superpos.process import check_process
 from superpos.run import Run as Run
 from superpos.start import PARAMETER_BOUND, begun, steps_before, weights
-from superpos.start import named_leaves as named_leaves
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
-
-OPTIMIZERS = ("adamw", "sgd")
-SCHEDULES = ("constant", "cosine", "linear")
+from superpos.train_config import MAX_STEPS, TrainConfig, numeric_fields
+from superpos.train_config import static_fields as static_fields
+from superpos.unread import warn
 
 TASK_EXTRAS = ("population_loss", "training_defaults", "numbers_per_step")
 
 # The data key of step t is fold_in(key(seed), t) and nothing else; other purposes fold in tags no step can reach.
-MAX_STEPS = 2**31 - 1
 INIT_TAG = 2**32 - 1
 EVALUATION_TAG = 2**32 - 2
 AFTER_STEP_TAG = 2**32 - 3  # folded into a step's key, beside what the data fold in
 
 # Inputs per evaluation batch, whatever the training batch is, so that all models are tested on the same inputs.
 EVALUATION_BATCH = 1_024
-
-
-@partial(jax.tree_util.register_dataclass)
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How one model is trained.
-
-    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2` and `epsilon` may be swept without
-    recompiling; the optimiser is built from them inside the compiled function. Weight decay is decoupled (AdamW) and
-    spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said; here the
-    default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the task's own: 5,000 at 0.01 with
-    Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with 0.7 and 0.9 for its expected loss, whose
-    gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos πt/T).
-
-    `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
-    are numbers of steps after which the weights are kept. After training, the loss is the population loss where the
-    task knows it; elsewhere it is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
-    that are the same for all seeds, so seeds compare fairly.
-
-    `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
-    another number that the task records) is beyond the bound; `stopped_step` says when, and the record is NaN from then
-    on. `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended.
-
-    >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
-    5000
-    """
-
-    steps: Any = jax.tree.static(default=None)  # loop length; None is the task's own
-    batch_size: int = jax.tree.static(default=1_024)  # shape of x
-    learning_rate: Any = None
-    weight_decay: Any = 0.0
-    beta1: Any = None
-    beta2: Any = None
-    epsilon: Any = 1e-8
-    optimizer: str = jax.tree.static(default="adamw")  # chooses code
-    schedule: str = jax.tree.static(default="cosine")  # chooses code
-    warmup_steps: int = jax.tree.static(default=0)  # chooses code
-    decay_bias: bool = jax.tree.static(default=False)  # chooses code
-    history: int = jax.tree.static(default=100)  # shape of the record
-    snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
-    evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
-    stop_below: Any = None
-    stop_above: Any = None
-    stop_metric: Any = jax.tree.static(default=None)  # chooses code; None is the loss
-    first_step: Any = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
-
-    def filled(self, task: Task) -> "TrainConfig":
-        """The same configuration with the task's own values where a field is None."""
-        own = task.training_defaults()
-        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
-
-    def check(self) -> None:
-        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        most = MAX_STEPS if self.steps is None else self.steps
-        if self.steps is not None:
-            check.whole("steps", self.steps, at_least=1, at_most=MAX_STEPS)
-        check.whole("batch_size", self.batch_size, at_least=1, at_most=2**24)
-        for field in numeric_fields(self):
-            if getattr(self, field) is not None:
-                check.scalar(field, getattr(self, field))
-        check.one_of("optimizer", self.optimizer, OPTIMIZERS)
-        check.one_of("schedule", self.schedule, SCHEDULES)
-        check.whole("warmup_steps", self.warmup_steps, at_most=most - 1)
-        check.truth("decay_bias", self.decay_bias)
-        check.whole("history", self.history, at_least=1, at_most=100_000)
-        if not isinstance(self.snapshots, tuple):
-            raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
-        for step in self.snapshots:
-            check.whole("snapshots: a step", step, at_most=most)
-        if list(self.snapshots) != sorted(set(self.snapshots)):
-            raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
-        check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
-        if self.stop_metric is not None and not isinstance(self.stop_metric, str):
-            raise ConfigError(f"stop_metric must be the name of a recorded number, got {self.stop_metric!r}.")
-        check.whole(
-            "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
-        )
-        self.check_values()
-
-    def check_values(self) -> None:
-        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        positive, decay, momentum = {"above": 0}, {"at_least": 0}, {"at_least": 0, "below": 1}
-        limits = {"learning_rate": positive, "weight_decay": decay, "beta1": momentum, "beta2": momentum}
-        for name, limit in (limits | {"epsilon": positive}).items():
-            if getattr(self, name) is not None:
-                check.in_range(name, getattr(self, name), **limit)
-
-    def broadcast(self) -> "TrainConfig":
-        """The same configuration with every numeric field a float array."""
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), self)
-
-    def learning_rate_schedule(self) -> optax.Schedule:
-        """Learning rate as a function of the step: linear warm-up to the peak, then the named decay."""
-        self._need("steps", "learning_rate")
-        peak, decay_steps = self.learning_rate, self.steps - self.warmup_steps
-        match self.schedule:
-            case "constant":
-                after = optax.constant_schedule(peak)
-            case "cosine":
-                after = optax.cosine_decay_schedule(peak, decay_steps)
-            case _:
-                after = optax.linear_schedule(peak, 0.0, decay_steps)
-        if self.warmup_steps:
-            warmup = optax.linear_schedule(0.0, peak, self.warmup_steps)
-            after = optax.join_schedules([warmup, after], [self.warmup_steps])
-        return lambda step: after(jnp.asarray(step, float))  # optax divides whole numbers in single precision
-
-    def build_optimizer(self) -> optax.GradientTransformation:
-        """The optimiser; called inside the traced function, so its numbers may be tracers."""
-        self._need("beta1", "beta2")
-        decay = optax.add_decayed_weights(self.weight_decay, mask=None if self.decay_bias else _is_weight)
-        direction = (
-            optax.scale_by_adam(self.beta1, self.beta2, self.epsilon) if self.optimizer == "adamw" else optax.identity()
-        )
-        return optax.chain(direction, decay, optax.scale_by_learning_rate(self.learning_rate_schedule()))
-
-    def boundaries(self) -> np.ndarray:
-        """Numbers of steps at which the record gets a point: `history` even ones and every snapshot after the start."""
-        self._need("steps")
-        even = np.rint(np.linspace(0, self.steps, self.history + 1)).astype(np.int64)
-        points = np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))
-        return points[points > 0]
-
-    def _need(self, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) is None:
-                raise ConfigError(f"{name} is not chosen yet; TrainConfig.filled(task) takes the task's own.")
 
 
 class Intervals(NamedTuple):
@@ -294,12 +166,6 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
     return jnp.where(state.diverged_step < 0, mean, jnp.nan)
 
 
-def _is_weight(model: Model) -> Any:
-    """Which parameters weight decay is for: neither vectors nor biases, which lie stacked where layers are an axis."""
-    weight = [jnp.ndim(leaf) > 1 and not name.startswith("b") for name, leaf in named_leaves(model)]
-    return jax.tree.unflatten(jax.tree.structure(model), weight)
-
-
 @partial(jax.jit, static_argnames="code")  # `code_token`: changed code is another program
 def _train(
     task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None, code: str | None = None
@@ -346,6 +212,8 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
     traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, optimizer)))
     if not check.is_traced(seed):
         check_seed(seed)
+        if not traced:
+            warn(task, config)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
@@ -367,11 +235,21 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
     return run
 
 
-def check_all(task: Task, config: TrainConfig, *, filled: bool = True) -> None:
-    """Raise `ConfigError` unless these are a task and a configuration with allowed settings.
+def check_all(task: Task, config: TrainConfig) -> None:
+    """Raise `ConfigError` unless these are a task and a configuration with allowed settings."""
+    check_kinds(task, config)
+    task.check()
+    config.check()
+    config.filled(task).check()
+    stopping.check_metric(task, config)
+    for node in (task, config):
+        for name in numeric_fields(node):
+            if isinstance(value := getattr(node, name), int | float):  # arrays may fade out
+                check.trained_as(name, np.array([value], float), jnp.zeros((), float).dtype)
 
-    With `filled=False` a None among them may still become anything.
-    """
+
+def check_kinds(task: Any, config: Any) -> None:
+    """Raise `ConfigError` unless these are a task and a configuration, whatever they say."""
     if isinstance(task, type) or not isinstance(task, Task):
         wanted = ("check", "check_values", "broadcast", "init", "loss", *TASK_EXTRAS)
         missing = [name for name in wanted if not hasattr(task, name)]
@@ -379,11 +257,6 @@ def check_all(task: Task, config: TrainConfig, *, filled: bool = True) -> None:
         raise ConfigError(f"task must be a task such as superpos.tasks.Toy(...), got {type(task).__name__}{hint}.")
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"config must be a superpos.TrainConfig, got {type(config).__name__}.")
-    task.check()
-    config.check()
-    if filled:
-        config.filled(task).check()
-        stopping.check_metric(task, config)
 
 
 def check_seed(seed: Any) -> None:
@@ -391,13 +264,3 @@ def check_seed(seed: Any) -> None:
     if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and np.issubdtype(seed.dtype, np.integer):
         seed = seed.item()
     check.whole("seed", seed, at_most=2**32 - 1)
-
-
-def numeric_fields(node: Any) -> tuple[str, ...]:
-    """Fields of a task or configuration that are traced: all values of them share one compilation."""
-    return tuple(f.name for f in fields(node) if not f.metadata.get("static", False))
-
-
-def static_fields(node: Any) -> tuple[str, ...]:
-    """Fields that set a shape or choose code: each value of them compiles once."""
-    return tuple(f.name for f in fields(node) if f.metadata.get("static", False))

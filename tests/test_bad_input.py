@@ -67,7 +67,7 @@ SETTINGS = [
     ("beta1", {}, {"beta1": 1.0}, {}),
     ("beta2", {}, {"beta2": -0.1}, {}),
     ("epsilon", {}, {"epsilon": 0.0}, {}),
-    ("optimizer", {}, {"optimizer": "adam"}, {}),
+    ("optimizer", {}, {"optimizer": "adamm"}, {}),
     ("schedule", {}, {"schedule": "cosin"}, {}),
     ("warmup_steps", {}, {"warmup_steps": 3}, {}),
     ("decay_bias", {}, {"decay_bias": "yes"}, {}),

@@ -120,6 +120,7 @@ def test_changing_any_field_changes_the_result():
         "anticorrelated_sets": ((0, 2),), "steps": 31, "batch_size": 17, "learning_rate": 0.02, "weight_decay": 0.1,
         "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-2, "optimizer": "sgd", "schedule": "linear", "warmup_steps": 3,
         "decay_bias": True, "objective": "expected", "order": 5, "first_step": 5, "stop_below": 1e3, "stop_above": 0.0,
+        "momentum": 0.9, "nesterov": True,
     }  # fmt: skip
     recorded = {"history", "snapshots", "evaluation_samples", "stop_metric"}  # the toy model records the loss alone
     fields = {f.name for node in (task, config) for f in dataclasses.fields(node)}
@@ -127,6 +128,7 @@ def test_changing_any_field_changes_the_result():
     exact = {"objective": "expected", "magnitude": "uniform"}
     more = {"anticorrelated_sets": {"feature_probability": 0.3}, "objective": {"magnitude": "uniform"}, "order": exact}
     more |= {name: {"history": 2} for name in ("stop_below", "stop_above")}
+    more |= {"momentum": {"optimizer": "sgd"}, "nesterov": {"optimizer": "sgd", "momentum": 0.9}}
     ours = {f.name for f in dataclasses.fields(task)}
 
     def trained(**settings):

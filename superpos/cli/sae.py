@@ -58,19 +58,34 @@ def sae(
     size = toy.n_features if latents is None else latents
     true_l0 = float(np.sum(np.broadcast_to(toy.feature_probability, (toy.n_features,))))
     settings = {}
+    _check_read(architectures, k, coefficients)
     for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
         if SPARSITY_FIELD.get(name) != "k":
             settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
         else:  # unless told: one, two and three, or, where k is an average, around the truth
             usual = (1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0)
-            whole = [value for value in k if name != "topk" or value % 1 == 0]
-            settings[name] = whole or sorted({min(value, size) for value in usual})
+            settings[name] = k or sorted({min(value, size) for value in usual})
     grid = sp.sparsity_grid(settings, seed=range(seeds or 4))
     b = None if model.b is None else model.b[...]
     task = sp.tasks.SparseAutoencoder.of_toy(toy, model.W[...], b, n_latents=size)
     print(sp.geometry(model.W[...]))
     trained = sp.sweep(task, sp.TrainConfig(steps=steps or 10_000), grid, store=out)
     _print_scores(trained)
+
+
+def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficients: tuple[float, ...]) -> None:
+    """Refuse numbers that no architecture reads, or that one would have to round."""
+    from superpos.errors import ConfigError
+    from superpos.tasks.sae import SPARSITY_FIELD
+
+    if len(set(architectures)) < len(architectures):
+        raise ConfigError(f"architectures names one twice: {', '.join(architectures)}.")
+    chosen = architectures or ("relu", "topk", "batch_topk", "jumprelu")
+    if "topk" in chosen and (wrong := [value for value in k if value % 1 != 0]):
+        raise ConfigError(f"k must be whole for topk, got {wrong[0]:g}; name other --architectures for fractions.")
+    for name, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
+        if values and field not in [SPARSITY_FIELD.get(a) for a in chosen]:
+            raise ConfigError(f"{name} is read by none of {', '.join(chosen)}.")
 
 
 def one_cell(found: Any, at: tuple[str, ...]) -> Any:
@@ -80,12 +95,16 @@ def one_cell(found: Any, at: tuple[str, ...]) -> Any:
     from superpos import check
     from superpos.errors import ConfigError
 
+    names = [text.partition("=")[0] for text in at]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"at names {twice[0]} twice.")
     for text in at:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"at must be written axis=value, got {text!r}.")
         chosen: dict[str, Any] = {name: _number(name, value)}
         if name == "cell" and "cell" in found.dims:
+            check.whole_numbers("at: cell", chosen[name])
             check.whole("at: cell", round(chosen[name]), at_most=found.dims["cell"] - 1)
             found = found.isel(cell=[round(chosen[name])])
         else:

@@ -50,6 +50,9 @@ def read(path: Path, overrides: Sequence[str] = ()) -> SweepFile:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         raise ConfigError(f"sweep file {path} is not valid TOML: {error}.") from None
+    names = [override.partition("=")[0] for override in overrides]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"override {twice[0]} is given twice.")
     for override in overrides:
         _override(data, override)
     for section in data:

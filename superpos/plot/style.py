@@ -19,6 +19,8 @@ from superpos.sweep import outputs
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import SIZES
 
+OPTIMIZER_NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "lion": "Lion", "muon": "Muon"}
+
 # Okabe and Ito's colours, distinguishable with any colour vision.
 PALETTE = {
     "black": "#000000",
@@ -189,7 +191,7 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         given = task["directions"]
         models = f"{np.shape(given)[0]} toy models" if np.ndim(given) == 3 else "one toy model"
         parts.append("random directions" if given is None else f"directions of {models}")
-    optimizer = words("optimizer", {"adamw": "AdamW", "sgd": "SGD"}[train["optimizer"]])
+    optimizer = words("optimizer", OPTIMIZER_NAMES[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
     whole = getattr(task_class, "DATA", None)

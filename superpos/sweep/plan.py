@@ -1,5 +1,6 @@
 """Which models are trained together: compile families, then blocks of exactly B cells of one seed."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,9 +12,12 @@ import numpy as np
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.stopping import check_metric
+from superpos.sweep import settle
 from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all, check_seed, named_leaves, numeric_fields, static_fields
+from superpos.train import TrainConfig, check_all, check_kinds, check_seed, named_leaves, numeric_fields, static_fields
+
+log = logging.getLogger("superpos")
 
 # They shape the record of a run, so results of two values would not fit one array.
 RECORD_FIELDS = ("history", "snapshots")
@@ -53,14 +57,19 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     Raises:
         ConfigError: an axis names no field, or a cell's settings are not allowed.
     """
-    check_all(task, config, filled=False)  # steps may be an axis; every family is checked in full below
+    check_kinds(task, config)
     if not isinstance(grid, Grid):
         raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
+    known = _known(task, config)
+    for name, axis in grid.axes.items():
+        _check_field(known, name, axis)
     static: dict[str, Any] = {}
     numeric: dict[str, dict[str, Axis]] = {"task": {}, "config": {}}
     columns = grid.columns()
+    base = settle.one_cell(task, config, grid.axes, columns, 0)  # what is swept is judged by values that are swept
+    check_all(*base)
     for name, axis in grid.axes.items():
-        owner = _owner(task, config, name, axis)
+        owner = _owner(*base, name, axis)
         if owner == "static":
             static[name] = columns[name]
         elif owner != "seed":
@@ -71,7 +80,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     for seed in (seeds.min(), seeds.max()) if seeds.dtype.kind in "iu" else seeds:
         check_seed(seed)
 
-    found = []
+    settle.check_labels(grid, numeric["task"] | numeric["config"])
+    found, parts = [], []
     for values, cells in _groups(static, grid.n_cells):
 
         def chosen(node: Any, values: dict[str, Any] = values) -> Any:
@@ -79,7 +89,9 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
 
         family_task, family_config = chosen(task), chosen(config)
-        check_all(family_task, family_config)
+        part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells)
+        check_all(part.task, part.config)
+        parts.append(part)
         family_config = family_config.filled(family_task)
         family = Family(
             task=_to_numpy(family_task, grid.axes),
@@ -95,6 +107,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             for node in family.stacked(some):
                 node.check_values()
         found.append(family)
+    for sentence in settle.check_effects(grid, columns, parts):
+        log.warning("%s", sentence)
     return found
 
 
@@ -142,16 +156,8 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
         if axis.rule != "value":
             raise ConfigError(f"seed cannot be set by the grid axis {name}; sweep it as seed=[…].")
         return "seed"
-    known = [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
-    if name != axis.field and (name in known or name in ("seed", *_parameter_names(task))):
+    if name != axis.field and name in _parameter_names(task):
         raise ConfigError(f"grid axis {name} sets {axis.target}, so it needs a name that is not taken.")
-    if axis.field not in known:
-        extra = "" if axis.field == name else f" (axis {name})"
-        if axis.field in RECORD_FIELDS:
-            raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
-        hint = check.suggestion(axis.field, [*known, "seed"])
-        listed = hint or f" Axes: seed, {', '.join(known)}."  # all of them only where none is near
-        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{listed}")
     if axis.field in numeric_fields(task):
         return "task"
     if axis.field in numeric_fields(config):
@@ -160,6 +166,25 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
     if isinstance(getattr(owner, axis.field), tuple) or axis.rule != "value":
         raise ConfigError(f"{axis.field} cannot be a grid axis.")
     return "static"
+
+
+def _known(task: Task, config: TrainConfig) -> list[str]:
+    return [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
+
+
+def _check_field(known: list[str], name: str, axis: Axis) -> None:
+    """Refuse an axis that sets no field, or has the name of another."""
+    if axis.field == "seed":
+        return
+    if name != axis.field and name in (*known, "seed"):
+        raise ConfigError(f"grid axis {name} sets {axis.target}, so it needs a name that is not taken.")
+    if axis.field not in known:
+        extra = "" if axis.field == name else f" (axis {name})"
+        if axis.field in RECORD_FIELDS:
+            raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
+        hint = check.suggestion(axis.field, [*known, "seed"])
+        listed = "" if hint else f" Axes: seed, {', '.join(known)}."
+        raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint}{listed}")
 
 
 def _parameter_names(task: Task) -> list[str]:

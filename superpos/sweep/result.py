@@ -18,7 +18,7 @@ from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import elsewhere, exported, plan, reading, saved, store
+from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
@@ -67,19 +67,26 @@ class SweepResult:
 
     def sel(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> "SweepResult":
         """Choose cells by their coordinates, as in xarray: `result.sel(feature_probability=0.05, method="nearest")`."""
+        if indexers is not None and not isinstance(indexers, Mapping):
+            raise ConfigError(f"sel takes axes by name, such as sel(seed=0), got {indexers!r}.")
         chosen = {**(indexers or {}), **axes}
         if method not in (None, "nearest"):
             raise ConfigError(f'method must be None or "nearest", got {method!r}.')
-        selected = self.dataset
         for name, wanted in chosen.items():
             self._check_axis(name)
+            if name in self.dataset.coords:  # all questions before the first answer
+                questions.check(str(name), self.dataset.coords[name].values, wanted)
+        questions.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
+        selected = self.dataset
+        for name, wanted in chosen.items():
             selected = _select(selected, str(name), wanted, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
-        for name in axes:
+        for name, wanted in axes.items():
             self._check_axis(name)
+            questions.check_positions(name, self.dims.get(name, 0), wanted)
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
@@ -338,10 +345,17 @@ def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> 
             raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
     if values.ndim != 1:
         raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
-    if method and numeric and np.ndim(wanted) == 0:
-        wanted = values.values[np.abs(values.values - wanted).argmin()]
-    found = np.flatnonzero(np.isin(values.values, np.asarray(wanted)))
-    if not len(found):
+    if isinstance(wanted, slice):
+        raise ConfigError(
+            f"{name} cannot be chosen by a slice here: cells stand in a list; give the values one by one."
+        )
+    listed = np.atleast_1d(np.asarray(wanted)).ravel()
+    if method and numeric:
+        listed = np.array(
+            [values.values[np.abs(values.values.astype(float) - v).argmin()] for v in listed.astype(float)]
+        )
+    found = np.flatnonzero(np.isin(values.values, listed))
+    if not np.isin(listed, values.values).all():
         raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
     return dataset.isel({values.dims[0]: found})
 
@@ -361,8 +375,13 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
         if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):
             raise ConfigError("a variable or an axis is missing.")
         if dataset.attrs["task"]["kind"] in REGISTRY:
-            task_from_dict(dataset.attrs["task"]).check()
-        train_config_from_dict(dataset.attrs["train"]).check()
+            columns = {name: dataset.coords[name].values.ravel()[:1] for name in result._axes}
+            said = task_from_dict(dataset.attrs["task"]), train_config_from_dict(dataset.attrs["train"])
+            task, config = settle.one_cell(*said, result._axes, columns, 0)
+            task.check()
+            config.check()
+        else:
+            train_config_from_dict(dataset.attrs["train"]).check()
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

@@ -49,7 +49,10 @@ class Task(Protocol):
         ...
 
     def numbers_per_step(self, batch_size: int) -> int:
-        """How many numbers one model's step goes through, roughly; decides how many models share a block."""
+        """How many numbers one model's step goes through, roughly; decides how many models share a block.
+
+        A task with fields that have no effect given others has a method `unread()` as well (see `superpos.unread`).
+        """
         ...
 
 

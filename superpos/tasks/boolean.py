@@ -170,6 +170,13 @@ class BooleanPairs:
         """5,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
         return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
+    def unread(self) -> dict[str, str]:
+        """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
+        found = {} if self.n_pairs else {"pair_seed": "all pairs are gates, in their own order"}
+        if self.n_features <= MOST_ENUMERATED:
+            found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
+        return found
+
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch at the widest of the three layers."""
         return max(self.n_features, self.n_hidden, len(self.pairs())) * batch_size

@@ -88,6 +88,7 @@ class Computation:
         one_layer.check_numbers(self)
         most = min(self.n_hidden // 2, self.n_features)
         check.in_range("dedicated_features", self.dedicated_features, at_least=0, at_most=most)
+        check.whole_numbers("dedicated_features", self.dedicated_features)
         some = check.numbers("dedicated_features", self.dedicated_features)
         if not self.paired_init and some is not None and some.any():
             raise ConfigError("dedicated_features must be 0 where paired_init is false: W2 has to fit their weights.")
@@ -127,6 +128,10 @@ class Computation:
     def training_defaults(self) -> dict[str, Any]:
         """5,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
         return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
+
+    def unread(self) -> dict[str, str]:
+        """Fields that have no effect given the others, each with why."""
+        return {} if self.paired_init else {"dedicated_features": "paired_init is false"}
 
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch at the wider of the two layers."""

@@ -154,6 +154,11 @@ class DoubleDescent:
         """The paper's 50,000 steps of Adam with its usual memories, at a learning rate of 0.001."""
         return {"steps": 50_000, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999}
 
+    def unread(self) -> dict[str, str]:
+        """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
+        found = {"batch_size": "training is full batch"}
+        return found if self.points is None else found | {"data_seed": "points are given"}
+
     def numbers_per_step(self, batch_size: int) -> int:
         """A sixteenth of the largest set: points are not drawn at every step, and most sets of a sweep are far smaller."""
         return self.n_features * -(-self.most_points // 16)

@@ -86,6 +86,7 @@ class ModularAddition:
         if self.gradient_pairs is not None:
             check.in_range("train_fraction", self.train_fraction, at_most=(self.gradient_pairs + 0.5) / self.p**2)
         check.in_range("data_seed", self.data_seed, at_least=0, at_most=2**24)
+        check.whole_numbers("data_seed", self.data_seed)
         check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
 
     def broadcast(self) -> "ModularAddition":
@@ -187,6 +188,11 @@ class ModularAddition:
     def training_defaults(self) -> dict[str, Any]:
         """25,000 steps of Adam with memories of .9 and .98, at a learning rate of 0.001."""
         return {"steps": 25_000, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.98}
+
+    def unread(self) -> dict[str, str]:
+        """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
+        found = {"batch_size": "training is full batch", "evaluation_samples": "all other pairs test"}
+        return found if self.order is None else found | {"data_seed": "order is given"}
 
     def numbers_per_step(self, batch_size: int) -> int:
         """All pairs at the neurons."""

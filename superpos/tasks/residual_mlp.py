@@ -138,6 +138,11 @@ class ResidualMLP:
         """10,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
         return {"steps": 10_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
+    def unread(self) -> dict[str, str]:
+        """Fields that have no effect given the others, each with why. `label_noise` may have an axis of cells."""
+        noisy = check.is_traced(self.label_noise) or bool(np.any(np.asarray(self.label_noise)))
+        return {} if noisy or self.n_residual else {"embedding_seed": "there is neither an embedding nor label noise"}
+
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch at the wider of the two layers, or the weights where the stream is wider still."""
         return max(max(self.n_features, self.n_hidden) * batch_size, self.n_residual * self.n_hidden)

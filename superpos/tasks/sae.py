@@ -356,6 +356,13 @@ class SparseAutoencoder:
         """10,000 steps of Adam with its usual memories, at a learning rate of 0.003."""
         return {"steps": 10_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
+    def unread(self) -> dict[str, str]:
+        """Fields that have no effect given the others, each with why. Numbers may have an axis of cells.
+
+        What only scores read (`activation`, `importance`, `output_bias`) counts as read.
+        """
+        return terms.unread(self, counts_latents=self._counts_latents)
+
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch of features and of latents."""
         return (self.n_features + self.n_latents) * batch_size

@@ -1,9 +1,13 @@
 """Terms of the losses of sparse autoencoders beside the plain error."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from superpos import check
 from superpos.models.sae import SAE
 from superpos.models.sparse_activations import ceiling, top_k
 from superpos.models.toy import FULL_PRECISION
@@ -52,3 +56,34 @@ def auxiliary_error(
     z = top_k(jnp.where(dead[:, None], positive, 0.0), jnp.asarray(k, float))
     modelled = jnp.dot(model.decoder, z, precision=FULL_PRECISION)
     return jnp.where(jnp.any(dead), mean_error(jax.lax.stop_gradient(residual), modelled), 0.0)
+
+
+def unread(task: Any, *, counts_latents: bool) -> dict[str, str]:
+    """Fields of a `SparseAutoencoder` that have no effect given the others, each with why."""
+
+    def never(value: Any) -> bool:
+        return not check.is_traced(value) and not np.any(np.asarray(value))
+
+    kind = f'architecture="{task.architecture}" does not read it'
+    found = {"sparsity_coefficient" if counts_latents else "k": kind}
+    if task.architecture != "jumprelu":
+        found |= {"bandwidth": kind, "initial_threshold": kind}
+    if task.architecture != "matryoshka":
+        found["prefixes"] = kind
+    way = f'revival="{task.revival}" does not read it'
+    if task.revival != "resample":
+        found |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)
+    elif never(task.resample_until):
+        found |= dict.fromkeys(("resample_every", "resample_scale"), "resample_until is 0")
+    elif task.tied:
+        found["resample_scale"] = "tied autoencoders have no rows of the encoder"
+    if task.revival != "auxiliary":
+        found |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
+    elif never(task.auxiliary_coefficient):
+        found["auxiliary_k"] = "auxiliary_coefficient is 0"
+    if task.directions is not None and np.ndim(task.directions) == 2:
+        found["source"] = "directions are of one toy model"
+    of = [parent for parent in task.parents if parent >= 0]
+    if len(set(of)) == len(of):
+        found["exclusive_children"] = "no feature has two children"
+    return found

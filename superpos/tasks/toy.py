@@ -161,6 +161,17 @@ class Toy:
             return {"steps": 300, "learning_rate": 0.08, "beta1": 0.7, "beta2": 0.9}
         return {"steps": 5_000, "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999}
 
+    def unread(self) -> dict[str, str]:
+        """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
+        exact = self._resolved() == "expected"
+        found = {} if exact and self.activation == "relu" else {"order": "no series is trained on"}
+        if exact:
+            found |= {"batch_size": "the expected loss draws no batches", "hidden_l1": "E ‖h‖₁ is sampled"}
+        small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
+        if exact or (small and self._has_expectation()):
+            found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
+        return found
+
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
         if self._resolved() == "expected":

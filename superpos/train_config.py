@@ -1,0 +1,148 @@
+"""How one model is trained: every number and choice that is not the task's."""
+
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from superpos import check, optimizers
+from superpos.errors import ConfigError
+from superpos.optimizers import OPTIMIZERS, SCHEDULES
+from superpos.tasks.base import Task
+
+# Step numbers are 32 bits.
+MAX_STEPS = 2**31 - 1
+
+
+@partial(jax.tree_util.register_dataclass)
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How one model is trained.
+
+    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2`, `epsilon` and `momentum` may be swept without
+    recompiling; the optimiser is built from them inside the compiled function. `optimizer` is `"adamw"`, `"adam"`, `"sgd"`,
+    `"rmsprop"`, `"lion"` or `"muon"`: `superpos.optimizers` defines them and says which numbers each reads; an axis over
+    others is refused, others set away from their defaults are warned about (`superpos.unread` states the rule). Weight decay
+    is decoupled (but for "adam") and spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4
+    when nothing is said; here the default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the
+    task's own, which suit Adam: 5,000 at 0.01 with Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with
+    0.7 and 0.9 for its expected loss, whose gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos
+    πt/T).
+
+    `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
+    are numbers of steps after which the weights are kept. After training, the loss is the population loss where the
+    task knows it; elsewhere it is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
+    that are the same for all seeds, so seeds compare fairly.
+
+    `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
+    another number that the task records) is beyond the bound; `stopped_step` says when, and the record is NaN from then
+    on. `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended.
+
+    >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
+    5000
+    """
+
+    steps: Any = jax.tree.static(default=None)  # loop length; None is the task's own
+    batch_size: int = jax.tree.static(default=1_024)  # shape of x
+    learning_rate: Any = None
+    weight_decay: Any = 0.0
+    beta1: Any = None
+    beta2: Any = None
+    epsilon: Any = 1e-8
+    momentum: Any = None  # of sgd, rmsprop and muon; None costs no memory, 0 does
+    optimizer: str = jax.tree.static(default="adamw")  # chooses code
+    nesterov: bool | None = jax.tree.static(default=None)  # chooses code; None is true for muon alone
+    schedule: str = jax.tree.static(default="cosine")  # chooses code
+    warmup_steps: int = jax.tree.static(default=0)  # chooses code
+    decay_bias: bool = jax.tree.static(default=False)  # chooses code
+    history: int = jax.tree.static(default=100)  # shape of the record
+    snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
+    evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
+    stop_below: Any = None
+    stop_above: Any = None
+    stop_metric: Any = jax.tree.static(default=None)  # chooses code; None is the loss
+    first_step: Any = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
+
+    def filled(self, task: Task) -> "TrainConfig":
+        """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
+        return replace(self, **optimizers.filled(self, task.training_defaults()))
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        most = MAX_STEPS if self.steps is None else self.steps
+        if self.steps is not None:
+            check.whole("steps", self.steps, at_least=1, at_most=MAX_STEPS)
+        check.whole("batch_size", self.batch_size, at_least=1, at_most=2**24)
+        for field in numeric_fields(self):
+            if getattr(self, field) is not None:
+                check.scalar(field, getattr(self, field))
+        check.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check.one_of("schedule", self.schedule, SCHEDULES)
+        check.whole("warmup_steps", self.warmup_steps, at_most=most - 1)
+        check.truth("decay_bias", self.decay_bias)
+        if self.nesterov is not None:
+            check.truth("nesterov", self.nesterov)
+        check.whole("history", self.history, at_least=1, at_most=100_000)
+        if not isinstance(self.snapshots, tuple):
+            raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
+        for step in self.snapshots:
+            check.whole("snapshots: a step", step, at_most=most)
+        if list(self.snapshots) != sorted(set(self.snapshots)):
+            raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
+        check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
+        if self.stop_metric is not None and not isinstance(self.stop_metric, str):
+            raise ConfigError(f"stop_metric must be the name of a recorded number, got {self.stop_metric!r}.")
+        check.whole(
+            "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
+        )
+        self.check_values()
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        positive, decay, momentum = {"above": 0}, {"at_least": 0}, {"at_least": 0, "below": 1}
+        limits = {"learning_rate": positive, "weight_decay": decay, "beta1": momentum, "beta2": momentum}
+        limits["momentum"] = momentum
+        for name, limit in (limits | {"epsilon": positive}).items():
+            if getattr(self, name) is not None:
+                check.in_range(name, getattr(self, name), **limit)
+
+    def broadcast(self) -> "TrainConfig":
+        """The same configuration with every numeric field a float array."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), self)
+
+    def learning_rate_schedule(self) -> optax.Schedule:
+        """Learning rate as a function of the step: linear warm-up to the peak, then the named decay."""
+        self._need("steps", "learning_rate")
+        return optimizers.schedule(self)
+
+    def build_optimizer(self) -> optax.GradientTransformation:
+        """The optimiser; called inside the traced function, so its numbers may be tracers."""
+        self._need(*(n for n in optimizers.READS[self.optimizer] if n not in ("momentum", "nesterov")))
+        self._need("steps", "learning_rate")
+        return optimizers.build(self)
+
+    def boundaries(self) -> np.ndarray:
+        """Numbers of steps at which the record gets a point: `history` even ones and every snapshot after the start."""
+        self._need("steps")
+        even = np.rint(np.linspace(0, self.steps, self.history + 1)).astype(np.int64)
+        points = np.unique(np.concatenate([even, np.asarray(self.snapshots, np.int64)]))
+        return points[points > 0]
+
+    def _need(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is None:
+                raise ConfigError(f"{name} is not chosen yet; TrainConfig.filled(task) takes the task's own.")
+
+
+def numeric_fields(node: Any) -> tuple[str, ...]:
+    """Fields of a task or configuration that are traced: all values of them share one compilation."""
+    return tuple(f.name for f in fields(node) if not f.metadata.get("static", False))
+
+
+def static_fields(node: Any) -> tuple[str, ...]:
+    """Fields that set a shape or choose code: each value of them compiles once."""
+    return tuple(f.name for f in fields(node) if f.metadata.get("static", False))
