@@ -108,12 +108,26 @@ def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
 def blocks(family: Family, block_size: int) -> Iterator[Block]:
     """Cut a family into blocks: cells of one seed, in grid order, B at a time."""
     order = np.argsort(family.seeds, kind="stable")
-    seeds, starts = np.unique(family.seeds[order], return_index=True)
-    for seed, members in zip(seeds, np.split(order, starts[1:]), strict=True):
+    seeds, starts, counts = np.unique(family.seeds[order], return_index=True, return_counts=True)
+    for k in range(len(seeds)):
+        members = order[starts[k] : starts[k] + counts[k]]
         for start in range(0, len(members), block_size):
             real = members[start : start + block_size]
             padding = np.full(block_size - len(real), real[-1])
-            yield Block(np.concatenate([real, padding]), len(real), int(seed))
+            yield Block(np.concatenate([real, padding]), len(real), int(seeds[k]))
+
+
+def places(family: Family, block_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The block of every cell of the family, counted from 0, and its place in it: `blocks` for all cells at once."""
+    order = np.argsort(family.seeds, kind="stable")
+    _, starts, counts = np.unique(family.seeds[order], return_index=True, return_counts=True)
+    of_seed = -(-counts // block_size)
+    first = np.cumsum(of_seed) - of_seed
+    along = np.arange(len(order)) - np.repeat(starts, counts)
+    block, place = np.empty_like(order), np.empty_like(order)
+    block[order] = np.repeat(first, counts) + along // block_size
+    place[order] = along % block_size
+    return block, place
 
 
 def n_blocks(family: Family, block_size: int) -> int:
