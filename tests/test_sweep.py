@@ -14,7 +14,6 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import superpos as sp
-from superpos.errors import ConfigError
 from superpos.sweep import plan
 from superpos.sweep.budget import parse_bytes, show_bytes
 from superpos.sweep.run import lay_out, prepare
@@ -462,9 +461,9 @@ def test_ten_million_cells_are_laid_out_without_walking_them():
         where = lay_out(sp.tasks.Toy(n_features=5, n_hidden=2), sp.TrainConfig(steps=100), grid)
         assert where.n_blocks == (10_000_000 if len(grid.axes) == 1 else 1_000 * -(-10_000 // where.width))
     assert time.perf_counter() - begin < 20  # seconds; walking them took minutes
-    with pytest.raises(ConfigError, match="may not be called loss"):
+    with pytest.raises(sp.ConfigError, match="may not be called loss"):
         sp.Grid(loss=range(10**15))
-    with pytest.raises(ConfigError, match="too large"):
+    with pytest.raises(sp.ConfigError, match="too large"):
         sp.Grid.zipped(seed=range(10**25))
 
 
