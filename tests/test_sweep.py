@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -15,7 +16,7 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.sweep import plan
 from superpos.sweep.budget import parse_bytes, show_bytes
-from superpos.sweep.run import prepare
+from superpos.sweep.run import lay_out, prepare
 
 QUICK = sp.TrainConfig(steps=60, batch_size=33, evaluation_samples=99, history=6)  # odd sizes: no vector width fits
 # Constant magnitudes: their loss is sampled at the end, which compiles in a fifth of the time of the exact one.
@@ -449,3 +450,28 @@ def test_progress_shows_rate_and_time_left_and_is_silent_when_nobody_watches(cap
         printed = capsys.readouterr().err
         assert ("training" in printed and "/4" in printed) == shown
         assert bar._done == 3
+
+
+def test_ten_million_cells_are_laid_out_without_walking_them():
+    begin = time.perf_counter()
+    for grid in (
+        sp.Grid(seed=range(10_000_000)),
+        sp.Grid(feature_probability=np.linspace(0.01, 1, 10_000), seed=range(1_000)),
+    ):
+        where = lay_out(sp.tasks.Toy(n_features=5, n_hidden=2), sp.TrainConfig(steps=100), grid)
+        assert where.n_blocks == (10_000_000 if len(grid.axes) == 1 else 1_000 * -(-10_000 // where.width))
+    assert time.perf_counter() - begin < 20  # seconds; walking them took minutes
+    with pytest.raises(sp.ConfigError, match="may not be called loss"):
+        sp.Grid(loss=range(10**15))
+    with pytest.raises(sp.ConfigError, match="too large"):
+        sp.Grid.zipped(seed=range(10**25))
+
+
+def test_the_place_of_every_cell_is_the_one_that_its_block_says(rng):
+    grid = sp.Grid.zipped(feature_probability=rng.uniform(0.1, 1, 40), seed=rng.integers(0, 5, 40))
+    where = lay_out(sp.tasks.Toy(n_features=3, n_hidden=2), sp.TrainConfig(steps=1), grid, block_size=3)
+    expected = np.full(where.n_slots, -1)
+    for number, block in where.blocks(0):
+        expected[where.slots(number, block)] = where.families[0].cells[block.members[: block.n_real]]
+    np.testing.assert_array_equal(where.grid_index, expected)
+    assert sorted(where.grid_index[where.grid_index >= 0]) == list(range(40))

@@ -112,9 +112,10 @@ class Grid:
     def __init__(self, /, **axes: Any):
         self._set("product", axes)
         for name, axis in self.axes.items():
-            if len(np.unique(axis.values)) < len(axis.values):
-                values, counts = np.unique(axis.values, return_counts=True)
-                twice = values[counts > 1][0]
+            # Not np.unique, whose hash table takes half a minute for ten million whole numbers.
+            ordered = np.sort(axis.values)
+            if np.any(repeated := ordered[1:] == ordered[:-1]):
+                twice = ordered[1:][repeated][0]
                 said = twice if axis.vectors is None else f"the vector {axis.vectors[twice].tolist()}"
                 raise ConfigError(f"grid axis {name} holds {said} twice.")
 
@@ -139,7 +140,7 @@ class Grid:
 
         `Grid.random(500, feature_probability=scipy.stats.loguniform(0.01, 1), seed=range(8))`
         """
-        check.whole("grid: n_cells", n_cells, at_least=1)
+        check.whole("grid: n_cells", n_cells, at_least=1, at_most=MOST_CELLS)
         check.whole("grid: random_seed", random_seed)
         rng = np.random.default_rng(random_seed)
         grid = cls.__new__(cls)
@@ -199,6 +200,15 @@ class Grid:
         self.design = design
         self.axes: dict[str, Axis] = {}
         targets: dict[str, str] = {}
+        for name in axes:  # names and limits first: values may be many
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+                raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
+            if name in RESERVED or name.endswith(("_history", "_snapshots", "_start")):
+                raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
+        lengths = [_length(given) for given in axes.values()]
+        n_cells = math.prod(lengths) if design == "product" else max(lengths)
+        if n_cells > MOST_CELLS:
+            raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
         for name, given in axes.items():
             axis = given if isinstance(given, Axis) else _axis(name, given)
             if hasattr(axis.values, "rvs") and design != "random":
@@ -207,11 +217,7 @@ class Grid:
                 raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
             targets[axis.target] = name
             self.axes[name] = axis
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
-                raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
-            if name in RESERVED or name.endswith(("_history", "_snapshots", "_start")):
-                raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
-        if design == "product" and self.n_cells > MOST_CELLS:
+        if design == "product" and self.n_cells > MOST_CELLS:  # axes that do not tell their length before
             raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
 
     @property
@@ -288,6 +294,16 @@ def _finite(what: str, given: Any) -> np.ndarray:
     return values
 
 
+def _length(given: Any) -> int:
+    """How many values an axis is given; 1 where that shows only when they are read."""
+    values = given.values if isinstance(given, Axis) else given
+    if isinstance(values, range):  # len() of a range ends at the machine's word
+        return max(0, -(-(values.stop - values.start) // values.step))
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        return len(values)
+    return values.shape[0] if isinstance(values, np.ndarray) and values.ndim else 1
+
+
 def _numeric(name: str, given: Any) -> Any:
     values = _values(name, given)
     if not hasattr(values, "rvs") and values.dtype.kind not in "iuf":
@@ -305,6 +321,12 @@ def _values(name: str, given: Any) -> Any:
         given = np.asarray(arrays.plain(f"grid axis {name}", given))
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise ConfigError(f"grid axis {name} must be a list of values, got {' '.join(repr(given).split())[:60]}.")
+    if isinstance(given, range) and given and -(2**63) <= min(given[0], given[-1]) <= max(given[0], given[-1]) < 2**63:
+        step = given.step if len(given) > 1 else 1  # of one value it may be any number
+        return given[0] + step * np.arange(len(given), dtype=np.int64)
+    if isinstance(given, np.ndarray) and given.ndim == 1 and given.size and given.dtype.kind in "iuf":
+        check.numbers(f"grid axis {name}", given)
+        return given.copy()
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
     if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
         raise ConfigError(
@@ -313,7 +335,9 @@ def _values(name: str, given: Any) -> Any:
     if len(values) == 0:
         raise ConfigError(f"grid axis {name} is empty.")
     kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}
-    found = {next((word for kind, word in kinds.items() if isinstance(v, kind)), "numbers") for v in values}
+    found = {
+        next((word for kind, word in kinds.items() if issubclass(t, kind)), "numbers") for t in set(map(type, values))
+    }
     if len(found) > 1:
         raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
     if found == {"numbers"}:

@@ -166,9 +166,11 @@ class Layout:
     def grid_index(self) -> np.ndarray:
         """The cell of the grid in every slot; -1 where there is none."""
         index = np.full(self.n_slots, -1, np.int64)
-        for k, family in enumerate(self.families):
-            for number, block in self.blocks(k):
-                index[self.slots(number, block)] = family.cells[block.members[: block.n_real]]
+        first = 0
+        for family, size, n_blocks in zip(self.families, self.block_sizes, self.blocks_of_families, strict=True):
+            block, place = plan.places(family, size)
+            index[(first + block) * self.width + place] = family.cells
+            first += n_blocks
         return index
 
     def blocks_in(self, chunk: int) -> range:

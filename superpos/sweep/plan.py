@@ -123,19 +123,39 @@ def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
 
 def blocks(family: Family, block_size: int) -> Iterator[Block]:
     """Cut a family into blocks: cells of one seed, in grid order, B at a time."""
-    order = np.argsort(family.seeds, kind="stable")
-    seeds, starts = np.unique(family.seeds[order], return_index=True)
-    for seed, members in zip(seeds, np.split(order, starts[1:]), strict=True):
+    order, starts, counts = _runs(family.seeds)
+    for begin, count in zip(starts, counts, strict=True):
+        members = order[begin : begin + count]
         for start in range(0, len(members), block_size):
             real = members[start : start + block_size]
             padding = np.full(block_size - len(real), real[-1])
-            yield Block(np.concatenate([real, padding]), len(real), int(seed))
+            yield Block(np.concatenate([real, padding]), len(real), int(family.seeds[members[0]]))
+
+
+def places(family: Family, block_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The block of every cell of the family, counted from 0, and its place in it: `blocks` for all cells at once."""
+    order, starts, counts = _runs(family.seeds)
+    of_seed = -(-counts // block_size)
+    first = np.cumsum(of_seed) - of_seed
+    along = np.arange(len(order)) - np.repeat(starts, counts)
+    block, place = np.empty_like(order), np.empty_like(order)
+    block[order] = np.repeat(first, counts) + along // block_size
+    place[order] = along % block_size
+    return block, place
 
 
 def n_blocks(family: Family, block_size: int) -> int:
     """How many blocks the family is cut into."""
-    counts = np.unique(family.seeds, return_counts=True)[1]
+    counts = _runs(family.seeds)[2]
     return int(np.sum(-(-counts // block_size)))
+
+
+def _runs(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cells in the order of their seeds, and where the cells of each seed begin in it and how many they are."""
+    order = np.argsort(seeds, kind="stable")
+    ordered = seeds[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return order, starts, np.diff(starts, append=len(order))
 
 
 def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
