@@ -15,6 +15,7 @@ import superpos as sp
 from superpos import start
 from superpos.cli import main, sweepfile
 from superpos.errors import ConfigError, StoreError
+from superpos.sweep import reading
 from superpos.sweep.engines.part import train_part
 from superpos.sweep.run import lay_out
 
@@ -160,7 +161,7 @@ def test_the_start_belongs_to_a_stores_identity_and_is_stored(tmp_path, result):
     for other in (sp.SweepResult(first), None):
         with pytest.raises(ConfigError, match="holds another sweep: init"):
             go(store=path, config=config, init=other)
-    train_part(path, [0], {}, 1, name="other")
+    train_part(path, reading.opened(path).attributes["digest"], [0], {}, 1, name="other")
     xr.testing.assert_identical(sp.open(path).dataset, whole.dataset)
     (path / "status" / "c.0").unlink()
     xr.testing.assert_identical(go(store=path, init=result).dataset, whole.dataset)
@@ -291,7 +292,7 @@ def test_a_vector_of_an_axis_is_the_vector_of_the_task(tmp_path, compilations):
     assert np.array_equal(result.task(importance=0, seed=1).importance, np.float32(IMPORTANCE[0]))
     assert sp.open(tmp_path / "r.zarr").attrs["grid"]["axes"][0]["vectors"] == IMPORTANCE
     (tmp_path / "r.zarr" / "status" / "c.0").unlink()
-    train_part(tmp_path / "r.zarr", [0], {}, 1, name="other")
+    train_part(tmp_path / "r.zarr", reading.opened(tmp_path / "r.zarr").attributes["digest"], [0], {}, 1, name="other")
     xr.testing.assert_identical(sp.open(tmp_path / "r.zarr").dataset, result.dataset)
     others = [IMPORTANCE[0], IMPORTANCE[1], [0.1, 0.2, 0.3, 0.8]]
     with pytest.raises(ConfigError, match=r"holds another sweep: grid\.axes differs"):

@@ -342,8 +342,10 @@ def _is_theirs(value: Any) -> bool:
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
+        if value is sys.modules:  # of code that looks whether something is imported: no code of its own
+            continue
         if type(value) in (dict, list, tuple):
-            yield from value.values() if isinstance(value, dict) else value
+            yield from list(value.values() if isinstance(value, dict) else value)
         else:
             yield value
 

@@ -23,31 +23,12 @@ from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
 
 # Attributes that describe the form on disk, and are no part of a result.
 FORM = (
-    "dims",
-    "coordinate_dims",
-    "coordinate_names",
-    "words",
-    "coordinates",
-    "variables",
-    "checksums",
-    "labels",
-    "chunk",
-    "digest",
-)
+    "dims", "coordinate_dims", "coordinate_names", "words", "coordinates", "variables", "checksums", "labels",
+    "chunk", "digest",
+)  # fmt: skip
 TYPES = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-)
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+)  # fmt: skip
 
 OPENED = "the result that was opened"
 
