@@ -78,6 +78,7 @@ CALLS = {
     "feature_dimensionality": {"W": W},
     "geometry": {"W": W},
     "theory.analytic_attack": {"model": model, "x": x, "norm": 0.1, "loss": lambda y, x: jnp.sum((y - x) ** 2, axis=0)},
+    "theory.arrangement": {"shapes": "pentagon", "n_features": 6, "n_hidden": 2, "length": 1.0, "noise": 0.0, "seed": 0},
     "theory.boolean_baseline": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
     "theory.candidate_losses": {"n_features": 2, "feature_probability": vector, "importance": vector},
     "theory.crossings": {"values": vector, "first": vector, "second": b},

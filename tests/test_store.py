@@ -370,6 +370,25 @@ def test_a_large_sweep_that_has_just_begun_goes_on(tmp_path, monkeypatch):
     assert small.go(path).missing.sum() == 0
 
 
+def test_a_store_is_not_gone_on_with_under_another_number_of_threads(tmp_path, monkeypatch):
+    """XLA cuts large products and sums by its threads: cells of two numbers of them would differ in their last bits."""
+    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
+    path = tmp_path / "r.zarr"
+    monkeypatch.setenv("NPROC", "3")
+    interrupted_after(1, path, monkeypatch)
+    assert sp.open(path).attrs["cpu_threads"] == 3
+    before = small.files(path)
+    monkeypatch.setenv("NPROC", "2")
+    for options in ({}, {"worker": "1/2"}):
+        with pytest.raises(sp.ConfigError, match="cpu_threads is 3 there and 2 here"):
+            small.go(path, **options)
+    assert small.files(path) == before
+    monkeypatch.setenv("NPROC", "3")
+    assert small.go(path).missing.sum() == 0
+    monkeypatch.setenv("NPROC", "2")
+    assert small.go(path).missing.sum() == 0  # what is finished is taken, whatever made it
+
+
 def test_a_result_that_was_replaced_is_not_mixed_with_the_new_one(whole, monkeypatch):
     monkeypatch.setattr(reading, "EAGER_BYTES", 0)
     result = sp.open(whole)

@@ -39,6 +39,18 @@ def cpu_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cpu_threads() -> int:
+    """Threads that XLA shares an operation of the CPU out to: the variables NPROC or PJRT_NPROC, or all cores.
+
+    Large matrix products and sums are cut into as many parts, so their last bits depend on it.
+    """
+    for name in ("NPROC", "PJRT_NPROC"):
+        said = os.environ.get(name, "")
+        if said.isdecimal() and int(said) > 0:
+            return int(said)
+    return cpu_cores()
+
+
 def default_budget(device: Any) -> int:
     """Half of the memory this process may use, or four fifths of the accelerator's."""
     stats = device.memory_stats() if device.platform != "cpu" else None

@@ -12,7 +12,7 @@ import superpos
 from superpos.config import to_dict
 from superpos.errors import ConfigError
 from superpos.identity import code_of
-from superpos.sweep import layout, plan
+from superpos.sweep import budget, layout, plan
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
 from superpos.sweep.plan import Block
@@ -84,6 +84,7 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, where: Layout, *, st
         "dtype": str(np.dtype(dtype)),
         "platform": jax.default_backend(),
         "versions": dict(versions()),
+        **({"cpu_threads": budget.cpu_threads()} if jax.default_backend() == "cpu" else {}),
         **({} if where.starts is None else {"init": where.starts.described()}),
     }
 

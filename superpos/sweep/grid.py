@@ -258,6 +258,8 @@ class Grid:
 
 def _axis(name: str, given: Any) -> Axis:
     """The axis of a field under its own name: of values, or of vectors where each of them is one."""
+    if isinstance(given, np.ndarray) and not given.ndim:
+        return Axis(_values(name, given), name)
     if not hasattr(given, "rvs") and isinstance(given, list | tuple | np.ndarray) and len(given):
         if isinstance(given, np.ndarray) and given.ndim > 1:
             return _vectors(name, name, given)

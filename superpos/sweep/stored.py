@@ -164,7 +164,8 @@ def difference(
 ) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     found: list[str] = []
-    for part in dict.fromkeys((*(part for part in said if part != "code"), "init", "dims")):
+    unsaid = {"code"} | ({"cpu_threads"} - set(contents.attributes))  # stores of version 0.1 do not say the threads
+    for part in dict.fromkeys((*(part for part in said if part not in unsaid), "init", "dims")):
         there, here = contents.attributes.get(part), dims if part == "dims" else said.get(part)
         found += _differing(part, there, json.loads(json.dumps(here)))
     if changed := code_difference(contents.attributes.get("code"), said.get("code")):

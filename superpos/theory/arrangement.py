@@ -1,7 +1,7 @@
 """Weights in which features lie as known shapes do: to start training from, or to compare with."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from superpos.theory.polytopes import KnownShape, known_shapes
 
 
 def arrangement(
-    shapes: str | Iterable[str],
+    shapes: str | Sequence[str],
     n_features: int,
     n_hidden: int,
     *,
@@ -38,9 +38,12 @@ def arrangement(
     """
     check.whole("n_features", n_features, at_least=1)
     check.whole("n_hidden", n_hidden, at_least=1)
-    check.in_range("length", length, at_least=0)
-    check.in_range("noise", noise, at_least=0)
-    names = [shapes] if isinstance(shapes, str) else list(shapes)
+    for name, value in (("length", length), ("noise", noise)):
+        check.number(name, value)
+        check.in_range(name, value, at_least=0)
+    names = [shapes] if isinstance(shapes, str) else list(shapes) if isinstance(shapes, list | tuple) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"shapes must be a name or a list of names, got {' '.join(repr(shapes).split())[:60]}.")
     found = [part for name in names for part in _parts(name)]
     vertices, dimensions = sum(len(s.vertices) for s in found), sum(s.dimensions for s in found)
     for what, needed, there in (("features", vertices, n_features), ("dimensions", dimensions, n_hidden)):
@@ -51,11 +54,14 @@ def arrangement(
         k, d = shape.vertices.shape
         W[row : row + d, column : column + k] = length * shape.vertices.T
         row, column = row + d, column + k
-    seeds = np.atleast_1d(np.asarray(list(seed) if isinstance(seed, range) else seed))
-    for one in seeds:
+    several = isinstance(seed, range | list | tuple) or (isinstance(seed, np.ndarray) and seed.ndim == 1)
+    for one in (listed := list(seed) if several else [seed]):
         check.whole("seed", one, at_most=2**32 - 1)
+    if not listed:
+        raise ConfigError("seed must be a whole number or several, got none.")
+    seeds = np.array(listed, np.int64)
     drawn = W + noise * np.stack([np.random.default_rng(one).normal(size=W.shape) for one in seeds.tolist()])
-    if np.ndim(seed) == 0 and not isinstance(seed, range):
+    if not several:
         return xr.DataArray(drawn[0], dims=("hidden", "feature"))
     return xr.DataArray(drawn, {"seed": seeds}, ("seed", "hidden", "feature"))
 
@@ -77,7 +83,7 @@ def _parts(name: str) -> list[KnownShape]:
     if not found:
         known = [*size, *(shape.name for shape in polytopes.special_shapes()), "square"]
         raise ConfigError(
-            f"shapes: {name!r} is no known shape.{check.suggestion(str(name), known)} "
-            f"Known are {', '.join(dict.fromkeys(known))}, k-simplex, and k-gon up to {polytopes.LARGEST_POLYGON}."
+            f"shapes: {name!r} is no known shape.{check.suggestion(str(name), known)} superpos.theory.known_shapes(k) lists "
+            "those with k vertices."
         )
     return found[:1]
