@@ -131,15 +131,15 @@ def _muon(config: Any) -> optax.GradientTransformation:
     momentum = optax.trace(config.momentum, nesterov=nesterov)
     adam = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
 
-    def init(model: Any) -> MuonState:
-        return MuonState(momentum.init(model), adam.init(model))
+    def init(params: Any) -> Any:
+        return MuonState(momentum.init(params), adam.init(params))
 
-    def update(gradients: Any, state: MuonState, model: Any = None) -> tuple[Any, MuonState]:
-        directions, remembered = momentum.update(gradients, state.momentum, model)
-        steps, seconds = adam.update(gradients, state.adam, model)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        directions, remembered = momentum.update(updates, state.momentum, params)
+        steps, seconds = adam.update(updates, state.adam, params)
         chosen = jax.tree.map(
             lambda matrix, direction, step: _orthogonal(direction) if matrix else step,
-            is_weight(gradients),
+            is_weight(updates),
             directions,
             steps,
         )

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
-import jax
 import numpy as np
 
 from superpos import check, optimizers
@@ -27,9 +26,7 @@ def unread(task: Any, config: Any) -> dict[str, str]:
     `unread()`, which may name fields of `TrainConfig` too; a task without one reads all of its fields.
     """
     found = {**optimizers.unread(config), **getattr(task, "unread", dict)()}
-    if "decay_bias" not in found and all(
-        jax.tree.leaves(optimizers.is_weight(jax.eval_shape(task.init, jax.random.key(0))))
-    ):
+    if getattr(task, "bias", True) is False:
         found["decay_bias"] = "the model has no biases"
     if not stops(config):
         found["stop_metric"] = "neither stop_below nor stop_above is set"

@@ -73,6 +73,7 @@ def test_an_axis_that_some_cells_read_is_allowed(caplog):
     plan(TOY, optimizer=["adamw", "sgd"], beta1=[0.5, 0.9])
     assert "beta1 has no effect on some models" in caplog.text
     caplog.clear()
+    plan(TOY, {"weight_decay": 0.1}, decay_bias=[True, False], init_scale=[0.5, 1.0, 2.0])
     plan(TOY, weight_decay=[0.0, 0.1], decay_bias=[True, False])
     plan(EXACT, objective=["sampled", "expected"], order=[4])
     plan(sp.tasks.ResidualMLP(n_features=4, n_hidden=2), label_noise=[0.0, 0.1], embedding_seed=[0, 1])

@@ -63,6 +63,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     known = _known(task, config)
     for name, axis in grid.axes.items():
         _check_field(known, name, axis)
+        if any(isinstance(getattr(node, axis.field, None), tuple) for node in (task, config)):
+            raise ConfigError(f"{axis.field} cannot be a grid axis.")
     static: dict[str, Any] = {}
     numeric: dict[str, dict[str, Axis]] = {"task": {}, "config": {}}
     columns = grid.columns()
@@ -182,8 +184,7 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
         return "task"
     if axis.field in numeric_fields(config):
         return "config"
-    owner = task if axis.field in static_fields(task) else config
-    if isinstance(getattr(owner, axis.field), tuple) or axis.rule != "value":
+    if axis.rule != "value":
         raise ConfigError(f"{axis.field} cannot be a grid axis.")
     return "static"
 

@@ -44,7 +44,7 @@ def one_cell(
     return settled[0], settled[1]
 
 
-def _within(axis: Axis, value: float, base: Any, n_features: Any) -> Any:
+def _within(axis: Axis, value: Any, base: Any, n_features: Any) -> Any:
     """A vector field with one entry set, or decaying; the base itself where it is no vector, which is refused later."""
     try:
         vector = np.asarray(base, np.float64)
