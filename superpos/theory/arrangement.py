@@ -41,7 +41,9 @@ def arrangement(
     for name, value in (("length", length), ("noise", noise)):
         check.number(name, value)
         check.in_range(name, value, at_least=0)
-    names = [shapes] if isinstance(shapes, str) else list(shapes) if isinstance(shapes, list | tuple) else [None]
+    names: list[Any] = (
+        [shapes] if isinstance(shapes, str) else list(shapes) if isinstance(shapes, list | tuple) else [None]
+    )
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"shapes must be a name or a list of names, got {' '.join(repr(shapes).split())[:60]}.")
     found = [part for name in names for part in _parts(name)]
