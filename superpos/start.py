@@ -98,6 +98,9 @@ def steps_before(init: Any) -> int:
         return 0
     if callable(config):  # a sweep's result
         attributes, dataset = init.attrs, init.dataset
-        first = dataset["first_step"].values if "first_step" in dataset else attributes["train"].get("first_step")
-        return int(np.max(0 if first is None else first)) + int(dataset["record_step"].max())
+        first = (
+            dataset["first_step"].values if "first_step" in dataset else attributes.get("train", {}).get("first_step")
+        )
+        steps = int(dataset["record_step"].max()) if "record_step" in dataset else 0  # no sweep trained it
+        return int(np.max(0 if first is None else first)) + steps
     return int(config.first_step or 0) + int(config.steps)

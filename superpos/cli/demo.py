@@ -30,11 +30,11 @@ def demo(
     check.whole("seeds", seeds, at_least=1, at_most=10_000)
     config = TrainConfig(steps=steps)
     config.check()
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out must be a folder, and {out} is a file.")
     target = store.writable(out / "five_features.zarr", overwrite=True)
     if target.exists() and not overwrite and not _of_a_demo(store.said(target)):
         raise ConfigError(f"output {target} is another result; choose another folder, or overwrite it on purpose.")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out must be a folder, and {out} is a file.")
 
     import numpy as np
 

@@ -37,9 +37,9 @@ def phase(
     check.whole("seeds", seeds, at_least=1, at_most=10_000)
     check.whole("steps", steps, at_least=1)
     n = hidden + 1
-    target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=overwrite, resume=True)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out must be a folder, and {out} is a file.")
+    target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=overwrite, resume=True)
 
     import numpy as np
 

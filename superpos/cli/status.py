@@ -40,7 +40,8 @@ def status(
     done = int((opened.status == DONE).sum())
     print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
     print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")
-    steps = np.asarray(opened.source_group["diverged_step"][...])
+    with reading.blaming(result):
+        steps = np.asarray(opened.source_group["diverged_step"][...])
     print(f"diverged  {int((steps[opened.status[: len(steps)] == DONE] >= 0).sum()):,}")
     if done == opened.n_cells:
         print("time left none: finished")

@@ -40,11 +40,11 @@ def cpu_cores() -> int:
 
 
 def cpu_threads() -> int:
-    """Threads that XLA shares an operation of the CPU out to: the variables NPROC or PJRT_NPROC, or all cores.
+    """Threads that XLA shares an operation of the CPU out to: the variables PJRT_NPROC or NPROC, or all cores.
 
     Large matrix products and sums are cut into as many parts, so their last bits depend on it.
     """
-    for name in ("NPROC", "PJRT_NPROC"):
+    for name in ("PJRT_NPROC", "NPROC"):
         said = os.environ.get(name, "")
         if said.isdecimal() and int(said) > 0:
             return int(said)

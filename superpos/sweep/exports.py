@@ -11,6 +11,7 @@ from superpos.sweep import exported, outputs, reading, saved
 from superpos.sweep.held import METADATA
 from superpos.sweep.result import SweepResult, open_result
 from superpos.sweep.source import Source
+from superpos.sweep.starts import parameters
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
 
@@ -105,11 +106,9 @@ def _parquet(result: SweepResult, path: Path) -> None:
 def _safetensors(result: SweepResult, path: Path) -> None:
     from safetensors.numpy import save_file  # pyright: ignore[reportMissingImports]
 
-    skipped = ("missing", "diverged_step", "loss")
     arrays = {
-        str(name): np.ascontiguousarray(variable.transpose(*result.dims, ...).values)
-        for name, variable in result.dataset.data_vars.items()
-        if name not in skipped and not str(name).endswith(("_history", "_snapshots"))
+        name: np.ascontiguousarray(result.dataset[name].transpose(*result.dims, ...).values)
+        for name in parameters(result.dataset)
     }
     names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
     axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}

@@ -258,6 +258,8 @@ class Grid:
 
 def _axis(name: str, given: Any) -> Axis:
     """The axis of a field under its own name: of values, or of vectors where each of them is one."""
+    if hasattr(given, "detach") or (type(given).__module__.startswith("jax") and not arrays.is_traced(given)):
+        given = np.asarray(arrays.plain(f"grid axis {name}", given))
     if isinstance(given, np.ndarray) and not given.ndim:
         return Axis(_values(name, given), name)
     if not hasattr(given, "rvs") and isinstance(given, list | tuple | np.ndarray) and len(given):

@@ -28,13 +28,16 @@ class Journal:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n"
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            if self._path.is_file() or not self._path.exists():  # a pipe would block
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(line)
 
     def started(self, n_models: int) -> None:
         """Training begins."""
-        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write("\n")  # after a line that a crash has torn
+        with suppress(OSError):
+            if self._path.is_file():
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write("\n")  # after a line that a crash has torn
         self.write("start", models=n_models, host=socket.gethostname(), process=os.getpid())
 
     def committed(self, done: Committed) -> None:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError, one_line
 from superpos.identity import Identity, identity_of
-from superpos.sweep import files, tables
+from superpos.sweep import files, stored, tables
 
 log = logging.getLogger("superpos")
 
@@ -43,8 +43,7 @@ def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **option
     name = getattr(compute, "__qualname__", "<no name>")
     if "<" in name or not str(getattr(compute, "__name__", "")).isidentifier():
         raise ConfigError(f"compute must be a function with a name of its own in its module, got {name}.")
-    path = Path(beside)
-    path = path.with_name(f"{path.name.removesuffix('.zarr')}.{compute.__name__}.nc")
+    path = stored.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
     code = identity_of(compute, name)
     given = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
     key = json.dumps([compute.__module__, name, code.digest, given, _circumstances(code)], sort_keys=True).encode()

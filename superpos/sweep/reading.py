@@ -55,7 +55,7 @@ def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
     held = contents.source.held
     if same_as is not None and held.is_other(same_as):
         raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
-    with _blaming(path):
+    with blaming(path):
         if contents.attributes["format"] == 1:
             dataset = format1.read(contents.source)
         elif contents.attributes["format"] == SAVED:
@@ -82,7 +82,7 @@ def opened(path: str | Path) -> "Contents":
         raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
     if not exists:
         raise StoreError(f"there is no result at {path}.")
-    with _blaming(path):
+    with blaming(path):
         source = Source(target)
         attributes = _attributes(source)
         if attributes["format"] == SAVED:
@@ -106,7 +106,7 @@ def _attributes(source: Source) -> dict[str, Any]:
 
 
 @contextmanager
-def _blaming(path: str | Path) -> Iterator[None]:
+def blaming(path: str | Path) -> Iterator[None]:
     """Whatever the reader trips over, the file is at fault."""
     try:
         yield

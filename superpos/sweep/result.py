@@ -382,6 +382,6 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
             config.check()
         else:
             train_config_from_dict(dataset.attrs["train"]).check()
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, LookupError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

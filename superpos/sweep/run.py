@@ -66,7 +66,8 @@ def prepare(
     options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
     check_options(**options)
     platform = None if devices is None else devices[0].platform
-    config, init = going_on(config, grid, init)
+    config, init = going_on(arrays.own(config), grid, init)
+    task = arrays.own(task)
     where = lay_out(task, config, grid, block_size=block_size, platform=platform, init=init)
     return compile_work(where, grid.n_cells, **options)
 
@@ -222,19 +223,25 @@ def sweep(
     platform = None if devices is None else devices[0].platform
     where = lay_out(task, chosen, grid, block_size=block_size, platform=platform, init=init)
     with Progress(grid.n_cells, enabled=progress) as bar:  # from here on, for compiling takes long as well
-        return _in_memory(compile_work(where, grid.n_cells, **options), task, chosen, grid, bar)
+        result = _in_memory(compile_work(where, grid.n_cells, **options), task, chosen, grid, bar)
+    return _told(result)
 
 
 def run(work: Work, task: Task, config: TrainConfig, grid: Grid, *, progress: bool | None = None) -> SweepResult:
     """Train what `prepare` laid out, in memory."""
     with Progress(work.n_cells, enabled=progress) as bar:
-        return _in_memory(work, task, config, grid, bar)
+        result = _in_memory(work, task, config, grid, bar)
+    return _told(result)
 
 
 def _in_memory(work: Work, task: Task, config: TrainConfig, grid: Grid, bar: Progress) -> SweepResult:
     collector = Collector(task, config, grid, work.layout)
     train_all(work, collector.add, bar.advance, threading.Event())
-    result = collector.result()
+    return collector.result()
+
+
+def _told(result: SweepResult) -> SweepResult:
+    """The result, once the log has its diverged models: after the bar, which the lines would run into."""
     for line in result.diverged_lines():
         log.warning("diverged: %s", line)
     return result

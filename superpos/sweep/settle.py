@@ -1,6 +1,5 @@
 """What a grid sets, judged by the values that it sets: never by a default that no cell has."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,8 +13,6 @@ from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, numeric_fields
 from superpos.unread import unread, without_effect
-
-log = logging.getLogger("superpos")
 
 # Numeric fields that may be one number or one per feature, whichever of them the base settings hold.
 VECTORS = ("feature_probability", "importance", "correlation")

@@ -11,13 +11,12 @@ import numpy as np
 
 from superpos.errors import StoreError
 from superpos.sweep.files import TEMPORARY
-from superpos.sweep.held import METADATA, Held
+from superpos.sweep.held import METADATA, MOST_METADATA, Held
 
 FIRST = "status"
 # Beyond `SMALL`, what is read may take this many times what is on disk: sweeps that have just begun promise much.
 SMALL = 64 * 2**20
 MOST_EMPTY = 64
-MOST_METADATA = 16 * 2**20
 MOST_TABLES = 500_000
 MOST_FILES = 250_000
 MEMBER_BYTES = 46 + 8  # of a member in the directory of a zip file, with the shortest name: W/c.0.0

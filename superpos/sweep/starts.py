@@ -15,7 +15,6 @@ from superpos.sweep.grid import Grid
 from superpos.sweep.plan import Family
 from superpos.train import TrainConfig
 
-NOT_PARAMETERS = ("loss", "diverged_step", "stopped_step", "missing")
 ENDING = "_start"  # of a coordinate that holds the start of a parameter
 
 
@@ -138,13 +137,15 @@ def _fill(name: str, full: np.ndarray, values: np.ndarray, family: Family, leaf:
     full[(family.cells, *corner[1:])] = numbers(name, np.ascontiguousarray(values[corner]))
 
 
+def parameters(dataset: xr.Dataset) -> list[str]:
+    """Names of the variables of a result that are parameters of its models."""
+    others = ("loss", "diverged_step", "stopped_step", "missing")
+    return [n for n in map(str, dataset.data_vars) if n not in others and not n.endswith(("_history", "_snapshots"))]
+
+
 def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | None]:
     """The parameters of a result with its cells leading, and which of them every cell of the grid starts from."""
-    names = [
-        str(n)
-        for n in result.dataset.data_vars
-        if n not in NOT_PARAMETERS and not str(n).endswith(("_history", "_snapshots"))
-    ]
+    names = parameters(result.dataset)
     dims = [d for d, n in result.dims.items() if n > 1]
     if not dims:
         return arrays_of(result), None

@@ -238,6 +238,13 @@ def _check_plain(attributes: Mapping[str, Any]) -> None:
                     f"{owner}.{name} must be numbers, words, truth values or lists of them to be stored, "
                     f"got {type(value).__name__}."
                 ) from None
+    for name, value in attributes.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"attribute {name} must be numbers, words or lists of them to be stored, got {type(value).__name__}."
+            ) from None
 
 
 def _write_array(path: Path, number: int, values: np.ndarray, folder: int | None = None) -> bytes:

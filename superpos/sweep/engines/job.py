@@ -107,6 +107,7 @@ def sweep_to_store(
     if (
         target.exists()
         and not overwrite
+        and resume != "never"
         and (done := finished(target, task, config, grid, where, block_size)) is not None
     ):
         return done
