@@ -221,11 +221,12 @@ def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
     def holes(copy, attributes):
         found = json.loads((copy / "record_step" / "zarr.json").read_text())
         found["shape"] = found["chunk_grid"]["configuration"]["chunk_shape"] = [2**30]
+        found["dimension_names"] = ["hole"]
         raw = json.dumps(found).encode()
         (copy / "record_step" / "zarr.json").write_bytes(raw)
         os.truncate(copy / "record_step" / "c.0", 8 * 2**30 + 4)
         attributes["checksums"]["record_step"] = files.checksum(raw).hex()
-        attributes["variables"]["record_step"] |= {"shape": [2**30], "chunks": [2**30]}
+        attributes["variables"]["record_step"] |= {"dims": ["hole"], "shape": [2**30], "chunks": [2**30]}
 
     with pytest.raises(sp.StoreError, match="bytes of labels and holds"):
         sp.open(hostile("holes", holes))
