@@ -118,7 +118,7 @@ def test_atoms_of_no_length_and_twins_do_no_harm(rng):
     [
         ({"dictionary": np.ones(3)}, "dictionary must be a matrix"), ({"h": np.ones((3, 2))}, "h must have 4 rows"),
         ({"h": np.full((4, 2), np.nan)}, "h must be finite"), ({"most_atoms": 5}, "most_atoms must be at most 4"),
-        ({"tolerance": 1}, "tolerance must be"), ({"h": np.ones((4, 0))}, "h must be a matrix"),
+        ({"tolerance": 1}, "tolerance must be"), ({"h": np.ones((4, 0))}, "h must not be empty"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(wrong, said):
