@@ -11,7 +11,8 @@ $\theta \leftarrow \theta - \eta_t (u_t + \lambda \theta)$, decoupled (AdamW), w
 * `"lion"`: the sign of $\beta_1 m + (1 - \beta_1) g_t$, m with memory `beta2` (Chen et al. 2023; .9 and .99 if None).
 * `"muon"`: for matrices (the last two axes of weights) SGD's step with `momentum` (.95 if None, Nesterov unless told
   otherwise), made nearly orthogonal by five Newton–Schulz rounds, times √max(1, columns / rows); Adam for biases and other
-  vectors (Jordan et al. 2024; as in `optax.contrib.muon`).
+  vectors (Jordan et al. 2024, with the factor of `optax.contrib.muon`, whose matrices have inputs in rows; ours have outputs
+  there, for which the paper's factor would be √max(1, rows / columns)).
 """
 
 from typing import Any, NamedTuple

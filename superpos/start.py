@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.optimizers import named_leaves as named_leaves
 
@@ -46,7 +46,7 @@ def numbers(name: str, given: Any) -> Any:
     """One parameter's values as an array of finite numbers of a trained model's size; tracers pass."""
     if check.is_traced(given):
         return given
-    values = check.numbers(f"init: {name}", given if isinstance(given, np.ndarray | jax.Array) else np.asarray(given))
+    values = check.numbers(f"init: {name}", arrays.plain(f"init: {name}", given))
     if values is None or np.any(np.abs(values) > PARAMETER_BOUND):
         raise ConfigError(f"init: {name} must hold numbers of at most {PARAMETER_BOUND:g}, as training allows.")
     return values

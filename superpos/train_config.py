@@ -31,7 +31,7 @@ class TrainConfig:
     when nothing is said; here the default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the
     task's own, which suit Adam: 5,000 at 0.01 with Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with
     0.7 and 0.9 for its expected loss, whose gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos
-    πt/T).
+    πt/T). RMSProp's and Lion's memories are their own where they are left None (`superpos.optimizers`).
 
     `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
     are numbers of steps after which the weights are kept. After training, the loss is the population loss where the

@@ -33,7 +33,8 @@ def one_cell(
             value = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
             base = values.get(axis.field, getattr(node, axis.field))
             if axis.rule == "vector":
-                value = axis.vectors[value] if axis.field in VECTORS else base
+                fits = axis.field in VECTORS and axis.vectors.shape[1] == getattr(task, "n_features", None)
+                value = axis.vectors[value] if fits else base  # what does not fit is refused by the axis's own check
             if axis.rule in ("decay", "entry"):
                 value = _within(axis, value, 0.0 if base is None else base, getattr(task, "n_features", None))
             values[axis.field] = value

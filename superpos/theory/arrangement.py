@@ -39,8 +39,7 @@ def arrangement(
     check.whole("n_features", n_features, at_least=1)
     check.whole("n_hidden", n_hidden, at_least=1)
     for name, value in (("length", length), ("noise", noise)):
-        check.number(name, value)
-        check.in_range(name, value, at_least=0)
+        check.number(name, value, at_least=0)
     names: list[Any] = (
         [shapes] if isinstance(shapes, str) else list(shapes) if isinstance(shapes, list | tuple) else [None]
     )

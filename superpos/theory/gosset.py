@@ -2,10 +2,10 @@ r"""Gosset's semiregular polytopes k_21, from the 240 roots of E₈ down.
 
 Each is the vertex figure of the next: the neighbours of one vertex, seen from it. 4_21 has 240 vertices in 8 dimensions,
 3_21 has 56 in 7, 2_21 has 27 in 6 (the lines on a cubic surface), 1_21 is the 5-demicube, 0_21 the rectified 5-cell and
-−1_21 the triangular prism. All but the prism are sharp codes: no placement of as many points keeps them further apart, and
-they minimise every completely monotonic energy. Gosset 1900, "On the regular and semi-regular figures in space of n
-dimensions"; Cohn and Kumar 2007, "Universally optimal distribution of points on spheres", table 1 (for 0_21 Bachoc and
-Vallentin 2009, "Optimality and uniqueness of the (4, 10, 1/6) spherical code").
+−1_21 the triangular prism. No placement of as many points as any of these but the prism keeps them further apart; those in
+five dimensions and more are sharp codes and minimise every completely monotonic energy. Gosset 1900, "On the regular and
+semi-regular figures in space of n dimensions"; Cohn and Kumar 2007, "Universally optimal distribution of points on
+spheres", table 1; for 0_21 Bachoc and Vallentin 2009, "Optimality and uniqueness of the (4, 10, 1/6) spherical code".
 """
 
 from functools import lru_cache

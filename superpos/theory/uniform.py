@@ -46,7 +46,7 @@ def structures() -> list[KnownShape]:
 
     All vertices of each are alike, so that they share one norm and one bias.
     """
-    alike = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k) if k == 1 or len(shape.views) == 1]
+    alike = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k) if len(shape.views) == 1]
     return [shape for shape in alike if not (shape.name.endswith("-simplex") and len(shape.vertices) > 6)]
 
 

@@ -1,0 +1,30 @@
+"""Law 1: a model's bytes depend on the number of XLA's threads, which a result states, and not on the cores that run them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from superpos.tasks import REGISTRY
+
+HERE = Path(__file__).parent
+
+
+def digests(cache, cores, threads, *tasks):
+    """What sweeps of all tasks, or of some, come to in a process that may use so many cores and has so many threads."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")}
+    environment |= {"NPROC": str(threads), "PYTHONPATH": str(HERE.parent), "SUPERPOS_CACHE": str(cache)}
+    command = [sys.executable, str(HERE / "threads.py"), str(cores), *tasks]
+    return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=400).stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot give a process fewer cores")
+def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(tmp_path):
+    one, two = (digests(tmp_path, cores, 2) for cores in (1, 2))
+    assert set(one) == set(REGISTRY)
+    assert one == two
+    seven = digests(tmp_path, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
+    assert seven["modular_addition"] != two["modular_addition"]

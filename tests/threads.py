@@ -1,0 +1,44 @@
+"""Print, as JSON, a digest of one small sweep of every task. Run by test_threads: threads.py CORES [TASK …].
+
+Sizes are such that XLA cuts something: a product, or the sum over a batch.
+"""
+
+import hashlib
+import json
+import os
+import sys
+
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])  # before JAX counts them
+
+import numpy as np
+
+import superpos as sp
+
+SHORT = sp.TrainConfig(steps=3, history=3)
+DIRECTIONS = np.random.default_rng(0).standard_normal((20, 60))
+READ = sp.tasks.Toy(n_features=60, n_hidden=20, feature_probability=0.1)
+TASKS = {
+    "modular_addition": sp.tasks.ModularAddition(p=59),
+    "toy": sp.tasks.Toy(n_features=400, n_hidden=30, feature_probability=0.1),
+    "adversarial_toy": sp.tasks.AdversarialToy(n_features=100, n_hidden=20, feature_probability=0.1),
+    "computation": sp.tasks.Computation(n_features=100, n_hidden=40, feature_probability=0.1),
+    "double_descent": sp.tasks.DoubleDescent(n_features=200, n_hidden=10, n_points=50, most_points=50),
+    "residual_mlp": sp.tasks.ResidualMLP(n_features=50, n_hidden=25),
+    "boolean_pairs": sp.tasks.BooleanPairs(n_features=20, n_hidden=50, n_pairs=100),
+    "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),
+    "repeated_tokens": sp.tasks.RepeatedTokens(),
+}
+
+
+def main() -> None:
+    """Sweep the tasks and print what came out."""
+    said = {}
+    for name in sys.argv[2:] or TASKS:
+        result = sp.sweep(TASKS[name], SHORT, sp.Grid(seed=[3]), block_size=1, progress=False).dataset
+        values = [np.ascontiguousarray(v.values).tobytes() for v in result.data_vars.values()]
+        said[name] = hashlib.sha256(b"".join(values)).hexdigest()
+    json.dump(said, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
