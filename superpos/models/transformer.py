@@ -47,6 +47,8 @@ class Transformer(nnx.Module):
     Induction Heads"; Press et al. 2021, "Shortformer".
     """
 
+    INPUTS_IN_ROWS: ClassVar[bool] = True  # of every matrix; elsewhere in the package outputs are there
+
     # Names of the axes of each parameter, for labelled results.
     DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
         "W_E": ("token", "residual"),
