@@ -6,7 +6,7 @@ from typing import Any
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.run import Run
-from superpos.start import weights
+from superpos.start import check_start, weights
 from superpos.train import run_from
 
 
@@ -36,6 +36,8 @@ def more(run: Any, steps: int, **record: Any) -> Run:
     start, stopped = weights(run.task, run), run.stopped_step
     if stopped is not None and not check.is_traced(stopped) and int(stopped) >= 0:
         raise ConfigError(f"run was stopped early after {int(stopped)} steps; train(task, config, init=run) goes on.")
+    if not any(check.is_traced(leaf) for leaf in start.values()):
+        check_start(run.task, start)
     for name in record:
         check.known_key(name, ("history", "snapshots", "evaluation_samples"), "more")
     first = int(run.config.first_step or 0) + int(run.config.steps)

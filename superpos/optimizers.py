@@ -168,6 +168,15 @@ def _orthogonal(direction: jax.Array, inputs_in_rows: bool) -> jax.Array:
     return X * max(1.0, outputs / inputs) ** 0.5
 
 
+def steps_taken(state: Any) -> Any:
+    """How many steps an optimiser has taken, by the count that its schedule keeps."""
+
+    def counts(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    return next(node.count for node in jax.tree.leaves(state, is_leaf=counts) if counts(node))
+
+
 def is_weight(model: Any) -> Any:
     """Which parameters weight decay is for: neither vectors nor biases, which lie stacked where layers are an axis."""
     weight = [jnp.ndim(leaf) > 1 and not name.startswith("b") for name, leaf in named_leaves(model)]

@@ -84,11 +84,24 @@ def weights(task: Any, init: Any) -> dict[str, Any]:
     return found
 
 
-def begun(model: Any, start: Mapping[str, Any]) -> Any:
-    """A new model with some of its parameters replaced by given ones."""
+def check_start(task: Any, given: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless the task can begin with given parameters, which may lead with an axis of cells.
+
+    A task that begins with the same function in another form (`started`) says in `check_start` where there is none.
+    """
+    if looked_at := getattr(task, "check_start", None):
+        try:
+            looked_at(given)
+        except ConfigError as error:
+            raise ConfigError(f"init: {error}") from None
+
+
+def begun(task: Any, model: Any, start: Mapping[str, Any]) -> Any:
+    """A new model with some of its parameters replaced by given ones, in the form in which the task trains it."""
     own = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
     leaves = [leaf if name in own else start.get(name, leaf) for name, leaf in named_leaves(model)]
-    return jax.tree.unflatten(jax.tree.structure(model), leaves)
+    model = jax.tree.unflatten(jax.tree.structure(model), leaves)
+    return task.started(model, start) if hasattr(task, "started") else model
 
 
 def steps_before(init: Any) -> int:

@@ -39,8 +39,12 @@ class TrainConfig:
     that are the same for all seeds, so seeds compare fairly.
 
     `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
-    another number that the task records) is beyond the bound; `stopped_step` says when, and the record is NaN from then
-    on. `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended.
+    another number that the task records) is beyond the bound. `stopped_step` is the number of steps it was trained for by
+    then, counted from the start of this training (not from `first_step`), and so one of `boundaries()`; `steps` where the
+    bound was reached at the last point; -1 where it never was. The record is NaN after it; the loss is the frozen model's.
+
+    `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended. Only batches
+    count from it: the schedule, the record, `stopped_step`, `diverged_step` and what tasks do after a step begin at 0.
 
     >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
     5000

@@ -35,10 +35,10 @@ class SweepResult:
 
     `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
     where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
-    if any were asked for; `stopped_step` (-1 for a cell that trained to the end) where models stop early; `W_start` and the
-    like where they started from given weights. Of an unfinished sweep, `missing` marks the cells that hold no model yet.
-    Dimensions are the axes of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole
-    configuration.
+    if any were asked for; `stopped_step` (steps trained when a bound was reached, -1 where none was; only if there is a
+    bound); `W_start` and the like where they started from given weights. Of an unfinished sweep, `missing` marks the
+    cells that hold no model yet; their numbers are NaN, and their steps -1. Dimensions are the axes of the grid, or `cell`
+    for zipped, random and listed designs. Attributes hold the whole configuration.
 
     Models from elsewhere may be wrapped, too: a dataset with `loss` over any axes, and `W` (…, hidden, feature) where
     geometry is asked for. All count as healthy where there is no `diverged_step`. Without the attributes there is no task,

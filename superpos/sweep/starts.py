@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import ConfigError
-from superpos.start import arrays_of, known_names, numbers, shapes_of, steps_before, wrong_shape
+from superpos.start import arrays_of, check_start, known_names, numbers, shapes_of, steps_before, wrong_shape
 from superpos.sweep.grid import Grid
 from superpos.sweep.plan import Family
 from superpos.train import TrainConfig
 
+CELLS_AT_A_TIME = 4_096  # bounded memory for huge grids
 ENDING = "_start"  # of a coordinate that holds the start of a parameter
 
 
@@ -109,7 +110,11 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
             _fill(name, full, of_cells[row[family.cells]], family, leaf)
         arrays[name] = full
         per_cell.append(name)
-    return Starts(arrays, tuple(per_cell))
+    starts = Starts(arrays, tuple(per_cell))
+    for family in families:
+        for some in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
+            check_start(family.task, starts.of(family, family.cells[some]))
+    return starts
 
 
 def restored(contents: Any) -> Starts | None:
