@@ -95,17 +95,51 @@ def weights_of(name: str, value: Any) -> Any:
     """The W of a model, a run or a result of one cell; anything else as it is."""
     from flax import nnx
 
-    if type(value).__module__.partition(".")[0] == "superpos" and not isinstance(value, nnx.Module | nnx.Variable):
-        holder = getattr(value, "model", None)  # a run has a model, a result gives one
-        value = holder if isinstance(holder, nnx.Module) else holder() if callable(holder) else value
-    if not isinstance(value, nnx.Module):
+    model = model_of(value)
+    if model is None:
         return value
-    W = getattr(value, "W", None)
+    W = getattr(model, "W", None)
     if W is None:
-        others = [key for key, leaf in vars(value).items() if isinstance(leaf, nnx.Variable) and leaf[...].ndim == 2]
+        others = [key for key, leaf in vars(model).items() if isinstance(leaf, nnx.Variable) and leaf[...].ndim == 2]
         hint = f"; pass one of its {', '.join(sorted(others))}" if others else ""
-        raise ConfigError(f"{name} cannot be taken from a {type(value).__name__}, which has no W{hint}.")
+        raise ConfigError(f"{name} cannot be taken from a {type(model).__name__}, which has no W{hint}.")
     return W
+
+
+def model_of(value: Any) -> Any:
+    """The model that a value is, or that a run or a result of one cell holds; None for anything else."""
+    from flax import nnx
+
+    if isinstance(value, nnx.Module):
+        return value
+    if type(value).__module__.partition(".")[0] != "superpos" or isinstance(value, nnx.Variable):
+        return None
+    holder = getattr(value, "model", None)  # a run has a model, a result gives one
+    model = holder() if callable(holder) and not isinstance(holder, nnx.Module) else holder
+    return model if isinstance(model, nnx.Module) else None
+
+
+def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = None) -> tuple[Any, Any]:
+    r"""W and b of $f(W^\top W x + b)$: those given, or those of a model, a run or a result of one cell given as W.
+
+    A model's b is its own where b is None. With `activation`, the f that the function computes with, a model's must be that.
+
+    Raises:
+        ConfigError: the model has no W, another f, or a hidden layer that is not Wx.
+    """
+    model = model_of(value)
+    if model is None:
+        return value, b
+    if getattr(model, "hidden_activation", "identity") != "identity":
+        raise ConfigError(
+            f"{name} must be of a model with the hidden layer Wx, not with one of {model.hidden_activation}."
+        )
+    own = getattr(model, "activation", activation)
+    if activation is not None and own != activation:
+        raise ConfigError(
+            f'activation must be "{own}", which is that of the model given as {name}, got "{activation}".'
+        )
+    return weights_of(name, value), getattr(model, "b", None) if b is None else b
 
 
 def of_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:

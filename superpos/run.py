@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from superpos import check
-from superpos.start import named_leaves
+from superpos.optimizers import named_leaves
 
 
 @partial(jax.tree_util.register_dataclass)

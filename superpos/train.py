@@ -15,11 +15,10 @@ from superpos import arrays, check, stopping
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
-from superpos.optimizers import named_leaves as named_leaves
 from superpos.optimizers import steps_taken
 from superpos.process import check_process
 from superpos.run import Run as Run
-from superpos.start import PARAMETER_BOUND, begun, check_start, steps_before, weights
+from superpos.start import PARAMETER_BOUND, begun, check_start, starting_parameters, steps_before
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 from superpos.train_config import MAX_STEPS, TrainConfig, numeric_fields
 from superpos.train_config import static_fields as static_fields
@@ -205,7 +204,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
     if init is not None and config.first_step is None:
         config = replace(config, first_step=steps_before(init) or None)
         config.check()
-    start = None if init is None else weights(task, init)
+    start = None if init is None else starting_parameters(task, init)
     if start is not None:
         check_start(task, start)
     return run_from(task, config.filled(task), seed, start)

@@ -150,12 +150,12 @@ def test_lengths_that_come_later_leave_the_function_as_it_is(architecture):
     assert_allclose(longer(h), model(h), atol=2e-6)
     assert_allclose(jax.jit(lambda m, h: m(h))(longer, h), model(h), atol=2e-6)
     task = task_of(architecture, k=2)
-    given = start.weights(task, longer)
+    given = start.starting_parameters(task, longer)
     start.check_start(task, given)
     begun = start.begun(task, task.broadcast().init(jax.random.key(0)), given)
     assert_allclose(np.linalg.norm(begun.W_dec[...], axis=0), 1, atol=1e-6)
     assert_allclose(begun(h), model(h), atol=2e-6)
-    again = start.begun(task, model, start.weights(task, begun))
+    again = start.begun(task, model, start.starting_parameters(task, begun))
     for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(begun), strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 

@@ -184,7 +184,7 @@ def test_a_sparse_autoencoder_keeps_its_own_k():
     sae = sp.tasks.SparseAutoencoder(n_features=4, n_hidden=2, n_latents=4, architecture="topk", k=2)
     key = jax.random.key(0)
     other = dataclasses.replace(sae, k=1).broadcast().init(jax.random.key(1))
-    model = start.begun(sae, sae.broadcast().init(key), start.weights(sae, other))
+    model = start.begun(sae, sae.broadcast().init(key), start.starting_parameters(sae, other))
     assert (int(other.n_active[...]), int(model.n_active[...])) == (1, 2)
     assert np.array_equal(model.W_dec[...], other.W_dec[...])
 

@@ -18,13 +18,14 @@ from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
+from superpos.optimizers import named_leaves
 from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
-from superpos.train import TrainConfig, named_leaves
+from superpos.train import TrainConfig
 
 # Fields of a task that a result names when it prints itself.
 SAID_OF_A_MODEL = ("n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation")

@@ -10,7 +10,15 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import ConfigError
-from superpos.start import arrays_of, check_start, known_names, numbers, shapes_of, steps_before, wrong_shape
+from superpos.start import (
+    check_start,
+    given_parameters,
+    known_names,
+    parameter_numbers,
+    shapes_of,
+    steps_before,
+    wrong_shape,
+)
 from superpos.sweep.grid import Grid
 from superpos.sweep.plan import Family
 from superpos.train import TrainConfig
@@ -80,7 +88,7 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
     """
     given, rows = _labelled(init, grid) if hasattr(init, "dataset") else ({}, None)
     if not given:
-        given = arrays_of(init)
+        given = given_parameters(init)
     known_names(given, {name: leaf for f in families for name, leaf in shapes_of(f.task).items()})
     arrays, per_cell = {}, []
     for name, values in given.items():
@@ -98,7 +106,7 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
             of_cells, row = np.reshape(values, (grid.n_cells, *np.shape(values)[len(lead) :])), np.arange(grid.n_cells)
         dtype = jnp.zeros((), float).dtype
         if row is None:
-            of_cells = numbers(name, of_cells).astype(dtype)
+            of_cells = parameter_numbers(name, of_cells).astype(dtype)
             for leaf in wanted:
                 if leaf is None or of_cells.shape != leaf.shape:
                     raise wrong_shape(name, of_cells.shape, leaf.shape if leaf else ())
@@ -139,7 +147,7 @@ def _fill(name: str, full: np.ndarray, values: np.ndarray, family: Family, leaf:
     corner = (slice(None), *(slice(n) for n in leaf.shape))
     if np.isfinite(values).sum() > np.isfinite(values[corner]).sum():
         raise wrong_shape(name, values.shape[1:], leaf.shape)
-    full[(family.cells, *corner[1:])] = numbers(name, np.ascontiguousarray(values[corner]))
+    full[(family.cells, *corner[1:])] = parameter_numbers(name, np.ascontiguousarray(values[corner]))
 
 
 def parameters(dataset: xr.Dataset) -> list[str]:
@@ -153,7 +161,7 @@ def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | Non
     names = parameters(result.dataset)
     dims = [d for d, n in result.dims.items() if n > 1]
     if not dims:
-        return arrays_of(result), None
+        return given_parameters(result), None
     if bool(result.missing.any()):
         raise ConfigError("init is a result whose sweep is not finished: some of its models are missing.")
     first = result.dataset.squeeze([d for d, n in result.dims.items() if n == 1])

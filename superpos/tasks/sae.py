@@ -120,9 +120,16 @@ class SparseAutoencoder:
         """The task of reading the hidden layer of toy models: `of_toy(run.task, run.model.W, run.model.b, n_latents=5)`.
 
         `W` has shape (n_hidden, n_features), or any axes of models before these, in the order that `source` counts them
-        (`result["W"]`): arrays of any kind, PyTorch's too, or one model. All models are read on the inputs of `toy`.
+        (`result["W"]`): arrays of any kind, PyTorch's too, or one model, a run, a result of one cell. All models are read on
+        the inputs of `toy`. The hidden layer Wx does not depend on `b`, which only the loss recovered by the toy model's
+        output reads; left out it is that of the model, where one is given.
         """
-        W = arrays.as_numpy("W", arrays.weights_of("W", W))
+        if getattr(toy, "hidden_activation", "identity") != "identity":
+            raise ConfigError(
+                f"toy must be of models with the hidden layer Wx, not with one of {toy.hidden_activation}."
+            )
+        W, b = arrays.weights_and_bias("W", W, b)
+        W = arrays.as_numpy("W", W)
         if W.ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
         lead = W.shape[:-2]
@@ -164,11 +171,7 @@ class SparseAutoencoder:
             check.scalar(name, getattr(self, name))
         if self.dictionary_size is not None:
             check.scalar("dictionary_size", self.dictionary_size)
-        if not isinstance(self.prefixes, tuple) or not self.prefixes:
-            raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {self.prefixes!r}.")
-        check.in_range("prefixes", self.prefixes, above=0, at_most=1)
-        if list(self.prefixes) != sorted(set(self.prefixes)) or self.prefixes[-1] != 1:
-            raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(self.prefixes)}.")
+        terms.check_prefixes(self.prefixes)
         terms.check_directions(self)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.vector("importance", self.importance, self.n_features)

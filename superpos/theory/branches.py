@@ -65,7 +65,7 @@ def follow(
     Raises:
         ConfigError: a shape or number is not allowed.
     """
-    W = arrays.weights_of("W", W)
+    W, b = arrays.weights_and_bias("W", W, b, "relu")
     given = {"W": W, "b": b, "values": values, "feature_probability": feature_probability, "importance": importance}
     W, b, values, feature_probability, importance = (
         arrays.as_numpy(name, x, empty=True).astype(np.float64) for name, x in given.items()

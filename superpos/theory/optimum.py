@@ -51,6 +51,7 @@ def minimise(
     Raises:
         ConfigError: a shape or number is not allowed.
     """
+    W, b = arrays.weights_and_bias("W", W, b, "relu")
     W = jnp.asarray(arrays.weights("W", W, largest=LARGEST_PARAMETER))
     n = W.shape[1]
     b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=LARGEST_PARAMETER))
