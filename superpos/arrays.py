@@ -2,8 +2,9 @@
 
 Taken are arrays of NumPy and JAX, `nnx` parameters, tensors of PyTorch (also those that require gradients), labelled arrays
 of xarray and pandas, lists, buffers, and anything with `__array__`, `numpy()`, `__dlpack__` or `.values`. Half precision
-becomes float32, whole numbers and truth values float64; float32 and float64 stay. A value that exists only inside a JAX
-transform passes, and only its type and shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
+becomes float32, whole numbers float64; float32 and float64 stay. An array of truth values counts as 0 and 1; True by itself or
+in a list is no number, here and in settings. A value that exists only inside a JAX transform passes, and only its type and
+shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
 """
 
 import reprlib
@@ -75,11 +76,12 @@ def as_numpy(name: str, value: Any, **options: Any) -> np.ndarray:
     Raises:
         ConfigError: as `as_array`, and for a value that exists only inside a JAX transform.
     """
-    if is_traced(_unwrapped(value)):
+    array = as_array(name, value, **options)
+    if is_traced(array):  # or something in a list was
         raise ConfigError(
             f"{name} must hold numbers that are known: this function cannot run inside jit, vmap or grad."
         )
-    return np.asarray(as_array(name, value, **options))
+    return np.asarray(array)
 
 
 def weights(name: str, value: Any, **options: Any) -> Any:
@@ -173,6 +175,8 @@ def plain(name: str, value: Any) -> Any:
         array = array.data
     if not _is_real(array.dtype):
         raise ConfigError(f"{name} must hold real numbers, got an array of {array.dtype}.")
+    if array.dtype == bool and array.ndim == 0:
+        raise ConfigError(f"{name} must be a number or an array of numbers, got a truth value.")
     if isinstance(array, np.ndarray):
         array = np.asarray(array)  # not a subclass, whose products may mean something else
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -272,6 +276,8 @@ def _stacked(rows: Any) -> Any:
 
     if isinstance(rows, range):
         return np.arange(rows.start, rows.stop, rows.step)
+    if any(isinstance(row, bool | np.bool_) for row in rows):
+        return None
     if all(isinstance(row, int | float | np.generic) for row in rows):
         return np.asarray(rows)
     read = [_read(row) for row in rows]

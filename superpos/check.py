@@ -52,23 +52,14 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
 
 
 def numbers(name: str, value: Any) -> np.ndarray | None:
-    """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
+    """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers (see `arrays`)."""
     check_process()  # here, since nearly everything that computes looks at its numbers first
     if is_traced(value):
         return None
-    try:
-        if isinstance(value, str | bytes | bool | dict | None) or (
-            isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value)
-        ):
-            raise TypeError
-        array = plain(name, value)
-        if is_traced(array):
-            return None
-        if array.dtype == bool:
-            raise TypeError
-        array = np.asarray(array).astype(np.float64)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} must be a number or a list of numbers, got {_short(value)}.") from None
+    array = plain(name, value)
+    if is_traced(array):
+        return None
+    array = np.asarray(array).astype(np.float64)
     if not np.all(np.isfinite(array)):
         raise ConfigError(f"{name} must be finite, got {_short(_first(array, np.asarray(~np.isfinite(array))))}.")
     return array
