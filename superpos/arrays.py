@@ -2,9 +2,9 @@
 
 Taken are arrays of NumPy and JAX, `nnx` parameters, tensors of PyTorch (also those that require gradients), labelled arrays
 of xarray and pandas, lists, buffers, and anything with `__array__`, `numpy()`, `__dlpack__` or `.values`. Half precision
-becomes float32, whole numbers float64; float32 and float64 stay. An array of truth values counts as 0 and 1; True by itself or
-in a list is no number, here and in settings. A value that exists only inside a JAX transform passes, and only its type and
-shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
+becomes float32, whole numbers float64; float32 and float64 stay. An array of truth values counts as 0 and 1; True by itself
+or in a list is no number, here and in settings. A value that exists only inside a JAX transform passes, and only its type
+and shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
 """
 
 import reprlib
