@@ -97,6 +97,8 @@ def weights_of(name: str, value: Any) -> Any:
     """The W of a model, a run or a result of one cell; anything else as it is."""
     from flax import nnx
 
+    if (elsewhere := _from_elsewhere(value)) is not None:
+        return elsewhere["W"]
     model = model_of(value)
     if model is None:
         return value
@@ -121,6 +123,14 @@ def model_of(value: Any) -> Any:
     return model if isinstance(model, nnx.Module) else None
 
 
+def _from_elsewhere(value: Any) -> Any:
+    """The arrays of one model in a result that does not say how it was trained; None for anything else."""
+    said = getattr(value, "attrs", None) if type(value).__module__.startswith("superpos.") else None
+    if not isinstance(said, dict) or (said.get("task") or {}).get("kind") != "foreign" or "W" not in value.dataset:
+        return None
+    return value.dataset.squeeze()
+
+
 def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = None) -> tuple[Any, Any]:
     r"""W and b of $f(W^\top W x + b)$: those given, or those of a model, a run or a result of one cell given as W.
 
@@ -129,6 +139,8 @@ def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = Non
     Raises:
         ConfigError: the model has no W, another f, or a hidden layer that is not Wx.
     """
+    if (elsewhere := _from_elsewhere(value)) is not None:
+        return elsewhere["W"], elsewhere.get("b") if b is None else b
     model = model_of(value)
     if model is None:
         return value, b

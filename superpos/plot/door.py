@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -44,17 +45,26 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 continue
             bound.arguments[name] = _looked_at(name, value, parameter.annotation)
+        before = plt.get_fignums()
         try:
             with np.errstate(all="ignore"):  # what is not finite leaves a gap
                 return function(*bound.args, **bound.kwargs)
         except ConfigError:
+            _close_new(before)
             raise
         except _DOES_NOT_FIT as error:
+            _close_new(before)
             given = ", ".join(name for name in bound.arguments if name != "ax")
             what = f"{type(error).__name__}: {one_line(error)}"[:200]
             raise ConfigError(f"plot.{function.__name__} cannot draw this {given} ({what}).") from error
 
     return checked
+
+
+def _close_new(before: list[int]) -> None:
+    """Close the figures that a call made before it was refused: nobody holds them."""
+    for number in set(plt.get_fignums()) - set(before):
+        plt.close(number)
 
 
 def _looked_at(name: str, value: Any, annotation: Any) -> Any:
@@ -65,6 +75,10 @@ def _looked_at(name: str, value: Any, annotation: Any) -> Any:
         arrays.of_kind(name, value, xr.Dataset)
     elif annotation is float:
         check.number(name, value)
+    elif annotation is int:
+        check.whole(name, value)
+    elif annotation is str:
+        arrays.of_kind(name, value, str)
     elif name == "ax" and not isinstance(value, Axes):
         raise ConfigError(f"ax must be axes of matplotlib, got {type(value).__name__}.")
     elif annotation is Any:
