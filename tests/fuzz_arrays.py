@@ -16,10 +16,10 @@ import matplotlib.pyplot as plt
 import ml_dtypes
 import numpy as np
 import xarray as xr
+from fuzz_plots import PLOTS, WHOLE
 from matplotlib.animation import Animation
 
 import superpos as sp
-from fuzz_plots import PLOTS, WHOLE
 
 rng = np.random.default_rng(0)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])

@@ -332,7 +332,12 @@ def _values(name: str, given: Any) -> Any:
         check.numbers(f"grid axis {name}", given)
         return given.copy()
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
-    if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
+    nested = (list, tuple, np.ndarray)
+    if (
+        np.ndim(values) != 1
+        if isinstance(values, np.ndarray)
+        else any(isinstance(v, nested) or np.ndim(v) for v in values)
+    ):
         raise ConfigError(
             f"grid axis {name} must be a flat list; entry(…), decay(…) and vectors(…) sweep vector fields."
         )

@@ -137,9 +137,9 @@ def check_size(n_features: int, order: int, activation: str) -> None:
 
 def check_expected(features: FeatureDistribution, activation: str) -> None:
     """Raise `ConfigError` for an activation, magnitude or dependence whose population loss is not known here."""
-    if activation not in EXPECTED_ACTIVATIONS:
-        known = ", ".join(EXPECTED_ACTIVATIONS)
-        raise ConfigError(f"activation must be one of {known} for the expected loss, got {activation!r}.")
+    if not isinstance(activation, str) or activation not in EXPECTED_ACTIVATIONS:
+        known, got = ", ".join(EXPECTED_ACTIVATIONS), check.short(activation)
+        raise ConfigError(f"activation must be one of {known} for the expected loss, got {got}.")
     if not is_known(features.magnitude, activation):
         raise ConfigError(
             f"magnitude must be one of {', '.join(EXPECTED_MAGNITUDES)} for the expected loss of a ReLU model, "

@@ -63,7 +63,7 @@ def minimise(
     check.in_range("importance", importance, at_least=0)
     check.whole("steps", steps, at_least=1)
     check.whole("order", order, at_least=1, at_most=MOST_TERMS)
-    check.in_range("learning_rate", learning_rate, above=0)
+    check.number("learning_rate", learning_rate, above=0)
     settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
     return _minimise(W, b, *settings, steps=steps, order=order)
 
