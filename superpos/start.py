@@ -41,6 +41,8 @@ def given_parameters(init: Any) -> dict[str, Any]:
 
 def parameter_numbers(name: str, given: Any) -> Any:
     """One parameter's values as an array of finite numbers of a trained model's size; tracers pass."""
+    if isinstance(given, jax.ShapeDtypeStruct):
+        raise ConfigError(f"init: {name} must hold numbers, got a shape alone.")
     if check.is_traced(given):
         return given
     values = check.numbers(f"init: {name}", arrays.plain(f"init: {name}", given))

@@ -212,14 +212,14 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
 
 def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None) -> Run:
     """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
+    if not check.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
+        check_seed(seed)
     full_task, full_config = task.broadcast(), config.broadcast()
     full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
     full_config.check_values()
     traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, optimizer)))
-    if not check.is_traced(seed):
-        check_seed(seed)
-        if not traced:
-            warn(task, config)
+    if not traced:
+        warn(task, config)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
@@ -267,6 +267,6 @@ def check_kinds(task: Any, config: Any) -> None:
 
 def check_seed(seed: Any) -> None:
     """Raise `ConfigError` unless `seed` is a whole number that fits in 32 bits."""
-    if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and np.issubdtype(seed.dtype, np.integer):
+    if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and jnp.issubdtype(seed.dtype, np.integer):
         seed = seed.item()
     check.whole("seed", seed, at_most=2**32 - 1)

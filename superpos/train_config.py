@@ -92,14 +92,18 @@ class TrainConfig:
             check.truth("nesterov", self.nesterov)
         check.whole("history", self.history, at_least=1, at_most=100_000)
         if not isinstance(self.snapshots, tuple):
-            raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
+            raise ConfigError(
+                f"snapshots must be a tuple of steps such as (0, 100), got {check.short(self.snapshots)}."
+            )
         for step in self.snapshots:
             check.whole("snapshots: a step", step, at_most=most)
         if list(self.snapshots) != sorted(set(self.snapshots)):
             raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
         check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
         if self.stop_metric is not None and not isinstance(self.stop_metric, str):
-            raise ConfigError(f"stop_metric must be the name of a recorded number, got {self.stop_metric!r}.")
+            raise ConfigError(
+                f"stop_metric must be the name of a recorded number, got {check.short(self.stop_metric)}."
+            )
         check.whole(
             "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
         )

@@ -147,7 +147,7 @@ def score_dictionary(
     Raises:
         ConfigError: an array has another shape, is empty, not finite, or negative where it may not be.
     """
-    check.number("represented_above", represented_above, at_least=0)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     check.number("split_above", split_above, at_least=0, at_most=1)
     check.whole("seed", seed)
     directions = _matrix("directions", directions)

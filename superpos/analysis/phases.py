@@ -43,8 +43,8 @@ def phase(
     """
     W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
     _check_feature(feature, W.shape[1])
-    check.number("represented_above", represented_above, at_least=0)
-    check.number("shared_above", shared_above, at_least=0)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     norm, shared = (np.asarray(x)[feature] for x in _two_numbers(W))
     return str(_named(norm, shared, represented_above, shared_above))
 
@@ -75,9 +75,9 @@ def phase_table(
         known = ", ".join(map(str, loss.dims))
         raise ConfigError(f"dim must be one of the dimensions {known}, got {check.short(dim)}.")
     _check_feature(feature, W.sizes["feature"])
-    check.number("same_within", same_within, at_least=0)
-    check.number("represented_above", represented_above, at_least=0)
-    check.number("shared_above", shared_above, at_least=0)
+    check.number("same_within", same_within, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     finite = loss.fillna(np.inf)
     best = finite.argmin(dim)
     lowest = finite.isel({dim: best}).drop_vars(dim, errors="ignore")

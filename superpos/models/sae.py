@@ -80,6 +80,9 @@ class SAE(nnx.Module):
         unit_columns: bool = False,
     ):
         check.one_of("architecture", architecture, ARCHITECTURES)
+        check.number("k", k, above=0, at_most=2**24)
+        check.number("initial_threshold", initial_threshold, above=0, at_most=arrays.LARGEST_WEIGHT)
+        check.truth("unit_columns", unit_columns)
         W_dec = jnp.asarray(arrays.as_array("W_dec", W_dec, shape=(None, None)))
         n_hidden, n_latents = W_dec.shape
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 import superpos
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.table import dictionary_table, geometry_table
@@ -103,6 +103,7 @@ class SweepResult:
 
     def best_index(self, dim: str = "seed") -> xr.DataArray:
         """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
+        arrays.of_kind("dim", dim, str)
         self._check_axis(dim)
         if dim not in self.dims:
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.dims)}.")

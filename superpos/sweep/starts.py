@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.start import (
     check_start,
@@ -90,8 +91,14 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
     if not given:
         given = given_parameters(init)
     known_names(given, {name: leaf for f in families for name, leaf in shapes_of(f.task).items()})
-    arrays, per_cell = {}, []
+    found, per_cell = {}, []
     for name, values in given.items():
+        if check.is_traced(values):
+            raise ConfigError(
+                f"init: {name} must hold numbers that are known: a sweep cannot run inside a transformation."
+            )
+        if not isinstance(values, xr.DataArray):
+            values = np.asarray(arrays.plain(f"init: {name}", values))
         of_cells, row = values, rows
         wanted = [shapes_of(f.task).get(name) for f in families]
         n_dims = next(leaf.ndim for leaf in wanted if leaf is not None)
@@ -110,15 +117,15 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
             for leaf in wanted:
                 if leaf is None or of_cells.shape != leaf.shape:
                     raise wrong_shape(name, of_cells.shape, leaf.shape if leaf else ())
-            arrays[name] = of_cells
+            found[name] = of_cells
             continue
         of_cells = np.asarray(of_cells)
         full = np.zeros((grid.n_cells, *of_cells.shape[1:]), dtype)
         for family, leaf in zip(families, wanted, strict=True):
             _fill(name, full, of_cells[row[family.cells]], family, leaf)
-        arrays[name] = full
+        found[name] = full
         per_cell.append(name)
-    starts = Starts(arrays, tuple(per_cell))
+    starts = Starts(found, tuple(per_cell))
     for family in families:
         for some in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
             check_start(family.task, starts.of(family, family.cells[some]))

@@ -18,7 +18,7 @@ from superpos.models.sparse_activations import above, batch_top_k, jump_relu, to
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
-from superpos.tasks.base import SIZES, Metrics
+from superpos.tasks.base import SIZES, Metrics, Task
 from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
 
 # What sets how sparse the latents of an architecture are.
@@ -124,13 +124,16 @@ class SparseAutoencoder:
         the inputs of `toy`. The hidden layer Wx does not depend on `b`, which only the loss recovered by the toy model's
         output reads; left out it is that of the model, where one is given.
         """
+        if not isinstance(toy, Task) or not hasattr(toy, "features"):
+            raise ConfigError(
+                f"toy must be a task of toy models such as superpos.tasks.Toy(...), got {check.short(toy)}."
+            )
         if getattr(toy, "hidden_activation", "identity") != "identity":
             raise ConfigError(
                 f"toy must be of models with the hidden layer Wx, not with one of {toy.hidden_activation}."
             )
         W, b = arrays.weights_and_bias("W", W, b)
-        W = arrays.as_numpy("W", W)
-        if W.ndim < 2:
+        if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
         lead = W.shape[:-2]
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}

@@ -110,7 +110,7 @@ def check_directions(task: Any) -> None:
 def check_prefixes(prefixes: Any) -> None:
     """Raise `ConfigError` unless these are increasing fractions that end with 1."""
     if not isinstance(prefixes, tuple) or not prefixes:
-        raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {prefixes!r}.")
+        raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {check.short(prefixes)}.")
     check.in_range("prefixes", prefixes, above=0, at_most=1)
     if list(prefixes) != sorted(set(prefixes)) or prefixes[-1] != 1:
         raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(prefixes)}.")
