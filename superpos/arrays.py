@@ -2,8 +2,9 @@
 
 Taken are arrays of NumPy and JAX, `nnx` parameters, tensors of PyTorch (also those that require gradients), labelled arrays
 of xarray and pandas, lists, buffers, and anything with `__array__`, `numpy()`, `__dlpack__` or `.values`. Half precision
-becomes float32, whole numbers and truth values float64; float32 and float64 stay. A value that exists only inside a JAX
-transform passes, and only its type and shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
+becomes float32, whole numbers float64; float32 and float64 stay. An array of truth values counts as 0 and 1; True by itself
+or in a list is no number, here and in settings. A value that exists only inside a JAX transform passes, and only its type
+and shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
 """
 
 import reprlib
@@ -75,11 +76,12 @@ def as_numpy(name: str, value: Any, **options: Any) -> np.ndarray:
     Raises:
         ConfigError: as `as_array`, and for a value that exists only inside a JAX transform.
     """
-    if is_traced(_unwrapped(value)):
+    array = as_array(name, value, **options)
+    if is_traced(array):  # or something in a list was
         raise ConfigError(
             f"{name} must hold numbers that are known: this function cannot run inside jit, vmap or grad."
         )
-    return np.asarray(as_array(name, value, **options))
+    return np.asarray(array)
 
 
 def weights(name: str, value: Any, **options: Any) -> Any:
@@ -95,17 +97,63 @@ def weights_of(name: str, value: Any) -> Any:
     """The W of a model, a run or a result of one cell; anything else as it is."""
     from flax import nnx
 
-    if type(value).__module__.partition(".")[0] == "superpos" and not isinstance(value, nnx.Module | nnx.Variable):
-        holder = getattr(value, "model", None)  # a run has a model, a result gives one
-        value = holder if isinstance(holder, nnx.Module) else holder() if callable(holder) else value
-    if not isinstance(value, nnx.Module):
+    if (elsewhere := _from_elsewhere(value)) is not None:
+        return elsewhere["W"]
+    model = model_of(value)
+    if model is None:
         return value
-    W = getattr(value, "W", None)
+    W = getattr(model, "W", None)
     if W is None:
-        others = [key for key, leaf in vars(value).items() if isinstance(leaf, nnx.Variable) and leaf[...].ndim == 2]
+        others = [key for key, leaf in vars(model).items() if isinstance(leaf, nnx.Variable) and leaf[...].ndim == 2]
         hint = f"; pass one of its {', '.join(sorted(others))}" if others else ""
-        raise ConfigError(f"{name} cannot be taken from a {type(value).__name__}, which has no W{hint}.")
+        raise ConfigError(f"{name} cannot be taken from a {type(model).__name__}, which has no W{hint}.")
     return W
+
+
+def model_of(value: Any) -> Any:
+    """The model that a value is, or that a run or a result of one cell holds; None for anything else."""
+    from flax import nnx
+
+    if isinstance(value, nnx.Module):
+        return value
+    if type(value).__module__.partition(".")[0] != "superpos" or isinstance(value, nnx.Variable):
+        return None
+    holder = getattr(value, "model", None)  # a run has a model, a result gives one
+    model = holder() if callable(holder) and not isinstance(holder, nnx.Module) else holder
+    return model if isinstance(model, nnx.Module) else None
+
+
+def _from_elsewhere(value: Any) -> Any:
+    """The arrays of one model in a result that does not say how it was trained; None for anything else."""
+    said = getattr(value, "attrs", None) if type(value).__module__.startswith("superpos.") else None
+    if not isinstance(said, dict) or (said.get("task") or {}).get("kind") != "foreign" or "W" not in value.dataset:
+        return None
+    return value.dataset.squeeze()
+
+
+def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = None) -> tuple[Any, Any]:
+    r"""W and b of $f(W^\top W x + b)$: those given, or those of a model, a run or a result of one cell given as W.
+
+    A model's b is its own where b is None. With `activation`, the f that the function computes with, a model's must be that.
+
+    Raises:
+        ConfigError: the model has no W, another f, or a hidden layer that is not Wx.
+    """
+    if (elsewhere := _from_elsewhere(value)) is not None:
+        return elsewhere["W"], elsewhere.get("b") if b is None else b
+    model = model_of(value)
+    if model is None:
+        return value, b
+    if getattr(model, "hidden_activation", "identity") != "identity":
+        raise ConfigError(
+            f"{name} must be of a model with the hidden layer Wx, not with one of {model.hidden_activation}."
+        )
+    own = getattr(model, "activation", activation)
+    if activation is not None and own != activation:
+        raise ConfigError(
+            f'activation must be "{own}", which is that of the model given as {name}, got "{activation}".'
+        )
+    return weights_of(name, value), getattr(model, "b", None) if b is None else b
 
 
 def of_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
@@ -139,6 +187,8 @@ def plain(name: str, value: Any) -> Any:
         array = array.data
     if not _is_real(array.dtype):
         raise ConfigError(f"{name} must hold real numbers, got an array of {array.dtype}.")
+    if array.dtype == bool and array.ndim == 0:
+        raise ConfigError(f"{name} must be a number or an array of numbers, got a truth value.")
     if isinstance(array, np.ndarray):
         array = np.asarray(array)  # not a subclass, whose products may mean something else
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -238,6 +288,8 @@ def _stacked(rows: Any) -> Any:
 
     if isinstance(rows, range):
         return np.arange(rows.start, rows.stop, rows.step)
+    if any(isinstance(row, bool | np.bool_) for row in rows):
+        return None
     if all(isinstance(row, int | float | np.generic) for row in rows):
         return np.asarray(rows)
     read = [_read(row) for row in rows]

@@ -52,25 +52,16 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
 
 
 def numbers(name: str, value: Any) -> np.ndarray | None:
-    """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers."""
+    """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers (see `arrays`)."""
     check_process()  # here, since nearly everything that computes looks at its numbers first
     if is_traced(value):
         return None
-    try:
-        if isinstance(value, str | bytes | bool | dict | None) or (
-            isinstance(value, list | tuple) and any(isinstance(v, bool) for v in value)
-        ):
-            raise TypeError
-        array = plain(name, value)
-        if is_traced(array):
-            return None
-        if array.dtype == bool:
-            raise TypeError
-        array = np.asarray(array).astype(np.float64)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name} must be a number or a list of numbers, got {_short(value)}.") from None
+    array = plain(name, value)
+    if is_traced(array):
+        return None
+    array = np.asarray(array).astype(np.float64)
     if not np.all(np.isfinite(array)):
-        raise ConfigError(f"{name} must be finite, got {_short(_first(array, np.asarray(~np.isfinite(array))))}.")
+        raise ConfigError(f"{name} must be finite, got {short(_first(array, np.asarray(~np.isfinite(array))))}.")
     return array
 
 
@@ -99,7 +90,7 @@ def in_range(
             wrong |= fails(array, bound)
             words.append(f"{word} {bound:g}")
     if wrong.any():
-        raise ConfigError(f"{name} must be {' and '.join(words)}, got {_short(_first(array, np.asarray(wrong)))}.")
+        raise ConfigError(f"{name} must be {' and '.join(words)}, got {short(_first(array, np.asarray(wrong)))}.")
 
 
 def number(name: str, value: Any, **bounds: Any) -> Any:
@@ -113,7 +104,7 @@ def number(name: str, value: Any, **bounds: Any) -> Any:
 def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:
     """Refuse anything but a whole number (an int, not True or 3.0) in the closed interval."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise ConfigError(f"{name} must be a whole number, got {_short(value)}.")
+        raise ConfigError(f"{name} must be a whole number, got {short(value)}.")
     if not at_least <= value <= at_most:
         limit = f"at least {at_least}" if value < at_least else f"at most {at_most}"
         raise ConfigError(f"{name} must be {limit}, got {value}.")
@@ -151,14 +142,14 @@ def held_apart(name: str, values: np.ndarray, dtype: Any) -> None:
 def truth(name: str, value: Any) -> None:
     """Refuse anything but True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise ConfigError(f"{name} must be true or false, got {_short(value)}.")
+        raise ConfigError(f"{name} must be true or false, got {short(value)}.")
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Refuse a word that is none of `allowed`."""
     if not isinstance(value, str) or value not in allowed:
         hint = suggestion(value, allowed) if isinstance(value, str) else ""
-        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {_short(value)}.{hint}")
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {short(value)}.{hint}")
 
 
 def vector(name: str, value: Any, length: int) -> None:
@@ -181,6 +172,7 @@ def _first(array: np.ndarray, where: np.ndarray) -> float:
     return float(array[where].flat[0])
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a sentence quotes it: one line, 60 characters at most."""
     text = f"{value:g}" if isinstance(value, float) else " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -6,7 +6,7 @@ from typing import Any
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.run import Run
-from superpos.start import weights
+from superpos.start import check_start, starting_parameters
 from superpos.train import run_from
 
 
@@ -33,9 +33,11 @@ def more(run: Any, steps: int, **record: Any) -> Run:
             f'schedule {run.config.schedule} has ended with the run; train with schedule="constant" to go on, or begin '
             "anew with train(task, config, init=run)."
         )
-    start, stopped = weights(run.task, run), run.stopped_step
+    start, stopped = starting_parameters(run.task, run), run.stopped_step
     if stopped is not None and not check.is_traced(stopped) and int(stopped) >= 0:
         raise ConfigError(f"run was stopped early after {int(stopped)} steps; train(task, config, init=run) goes on.")
+    if not any(check.is_traced(leaf) for leaf in start.values()):
+        check_start(run.task, start)
     for name in record:
         check.known_key(name, ("history", "snapshots", "evaluation_samples"), "more")
     first = int(run.config.first_step or 0) + int(run.config.steps)

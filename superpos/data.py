@@ -85,7 +85,9 @@ class FeatureDistribution:
         for field in ("correlated_sets", "anticorrelated_sets"):
             sets = getattr(self, field)
             if not isinstance(sets, tuple) or not all(isinstance(members, tuple) for members in sets):
-                raise ConfigError(f"{field} must be a tuple of tuples such as ((0, 1), (2, 3)), got {sets!r}.")
+                raise ConfigError(
+                    f"{field} must be a tuple of tuples such as ((0, 1), (2, 3)), got {check.short(sets)}."
+                )
             for members in sets:
                 if len(members) < 2:
                     raise ConfigError(f"{field} must hold sets of two or more features, got {list(members)}.")

@@ -28,7 +28,9 @@ LEAST_SHARE = 2.0**-24  # of a feature's own noise, when ρ rounds to 1
 def check_parents(parents: Any, n_features: int) -> None:
     """Raise `ConfigError` unless `parents` names, for every feature, another feature or -1, and runs in no circle."""
     if not isinstance(parents, tuple):
-        raise ConfigError(f"parents must be a tuple with one entry per feature, such as (-1, 0, 0), got {parents!r}.")
+        raise ConfigError(
+            f"parents must be a tuple with one entry per feature, such as (-1, 0, 0), got {check.short(parents)}."
+        )
     if len(parents) != n_features:
         raise ConfigError(f"parents must be () or one per feature ({n_features}), got {len(parents)}.")
     for i, parent in enumerate(parents):

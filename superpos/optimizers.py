@@ -10,9 +10,9 @@ $\theta \leftarrow \theta - \eta_t (u_t + \lambda \theta)$, decoupled (AdamW), w
 * `"rmsprop"`: $g_t / (\sqrt{v_t} + \epsilon)$ with memory `beta2` (.99 if None), then `momentum` as for SGD.
 * `"lion"`: the sign of $\beta_1 m + (1 - \beta_1) g_t$, m with memory `beta2` (Chen et al. 2023; .9 and .99 if None).
 * `"muon"`: for matrices (the last two axes of weights) SGD's step with `momentum` (.95 if None, Nesterov unless told
-  otherwise), made nearly orthogonal by five Newton–Schulz rounds, times √max(1, columns / rows); Adam for biases and other
-  vectors (Jordan et al. 2024, with the factor of `optax.contrib.muon`, whose matrices have inputs in rows; ours have outputs
-  there, for which the paper's factor would be √max(1, rows / columns)).
+  otherwise), made nearly orthogonal by five Newton–Schulz rounds, times √max(1, outputs / inputs); Adam for biases and other
+  vectors (Jordan et al. 2024, "Muon", whose matrices have outputs in rows, as ours do; a transformer's have them in columns,
+  which its class says in `INPUTS_IN_ROWS`). The toy model's W counts as the map from features to the hidden layer.
 """
 
 from typing import Any, NamedTuple
@@ -138,8 +138,9 @@ def _muon(config: Any) -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         directions, remembered = momentum.update(updates, state.momentum, params)
         steps, seconds = adam.update(updates, state.adam, params)
+        inputs_in_rows = getattr(updates, "INPUTS_IN_ROWS", False)
         chosen = jax.tree.map(
-            lambda matrix, direction, step: _orthogonal(direction) if matrix else step,
+            lambda matrix, direction, step: _orthogonal(direction, inputs_in_rows) if matrix else step,
             is_weight(updates),
             directions,
             steps,
@@ -149,8 +150,8 @@ def _muon(config: Any) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def _orthogonal(direction: jax.Array) -> jax.Array:
-    """The nearest matrices with equal singular values, roughly: the last two axes are the matrix.
+def _orthogonal(direction: jax.Array, inputs_in_rows: bool) -> jax.Array:
+    """The nearest matrices with equal singular values, roughly, times Muon's factor: the last two axes are the matrix.
 
     Our own, since optax multiplies in the accelerator's own precision and takes one matrix at a time.
     """
@@ -163,7 +164,17 @@ def _orthogonal(direction: jax.Array) -> jax.Array:
         B = b * A + c * jnp.matmul(A, A, precision=FULL_PRECISION)
         X = a * X + jnp.matmul(B, X, precision=FULL_PRECISION)
     X = jnp.swapaxes(X, -1, -2) if rows > columns else X
-    return X * max(1.0, columns / rows) ** 0.5
+    outputs, inputs = (columns, rows) if inputs_in_rows else (rows, columns)
+    return X * max(1.0, outputs / inputs) ** 0.5
+
+
+def steps_taken(state: Any) -> Any:
+    """How many steps an optimiser has taken, by the count that its schedule keeps."""
+
+    def counts(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    return next(node.count for node in jax.tree.leaves(state, is_leaf=counts) if counts(node))
 
 
 def is_weight(model: Any) -> Any:

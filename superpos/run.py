@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from superpos import check
-from superpos.start import named_leaves
+from superpos.optimizers import named_leaves
 
 
 @partial(jax.tree_util.register_dataclass)
@@ -25,7 +25,7 @@ class Run:
     history: Any  # loss curve: one point per entry of `config.boundaries()`
     snapshots: Any  # the model with a leading axis, one entry per `config.snapshots`; None if none were asked for
     diverged_step: Any  # -1 for a healthy run
-    stopped_step: Any = None  # number of steps after which a bound was reached, or -1; None where nothing stops
+    stopped_step: Any = None  # steps trained when a bound was reached, -1 if none was; None if there is no bound
     optimizer: Any = None  # its state after the last step, for `more`
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.optimizers import named_leaves as named_leaves
+from superpos.optimizers import named_leaves
 
 # Beyond this a model counts as one that blew up.
 PARAMETER_BOUND = 1e4
@@ -20,7 +20,7 @@ def shapes_of(task: Any) -> dict[str, Any]:
     return dict(named_leaves(jax.eval_shape(lambda: task.broadcast().init(jax.random.key(0)))))
 
 
-def arrays_of(init: Any) -> dict[str, Any]:
+def given_parameters(init: Any) -> dict[str, Any]:
     """What was given as `init`, as arrays by name: a mapping, a `Run`, a model, or an array, which is W.
 
     Raises:
@@ -30,20 +30,19 @@ def arrays_of(init: Any) -> dict[str, Any]:
         if not init or not all(isinstance(name, str) for name in init):
             raise ConfigError('init must map names of parameters to arrays, such as {"W": W}.')
         return dict(init)
-    model = getattr(init, "model", init)
-    if hasattr(init, "dataset"):  # one cell of a sweep's result
-        model = model()
+    if (model := arrays.model_of(init)) is not None:
+        return dict(named_leaves(model))
     if isinstance(init, list | tuple) or (hasattr(init, "shape") and np.ndim(init)):
         return {"W": init}
-    if not isinstance(model, str | list | tuple) and not jax.tree_util.treedef_is_leaf(jax.tree.structure(model)):
-        return dict(named_leaves(model))
     raise ConfigError(
         f"init must be a model, a run, a result, an array W or arrays by name, got {type(init).__name__}."
     )
 
 
-def numbers(name: str, given: Any) -> Any:
+def parameter_numbers(name: str, given: Any) -> Any:
     """One parameter's values as an array of finite numbers of a trained model's size; tracers pass."""
+    if isinstance(given, jax.ShapeDtypeStruct):
+        raise ConfigError(f"init: {name} must hold numbers, got a shape alone.")
     if check.is_traced(given):
         return given
     values = check.numbers(f"init: {name}", arrays.plain(f"init: {name}", given))
@@ -67,28 +66,41 @@ def wrong_shape(name: str, got: Any, wanted: Any) -> ConfigError:
     )
 
 
-def weights(task: Any, init: Any) -> dict[str, Any]:
+def starting_parameters(task: Any, init: Any) -> dict[str, Any]:
     """Weights to start one model of this task from, checked; parameters that are not named start as the task starts them.
 
     Raises:
         ConfigError: a name, a shape or a number does not fit.
     """
     shapes, found = shapes_of(task), {}
-    given = arrays_of(init)
+    given = given_parameters(init)
     known_names(given, shapes)
     for name, values in given.items():
-        values = numbers(name, values)
+        values = parameter_numbers(name, values)
         if np.shape(values) != (wanted := shapes[name].shape):
             raise wrong_shape(name, np.shape(values), wanted)
         found[name] = jnp.asarray(values, shapes[name].dtype)
     return found
 
 
-def begun(model: Any, start: Mapping[str, Any]) -> Any:
-    """A new model with some of its parameters replaced by given ones."""
+def check_start(task: Any, given: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless the task can begin with given parameters, which may lead with an axis of cells.
+
+    A task that begins with the same function in another form (`started`) says in `check_start` where there is none.
+    """
+    if looked_at := getattr(task, "check_start", None):
+        try:
+            looked_at(given)
+        except ConfigError as error:
+            raise ConfigError(f"init: {error}") from None
+
+
+def begun(task: Any, model: Any, start: Mapping[str, Any]) -> Any:
+    """A new model with some of its parameters replaced by given ones, in the form in which the task trains it."""
     own = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
     leaves = [leaf if name in own else start.get(name, leaf) for name, leaf in named_leaves(model)]
-    return jax.tree.unflatten(jax.tree.structure(model), leaves)
+    model = jax.tree.unflatten(jax.tree.structure(model), leaves)
+    return task.started(model, start) if hasattr(task, "started") else model
 
 
 def steps_before(init: Any) -> int:

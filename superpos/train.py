@@ -15,10 +15,10 @@ from superpos import arrays, check, stopping
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
-from superpos.optimizers import named_leaves as named_leaves
+from superpos.optimizers import steps_taken
 from superpos.process import check_process
 from superpos.run import Run as Run
-from superpos.start import PARAMETER_BOUND, begun, steps_before, weights
+from superpos.start import PARAMETER_BOUND, begun, check_start, starting_parameters, steps_before
 from superpos.tasks.base import Metrics, Model, Task, objective, ready
 from superpos.train_config import MAX_STEPS, TrainConfig, numeric_fields
 from superpos.train_config import static_fields as static_fields
@@ -77,7 +77,7 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[
     """A new model and its optimiser, before the first step; `start` replaces parameters by name."""
     task, config = ready(task), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
-    model = model if start is None else begun(model, start)
+    model = model if start is None else begun(task, model, start)
     snapshots = None
     if config.snapshots:  # filled with the initial weights, which a snapshot at step 0 keeps
         snapshots = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(config.snapshots), *leaf.shape)), model)
@@ -90,9 +90,11 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[
 
 
 def advance(
-    task: Task, config: TrainConfig, seed: Integer[Array, ""], state: TrainState, todo: Intervals
+    task: Task, config: TrainConfig, seed: Integer[Array, ""], state: TrainState, todo: Intervals, before: Any = 0
 ) -> tuple[TrainState, Record]:
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
+
+    `before` is the number of steps that the optimiser has taken already, which `after_step` of a task counts on from.
 
     A step whose loss is not finite, or whose new parameters are not finite or exceed `PARAMETER_BOUND`, is refused: the
     model stays as it was from then on and `diverged_step` says when. One that has reached its bound stays so, too.
@@ -110,8 +112,8 @@ def advance(
         new_model = optax.apply_updates(state.model, updates)
         if after_step := getattr(task, "after_step", None):
             after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
-            both = (state.model, new_model)
-            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, number, first + config.steps)
+            both, counted = (state.model, new_model), (t + before, before + config.steps)
+            new_model, new_optimizer = after_step(*both, new_optimizer, seen, after_key, *counted)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
         frozen = state.diverged_step >= 0
@@ -171,8 +173,9 @@ def _train(
     task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None, code: str | None = None
 ) -> tuple[TrainState, Record]:
     state = init(task, config, seed, start)
+    before = 0 if optimizer is None else steps_taken(optimizer)
     state = state if optimizer is None else state._replace(optimizer=optimizer)
-    return advance(task, config, seed, state, jax.tree.map(jnp.asarray, intervals(config)))
+    return advance(task, config, seed, state, jax.tree.map(jnp.asarray, intervals(config)), before)
 
 
 # A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
@@ -201,19 +204,22 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
     if init is not None and config.first_step is None:
         config = replace(config, first_step=steps_before(init) or None)
         config.check()
-    return run_from(task, config.filled(task), seed, None if init is None else weights(task, init))
+    start = None if init is None else starting_parameters(task, init)
+    if start is not None:
+        check_start(task, start)
+    return run_from(task, config.filled(task), seed, start)
 
 
 def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None) -> Run:
     """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
+    if not check.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
+        check_seed(seed)
     full_task, full_config = task.broadcast(), config.broadcast()
     full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
     full_config.check_values()
     traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, optimizer)))
-    if not check.is_traced(seed):
-        check_seed(seed)
-        if not traced:
-            warn(task, config)
+    if not traced:
+        warn(task, config)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
@@ -261,6 +267,6 @@ def check_kinds(task: Any, config: Any) -> None:
 
 def check_seed(seed: Any) -> None:
     """Raise `ConfigError` unless `seed` is a whole number that fits in 32 bits."""
-    if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and np.issubdtype(seed.dtype, np.integer):
+    if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and jnp.issubdtype(seed.dtype, np.integer):
         seed = seed.item()
     check.whole("seed", seed, at_most=2**32 - 1)

@@ -39,8 +39,12 @@ class TrainConfig:
     that are the same for all seeds, so seeds compare fairly.
 
     `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
-    another number that the task records) is beyond the bound; `stopped_step` says when, and the record is NaN from then
-    on. `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended.
+    another number that the task records) is beyond the bound. `stopped_step` is the number of steps it was trained for by
+    then, counted from the start of this training (not from `first_step`), and so one of `boundaries()`; `steps` where the
+    bound was reached at the last point; -1 where it never was. The record is NaN after it; the loss is the frozen model's.
+
+    `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended. Only batches
+    count from it: the schedule, the record, `stopped_step`, `diverged_step` and what tasks do after a step begin at 0.
 
     >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
     5000
@@ -88,14 +92,18 @@ class TrainConfig:
             check.truth("nesterov", self.nesterov)
         check.whole("history", self.history, at_least=1, at_most=100_000)
         if not isinstance(self.snapshots, tuple):
-            raise ConfigError(f"snapshots must be a tuple of steps such as (0, 100), got {self.snapshots!r}.")
+            raise ConfigError(
+                f"snapshots must be a tuple of steps such as (0, 100), got {check.short(self.snapshots)}."
+            )
         for step in self.snapshots:
             check.whole("snapshots: a step", step, at_most=most)
         if list(self.snapshots) != sorted(set(self.snapshots)):
             raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
         check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
         if self.stop_metric is not None and not isinstance(self.stop_metric, str):
-            raise ConfigError(f"stop_metric must be the name of a recorded number, got {self.stop_metric!r}.")
+            raise ConfigError(
+                f"stop_metric must be the name of a recorded number, got {check.short(self.stop_metric)}."
+            )
         check.whole(
             "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
         )

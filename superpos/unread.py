@@ -60,5 +60,6 @@ def _away(value: Any, default: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = f"{float(value):g}" if np.ndim(value) == 0 and not isinstance(value, str | bool | int) else repr(value)
+    number = isinstance(value, float | np.floating) or (hasattr(value, "dtype") and np.ndim(value) == 0)
+    text = f"{float(value):g}" if number else " ".join(repr(value).split())
     return text if len(text) <= 40 else f"{text[:37]}..."

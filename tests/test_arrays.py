@@ -232,3 +232,32 @@ def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypa
     assert ended.returncode == 0, ended.stderr[-2_000:]
     assert ended.stdout.strip() == ""
     assert int(ended.stderr.split(" calls:")[0].split()[-1]) > 10_000
+
+
+def test_a_models_own_bias_is_kept_where_a_model_is_given():
+    b = np.array([0.1, -0.2, 0.3], np.float32)
+    model = sp.ToyModel(jnp.asarray(W), jnp.asarray(b))
+    features = TASK.features
+    for given in (model, sp.train(TASK, TINY).model):
+        W_, b_ = given.W[...], given.b[...]
+        assert float(sp.expected_loss(given, None, 0.1)) == float(sp.expected_loss(W_, b_, 0.1))
+        assert float(sp.expected_loss(given, 0 * b, 0.1)) == float(sp.expected_loss(W_, None, 0.1))
+        linear = sp.ToyModel(W_, b_, activation="identity")
+        assert float(sp.theory.linear_loss(linear, None, features)) == float(sp.theory.linear_loss(W_, b_, features))
+        task = sp.tasks.SparseAutoencoder.of_toy(TASK, given, n_latents=3)
+        np.testing.assert_array_equal(task.output_bias, b_)
+        np.testing.assert_array_equal(task.directions, W_)
+    assert sp.tasks.SparseAutoencoder.of_toy(TASK, sp.ToyModel(W), n_latents=3).output_bias is None
+    with pytest.raises(sp.ConfigError, match='^activation must be "identity", which is that of the model given as W'):
+        sp.expected_loss(linear, None, 0.1)
+    computing = sp.models.ComputationModel(W)
+    for call in (
+        lambda: sp.expected_loss(computing, None, 0.1),
+        lambda: sp.tasks.SparseAutoencoder.of_toy(TASK, computing),
+    ):
+        with pytest.raises(
+            sp.ConfigError, match="^W must be of a model with the hidden layer Wx, not with one of relu"
+        ):
+            call()
+    with pytest.raises(sp.ConfigError, match="^toy must be of models with the hidden layer Wx"):
+        sp.tasks.SparseAutoencoder.of_toy(sp.tasks.Computation(n_features=3, n_hidden=2), W, n_latents=3)

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
+from superpos import start
 from superpos.models import SAE
 from superpos.models.sae import ARCHITECTURES
 
@@ -101,3 +102,91 @@ def test_under_a_transformation_lengths_are_folded_too():
 def test_what_no_encoder_can_express_is_refused(arguments, options, said):
     with pytest.raises(sp.ConfigError, match=said):
         SAE(*arguments, **options)
+
+
+# --- lengths that come later: assigned, as a start, in a dataset ----------------------------------------------------
+
+OWN = ("relu", "gated", "jumprelu")
+
+
+def made_longer(model, by):
+    """The same function with other lengths, and the model's arrays by name."""
+    model, by = jax.tree.map(lambda leaf: leaf, model), jnp.asarray(by, float)
+    model.W_dec[...] = model.W_dec[...] * by[None]
+    if model.architecture == "gated":
+        model.r_mag[...] = model.r_mag[...] - jnp.log(by)
+        model.b_mag[...] = model.b_mag[...] / by
+    else:
+        for name in ("W_enc", "b_enc"):
+            if (held := getattr(model, name)) is not None:
+                held[...] = held[...] / by.reshape((3,) + (1,) * (held[...].ndim - 1))
+    if model.architecture == "jumprelu":
+        model.log_threshold[...] = model.log_threshold[...] - jnp.log(by)
+    if model.threshold is not None:
+        model.threshold[...] = model.threshold[...] / by[0]
+    return model
+
+
+def some_model(architecture):
+    b_enc = None if architecture == "topk" else np.array([0.1, -0.2, 0.3])
+    model = SAE(UNIT, UNIT.T, b_enc, architecture=architecture, k=2)
+    if architecture == "gated":
+        model.b_mag[...] = jnp.array([0.1, 0.0, -0.1], float)
+    if model.threshold is not None:
+        model.threshold[...] = jnp.asarray(0.3, float)
+    return model
+
+
+def task_of(architecture, **fields):
+    return sp.tasks.SparseAutoencoder(n_features=3, n_hidden=2, n_latents=3, architecture=architecture, **fields)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_lengths_that_come_later_leave_the_function_as_it_is(architecture):
+    """Assigned to a model, used as it is, also under jit; then given to a training, which begins with columns of length 1."""
+    model, by = some_model(architecture), np.array([2.0, 3.0, 0.5] if architecture in OWN else [3.0] * 3)
+    h = jnp.asarray(H, float)
+    longer = made_longer(model, by)
+    assert_allclose(longer(h), model(h), atol=2e-6)
+    assert_allclose(jax.jit(lambda m, h: m(h))(longer, h), model(h), atol=2e-6)
+    task = task_of(architecture, k=2)
+    given = start.starting_parameters(task, longer)
+    start.check_start(task, given)
+    begun = start.begun(task, task.broadcast().init(jax.random.key(0)), given)
+    assert_allclose(np.linalg.norm(begun.W_dec[...], axis=0), 1, atol=1e-6)
+    assert_allclose(begun(h), model(h), atol=2e-6)
+    again = start.begun(task, model, start.starting_parameters(task, begun))
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(begun), strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+QUICK = sp.TrainConfig(steps=2, batch_size=8, history=1, evaluation_samples=8)
+
+
+def test_sweeps_and_datasets_have_the_function_of_their_arrays():
+    model = some_model("relu")
+    arrays = {
+        n: np.stack([getattr(made_longer(model, np.full(3, by)), n)[...] for by in (1.0, 2.0)])
+        for n in ("W_dec", "W_enc", "b_enc")
+    }
+    grid = sp.Grid(learning_rate=[0.001, 0.001001], seed=[0])
+    result = sp.sweep(
+        task_of("relu"), QUICK, grid, init={n: a[:, None] for n, a in arrays.items()}, block_size=2, progress=False
+    )
+    h = jnp.asarray(H, float)
+    one, other = (result.isel(learning_rate=k).model() for k in range(2))
+    assert_allclose(one(h), other(h), atol=1e-4)
+    by_hand = result.dataset.copy()
+    by_hand["W_dec"], by_hand["W_enc"], by_hand["b_enc"] = (
+        4 * by_hand["W_dec"],
+        by_hand["W_enc"] / 4,
+        by_hand["b_enc"] / 4,
+    )
+    again = sp.SweepResult(by_hand).isel(learning_rate=0).model()
+    assert_allclose(again(h), one(h), atol=1e-6)
+    with pytest.raises(sp.ConfigError, match=r"^init: W_dec must have columns of one length .* from 1 to 2:"):
+        sp.sweep(task_of("topk"), QUICK, grid, init={"W_dec": UNIT * [1, 2, 1]}, block_size=2)
+    with pytest.raises(sp.ConfigError, match="^init: W_dec must have columns of length 1 where W_enc is left out"):
+        sp.train(task_of("relu", tied=True), QUICK, init={"W_dec": 2 * UNIT})
+    with pytest.raises(sp.ConfigError, match="^init: W_dec cannot be looked at inside a transformation"):
+        jax.eval_shape(lambda W: sp.train(task_of("topk"), QUICK, init={"W_dec": W}).loss, jnp.asarray(UNIT, float))

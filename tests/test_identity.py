@@ -47,6 +47,14 @@ CHANGES = {
     "class attribute": "class C:\n k = {0}\ndef measure(): return C.k",
     "base class": "class B:\n def f(s): return {0}\nclass C(B): pass\ndef measure(): return C().f()",
     "slots": "class C:\n __slots__ = ('k',)\nc = C()\nc.k = {0}\ndef measure(): return c.k",
+    "private slots": "class C:\n __slots__ = ('__k',)\n def __init__(s): s.__k = {0}\nc = C()\ndef measure(): return c",
+    "own kind of array": "class A(np.ndarray): k = {0}\na = np.zeros(2).view(A)\na.by = {1}\ndef measure(): return a",
+    "under a library's name": "n = dict(__name__='builtins', k={0})\nf = 'def h(x): return k + {1}'\nexec(f, n)\nh = n['h']" + USES,
+    "under superpos's name": "n = dict(__name__='superpos.toy', k={0})\nf = 'def h(x): return k'\nexec(f, n)\nh = n['h']" + USES,
+    "partial method": "class C:\n def f(s, x): return x\n g = functools.partialmethod(f, {0})\ndef measure(): return C().g()",
+    "nested class": "class C:\n class D:\n  k = {0}\ndef measure(): return C.D().k",
+    "property's object": "o = [{0}]\nclass C:\n k = property(lambda s: o[0])\nc = C()\ndef measure(): return c.k",
+    "lambda in a list": "fs = [lambda x: x + {0}]\ndef measure(): return fs[0](1)",
     "data class": "@dataclasses.dataclass\nclass C:\n k: int = {0}\ndef measure(): return C().k",
     "property": "class C:\n @property\n def k(s): return {0}\ndef measure(): return C().k",
     "compiled": "@jax.jit\ndef h(x): return x + {0}" + USES,
@@ -100,11 +108,18 @@ def test_what_is_only_added_to_is_no_input():
         "g = (i for i in range(3))\ndef measure(): return list(g)", "import threading\nh = threading.Lock()" + USES,
         "from importlib import import_module\ndef measure(): return import_module('x')",
         "import sys\ndef measure(): return sys.modules['x']",
+        "import os\ndef measure(): return os.environ['x']", "from os import getenv\ndef measure(): return getenv('x')",
+        "h = np.frompyfunc(lambda x: x, 1, 1)" + USES,
     ],
 )  # fmt: skip
 def test_what_cannot_be_known_is_refused(source):
     with pytest.raises(sp.ConfigError, match=r"^measure .*what it depends on cannot be known"):
         digest(source)
+
+
+def test_what_fails_when_it_is_looked_at_is_refused():
+    with pytest.raises(sp.ConfigError, match=r"^measure → c.* cannot be looked at"):
+        digest("class C:\n def __getattr__(s, n): raise KeyError(n)\nc = C()\ndef measure(): return c.k")
 
 
 def test_a_cell_edited_in_a_notebook_is_computed_again(tmp_path):

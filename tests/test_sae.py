@@ -513,7 +513,7 @@ BAD = [
     ({"directions": W[0].T}, "directions must have shape (n_hidden, n_features) = (3, 4)"),
     ({"directions": W[0, :, 0]}, "directions must have shape"),
     ({"directions": W[0] * np.nan}, "directions must be finite"),
-    ({"directions": [[1], [2, 3]]}, "directions must be a number or a list of numbers"),
+    ({"directions": [[1], [2, 3]]}, "directions must be a number or an array of numbers; it is ragged"),
     ({"output_bias": np.zeros(3)}, "output_bias must have one number per feature"),
     ({"output_bias": np.zeros(4), "directions": W}, "output_bias must have one number per feature"),
     ({"output_bias": np.full(4, np.nan)}, "output_bias must be finite"),

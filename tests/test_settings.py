@@ -226,6 +226,7 @@ THEIRS = {
     "lion": lambda mask: optax.lion(0.01, 0.8, 0.9, weight_decay=0.1, mask=mask),
     "muon": lambda mask: optax.contrib.muon(
         0.01, beta=0.7, nesterov=False, weight_decay=0.1, weight_decay_mask=mask, adam_b1=0.8, adam_b2=0.9, eps=1e-8,
+        muon_weight_dimension_numbers={"W": optax.contrib.MuonDimensionNumbers(1, 0), "b": None},  # outputs in rows
     ),
 }  # fmt: skip
 
@@ -250,6 +251,25 @@ def test_optimizers_step_as_those_of_optax(name):
         wanted, expected = theirs.update({"W": jnp.asarray(W), "b": jnp.asarray(b)}, expected, plain)
         np.testing.assert_allclose(found.W[...], wanted["W"], rtol=2e-4, atol=1e-6)
         np.testing.assert_allclose(found.b[...], wanted["b"], rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "factor"), [((3, 2), 1.5**0.5), ((2, 3), 1.0)])
+def test_muons_factor_is_that_of_outputs_by_inputs(shape, factor):
+    """A twin in NumPy of Jordan 2024, outputs in rows; a transformer's matrices are such matrices transposed."""
+    G = np.random.default_rng(1).normal(size=shape)
+    X = G / np.linalg.norm(G)
+    for _ in range(5):
+        A = X @ X.T
+        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
+    config = sp.TrainConfig(
+        optimizer="muon", momentum=0.0, beta1=0.9, beta2=0.9, learning_rate=1.0, steps=1, schedule="constant"
+    )
+    updates = config.build_optimizer()
+    turned_model = type("Turned", (sp.ToyModel,), {"INPUTS_IN_ROWS": sp.models.Transformer.INPUTS_IN_ROWS})
+    for cls, turned in ((sp.ToyModel, G), (turned_model, G.T)):
+        model = cls(jnp.asarray(turned, jnp.float32))
+        found = updates.update(model, updates.init(model), model)[0].W[...]
+        np.testing.assert_allclose(-found, factor * (X if turned is G else X.T), atol=1e-5)
 
 
 def test_optimizers_take_their_usual_numbers():

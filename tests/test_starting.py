@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -183,7 +184,7 @@ def test_a_sparse_autoencoder_keeps_its_own_k():
     sae = sp.tasks.SparseAutoencoder(n_features=4, n_hidden=2, n_latents=4, architecture="topk", k=2)
     key = jax.random.key(0)
     other = dataclasses.replace(sae, k=1).broadcast().init(jax.random.key(1))
-    model = start.begun(sae.broadcast().init(key), start.weights(sae, other))
+    model = start.begun(sae, sae.broadcast().init(key), start.starting_parameters(sae, other))
     assert (int(other.n_active[...]), int(model.n_active[...])) == (1, 2)
     assert np.array_equal(model.W_dec[...], other.W_dec[...])
 
@@ -262,6 +263,24 @@ def test_a_run_as_init_has_a_fresh_optimiser_and_new_batches(run):
     same_batches = sp.train(TASK, plain, seed=1, init=half.model)  # a bare model tells of no steps
     assert same_batches.config.first_step is None and not np.allclose(same_batches.model.W, both.model.W, rtol=1e-3)
     assert start.steps_before(again) == 40
+
+
+def test_what_a_task_does_after_a_step_counts_with_the_optimiser(monkeypatch):
+    """From 0 after `init`, whatever the batches count from; on and on with `more`."""
+
+    def after_step(self, before, model, optimizer, seen, key, step, steps):
+        model.b[...] = jnp.stack([jnp.asarray(step, float), jnp.asarray(steps, float), before.b[2], before.b[3]])
+        return model, optimizer
+
+    monkeypatch.setattr(sp.tasks.Toy, "after_step", after_step, raising=False)
+    config = dataclasses.replace(QUICK, steps=3, history=1, snapshots=())
+    first = sp.train(TASK, config)
+    again = sp.train(TASK, config, init=first)
+    assert again.config.first_step == 3
+    swept = go(config=config, grid=sp.Grid(seed=[0]), init=first).model()
+    longer, more = sp.more(first, 2), sp.more(again, 2)
+    assert [run.model.b[:2].tolist() for run in (first, again)] == [[2, 3]] * 2 and swept.b[:2].tolist() == [2, 3]
+    assert [run.model.b[:2].tolist() for run in (longer, more)] == [[4, 5]] * 2
 
 
 def test_what_cannot_go_on_is_refused(run):

@@ -19,7 +19,8 @@ COLLINEAR = 0.99
 
 def check_parents(parents: Any, n_features: int) -> np.ndarray:
     """`parents` as an array: parents[j] is the parent of feature j, or -1. Raises `ConfigError` for anything but a forest."""
-    if not isinstance(parents, Sequence | np.ndarray) or isinstance(parents, str) or np.shape(parents) != (n_features,):
+    listed = isinstance(parents, Sequence) or (isinstance(parents, np.ndarray) and parents.ndim == 1)
+    if not listed or isinstance(parents, str) or len(parents) != n_features:
         raise ConfigError(f"parents must name one parent (or -1) for each of {n_features} features.")
     for parent in parents:
         check.whole("parents", parent, at_least=-1, at_most=n_features - 1)

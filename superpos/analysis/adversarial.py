@@ -54,7 +54,7 @@ def vulnerability(
         ConfigError: a word or number is not allowed, or the model is of another number of features.
     """
     check.one_of("attack", attack, ATTACKS)
-    check.in_range("relative_norm", relative_norm, above=0)
+    check.number("relative_norm", relative_norm, above=0)
     check.scalar("relative_norm", relative_norm)
     check.whole("samples", samples, at_least=1, at_most=2**20)
     check.whole("seed", seed)

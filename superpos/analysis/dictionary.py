@@ -147,8 +147,8 @@ def score_dictionary(
     Raises:
         ConfigError: an array has another shape, is empty, not finite, or negative where it may not be.
     """
-    check.in_range("represented_above", represented_above, at_least=0)
-    check.in_range("split_above", split_above, at_least=0, at_most=1)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("split_above", split_above, at_least=0, at_most=1)
     check.whole("seed", seed)
     directions = _matrix("directions", directions)
     m, n = directions.shape

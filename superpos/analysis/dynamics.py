@@ -35,8 +35,8 @@ def moves(values: Any, *, larger_than: float, reversal: float = 0.05) -> list[Mo
         ConfigError: the series is no vector of finite numbers, or `larger_than` is not above `reversal`.
     """
     x = _series("values", values)
-    check.in_range("reversal", reversal, at_least=0)
-    check.in_range("larger_than", larger_than, at_least=reversal)
+    check.number("reversal", reversal, at_least=0)
+    check.number("larger_than", larger_than, at_least=reversal)
     pivots: list[int] = []
     high = low = 0
     rising: bool | None = None
@@ -75,7 +75,7 @@ def drops(series: Any, *, ratio: float = 2.0) -> np.ndarray:
         ConfigError: the series is no vector of two or more finite numbers, or `ratio` is not above 1.
     """
     fall = -np.diff(_series("series", series))
-    check.in_range("ratio", ratio, above=1)
+    check.number("ratio", ratio, above=1)
     floor = 0.01 * max(float(fall.mean()), float(np.finfo(float).tiny))
     rate = np.log(np.concatenate([[floor], np.maximum(fall, floor), [floor]]))
     chosen = np.zeros(len(rate), bool)

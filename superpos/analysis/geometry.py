@@ -128,7 +128,7 @@ def geometries(
 
     `n_hidden` gives the true number of hidden dimensions of models filled up with zero rows.
     """
-    check.in_range("represented_above", represented_above, at_least=0)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     Ws = np.asarray(Ws)
     per_call = int(np.clip(2e7 / Ws.shape[2] ** 2, 1, 50_000))  # bounds the memory for cosines and components
     found = []

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from superpos import arrays, check
 from superpos.analysis.circuits import Circuit, circuit_of, single_feature_slopes
 
 # Slopes of a feature on its own through the motif's neuron that count as serving it; perfect is 1.
@@ -53,6 +54,10 @@ def asymmetric_motifs(
     All are products and ratios within a neuron, so rescaling hidden neurons changes nothing, and permuting neurons or
     features permutes the answer. The numbers of the cut-offs are ours.
     """
+    check.number("asymmetry", asymmetry, at_least=0)
+    check.number("cancels", cancels, at_least=0)
+    low, high = arrays.as_numpy("serves", serves, shape=(2,)).tolist()
+    serves = (low, high)
     motifs, found = [], circuit_of(found)
     W1, W2 = found.W1, found.W2
     slopes_of = single_feature_slopes(W1, W2)

@@ -43,8 +43,8 @@ def phase(
     """
     W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
     _check_feature(feature, W.shape[1])
-    check.in_range("represented_above", represented_above, at_least=0)
-    check.in_range("shared_above", shared_above, at_least=0)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     norm, shared = (np.asarray(x)[feature] for x in _two_numbers(W))
     return str(_named(norm, shared, represented_above, shared_above))
 
@@ -71,12 +71,13 @@ def phase_table(
     """
     arrays.labelled("W", W, ("hidden", "feature"))
     arrays.labelled("loss", loss, values=True)
-    if dim not in loss.dims:
-        raise ConfigError(f"dim must be one of the dimensions {', '.join(map(str, loss.dims))}, got {dim!r}.")
+    if not isinstance(dim, str) or dim not in loss.dims:
+        known = ", ".join(map(str, loss.dims))
+        raise ConfigError(f"dim must be one of the dimensions {known}, got {check.short(dim)}.")
     _check_feature(feature, W.sizes["feature"])
-    check.in_range("same_within", same_within, at_least=0)
-    check.in_range("represented_above", represented_above, at_least=0)
-    check.in_range("shared_above", shared_above, at_least=0)
+    check.number("same_within", same_within, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
     finite = loss.fillna(np.inf)
     best = finite.argmin(dim)
     lowest = finite.isel({dim: best}).drop_vars(dim, errors="ignore")

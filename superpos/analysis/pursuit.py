@@ -61,7 +61,7 @@ def pursuit(
     slots = max(1, m // 2) if most_atoms is None else most_atoms
     check.whole("most_atoms", slots, at_least=1, at_most=m)
     check.scalar("tolerance", tolerance)
-    check.in_range("tolerance", tolerance, at_least=0, below=1)
+    check.number("tolerance", tolerance, at_least=0, below=1)
     return _pursue(jnp.asarray(dictionary, float), jnp.asarray(h, float), int(slots), jnp.asarray(tolerance, float))
 
 

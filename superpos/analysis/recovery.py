@@ -48,7 +48,7 @@ def dashboard_of(
 ) -> dict[str, Any]:
     """The data of a feature viewer's page for a trained SAE, see `dashboard_data`; arguments as for `score_autoencoder`."""
     arguments, keywords = _arrays(task, model, n_inputs, inference)
-    encoder = model.decoder.T if model.W_enc is None else model.W_enc[...]
+    encoder = model.columns.T if model.W_enc is None else model.W_enc[...]
     bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
     return dashboard_data(*arguments, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
 

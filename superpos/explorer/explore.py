@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from superpos import arrays, check
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import free_page, page, write_page
@@ -42,6 +43,9 @@ def explore(
             the path.
         StoreError: the page cannot be written.
     """
+    if title is not None:
+        arrays.of_kind("title", title, str)
+    check.truth("overwrite", overwrite)
     if not isinstance(result, SweepResult):
         try:
             result = SweepResult(elsewhere.dataset_of("result", result))

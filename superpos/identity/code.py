@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from superpos.errors import ConfigError
-from superpos.identity.data import data_parts
+from superpos.errors import ConfigError, one_line
+from superpos.identity.data import data_parts, hides_code
 from superpos.identity.names import RUN_TIME, End, Names, as_bytes, belongs_to, missing, names_in, resolved, write_only
 
 # What a class has without its code saying so, or what decides no number.
@@ -57,9 +57,11 @@ def identity_of(value: Any, name: str, *, as_input: bool = False) -> Identity:
     name counts, and of superpos only what was put into it from outside; their versions are the caller's to add. What a
     function only adds to (`calls.append(…)`) is no input.
 
+    Files that a function reads by their names, and what answers it over a network, are not looked at.
+
     Raises:
-        ConfigError: it reaches a running generator, an open file, a lock or the like, or looks names up at run time
-            (`eval`, `globals()`); the message says by which way.
+        ConfigError: it reaches a running generator, an open file, a lock or the like, looks names up at run time (`eval`,
+            `globals()`), or reads the environment; the message says by which way.
     """
     walk = _Walk(as_input)
     try:
@@ -71,6 +73,11 @@ def identity_of(value: Any, name: str, *, as_input: bool = False) -> Identity:
         ) from None
     except RecursionError:
         raise ConfigError(f"{name} reaches too much for its identity to be known; pass plain values instead.") from None
+    except Exception as error:  # whatever an object of somebody else's class raises when it is looked at
+        way = " → ".join(walk.trail)
+        raise ConfigError(
+            f"{way} cannot be looked at ({one_line(error)[:80]}), so pass plain values instead."
+        ) from None
     libraries = {name: _version(name) for name in sorted(walk.libraries)}
     return Identity(digest.hex(), walk.n_foreign > 0, libraries)
 
@@ -181,6 +188,8 @@ class _Walk:
             raise _Unknown(f"is a running {type(value).__name__}")
         if type(value).__module__ == "typing" or isinstance(value, types.GenericAlias | types.UnionType):
             return _hash("typing", repr(value))
+        if hides_code(value):
+            raise _Unknown("is a ufunc of a Python function, which cannot be read from it")
         if (parts := data_parts(value)) is not None:
             return _hash(*[part if isinstance(part, bytes) else self.of(part) for part in parts])
         if (place := _place(value)) is not None:
@@ -360,7 +369,9 @@ def _content(cell: Any) -> Any:
 def _slots(cls: type) -> list[str]:
     slots = vars(cls).get("__slots__", ())
     names = [slots] if isinstance(slots, str) else list(slots)
-    return [n for n in names if n not in ("__dict__", "__weakref__")]
+    private = [n.startswith("__") and not n.endswith("__") for n in names]  # kept under another name
+    known = [f"_{cls.__name__.lstrip('_')}{n}" if hidden else n for n, hidden in zip(names, private, strict=True)]
+    return [n for n in known if n not in ("__dict__", "__weakref__")]
 
 
 def _place(value: Any) -> str | None:

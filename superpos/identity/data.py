@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos.identity.names import as_bytes
+from superpos.identity.names import as_bytes, belongs_to
 
 
 def data_parts(value: Any) -> list[Any] | None:
@@ -37,7 +37,16 @@ def data_parts(value: Any) -> list[Any] | None:
     return None
 
 
+def hides_code(value: Any) -> bool:
+    """Whether a value computes with code that cannot be read from it: what `numpy.frompyfunc` makes."""
+    return isinstance(value, np.ufunc) and value.__name__.endswith(" (vectorized)")
+
+
 def _array(value: np.ndarray) -> list[Any]:
+    if belongs_to(type(value)) == "user":  # a class of somebody's own, and what its arrays hold beside their numbers
+        held = {key: one for key, one in vars(value).items() if not key.startswith("_")}
+        plain = np.ma.MaskedArray if isinstance(value, np.ma.MaskedArray) else np.ndarray
+        return [b"own", type(value), held, value.view(plain)]
     name = type(value).__qualname__
     kind = as_bytes(
         repr((name, value.dtype.descr if value.dtype.names else value.dtype.str, str(value.dtype), value.shape))

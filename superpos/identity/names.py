@@ -3,6 +3,7 @@
 import dis
 import importlib
 import inspect
+import os
 import sys
 import sysconfig
 from collections import deque
@@ -23,10 +24,10 @@ _BETWEEN = ("EXTENDED_ARG", "CACHE", "NOP", "PUSH_NULL", "PRECALL")
 _HAS_DOCSTRING = 0x4000000  # flag of Python 3.13 and later
 _OF_A_FUNCTION = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 
-# What finds code or data by names that are known only when it runs.
+# What finds code or data by names that are known only when it runs, and what a process was started with.
 RUN_TIME: tuple[Any, ...] = (
     eval, exec, compile, globals, __import__, importlib.import_module, sys._getframe, sys.modules, inspect.currentframe,
-    inspect.stack,
+    inspect.stack, os.environ, os.getenv, getattr(os, "environb", os.environ),
 )  # fmt: skip
 
 Chain = tuple[str, ...]
@@ -144,8 +145,12 @@ def belongs_to(thing: Any) -> str:
     else:
         name = thing.__globals__.get("__name__") if isinstance(thing, FunctionType) else thing.__module__
     root = name.partition(".")[0] if isinstance(name, str) else ""
+    if isinstance(thing, FunctionType) and not root.startswith("namedtuple_"):
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if module is None or vars(module) is not thing.__globals__:  # whatever name it was given by `exec`
+            return "user"
     if root == PACKAGE:
-        return "package"
+        return "package" if name in sys.modules else "user"
     return "library" if root.startswith("namedtuple_") or _is_library(root) else "user"
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,41 +38,93 @@ def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folde
         ConfigError: no encoder gives the same function (tied weights, columns of several lengths among which the largest are
             chosen, a column of 0 that takes a place among them), or it cannot be looked at, inside a transformation.
     """
-    if check.is_traced(W_dec) or check.is_traced(W_enc) or check.is_traced(b_enc):
-        if W_enc is None or architecture not in OWN_SCALE:
-            raise ConfigError(
-                "W_dec cannot be looked at inside a transformation: pass unit_columns=True if its columns are of length 1."
-            )
+    odd = check_lengths(W_dec, W_enc, b_enc, architecture, tied=W_enc is None)
+    if not odd:
+        return Folded(W_dec, W_enc, b_enc, None)
+    if odd is UNKNOWN:
         L = jnp.linalg.norm(W_dec, axis=0)
         return _moved(W_dec / jnp.where(L > 0, L, 1)[None, :], W_enc, b_enc, L, architecture)
     columns = np.asarray(W_dec, np.float64)
     L = np.linalg.norm(columns, axis=0)
+    unit = jnp.asarray(columns / np.where(L > 0, L, 1), W_dec.dtype)
+    return _moved(unit, W_enc, b_enc, jnp.asarray(L, W_dec.dtype), architecture)
+
+
+UNKNOWN = "unknown"
+
+
+def check_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied: bool) -> bool | str:
+    """Whether there are lengths to move: True, False, or `UNKNOWN` inside a transformation; shapes as in `SAE`.
+
+    Axes of models may lead, of all three alike. A `W_enc` or `b_enc` of None is not given, and makes no latent active that
+    has no column.
+
+    Raises:
+        ConfigError: as `fold_lengths`, if they cannot be moved.
+    """
+    if any(check.is_traced(one) for one in (W_dec, W_enc, b_enc)):
+        if tied or architecture not in OWN_SCALE:
+            raise ConfigError(
+                "W_dec cannot be looked at inside a transformation, and the lengths of its columns decide (a model's "
+                "unit_columns=True says that they are 1)."
+            )
+        return UNKNOWN
+    L = np.linalg.norm(np.asarray(W_dec, np.float64), axis=-2)
     there = L > 0
-    close = ROUNDING if W_enc is None or architecture not in OWN_SCALE else 0.0
-    odd = there & (np.abs(L - 1) > max(close, 32 * float(jnp.finfo(W_dec.dtype).eps)))
-    left_over = ~there & (np.zeros(len(L), bool) if W_enc is None else np.any(np.asarray(W_enc) != 0, axis=1))
-    left_over |= ~there & (np.zeros(len(L), bool) if b_enc is None else np.asarray(b_enc) > 0)
-    if not odd.any() and not left_over.any():
-        return Folded(W_dec, W_enc, b_enc, None)
-    if odd.any() and W_enc is None:
+    close = ROUNDING if tied or architecture not in OWN_SCALE else 0.0
+    odd = there & (np.abs(L - 1) > max(close, rounding_of(W_dec)))
+    left_over = ~there & (np.zeros(L.shape, bool) if W_enc is None else np.any(np.asarray(W_enc) != 0, axis=-1))
+    left_over |= ~there & (np.zeros(L.shape, bool) if b_enc is None else np.asarray(b_enc) > 0)
+    if odd.any() and tied:
         raise ConfigError(
             f"W_dec must have columns of length 1 where W_enc is left out, because its rows are then these columns; column "
-            f"{int(np.argmax(odd))} has length {L[odd][0]:.4g}: divide by it, or pass W_enc."
+            f"{int(np.argwhere(odd)[0][-1])} has length {L[odd][0]:.4g}: divide by it, or pass W_enc."
         )
     if architecture not in OWN_SCALE:
         if left_over.any():
             raise ConfigError(
-                f"W_dec has no column for latent {int(np.argmax(left_over))}, which W_enc or b_enc make active: for "
+                f"W_dec has no column for latent {int(np.argwhere(left_over)[0][-1])}, which W_enc or b_enc make active: for "
                 f'architecture="{architecture}" it would take a place among the largest; set its row and bias to 0.'
             )
-        if np.ptp(L[there]) > ROUNDING * L[there].max():
+        longest, shortest = np.where(there, L, 0).max(-1), np.where(there, L, np.inf).min(-1)
+        if (several := longest - shortest > ROUNDING * longest).any():
             raise ConfigError(
                 f'W_dec must have columns of one length for architecture="{architecture}", which compares latents, got '
-                f"lengths from {L[there].min():.4g} to {L[there].max():.4g}: divide each column by its length and multiply "
-                "the row of W_enc by it, which chooses among latents anew."
+                f"lengths from {shortest[several].flat[0]:.4g} to {longest[several].flat[0]:.4g}: divide each column by its "
+                "length and multiply the row of W_enc by it, which chooses among latents anew."
             )
-    unit = jnp.asarray(columns / np.where(there, L, 1), W_dec.dtype)
-    return _moved(unit, W_enc, b_enc, jnp.asarray(L, W_dec.dtype), architecture)
+    return bool(odd.any() or left_over.any())
+
+
+def rounding_of(W_dec: Any) -> float:
+    """By how much columns of length 1 may be longer or shorter, in the precision of an array."""
+    return 32 * float(jnp.finfo(W_dec.dtype).eps)
+
+
+def lengths_of(W_dec: Any) -> Any:
+    """The lengths of the columns, (1, n_latents), exactly 1 where they are of length 1 or 0 up to rounding."""
+    L = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0, keepdims=True))
+    return jnp.where((jnp.abs(L - 1) > rounding_of(W_dec)) & (L > 0), L, 1.0)
+
+
+def with_unit_columns(model: Any) -> Any:
+    """The same function with columns of length 1, for training to begin with; a model that has them keeps every bit.
+
+    `check_lengths` says which models have one; nothing is looked at here.
+    """
+    model = jax.tree.map(lambda leaf: leaf, model)  # a copy: modules are changed in place below
+    L, exists = lengths_of(model.W_dec[...])[0], model.exists
+    own = L if model.architecture != "gated" else jnp.ones_like(L)  # a gate's own size is its own
+    model.W_dec[...] = model.W_dec[...] / L[None]
+    for name, factor in (("W_enc", own[:, None]), ("b_enc", own), ("b_mag", L)):
+        if (held := getattr(model, name)) is not None:
+            held[...] = jnp.where(exists.reshape(factor.shape), held[...] * factor, 0.0)
+    for name in ("r_mag", "log_threshold"):
+        if (held := getattr(model, name)) is not None:
+            held[...] = held[...] + jnp.log(L)
+    if model.threshold is not None:
+        model.threshold[...] = model.threshold[...] * jnp.max(jnp.where(exists, L, 0.0), initial=0.0)
+    return model
 
 
 def _moved(unit: Any, W_enc: Any, b_enc: Any, L: Any, architecture: str) -> Folded:

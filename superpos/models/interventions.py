@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 # What an activation becomes: this value, or a function of the value it would have had.
@@ -25,6 +25,10 @@ class Recorder:
 
     def __init__(self, names: tuple[str, ...], interventions: Interventions | None):
         self.cache: dict[str, Array] = {}
+        if interventions is not None and not isinstance(interventions, Mapping):
+            raise ConfigError(
+                f"interventions must map names of activations to values, got {check.short(interventions)}."
+            )
         self.interventions = dict(interventions or {})
         for name in self.interventions:
             if name not in names:
@@ -33,9 +37,9 @@ class Recorder:
     def __call__(self, name: str, value: Array) -> Array:
         if name in self.interventions:
             edit = self.interventions[name]
-            new = edit(value) if callable(edit) else jnp.asarray(edit, value.dtype)
-            if new.shape != value.shape:
-                raise ConfigError(f"{name} must have shape {value.shape}, got {new.shape}.")
+            new = edit(value) if callable(edit) else jnp.asarray(arrays.plain(name, edit), value.dtype)
+            if np.shape(new) != value.shape:
+                raise ConfigError(f"{name} must have shape {value.shape}, got {np.shape(new)}.")
             value = new
         self.cache[name] = value
         return value

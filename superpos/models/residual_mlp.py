@@ -66,7 +66,7 @@ class ResidualMLP(nnx.Module):
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """The output for one input of shape (n_features,), or for a batch of them as columns."""
-        W_E = self.embedding()
+        W_E, x = self.embedding(), arrays.columns("x", x, self.n_features)
         stream = x if W_E is None else x + jnp.dot(overlaps(W_E), x, precision=FULL_PRECISION)
         return stream + self.hidden_part(x, W_E)
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.models.decoder_lengths import fold_lengths
+from superpos.models.decoder_lengths import fold_lengths, lengths_of
 from superpos.models.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 
@@ -31,10 +31,10 @@ class SAE(nnx.Module):
     $$\hat h = D z + b_\mathrm{dec}, \qquad z = \sigma(a), \qquad a = W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{enc}.$$
 
     `W_dec` has shape (n_hidden, n_latents) and `W_enc` (n_latents, n_hidden): column `W_dec[:, j]` is the direction of latent
-    j, as column `W[:, i]` of a toy model is that of feature i. D is `W_dec` with columns of length 1: gradients through it
-    have no part along a column, and training keeps `W_dec` itself at length 1 (Bricken et al. 2023, "Towards
-    Monosemanticity", appendix). Tied: no `W_enc`, $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose
-    column is 0 does not exist: it never fires and never learns, so smaller dictionaries live in arrays of one size.
+    j, as column `W[:, i]` of a toy model is that of feature i. $D = W_\mathrm{dec}$; training keeps its columns at length 1,
+    and gradients have no part along a column (Bricken et al. 2023, "Towards Monosemanticity", appendix). Tied: no `W_enc`,
+    $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column is 0 does not exist: it adds nothing and never
+    learns, so smaller dictionaries live in arrays of one size.
 
     `architecture` says what σ is:
 
@@ -49,10 +49,10 @@ class SAE(nnx.Module):
     * `"jumprelu"`: $z = a\,H(a - \theta)$ with $\theta = e^{\mathrm{log\_threshold}}$ (Rajamanoharan et al. 2024, "Jumping
       Ahead"; there without $b_\mathrm{dec}$ before the encoder, which another `b_enc` makes up for).
 
-    Weights are taken as $\hat h = W_\mathrm{dec} z + b_\mathrm{dec}$ says: lengths of columns that are passed move into the
-    encoder, so that the function stays the same (`decoder_lengths.fold_lengths`), and are refused where no encoder gives it.
-    What is assigned to `W_dec` later counts by its direction alone. With `unit_columns=True` nothing is looked at: columns
-    count by their directions, too, which those of length 1 or 0 do anyway.
+    One rule for columns of any length: the function is the one that the arrays say, or they are refused. Lengths of columns
+    that are passed here, or given to a training as `init`, move into the encoder (`decoder_lengths.fold_lengths`), and are
+    refused where no encoder gives the same function. What is assigned to `W_dec` later, and what a dataset from elsewhere
+    holds, counts as it is, lengths too. With `unit_columns=True` nothing is looked at, and nothing moves.
 
     Parameters that an architecture does not have are None. `frequency` is the running mean of the share of
     inputs on which a latent is active.
@@ -80,6 +80,9 @@ class SAE(nnx.Module):
         unit_columns: bool = False,
     ):
         check.one_of("architecture", architecture, ARCHITECTURES)
+        check.number("k", k, above=0, at_most=2**24)
+        check.number("initial_threshold", initial_threshold, above=0, at_most=arrays.LARGEST_WEIGHT)
+        check.truth("unit_columns", unit_columns)
         W_dec = jnp.asarray(arrays.as_array("W_dec", W_dec, shape=(None, None)))
         n_hidden, n_latents = W_dec.shape
 
@@ -113,19 +116,26 @@ class SAE(nnx.Module):
 
     @property
     def decoder(self) -> Float[Array, "n_hidden n_latents"]:
-        """D: the directions of the latents, columns of length 1, or 0 for latents that do not exist."""
+        """The directions of the latents: D with columns of length 1, or 0 for latents that do not exist."""
         W_dec = self.W_dec[...]
         norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0, keepdims=True) + SMALLEST_NORM**2)
         return W_dec / norms
+
+    @property
+    def columns(self) -> Float[Array, "n_hidden n_latents"]:
+        """What one unit of each latent adds to the reconstruction: `W_dec`, and to the bit `decoder` after training."""
+        return self.decoder * jax.lax.stop_gradient(lengths_of(self.W_dec[...]))
 
     @property
     def exists(self) -> Array:
         """Which latents there are, shape (n_latents,)."""
         return jnp.any(self.W_dec[...] != 0, axis=0)
 
-    def project(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
-        r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns."""
-        encoder = self.decoder.T if self.W_enc is None else self.W_enc[...]
+    def project(
+        self, h: Float[Array, "n_hidden batch"], D: Float[Array, "n_hidden n_latents"] | None = None
+    ) -> Float[Array, "n_latents batch"]:
+        r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns; D is `columns` if it is not given."""
+        encoder = (self.columns if D is None else D).T if self.W_enc is None else self.W_enc[...]
         h = arrays.columns("h", h, self.W_dec.shape[0], ndim=(2,))
         centred = h if self.b_dec is None else h - self.b_dec[...][:, None]
         return jnp.dot(encoder, centred, precision=FULL_PRECISION)
@@ -154,9 +164,12 @@ class SAE(nnx.Module):
         b_\mathrm{mag})$; for `"gated"` only."""
         return jax.nn.relu(jnp.exp(self.r_mag[...])[:, None] * projection + self.b_mag[...][:, None])
 
-    def decode(self, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
-        r"""The reconstruction $Dz + b_\mathrm{dec}$."""
-        h = jnp.dot(self.decoder, arrays.columns("z", z, self.W_dec.shape[1], ndim=(2,)), precision=FULL_PRECISION)
+    def decode(
+        self, z: Float[Array, "n_latents batch"], D: Float[Array, "n_hidden n_latents"] | None = None
+    ) -> Float[Array, "n_hidden batch"]:
+        r"""The reconstruction $Dz + b_\mathrm{dec}$; D is `columns` if it is not given."""
+        D = self.columns if D is None else D
+        h = jnp.dot(D, arrays.columns("z", z, self.W_dec.shape[1], ndim=(2,)), precision=FULL_PRECISION)
         return h if self.b_dec is None else h + self.b_dec[...][:, None]
 
     def __call__(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.models.initial_weights import initial_weights
 from superpos.models.interventions import Interventions, Recorder
@@ -47,6 +47,8 @@ class Transformer(nnx.Module):
     Induction Heads"; Press et al. 2021, "Shortformer".
     """
 
+    INPUTS_IN_ROWS: ClassVar[bool] = True  # of every matrix; elsewhere in the package outputs are there
+
     # Names of the axes of each parameter, for labelled results.
     DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
         "W_E": ("token", "residual"),
@@ -82,12 +84,25 @@ class Transformer(nnx.Module):
         check.one_of("activation", activation, tuple(ACTIVATIONS))
         if (W_in is None) != (W_out is None) or (W_in is None and not (b_in is None and b_out is None)):
             raise ConfigError("W_in and W_out must be given together, and biases only with them: they are one MLP.")
-        self.W_E, self.W_pos, self.W_U = nnx.Param(W_E), nnx.Param(W_pos), nnx.Param(W_U)
-        self.W_Q, self.W_K, self.W_V, self.W_O = nnx.Param(W_Q), nnx.Param(W_K), nnx.Param(W_V), nnx.Param(W_O)
-        self.W_in: Any = None if W_in is None else nnx.Param(W_in)
-        self.W_out: Any = None if W_out is None else nnx.Param(W_out)
-        self.b_in: Any = None if b_in is None else nnx.Param(b_in)
-        self.b_out: Any = None if b_out is None else nnx.Param(b_out)
+
+        def given(name: str, value: Any, *shape: int | None) -> Any:
+            return nnx.Param(arrays.parameter(name, value, shape))
+
+        def part(name: str, value: Any, *shape: int | None) -> Any:
+            return None if value is None else given(name, value, *shape)
+
+        self.W_E = given("W_E", W_E, None, None)
+        d_vocab, d_model = self.W_E.shape
+        self.W_Q = given("W_Q", W_Q, None, None, d_model, None)
+        *layers, _, d_head = self.W_Q.shape
+        self.W_pos, self.W_U = given("W_pos", W_pos, None, d_model), given("W_U", W_U, d_model, d_vocab)
+        self.W_K, self.W_V = given("W_K", W_K, *self.W_Q.shape), given("W_V", W_V, *self.W_Q.shape)
+        self.W_O = given("W_O", W_O, *layers, d_head, d_model)
+        self.W_in: Any = part("W_in", W_in, layers[0], d_model, None)
+        d_mlp = None if self.W_in is None else self.W_in.shape[-1]
+        self.W_out: Any = part("W_out", W_out, layers[0], d_mlp, d_model)
+        self.b_in: Any = part("b_in", b_in, layers[0], d_mlp)
+        self.b_out: Any = part("b_out", b_out, layers[0], d_model)
         self.positions, self.activation, self.layer_norm = positions, activation, layer_norm
 
     @classmethod
@@ -149,13 +164,14 @@ class Transformer(nnx.Module):
         Raises:
             ConfigError: the sequence is too long, an activation's name is unknown, or its new value has another shape.
         """
+        tokens = _whole(tokens, self.W_E.shape[0])
         n_positions, n_layers = tokens.shape[0], self.W_Q.shape[0]
         if n_positions > self.W_pos.shape[0]:
             raise ConfigError(
                 f"tokens must be at most {self.W_pos.shape[0]}, the model's n_positions; got {n_positions}."
             )
         keep = Recorder(self.activations, interventions)
-        x = keep("embed", _look_up(self.W_E[...], jnp.asarray(tokens)))
+        x = keep("embed", _look_up(self.W_E[...], tokens))
         position = keep("pos_embed", self.W_pos[:n_positions])
         if self.positions == "residual":
             x = x + position
@@ -198,6 +214,18 @@ class Transformer(nnx.Module):
 
     def _norm(self, x: Float[Array, "rows d_model"]) -> Float[Array, "rows d_model"]:
         return jax.nn.standardize(x, epsilon=1e-5) if self.layer_norm else x
+
+
+def _whole(tokens: Any, d_vocab: int) -> Array:
+    """Tokens as an array of whole numbers; of those that exist only inside a transform the type and shape are looked at."""
+    found = arrays.plain("tokens", tokens)
+    if found.ndim != 1 or not found.shape[0] or not jnp.issubdtype(found.dtype, jnp.integer):
+        raise ConfigError(
+            f"tokens must be a list of whole numbers, got an array of {found.dtype}, shape {found.shape}."
+        )
+    if not arrays.is_traced(found):
+        check.in_range("tokens", found, at_least=0, at_most=d_vocab - 1)
+    return jnp.asarray(found)
 
 
 def _dot(subscripts: str, *operands: Array) -> Array:

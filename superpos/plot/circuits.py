@@ -97,6 +97,7 @@ def relative_loss_by_density(
     ax.plot(x, relative.values, "o-", color="black", ms=4, label="least loss")
     ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
     if starts is None:
+        ax.set_yscale("linear")  # axes that were drawn on before may be logarithmic
         ax.set_ylim(bottom=0)
     else:
         colors = colormaps["viridis_r"](np.linspace(0.1, 0.9, len(starts)))

@@ -78,7 +78,7 @@ def logit_map(logits: Any, ax: Axes | None = None, *, label: str = "logit") -> A
 
 def embedding_circle(points: Any, frequency: int, ax: Axes | None = None) -> Axes:
     """Embeddings of the numbers in the plane of a frequency, (p, 2), labelled, joined in the order in which they turn."""
-    ax, x = current_axes(ax), np.asarray(points, float)
+    ax, x = current_axes(ax), arrays.as_numpy("points", points, shape=(None, 2))
     p = len(x)
     around = np.arange(p + 1) * pow(int(frequency), -1, p) % p  # neighbours on the circle: k times their distance is 1
     ax.plot(*x[around].T, color="#CCCCCC", lw=0.7, zorder=0)

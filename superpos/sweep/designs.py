@@ -23,7 +23,7 @@ def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any)
         ConfigError: an unknown architecture, an axis that is set already, or values that are no flat list of numbers.
     """
     if not isinstance(settings, Mapping) or not settings:
-        raise ConfigError(f"settings must map architectures to values, got {settings!r}.")
+        raise ConfigError(f"settings must map architectures to values, got {check.short(settings)}.")
     for name in ("architecture", "sparsity_coefficient", "k"):
         if name in axes:
             raise ConfigError(f"{name} is set by settings already and cannot be a further axis.")

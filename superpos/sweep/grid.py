@@ -166,7 +166,8 @@ class Grid:
     @classmethod
     def points(cls, points: Iterable[Mapping[str, Any]]) -> "Grid":
         """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
-        points = list(points) if isinstance(points, Iterable) else [points]
+        many = isinstance(points, Iterable) and not isinstance(points, memoryview) and not is_single(points)
+        points = list(points) if many else [points]
         if not points:
             raise ConfigError("grid: points must list at least one cell.")
         if not all(isinstance(point, Mapping) for point in points):
@@ -273,7 +274,8 @@ def _axis(name: str, given: Any) -> Axis:
 def _vectors(name: str, field: str, given: Any) -> Axis:
     """Vectors in the order in which they first come, and the index of each that was given."""
     what = f"grid axis {name}"
-    listed = given if isinstance(given, np.ndarray) else [np.asarray(v) for v in _listed(what, given)]
+    listed = _listed(what, given)
+    listed = [v if isinstance(v, np.ndarray) else np.asarray(arrays.plain(what, v)) for v in listed]
     if any(np.ndim(v) != 1 or np.shape(v) != np.shape(listed[0]) or not np.size(v) for v in listed):
         raise ConfigError(f"{what} must be a list of vectors of one length, each a list of numbers.")
     rows = np.stack([_finite(what, v) for v in listed])
@@ -285,11 +287,16 @@ def _vectors(name: str, field: str, given: Any) -> Axis:
 
 
 def _listed(what: str, given: Any) -> list[Any]:
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise ConfigError(f"{what} must be a list of vectors, got {given!r}.")
+    if isinstance(given, str | bytes | Mapping | memoryview) or not isinstance(given, Iterable) or is_single(given):
+        raise ConfigError(f"{what} must be a list of vectors, got {check.short(given)}.")
     if not (listed := list(given)):
         raise ConfigError(f"{what} is empty.")
     return listed
+
+
+def is_single(given: Any) -> bool:
+    """Whether something says that it can be walked through, and is an array of no axes."""
+    return getattr(given, "ndim", 1) == 0
 
 
 def _finite(what: str, given: Any) -> np.ndarray:
@@ -332,7 +339,12 @@ def _values(name: str, given: Any) -> Any:
         check.numbers(f"grid axis {name}", given)
         return given.copy()
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
-    if np.ndim(values) != 1 if isinstance(values, np.ndarray) else any(np.ndim(v) for v in values):
+    nested = (list, tuple, np.ndarray)
+    if (
+        np.ndim(values) != 1
+        if isinstance(values, np.ndarray)
+        else any(isinstance(v, nested) or np.ndim(v) for v in values)
+    ):
         raise ConfigError(
             f"grid axis {name} must be a flat list; entry(…), decay(…) and vectors(…) sweep vector fields."
         )

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 import xarray as xr
 
+from superpos.optimizers import named_leaves
 from superpos.stopping import stops
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
 from superpos.sweep.starts import Starts
 from superpos.tasks.base import objective, ready
-from superpos.train import named_leaves
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2

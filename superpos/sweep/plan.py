@@ -11,11 +11,12 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.optimizers import named_leaves
 from superpos.stopping import check_metric
 from superpos.sweep import settle
 from superpos.sweep.grid import Axis, Grid
 from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all, check_kinds, check_seed, named_leaves, numeric_fields, static_fields
+from superpos.train import TrainConfig, check_all, check_kinds, check_seed, numeric_fields, static_fields
 
 log = logging.getLogger("superpos")
 

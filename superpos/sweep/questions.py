@@ -47,5 +47,5 @@ def check_positions(name: str, length: int, wanted: Any) -> None:
 def _array(given: Any) -> np.ndarray:
     try:
         return np.asarray(getattr(given, "values", given))
-    except ValueError:  # ragged
+    except Exception:  # ragged, or whatever a foreign class raises
         return np.empty(1, object)

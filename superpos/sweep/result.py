@@ -11,20 +11,21 @@ import numpy as np
 import xarray as xr
 
 import superpos
-from superpos import check
+from superpos import arrays, check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
+from superpos.optimizers import named_leaves
 from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
 from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
-from superpos.train import TrainConfig, named_leaves
+from superpos.train import TrainConfig
 
 # Fields of a task that a result names when it prints itself.
 SAID_OF_A_MODEL = ("n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation")
@@ -35,10 +36,10 @@ class SweepResult:
 
     `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
     where it is known, else that of held-out inputs), `loss_history`, `diverged_step` (-1 for a healthy cell), and snapshots
-    if any were asked for; `stopped_step` (-1 for a cell that trained to the end) where models stop early; `W_start` and the
-    like where they started from given weights. Of an unfinished sweep, `missing` marks the cells that hold no model yet.
-    Dimensions are the axes of the grid, or `cell` for zipped, random and listed designs. Attributes hold the whole
-    configuration.
+    if any were asked for; `stopped_step` (steps trained when a bound was reached, -1 where none was; only if there is a
+    bound); `W_start` and the like where they started from given weights. Of an unfinished sweep, `missing` marks the
+    cells that hold no model yet; their numbers are NaN, and their steps -1. Dimensions are the axes of the grid, or `cell`
+    for zipped, random and listed designs. Attributes hold the whole configuration.
 
     Models from elsewhere may be wrapped, too: a dataset with `loss` over any axes, and `W` (…, hidden, feature) where
     geometry is asked for. All count as healthy where there is no `diverged_step`. Without the attributes there is no task,
@@ -102,6 +103,7 @@ class SweepResult:
 
     def best_index(self, dim: str = "seed") -> xr.DataArray:
         """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
+        arrays.of_kind("dim", dim, str)
         self._check_axis(dim)
         if dim not in self.dims:
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.dims)}.")

@@ -41,6 +41,8 @@ def lay_out(
     init: Any = None,
 ) -> Layout:
     """Check every setting and split the grid into families and blocks. Nothing is compiled."""
+    if check.is_traced(jax.numpy.zeros(())):
+        raise ConfigError("sweep cannot run inside jit, vmap or grad, where no number is known; train can.")
     families = plan.families(task, config, grid)
     if block_size is not None:
         check.whole("block_size", block_size, at_least=1, at_most=2**20)

@@ -9,12 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.start import arrays_of, known_names, numbers, shapes_of, steps_before, wrong_shape
+from superpos.start import (
+    check_start,
+    given_parameters,
+    known_names,
+    parameter_numbers,
+    shapes_of,
+    steps_before,
+    wrong_shape,
+)
 from superpos.sweep.grid import Grid
 from superpos.sweep.plan import Family
 from superpos.train import TrainConfig
 
+CELLS_AT_A_TIME = 4_096  # bounded memory for huge grids
 ENDING = "_start"  # of a coordinate that holds the start of a parameter
 
 
@@ -79,10 +89,16 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
     """
     given, rows = _labelled(init, grid) if hasattr(init, "dataset") else ({}, None)
     if not given:
-        given = arrays_of(init)
+        given = given_parameters(init)
     known_names(given, {name: leaf for f in families for name, leaf in shapes_of(f.task).items()})
-    arrays, per_cell = {}, []
+    found, per_cell = {}, []
     for name, values in given.items():
+        if check.is_traced(values):
+            raise ConfigError(
+                f"init: {name} must hold numbers that are known: a sweep cannot run inside a transformation."
+            )
+        if not isinstance(values, xr.DataArray):
+            values = np.asarray(arrays.plain(f"init: {name}", values))
         of_cells, row = values, rows
         wanted = [shapes_of(f.task).get(name) for f in families]
         n_dims = next(leaf.ndim for leaf in wanted if leaf is not None)
@@ -97,19 +113,23 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
             of_cells, row = np.reshape(values, (grid.n_cells, *np.shape(values)[len(lead) :])), np.arange(grid.n_cells)
         dtype = jnp.zeros((), float).dtype
         if row is None:
-            of_cells = numbers(name, of_cells).astype(dtype)
+            of_cells = parameter_numbers(name, of_cells).astype(dtype)
             for leaf in wanted:
                 if leaf is None or of_cells.shape != leaf.shape:
                     raise wrong_shape(name, of_cells.shape, leaf.shape if leaf else ())
-            arrays[name] = of_cells
+            found[name] = of_cells
             continue
         of_cells = np.asarray(of_cells)
         full = np.zeros((grid.n_cells, *of_cells.shape[1:]), dtype)
         for family, leaf in zip(families, wanted, strict=True):
             _fill(name, full, of_cells[row[family.cells]], family, leaf)
-        arrays[name] = full
+        found[name] = full
         per_cell.append(name)
-    return Starts(arrays, tuple(per_cell))
+    starts = Starts(found, tuple(per_cell))
+    for family in families:
+        for some in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
+            check_start(family.task, starts.of(family, family.cells[some]))
+    return starts
 
 
 def restored(contents: Any) -> Starts | None:
@@ -134,7 +154,7 @@ def _fill(name: str, full: np.ndarray, values: np.ndarray, family: Family, leaf:
     corner = (slice(None), *(slice(n) for n in leaf.shape))
     if np.isfinite(values).sum() > np.isfinite(values[corner]).sum():
         raise wrong_shape(name, values.shape[1:], leaf.shape)
-    full[(family.cells, *corner[1:])] = numbers(name, np.ascontiguousarray(values[corner]))
+    full[(family.cells, *corner[1:])] = parameter_numbers(name, np.ascontiguousarray(values[corner]))
 
 
 def parameters(dataset: xr.Dataset) -> list[str]:
@@ -148,7 +168,7 @@ def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | Non
     names = parameters(result.dataset)
     dims = [d for d, n in result.dims.items() if n > 1]
     if not dims:
-        return arrays_of(result), None
+        return given_parameters(result), None
     if bool(result.missing.any()):
         raise ConfigError("init is a result whose sweep is not finished: some of its models are missing.")
     first = result.dataset.squeeze([d for d, n in result.dims.items() if n == 1])

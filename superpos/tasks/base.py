@@ -14,6 +14,11 @@ class Task(Protocol):
 
     Numeric fields are leaves: they may be traced, so every value of them shares one compilation. Fields that set a shape
     or choose code are static (`jax.tree.static`). There is no batch-of-models axis anywhere.
+
+    Optional: `unread()`, a dict from each field (its own or of `TrainConfig`) that has no effect given the other fields to
+    the reason, such as `{"order": 'activation="identity" has no series'}`; without it all fields count as read. The rule
+    that follows from it stands in `superpos.unread`. Optional, too: `prepared`, `training_loss` and `after_step` (see
+    `ready` and `objective` below), `reported` (see `population_loss`), `check_start` and `started` (see `superpos.start`).
     """
 
     def check(self) -> None:
@@ -49,9 +54,10 @@ class Task(Protocol):
         ...
 
     def numbers_per_step(self, batch_size: int) -> int:
-        """How many numbers one model's step goes through, roughly; decides how many models share a block.
+        """How many numbers one model's step goes through, roughly: the size of its largest activations, whole batch.
 
-        A task with fields that have no effect given others has a method `unread()` as well (see `superpos.unread`).
+        It decides how many models share a block where `block_size` is not given (B, part of a sweep's identity), and how many
+        steps a call takes.
         """
         ...
 
@@ -68,7 +74,13 @@ def ready(task: Any) -> Any:
 
 
 def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
-    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see."""
+    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see.
+
+    A task with `training_loss` (which returns these three) may have a method `after_step(before, model, optimizer, seen,
+    key, step, steps)` as well. It gets the models before and after the update, the optimiser's state, what was to be seen, a
+    key of its own, how many steps the optimiser had taken before this one, and how many it takes in all; it returns the
+    model and the optimiser's state to go on with. After `init` the optimiser is new and counts from 0; `more` counts on.
+    """
     if training_loss := getattr(task, "training_loss", None):
         return training_loss(model, key, batch_size)
     loss, metrics = task.loss(model, key, batch_size)

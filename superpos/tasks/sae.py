@@ -12,12 +12,13 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from superpos import arrays, check
 from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
+from superpos.models.decoder_lengths import check_lengths, with_unit_columns
 from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
 from superpos.models.sparse_activations import above, batch_top_k, jump_relu, top_k
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
-from superpos.tasks.base import SIZES, Metrics
+from superpos.tasks.base import SIZES, Metrics, Task
 from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
 
 # What sets how sparse the latents of an architecture are.
@@ -66,9 +67,9 @@ class SparseAutoencoder:
 
     Dead latents, active on fewer inputs than `dead_below` × the mean of all latents (running means over `frequency_window`
     steps), are revived (`revival`): `"resample"` gives them the direction of a badly reconstructed input every
-    `resample_every` steps, in the first `resample_until` of the training; `"auxiliary"` adds `auxiliary_coefficient` × the
-    error of modelling the residual $h - \hat h$ with the `auxiliary_k` (half of n_hidden) largest dead latents (Gao et al.
-    2024, section 2.4); `"none"` leaves them.
+    `resample_every` steps, in the first `resample_until` of the training (counted anew after `init`); `"auxiliary"` adds
+    `auxiliary_coefficient` × the error of modelling the residual $h - \hat h$ with the `auxiliary_k` (half of n_hidden)
+    largest dead latents (Gao et al. 2024, section 2.4); `"none"` leaves them.
 
     `n_latents` is the width of arrays; `dictionary_size` (default: all) of them exist, so that sizes can be swept.
     Fields annotated `Any` below may be swept without recompiling.
@@ -119,10 +120,20 @@ class SparseAutoencoder:
         """The task of reading the hidden layer of toy models: `of_toy(run.task, run.model.W, run.model.b, n_latents=5)`.
 
         `W` has shape (n_hidden, n_features), or any axes of models before these, in the order that `source` counts them
-        (`result["W"]`): arrays of any kind, PyTorch's too, or one model. All models are read on the inputs of `toy`.
+        (`result["W"]`): arrays of any kind, PyTorch's too, or one model, a run, a result of one cell. All models are read on
+        the inputs of `toy`. The hidden layer Wx does not depend on `b`, which only the loss recovered by the toy model's
+        output reads; left out it is that of the model, where one is given.
         """
-        W = arrays.as_numpy("W", arrays.weights_of("W", W))
-        if W.ndim < 2:
+        if not isinstance(toy, Task) or not hasattr(toy, "features"):
+            raise ConfigError(
+                f"toy must be a task of toy models such as superpos.tasks.Toy(...), got {check.short(toy)}."
+            )
+        if getattr(toy, "hidden_activation", "identity") != "identity":
+            raise ConfigError(
+                f"toy must be of models with the hidden layer Wx, not with one of {toy.hidden_activation}."
+            )
+        W, b = arrays.weights_and_bias("W", W, b)
+        if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
         lead = W.shape[:-2]
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}
@@ -163,12 +174,8 @@ class SparseAutoencoder:
             check.scalar(name, getattr(self, name))
         if self.dictionary_size is not None:
             check.scalar("dictionary_size", self.dictionary_size)
-        if not isinstance(self.prefixes, tuple) or not self.prefixes:
-            raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {self.prefixes!r}.")
-        check.in_range("prefixes", self.prefixes, above=0, at_most=1)
-        if list(self.prefixes) != sorted(set(self.prefixes)) or self.prefixes[-1] != 1:
-            raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(self.prefixes)}.")
-        self._check_directions()
+        terms.check_prefixes(self.prefixes)
+        terms.check_directions(self)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.vector("importance", self.importance, self.n_features)
         self.check_values()
@@ -242,6 +249,16 @@ class SparseAutoencoder:
         numbers = {"k": self.k, "initial_threshold": self.initial_threshold}
         return SAE(W_dec, W_enc, b_dec=b_dec, architecture=self.architecture, unit_columns=True, **numbers)
 
+    def check_start(self, given: Any) -> None:
+        """Raise `ConfigError` for decoder columns of several lengths that no encoder makes up for (`decoder_lengths`)."""
+        W_dec, W_enc, b_enc = (given.get(name) for name in ("W_dec", "W_enc", "b_enc"))
+        if W_dec is not None:
+            check_lengths(W_dec, W_enc, b_enc, self.architecture, tied=self.tied)
+
+    def started(self, model: SAE, given: Any) -> SAE:
+        """A model some of whose parameters were given: the same function, with decoder columns of length 1."""
+        return with_unit_columns(model) if "W_dec" in given else model
+
     def sample(
         self, key: PRNGKeyArray, batch_size: int
     ) -> tuple[Float[Array, "n_features batch"], Float[Array, "n_hidden batch"]]:
@@ -265,7 +282,7 @@ class SparseAutoencoder:
     ) -> tuple[Float[Array, ""], tuple[Metrics, Seen]]:
         """What is minimised on a fresh batch, and what `after_step` needs."""
         _, h = self.sample(key, batch_size)
-        projection = model.project(h)
+        projection = model.project(h, model.decoder)  # whose gradient has no part along a column
         a = model.shifted(projection)
         positive = jax.nn.relu(a)
         penalty, smallest = jnp.zeros((), a.dtype), jnp.zeros((), a.dtype)
@@ -292,7 +309,7 @@ class SparseAutoencoder:
             extra = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in residuals[:-1]), extra)
             residual = residuals[-1]
         else:
-            residual = h - model.decode(z)
+            residual = h - model.decode(z, model.decoder)
         squares = jnp.sum(jnp.square(residual), axis=0)
         error = jnp.mean(squares)
         loss = error + extra + (0.0 if self._counts_latents else self.sparsity_coefficient * penalty)
@@ -316,9 +333,15 @@ class SparseAutoencoder:
         seen: Seen,
         key: PRNGKeyArray,
         step: Integer[Array, ""],
-        steps: int,
+        steps: Any,
     ) -> tuple[SAE, Any]:
-        """Bring decoder columns back to length 1, keep count of silent latents, revive dead ones."""
+        """Bring decoder columns back to length 1, keep count of silent latents, revive dead ones.
+
+        `step` counts from 0 with the optimiser, and `steps` is how many it is to take in all. A training from given weights
+        begins at 0, whatever number its batches count on from: resampling has its whole share of that training, and the
+        running means (`frequency`, `threshold`) begin with its first batch, as the optimiser's memories do. `superpos.more`
+        goes on counting.
+        """
         model = jax.tree.map(lambda leaf: leaf, model)  # a copy: modules are changed in place below
         model.W_dec[...] = model.decoder
         rate = jnp.maximum(1 / self.frequency_window, 1 / (step + 1.0))  # at first a plain mean
@@ -332,7 +355,9 @@ class SparseAutoencoder:
             model.n_active[...] = before.n_active[...]
         if self.revival != "resample":
             return model, optimizer
-        due = (step % self.resample_every == self.resample_every - 1) & (step < int(self.resample_until * steps))
+        share = self.resample_until * steps
+        last = int(share) if isinstance(steps, int) else jnp.floor(share)
+        due = (step % self.resample_every == self.resample_every - 1) & (step < last)
         return jax.lax.cond(
             due,
             partial(
@@ -375,18 +400,3 @@ class SparseAutoencoder:
     def _counts_latents(self) -> bool:
         """Whether k sets the number of active latents, so that nothing penalises it."""
         return SPARSITY_FIELD[self.architecture] == "k"
-
-    def _check_directions(self) -> None:
-        wanted = (self.n_hidden, self.n_features)
-        if self.directions is not None:
-            check.numbers("directions", self.directions)
-            shape = tuple(np.shape(self.directions))
-            if len(shape) not in (2, 3) or shape[-2:] != wanted:
-                raise ConfigError(
-                    f"directions must have shape (n_hidden, n_features) = {wanted}, or several such, got {shape}."
-                )
-        if self.output_bias is not None:
-            check.numbers("output_bias", self.output_bias)
-            shape = tuple(np.shape(self.output_bias))
-            if self.directions is None or shape != (*np.shape(self.directions)[:-2], self.n_features):
-                raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")

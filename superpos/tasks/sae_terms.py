@@ -1,4 +1,4 @@
-"""Terms of the losses of sparse autoencoders beside the plain error."""
+"""Terms of the losses of sparse autoencoders beside the plain error, and what their settings may be together."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import check
+from superpos.errors import ConfigError
 from superpos.models.sae import SAE
 from superpos.models.sparse_activations import ceiling, top_k
 from superpos.models.toy import FULL_PRECISION
@@ -87,3 +88,29 @@ def unread(task: Any, *, counts_latents: bool) -> dict[str, str]:
     if len(set(of)) == len(of):
         found["exclusive_children"] = "no feature has two children"
     return found
+
+
+def check_directions(task: Any) -> None:
+    """Raise `ConfigError` unless the directions of the features, and the biases beside them, have their shapes."""
+    wanted = (task.n_hidden, task.n_features)
+    if task.directions is not None:
+        check.numbers("directions", task.directions)
+        shape = tuple(np.shape(task.directions))
+        if len(shape) not in (2, 3) or shape[-2:] != wanted:
+            raise ConfigError(
+                f"directions must have shape (n_hidden, n_features) = {wanted}, or several such, got {shape}."
+            )
+    if task.output_bias is not None:
+        check.numbers("output_bias", task.output_bias)
+        shape = tuple(np.shape(task.output_bias))
+        if task.directions is None or shape != (*np.shape(task.directions)[:-2], task.n_features):
+            raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")
+
+
+def check_prefixes(prefixes: Any) -> None:
+    """Raise `ConfigError` unless these are increasing fractions that end with 1."""
+    if not isinstance(prefixes, tuple) or not prefixes:
+        raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {check.short(prefixes)}.")
+    check.in_range("prefixes", prefixes, above=0, at_most=1)
+    if list(prefixes) != sorted(set(prefixes)) or prefixes[-1] != 1:
+        raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(prefixes)}.")

@@ -65,7 +65,7 @@ def follow(
     Raises:
         ConfigError: a shape or number is not allowed.
     """
-    W = arrays.weights_of("W", W)
+    W, b = arrays.weights_and_bias("W", W, b, "relu")
     given = {"W": W, "b": b, "values": values, "feature_probability": feature_probability, "importance": importance}
     W, b, values, feature_probability, importance = (
         arrays.as_numpy(name, x, empty=True).astype(np.float64) for name, x in given.items()
@@ -79,8 +79,8 @@ def follow(
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
     check.whole("order", order, at_least=1)
-    check.in_range("tolerance", tolerance, above=0)
-    check.in_range("nudge", nudge, at_least=0)
+    check.number("tolerance", tolerance, above=0)
+    check.number("nudge", nudge, at_least=0)
     n = W.shape[1]
     noise = nudge * np.random.default_rng(0).standard_normal((len(values), *W.shape))
     rows = {}

@@ -61,9 +61,10 @@ def expected_loss(
 ) -> Float[Array, ""] | Row:
     r"""Population loss of $x' = f(W^\top W x + b)$: the mean over features of $I_i\,E(x_i - x'_i)^2$, with no sampling.
 
-    `W` is (n_hidden, n_features); `b` is (n_features,) or None; `feature_probability` and `importance` are numbers or
-    (n_features,). With `per_feature=True` the vector $E(x_i - x'_i)^2$, unweighted, shape (n_features,). Differentiable
-    in all of them, vmappable, in single or double precision (that of `W`).
+    `W` is (n_hidden, n_features) and `b` (n_features,) or None; or `W` is a model, a run or a result of one cell, whose own
+    b counts where `b` is None. `feature_probability` and `importance` are numbers or (n_features,). With
+    `per_feature=True` the vector $E(x_i - x'_i)^2$, unweighted, shape (n_features,). Differentiable in all of them,
+    vmappable, in single or double precision (that of `W`).
 
     **How.** Write $a_i = b_i + \sum_j G_{ij} x_j$ with $G = W^\top W$. What happens often is integrated exactly: nothing
     active but possibly feature i itself, and exactly one other feature active while i is not; there $a_i$ is linear in one
@@ -93,6 +94,7 @@ def expected_loss(
         ConfigError: a shape, number or word is not allowed. Exponential and constant magnitudes are for linear models
             only: the series needs a bounded density.
     """
+    W, b = arrays.weights_and_bias("W", W, b, activation)
     W = jnp.asarray(arrays.weights("W", W))
     n_features = W.shape[1]
     b = None if b is None else jnp.asarray(arrays.as_array("b", b, shape=(n_features,)))
@@ -135,9 +137,9 @@ def check_size(n_features: int, order: int, activation: str) -> None:
 
 def check_expected(features: FeatureDistribution, activation: str) -> None:
     """Raise `ConfigError` for an activation, magnitude or dependence whose population loss is not known here."""
-    if activation not in EXPECTED_ACTIVATIONS:
-        known = ", ".join(EXPECTED_ACTIVATIONS)
-        raise ConfigError(f"activation must be one of {known} for the expected loss, got {activation!r}.")
+    if not isinstance(activation, str) or activation not in EXPECTED_ACTIVATIONS:
+        known, got = ", ".join(EXPECTED_ACTIVATIONS), check.short(activation)
+        raise ConfigError(f"activation must be one of {known} for the expected loss, got {got}.")
     if not is_known(features.magnitude, activation):
         raise ConfigError(
             f"magnitude must be one of {', '.join(EXPECTED_MAGNITUDES)} for the expected loss of a ReLU model, "

@@ -24,6 +24,7 @@ def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any =
     arrays.of_kind("features", features, FeatureDistribution)
     features.check()
     n = features.n_features
+    W, b = arrays.weights_and_bias("W", W, b)
     W = jnp.asarray(arrays.weights("W", W, shape=(None, n)))
     b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=arrays.LARGEST_WEIGHT))
     importance = _importance(importance, n)

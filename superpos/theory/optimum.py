@@ -51,6 +51,7 @@ def minimise(
     Raises:
         ConfigError: a shape or number is not allowed.
     """
+    W, b = arrays.weights_and_bias("W", W, b, "relu")
     W = jnp.asarray(arrays.weights("W", W, largest=LARGEST_PARAMETER))
     n = W.shape[1]
     b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=LARGEST_PARAMETER))
@@ -62,7 +63,7 @@ def minimise(
     check.in_range("importance", importance, at_least=0)
     check.whole("steps", steps, at_least=1)
     check.whole("order", order, at_least=1, at_most=MOST_TERMS)
-    check.in_range("learning_rate", learning_rate, above=0)
+    check.number("learning_rate", learning_rate, above=0)
     settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
     return _minimise(W, b, *settings, steps=steps, order=order)
 

@@ -83,6 +83,7 @@ def candidate_losses(
     Raises:
         ConfigError: n_features is neither 2 nor 3, a number is out of range, or the two do not broadcast.
     """
+    check.truth("bias", bias)
     p, r = _densities_and_importances(feature_probability, importance)
     return {c.name: c.loss(p, r, bias=bias) for c in candidates(n_features)}
 
@@ -103,7 +104,7 @@ def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest
     """
     _check_size(n_features)
     check.whole("points", points, at_least=2, at_most=10**6)
-    check.in_range("densest", densest, above=0, at_most=1)
+    check.number("densest", densest, above=0, at_most=1)
     triple = 4 / 7 if bias else 1.0
     p = np.geomspace(1e-3, min(triple, densest), points)
     r = p / 2 / (1 - 5 * p / 4) if bias else p / (2 - p)
