@@ -18,17 +18,9 @@ from superpos.sweep import files, format1, layout
 from superpos.sweep.grid import MOST_CELLS
 from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import FORMAT
-from superpos.sweep.source import Source
+from superpos.sweep.source import MOST_EMPTY, Source
+from superpos.sweep.storable import FORM, TYPES
 from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
-
-# Attributes that describe the form on disk, and are no part of a result.
-FORM = (
-    "dims", "coordinate_dims", "coordinate_names", "words", "coordinates", "variables", "checksums", "labels",
-    "chunk", "digest",
-)  # fmt: skip
-TYPES = (
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
 
 OPENED = "the result that was opened"
 
@@ -39,9 +31,6 @@ EAGER_BYTES = 64 * 2**20
 SAVED = 3
 
 MOST_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
-
-# A store may promise this many times what it holds, for sweeps that have just begun.
-MOST_EMPTY = 64
 
 
 def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
@@ -57,7 +46,7 @@ def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
         raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     with blaming(path):
         if contents.attributes["format"] == 1:
-            dataset = format1.read(contents.source)
+            dataset = format1.read(contents.source, contents.attributes)
         elif contents.attributes["format"] == SAVED:
             dataset = contents.dataset()  # pyright: ignore[reportAttributeAccessIssue]
         else:
@@ -90,7 +79,7 @@ def opened(path: str | Path) -> "Contents":
 
             contents: Contents = Saved(source, attributes)
         else:
-            contents = Contents(source)
+            contents = Contents(source, attributes)
         source.held.check(OPENED)
         return contents
 
@@ -121,10 +110,8 @@ def blaming(path: str | Path) -> Iterator[None]:
 class Contents:
     """What a store says it holds and what is there; numbers are not read yet."""
 
-    def __init__(self, source: Source):
-        self.source, self.path = source, source.path
-        self.attributes: dict[str, Any] = _attributes(source)
-        attributes = self.attributes
+    def __init__(self, source: Source, attributes: dict[str, Any]):
+        self.source, self.path, self.attributes = source, source.path, attributes
         if attributes["format"] == 1:
             self.n_cells = math.prod(attributes["dims"].values())
             return

@@ -6,10 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from superpos import check
+from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep.grid import Axis, Grid
+from superpos.tasks import REGISTRY
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, numeric_fields
 from superpos.unread import unread, without_effect
@@ -135,3 +138,16 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
 def _same(values: Any) -> bool:
     values = np.asarray(values)
     return bool((values == values[:1]).all())
+
+
+def check_said(dataset: xr.Dataset, axes: Mapping[str, Axis]) -> None:
+    """Raise an error (of any kind: anything may be said) if the attributes of a result are not those of its variables."""
+    if absent := next((name for name in ("loss", *axes) if name not in dataset.variables), None):
+        raise ConfigError(f"the variable or axis {absent} is missing.")
+    task, config = dataset.attrs["task"], train_config_from_dict(dataset.attrs["train"])
+    if task["kind"] not in REGISTRY:
+        config.check()
+        return
+    columns = {name: dataset.coords[name].values.ravel()[:1] for name in axes}
+    for node in one_cell(task_from_dict(task), config, axes, columns, 0):
+        node.check()

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import files
-from superpos.sweep.held import Held
+from superpos.sweep import files, storable
+from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import Field
 
 STATUS, GRID_INDEX = "status", "grid_index"
@@ -34,17 +34,7 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
 
     With `resume` a result that is there already is no error.
     """
-    if not isinstance(path, str | os.PathLike) or not str(path).strip():
-        raise ConfigError(f"output path must be a path, got {path!r}.")
-    try:
-        target = Path(path).expanduser().resolve()  # through a symbolic link, which stays one
-        dangling = Path(path).expanduser().is_symlink() and not target.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"output path cannot be used: {one_line(error)}.") from None
-    if dangling:
-        raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
-    if any(is_ours(folder) for folder in target.parents):
-        raise ConfigError(f"output {path} lies inside another result; choose another path.")
+    target = outside(path)
     files.clean_beside(target)
     if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
@@ -61,6 +51,26 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
     return target
 
 
+def outside(path: str | Path, what: str = "output") -> Path:
+    """The path of something to be written, made absolute through symbolic links, which stay; `what` names it in errors.
+
+    Raises:
+        ConfigError: it is no path, leads nowhere, or lies inside a result.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise ConfigError(f"{what} path must be a path, got {path!r}.")
+    try:
+        target = Path(path).expanduser().resolve()
+        dangling = Path(path).expanduser().is_symlink() and not target.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{what} path cannot be used: {one_line(error)}.") from None
+    if dangling:
+        raise ConfigError(f"{what} {path} cannot be written: it is a link to nowhere.")
+    if any(is_ours(folder) for folder in target.parents):
+        raise ConfigError(f"{what} {path} lies inside a result; choose another path.")
+    return target
+
+
 def is_ours(target: Path) -> bool:
     """Whether a folder says that it is a superpos result."""
     return bool(said(target))
@@ -69,7 +79,7 @@ def is_ours(target: Path) -> bool:
 def said(target: Path) -> dict[str, Any]:
     """What a folder says of itself if it is a superpos result; empty if it is none."""
     try:
-        attributes = json.loads((target / "zarr.json").read_text())["attributes"]
+        attributes = json.loads((target / METADATA).read_text())["attributes"]
         return attributes if "superpos" in attributes and "format" in attributes else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
@@ -146,7 +156,7 @@ def _lay_out(
     import zarr
     from zarr.codecs import Crc32cCodec
 
-    _check_plain(attributes)
+    storable.check_attributes(attributes)
     n_slots, words = len(grid_index), {}
     fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
     for name, (dims, column) in coordinates.items():
@@ -188,7 +198,7 @@ def _lay_out(
     for name, (dims, array) in fixed.items():
         declare(name, dims, array.shape, array.shape, array.dtype)
         labels[name] = hashlib.sha256(_write_array(path / name, 0, array)).hexdigest()
-    metadata = {name: (path / name / "zarr.json").read_bytes() for name in variables}
+    metadata = {name: (path / name / METADATA).read_bytes() for name in variables}
     said = {
         **attributes,
         "words": words,
@@ -226,25 +236,6 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
             raise
     files.sync(target.parent)
     return True
-
-
-def _check_plain(attributes: Mapping[str, Any]) -> None:
-    for owner in ("task", "train"):
-        for name, value in attributes.get(owner, {}).items():
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError):
-                raise ConfigError(
-                    f"{owner}.{name} must be numbers, words, truth values or lists of them to be stored, "
-                    f"got {type(value).__name__}."
-                ) from None
-    for name, value in attributes.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError):
-            raise ConfigError(
-                f"attribute {name} must be numbers, words or lists of them to be stored, got {type(value).__name__}."
-            ) from None
 
 
 def _write_array(path: Path, number: int, values: np.ndarray, folder: int | None = None) -> bytes:
