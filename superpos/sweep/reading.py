@@ -1,9 +1,8 @@
 """Read a store: everything is checked against everything else before memory is taken, and a damaged file is named."""
 
-import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from superpos.sweep import files, format1, layout
 from superpos.sweep.grid import MOST_CELLS
 from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import FORMAT
+from superpos.sweep.sorting import distinct
 from superpos.sweep.source import MOST_EMPTY, Source
 from superpos.sweep.storable import FORM, TYPES
 from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
@@ -180,8 +180,20 @@ class Contents:
 
     def sound(self, name: str, number: int) -> bool:
         """Whether a chunk has the checksum it ends with."""
-        raw = self.source.read(name, key(number, len(self.variables[name]["shape"])))
+        raw = memoryview(self.source.read(name, key(number, len(self.variables[name]["shape"]))))
         return files.checksum(raw[: -files.CHECKSUM_BYTES]) == raw[-files.CHECKSUM_BYTES :]
+
+    def check_now(self, name: str, numbers: Iterable[int]) -> None:
+        """The result must still be the one that was opened, with these chunks: Zarr reads one that went as fill values.
+
+        Raises:
+            StoreError: it is another, or a chunk has another size.
+        """
+        self.source.held.check(OPENED)
+        n_dims, expected = len(self.variables[name]["shape"]), self._expected_size(name)
+        for number in numbers:
+            if self.source.size_now(name, key(int(number), n_dims)) != expected:
+                self.damaged(f"{name} lacks chunk {number}")
 
     def slots(self) -> np.ndarray:
         """The slot of every cell of the grid; -1 where no model is stored."""
@@ -190,27 +202,21 @@ class Contents:
     def column(self, name: str) -> np.ndarray:
         """A coordinate, in the order of the grid if it is of cells; words are words again."""
         values = self._fixed(name)
-        if self.variables[name]["dims"][:1] == ["cell"]:
-            values = values[self._slots]
+        values = values[self._slots] if self.variables[name]["dims"][:1] == ["cell"] else values.copy()
         meaning = self.attributes["words"].get(name)
         return values if meaning is None else self.source.spelt(meaning, values)
 
     def _fixed(self, name: str) -> np.ndarray:
         """A variable of one chunk, as it lies on disk."""
         said = self.variables[name]
-        raw = self.source.read(name, key(0, len(said["shape"])))
+        raw = memoryview(self.source.read(name, key(0, len(said["shape"]))))  # not copied: labels may be many
         values, sum_ = raw[: -files.CHECKSUM_BYTES], raw[-files.CHECKSUM_BYTES :]
         if len(raw) != self._expected_size(name) or files.checksum(values) != sum_:
             self.damaged(f"chunk 0 of {name} has a wrong checksum")
-        if hashlib.sha256(raw).hexdigest() != self.attributes.get("labels", {}).get(
-            name, hashlib.sha256(raw).hexdigest()
-        ):
+        if (label := self.attributes.get("labels", {}).get(name)) is not None and label != files.sha256(raw):
             self.damaged(f"the values of {name} are those of another result")
-        return (
-            np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<"))
-            .reshape(said["shape"])
-            .astype(said["dtype"])
-        )
+        found = np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<")).reshape(said["shape"])
+        return found.astype(said["dtype"], copy=False)
 
     @property
     def source_group(self) -> Any:
@@ -340,7 +346,7 @@ class _Cells(BackendArray):
         found = layout.empty(field, slots.size)
         if len(there):
             first, last = int(there[0]), int(there[-1])
-            self._check_files(np.unique(there // self._opened.chunk))
+            self._check_files(distinct(there // self._opened.chunk))
             try:
                 dense = 2 * len(there) > last - first
                 rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
@@ -349,7 +355,7 @@ class _Cells(BackendArray):
                 raise
             except Exception as error:
                 self._opened.source.held.check(OPENED)
-                bad = [k for k in np.unique(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
+                bad = [k for k in distinct(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
                 what = f"chunk {bad[0]} of {self._name} has a wrong checksum" if bad else one_line(error)
                 cure = f"; remove status/{key(int(bad[0]), 1)} and resume the sweep to train it again" if bad else ""
                 raise StoreError(f"{self._opened.path} is damaged: {what}{cure}.") from error
@@ -367,13 +373,7 @@ class _Cells(BackendArray):
             )
 
     def _check_files(self, chunks: np.ndarray) -> None:
-        """The result must still be the one that was opened: Zarr reads a chunk that went away as fill values."""
-        opened = self._opened
-        opened.source.held.check(OPENED)
-        n_dims, expected = len(opened.variables[self._name]["shape"]), opened._expected_size(self._name)
-        for number in chunks:
-            if opened.source.size_now(self._name, key(int(number), n_dims)) != expected:
-                opened.damaged(f"{self._name} lacks chunk {number}")
+        self._opened.check_now(self._name, chunks)
 
 
 def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:

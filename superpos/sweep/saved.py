@@ -18,6 +18,7 @@ from xarray.core import indexing
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import files, layout, reading, storable, store, tables
 from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.sorting import distinct
 from superpos.sweep.source import METADATA, Source
 
 TEXT = "fixed_length_utf32"  # the Zarr v3 name of NumPy's text of one width
@@ -214,17 +215,25 @@ class _Array(BackendArray):
     def __getitem__(self, wanted: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(wanted, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
 
+    def _files(self, wanted: tuple[Any, ...]) -> list[int]:
+        """Numbers of the files that hold what is wanted: to look at all of them for every cell would be quadratic."""
+        if not self.shape:
+            return [0]
+        rows = np.atleast_1d(np.arange(self.shape[0])[wanted[0]])
+        return distinct(rows // self._saved.variables[self._name]["chunks"][0]).tolist()
+
     def _fetch(self, wanted: tuple[Any, ...]) -> np.ndarray:
         saved, name = self._saved, self._name
-        saved.source.held.check(reading.OPENED)
-        keys = [store.key(number, len(self.shape)) for number in range(saved._n_files(name))]
-        sizes = {key: saved.source.size_now(name, key) for key in keys}
-        saved.source.sizes[name] = {key: size for key, size in sizes.items() if size is not None}
-        for number in range(saved._n_files(name)):  # Zarr reads a file that went away as fill values
-            saved._check_chunk(name, number)
+        files = self._files(wanted)
+        saved.check_now(name, files)
         try:
-            return np.asarray(saved.source_group[name].oindex[wanted])
+            found = np.asarray(saved.source_group[name].oindex[wanted])
+            saved.source.held.check(reading.OPENED)  # not replaced meanwhile
+            return found
+        except StoreError:
+            raise
         except Exception as error:
-            bad = [k for k in range(saved._n_files(name)) if not saved.sound(name, k)]
+            saved.source.held.check(reading.OPENED)
+            bad = [k for k in files if not saved.sound(name, k)]
             what = f"chunk {bad[0]} of {name} has a wrong checksum" if bad else one_line(error)
             raise StoreError(f"{saved.path} is damaged: {what}.") from error

@@ -158,18 +158,6 @@ def _lay_out(
 
     storable.check_attributes(attributes)
     n_slots, words = len(grid_index), {}
-    fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
-    for name, (dims, column) in coordinates.items():
-        column = np.asarray(column)
-        if column.dtype.kind == "O":
-            column = column.astype(str)
-        elif column.dtype.kind == "f" and column.dtype.itemsize > 8:
-            column = column.astype(np.float64)
-        column = column.astype(column.dtype.newbyteorder("="))
-        if column.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
-            meaning, column = np.unique(column, return_inverse=True)
-            words[name], column = meaning.tolist(), column.astype(np.int32)
-        fixed[name] = (dims, _in_slots(column, grid_index) if "cell" in dims else column)
     group = zarr.create_group(path, zarr_format=3)
     variables, labels = {}, {}
 
@@ -195,9 +183,14 @@ def _lay_out(
     for name, field in fields.items():
         declare(name, ("cell", *field.dims), (n_slots, *field.shape), (chunk, *field.shape), field.dtype)
     declare(STATUS, ("cell",), (n_slots,), (chunk,), np.int8)
-    for name, (dims, array) in fixed.items():
+    for name, (dims, column) in {GRID_INDEX: (("cell",), grid_index), **coordinates}.items():
+        array = _numbers(np.asarray(column))
+        if array.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
+            meaning, array = np.unique(array, return_inverse=True)
+            words[name], array = meaning.tolist(), array.astype(np.int32)
+        array = _in_slots(array, grid_index) if "cell" in dims and name != GRID_INDEX else array
         declare(name, dims, array.shape, array.shape, array.dtype)
-        labels[name] = hashlib.sha256(_write_array(path / name, 0, array)).hexdigest()
+        labels[name] = files.sha256(*_write_array(path / name, 0, array))
     metadata = {name: (path / name / METADATA).read_bytes() for name in variables}
     said = {
         **attributes,
@@ -238,7 +231,9 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
     return True
 
 
-def _write_array(path: Path, number: int, values: np.ndarray, folder: int | None = None) -> bytes:
+def _write_array(
+    path: Path, number: int, values: np.ndarray, folder: int | None = None
+) -> tuple[bytes | memoryview, ...]:
     encoded = files.encode(values)
     files.write(path / key(number, values.ndim), encoded, folder)
     return encoded
@@ -251,6 +246,15 @@ def _padded(values: np.ndarray, chunk: int) -> np.ndarray:
     full = np.full((chunk, *values.shape[1:]), fill, values.dtype)
     full[: len(values)] = values
     return full
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """A column as it is stored: words as text of one width, numbers in the machine's byte order, at most of 64 bits."""
+    if column.dtype.kind == "O":
+        return column.astype(str)
+    if column.dtype.kind == "f" and column.dtype.itemsize > 8:
+        return column.astype(np.float64)
+    return column.astype(column.dtype.newbyteorder("="), copy=False)
 
 
 def _in_slots(column: np.ndarray, grid_index: np.ndarray) -> np.ndarray:

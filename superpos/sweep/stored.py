@@ -118,8 +118,10 @@ def start(
         raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
     if overwrite or not target.exists():
         said = {**attributes(task, config, grid, where), "dims": grid.dims}
-        coords, fields = coordinates(config, grid, where), layout.fields(where.families)
-        store.create(target, said, fields, coords, where.grid_index, where.chunk, overwrite=overwrite)
+        fields = layout.fields(where.families)
+        laid_out = (said, fields, coordinates(config, grid, where), where.grid_index, where.chunk)
+        store.create(target, *laid_out, overwrite=overwrite)
+        del laid_out  # ten million labels take their memory
     return join(target, task, config, grid, where)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from superpos.errors import ConfigError
 from superpos.sweep import store
 from superpos.sweep.result import SweepResult
+from superpos.sweep.sorting import firsts
 
 
 def check(tensorboard: Path | None, wandb: str | None, target: Path | None = None) -> None:
@@ -45,12 +46,12 @@ def along_axes(result: SweepResult) -> dict[str, list[tuple[float, float, float]
         column = loss.coords[axis].broadcast_like(loss).transpose(*loss.dims).values.ravel()
         if column.dtype.kind not in "iuf":
             continue
-        rows = []
-        for value in np.unique(column):
-            there = flat[(column == value) & np.isfinite(flat)]
-            if len(there):
-                rows.append((float(value), float(there.mean()), float(there.min())))
-        found[axis] = rows
+        finite = np.isfinite(flat)
+        order = np.argsort(column[finite], kind="stable")
+        ordered, losses = column[finite][order], flat[finite][order]
+        starts = np.flatnonzero(firsts(ordered))
+        groups = zip(ordered[starts], np.split(losses, starts[1:]), strict=True) if len(starts) else ()
+        found[axis] = [(float(value), float(there.mean()), float(there.min())) for value, there in groups]
     return found
 
 
