@@ -12,7 +12,7 @@ import numpy as np
 
 from superpos.arrays import is_traced as is_traced
 from superpos.arrays import plain
-from superpos.errors import ConfigError
+from superpos.errors import ConfigError, shortened
 from superpos.process import check_process
 
 # Words people use for the same thing; spelling distance alone cannot map a synonym.
@@ -182,5 +182,4 @@ def _first(array: np.ndarray, where: np.ndarray) -> float:
 
 
 def _short(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(f"{value:g}" if isinstance(value, float) else repr(value))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from superpos import check, optimizers
+from superpos.errors import shortened
 from superpos.stopping import stops
 
 log = logging.getLogger("superpos")
@@ -60,5 +61,5 @@ def _away(value: Any, default: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = f"{float(value):g}" if np.ndim(value) == 0 and not isinstance(value, str | bool | int) else repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    number = np.ndim(value) == 0 and not isinstance(value, str | bool | int)
+    return shortened(f"{float(value):g}" if number else repr(value), most=40)

@@ -373,7 +373,7 @@ class _Cells(BackendArray):
             )
 
     def _check_files(self, chunks: np.ndarray) -> None:
-        self._opened.check_now(self._name, chunks)
+        self._opened.check_now(self._name, chunks.tolist())
 
 
 def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:
