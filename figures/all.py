@@ -16,7 +16,8 @@ from superpos import check
 from superpos.claims.base import FAILS
 from superpos.cli import run
 from superpos.cli.side_by_side import run_scripts
-from superpos.plot.gallery import index, size_suffix
+from superpos.plot.gallery import free_index, index, size_suffix
+from superpos.plot.written import free_figure
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem != "all")
@@ -35,11 +36,12 @@ def main(
     if unknown := [name for name in only if name not in SCRIPTS]:
         sys.exit(f"figures: there is no {unknown[0]!r}; there are {', '.join(SCRIPTS)}.")
     check.whole("jobs", jobs, at_least=1, at_most=64)
-    out.mkdir(parents=True, exist_ok=True)
     flags = ["--full"] * full + ["--quick"] * quick + ["--results", str(results), "--out", str(out)]
     names, suffix = list(only or SCRIPTS), size_suffix(full, quick)
-    for name in names:
-        (out / f"{name}{suffix}.json").unlink(missing_ok=True)  # an old one would hide a failure
+    free_index(out)
+    for record in [free_figure(out / f"{name}{suffix}", [".json"])[".json"][0] for name in names]:
+        record.unlink(missing_ok=True)  # an old one would hide a failure; what is none stops it all before
+    out.mkdir(parents=True, exist_ok=True)
     begin, seconds, red, crashed = time.perf_counter(), {}, {}, []
     for done in run_scripts([HERE / f"{name}.py" for name in names], flags, jobs, IMPORTED_ONCE):
         name = done.script.stem

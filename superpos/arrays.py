@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from superpos.errors import ConfigError, one_line
+from superpos.errors import ConfigError, one_line, shortened
 
 _T = TypeVar("_T")
 
 # Squares of larger weights overflow in single precision.
 LARGEST_WEIGHT = 1e15
+LARGEST_IMPORTANCE = 1e12  # times the errors of parameters up to a million, it fits single precision
 
 
 def is_traced(value: Any) -> bool:
@@ -357,4 +358,4 @@ def _has(value: Any, method: str) -> bool:
 
 
 def _short(value: Any) -> str:
-    return " ".join(reprlib.repr(value).split())[:60]
+    return shortened(reprlib.repr(value))

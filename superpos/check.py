@@ -12,7 +12,7 @@ import numpy as np
 
 from superpos.arrays import is_traced as is_traced
 from superpos.arrays import plain
-from superpos.errors import ConfigError
+from superpos.errors import ConfigError, shortened
 from superpos.process import check_process
 
 # Words people use for the same thing; spelling distance alone cannot map a synonym.
@@ -173,6 +173,5 @@ def _first(array: np.ndarray, where: np.ndarray) -> float:
 
 
 def short(value: Any) -> str:
-    """A value as a sentence quotes it: one line, 60 characters at most."""
-    text = f"{value:g}" if isinstance(value, float) else " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value as a sentence quotes it."""
+    return shortened(f"{value:g}" if isinstance(value, float) else repr(value))

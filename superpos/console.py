@@ -46,6 +46,12 @@ def _harmless(text: str, kept: dict[str, str]) -> str:
     return "".join(c if c.isprintable() else kept.get(c, "\N{REPLACEMENT CHARACTER}") for c in text)
 
 
+def in_kernel() -> bool:
+    """Whether a kernel of Jupyter runs this, with a front end that shows widgets and pictures."""
+    shell = sys.modules.get("IPython")  # a kernel has imported it
+    return hasattr(shell.get_ipython() if shell is not None else None, "kernel")  # type: ignore[attr-defined]
+
+
 def _spell(error: UnicodeError) -> tuple[str, int]:
     """A codec's error handler: ASCII for what an encoding lacks, as close as there is."""
     assert isinstance(error, UnicodeEncodeError)

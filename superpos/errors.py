@@ -18,6 +18,16 @@ def one_line(error: BaseException) -> str:
     return printable(" ".join(str(error).split()))
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """A value's text as it stands in a sentence: one line of at most so many characters.
+
+    >>> shortened("1, 2,\n3", most=5)
+    '1, 2…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 class DivergedError(ArithmeticError):
     """One model's loss or parameters stopped being finite or bounded.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from superpos import check, optimizers
+from superpos.errors import shortened
 from superpos.stopping import stops
 
 log = logging.getLogger("superpos")
@@ -61,5 +62,4 @@ def _away(value: Any, default: Any) -> bool:
 
 def _short(value: Any) -> str:
     number = isinstance(value, float | np.floating) or (hasattr(value, "dtype") and np.ndim(value) == 0)
-    text = f"{float(value):g}" if number else " ".join(repr(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return shortened(f"{float(value):g}" if number else repr(value), most=40)

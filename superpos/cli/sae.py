@@ -90,10 +90,9 @@ def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficien
 
 def one_cell(found: Any, at: tuple[str, ...]) -> Any:
     """The one cell of a result of toy models that is left after choosing `at`, texts axis=value, and then the best seed."""
-    import numpy as np
-
     from superpos import check
     from superpos.errors import ConfigError
+    from superpos.sweep.sorting import distinct
 
     names = [text.partition("=")[0] for text in at]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -109,7 +108,7 @@ def one_cell(found: Any, at: tuple[str, ...]) -> Any:
             found = found.isel(cell=[round(chosen[name])])
         else:
             found = found.sel(method="nearest", **chosen)
-    axes = {axis["name"]: np.unique(found.dataset[axis["name"]].values) for axis in found.attrs["grid"]["axes"]}
+    axes = {axis["name"]: distinct(found.dataset[axis["name"]].values) for axis in found.attrs["grid"]["axes"]}
     if "seed" in found.dims:
         found = found.best("seed")
     elif "cell" in found.dims and all(len(values) == 1 for name, values in axes.items() if name != "seed"):

@@ -72,10 +72,10 @@ def sweep(
             if value is not None and name != engine:
                 flag = "ray_address" if key == "address" else key
                 raise ConfigError(f"{flag} is a setting of engine {name}; add --engine {name}.")
+    summaries.check(tensorboard, wandb, target)
     if dry_run:
         _dry_run(given, store.writable(target, overwrite=overwrite, resume=resume != "never"))
         return
-    summaries.check(tensorboard, wandb)
     if engine == "local" and worker is None and (worker := worker_of(os.environ)):
         print(f"worker {worker}, of an array job", file=sys.stderr)
     begin = time.perf_counter()

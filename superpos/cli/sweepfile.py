@@ -14,6 +14,7 @@ from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep import Grid, decay, entry, vectors
+from superpos.sweep.sorting import distinct
 from superpos.theory import arrangement
 from superpos.train import TrainConfig
 
@@ -85,7 +86,7 @@ def _init(given: Any, task: Any, grid: Grid) -> Any:
         getattr(task, "n_hidden", 1),
         length=given.get("length", 1.0),
         noise=given.get("noise", 0.0),
-        seed=0 if seeds is None else np.unique(seeds),
+        seed=0 if seeds is None else distinct(seeds),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from superpos import arrays, check
+from superpos import arrays, check, console
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import free_page, page, write_page
@@ -59,7 +59,7 @@ def explore(
     if kind != AUTOENCODERS and "W" not in result.dataset:
         raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
-    widgets = path is None and _in_notebook()
+    widgets = path is None and console.in_kernel()
     if not widgets:
         free_page(target, overwrite=overwrite)  # before anything is computed
     name, entry, styles = VIEWER if kind == AUTOENCODERS else EXPLORER
@@ -75,12 +75,3 @@ def explore(
         return widget(data, entry, styles)
     html = page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles)
     return write_page(target, html, overwrite=overwrite)
-
-
-def _in_notebook() -> bool:
-    """Whether there is a front end that shows widgets."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return False
-    return hasattr(get_ipython(), "kernel")

@@ -14,7 +14,7 @@ from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
 from superpos.console import say, terminal, word
 from superpos.errors import ConfigError
 from superpos.plot.style import save
-from superpos.plot.written import free_figure
+from superpos.plot.written import free_figure, is_record
 from superpos.sweep import outputs
 
 
@@ -101,14 +101,22 @@ def index(folder: str | Path, entries: Sequence[tuple[str, float | None]]) -> Pa
         f"{_TITLE}<style>{_STYLE}</style>\n<h1>Toy Models of Superposition, figure by figure</h1>\n"
         f"<p>{_tally(folder, entries)}</p>\n" + "\n".join(parts) + "\n</html>\n"
     )
-    target = folder / "index.html"
-    outputs.write(outputs.free(target, "page", lambda head: _TITLE.encode() in head), page.encode())
-    return target
+    outputs.write(free_index(folder), page.encode())
+    return folder / "index.html"
+
+
+def free_index(folder: str | Path) -> Path:
+    """Where the page of all figures lies, if there is none, or an earlier one.
+
+    Raises:
+        ConfigError: something else is there, or the folder is inside a result.
+    """
+    return outputs.free(Path(folder) / "index.html", "page", lambda head: _TITLE.encode() in head)
 
 
 def _record(folder: Path, name: str) -> dict[str, Any] | None:
     file = folder / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return json.loads(file.read_text(encoding="utf-8")) if is_record(file) else None
 
 
 def _tally(folder: Path, entries: Sequence[tuple[str, float | None]]) -> str:

@@ -1,5 +1,6 @@
 """Files of a figure: which of them an earlier figure left, and may be replaced, and writing each whole or not at all."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from superpos.sweep import outputs
 
 MARK = "superpos"  # what pictures name as their source
 ENDINGS = (".svg", ".png", ".txt")
+RECORD = {"caption", "source", "claims"}
+MOST_RECORD = 16 * 2**20  # bytes of one
 
 
 def free_figure(
@@ -28,13 +31,24 @@ def free_figure(
         ".png": lambda head: head.startswith(b"\x89PNG") and (_is_svg(picture) or MARK.encode() in head),
         ".txt": lambda head: _is_svg(picture) and b"\0" not in head,
         ".gif": lambda head: _is_svg(picture) and head.startswith(b"GIF8"),
-        ".json": lambda head: head.startswith(b'{\n "caption": "'),
+        ".json": lambda _: is_record(base.with_name(base.name + ".json")),
     }
     named = {ending: base.with_name(base.name + ending) for ending in endings}
     return {
         ending: (file, outputs.free(file, "figure", judges[ending], overwrite=overwrite))
         for ending, file in named.items()
     }
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is what `superpos.plot.publish` notes about a figure: its caption, and claims with their source."""
+    try:
+        if path.stat().st_size > MOST_RECORD:
+            return False
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and set(said) >= RECORD and isinstance(said["claims"], list)
 
 
 def _is_svg(head: bytes) -> bool:

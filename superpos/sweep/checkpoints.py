@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from superpos.errors import shortened
+
 log = logging.getLogger("superpos")
 
 # Orbax's saves of several threads wait for each other for ever.
@@ -50,7 +52,7 @@ class Checkpoints:
                 checkpointer.save(path / str(segments), {"states": leaves, "records": kept}, force=True)
                 checkpointer.wait_until_finished()
         except Exception as error:  # a full disk, for example
-            log.warning("checkpoint %s could not be written (%s)", path, _short(error))
+            log.warning("checkpoint %s could not be written (%s)", path, shortened(str(error), 200))
             shutil.rmtree(path / str(segments), ignore_errors=True)
             return
         for old in _steps(path):
@@ -77,7 +79,7 @@ class Checkpoints:
                 raise ValueError("its shapes are other ones")
             placed = [jax.device_put(v, s.sharding) for v, s in zip(leaves, shapes, strict=True)]
         except Exception as error:
-            log.warning("checkpoint %s is not used (%s)", path, _short(error))
+            log.warning("checkpoint %s is not used (%s)", path, shortened(str(error), 200))
             shutil.rmtree(path, ignore_errors=True)
             return None
         return Found(steps[-1], jax.tree.unflatten(jax.tree.structure(states), placed), Record(loss, metrics))
@@ -99,7 +101,3 @@ class Checkpoints:
 
 def _steps(path: Path) -> list[int]:
     return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -52,18 +52,13 @@ def described(dataset: xr.Dataset) -> xr.Dataset:
     if "diverged_step" not in dataset:
         healthy = np.full(dataset["loss"].shape, -1, np.int32)
         dataset = dataset.assign(diverged_step=(over, healthy))
+    written = {"superpos": superpos.__version__, "format": layout.FORMAT}
     if {"task", "train", "grid"} <= set(dataset.attrs):
-        return dataset
+        return dataset if set(written) <= set(dataset.attrs) else dataset.assign_attrs({**written, **dataset.attrs})
     task: dict[str, Any] = {"kind": KIND}
     if "W" in dataset:
         arrays.labelled("dataset's W", dataset["W"], (*over, "hidden", "feature"), values=True)
         task |= {"n_features": int(dataset.sizes["feature"]), "n_hidden": int(dataset.sizes["hidden"])}
     axes = [{"name": d, "field": d, "rule": "value", "index": 0} for d in over if d in dataset.coords]
-    said = {
-        "superpos": superpos.__version__,
-        "format": layout.FORMAT,
-        "task": task,
-        "train": {},
-        "grid": {"axes": axes},
-    }
+    said = {**written, "task": task, "train": {}, "grid": {"axes": axes}}
     return dataset.assign_attrs({**said, **dataset.attrs})

@@ -1,10 +1,12 @@
 """Results that `superpos export` wrote, read back: NetCDF, Parquet, safetensors. Sizes are checked before memory is taken.
 
 A file for other programs holds numbers under names; `labels` say which axis is which, so the result comes back as it was.
+Labels are JSON in a file's head, up to `MOST_LABELS`: heads have limits (100 MB in safetensors). What is more is an array.
 """
 
 import json
 import math
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,14 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import ConfigError, StoreError
+from superpos.sweep import storable, tables
 
 # suffix: what must be installed to write and to read it
 FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
 # A compressed table may hold this many times what is on disk.
 MOST_RATIO = 500
 SMALL = 64 * 2**20
-# Attributes that are words; all others are written as JSON where a format knows nothing else.
-WORDS = ("superpos", "precision", "dtype", "platform")
+MOST_LABELS = 2**20  # characters of JSON
 
 
 def is_exported(path: Any) -> bool:
@@ -37,22 +39,31 @@ def installed(suffix: str) -> None:
         raise ConfigError(f"{suffix} files need {absent}: pip install 'superpos[export]'.")
 
 
-def labels(dataset: xr.Dataset, dims: dict[str, int], columns: tuple[str, ...]) -> str:
-    """What makes a result of bare numbers, as JSON: dimensions of every variable in `columns`, values of all others."""
-    described: dict[str, Any] = {
-        "dims": dims,
-        "columns": {},
-        "values": {},
-        "coordinates": list(map(str, dataset.coords)),
-    }
+def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Iterable[str]) -> dict[str, Any]:
+    """What makes a result of bare numbers: dimensions of every variable in `columns`, values of all others.
+
+    Where the values together are more than `MOST_LABELS`, the variables that are left become columns, too: the keys of
+    `columns` say what the file must hold.
+    """
+    said: dict[str, Any] = {"dims": dims, "columns": {}, "values": {}, "coordinates": list(map(str, dataset.coords))}
+    if attributes := storable.attributes_of(dataset):
+        said["attributes"] = attributes
+    left = MOST_LABELS
     for name, variable in dataset.variables.items():
-        if name in columns:
-            described["columns"][str(name)] = [list(map(str, variable.dims)), str(variable.dtype)]
-        else:
-            values = variable.values
-            kind = "U" if values.dtype.kind in "OU" else str(values.dtype)
-            described["values"][str(name)] = [list(map(str, variable.dims)), kind, values.tolist()]
-    return json.dumps(described)
+        over, kind = list(map(str, variable.dims)), variable.dtype
+        if name not in columns and variable.size <= left:
+            listed = variable.values.tolist()
+            if (left := left - len(json.dumps(listed))) >= 0:
+                said["values"][str(name)] = [over, "U" if kind.kind == "U" else str(kind), listed]
+                continue
+            left = 0
+        said["columns"][str(name)] = [over, str(kind)]
+    return said
+
+
+def as_json(value: Any) -> str:
+    """A value in a form that `json.loads` reads, and words as they are unless they would be read as something else."""
+    return value if isinstance(value, str) and _plain(value) == value else json.dumps(value)
 
 
 def read(path: str | Path) -> xr.Dataset:
@@ -79,7 +90,7 @@ def _netcdf(path: Path) -> xr.Dataset:
         _ours(path, opened.attrs)
         _check_size(path, opened.nbytes, 4)
         dataset = opened.load()
-    attrs = {k: v if k in WORDS else _plain(v) for k, v in dataset.attrs.items()}
+    attrs = {k: _plain(v) for k, v in dataset.attrs.items()}
     for name, variable in dataset.variables.items():
         if variable.dtype.kind == "O":  # words
             words = (variable.dims, variable.values.astype(str))
@@ -116,7 +127,8 @@ def _parquet(path: Path) -> xr.Dataset:
         column = column.flatten() if inner[name] else column
         values = column.to_numpy(zero_copy_only=False).astype(dtype).reshape((*said["dims"].values(), *inner[name]))
         rest = [d for d in dims if d not in grid]
-        columns[name] = xr.Variable([*grid, *rest], values).transpose(*dims)
+        whole = xr.Variable([*grid, *rest], values)  # a row has every number of its cell, also those of other cells
+        columns[name] = whole.isel({d: 0 for d in grid if d not in dims}).transpose(*dims)
     return _assembled(attrs, said, columns)
 
 
@@ -126,9 +138,11 @@ def _safetensors(path: Path) -> xr.Dataset:
     with safe_open(path, framework="numpy") as opened:  # checks that offsets lie within the file
         attrs, said = _about(path, opened.metadata() or {})
         grid, columns = list(said["dims"]), {}
-        for name, (dims, _) in said["columns"].items():
-            rest = [d for d in dims if d not in grid]
-            columns[name] = xr.Variable([*grid, *rest], opened.get_tensor(name)).transpose(*dims)
+        for name, (dims, dtype) in said["columns"].items():
+            values = opened.get_tensor(name)
+            values = values.view(np.dtype(dtype))[..., 0] if np.dtype(dtype).kind == "U" else values
+            order = [d for d in grid if d in dims] + [d for d in dims if d not in grid]
+            columns[name] = xr.Variable(order, values).transpose(*dims)
     return _assembled(attrs, said, columns)
 
 
@@ -147,6 +161,8 @@ def _assembled(attrs: dict[str, Any], said: dict[str, Any], columns: dict[str, A
     for name, (dims, dtype, values) in said["values"].items():
         array = np.asarray(values, str if dtype == "U" else np.dtype(dtype))
         columns[name] = xr.Variable(dims, array)
+    for name, plain in said.get("attributes", {}).items():
+        columns[name].attrs = tables._from_plain(plain)
     coords = {name: columns.pop(name) for name in said["coordinates"]}
     return xr.Dataset(columns, coords, attrs)
 

@@ -1,13 +1,14 @@
 """A result for other programs: one packed file, NetCDF, Parquet, or the parameters alone as safetensors."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from superpos.errors import ConfigError, StoreError
-from superpos.sweep import exported, outputs, reading, saved
+from superpos.errors import ConfigError, StoreError, one_line
+from superpos.sweep import exported, outputs, reading, saved, storable
 from superpos.sweep.held import METADATA
 from superpos.sweep.result import SweepResult, open_result
 from superpos.sweep.source import Source
@@ -23,7 +24,7 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
         ConfigError: the target exists.
         StoreError: the store is damaged or unfinished, or the file cannot be written.
     """
-    target = outputs.free(target, outputs.PACKED, outputs.never, overwrite=overwrite)
+    target = outputs.free(target, outputs.PACKED, outputs.DATA[outputs.PACKED], overwrite=overwrite)
     opened = reading.opened(path)
     if path.is_file():
         raise ConfigError(f"{path} is packed already.")
@@ -71,15 +72,30 @@ def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Pat
     if target.suffix not in exported.FORMATS:
         raise ConfigError(f"out must end in one of {', '.join(exported.FORMATS)} or .zarr, got {target.name!r}.")
     exported.installed(target.suffix)
-    target = outputs.free(target, f"{target.suffix} file", outputs.never, overwrite=overwrite)
+    kind = f"{target.suffix} file"
+    target = outputs.free(target, kind, outputs.DATA[kind], overwrite=overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
     writer = writers[target.suffix]
-    return outputs.write_by(target, lambda temporary: writer(result, temporary))
+    result.check_storable()
+
+    def write(temporary: Path) -> None:
+        try:
+            writer(result, temporary)
+        except (ConfigError, OSError):
+            raise
+        except Exception as error:  # of the packages that write, of many kinds
+            raise ConfigError(f"result cannot be written as {target.suffix}: {one_line(error)}.") from error
+
+    return outputs.write_by(target, write)
 
 
 def _netcdf(result: SweepResult, path: Path) -> None:
-    dataset = result.dataset.load()
-    dataset = dataset.assign_attrs({k: v if isinstance(v, str) else json.dumps(v) for k, v in dataset.attrs.items()})
+    dataset = storable.checked(result.dataset.load(), kinds=storable.KINDS + "cS", empty=True, unicode=True)
+    if "coordinates" in dataset.attrs:
+        raise ConfigError("attribute coordinates cannot be written as .nc, which means something else by the name.")
+    for dim in map(str, dataset.dims):
+        storable.check_name("dimension", dim)
+    dataset = dataset.assign_attrs({k: exported.as_json(v) for k, v in dataset.attrs.items()})
     dataset.to_netcdf(path, engine="h5netcdf")
 
 
@@ -87,32 +103,49 @@ def _parquet(result: SweepResult, path: Path) -> None:
     import pyarrow as pa  # pyright: ignore[reportMissingImports]
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
 
+    dataset, grid = storable.checked(result.dataset, unicode=True), result.dims
+    own = [str(n) for n, v in dataset.data_vars.items() if not grid or set(grid) & set(v.dims)]
+    said = exported.labels(dataset, grid, own)
+    axes = [a["name"] for a in result.attrs["grid"]["axes"] if a["name"] in dataset.coords]
     columns, shapes = {}, {}
-    loss = result["loss"]
-    for axis in (a["name"] for a in result.attrs["grid"]["axes"]):
-        if axis in loss.coords:
-            columns[axis] = pa.array(loss.coords[axis].broadcast_like(loss).transpose(*loss.dims).values.ravel())
-    for name, variable in result.dataset.data_vars.items():
-        rest = tuple(variable.sizes[d] for d in variable.dims if d not in result.dims)
-        values = variable.transpose(*result.dims, ...).values.reshape(loss.size, -1)
+    for name in dict.fromkeys((*axes, *said["columns"])):
+        variable = dataset.variables[name]
+        rest = {str(d): n for d, n in variable.sizes.items() if d not in grid}
+        if grid and len(rest) == variable.ndim and name in said["columns"]:
+            raise ConfigError(
+                f"variable {name} cannot be written as .parquet: it is large, and over no axis of the grid."
+            )
+        values = variable.set_dims({**grid, **rest}).transpose(*grid, *rest).values
         flat = pa.array(np.ascontiguousarray(values).ravel())
-        columns[str(name)] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1]) if rest else flat
-        shapes[str(name)] = rest
-    said = exported.labels(result.dataset, result.dims, tuple(shapes))
-    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": said}  # lists are flat
-    pq.write_table(pa.table(columns).replace_schema_metadata(about), path)
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, math.prod(rest.values())) if rest else flat
+        if name in said["columns"]:
+            shapes[name] = list(rest.values())
+    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": json.dumps(said)}
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), path)  # lists are flat
 
 
 def _safetensors(result: SweepResult, path: Path) -> None:
     from safetensors.numpy import save_file  # pyright: ignore[reportMissingImports]
 
-    arrays = {
-        name: np.ascontiguousarray(result.dataset[name].transpose(*result.dims, ...).values)
-        for name in parameters(result.dataset)
+    dataset, grid = storable.checked(result.dataset, unicode=True), result.dims
+    curves = [n for n in map(str, dataset.variables) if n.endswith(("_history", "_snapshots"))]
+    dataset = dataset.drop_vars(curves)
+    own = [name for name in parameters(dataset) if dataset[name].dtype.kind != "U"]
+    said = exported.labels(dataset, grid, own)
+    arrays = {}
+    for name in said["columns"]:
+        if name == "__metadata__":
+            raise ConfigError(
+                f"variable {name} cannot be written as .safetensors, which means something else by the name."
+            )
+        values = np.require(
+            dataset.variables[name].transpose(*grid, ..., missing_dims="ignore").values, requirements="C"
+        )
+        # Words are the numbers of their characters, on an axis of their own.
+        words = values.dtype.kind == "U"
+        arrays[name] = values[..., None].view(np.uint32) if words else values
+    axes = {
+        a["name"]: said["values"][a["name"]][2] for a in result.attrs["grid"]["axes"] if a["name"] in said["values"]
     }
-    names = [axis["name"] for axis in result.attrs["grid"]["axes"]]
-    axes = {name: result.dataset.coords[name].values.tolist() for name in names if name in result.dataset.coords}
-    curves = [n for n in result.dataset.variables if n not in arrays and str(n).endswith(("_history", "_snapshots"))]
-    said = exported.labels(result.dataset.drop_vars(curves), result.dims, tuple(arrays))
-    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": said}
+    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": json.dumps(said)}
     save_file(arrays, path, metadata=about)

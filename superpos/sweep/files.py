@@ -1,12 +1,13 @@
 """Files that are there in full or not at all, and stay after a power cut."""
 
+import hashlib
 import os
 import re
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,21 +29,32 @@ _HIDDEN = re.compile(r"\.(.+)\.[a-z0-9_]{8}", re.DOTALL)  # a folder of `folder_
 _WRITTEN = re.compile(r".+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)  # a file of `write`
 
 
-def encode(values: np.ndarray) -> bytes:
-    """An array as Zarr's `bytes` and `crc32c` codecs store it: little-endian numbers, then their CRC32C."""
-    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-    return raw + checksum(raw)
+def encode(values: np.ndarray) -> tuple[memoryview, bytes]:
+    """An array as Zarr's `bytes` and `crc32c` codecs store it: little-endian numbers, not copied, and their CRC32C."""
+    raw = memoryview(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8))
+    return raw, checksum(raw)
 
 
-def checksum(raw: bytes) -> bytes:
+def checksum(raw: bytes | memoryview) -> bytes:
     """CRC32C, four bytes, little-endian."""
-    return google_crc32c.value(raw).to_bytes(CHECKSUM_BYTES, "little")
+    bytes_ = np.frombuffer(raw, np.uint8)
+    bytes_.flags.writeable = False  # what the library asks for
+    return google_crc32c.value(bytes_).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def write(path: Path, data: bytes, folder: int | None = None) -> None:
-    """Write a file under a temporary name, wait until it is on disk, then rename it. The folder is synced by the caller.
+def sha256(*pieces: bytes | memoryview) -> str:
+    """SHA-256 of a file of these pieces, in hexadecimal digits."""
+    sum_ = hashlib.sha256()
+    for piece in pieces:
+        sum_.update(piece)
+    return sum_.hexdigest()
 
-    The temporary file is locked while it lives, so that `clean` can tell those of the living from those of the dead.
+
+def write(path: Path, data: bytes | Sequence[bytes | memoryview], folder: int | None = None) -> None:
+    """Write a file, of one piece or several, under a temporary name, wait until it is on disk, then rename it.
+
+    The folder is synced by the caller. The temporary file is locked while it lives, so that `clean` can tell those of the
+    living from those of the dead.
     `folder` is the descriptor of an open folder that the path is relative to.
     """
     while True:
@@ -50,9 +62,10 @@ def write(path: Path, data: bytes, folder: int | None = None) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
         try:
             _lock(descriptor)
-            left = memoryview(data)
-            while left:
-                left = left[os.write(descriptor, left) :]
+            for piece in (data,) if isinstance(data, bytes) else data:
+                left = memoryview(piece)
+                while left:
+                    left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
             try:
                 os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)

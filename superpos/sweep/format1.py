@@ -17,6 +17,7 @@ from superpos.sweep import layout
 from superpos.sweep.files import CHECKSUM_BYTES
 from superpos.sweep.held import METADATA
 from superpos.sweep.source import Source
+from superpos.sweep.storable import TYPES
 
 # Beyond `SMALL`, a result may promise this many times what is on disk.
 MOST_RATIO = 20
@@ -27,32 +28,17 @@ CODECS = [
     {"name": "crc32c"},
 ]
 KEYS = {"name": "default", "configuration": {"separator": "/"}}
-TYPES = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-)
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 RLE, RESERVED = 1, 3  # kinds of blocks
 
 
-def read(source: Source) -> xr.Dataset:
+def read(source: Source, attributes: dict[str, Any]) -> xr.Dataset:
     """The dataset in grid form. Every file is checked before anything is unpacked.
 
     Raises:
         StoreError: something is missing, is not as earlier versions wrote it, or unpacks to more than it may.
     """
-    path = source.path
-    attrs: dict[str, Any] = json.loads(source.metadata())["attributes"]
+    path, attrs = source.path, dict(attributes)
     if not path.is_dir():
         raise StoreError(f"{path} is refused: results of format 1 were never packed.")
     if any(p.is_symlink() for p in path.rglob("*")):

@@ -11,6 +11,7 @@ import numpy as np
 from superpos import arrays, check
 from superpos.console import printable_lines
 from superpos.errors import ConfigError
+from superpos.sweep.sorting import firsts
 
 # Names that results use for something else.
 RESERVED = (
@@ -112,10 +113,9 @@ class Grid:
     def __init__(self, /, **axes: Any):
         self._set("product", axes)
         for name, axis in self.axes.items():
-            # Not np.unique, whose hash table takes half a minute for ten million whole numbers.
             ordered = np.sort(axis.values)
-            if np.any(repeated := ordered[1:] == ordered[:-1]):
-                twice = ordered[1:][repeated][0]
+            if np.any(repeated := ~firsts(ordered)):
+                twice = ordered[repeated][0]
                 said = twice if axis.vectors is None else f"the vector {axis.vectors[twice].tolist()}"
                 raise ConfigError(f"grid axis {name} holds {said} twice.")
 
@@ -236,8 +236,11 @@ class Grid:
         """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
         if self.design != "product":
             return {name: axis.values for name, axis in self.axes.items()}
-        index = np.unravel_index(np.arange(self.n_cells), tuple(self.dims.values()))
-        return {name: axis.values[i] for (name, axis), i in zip(self.axes.items(), index, strict=True)}
+        shape, found = tuple(self.dims.values()), {}
+        for k, (name, axis) in enumerate(self.axes.items()):
+            along = axis.values.reshape([-1 if k == other else 1 for other in range(len(shape))])
+            found[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Design and axes without their values, for a result's attributes."""

@@ -19,7 +19,14 @@ RELATIVE = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
 
 
 class Held:
-    """A store, or a packed file, as it was when this was made. `descriptor` is that of the open folder, None without one."""
+    """A store, or a packed file, as it was when this was made. `descriptor` is that of the open folder, None without one.
+
+    What `check` catches: at the moment it is called, the path leads to another folder or file, to none, or to one that says
+    other things of itself. Whoever reads checks before and after, so a result that was swapped for another is never read as
+    the first. What it does not catch: a swap that is undone between two checks (the first result is back by then). Files
+    that are named relative to the open folder are the right ones all the same; those that Zarr opens by path in between,
+    numbers of a large result, may then be those of the other. Their checksums hold, and so do their sizes.
+    """
 
     def __init__(self, path: Path):
         self.path = Path(os.path.abspath(path))

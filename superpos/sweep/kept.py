@@ -16,7 +16,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError, one_line
 from superpos.identity import Identity, identity_of
-from superpos.sweep import files, stored, tables
+from superpos.sweep import files, store, stored, tables
 
 log = logging.getLogger("superpos")
 
@@ -38,12 +38,13 @@ def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **option
 
     Raises:
         ConfigError: an input is nothing whose identity is known, the function depends on something that is not (an open
-            file, `eval`), or it has no name of its own. Nothing has been computed.
+            file, `eval`), it has no name of its own, or the table would lie inside a result. Nothing has been computed.
     """
     name = getattr(compute, "__qualname__", "<no name>")
     if "<" in name or not str(getattr(compute, "__name__", "")).isidentifier():
         raise ConfigError(f"compute must be a function with a name of its own in its module, got {name}.")
     path = stored.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
+    store.outside(path, f"table of {name}")
     code = identity_of(compute, name)
     given = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
     key = json.dumps([compute.__module__, name, code.digest, given, _circumstances(code)], sort_keys=True).encode()

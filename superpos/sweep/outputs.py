@@ -1,7 +1,8 @@
 """Files that commands write: pages, figures, exports, packed results. One rule decides what may be replaced.
 
-Replaced without a word is only what is recognisably an earlier file of the same kind; any other file needs `overwrite`.
-Never replaced are folders, devices and packed results (but by another packed one); nothing is written inside a result.
+Replaced without a word is only what is recognisably an earlier picture or page of the same kind; any other file needs
+`overwrite`, files that hold models (`DATA`) even for one of their kind. Never replaced are folders, devices and packed
+results (but by another packed one); nothing is written inside a result.
 """
 
 import os
@@ -18,19 +19,14 @@ HEAD_BYTES = 4_096
 def free(path: str | Path, kind: str, is_own: Callable[[bytes], bool], *, overwrite: bool = False) -> Path:
     """The path, made absolute, if a file of this kind may be written there. `is_own` judges the beginning of an old file.
 
-    A symbolic link is followed and stays one: what it leads to is judged.
+    A symbolic link is followed and stays one: what it leads to is judged. Files that hold the models themselves (`DATA`)
+    are replaced only with `overwrite`, even by one of their kind: nobody can draw them again.
 
     Raises:
         ConfigError: something else is there, or the path cannot be used.
     """
-    if not isinstance(path, str | os.PathLike) or not str(path).strip():
-        raise ConfigError(f"output path must be a path, got {path!r}.")
+    target = store.outside(path)
     try:
-        target = Path(path).expanduser().resolve()
-        if Path(path).expanduser().is_symlink() and not target.exists():
-            raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
-        if any(store.is_ours(folder) for folder in target.parents):
-            raise ConfigError(f"output {path} lies inside a result; choose another path.")
         if not target.exists():
             if not target.name:
                 raise ConfigError(f"output {path} is no name of a file.")
@@ -39,12 +35,15 @@ def free(path: str | Path, kind: str, is_own: Callable[[bytes], bool], *, overwr
             raise ConfigError(f"output {path} exists and is no file, so it is not replaced; choose another path.")
         with target.open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except OSError as error:
         raise ConfigError(f"output path cannot be used: {one_line(error)}.") from None
     if is_packed(head) and kind != PACKED:
         raise ConfigError(f"output {path} is a packed result, so it is not replaced; choose another path.")
+    if not overwrite and kind in DATA and is_own(head):
+        raise ConfigError(
+            f"output {path} exists and is a {kind} already; choose another path, or overwrite it on purpose (--overwrite, "
+            "overwrite=True)."
+        )
     if not overwrite and not is_own(head):
         raise ConfigError(
             f"output {path} exists and is no {kind} of superpos, so it is not replaced; choose another path, or overwrite "
@@ -53,17 +52,19 @@ def free(path: str | Path, kind: str, is_own: Callable[[bytes], bool], *, overwr
     return target
 
 
-PACKED = "packed result"
-
-
 def is_packed(head: bytes) -> bool:
     """Whether a file begins as `superpos pack` begins: with a stored `zarr.json` that names superpos."""
     return head.startswith(b"PK\3\4") and head[30:39] == b"zarr.json" and b'"superpos"' in head
 
 
-def never(head: bytes) -> bool:
-    """Judge of kinds of which an old file is never replaced unasked."""
-    return False
+PACKED = "packed result"
+# Kinds of files that hold models, and how to tell them: exports by their format alone, whoever wrote them.
+DATA: dict[str, Callable[[bytes], bool]] = {
+    PACKED: is_packed,
+    ".nc file": lambda head: head.startswith(b"\x89HDF"),
+    ".parquet file": lambda head: head.startswith(b"PAR1"),
+    ".safetensors file": lambda head: head[8:].startswith(b'{"'),  # after the length of its list
+}
 
 
 def write(target: Path, data: bytes) -> Path:

@@ -15,6 +15,7 @@ from superpos.optimizers import named_leaves
 from superpos.stopping import check_metric
 from superpos.sweep import settle
 from superpos.sweep.grid import Axis, Grid
+from superpos.sweep.sorting import distinct, firsts
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, check_all, check_kinds, check_seed, numeric_fields, static_fields
 
@@ -157,7 +158,7 @@ def _runs(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cells in the order of their seeds, and where the cells of each seed begin in it and how many they are."""
     order = np.argsort(seeds, kind="stable")
     ordered = seeds[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    starts = np.flatnonzero(firsts(ordered))
     return order, starts, np.diff(starts, append=len(order))
 
 
@@ -219,7 +220,7 @@ def _groups(static: dict[str, np.ndarray], n_cells: int) -> Iterator[tuple[dict[
     for column in static.values():
         values, inverse = np.unique(column, return_inverse=True)
         code = code * len(values) + inverse
-    for value in np.unique(code):
+    for value in distinct(code):
         cells = np.flatnonzero(code == value)
         yield {name: column[cells[0]].item() for name, column in static.items()}, cells
 

@@ -158,19 +158,12 @@ class _Notebook:
 
 def _way_to_show() -> Callable[[Progress, bool], None]:
     """A notebook's cell, a terminal, or a log, by where this runs."""
-    if _in_notebook():
+    if console.in_kernel() and "spyder_kernels" not in sys.modules:  # whose console only appends
         return _Notebook()
     output = console.terminal(error=True)
     if output.file.isatty() and not output.is_dumb_terminal:
         return _Terminal()
     return _Lines()
-
-
-def _in_notebook() -> bool:
-    """Whether a kernel sends outputs to a front end that can change them: not Spyder's console, which only appends."""
-    shell = sys.modules.get("IPython")
-    running = shell.get_ipython() if shell is not None else None  # type: ignore[attr-defined]
-    return hasattr(running, "kernel") and "spyder_kernels" not in sys.modules
 
 
 def _clock(seconds: float) -> str:

@@ -1,9 +1,8 @@
 """Read a store: everything is checked against everything else before memory is taken, and a damaged file is named."""
 
-import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,10 @@ from superpos.sweep import files, format1, layout
 from superpos.sweep.grid import MOST_CELLS
 from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import FORMAT
-from superpos.sweep.source import Source
+from superpos.sweep.sorting import distinct
+from superpos.sweep.source import MOST_EMPTY, Source
+from superpos.sweep.storable import FORM, TYPES
 from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
-
-# Attributes that describe the form on disk, and are no part of a result.
-FORM = (
-    "dims", "coordinate_dims", "coordinate_names", "words", "coordinates", "variables", "checksums", "labels",
-    "chunk", "digest",
-)  # fmt: skip
-TYPES = (
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
-)  # fmt: skip
 
 OPENED = "the result that was opened"
 
@@ -39,9 +31,6 @@ EAGER_BYTES = 64 * 2**20
 SAVED = 3
 
 MOST_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
-
-# A store may promise this many times what it holds, for sweeps that have just begun.
-MOST_EMPTY = 64
 
 
 def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
@@ -57,7 +46,7 @@ def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
         raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     with blaming(path):
         if contents.attributes["format"] == 1:
-            dataset = format1.read(contents.source)
+            dataset = format1.read(contents.source, contents.attributes)
         elif contents.attributes["format"] == SAVED:
             dataset = contents.dataset()  # pyright: ignore[reportAttributeAccessIssue]
         else:
@@ -90,7 +79,7 @@ def opened(path: str | Path) -> "Contents":
 
             contents: Contents = Saved(source, attributes)
         else:
-            contents = Contents(source)
+            contents = Contents(source, attributes)
         source.held.check(OPENED)
         return contents
 
@@ -121,10 +110,8 @@ def blaming(path: str | Path) -> Iterator[None]:
 class Contents:
     """What a store says it holds and what is there; numbers are not read yet."""
 
-    def __init__(self, source: Source):
-        self.source, self.path = source, source.path
-        self.attributes: dict[str, Any] = _attributes(source)
-        attributes = self.attributes
+    def __init__(self, source: Source, attributes: dict[str, Any]):
+        self.source, self.path, self.attributes = source, source.path, attributes
         if attributes["format"] == 1:
             self.n_cells = math.prod(attributes["dims"].values())
             return
@@ -193,8 +180,20 @@ class Contents:
 
     def sound(self, name: str, number: int) -> bool:
         """Whether a chunk has the checksum it ends with."""
-        raw = self.source.read(name, key(number, len(self.variables[name]["shape"])))
+        raw = memoryview(self.source.read(name, key(number, len(self.variables[name]["shape"]))))
         return files.checksum(raw[: -files.CHECKSUM_BYTES]) == raw[-files.CHECKSUM_BYTES :]
+
+    def check_now(self, name: str, numbers: Iterable[int]) -> None:
+        """The result must still be the one that was opened, with these chunks: Zarr reads one that went as fill values.
+
+        Raises:
+            StoreError: it is another, or a chunk has another size.
+        """
+        self.source.held.check(OPENED)
+        n_dims, expected = len(self.variables[name]["shape"]), self._expected_size(name)
+        for number in numbers:
+            if self.source.size_now(name, key(int(number), n_dims)) != expected:
+                self.damaged(f"{name} lacks chunk {number}")
 
     def slots(self) -> np.ndarray:
         """The slot of every cell of the grid; -1 where no model is stored."""
@@ -203,27 +202,21 @@ class Contents:
     def column(self, name: str) -> np.ndarray:
         """A coordinate, in the order of the grid if it is of cells; words are words again."""
         values = self._fixed(name)
-        if self.variables[name]["dims"][:1] == ["cell"]:
-            values = values[self._slots]
+        values = values[self._slots] if self.variables[name]["dims"][:1] == ["cell"] else values.copy()
         meaning = self.attributes["words"].get(name)
         return values if meaning is None else self.source.spelt(meaning, values)
 
     def _fixed(self, name: str) -> np.ndarray:
         """A variable of one chunk, as it lies on disk."""
         said = self.variables[name]
-        raw = self.source.read(name, key(0, len(said["shape"])))
+        raw = memoryview(self.source.read(name, key(0, len(said["shape"]))))  # not copied: labels may be many
         values, sum_ = raw[: -files.CHECKSUM_BYTES], raw[-files.CHECKSUM_BYTES :]
         if len(raw) != self._expected_size(name) or files.checksum(values) != sum_:
             self.damaged(f"chunk 0 of {name} has a wrong checksum")
-        if hashlib.sha256(raw).hexdigest() != self.attributes.get("labels", {}).get(
-            name, hashlib.sha256(raw).hexdigest()
-        ):
+        if (label := self.attributes.get("labels", {}).get(name)) is not None and label != files.sha256(raw):
             self.damaged(f"the values of {name} are those of another result")
-        return (
-            np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<"))
-            .reshape(said["shape"])
-            .astype(said["dtype"])
-        )
+        found = np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<")).reshape(said["shape"])
+        return found.astype(said["dtype"], copy=False)
 
     @property
     def source_group(self) -> Any:
@@ -353,7 +346,7 @@ class _Cells(BackendArray):
         found = layout.empty(field, slots.size)
         if len(there):
             first, last = int(there[0]), int(there[-1])
-            self._check_files(np.unique(there // self._opened.chunk))
+            self._check_files(distinct(there // self._opened.chunk))
             try:
                 dense = 2 * len(there) > last - first
                 rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
@@ -362,7 +355,7 @@ class _Cells(BackendArray):
                 raise
             except Exception as error:
                 self._opened.source.held.check(OPENED)
-                bad = [k for k in np.unique(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
+                bad = [k for k in distinct(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
                 what = f"chunk {bad[0]} of {self._name} has a wrong checksum" if bad else one_line(error)
                 cure = f"; remove status/{key(int(bad[0]), 1)} and resume the sweep to train it again" if bad else ""
                 raise StoreError(f"{self._opened.path} is damaged: {what}{cure}.") from error
@@ -380,13 +373,7 @@ class _Cells(BackendArray):
             )
 
     def _check_files(self, chunks: np.ndarray) -> None:
-        """The result must still be the one that was opened: Zarr reads a chunk that went away as fill values."""
-        opened = self._opened
-        opened.source.held.check(OPENED)
-        n_dims, expected = len(opened.variables[self._name]["shape"]), opened._expected_size(self._name)
-        for number in chunks:
-            if opened.source.size_now(self._name, key(int(number), n_dims)) != expected:
-                opened.damaged(f"{self._name} lacks chunk {number}")
+        self._opened.check_now(self._name, chunks.tolist())
 
 
 def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:

@@ -23,7 +23,6 @@ from superpos.sweep import elsewhere, exported, plan, questions, reading, saved,
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
-from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig
 
@@ -257,8 +256,18 @@ class SweepResult:
         (The store of a sweep is flat while and after it runs: `superpos.open(store).save(path)` gives it this form.)
         """
         target = store.writable(path, overwrite=overwrite)
+        self.check_storable()
         saved.save(self.dataset, self.dims, target, overwrite=overwrite)
         return target
+
+    def check_storable(self) -> None:
+        """Raise `ConfigError` if the configuration does not fit the models, so that nobody could open them again."""
+        try:
+            settle.check_said(self.dataset, self._axes)
+        except (ConfigError, LookupError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"result cannot be stored: its configuration does not fit it ({one_line(error)})"
+            ) from None
 
     def explore(self, path: str | Path | None = None, **options: Any) -> Any:
         """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
@@ -373,17 +382,10 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
     """
     dataset = exported.read(path) if exported.is_exported(path) else reading.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
+        if "diverged_step" not in dataset:
+            raise ConfigError("the variable diverged_step is missing.")
         result = SweepResult(dataset)
-        if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):
-            raise ConfigError("a variable or an axis is missing.")
-        if dataset.attrs["task"]["kind"] in REGISTRY:
-            columns = {name: dataset.coords[name].values.ravel()[:1] for name in result._axes}
-            said = task_from_dict(dataset.attrs["task"]), train_config_from_dict(dataset.attrs["train"])
-            task, config = settle.one_cell(*said, result._axes, columns, 0)
-            task.check()
-            config.check()
-        else:
-            train_config_from_dict(dataset.attrs["train"]).check()
+        settle.check_said(result.dataset, result._axes)
     except (ConfigError, LookupError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from superpos.config import task_from_dict, to_dict, train_config_from_dict
-from superpos.errors import ConfigError
+from superpos.errors import ConfigError, shortened
 from superpos.identity import code_difference, code_of
 from superpos.sweep import plan, reading
 from superpos.sweep.grid import Grid
@@ -38,8 +38,8 @@ def finished(
         if different := [key for key in here if here[key] != there.get(key)]:
             key = different[0]
             raise ConfigError(
-                f"{path} holds another sweep: {part}.{key} differs, {_short(there.get(key))} there and "
-                f"{_short(here[key])} here; choose another path."
+                f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(there.get(key)), 200)} there and "
+                f"{shortened(repr(here[key]), 200)} here; choose another path."
             )
     if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
@@ -60,11 +60,6 @@ def finished(
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _today(part: str, attributes: Any) -> Any:

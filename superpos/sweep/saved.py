@@ -15,36 +15,53 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
-from superpos.errors import StoreError, one_line
-from superpos.sweep import files, layout, reading, store
+from superpos.errors import ConfigError, StoreError, one_line
+from superpos.sweep import files, layout, reading, storable, store, tables
 from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.sorting import distinct
 from superpos.sweep.source import METADATA, Source
 
-FORMAT = 3
 TEXT = "fixed_length_utf32"  # the Zarr v3 name of NumPy's text of one width
 MISSING = "missing"
 
 
 def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrite: bool = False) -> None:
-    """Write a whole result: under a temporary name beside the target, then renamed, so a reader sees all of it or nothing."""
-    order = [*dims, ...]
+    """Write a whole result: under a temporary name beside the target, then renamed, so a reader sees all of it or nothing.
+
+    Raises:
+        ConfigError: something in it is none that could be read again.
+    """
+    dataset, order = storable.checked(dataset), [*dims, ...]
     variables = {str(n): v.transpose(*order, missing_dims="ignore") for n, v in dataset.variables.items()}
+    of_variables = storable.attributes_of(dataset)
+    attributes = storable.check_not_form(dataset.attrs)
     said = {
-        **dataset.attrs,
-        "format": FORMAT,
+        "superpos": attributes["superpos"],  # first, where a packed file is told by it
+        **attributes,
+        "format": reading.SAVED,
         "dims": dict(dims),
         "coordinate_names": [str(name) for name in dataset.coords],
         "coordinates": " ".join(
             str(n) for n in dataset.coords if n not in dataset.dims
         ),  # for readers of CF conventions
     }
-    store._check_plain(said)
     with store._new(target) as new:
-        _write(new, variables, dims, said)
+        _write(new, variables, dims, said, of_variables)
+        try:  # whatever would be refused later is refused now
+            reading.opened(new)
+        except StoreError as error:
+            why = str(error).replace(str(new), "it").rstrip(".")
+            raise ConfigError(f"result cannot be stored, for it could not be opened again: {why}.") from None
         store._move_in(new, target, overwrite)
 
 
-def _write(path: Path, variables: Mapping[str, xr.Variable], dims: Mapping[str, int], said: dict[str, Any]) -> None:
+def _write(
+    path: Path,
+    variables: Mapping[str, xr.Variable],
+    dims: Mapping[str, int],
+    said: dict[str, Any],
+    of_variables: Mapping[str, Any],
+) -> None:
     import warnings
 
     import zarr
@@ -53,7 +70,7 @@ def _write(path: Path, variables: Mapping[str, xr.Variable], dims: Mapping[str, 
     group = zarr.create_group(path, zarr_format=3)
     shapes: dict[str, dict[str, Any]] = {}
     for name, variable in variables.items():
-        dtype = _dtype(variable)
+        dtype = variable.dtype
         rows = _rows(variable, dims)
         chunks = (rows, *variable.shape[1:]) if variable.ndim else ()
         with warnings.catch_warnings():  # that other readers may not know text of one width yet
@@ -73,6 +90,7 @@ def _write(path: Path, variables: Mapping[str, xr.Variable], dims: Mapping[str, 
             "shape": list(variable.shape),
             "chunks": list(chunks),
             "dtype": dtype.str.lstrip("<|=") if dtype.kind == "U" else str(dtype),
+            **({"attributes": of_variables[name]} if name in of_variables else {}),
         }
         for number, start in enumerate(range(0, variable.shape[0], rows) if variable.ndim else (0,)):
             part = variable[start : start + rows] if variable.ndim else variable
@@ -86,15 +104,6 @@ def _write(path: Path, variables: Mapping[str, xr.Variable], dims: Mapping[str, 
     }
     group.attrs.put({**said, "digest": store.digest(said)})
     files.sync_tree(path)
-
-
-def _dtype(variable: xr.Variable) -> np.dtype:
-    """How a variable is stored: words as text of one width, numbers in the machine's byte order."""
-    if variable.dtype.kind in "OU":
-        return np.asarray(variable.values).astype(str).dtype
-    if variable.dtype.kind == "f" and variable.dtype.itemsize > 8:
-        return np.dtype(np.float64)
-    return variable.dtype.newbyteorder("=")
 
 
 def _rows(variable: xr.Variable, dims: Mapping[str, int]) -> int:
@@ -190,7 +199,7 @@ class _Engine(BackendEntrypoint):
         for name, said in saved.variables.items():
             lazy = indexing.LazilyIndexedArray(_Array(saved, name))
             values = np.asarray(saved.source_group[name][...]) if name in saved.coordinates else lazy
-            variables[name] = xr.Variable(said["dims"], values)
+            variables[name] = xr.Variable(said["dims"], values, tables._from_plain(said.get("attributes", {})))
         attrs = {k: v for k, v in saved.attributes.items() if k not in reading.FORM} | {"format": layout.FORMAT}
         coords = {name: variables.pop(name) for name in saved.coordinates}
         return xr.Dataset(variables, coords, attrs)
@@ -206,17 +215,25 @@ class _Array(BackendArray):
     def __getitem__(self, wanted: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(wanted, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
 
+    def _files(self, wanted: tuple[Any, ...]) -> list[int]:
+        """Numbers of the files that hold what is wanted: to look at all of them for every cell would be quadratic."""
+        if not self.shape:
+            return [0]
+        rows = np.atleast_1d(np.arange(self.shape[0])[wanted[0]])
+        return distinct(rows // self._saved.variables[self._name]["chunks"][0]).tolist()
+
     def _fetch(self, wanted: tuple[Any, ...]) -> np.ndarray:
         saved, name = self._saved, self._name
-        saved.source.held.check(reading.OPENED)
-        keys = [store.key(number, len(self.shape)) for number in range(saved._n_files(name))]
-        sizes = {key: saved.source.size_now(name, key) for key in keys}
-        saved.source.sizes[name] = {key: size for key, size in sizes.items() if size is not None}
-        for number in range(saved._n_files(name)):  # Zarr reads a file that went away as fill values
-            saved._check_chunk(name, number)
+        files = self._files(wanted)
+        saved.check_now(name, files)
         try:
-            return np.asarray(saved.source_group[name].oindex[wanted])
+            found = np.asarray(saved.source_group[name].oindex[wanted])
+            saved.source.held.check(reading.OPENED)  # not replaced meanwhile
+            return found
+        except StoreError:
+            raise
         except Exception as error:
-            bad = [k for k in range(saved._n_files(name)) if not saved.sound(name, k)]
+            saved.source.held.check(reading.OPENED)
+            bad = [k for k in files if not saved.sound(name, k)]
             what = f"chunk {bad[0]} of {name} has a wrong checksum" if bad else one_line(error)
             raise StoreError(f"{saved.path} is damaged: {what}.") from error

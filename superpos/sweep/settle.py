@@ -6,10 +6,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from superpos import check
+from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep.grid import Axis, Grid
+from superpos.sweep.sorting import distinct
+from superpos.tasks import REGISTRY
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig, numeric_fields
 from superpos.unread import unread, without_effect
@@ -73,7 +77,7 @@ def check_labels(grid: Grid, numeric: Mapping[str, Axis]) -> None:
     exact = {name: axis.values for name, axis in grid.axes.items()}
     with np.errstate(over="ignore"):
         trained = {n: v.astype(dtype) if n in numeric else v for n, v in exact.items()}
-    merged = [n for n in numeric if len(np.unique(exact[n])) > len(np.unique(trained[n]))]
+    merged = [n for n in numeric if len(distinct(exact[n])) > len(distinct(trained[n]))]
     if merged and _n_rows(exact) > _n_rows(trained):
         raise ConfigError(
             f"grid axis {merged[0]} tells cells apart by numbers that are one number in {np.dtype(dtype).name}: one model, "
@@ -86,7 +90,7 @@ def _n_rows(columns: Mapping[str, np.ndarray]) -> int:
     for column in columns.values():
         values, inverse = np.unique(column, return_inverse=True)
         code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
-    return len(np.unique(code))
+    return int(code.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -135,3 +139,16 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
 def _same(values: Any) -> bool:
     values = np.asarray(values)
     return bool((values == values[:1]).all())
+
+
+def check_said(dataset: xr.Dataset, axes: Mapping[str, Axis]) -> None:
+    """Raise an error (of any kind: anything may be said) if the attributes of a result are not those of its variables."""
+    if absent := next((name for name in ("loss", *axes) if name not in dataset.variables), None):
+        raise ConfigError(f"the variable or axis {absent} is missing.")
+    task, config = dataset.attrs["task"], train_config_from_dict(dataset.attrs["train"])
+    if task["kind"] not in REGISTRY:
+        config.check()
+        return
+    columns = {name: dataset.coords[name].values.ravel()[:1] for name in axes}
+    for node in one_cell(task_from_dict(task), config, axes, columns, 0):
+        node.check()

@@ -12,8 +12,8 @@ import numpy as np
 from superpos.errors import StoreError
 from superpos.sweep.files import TEMPORARY
 from superpos.sweep.held import METADATA, MOST_METADATA, Held
+from superpos.sweep.store import STATUS
 
-FIRST = "status"
 # Beyond `SMALL`, what is read may take this many times what is on disk: sweeps that have just begun promise much.
 SMALL = 64 * 2**20
 MOST_EMPTY = 64
@@ -95,7 +95,7 @@ class Source:
         sizes: dict[str, dict[str, int]] = {"": {}}
         self._taken: dict[str, int] = {"": 0}
         # What is committed is looked at first: its data, written before, is then there when the others are looked at.
-        for entry in sorted(_entries(self.path, self.path.name), key=lambda entry: entry.name != FIRST):
+        for entry in sorted(_entries(self.path, self.path.name), key=lambda entry: entry.name != STATUS):
             folder = entry.name if entry.is_dir() else ""
             inside = _entries(entry.path, entry.name) if folder else [entry]
             found = {e.name: e.stat() for e in inside if e.is_file() and not e.name.endswith(TEMPORARY)}

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import files
-from superpos.sweep.held import Held
+from superpos.sweep import files, storable
+from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import Field
 
 STATUS, GRID_INDEX = "status", "grid_index"
@@ -34,17 +34,7 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
 
     With `resume` a result that is there already is no error.
     """
-    if not isinstance(path, str | os.PathLike) or not str(path).strip():
-        raise ConfigError(f"output path must be a path, got {path!r}.")
-    try:
-        target = Path(path).expanduser().resolve()  # through a symbolic link, which stays one
-        dangling = Path(path).expanduser().is_symlink() and not target.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"output path cannot be used: {one_line(error)}.") from None
-    if dangling:
-        raise ConfigError(f"output {path} cannot be written: it is a link to nowhere.")
-    if any(is_ours(folder) for folder in target.parents):
-        raise ConfigError(f"output {path} lies inside another result; choose another path.")
+    target = outside(path)
     files.clean_beside(target)
     if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
@@ -61,6 +51,26 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
     return target
 
 
+def outside(path: str | Path, what: str = "output") -> Path:
+    """The path of something to be written, made absolute through symbolic links, which stay; `what` names it in errors.
+
+    Raises:
+        ConfigError: it is no path, leads nowhere, or lies inside a result.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise ConfigError(f"{what} path must be a path, got {path!r}.")
+    try:
+        target = Path(path).expanduser().resolve()
+        dangling = Path(path).expanduser().is_symlink() and not target.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{what} path cannot be used: {one_line(error)}.") from None
+    if dangling:
+        raise ConfigError(f"{what} {path} cannot be written: it is a link to nowhere.")
+    if any(is_ours(folder) for folder in target.parents):
+        raise ConfigError(f"{what} {path} lies inside a result; choose another path.")
+    return target
+
+
 def is_ours(target: Path) -> bool:
     """Whether a folder says that it is a superpos result."""
     return bool(said(target))
@@ -69,7 +79,7 @@ def is_ours(target: Path) -> bool:
 def said(target: Path) -> dict[str, Any]:
     """What a folder says of itself if it is a superpos result; empty if it is none."""
     try:
-        attributes = json.loads((target / "zarr.json").read_text())["attributes"]
+        attributes = json.loads((target / METADATA).read_text())["attributes"]
         return attributes if "superpos" in attributes and "format" in attributes else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
@@ -146,20 +156,8 @@ def _lay_out(
     import zarr
     from zarr.codecs import Crc32cCodec
 
-    _check_plain(attributes)
+    storable.check_attributes(attributes)
     n_slots, words = len(grid_index), {}
-    fixed: dict[str, tuple[tuple[str, ...], np.ndarray]] = {GRID_INDEX: (("cell",), grid_index)}
-    for name, (dims, column) in coordinates.items():
-        column = np.asarray(column)
-        if column.dtype.kind == "O":
-            column = column.astype(str)
-        elif column.dtype.kind == "f" and column.dtype.itemsize > 8:
-            column = column.astype(np.float64)
-        column = column.astype(column.dtype.newbyteorder("="))
-        if column.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
-            meaning, column = np.unique(column, return_inverse=True)
-            words[name], column = meaning.tolist(), column.astype(np.int32)
-        fixed[name] = (dims, _in_slots(column, grid_index) if "cell" in dims else column)
     group = zarr.create_group(path, zarr_format=3)
     variables, labels = {}, {}
 
@@ -185,10 +183,15 @@ def _lay_out(
     for name, field in fields.items():
         declare(name, ("cell", *field.dims), (n_slots, *field.shape), (chunk, *field.shape), field.dtype)
     declare(STATUS, ("cell",), (n_slots,), (chunk,), np.int8)
-    for name, (dims, array) in fixed.items():
+    for name, (dims, column) in {GRID_INDEX: (("cell",), grid_index), **coordinates}.items():
+        array = _numbers(np.asarray(column))
+        if array.dtype.kind == "U":  # Zarr v3 has no stable type for text: numbers, and a list of what they mean
+            meaning, array = np.unique(array, return_inverse=True)
+            words[name], array = meaning.tolist(), array.astype(np.int32)
+        array = _in_slots(array, grid_index) if "cell" in dims and name != GRID_INDEX else array
         declare(name, dims, array.shape, array.shape, array.dtype)
-        labels[name] = hashlib.sha256(_write_array(path / name, 0, array)).hexdigest()
-    metadata = {name: (path / name / "zarr.json").read_bytes() for name in variables}
+        labels[name] = files.sha256(*_write_array(path / name, 0, array))
+    metadata = {name: (path / name / METADATA).read_bytes() for name in variables}
     said = {
         **attributes,
         "words": words,
@@ -228,26 +231,9 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
     return True
 
 
-def _check_plain(attributes: Mapping[str, Any]) -> None:
-    for owner in ("task", "train"):
-        for name, value in attributes.get(owner, {}).items():
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError):
-                raise ConfigError(
-                    f"{owner}.{name} must be numbers, words, truth values or lists of them to be stored, "
-                    f"got {type(value).__name__}."
-                ) from None
-    for name, value in attributes.items():
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError):
-            raise ConfigError(
-                f"attribute {name} must be numbers, words or lists of them to be stored, got {type(value).__name__}."
-            ) from None
-
-
-def _write_array(path: Path, number: int, values: np.ndarray, folder: int | None = None) -> bytes:
+def _write_array(
+    path: Path, number: int, values: np.ndarray, folder: int | None = None
+) -> tuple[bytes | memoryview, ...]:
     encoded = files.encode(values)
     files.write(path / key(number, values.ndim), encoded, folder)
     return encoded
@@ -260,6 +246,15 @@ def _padded(values: np.ndarray, chunk: int) -> np.ndarray:
     full = np.full((chunk, *values.shape[1:]), fill, values.dtype)
     full[: len(values)] = values
     return full
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """A column as it is stored: words as text of one width, numbers in the machine's byte order, at most of 64 bits."""
+    if column.dtype.kind == "O":
+        return column.astype(str)
+    if column.dtype.kind == "f" and column.dtype.itemsize > 8:
+        return column.astype(np.float64)
+    return column.astype(column.dtype.newbyteorder("="), copy=False)
 
 
 def _in_slots(column: np.ndarray, grid_index: np.ndarray) -> np.ndarray:

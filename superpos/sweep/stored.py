@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superpos.config import task_from_dict, train_config_from_dict
-from superpos.errors import ConfigError, StoreError
+from superpos.errors import ConfigError, StoreError, shortened
 from superpos.identity import code_difference
 from superpos.sweep import files, layout, reading, store
 from superpos.sweep.collect import attributes, coordinates
@@ -118,8 +118,10 @@ def start(
         raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
     if overwrite or not target.exists():
         said = {**attributes(task, config, grid, where), "dims": grid.dims}
-        coords, fields = coordinates(config, grid, where), layout.fields(where.families)
-        store.create(target, said, fields, coords, where.grid_index, where.chunk, overwrite=overwrite)
+        fields = layout.fields(where.families)
+        laid_out = (said, fields, coordinates(config, grid, where), where.grid_index, where.chunk)
+        store.create(target, *laid_out, overwrite=overwrite)
+        del laid_out  # ten million labels take their memory
     return join(target, task, config, grid, where)
 
 
@@ -203,9 +205,4 @@ def _differing(name: str, there: Any, here: Any) -> list[str]:
         return [line for key in keys for line in _differing(f"{name}.{key}", there.get(key), here.get(key))]
     if there == here or name == "versions.python":
         return []
-    return [f"{name} is {_short(there)} there and {_short(here)} here"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return [f"{name} is {shortened(json.dumps(there))} there and {shortened(json.dumps(here))} here"]

@@ -1,5 +1,6 @@
 """Losses along every axis of a result, for TensorBoard and Weights & Biases: optional, and only told what is finished."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,33 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError
+from superpos.sweep import store
 from superpos.sweep.result import SweepResult
+from superpos.sweep.sorting import firsts
 
 
-def check(tensorboard: Path | None, wandb: str | None) -> None:
-    """Raise `ConfigError` for a logger that is not installed, before anything is trained."""
+def check(tensorboard: Path | None, wandb: str | None, target: Path | None = None) -> None:
+    """Raise `ConfigError`, before anything is trained to `target`, for a logger that is not installed or has no place.
+
+    Neither writes inside a result, be it there already or the one that is to come.
+    """
     for name, wanted, package in (("tensorboard", tensorboard, "tensorboardX"), ("wandb", wandb, "wandb")):
         if wanted is not None and find_spec(package) is None:
             raise ConfigError(f"{name} needs {package}: pip install 'superpos[{name}]'.")
+    if tensorboard is not None:
+        _check_folder("tensorboard", tensorboard, target)
+    if wandb is not None:  # where it keeps its own files, whatever is sent
+        _check_folder("wandb", Path(os.environ.get("WANDB_DIR") or ".") / "wandb", target)
+
+
+def _check_folder(name: str, folder: Path, target: Path | None) -> None:
+    place = store.outside(folder, f"{name} folder")
+    if store.is_ours(place) or (target is not None and store.outside(target) in (place, *place.parents)):
+        raise ConfigError(f"{name} folder {folder} lies inside a result; choose another path.")
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise ConfigError(f"{name} folder {folder} cannot be made: {place} is a file.")
 
 
 def along_axes(result: SweepResult) -> dict[str, list[tuple[float, float, float]]]:
@@ -26,12 +46,12 @@ def along_axes(result: SweepResult) -> dict[str, list[tuple[float, float, float]
         column = loss.coords[axis].broadcast_like(loss).transpose(*loss.dims).values.ravel()
         if column.dtype.kind not in "iuf":
             continue
-        rows = []
-        for value in np.unique(column):
-            there = flat[(column == value) & np.isfinite(flat)]
-            if len(there):
-                rows.append((float(value), float(there.mean()), float(there.min())))
-        found[axis] = rows
+        finite = np.isfinite(flat)
+        order = np.argsort(column[finite], kind="stable")
+        ordered, losses = column[finite][order], flat[finite][order]
+        starts = np.flatnonzero(firsts(ordered))
+        groups = zip(ordered[starts], np.split(losses, starts[1:]), strict=True) if len(starts) else ()
+        found[axis] = [(float(value), float(there.mean()), float(there.min())) for value, there in groups]
     return found
 
 

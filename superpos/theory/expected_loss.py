@@ -35,8 +35,6 @@ EXPECTED_ACTIVATIONS = ("relu", "identity")
 
 # Larger weights overflow the fourth powers in single precision. Trained ones are of order 1.
 LARGEST_PARAMETER = 1e6
-# Importances times errors of such parameters still fit single precision.
-LARGEST_IMPORTANCE = 1e12
 
 # |a| below this is 0 for the loss, and L² must not underflow. (Where W and b are 0, a sits on the kink of |a|, which a
 # series reaches slowly; its error is in units of L.)
@@ -101,7 +99,7 @@ def expected_loss(
     for name, value in (("W", W), ("b", 0.0 if b is None else b)):
         check.in_range(name, value, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
     feature_probability = arrays.as_array("feature_probability", feature_probability)
-    importance = arrays.as_array("importance", importance, largest=LARGEST_IMPORTANCE)
+    importance = arrays.as_array("importance", importance, largest=arrays.LARGEST_IMPORTANCE)
     check.vector("feature_probability", feature_probability, n_features)
     check.vector("importance", importance, n_features)
     check.in_range("importance", importance, at_least=0)

@@ -32,7 +32,7 @@ def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any =
 
 
 def _importance(importance: Any, n_features: int) -> Array:
-    weights = arrays.as_array("importance", importance, largest=1e12)
+    weights = arrays.as_array("importance", importance, largest=arrays.LARGEST_IMPORTANCE)
     check.vector("importance", weights, n_features)
     check.in_range("importance", weights, at_least=0)
     return jnp.asarray(weights)

@@ -15,6 +15,8 @@ from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.optimum import Minimum, lowest_minima
 
+LARGEST_RATIO = 1e30  # of two importances
+
 SIZES = (2, 3)
 
 
@@ -173,7 +175,7 @@ def optimum(
 
 def _densities_and_importances(feature_probability: Any, importance: Any) -> tuple[np.ndarray, np.ndarray]:
     p = arrays.as_numpy("feature_probability", feature_probability, empty=True)
-    r = arrays.as_numpy("importance", importance, empty=True, largest=1e30)
+    r = arrays.as_numpy("importance", importance, empty=True, largest=LARGEST_RATIO)
     check.in_range("feature_probability", p, above=0, at_most=1)
     check.in_range("importance", r, at_least=0)
     try:

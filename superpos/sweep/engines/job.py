@@ -98,6 +98,9 @@ def sweep_to_store(
             "overwrite would remove what other workers have trained; remove the store before you start any."
         )
     target = stores.writable(path, overwrite=overwrite, resume=resume != "never" or engine == "distributed")
+    for what in ("log", "checkpoints"):
+        if stores.is_ours(folder := stored.beside(target, what)):
+            raise ConfigError(f"output {path} cannot be written: its {what} would go to {folder}, which is a result.")
     chosen = import_module(module)
     if hasattr(chosen, "begin"):  # before anything asks JAX for its devices
         chosen.begin(engine_options)
