@@ -7,8 +7,8 @@ from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
+from superpos.sweep.engines.addresses import reach
 from superpos.sweep.engines.job import Job
-from superpos.sweep.engines.peers import reach
 
 # Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
 TASKS_PER_CPU = 4
