@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -182,8 +183,9 @@ def together(path, n_processes, n_devices, **options):
         )
         engine = f"dict(engine='distributed', engine_options=dict({settings}))"
     code = (
-        "import sys, jax, small\nfrom superpos.sweep import layout\nlayout.CELLS_PER_CHUNK = 2\n"
-        f"small.go(sys.argv[1], {STEPS}, devices=None, **{engine}, **{options!r})\n"
+        "import sys, jax, small\nfrom superpos.cli import one_sentence\nfrom superpos.sweep import layout\n"
+        "layout.CELLS_PER_CHUNK = 2\n"
+        f"with one_sentence('superpos'): small.go(sys.argv[1], {STEPS}, devices=None, **{engine}, **{options!r})\n"
         f"assert jax.device_count() == {n_processes * n_devices}"
     )
     devices = ENVIRONMENT | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n_devices}"}
@@ -282,6 +284,55 @@ def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path)
     assert run.returncode == 0, run.stderr[-2000:]
     assert "killed [" in run.stdout and "killed []" not in run.stdout
     assert small.files(tmp_path / "r.zarr") == whole
+
+
+LOST = """
+import os, signal, subprocess, sys, threading, time
+import small
+from superpos.cli import one_sentence
+from superpos.sweep import layout
+
+layout.CELLS_PER_CHUNK = 2
+path = sys.argv[1]
+
+def kill_it():
+    while len(os.listdir(path + "/status") if os.path.exists(path + "/status") else []) < 3:
+        time.sleep(0.02)
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), sys.argv[3]], capture_output=True, text=True).stdout.split()
+    print(time.monotonic(), flush=True)
+    for one in found:
+        os.kill(int(one), signal.SIGKILL)
+
+threading.Thread(target=kill_it, daemon=True).start()
+try:
+    with one_sentence("superpos"):
+        small.go(path, int(sys.argv[2]), engine="ray", engine_options=dict(cpus_per_task=1, chunks_per_task=4))
+finally:
+    print(time.monotonic())
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'superpos[ray]'")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare: Ray would listen on an outward address")
+@pytest.mark.parametrize("victim", ["gcs_server", "raylet"])
+def test_a_ray_cluster_that_dies_midway_ends_with_one_sentence(victim, whole, tmp_path):
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
+        pytest.skip("network namespaces are not allowed here")
+    (tmp_path / "go.py").write_text(LOST)
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{HERE}:{HERE.parent}"}
+    inside = f"ip link set lo up && exec {sys.executable} {tmp_path}/go.py {tmp_path}/r.zarr 1000000 {victim}"
+    run = subprocess.run(
+        ["unshare", "-n", "sh", "-c", inside], env=environment, cwd=HERE, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 1
+    killed, ended = map(float, run.stdout.split())
+    assert ended - killed < 20
+    said = [line for line in run.stderr.splitlines() if not line.startswith("[")]  # without those of Ray's own log
+    assert len(said) == 1
+    assert re.match("superpos: engine ray: .* what was committed is kept, and the same command goes on", said[0])
+    assert len(list((tmp_path / "r.zarr" / "status").glob("c.*"))) >= 1
+    assert sp.open(tmp_path / "r.zarr").missing.any()
 
 
 def test_ray_that_is_not_there_is_named(tmp_path, monkeypatch):
