@@ -15,6 +15,7 @@ log = logging.getLogger("superpos")
 
 # Seconds for which a cluster may not answer.
 LOST_SECONDS = 8
+CALLING = "superpos-calling-ray"
 KEPT = "what was committed is kept, and the same command goes on"
 
 
@@ -66,21 +67,21 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
         with suppress(Exception):
             found.append(call())
 
-    thread = threading.Thread(target=calling, daemon=True)
+    thread = threading.Thread(target=calling, name=CALLING, daemon=True)
     thread.start()
     thread.join(seconds)
     return found[0] if found else None
 
 
 class _Without:
-    """An output that logs what one thread writes, for debugging, instead."""
+    """An output that logs what some threads write, for debugging, instead."""
 
-    def __init__(self, output: Any, thread: str):
-        self._output, self._thread = output, thread
+    def __init__(self, output: Any, threads: set[str]):
+        self._output, self._threads = output, threads
 
     def write(self, text: str) -> int:
         """Write it, or log it."""
-        if threading.current_thread().name != self._thread:
+        if threading.current_thread().name not in self._threads:
             return self._output.write(text)
         if text.strip():
             log.debug("%s", text)
@@ -91,16 +92,18 @@ class _Without:
 
 
 @contextmanager
-def errors_are_not_printed() -> Iterator[None]:
-    """Keep the output free of what a thread of Ray prints there: workers that died, and logs of Ray's own processes.
+def errors_are_not_printed(*, ending: bool = False) -> Iterator[None]:
+    """Keep the output free of what Ray prints there: workers that died, and logs of Ray's own processes.
 
-    Ray has no setting for it, and whatever ends a sweep is said in a sentence.
+    A thread of Ray prints it; in the end, when it has repeated itself, whoever ends Ray. Ray has no setting for it, and
+    whatever ends a sweep is said in a sentence.
     """
     before = sys.stdout
     if before is None:
         yield
         return
-    sys.stdout = _Without(before, "ray_listen_error_messages")  # type: ignore[assignment]
+    threads = {"ray_listen_error_messages"} | ({CALLING, threading.current_thread().name} if ending else set())
+    sys.stdout = _Without(before, threads)  # type: ignore[assignment]
     try:
         yield
     finally:

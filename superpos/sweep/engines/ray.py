@@ -144,9 +144,10 @@ def train(job: Job) -> None:
     except RayError as error:
         raise EngineError(f"engine ray: the cluster fails: {one_line(error)[:300]}; {KEPT}.") from None
     finally:
-        within(END_SECONDS, lambda: [ray.cancel(task) for task in waiting])
-        if ours:
-            within(END_SECONDS, ray.shutdown) if cluster.lost else ray.shutdown()
+        with errors_are_not_printed(ending=True):
+            within(END_SECONDS, lambda: [ray.cancel(task) for task in waiting])
+            if ours:
+                within(END_SECONDS, ray.shutdown) if cluster.lost else ray.shutdown()
 
 
 def _door(address: Any) -> str | None:
