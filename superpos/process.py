@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from superpos.errors import EngineError
@@ -70,6 +71,15 @@ class _State:
     def child_begins(self) -> None:
         """After a fork, in the child."""
         self.forked_after_use = self.forked_after_use or _jax_is_used()
+
+
+def age() -> float:
+    """Seconds since this process began, imports and all; 0 where the system does not say."""
+    try:
+        began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 def _n_threads() -> int:

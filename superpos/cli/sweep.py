@@ -51,6 +51,13 @@ def sweep(
     ] = None,
     num_processes: Annotated[int | None, tyro.conf.arg(help="distributed: number of processes")] = None,
     process_id: Annotated[int | None, tyro.conf.arg(help="distributed: number of this process")] = None,
+    wait_seconds: Annotated[
+        float | None,
+        tyro.conf.arg(
+            help="distributed: how long the processes wait for each other in the beginning; until 15 seconds after their "
+            "start, or 120 in a cluster that JAX knows, such as Slurm"
+        ),
+    ] = None,
     tensorboard: Annotated[Path | None, tyro.conf.arg(help="folder for TensorBoard: losses along every axis")] = None,
     wandb: Annotated[str | None, tyro.conf.arg(help="Weights & Biases project: losses along every axis")] = None,
 ) -> None:
@@ -65,7 +72,7 @@ def sweep(
         "ray": {"address": ray_address, "cpus_per_task": cpus_per_task, "gpus_per_task": gpus_per_task}
         | {"chunks_per_task": chunks_per_task},
         "distributed": {"coordinator_address": coordinator_address, "num_processes": num_processes}
-        | {"process_id": process_id},
+        | {"process_id": process_id, "wait_seconds": wait_seconds},
     }
     for name, values in settings.items():
         for key, value in values.items():

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One sweep by one JAX program of eight processes on two nodes, which train in step:
 #   sbatch slurm_distributed.sh FILE.toml OUT.zarr [FIELD=VALUE ...]
-# When one process ends, all do; the same line again goes on. Nothing here needs it: slurm_array.sh waits for fewer
+# They wait two minutes for each other, or --wait-seconds 600 at the end of that line, and say for whom. When one process
+# ends, all do, and say which; the same line again goes on. Nothing here needs it: slurm_array.sh waits for fewer
 # nodes at a time, and loses less when one fails.
 
 #SBATCH --job-name=superpos

@@ -11,6 +11,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
+from types import ModuleType
 from typing import Any
 
 from superpos import check
@@ -34,7 +35,10 @@ log = logging.getLogger("superpos")
 ENGINES = {
     "local": ("superpos.sweep.engines.local", ()),
     "ray": ("superpos.sweep.engines.ray", ("address", "cpus_per_task", "gpus_per_task", "chunks_per_task")),
-    "distributed": ("superpos.sweep.engines.distributed", ("coordinator_address", "num_processes", "process_id")),
+    "distributed": (
+        "superpos.sweep.engines.distributed",
+        ("coordinator_address", "num_processes", "process_id", "wait_seconds"),
+    ),
 }
 CHECKPOINT_EVERY = 1_000
 
@@ -104,6 +108,47 @@ def sweep_to_store(
     chosen = import_module(module)
     if hasattr(chosen, "begin"):  # before anything asks JAX for its devices
         chosen.begin(engine_options)
+    try:
+        return _sweep(
+            chosen,
+            target,
+            task,
+            config,
+            grid,
+            resume=resume,
+            overwrite=overwrite,
+            share=share,
+            every=every,
+            block_size=block_size,
+            init=init,
+            progress=progress,
+            settings=engine_options,
+            options=options,
+        )
+    except BaseException as error:
+        if hasattr(chosen, "leave"):  # which has other processes, and they wait for this one
+            chosen.leave(error)
+        raise
+
+
+def _sweep(
+    chosen: ModuleType,
+    target: Path,
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    *,
+    resume: str,
+    overwrite: bool,
+    share: tuple[int, int],
+    every: int,
+    block_size: int | None,
+    init: Any,
+    progress: bool | None,
+    settings: Mapping[str, Any],
+    options: dict[str, Any],
+) -> SweepResult:
+    """The sweep, once the engine has begun."""
     devices = options.get("devices")
     platform = devices[0].platform if devices else None
     where = lay_out(task, config, grid, block_size=block_size, platform=platform, init=init)
@@ -123,10 +168,10 @@ def sweep_to_store(
     name = f"{name}-process-{chosen.process()}" if hasattr(chosen, "process") else name
     n_kept = where.n_cells_in(sorted(set(range(where.n_chunks)) - set(running.pending)))
     with Progress(grid.n_cells, done=n_kept, enabled=progress) as bar:
-        job = Job(running, chunks, options, engine_options, every, Journal(target, running.digest, name), bar)
+        job = Job(running, chunks, options, settings, every, Journal(target, running.digest, name), bar)
         with StopOnSignals(job.stop) as signals:
             try:
-                if chunks or engine == "distributed":  # whose processes wait for each other, with work or without
+                if chunks or hasattr(chosen, "process"):  # whose processes wait for each other, with work or without
                     job.journal.started(where.n_cells_in(chunks))
                     chosen.train(job)
                 running.clean()

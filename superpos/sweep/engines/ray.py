@@ -1,23 +1,33 @@
-"""Train on a Ray cluster: bundles of chunks are tasks, which Ray places, retries and scales."""
+"""Train on a Ray cluster: bundles of chunks are tasks, which Ray places and scales.
+
+What Ray would try for minutes, or for ever, ends here within seconds: a cluster that is not there or no longer there, and a
+worker that dies again and again on the same chunks.
+"""
 
 import logging
 import os
+import time
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
+from superpos.sweep.engines.addresses import reach, speaks_grpc
+from superpos.sweep.engines.cluster import KEPT, Cluster, errors_are_not_printed, within
 from superpos.sweep.engines.job import Job
-from superpos.sweep.engines.peers import reach
+
+log = logging.getLogger("superpos")
 
 # Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
 TASKS_PER_CPU = 4
-
-# How long to wait for a cluster that was named.
-FIND_SECONDS = 5
-
-# How often a task whose worker died is tried again.
-RETRIES = 5
+# Seconds to wait for a cluster that was named, and for Ray to end what it has begun where the cluster is lost.
+FIND_SECONDS, END_SECONDS = 5, 3
+# Seconds for which a file that another machine has written may be unseen here.
+SEEN_SECONDS = 5.0
+# Workers that may die in a row on the same chunks, none committed, before it is given up; fewer, if it takes so many seconds.
+DEATHS, DEATHS_SECONDS = 3, 12.0
 
 
 def train(job: Job) -> None:
@@ -28,10 +38,13 @@ def train(job: Job) -> None:
 
     Raises:
         ConfigError: Ray is not installed, or a setting is not allowed.
-        EngineError: the cluster cannot be reached, or a task failed again and again.
+        EngineError: the cluster cannot be reached any longer, or workers die again and again.
         StoreError: a worker could not write.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(
+        "RAY_NUM_REDIS_GET_RETRIES", "5"
+    )  # seconds for which one that is none of Ray's is asked again
     try:
         import ray
         from ray.exceptions import RayError, RayTaskError
@@ -41,47 +54,110 @@ def train(job: Job) -> None:
     address, cpus, gpus = settings.get("address"), settings.get("cpus_per_task", 1), settings.get("gpus_per_task", 0)
     check.in_range("cpus_per_task", cpus, above=0)
     check.in_range("gpus_per_task", gpus, at_least=0)
-    if address and str(address) not in ("auto", "local"):
-        reach(
-            str(address).removeprefix("ray://"), FIND_SECONDS, "engine ray: address"
-        )  # Ray itself would try for minutes
+    if "chunks_per_task" in settings:
+        check.whole("chunks_per_task", settings["chunks_per_task"], at_least=1)
+    door = _door(address)
+    if door is not None:
+        reach(door, FIND_SECONDS, "engine ray: address")
+        if not speaks_grpc(door, FIND_SECONDS):
+            raise EngineError(
+                f"engine ray: address: who answers at {door} is no Ray cluster; give HOST:PORT of its head (port 6379, "
+                "unless it was chosen), or auto."
+            )
     ours = not ray.is_initialized()
     try:
         if ours:
             where = {"address": address} if address else {"address": "local", "include_dashboard": False}
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+            with warnings.catch_warnings():  # JAX warns of every fork; what Ray starts are programs, which is no harm
+                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         n_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))
+        cluster = Cluster(ray, door if str(address).startswith("ray://") else None)
     except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"engine ray: the cluster at {address or 'this machine'} does not answer: {one_line(error)}"
         ) from None
+    for field, need, most in (
+        ("cpus_per_task", cpus, cluster.most("CPU")),
+        ("gpus_per_task", gpus, cluster.most("GPU")),
+    ):
+        if need > most:  # Ray waits for one, without a word
+            wrong = f"{field} is {need:g}, and no machine of the cluster has more than {most:g}"
+            if not address:
+                if ours:
+                    ray.shutdown()
+                raise ConfigError(f"{wrong}.")
+            log.warning("%s: this waits until there is one.", wrong)
     per_task = settings.get("chunks_per_task", -(-len(job.chunks) // (TASKS_PER_CPU * n_workers)))
-    check.whole("chunks_per_task", per_task, at_least=1)
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task)
-    bundles = [job.chunks[k : k + per_task] for k in range(0, len(job.chunks), per_task)]
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_task)
     options = {k: v for k, v in job.options.items() if k != "devices"}
-    waiting: dict[Any, list[int]] = {}
+    waiting: dict[Any, tuple[list[int], list[float]]] = {}  # the chunks of a task, and when workers have died on them
+
+    def submit(some: list[int], deaths: list[float]) -> None:
+        task = remote.remote(str(job.path), job.stored.digest, some, options, max(1, int(cpus)))
+        waiting[task] = (some, deaths)
+
+    def committed(some: list[int]) -> list[int]:
+        """Note which of some chunks are committed; the others."""
+        job.stored.mark(some)
+        left = sorted(set(some) & set(job.stored.pending))
+        job.bar.advance(job.stored.layout.n_cells_in(sorted(set(some) - set(left))))
+        return left
+
+    def see(task: Any) -> None:
+        """Take what became of a task."""
+        some, deaths = waiting.pop(task)
+        try:
+            ray.get(task)
+            end = time.monotonic() + SEEN_SECONDS
+            while (left := committed(some)) and time.monotonic() < end:
+                some = left
+                time.sleep(0.2)
+            if left:
+                job.stored.check()
+                raise StoreError(
+                    f"{job.path} lacks what Ray's workers have written: the path must lead to one folder on all machines."
+                )
+        except RayTaskError as error:
+            if isinstance(error.cause, ConfigError | StoreError):
+                raise error.cause from None
+            raise EngineError(f"engine ray: a task failed: {_last_line(error)}") from None
+        except RayError as error:  # its process is gone, or its machine
+            left, why = committed(some), one_line(error)[:300].removesuffix(".")
+            deaths = [*(deaths if left == some else []), time.monotonic()]
+            if len(deaths) >= DEATHS or deaths[-1] > deaths[0] + DEATHS_SECONDS:
+                raise EngineError(
+                    f"engine ray: {len(deaths)} workers in a row died before they committed anything ({why}); {KEPT}."
+                ) from None
+            if left:
+                log.warning("engine ray: a worker died, and what it trained is tried again (%s)", why)
+                submit(left, deaths)
+
     try:
-        sweep = (str(job.path), job.stored.digest)
-        waiting |= {remote.remote(*sweep, some, options, max(1, int(cpus))): some for some in bundles}
-        while waiting and not job.stop.is_set():
-            for task in ray.wait(list(waiting), timeout=0.5)[0]:
-                try:
-                    ray.get(task)
-                except RayTaskError as error:
-                    if isinstance(error.cause, ConfigError | StoreError):
-                        raise error.cause from None
-                    raise EngineError(f"engine ray: a task failed: {_last_line(error)}") from None
-                some = waiting.pop(task)
-                job.bar.advance(job.stored.layout.n_cells_in(some))
-                job.stored.mark(some)
+        with errors_are_not_printed():
+            for k in range(0, len(job.chunks), per_task):
+                submit(job.chunks[k : k + per_task], [])
+            while waiting and not job.stop.is_set():
+                for task in ray.wait(list(waiting), timeout=0.5)[0]:
+                    see(task)
+                cluster.check()
     except RayError as error:
-        raise EngineError(f"engine ray: a task failed {RETRIES + 1} times: {one_line(error)[:300]}") from None
+        raise EngineError(f"engine ray: the cluster fails: {one_line(error)[:300]}; {KEPT}.") from None
     finally:
-        for task in waiting:
-            ray.cancel(task)
-        if ours:
-            ray.shutdown()
+        with errors_are_not_printed(ending=True):
+            within(END_SECONDS, lambda: [ray.cancel(task) for task in waiting])
+            if ours:
+                within(END_SECONDS, ray.shutdown) if cluster.lost else ray.shutdown()
+
+
+def _door(address: Any) -> str | None:
+    """HOST:PORT of a cluster that is named, also where Ray finds the name by itself; None if there is none."""
+    if address == "auto":
+        with suppress(Exception):  # Ray's own look-up, which is private; it says by itself that there is none
+            from ray._private.services import get_ray_address_from_environment
+
+            address = get_ray_address_from_environment("auto", None)
+    return None if address in (None, "", "auto", "local") else str(address).removeprefix("ray://")
 
 
 def _last_line(error: Exception) -> str:
