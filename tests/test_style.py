@@ -59,8 +59,9 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     names = ("analysis/geometry", "analysis/phases", "claims/double_descent", "theory/optimum")
     analyses = {f"superpos/{n}.py" for n in names}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
+    a_users_function = {"superpos/sweep/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
-    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys}
+    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -14,8 +14,8 @@ from superpos.errors import ConfigError
 from superpos.stopping import check_metric
 from superpos.sweep import settle
 from superpos.sweep.grid import Axis, Grid
-from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all, check_kinds, check_seed, named_leaves, numeric_fields, static_fields
+from superpos.tasks.base import Task, numeric_fields, static_fields
+from superpos.train import TrainConfig, check_all, check_kinds, check_seed, named_leaves
 
 log = logging.getLogger("superpos")
 

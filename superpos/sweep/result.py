@@ -1,6 +1,6 @@
 """What a sweep returns: labelled arrays, and the models in them."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
+from superpos.sweep import elsewhere, exported, mapped, plan, questions, reading, saved, settle, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
-from superpos.tasks import REGISTRY
 from superpos.tasks.base import Model, Task
+from superpos.tasks.registry import is_known
 from superpos.train import TrainConfig, named_leaves
 
 # Fields of a task that a result names when it prints itself.
@@ -142,6 +142,19 @@ class SweepResult:
             values = values.transpose("snapshot", ...).values if ending else values.values
             leaves.append(jnp.asarray(values[(..., *(slice(n) for n in leaf.shape))]))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+    def map(self, function: Callable[..., Any], **options: Any) -> xr.DataArray | xr.Dataset:
+        """A function of ONE model, `function(model)` or `function(model, task)`, applied to every model of the result.
+
+        It runs under `jax.vmap` and `jax.jit`, `at_once` models at a time (256), and returns an array or a dict of arrays:
+        an `xarray.DataArray` or a Dataset with the axes of the result and, after them, the function's own, named by
+        `dims={"output": ("feature",)}`. Models that diverged or are missing get NaN (-1, False), and so does what smaller
+        models lack. Example: `result.map(lambda model: jnp.linalg.norm(model.W[...], axis=0))`.
+
+        Raises:
+            ConfigError: the function fails under `jax.vmap`, or its output is no array or dict of arrays.
+        """
+        return mapped.map_models(self, function, **options)
 
     def geometry(self, **options: Any) -> xr.Dataset:
         """What every model learned: shape names, D_i, norms and the rest, labelled like the result.
@@ -303,9 +316,12 @@ class SweepResult:
             raise ConfigError(
                 "result does not say how its models were trained, so it has no task, configuration or model."
             )
-        values = {name: self.dataset.coords[name].item() for name in self._axes}
+        return self._settings_at({name: self.dataset.coords[name].item() for name in self._axes})
+
+    def _settings_at(self, values: Mapping[str, Any]) -> tuple[Task, TrainConfig]:
+        """Task and configuration of the cell with these values on the axes."""
         task, config = task_from_dict(self.attrs["task"]), train_config_from_dict(self.attrs["train"])
-        return plan.with_settings(task, config, self._axes, values)
+        return plan.with_settings(task, config, self._axes, dict(values))
 
     def _cell(self, axes: Mapping[str, Any]) -> "SweepResult":
         cell = self.sel(**axes) if axes else self
@@ -374,7 +390,7 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
         result = SweepResult(dataset)
         if not {"loss", "diverged_step", *result._axes} <= set(map(str, dataset.variables)):
             raise ConfigError("a variable or an axis is missing.")
-        if dataset.attrs["task"]["kind"] in REGISTRY:
+        if is_known(dataset.attrs["task"]["kind"]):
             columns = {name: dataset.coords[name].values.ravel()[:1] for name in result._axes}
             said = task_from_dict(dataset.attrs["task"]), train_config_from_dict(dataset.attrs["train"])
             task, config = settle.one_cell(*said, result._axes, columns, 0)

@@ -10,8 +10,8 @@ import numpy as np
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.sweep.grid import Axis, Grid
-from superpos.tasks.base import Task
-from superpos.train import TrainConfig, numeric_fields
+from superpos.tasks.base import Task, numeric_fields
+from superpos.train import TrainConfig
 from superpos.unread import unread, without_effect
 
 # Numeric fields that may be one number or one per feature, whichever of them the base settings hold.

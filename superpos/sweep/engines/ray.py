@@ -2,6 +2,7 @@
 
 import logging
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
 from superpos.sweep.engines.job import Job
 from superpos.sweep.engines.peers import reach
+from superpos.tasks.registry import task_class
 
 # Tasks per CPU of the cluster, unless chosen: enough to even out, few enough to start programs seldom.
 TASKS_PER_CPU = 4
@@ -45,6 +47,7 @@ def train(job: Job) -> None:
         reach(
             str(address).removeprefix("ray://"), FIND_SECONDS, "engine ray: address"
         )  # Ray itself would try for minutes
+    module = module_of(job.kind)
     ours = not ray.is_initialized()
     try:
         if ours:
@@ -62,7 +65,7 @@ def train(job: Job) -> None:
     options = {k: v for k, v in job.options.items() if k != "devices"}
     waiting: dict[Any, list[int]] = {}
     try:
-        sweep = (str(job.path), job.stored.digest)
+        sweep = (str(job.path), job.stored.digest, module)
         waiting |= {remote.remote(*sweep, some, options, max(1, int(cpus))): some for some in bundles}
         while waiting and not job.stop.is_set():
             for task in ray.wait(list(waiting), timeout=0.5)[0]:
@@ -89,8 +92,23 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
-def _task(path: str, sweep: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
+def module_of(kind: str) -> str:
+    """The module that workers must import before they can make the sweep's tasks again.
+
+    Raises:
+        ConfigError: the class of the tasks is defined in a script or notebook, which no other process can import.
+    """
+    if (module := task_class(kind).__module__) == "__main__":
+        raise ConfigError(
+            f"engine ray: task {kind!r} is defined in a script or notebook, where Ray's workers cannot find it; move its "
+            "class to a module of its own and import it."
+        )
+    return module
+
+
+def _task(path: str, sweep: str, module: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
     """What one worker does: make the sweep again from its store, and commit some chunks."""
     from superpos.sweep.engines.part import train_part
 
+    import_module(module)
     train_part(Path(path), sweep, chunks, options, lanes, name=f"ray-{chunks[0]}")
