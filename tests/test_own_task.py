@@ -18,6 +18,7 @@ import superpos as sp
 from superpos.cli import main
 from superpos.identity import code_of
 from superpos.sweep.engines.ray import module_of
+from superpos.train import check_kinds
 
 HERE = Path(__file__).parent
 TASK = own_tasks.Ring(n_features=6)
@@ -54,6 +55,11 @@ def elsewhere(code, folder):
     return done.stdout
 
 
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["superpos", "sweep", "ring.toml", *arguments])
+    main()
+
+
 def test_a_result_gives_back_task_model_geometry_caption_and_page(store, tmp_path):
     result = sp.open(store)
     task = result.task(width=0.2, seed=1)
@@ -71,7 +77,7 @@ def test_a_result_gives_back_task_model_geometry_caption_and_page(store, tmp_pat
 def test_the_same_from_the_command_line_and_in_another_process(store, tmp_path, monkeypatch, capsys):
     (tmp_path / "ring.toml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)
-    main(["sweep", "ring.toml", "--import", "own_tasks", "--out", str(store)])  # it is there: nothing is trained
+    command(monkeypatch, "--import", "own_tasks", "--out", str(store))  # it is there: nothing is trained
     assert "6 ring models" in capsys.readouterr().out
     code = (
         "import json, superpos as sp\n"
@@ -110,7 +116,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(sys, "path", list(sys.path))
     for module, said in (("nowhere_tasks", "ModuleNotFoundError"), ("broken_tasks", "division"), ("../x", "must name")):
         with pytest.raises(SystemExit) as ended:
-            main(["sweep", "ring.toml", "--import", module])
+            command(monkeypatch, "--import", module)
         error = capsys.readouterr().err
         assert ended.value.code == 2 and said in error and error.count("\n") == 1
     assert not (tmp_path / "results").exists()
@@ -136,7 +142,7 @@ def test_only_dataclasses_that_derive_from_task_are_registered():
         with pytest.raises(sp.ConfigError, match="dataclass that derives"):
             sp.tasks.register("plain")(cls)
     with pytest.raises(sp.ConfigError, match="derives from superpos"):
-        sp.train(type("Almost", (), {"init": None, "loss": None})())
+        check_kinds(type("Almost", (), {"init": None, "loss": None})(), SHORT)
 
 
 def test_a_class_may_be_defined_anew_and_needs_no_name():

@@ -236,7 +236,7 @@ def _defaults(kind: str) -> dict[str, Any]:
     """Settings of a task that need no mention; importance and density are always said."""
     if not is_known(kind):
         return {}
-    defaults = {f.name: f.default for f in fields(task_class(kind)) if f.default is not MISSING}
+    defaults = {f.name: f.default for f in fields(task_class(kind)) if f.default is not MISSING}  # type: ignore[arg-type]
     return {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items() if name not in ALWAYS_SAID}
 
 

@@ -17,7 +17,7 @@ from superpos.tasks.base import Task, static_fields
 
 
 def map_models(
-    result: Any, function: Callable[..., Any], *, dims: Mapping[str, Sequence[str]] | None = None, at_once: int = 256
+    result: Any, function: Any, *, dims: Mapping[str, Sequence[str]] | None = None, at_once: int = 256
 ) -> xr.DataArray | xr.Dataset:
     """What a function says of every model, labelled like the result; see `SweepResult.map`."""
     if not callable(function):
@@ -70,7 +70,7 @@ def _flat(column: xr.DataArray, loss: xr.DataArray) -> np.ndarray:
     return column.broadcast_like(loss).transpose(*loss.dims).values.ravel()
 
 
-def _settings(result: Any, columns: Mapping[str, np.ndarray], cell: int) -> Task:
+def _settings(result: Any, columns: Mapping[str, np.ndarray], cell: Any) -> Task:
     return result._settings_at({name: column[cell].item() for name, column in columns.items()})[0]
 
 
@@ -89,7 +89,8 @@ def _of_one_shape(result: Any, columns: Mapping[str, np.ndarray], cells: np.ndar
 def _models(result: Any, shapes: Any, cells: np.ndarray) -> Any:
     """Models of one shape, on a leading axis, without what pads them to the largest of the sweep."""
     loss = result.dataset["loss"]
-    at = dict(zip(loss.dims, (xr.DataArray(k, dims="cell_") for k in np.unravel_index(cells, loss.shape)), strict=True))
+    index = np.unravel_index(cells, loss.shape) if loss.ndim else ()
+    at = dict(zip(loss.dims, (xr.DataArray(k, dims="cell_") for k in index), strict=True))
     leaves = []
     for name, leaf in named_leaves(shapes):
         values = (
@@ -136,4 +137,4 @@ def _variable(name: str, values: list[Any], loss: xr.DataArray, dims: Sequence[s
     for k, value in enumerate(values):
         if value is not None:
             whole[(k, *(slice(n) for n in np.shape(value)))] = value
-    return xr.DataArray(whole.reshape(*loss.shape, *whole.shape[1:]), loss.coords, (*loss.dims, *extra), name)
+    return xr.DataArray(whole.reshape((*loss.shape, *whole.shape[1:])), loss.coords, (*loss.dims, *extra), name)

@@ -1,6 +1,6 @@
 """What a sweep returns: labelled arrays, and the models in them."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class SweepResult:
         questions.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
         selected = self.dataset
         for name, wanted in chosen.items():
-            selected = _select(selected, str(name), wanted, method)
+            selected = questions.select(selected, str(name), wanted, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
@@ -143,16 +143,16 @@ class SweepResult:
             leaves.append(jnp.asarray(values[(..., *(slice(n) for n in leaf.shape))]))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 
-    def map(self, function: Callable[..., Any], **options: Any) -> xr.DataArray | xr.Dataset:
+    def map(self, function: Any, **options: Any) -> xr.DataArray | xr.Dataset:
         """A function of ONE model, `function(model)` or `function(model, task)`, applied to every model of the result.
 
-        It runs under `jax.vmap` and `jax.jit`, `at_once` models at a time (256), and returns an array or a dict of arrays:
+        It is vectorised and compiled, `at_once` models at a time (256), and returns an array or a dict of arrays:
         an `xarray.DataArray` or a Dataset with the axes of the result and, after them, the function's own, named by
         `dims={"output": ("feature",)}`. Models that diverged or are missing get NaN (-1, False), and so does what smaller
         models lack. Example: `result.map(lambda model: jnp.linalg.norm(model.W[...], axis=0))`.
 
         Raises:
-            ConfigError: the function fails under `jax.vmap`, or its output is no array or dict of arrays.
+            ConfigError: the function fails when vectorised, or its output is no array or dict of arrays.
         """
         return mapped.map_models(self, function, **options)
 
@@ -348,32 +348,6 @@ def _not_empty(result: SweepResult) -> SweepResult:
     if 0 in result.dims.values():
         raise ConfigError(f"the selection is empty: no cell is left along {', '.join(result.dims)}.")
     return result
-
-
-def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> xr.Dataset:
-    """Choose along one axis: a dimension of its own, or a column over the cells of a flat design."""
-    values = dataset.coords[name]
-    numeric = values.dtype.kind in "iuf"
-    if name in dataset.dims:
-        try:
-            return dataset.sel({name: wanted}, method=method if numeric else None)
-        except Exception:  # xarray and pandas have one for every kind of index
-            raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
-    if values.ndim != 1:
-        raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
-    if isinstance(wanted, slice):
-        raise ConfigError(
-            f"{name} cannot be chosen by a slice here: cells stand in a list; give the values one by one."
-        )
-    listed = np.atleast_1d(np.asarray(wanted)).ravel()
-    if method and numeric:
-        listed = np.array(
-            [values.values[np.abs(values.values.astype(float) - v).argmin()] for v in listed.astype(float)]
-        )
-    found = np.flatnonzero(np.isin(values.values, listed))
-    if not np.isin(listed, values.values).all():
-        raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
-    return dataset.isel({values.dims[0]: found})
 
 
 def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult:

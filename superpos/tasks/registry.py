@@ -10,13 +10,13 @@ from superpos import check
 from superpos.errors import ConfigError
 from superpos.tasks.base import DEFINED, Task, full_name, numeric_fields, static_fields
 
-TaskClass = TypeVar("TaskClass", bound=type[Task])
+Class = TypeVar("Class")
 
 # Tasks by the name that sweep files and results use.
 REGISTRY: dict[str, type[Task]] = {}
 
 
-def register(kind: str) -> Callable[[TaskClass], TaskClass]:
+def register(kind: Any) -> Callable[[Class], Class]:
     """Give a class of tasks a name, by which sweep files, results and other processes know it; above `@dataclass`.
 
     The dataclass becomes a pytree here, unless it is one. Another process must import the module that does this, and the
@@ -28,7 +28,7 @@ def register(kind: str) -> Callable[[TaskClass], TaskClass]:
     if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
         raise ConfigError(f'kind must be a lower-case word such as "my_task", got {kind!r}.')
 
-    def named(cls: TaskClass) -> TaskClass:
+    def named(cls: Any) -> Any:
         if not (isinstance(cls, type) and issubclass(cls, Task) and "__dataclass_fields__" in vars(cls)):
             raise ConfigError(f"kind {kind!r} must be given to a dataclass that derives from superpos.tasks.Task.")
         if (other := REGISTRY.get(kind)) is not None and full_name(other) != full_name(cls):
