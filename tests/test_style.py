@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "process", "arrays", "check", "cache", "identity", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run", "train", "continuing", "config", "analysis", "sweep", "claims", "plot", "explorer", "demos", "cli",
+    "console", "errors", "process", "arrays", "weight_files", "check", "cache", "identity", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run", "train", "continuing", "config", "analysis", "sweep", "claims", "plot", "explorer", "demos", "cli",
 ]  # fmt: skip
 # The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
 UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}
