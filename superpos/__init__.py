@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from superpos.train import Run as Run
     from superpos.train import TrainConfig as TrainConfig
     from superpos.train import train as train
+    from superpos.weight_files import load as load
 
 # Where each public name lives, as "module" or "module:name there".
 _HOME = {
@@ -64,6 +65,7 @@ _HOME = {
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "kept": "superpos.sweep",
+    "load": "superpos.weight_files",
     "more": "superpos.continuing",
     "open": "superpos.sweep:open_result",
     "sparsity_grid": "superpos.sweep",

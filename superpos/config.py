@@ -10,8 +10,9 @@ import numpy as np
 from superpos import check
 from superpos.data import MOST_FEATURES
 from superpos.errors import ConfigError
-from superpos.tasks import REGISTRY
-from superpos.train import TrainConfig, numeric_fields
+from superpos.tasks.base import numeric_fields
+from superpos.tasks.registry import kind_of, task_class
+from superpos.train_config import TrainConfig
 
 # "0.9^i": a vector field that decays with the feature's index, as papers write it.
 _DECAY = re.compile(r"\s*([0-9.eE+-]+)\s*(?:\^|\*\*)\s*i\s*")
@@ -21,8 +22,7 @@ def to_dict(node: Any) -> dict[str, Any]:
     """A task or TrainConfig as plain numbers, words and lists; tasks carry their name as `kind`."""
     data: dict[str, Any] = {}
     if not isinstance(node, TrainConfig):
-        built_in = (name for name, cls in REGISTRY.items() if type(node) is cls)
-        data["kind"] = next(built_in, f"{type(node).__module__}.{type(node).__qualname__}")
+        data["kind"] = kind_of(node)
     for field in fields(node):
         value = getattr(node, field.name)
         numeric = field.name in numeric_fields(node) and value is not None
@@ -33,12 +33,12 @@ def to_dict(node: Any) -> dict[str, Any]:
 def task_from_dict(data: Mapping[str, Any]) -> Any:
     """A task from plain data: `kind` (default "toy") and its fields.
 
-    A vector field may be written "0.9^i". Raises ConfigError for an unknown or missing field, with the likely spelling.
+    A vector field may be written "0.9^i". Raises ConfigError for an unknown kind, and for an unknown or
+    missing field, with the likely spelling.
     """
     data = dict(data)
     kind = data.pop("kind", "toy")
-    check.one_of("task.kind", kind, tuple(REGISTRY))
-    return _build(REGISTRY[kind], data, "task")
+    return _build(task_class(kind), data, "task")
 
 
 def train_config_from_dict(data: Mapping[str, Any]) -> TrainConfig:

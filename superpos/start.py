@@ -88,11 +88,10 @@ def check_start(task: Any, given: Mapping[str, Any]) -> None:
 
     A task that begins with the same function in another form (`started`) says in `check_start` where there is none.
     """
-    if looked_at := getattr(task, "check_start", None):
-        try:
-            looked_at(given)
-        except ConfigError as error:
-            raise ConfigError(f"init: {error}") from None
+    try:
+        task.check_start(given)
+    except ConfigError as error:
+        raise ConfigError(f"init: {error}") from None
 
 
 def begun(task: Any, model: Any, start: Mapping[str, Any]) -> Any:
@@ -100,7 +99,7 @@ def begun(task: Any, model: Any, start: Mapping[str, Any]) -> Any:
     own = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
     leaves = [leaf if name in own else start.get(name, leaf) for name, leaf in named_leaves(model)]
     model = jax.tree.unflatten(jax.tree.structure(model), leaves)
-    return task.started(model, start) if hasattr(task, "started") else model
+    return task.started(model, start)
 
 
 def steps_before(init: Any) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from superpos.errors import ConfigError
-from superpos.tasks.base import objective, ready
+from superpos.tasks.base import ready
 
 LOSS = "loss"
 
@@ -23,7 +23,9 @@ def check_metric(task: Any, config: Any) -> None:
     if not stops(config) or config.stop_metric in (None, LOSS):
         return
     metrics = jax.eval_shape(
-        lambda: objective(ready(task), task.broadcast().init(jax.random.key(0)), jax.random.key(0), config.batch_size)
+        lambda: ready(task).training_loss(
+            task.broadcast().init(jax.random.key(0)), jax.random.key(0), config.batch_size
+        )
     )[1][0]
     if config.stop_metric not in metrics:
         raise ConfigError(

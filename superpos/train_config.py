@@ -1,6 +1,6 @@
 """How one model is trained: every number and choice that is not the task's."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import optax
 from superpos import check, optimizers
 from superpos.errors import ConfigError
 from superpos.optimizers import OPTIMIZERS, SCHEDULES
-from superpos.tasks.base import Task
+from superpos.tasks.base import Task, numeric_fields
 
 # Step numbers are 32 bits.
 MAX_STEPS = 2**31 - 1
@@ -144,13 +144,3 @@ class TrainConfig:
         for name in names:
             if getattr(self, name) is None:
                 raise ConfigError(f"{name} is not chosen yet; TrainConfig.filled(task) takes the task's own.")
-
-
-def numeric_fields(node: Any) -> tuple[str, ...]:
-    """Fields of a task or configuration that are traced: all values of them share one compilation."""
-    return tuple(f.name for f in fields(node) if not f.metadata.get("static", False))
-
-
-def static_fields(node: Any) -> tuple[str, ...]:
-    """Fields that set a shape or choose code: each value of them compiles once."""
-    return tuple(f.name for f in fields(node) if f.metadata.get("static", False))

@@ -23,10 +23,10 @@ log = logging.getLogger("superpos")
 def unread(task: Any, config: Any) -> dict[str, str]:
     """Fields of a task and its training that have no effect given the others, each with why.
 
-    Numeric fields may have a leading axis of cells; a field is unread where it is so in all of them. Tasks say it in a method
-    `unread()`, which may name fields of `TrainConfig` too; a task without one reads all of its fields.
+    Numeric fields may have a leading axis of cells; a field is unread where it is so in all of them. Tasks say it in
+    `unread()`, which may name fields of `TrainConfig` too.
     """
-    found = {**optimizers.unread(config), **getattr(task, "unread", dict)()}
+    found = {**optimizers.unread(config), **task.unread()}
     if getattr(task, "bias", True) is False:
         found["decay_bias"] = "the model has no biases"
     if not stops(config):

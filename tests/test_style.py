@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "process", "arrays", "check", "cache", "identity", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run", "train", "continuing", "config", "analysis", "sweep", "claims", "plot", "explorer", "demos", "cli",
+    "console", "errors", "process", "arrays", "weight_files", "check", "cache", "identity", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run", "train", "continuing", "config", "analysis", "sweep", "claims", "plot", "explorer", "demos", "cli",
 ]  # fmt: skip
 # The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
 UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}
@@ -59,8 +59,9 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     names = ("analysis/geometry", "analysis/phases", "claims/double_descent", "theory/optimum")
     analyses = {f"superpos/{n}.py" for n in names}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
+    a_users_function = {"superpos/sweep/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
-    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys}
+    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -58,6 +58,12 @@ def sweep(
             "start, or 120 in a cluster that JAX knows, such as Slurm"
         ),
     ] = None,
+    imports: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            name="import", metavar="MODULE …", help="modules to import first: those that register tasks of one's own"
+        ),
+    ] = (),
     tensorboard: Annotated[Path | None, tyro.conf.arg(help="folder for TensorBoard: losses along every axis")] = None,
     wandb: Annotated[str | None, tyro.conf.arg(help="Weights & Biases project: losses along every axis")] = None,
 ) -> None:
@@ -66,6 +72,8 @@ def sweep(
     from superpos.errors import ConfigError
     from superpos.sweep import run, store, summaries
 
+    for module in imports:
+        import_module_of_ones_own(module)
     given = sweepfile.read(file, overrides)
     target = out or Path("results") / f"{file.stem}.zarr"
     settings = {
@@ -102,6 +110,27 @@ def sweep(
     summaries.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
+
+
+def import_module_of_ones_own(name: str) -> None:
+    """Import a module by its name, from the folder the command runs in, too. What it registers is known from here on.
+
+    Raises:
+        ConfigError: there is no such module, or it cannot be imported.
+    """
+    from importlib import import_module
+
+    from superpos.errors import ConfigError, one_line
+
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"import must name a module, such as my_tasks or my_package.tasks, got {name!r}.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        import_module(name)
+    except Exception as error:  # whatever the module does
+        raise ConfigError(f"import: {name} cannot be imported: {type(error).__name__}: {one_line(error)}") from None
 
 
 def worker_of(environment: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep import Grid, decay, entry, vectors
 from superpos.sweep.sorting import distinct
+from superpos.tasks.registry import task_class
 from superpos.theory import arrangement
 from superpos.train import TrainConfig
 
@@ -97,14 +98,11 @@ def _override(data: dict[str, Any], override: str) -> None:
     section, key, text = match.groups()
     check.known_key(section, [s for s in SECTIONS if s != "points"], "an override")
     if section in ("task", "train"):
-        from superpos.tasks import REGISTRY
-
         cls = TrainConfig
         if section == "task":
             table = data.get("task", {})
             kind = str(table.get("kind", "toy")) if isinstance(table, Mapping) else "toy"
-            check.one_of("task.kind", kind, tuple(REGISTRY))
-            cls = REGISTRY[kind]
+            cls = task_class(kind)
         check.known_key(key, [f.name for f in fields(cls)] + ["kind"] * (section == "task"), section)
     try:
         parsed = tomllib.loads(f"value = {text}")

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from superpos.plot.written import ENDINGS, MARK, free_figure
 from superpos.sweep import outputs
-from superpos.tasks import REGISTRY
-from superpos.tasks.base import SIZES
+from superpos.tasks.base import Task
+from superpos.tasks.registry import is_known, task_class
 
 OPTIMIZER_NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "lion": "Lion", "muon": "Muon"}
 
@@ -159,8 +159,8 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
         return f"{_name(field)} swept" if field in swept else said
 
     shown = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
-    task_class = REGISTRY.get(task["kind"])
-    sizes = getattr(task_class, "SIZES", SIZES)
+    described = task_class(task["kind"]) if is_known(task["kind"]) else Task
+    sizes = described.SIZES
     parts = _sizes_in_words(task, sizes, swept)
     # A sparse autoencoder that reads no toy model has no use for the output of one.
     unused = (
@@ -194,8 +194,7 @@ def caption(attrs: dict[str, Any], text: str = "") -> str:
     optimizer = words("optimizer", OPTIMIZER_NAMES[train["optimizer"]])
     rate = f"learning rate {train['learning_rate']:g}" if train["learning_rate"] else "learning rate by objective"
     steps = f"{train['steps']:,} steps" if train["steps"] else "steps by objective"
-    whole = getattr(task_class, "DATA", None)
-    data = [whole.format(**task) if whole else words("batch_size", f"batch {train['batch_size']:,}")]
+    data = [described.DATA.format(**task) if described.DATA else words("batch_size", f"batch {train['batch_size']:,}")]
     objective = words("objective", task.get("objective", "sampled"))
     if objective == "expected":
         data = [f"expected loss (order {task['order']}), no sampling"]
@@ -235,9 +234,9 @@ def _sizes_in_words(task: dict[str, Any], sizes: dict[str, str], swept: set[str]
 
 def _defaults(kind: str) -> dict[str, Any]:
     """Settings of a task that need no mention; importance and density are always said."""
-    if kind not in REGISTRY:
+    if not is_known(kind):
         return {}
-    defaults = {f.name: f.default for f in fields(REGISTRY[kind]) if f.default is not MISSING}
+    defaults = {f.name: f.default for f in fields(task_class(kind)) if f.default is not MISSING}  # type: ignore[arg-type]
     return {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items() if name not in ALWAYS_SAID}
 
 

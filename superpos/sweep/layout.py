@@ -16,7 +16,7 @@ from superpos.stopping import stops
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
 from superpos.sweep.starts import Starts
-from superpos.tasks.base import objective, ready
+from superpos.tasks.base import ready
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2
@@ -63,7 +63,9 @@ def fields(families: list[Family]) -> dict[str, Field]:
                 add(f"{name}_snapshots", ("snapshot", *dims), kept, leaf.dtype)
         points = (len(config.boundaries()),)
         loss, (metrics, _) = jax.eval_shape(
-            lambda model, task=task, config=config: objective(ready(task), model, jax.random.key(0), config.batch_size),
+            lambda model, task=task, config=config: ready(task).training_loss(
+                model, jax.random.key(0), config.batch_size
+            ),
             model,
         )
         add("loss", (), (), loss.dtype)

@@ -16,8 +16,8 @@ from superpos.stopping import check_metric
 from superpos.sweep import settle
 from superpos.sweep.grid import Axis, Grid
 from superpos.sweep.sorting import distinct, firsts
-from superpos.tasks.base import Task
-from superpos.train import TrainConfig, check_all, check_kinds, check_seed, numeric_fields, static_fields
+from superpos.tasks.base import Task, numeric_fields, static_fields
+from superpos.train import TrainConfig, check_all, check_kinds, check_seed
 
 log = logging.getLogger("superpos")
 

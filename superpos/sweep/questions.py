@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from superpos.errors import ConfigError
 
@@ -49,3 +50,33 @@ def _array(given: Any) -> np.ndarray:
         return np.asarray(getattr(given, "values", given))
     except Exception:  # ragged, or whatever a foreign class raises
         return np.empty(1, object)
+
+
+def select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> xr.Dataset:
+    """Choose along one axis: a dimension of its own, or a column over the cells of a flat design.
+
+    Raises:
+        ConfigError: no cell is there.
+    """
+    values = dataset.coords[name]
+    numeric = values.dtype.kind in "iuf"
+    if name in dataset.dims:
+        try:
+            return dataset.sel({name: wanted}, method=method if numeric else None)
+        except Exception:  # xarray and pandas have one for every kind of index
+            raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
+    if values.ndim != 1:
+        raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
+    if isinstance(wanted, slice):
+        raise ConfigError(
+            f"{name} cannot be chosen by a slice here: cells stand in a list; give the values one by one."
+        )
+    listed = np.atleast_1d(np.asarray(wanted)).ravel()
+    if method and numeric:
+        listed = np.array(
+            [values.values[np.abs(values.values.astype(float) - v).argmin()] for v in listed.astype(float)]
+        )
+    found = np.flatnonzero(np.isin(values.values, listed))
+    if not np.isin(listed, values.values).all():
+        raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
+    return dataset.isel({values.dims[0]: found})

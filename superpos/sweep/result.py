@@ -19,7 +19,7 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.optimizers import named_leaves
-from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
+from superpos.sweep import elsewhere, exported, mapped, plan, questions, reading, saved, settle, store
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
@@ -79,7 +79,7 @@ class SweepResult:
         questions.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
         selected = self.dataset
         for name, wanted in chosen.items():
-            selected = _select(selected, str(name), wanted, method)
+            selected = questions.select(selected, str(name), wanted, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
@@ -143,6 +143,19 @@ class SweepResult:
             values = values.transpose("snapshot", ...).values if ending else values.values
             leaves.append(jnp.asarray(values[(..., *(slice(n) for n in leaf.shape))]))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+    def map(self, function: Any, **options: Any) -> xr.DataArray | xr.Dataset:
+        """A function of ONE model, `function(model)` or `function(model, task)`, applied to every model of the result.
+
+        It is vectorised and compiled, `at_once` models at a time (256), and returns an array or a dict of arrays:
+        an `xarray.DataArray` or a Dataset with the axes of the result and, after them, the function's own, named by
+        `dims={"output": ("feature",)}`. Models that diverged or are missing get NaN (-1, False), and so does what smaller
+        models lack. Example: `result.map(lambda model: jnp.linalg.norm(model.W[...], axis=0))`.
+
+        Raises:
+            ConfigError: the function fails when vectorised, or its output is no array or dict of arrays.
+        """
+        return mapped.map_models(self, function, **options)
 
     def geometry(self, **options: Any) -> xr.Dataset:
         """What every model learned: shape names, D_i, norms and the rest, labelled like the result.
@@ -314,9 +327,12 @@ class SweepResult:
             raise ConfigError(
                 "result does not say how its models were trained, so it has no task, configuration or model."
             )
-        values = {name: self.dataset.coords[name].item() for name in self._axes}
+        return self._settings_at({name: self.dataset.coords[name].item() for name in self._axes})
+
+    def _settings_at(self, values: Mapping[str, Any]) -> tuple[Task, TrainConfig]:
+        """Task and configuration of the cell with these values on the axes."""
         task, config = task_from_dict(self.attrs["task"]), train_config_from_dict(self.attrs["train"])
-        return plan.with_settings(task, config, self._axes, values)
+        return plan.with_settings(task, config, self._axes, dict(values))
 
     def _cell(self, axes: Mapping[str, Any]) -> "SweepResult":
         cell = self.sel(**axes) if axes else self
@@ -343,32 +359,6 @@ def _not_empty(result: SweepResult) -> SweepResult:
     if 0 in result.dims.values():
         raise ConfigError(f"the selection is empty: no cell is left along {', '.join(result.dims)}.")
     return result
-
-
-def _select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> xr.Dataset:
-    """Choose along one axis: a dimension of its own, or a column over the cells of a flat design."""
-    values = dataset.coords[name]
-    numeric = values.dtype.kind in "iuf"
-    if name in dataset.dims:
-        try:
-            return dataset.sel({name: wanted}, method=method if numeric else None)
-        except Exception:  # xarray and pandas have one for every kind of index
-            raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
-    if values.ndim != 1:
-        raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
-    if isinstance(wanted, slice):
-        raise ConfigError(
-            f"{name} cannot be chosen by a slice here: cells stand in a list; give the values one by one."
-        )
-    listed = np.atleast_1d(np.asarray(wanted)).ravel()
-    if method and numeric:
-        listed = np.array(
-            [values.values[np.abs(values.values.astype(float) - v).argmin()] for v in listed.astype(float)]
-        )
-    found = np.flatnonzero(np.isin(values.values, listed))
-    if not np.isin(listed, values.values).all():
-        raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
-    return dataset.isel({values.dims[0]: found})
 
 
 def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult:

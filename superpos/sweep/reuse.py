@@ -13,8 +13,8 @@ from superpos.sweep import plan, reading
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
 from superpos.sweep.result import SweepResult, open_result
-from superpos.tasks import REGISTRY
 from superpos.tasks.base import Task
+from superpos.tasks.registry import is_known
 from superpos.train import TrainConfig
 
 
@@ -64,6 +64,6 @@ def finished(
 
 def _today(part: str, attributes: Any) -> Any:
     """A stored configuration with the fields that it is too old to name."""
-    if part == "task" and attributes.get("kind", "toy") in REGISTRY:
+    if part == "task" and is_known(attributes.get("kind", "toy")):
         return to_dict(task_from_dict(attributes))
     return to_dict(train_config_from_dict(attributes)) if part == "train" else attributes

@@ -13,9 +13,9 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.sweep.grid import Axis, Grid
 from superpos.sweep.sorting import distinct
-from superpos.tasks import REGISTRY
-from superpos.tasks.base import Task
-from superpos.train import TrainConfig, numeric_fields
+from superpos.tasks.base import Task, numeric_fields
+from superpos.tasks.registry import is_known
+from superpos.train import TrainConfig
 from superpos.unread import unread, without_effect
 
 # Numeric fields that may be one number or one per feature, whichever of them the base settings hold.
@@ -146,7 +146,7 @@ def check_said(dataset: xr.Dataset, axes: Mapping[str, Axis]) -> None:
     if absent := next((name for name in ("loss", *axes) if name not in dataset.variables), None):
         raise ConfigError(f"the variable or axis {absent} is missing.")
     task, config = dataset.attrs["task"], train_config_from_dict(dataset.attrs["train"])
-    if task["kind"] not in REGISTRY:
+    if not is_known(task["kind"]):
         config.check()
         return
     columns = {name: dataset.coords[name].values.ravel()[:1] for name in axes}

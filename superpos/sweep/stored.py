@@ -21,7 +21,6 @@ from superpos.sweep.grid import Grid
 from superpos.sweep.held import Held
 from superpos.sweep.layout import Layout
 from superpos.sweep.plan import Block
-from superpos.tasks import REGISTRY
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig
 
@@ -185,8 +184,6 @@ def restored(contents: reading.Contents) -> tuple[Task, TrainConfig, Grid, int |
     The block size is None where families have different ones, which only the default choice makes.
     """
     said = contents.attributes
-    if said["task"]["kind"] not in REGISTRY:
-        raise ConfigError(f"task {said['task']['kind']} is not built in, so other processes cannot make it again.")
     columns = {axis["name"]: contents.column(axis["name"]) for axis in said["grid"]["axes"]}
     grid = Grid.restored(said["grid"], contents.dims, columns)
     block_size = said["block_size"][0] if len(said["block_size"]) == 1 else None

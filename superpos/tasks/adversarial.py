@@ -1,7 +1,6 @@
 """The toy model trained on attacked inputs."""
 
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,11 +12,12 @@ from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
 from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
+from superpos.tasks.registry import register
 from superpos.tasks.toy import Toy
 from superpos.theory.attacks import analytic_attack
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("adversarial_toy")
 @dataclass(frozen=True, kw_only=True)
 class AdversarialToy(Toy):
     r"""The toy model of superposition, trained on the most harmful small change of every input.

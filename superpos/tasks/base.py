@@ -1,87 +1,168 @@
 """What a task is: everything that differs between experiments."""
 
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+
+from superpos import check
 
 Model = Any  # a flax nnx module, used as a pytree
 Metrics = dict[str, Float[Array, ""]]
 
+# Every class of tasks that was defined in this process and lives, by module and class.
+DEFINED: WeakValueDictionary[str, type["Task"]] = WeakValueDictionary()
 
-@runtime_checkable
-class Task(Protocol):
-    """A model, its data and its loss, as a frozen dataclass registered as a pytree.
 
-    Numeric fields are leaves: they may be traced, so every value of them shares one compilation. Fields that set a shape
-    or choose code are static (`jax.tree.static`). There is no batch-of-models axis anywhere.
+class Task(ABC):
+    """A model, its data and its loss: derive from this, as a frozen dataclass, and write the experiment for ONE model.
 
-    Optional: `unread()`, a dict from each field (its own or of `TrainConfig`) that has no effect given the other fields to
-    the reason, such as `{"order": 'activation="identity" has no series'}`; without it all fields count as read. The rule
-    that follows from it stands in `superpos.unread`. Optional, too: `prepared`, `training_loss` and `after_step` (see
-    `ready` and `objective` below), `reported` (see `population_loss`), `check_start` and `started` (see `superpos.start`).
+    `init` and `loss` are yours; everything else has a default. `register` gives the class a name::
+
+        @sp.tasks.register("ring")
+        @dataclass(frozen=True, kw_only=True)
+        class Ring(sp.tasks.Task):
+            n_features: int = jax.tree.static()
+            noise: Any = 0.1
+
+    Numeric fields are leaves: they may be traced, so every value of them shares one compilation, and a grid may sweep them.
+    Fields that set a shape or choose code are static (`jax.tree.static`). There is no batch-of-models axis anywhere.
     """
 
+    # How captions say what a task's sizes are, by field; words that begin with "in" or "to" go on from the ones before.
+    SIZES: ClassVar[dict[str, str]] = {"n_features": "{} features", "n_hidden": "in {} hidden dimensions"}
+    # What a step sees, where that is no batch of fresh draws, with fields in braces: "full batch of {n_points:,} points".
+    DATA: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        DEFINED[full_name(cls)] = cls
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray) -> Model:
+        """A new model: any pytree of arrays. An nnx module with `DIMS` labels the axes of its parameters in results."""
+
+    @abstractmethod
+    def loss(self, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
+        """Scalar training loss on a batch drawn from `key`, and further scalars to record, by name."""
+
     def check(self) -> None:
-        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        ...
+        """Raise `ConfigError`, naming the field, for settings that are not allowed. Values are looked at by default."""
+        self.check_values()
 
     def check_values(self) -> None:
-        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        ...
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells. Finite, by default."""
+        for name in numeric_fields(self):
+            if getattr(self, name) is not None:
+                check.numbers(name, getattr(self, name))
 
     def broadcast(self) -> "Task":
-        """The same task with every numeric field an array of its full shape (a scalar importance becomes a vector)."""
-        ...
+        """The same task with every numeric field an array of its full shape.
 
-    def init(self, key: PRNGKeyArray) -> Model:
-        """A new model."""
-        ...
+        By default the shape it has; a field that may be one number or one per feature needs its vector here.
+        """
+        given = {name: getattr(self, name) for name in numeric_fields(self)}
+        return replace(self, **{name: jnp.asarray(v, float) for name, v in given.items() if v is not None})  # type: ignore[type-var]
 
-    def loss(self, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
-        """Scalar training loss on a batch drawn from `key`, and further scalars to record."""
-        ...
+    def prepared(self) -> "Task":
+        """The broadcast task with what it computes once instead of at every step. By default there is no such thing."""
+        return self
+
+    def training_loss(self, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
+        """What a step minimises, with (scalars to record, what `after_step` wants to see). By default `loss`, and nothing."""
+        loss, metrics = self.loss(model, key, batch_size)
+        return loss, (metrics, None)
+
+    def after_step(
+        self,
+        model: Model,
+        new_model: Model,
+        optimizer: optax.OptState,
+        seen: Any,
+        key: PRNGKeyArray,
+        step: Integer[Array, ""],
+        steps: int,
+    ) -> tuple[Model, optax.OptState]:
+        """What becomes of a model and its optimiser after each step (projections, resampling). By default nothing.
+
+        `model` is the one before the step, `seen` what `training_loss` handed over, `step` how many steps the optimiser had
+        taken before this one, and `steps` how many it takes in all. After `init` the optimiser is new and counts from 0;
+        `more` counts on.
+        """
+        return new_model, optimizer
+
+    def check_start(self, given: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` where models cannot begin with these parameters, which may lead with an axis of cells."""
+        return
+
+    def started(self, model: Model, given: Mapping[str, Any]) -> Model:
+        """The same function in the form in which this task trains it, of a model that begins with given parameters."""
+        return model
 
     def population_loss(self, model: Model) -> Float[Array, ""] | None:
-        """The loss without sampling, where it can be computed; None where held-out inputs must estimate it.
+        """The loss without sampling; None, the default, where held-out inputs must estimate it, through `reported().loss`."""
+        return None
 
-        They do so through `loss`. A task that trains on more than it reports (a penalty, an attack) has a method
-        `reported()` as well: the task whose `loss` is meant.
+    def reported(self) -> "Task":
+        """The task whose `loss` is meant, of one that trains on more than it reports (a penalty, an attack): itself."""
+        return self
+
+    def unread(self) -> dict[str, str]:
+        """Fields that have no effect given the others, each with why; fields of `TrainConfig`, too. None by default.
+
+        A grid axis over such a field is refused, and one set away from its default is warned about (`superpos.unread`).
         """
-        ...
+        return {}
 
     def training_defaults(self) -> dict[str, Any]:
         """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""
-        ...
+        return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
     def numbers_per_step(self, batch_size: int) -> int:
         """How many numbers one model's step goes through, roughly: the size of its largest activations, whole batch.
 
         It decides how many models share a block where `block_size` is not given (B, part of a sweep's identity), and how many
-        steps a call takes.
+        steps a call takes. By default all values that one evaluation of the loss computes, and as many for its gradient.
         """
-        ...
+        full = ready(self)
+        model = jax.eval_shape(full.init, jax.random.key(0))
+        loss = partial(full.training_loss, batch_size=batch_size)
+        return 2 * _numbers(jax.make_jaxpr(lambda m, k: loss(m, k))(model, jax.random.key(0)).jaxpr)
 
 
-# How captions say what a task's sizes are, by field; words that begin with "in" or "to" go on from the ones before. A task
-# may have `SIZES` of its own, and `DATA`, with fields in braces: what a step sees, where that is no batch of fresh draws.
-SIZES = {"n_features": "{} features", "n_hidden": "in {} hidden dimensions"}
+def full_name(cls: type) -> str:
+    """Module and class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def numeric_fields(node: Any) -> tuple[str, ...]:
+    """Fields of a task or configuration that are traced: all values of them share one compilation."""
+    return tuple(f.name for f in fields(node) if not f.metadata.get("static", False))
+
+
+def static_fields(node: Any) -> tuple[str, ...]:
+    """Fields that set a shape or choose code: each value of them compiles once."""
+    return tuple(f.name for f in fields(node) if f.metadata.get("static", False))
 
 
 def ready(task: Any) -> Any:
     """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
-    task = task.broadcast()
-    return getattr(task, "prepared", lambda: task)()
+    return task.broadcast().prepared()
 
 
-def objective(task: Task, model: Model, key: PRNGKeyArray, batch_size: int) -> tuple[Any, tuple[Metrics, Any]]:
-    """What a step minimises, further scalars to record, and what `after_step` of the task wants to see.
-
-    A task with `training_loss` (which returns these three) may have a method `after_step(before, model, optimizer, seen,
-    key, step, steps)` as well. It gets the models before and after the update, the optimiser's state, what was to be seen, a
-    key of its own, how many steps the optimiser had taken before this one, and how many it takes in all; it returns the
-    model and the optimiser's state to go on with. After `init` the optimiser is new and counts from 0; `more` counts on.
-    """
-    if training_loss := getattr(task, "training_loss", None):
-        return training_loss(model, key, batch_size)
-    loss, metrics = task.loss(model, key, batch_size)
-    return loss, (metrics, None)
+def _numbers(jaxpr: Any) -> int:
+    """Values that a program computes; the body of a loop counts once."""
+    total = 0
+    for equation in jaxpr.eqns:
+        total += sum(int(getattr(out.aval, "size", 0)) for out in equation.outvars)
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            total += _numbers(inner) if hasattr(inner, "eqns") else 0
+    return total

@@ -1,7 +1,6 @@
 """Pairwise logic of sparse bits: every AND, or every OR, through one hidden layer of too few neurons."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +14,8 @@ from superpos.errors import ConfigError
 from superpos.models.boolean import BooleanModel
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import one_layer
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 from superpos.theory import boolean as theory
 
 # Up to so many bits all their 2ⁿ states are gone through instead of held-out inputs.
@@ -23,9 +23,9 @@ MOST_ENUMERATED = 10
 MOST_PAIRED = 10_000
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("boolean_pairs")
 @dataclass(frozen=True, kw_only=True)
-class BooleanPairs:
+class BooleanPairs(Task):
     r"""Compute one logical gate of every pair of features with fewer neurons than gates.
 
     $$L = \frac1N \sum_{(i, j)} E\,|g(x_i, x_j) - y'_{ij}|^q, \qquad y' = W_2\, \mathrm{ReLU}(W_1 x + b_1) + b_2,$$

@@ -1,7 +1,6 @@
 """Compute a function of every feature through one hidden layer."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,15 +12,16 @@ from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
 from superpos.tasks import one_layer
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 
 # What is asked of every feature, by name.
 TARGETS = {"identity": lambda x: x, "absolute": jnp.abs, "square": jnp.square}
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("computation")
 @dataclass(frozen=True, kw_only=True)
-class Computation:
+class Computation(Task):
     r"""Compute y = f(x), feature by feature, with a hidden layer of too few neurons.
 
     $$L = \frac1n \sum_i I_i \, E\,|y_i - y'_i|^q, \qquad y = f(x), \quad y' = \mathrm{ReLU}(W_2 \sigma(W_1 x) + b),$$

@@ -13,8 +13,9 @@ from superpos import check
 from superpos.data import MOST_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION, ToyModel
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MOST_WEIGHTS, features_of, initial_std
+from superpos.tasks.registry import register
 
 # Points of one step of the loops over a data set, the most first: many, for the products, and few for what is left after
 # them, so that a small set does not pay for a large tile. On a CPU three arrays of a tile's size must stay in the cache of
@@ -31,9 +32,9 @@ FEW = 8
 Points = Float[Array, "points n_features"]  # in rows: a tile of them is then contiguous
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("double_descent")
 @dataclass(frozen=True, kw_only=True)
-class DoubleDescent:
+class DoubleDescent(Task):
     r"""Full-batch training of $x' = \mathrm{ReLU}(W^\top W x + b)$ on T = `n_points` points that never change.
 
     $$L = \frac1T \sum_{j=1}^T \|x_j - x'_j\|_2^2,$$

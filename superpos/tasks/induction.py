@@ -13,12 +13,13 @@ from superpos import check
 from superpos.errors import ConfigError
 from superpos.models.transformer import POSITIONS, Transformer
 from superpos.sequences import Repeats, repeated_tokens
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("repeated_tokens")
 @dataclass(frozen=True, kw_only=True)
-class RepeatedTokens:
+class RepeatedTokens(Task):
     r"""Predict the next token of a random segment that has been seen before.
 
     $$L = -\frac{1}{|P|} \sum_{i \in P} \log \mathrm{softmax}(\text{logits}_i)_{t_{i+1}},$$

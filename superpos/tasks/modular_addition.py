@@ -13,12 +13,13 @@ from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 from superpos.models.transformer import Transformer
 from superpos.modular import modular_table
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("modular_addition")
 @dataclass(frozen=True, kw_only=True)
-class ModularAddition:
+class ModularAddition(Task):
     r"""Answer "a b =" with a ∘ b modulo p, by one layer of a transformer, full batch.
 
     Tokens 0 … p − 1 are numbers, p is "="; the logits z of the p numbers after "=" are the answer, and the loss is the mean

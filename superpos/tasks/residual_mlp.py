@@ -1,7 +1,6 @@
 """Compressed computation: more ReLU functions than neurons, with and without noise in the labels."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,13 +13,14 @@ from superpos.data import MOST_FEATURES, FeatureDistribution
 from superpos.models import residual_mlp
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import one_layer
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 from superpos.theory.naive import magnitudes, naive_baseline
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("residual_mlp")
 @dataclass(frozen=True, kw_only=True)
-class ResidualMLP:
+class ResidualMLP(Task):
     r"""Compute $y_i = x_i + \mathrm{ReLU}(x_i)$ for every feature with a hidden layer of too few neurons.
 
     $$L = \frac1n \sum_i I_i \, E\,|y_i + \lambda (Mx)_i - y'_i|^q$$

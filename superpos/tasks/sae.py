@@ -18,8 +18,9 @@ from superpos.models.sparse_activations import above, batch_top_k, jump_relu, to
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
-from superpos.tasks.base import SIZES, Metrics, Task
+from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
+from superpos.tasks.registry import register
 
 # What sets how sparse the latents of an architecture are.
 SPARSITY_FIELD: dict[str, str] = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
@@ -38,9 +39,9 @@ class Seen(NamedTuple):
     smallest: Float[Array, ""]  # value kept by a batch's top k
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("sparse_autoencoder")
 @dataclass(frozen=True, kw_only=True)
-class SparseAutoencoder:
+class SparseAutoencoder(Task):
     r"""Take features back out of a hidden layer $h = Wx$ in which they are in superposition.
 
     The truth is known: x comes from the `FeatureDistribution` of the fields below, and column i of W = `directions` is the
@@ -80,7 +81,7 @@ class SparseAutoencoder:
     Sources: Bricken et al. 2023 and Sharkey et al. 2022 (relu), and those named in `models.SAE`.
     """
 
-    SIZES: ClassVar[dict[str, str]] = SIZES | {"n_latents": "{} latents"}
+    SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_latents": "{} latents"}
 
     n_features: int = jax.tree.static()  # shape of x
     n_hidden: int = jax.tree.static()  # shape of h

@@ -1,7 +1,6 @@
 """Squeeze n sparse features through m dimensions and back."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +13,8 @@ from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
 from superpos.models.toy import ACTIVATIONS, ToyModel
 from superpos.tasks import one_layer
-from superpos.tasks.base import Metrics
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.registry import register
 from superpos.theory.expected_loss import (
     MOST_TERMS,
     ORDER,
@@ -37,9 +37,9 @@ EXACT_UP_TO = 128
 EXACT_ORDER = 128
 
 
-@partial(jax.tree_util.register_dataclass)
+@register("toy")
 @dataclass(frozen=True, kw_only=True)
-class Toy:
+class Toy(Task):
     r"""The toy model of superposition: reconstruct x through a bottleneck, weighing features by importance.
 
     The loss is the mean over batch and features,

@@ -27,6 +27,7 @@ from superpos.sweep.run import lay_out
 from superpos.sweep.signals import StopOnSignals
 from superpos.sweep.stored import Committed, StoredSweep
 from superpos.tasks.base import Task
+from superpos.tasks.registry import kind_of
 from superpos.train import TrainConfig
 
 log = logging.getLogger("superpos")
@@ -55,6 +56,7 @@ class Job:
     journal: Journal
     bar: Progress
     stop: threading.Event = field(default_factory=threading.Event)
+    kind: str = ""  # of the task
 
     @property
     def path(self) -> Path:
@@ -168,7 +170,8 @@ def _sweep(
     name = f"{name}-process-{chosen.process()}" if hasattr(chosen, "process") else name
     n_kept = where.n_cells_in(sorted(set(range(where.n_chunks)) - set(running.pending)))
     with Progress(grid.n_cells, done=n_kept, enabled=progress) as bar:
-        job = Job(running, chunks, options, settings, every, Journal(target, running.digest, name), bar)
+        journal = Journal(target, running.digest, name)
+        job = Job(running, chunks, options, settings, every, journal, bar, kind=kind_of(task))
         with StopOnSignals(job.stop) as signals:
             try:
                 if chunks or hasattr(chosen, "process"):  # whose processes wait for each other, with work or without

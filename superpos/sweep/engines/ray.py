@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from superpos.errors import ConfigError, EngineError, StoreError, one_line
 from superpos.sweep.engines.addresses import reach, speaks_grpc
 from superpos.sweep.engines.cluster import KEPT, Cluster, errors_are_not_printed, within
 from superpos.sweep.engines.job import Job
+from superpos.tasks.registry import task_class
 
 log = logging.getLogger("superpos")
 
@@ -56,6 +58,7 @@ def train(job: Job) -> None:
     check.in_range("gpus_per_task", gpus, at_least=0)
     if "chunks_per_task" in settings:
         check.whole("chunks_per_task", settings["chunks_per_task"], at_least=1)
+    module = module_of(job.kind)
     door = _door(address)
     if door is not None:
         reach(door, FIND_SECONDS, "engine ray: address")
@@ -94,7 +97,7 @@ def train(job: Job) -> None:
     waiting: dict[Any, tuple[list[int], list[float]]] = {}  # the chunks of a task, and when workers have died on them
 
     def submit(some: list[int], deaths: list[float]) -> None:
-        task = remote.remote(str(job.path), job.stored.digest, some, options, max(1, int(cpus)))
+        task = remote.remote(str(job.path), job.stored.digest, module, some, options, max(1, int(cpus)))
         waiting[task] = (some, deaths)
 
     def committed(some: list[int]) -> list[int]:
@@ -165,8 +168,23 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
 
 
-def _task(path: str, sweep: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
+def module_of(kind: str) -> str:
+    """The module that workers must import before they can make the sweep's tasks again.
+
+    Raises:
+        ConfigError: the class of the tasks is defined in a script or notebook, which no other process can import.
+    """
+    if (module := task_class(kind).__module__) == "__main__":
+        raise ConfigError(
+            f"engine ray: task {kind!r} is defined in a script or notebook, where Ray's workers cannot find it; move its "
+            "class to a module of its own and import it."
+        )
+    return module
+
+
+def _task(path: str, sweep: str, module: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
     """What one worker does: make the sweep again from its store, and commit some chunks."""
     from superpos.sweep.engines.part import train_part
 
+    import_module(module)
     train_part(Path(path), sweep, chunks, options, lanes, name=f"ray-{chunks[0]}")
