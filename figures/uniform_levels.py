@@ -25,7 +25,7 @@ def build(full: bool, quick: bool) -> tuple:
         task, sizes, config = sp.tasks.Toy(n_features=400, n_hidden=30), [30], sp.TrainConfig(steps=10_000)
     else:
         task = sp.tasks.Toy(n_features=12, n_hidden=2, objective="expected", order=24)
-        sizes, config = [2] if quick else [2, 3], sp.TrainConfig(steps=30 if quick else 800)
+        sizes, config = [2] if quick else [2, 3, 4], sp.TrainConfig(steps=30 if quick else 800)
     counts = (2, 2) if quick else (11, 9)
     x = np.concatenate([np.linspace(*ends, k) for ends, k in zip(WINDOWS, counts, strict=True)])
     seeds = range(1 if quick else 4)
@@ -43,6 +43,7 @@ def main(
     known = structures_in(sp.kept(path, benefit_table, p, [*levels.LEVELS], order=order))
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     levels.judge_shapes(table, known, claims)
+    levels.judge_three_fifths(result, table, known, claims)
     levels.judge_losses(result, table, known, claims)
     levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
     bands, labels = levels.winner_ranges(found), {}
@@ -60,13 +61,12 @@ def main(
             above.set(xlabel="", xlim=(ends[0] - 0.02 * np.ptp(ends), ends[1] + 0.02 * np.ptp(ends)))
             below.set_ylim(-5, 0.4)
             labels |= {label: handle for handle, label in zip(*above.get_legend_handles_labels(), strict=True)}
-        for ax in axes[:, 1]:
-            ax.set_ylabel("")
+        plt.setp(axes[:, 1], ylabel="")
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-            "per hidden dimension, exactly. Shaded: the range where a shape is the best one. Hidden dimensions: "
-            f"{', '.join(map(str, result['n_hidden'].values))}."
+            "per hidden dimension, exactly. Shaded: where a shape is the best one (beyond, the 5-demicube and larger ones "
+            f"are). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
 

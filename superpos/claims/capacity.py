@@ -55,22 +55,20 @@ def priced(best: SweepResult, *, order: int = 64) -> xr.Dataset:
 
 
 def judge_bound(found: xr.Dataset, n_hidden: int, claims: Claims) -> None:
-    """Capacities lie in [0, 1] and add up to at most m, and to m exactly where W is block-semi-orthogonal."""
+    """Capacities lie in [0, 1] and add up to at most m, and to m exactly where W is block-semi-orthogonal: of any W."""
     C, total = found["capacity"].values, found["capacity"].sum("feature").values.ravel()
     measured = f"{C.min():.3f} … {C.max():.5f} in {total.size} models"
-    claims.add(
-        "a feature has between no and one dimension", "0 ≤ C ≤ 1", measured, C.min() >= 0 and C.max() <= 1 + 1e-5
-    )
+    inside = C.min() >= 0 and C.max() <= 1 + 1e-5
+    claims.identity("a feature has between no and one dimension", "0 ≤ C ≤ 1", measured, inside)
     wanted, measured = "ΣC ≤ m", f"m − ΣC at least {(n_hidden - total).min():.1e}"
-    claims.add("capacities add up to at most m", wanted, measured, (n_hidden - total).min() >= -1e-4)
+    claims.identity("capacities add up to at most m", wanted, measured, (n_hidden - total).min() >= -1e-4)
     defect = found["defect"].max("feature").values.ravel()
     even, uneven = defect < 1e-4, defect > 1e-2
-    most = (n_hidden - total[even]).max() if even.any() else np.nan
-    least = (n_hidden - total[uneven]).min() if uneven.any() else np.nan
+    most, least = (n_hidden - total[even]).max(initial=-np.inf), (n_hidden - total[uneven]).min(initial=np.inf)
     wanted = "m − ΣC is 0 if all Wᵢ are eigenvectors of WWᵀ (sin² < 1e-4), above 0 if not (sin² > .01)"
     measured = f"at most {most:.4f} in {even.sum()} models, at least {least:.4f} in {uneven.sum()}"
-    holds = even.any() and most <= 0.01 and not least <= 0
-    claims.add("equality iff W is block-semi-orthogonal", wanted, measured, holds)
+    holds = most <= 0.01 and least > 0
+    claims.identity("equality iff W is block-semi-orthogonal", wanted, measured, holds)
 
 
 def judge_allocation(best: SweepResult, found: xr.Dataset, price: xr.Dataset, claims: Claims) -> None:
