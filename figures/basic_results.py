@@ -45,8 +45,8 @@ def main(
             if n == 20:
                 judge_linear(best.sel(activation="identity"), claims)
                 judge_relu(relu[n], claims)
-                coarse = {"order": 4, "tolerance": 0.1} if quick else {}
-                judge_audit(relu[n], sp.kept(path, audit, relu[n], **coarse), claims)
+                if not quick:
+                    judge_audit(relu[n], sp.kept(path, audit, relu[n]), claims)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()

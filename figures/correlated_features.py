@@ -13,7 +13,6 @@ import numpy as np
 import superpos as sp
 from superpos.claims import Claims
 from superpos.claims.correlated_features import (
-    FOLLOWED,
     collapse,
     follow_collapse,
     judge_local_bases,
@@ -61,9 +60,9 @@ def main(
         found[name] = sp.sweep(task, config, grid, store=path, block_size=len(p))
     claims = Claims("Elhage et al. 2022, Correlated and Anticorrelated Features", judged=not quick)
     judge_pairs(found["pairs"], found["opposite"], claims)
-    at, coarse = (FOLLOWED, {}) if not quick else (FOLLOWED[:1], {"order": 2})
     path = results / f"correlated_three{suffix}.zarr"
-    judge_three(found["three"], sp.kept(path, follow_collapse, found["three"], at, **coarse), claims)
+    followed = None if quick else sp.kept(path, follow_collapse, found["three"])
+    judge_three(found["three"], followed, claims)
     judge_local_bases(found["bases"].isel(feature_probability=0), claims)
     with sp.plot.style():
         figure, caption = correlated_features(found, collapse(found["three"]), PANELS)

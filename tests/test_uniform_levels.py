@@ -105,7 +105,7 @@ def test_three_fifths_is_asked_of_even_dimensions_and_explained_in_three(known):
         result.attrs["task"] = {"n_features": 12}
         table = xr.Dataset({"dimensionality": ((*over, "feature"), D), "d_star": (tuple(over), D[..., 0])}, over)
         claims = Claims("")
-        judge_three_fifths(sp.SweepResult(result), table, known, claims)
+        judge_three_fifths(sp.SweepResult(result), [table], known, claims)
         return claims
 
     claims = judged()

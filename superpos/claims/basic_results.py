@@ -68,7 +68,7 @@ def judge_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> None:
     trained = best.sel(feature_probability=AUDITED, method="nearest")
     less = 100 * (1 - float(mixed["loss"]) / float(pairs["loss"]))
     above = 100 * (float(trained["loss"]) / float(mixed["loss"]) - 1)
-    name = geometry(np.asarray(trained.model().W)).name
+    name = geometry(trained["W"].transpose("hidden", "feature").values).name
     measured = f"{less:.1f} % less; trained: {name}, {above:+.2f} %"
     holds = less > 0 and name == "pentagon + 3 × antipodal pair" and abs(above) <= 1
     wanted = "a pentagon and three pairs cost less, and are what the best seed finds, within 1 %"

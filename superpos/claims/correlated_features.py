@@ -163,12 +163,12 @@ def follow_collapse(three: SweepResult, densities: Any = FOLLOWED, *, order: int
         if not len(at):
             continue
         k = at[np.argmin(p[at])]
-        model = best.isel(feature_probability=int(k)).model()
+        W, b = best_weights(three)[k], best["b"].transpose("feature_probability", "feature").values[k]
         for way in (densities[densities >= p[k]], densities[densities < p[k]][::-1]):
             if not len(way):
                 continue
             rows = np.repeat(way[:, None], 2 * N_PAIRS, axis=1)
-            branch = follow(model.W, model.b, way, rows, order=order, nudge=NUDGE, correlated_sets=sets)
+            branch = follow(W, b, way, rows, order=order, nudge=NUDGE, correlated_sets=sets)
             stays = np.cumsum([n_collapsed(W, sets) != count for W in branch.W]) == 0
             loss[count, np.searchsorted(densities, way[stays])] = branch.loss[stays]
     over = {"collapsed": range(len(loss)), "feature_probability": densities}
@@ -193,15 +193,16 @@ def collapse_crossings(followed: xr.Dataset) -> list[float]:
     return [float(at[0]) for at in found] if all(len(at) == 1 for at in found) else []
 
 
-def judge_three(result: SweepResult, followed: xr.Dataset, claims: Claims) -> None:
+def judge_three(result: SweepResult, followed: xr.Dataset | None, claims: Claims) -> None:
     """Three correlated pairs in two dimensions: a hexagon, then pairs collapse one by one into principal components.
 
     The paper shows models at some densities. Where one pair more collapses is no matter of opinion: two exact losses cross
-    there, so the order is claimed of those, `followed`, and of trained models that they lie on the right sides.
+    there, so the order is claimed of those, `followed`, and of trained models that they lie on the right sides. Without
+    followed solutions (a quick look) nothing is said of it.
     """
     sets: Sets = sets_of(result)
     p, Ws = result["feature_probability"].values, best_weights(result)
-    ends = collapse_crossings(followed)
+    ends = collapse_crossings(followed) if followed is not None else []
     measured = f"at 1 − S = {', '.join(f'{at:.3f}' for at in ends)}" if ends else "not in this order"
     wanted = "the cheapest solution has 0, 1, 2, then 3 collapsed"
     claims.add("three correlated pairs: denser, one after another collapses", wanted, measured, bool(ends))

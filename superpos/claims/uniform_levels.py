@@ -1,5 +1,6 @@
 """Which shape equally important features choose at which density: Elhage et al. 2022, "The Geometry of Superposition"."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -126,24 +127,31 @@ def _judge_lines(table: xr.Dataset, claims: Claims) -> None:
         claims.add(f"features gather on the line {level:.3g} ({name})", LINE, measured, there)
 
 
-def judge_three_fifths(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
+def judge_three_fifths(
+    result: SweepResult, tables: Sequence[xr.Dataset], known: list[Structure], claims: Claims
+) -> None:
     """No line at 3/5 where m is even; in three dimensions there is one, of a structure that only odd m has room for.
 
     A triangular bipyramid would have 3/5, but splits into a triangle and a pair, of 2/3 and 1/2. Where 1/(1 − S) is about
     1.45 triangles are best, and an even number of dimensions is filled by them. Three are not: a triangle leaves one over.
     There five features form a square pyramid, the apex at cosine −.41 to a base of cosines .17 and −.67, nearly a tight frame
     and so nearly 3/5 each. At 1.45 it gains 3.122 v, where triangle and pair gain 3.112 and a tetrahedron 3.109.
+
+    `tables` are geometries over n_hidden, the first that of `result`, and `known` holds shapes at its densities.
     """
     over = ("n_hidden", "feature_probability", "seed")
-    D = table["dimensionality"].transpose(*over, "feature").where(table["d_star"].transpose(*over) < 0.95)
-    sizes = table["n_hidden"].values
-    even = [int(m) for m in sizes if m % 2 == 0]
-    measured, there = line(D.sel(n_hidden=even).values.ravel(), NEVER)
+    shares = {
+        int(m): table["dimensionality"].where(table["d_star"] < 0.95).sel(n_hidden=m).transpose(*over[1:], "feature")
+        for table in tables
+        for m in table["n_hidden"].values
+    }
+    even = [m for m in shares if m % 2 == 0]
+    measured, there = line(np.concatenate([shares[m].values.ravel() for m in even]), NEVER)
     at = ", ".join(map(str, even))
     claims.add(f"they do not at 3/5 where m is even ({at})", "no such line", measured, not there)
-    if 3 not in sizes:
+    if 3 not in shares:
         return
-    of_three = D.sel(n_hidden=3)
+    of_three = shares[3]
     measured, there = line(of_three.values.ravel(), NEVER)
     here = (abs(of_three - NEVER) <= 0.005).any("feature")
     p, n = result["feature_probability"].values, result.attrs["task"]["n_features"]
