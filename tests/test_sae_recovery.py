@@ -36,7 +36,7 @@ def plane(n_good):
 def test_twelve_of_sixteen_seeds_are_needed(n_good, verdict):
     claims = Claims("")
     judge_plane({"relu": plane(n_good)}, (0.79, 0.92), claims)
-    assert [c.verdict for c in claims.claims] == [verdict, "pass"]
+    assert [c.verdict for c in claims.claims] == [verdict, "identity"]
     assert claims.claims[0].measured.startswith(f"{n_good} of 16;")
 
 
