@@ -93,7 +93,7 @@ def follow(
         rows[name] = np.broadcast_to(np.asarray(x, np.float64), (len(values), n))
     if not np.all(rows["importance"].sum(axis=1) > 0):
         raise ConfigError("importance must not be 0 for every feature.")
-    sets = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
+    sets: dict[str, Any] = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
     for p in rows["feature_probability"]:
         FeatureDistribution(n_features=n, feature_probability=p, **sets).check()
     use_compilation_cache()
@@ -138,7 +138,7 @@ def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
 
 
 def _scaled_loss(
-    flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int, sets: dict[str, Sets]
+    flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int, sets: dict[str, Any]
 ) -> tuple[float, np.ndarray]:
     """Loss over `scale` and its gradient. Losses shrink with the density, and BFGS wants a function of order 1."""
     n = shape[1]
@@ -150,7 +150,7 @@ def _scaled_loss(
 def _loss(
     W: Array, b: Array, p: Array, importance: Array, *, order: int, correlated_sets: Sets, anticorrelated_sets: Sets
 ) -> tuple[Float[Array, ""], Any]:
-    sets = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
+    sets: dict[str, Any] = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
     features = FeatureDistribution(n_features=W.shape[1], feature_probability=p, **sets)
     return jax.value_and_grad(lambda W, b: jnp.mean(importance * expected_errors(W, b, features, order=order)), (0, 1))(
         W, b
