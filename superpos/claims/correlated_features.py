@@ -196,8 +196,8 @@ def collapse_crossings(followed: xr.Dataset) -> list[float]:
 def judge_three(result: SweepResult, followed: xr.Dataset | None, claims: Claims) -> None:
     """Three correlated pairs in two dimensions: a hexagon, then pairs collapse one by one into principal components.
 
-    The paper shows models at some densities. Where one pair more collapses is no matter of opinion: two exact losses cross
-    there, so the order is claimed of those, `followed`, and of trained models that they lie on the right sides. Without
+    From the paper's picture one reads off .05, .15 and .25. Where one pair more collapses two exact losses cross, the first
+    at .071, so the order is claimed of those, `followed`, and of trained models that they lie on the right sides. Without
     followed solutions (a quick look) nothing is said of it.
     """
     sets: Sets = sets_of(result)
