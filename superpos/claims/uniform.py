@@ -12,7 +12,7 @@ from superpos.theory.uniform import Structure, benefits, structures, unlearned_l
 
 # 1/(1 − S) up to which the best structure for n ≫ m has eight directions or fewer. There the 5-demicube, 16 directions in
 # five dimensions, overtakes the square antiprism (1.836 and 1.835 v per dimension at 5.3), and larger ones follow.
-SMALL_BEST_UP_TO = 5.28
+SMALL_BEST_UP_TO = 5.277
 
 LINE = "10 or more features within .005, twice as many as beside it"
 
