@@ -49,7 +49,7 @@ def main(
         # Every autoencoder reads a toy model of its own, where so many ended as the shape.
         true[m], named[m] = examples(toys, SHAPES[m], count), toys.geometry()["shape"].values.tolist()
         grid = sp.Grid.zipped(source=np.arange(count) % len(true[m]), seed=range(count))
-        chance[m] = random_scores(true[m][0], n, 10 if quick else 2_000)
+        chance[m] = random_scores(true[m][0], n)
         for name, sparsity in recipes.items():
             task = sp.tasks.SparseAutoencoder.of_toy(toy, true[m], n_latents=n, architecture=name, **sparsity)
             path = results / f"sae_recovery_{name}{m}{suffix}.zarr"
