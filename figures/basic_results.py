@@ -13,11 +13,11 @@ from matplotlib.patches import Patch
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.basic_results import judge_linear, judge_relu, judge_scaling
+from superpos.claims.basic_results import audit, judge_audit, judge_linear, judge_relu, judge_scaling
 from superpos.cli import run
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-SIZES = ((20, 5, 0.7), (80, 20, 0.9))  # n_features, n_hidden, importance decay
+SIZES = ((20, 5, 0.7), (80, 20, 0.7**0.25))  # n_features, n_hidden, importance decay
 
 
 def build(n_features: int, n_hidden: int, decay: float, quick: bool) -> tuple:
@@ -45,6 +45,8 @@ def main(
             if n == 20:
                 judge_linear(best.sel(activation="identity"), claims)
                 judge_relu(relu[n], claims)
+                if not quick:
+                    judge_audit(relu[n], sp.kept(path, audit, relu[n]), claims)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()

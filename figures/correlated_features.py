@@ -12,7 +12,13 @@ import numpy as np
 
 import superpos as sp
 from superpos.claims import Claims
-from superpos.claims.correlated_features import collapse, judge_local_bases, judge_pairs, judge_three
+from superpos.claims.correlated_features import (
+    collapse,
+    follow_collapse,
+    judge_local_bases,
+    judge_pairs,
+    judge_three,
+)
 from superpos.cli import run
 from superpos.plot.figures import correlated_features
 
@@ -54,7 +60,9 @@ def main(
         found[name] = sp.sweep(task, config, grid, store=path, block_size=len(p))
     claims = Claims("Elhage et al. 2022, Correlated and Anticorrelated Features", judged=not quick)
     judge_pairs(found["pairs"], found["opposite"], claims)
-    judge_three(found["three"], claims)
+    path = results / f"correlated_three{suffix}.zarr"
+    followed = None if quick else sp.kept(path, follow_collapse, found["three"])
+    judge_three(found["three"], followed, claims)
     judge_local_bases(found["bases"].isel(feature_probability=0), claims)
     with sp.plot.style():
         figure, caption = correlated_features(found, collapse(found["three"]), PANELS)

@@ -54,7 +54,7 @@ def main(
         path = results / f"double_descent_four{suffix}.zarr"
         four = losses(sp.sweep(task_of_four, config, grid, store=path, block_size=1))
     claims = Claims("Henighan et al. 2023, Superposition, Memorization, and Double Descent", judged=not quick)
-    judge(table, four, claims)
+    judge(table, four, claims, full=full)
     points = np.asarray(ready(task).points).T
     shown = []
     for T in (size for size in SHOWN if size in sizes):

@@ -39,7 +39,7 @@ def main(
     # A quick look has features that are 0 or 1: the population loss of others takes long to compile.
     how: dict[str, Any] = {"magnitude": "constant"} if quick else {}
     found: dict[int, dict[str, Any]] = {2: {}, 3: {}}
-    chance, true = {}, {}
+    chance, true, named = {}, {}, {}
     # Every architecture is a program of its own, and so is every size: a quick look has one.
     cases = [(2, 5, {"topk": PLANE["topk"]})] if quick else [(2, 5, PLANE), (3, 8, SPACE)]
     for m, n, recipes in cases:
@@ -47,9 +47,9 @@ def main(
         count, path = n_seeds if m == 2 else n_seeds // 2, results / f"sae_recovery_toy{m}{suffix}.zarr"
         toys = sp.sweep(toy, toy_config, sp.Grid(seed=range(count)), store=path, block_size=1)
         # Every autoencoder reads a toy model of its own, where so many ended as the shape.
-        true[m] = examples(toys, SHAPES[m], count)
+        true[m], named[m] = examples(toys, SHAPES[m], count), toys.geometry()["shape"].values.tolist()
         grid = sp.Grid.zipped(source=np.arange(count) % len(true[m]), seed=range(count))
-        chance[m] = random_scores(true[m][0], n, 10 if quick else 2_000)
+        chance[m] = random_scores(true[m][0], n)
         for name, sparsity in recipes.items():
             task = sp.tasks.SparseAutoencoder.of_toy(toy, true[m], n_latents=n, architecture=name, **sparsity)
             path = results / f"sae_recovery_{name}{m}{suffix}.zarr"
@@ -58,8 +58,7 @@ def main(
     claims = Claims("Bricken et al. 2023 and the papers of each architecture, on known features", judged=not quick)
     judge_plane({name: table for name, (_, table) in found[2].items()}, chance[2], claims)
     if found[3]:
-        shape = sp.geometry(true[3][0]).name
-        judge_space({name: table for name, (_, table) in found[3].items()}, shape, SHAPES[3], chance[3], claims)
+        judge_space({name: table for name, (_, table) in found[3].items()}, named[3], SHAPES[3], chance[3], claims)
     with sp.plot.style():
         figure, caption = sae_recovery(found, true, chance)
         sp.plot.publish(figure, caption, claims, path=out / f"sae_recovery{suffix}")

@@ -7,7 +7,6 @@ Elhage et al. 2022, "The Geometry of Superposition".
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
@@ -15,6 +14,7 @@ from superpos.claims import Claims
 from superpos.claims import uniform_levels as levels
 from superpos.claims.uniform import benefit_table, structures_in
 from superpos.cli import run
+from superpos.plot.levels import uniform_levels
 
 WINDOWS = ((1.1, 1.6), (4.0, 6.0))  # of 1/(1 − S)
 
@@ -32,6 +32,13 @@ def build(full: bool, quick: bool) -> tuple:
     return task, config, sp.Grid(n_hidden=sizes, feature_probability=1 / x, seed=seeds)
 
 
+def of_four_dimensions(path: Path) -> list:
+    """The geometry of models with four hidden dimensions where the densest window has features in abundance for them, too."""
+    task, config, _ = build(full=False, quick=False)
+    grid = sp.Grid(n_hidden=[4], feature_probability=1 / np.linspace(*WINDOWS[0], 11), seed=range(4))
+    return [sp.kept(path, sp.SweepResult.geometry, sp.sweep(task, config, grid, store=path))]
+
+
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
 ) -> None:
@@ -40,33 +47,24 @@ def main(
     path, order = results / f"uniform_levels{suffix}.zarr", 8 if quick else 64
     result = sp.sweep(*build(full, quick), store=path)
     table, p = sp.kept(path, sp.SweepResult.geometry, result), result["feature_probability"].values
+    more = [] if full or quick else of_four_dimensions(results / "uniform_levels_four.zarr")
     known = structures_in(sp.kept(path, benefit_table, p, [*levels.LEVELS], order=order))
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     levels.judge_shapes(table, known, claims)
+    levels.judge_three_fifths(result, [table, *more], known, claims)
     levels.judge_losses(result, table, known, claims)
     levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
-    bands, labels = levels.winner_ranges(found), {}
+    bands, curves = levels.winner_ranges(found), []
+    for ends in WINDOWS:
+        x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
+        some = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
+        curves.append((x, {s.shape.name: s.benefit for s in some}))
     with sp.plot.style():
-        layout = {"height_ratios": (2.2, 1), "sharex": "col", "layout": "constrained"}
-        figure, axes = plt.subplots(2, 2, figsize=(8.2, 5.6), **layout)
-        for (above, below), ends in zip(axes.T, WINDOWS, strict=True):
-            inside = table.isel(feature_probability=(1 / p > ends[0] - 1e-9) & (1 / p < ends[1] + 1e-9))
-            sp.plot.dimensionality_by_shape(inside["dimensionality"], inside["component_shape"], above)
-            x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
-            curves = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
-            sp.plot.benefit_curves(x, {s.shape.name: s.benefit for s in curves}, below)
-            for ax in (above, below):
-                sp.plot.winner_bands(bands, ax)
-            above.set(xlabel="", xlim=(ends[0] - 0.02 * np.ptp(ends), ends[1] + 0.02 * np.ptp(ends)))
-            below.set_ylim(-5, 0.4)
-            labels |= {label: handle for handle, label in zip(*above.get_legend_handles_labels(), strict=True)}
-        for ax in axes[:, 1]:
-            ax.set_ylabel("")
-        figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
+        figure = uniform_levels(table, curves, bands)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-            "per hidden dimension, exactly. Shaded: the range where a shape is the best one. Hidden dimensions: "
-            f"{', '.join(map(str, result['n_hidden'].values))}."
+            "per hidden dimension, exactly. Shaded: where a shape is the best one (beyond, the 5-demicube and larger ones "
+            f"are). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
 

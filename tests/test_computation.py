@@ -308,6 +308,11 @@ def test_the_claims_know_the_table_and_what_is_not_in_it():
     assert neurons(models[0.25], 0.25) == (3, 3, 2) and neurons(models[0.04], 0.04) == (0, 10, 5)
     judge({**models, 0.02: models[0.04]}, claims, full=True)
     assert len(claims.claims) == 14 and not claims.failed
+    silent = models[0.15].copy()
+    silent[4, 9] = -9.0  # no feature excites the neuron by that, and none is hidden by it
+    inhibited = Claims("s")
+    judge({**models, 0.15: silent, 0.02: models[0.04]}, inhibited, full=True)
+    assert not inhibited.failed and "a negative weight excites nothing" in inhibited.claims[4].measured
     wrong = Claims("s")
     judge({**models, 0.25: models[0.7], 0.04: models[0.06]}, wrong, full=True)
     assert [claim.statement for claim in wrong.failed] == [

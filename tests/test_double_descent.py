@@ -188,7 +188,7 @@ def by_size(test, spread=0.0, m=4):
 
 
 FOUR = ((1.02, 1.4, 0.99), (1.05, 1.0, 0.99))
-POLYGONS, FEW, BUMP, PENTAGON, DECAY, NORM = range(6)
+POLYGONS, FEW, BUMP, PENTAGON, DECAY, ENTIRELY, NORM = range(7)
 
 
 @pytest.mark.parametrize(
@@ -202,25 +202,29 @@ POLYGONS, FEW, BUMP, PENTAGON, DECAY, NORM = range(6)
         ({"spread": 0.2}, FOUR, {BUMP}),  # seeds differ by more
         ({"shape": "square"}, FOUR, {PENTAGON}),
         ({"norm": 3.0}, FOUR, {PENTAGON}),
-        ({}, (FOUR[0], (0.99, 1.05, 0.98)), {DECAY}),
+        ({}, (FOUR[0], (0.99, 1.05, 0.98)), {ENTIRELY, DECAY}),  # 0.06 of 0.38 left
+        ({}, (FOUR[0], (0.99, 1.02, 0.98)), {ENTIRELY}),  # less than a tenth, but more than seeds differ by
         ({}, (FOUR[0], (1.1, 1.05, 0.98)), set()),  # an end is no bump
-        ({}, (FOUR[1], FOUR[1]), {DECAY}),  # nothing to remove
+        ({}, (FOUR[1], FOUR[1]), {DECAY, ENTIRELY}),  # nothing to remove
         ({"norm": 7.0}, FOUR, {PENTAGON, NORM}),
     ],
 )
 def test_claims_can_fail_one_by_one(changed, four, failed):
     claims = Claims("")
-    judge(hand_made(**changed), by_size(four), claims)
+    judge(hand_made(**changed), by_size(four), claims, full=True)
+    small = Claims("")
+    judge(hand_made(**changed), by_size(four), small)
+    assert [claim.verdict for claim in small.claims][ENTIRELY] == "needs --full"
     assert {k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"} == failed
 
 
 def test_only_the_seed_of_least_training_loss_is_judged():
     four = by_size(FOUR)
     four["test_loss"].values[1, 1, 0] = 5.0
-    for best, failed in ((1, []), (0, [DECAY])):
+    for best, failed in ((1, []), (0, [DECAY, ENTIRELY])):
         four["best"][:] = best
         claims = Claims("")
-        judge(hand_made(), four, claims)
+        judge(hand_made(), four, claims, full=True)
         assert [k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"] == failed
 
 

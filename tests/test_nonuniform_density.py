@@ -50,6 +50,10 @@ def test_claims_fail_where_they_should(ways):
     judge(ways, best.assign(loss=1.05 * best["loss"]), table, claims)
     assert [c.statement for c in claims.failed] == ["the best of many fits is on the lower branch"]
     claims = Claims("")
+    near = [k for k in range(len(ways.factors)) if ways.factors[k] > ways.crossing[0]][-1]
+    judge(ways._replace(first=near), best, table, claims)  # pairs that end just above the crossing
+    assert [c.statement for c in claims.failed] == ["hysteresis: each outlives the crossing"]
+    claims = Claims("")
     W = best["W"].copy(data=np.broadcast_to(polygon(5).T, best["W"].shape))
     judge(ways, best.assign(W=W), geometry_table(W, 2), claims)
     assert [c.statement for c in claims.failed] == ["below the crossing: two pairs, the sparse feature at 0"]

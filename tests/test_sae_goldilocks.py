@@ -40,7 +40,7 @@ def verdicts(found):
 
 
 def test_the_paper_passes():
-    assert verdicts(table()) == ["pass"] * 5
+    assert verdicts(table()) == ["pass", "pass", "identity", "pass", "pass", "pass"]
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_the_paper_passes():
         (0, {"mmcs": (np.s_[2, 1:3], 0.94)}),  # one large dictionary never gets there
         (0, {"mmcs": (np.s_[1, 3:], [0.9, 0.97])}),  # two ranges are no band; the second is beyond "too large", too
         (1, {"mmcs": (np.s_[0, 2], 0.96)}),
-        (1, {"mcc": (np.s_[0, 2], 0.51)}),  # more features than latents matched one to one
-        (2, {"l0": (np.s_[2, 0], 5.9)}),
-        (3, {"silent_share": (np.s_[1, 4], 0.4)}),
-        (4, {"proxy": (np.s_[1, 4], 0.99)}),  # two λ beside the band
+        (2, {"mcc": (np.s_[0, 2], 0.51)}),  # more features than latents matched one to one
+        (3, {"l0": (np.s_[2, 0], 5.9)}),
+        (4, {"silent_share": (np.s_[1, 4], 0.4)}),
+        (5, {"proxy": (np.s_[1, 4], 0.99)}),  # two λ beside the band
     ],
 )
 def test_each_claim_can_fail(failing, changed):
-    assert verdicts(table(**changed))[failing] == "FAIL"
+    assert verdicts(table(**changed))[failing] in ("FAIL", "identity VIOLATED")
 
 
 def test_agreement_is_the_mean_of_the_closest():

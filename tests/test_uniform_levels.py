@@ -8,7 +8,16 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.table import geometry_table
 from superpos.claims import Claims
-from superpos.claims.uniform_levels import CROSSOVERS, LEVELS, crossover, judge_losses, judge_shapes, named
+from superpos.claims.uniform_levels import (
+    CROSSOVERS,
+    LEVELS,
+    crossover,
+    judge_losses,
+    judge_shapes,
+    judge_three_fifths,
+    named,
+    winner_ranges,
+)
 from superpos.theory.uniform import benefits
 
 P = 1 / np.array([1.2, 1.4, 3.0, 4.6, 5.6])  # where one shape of `LEVELS` after the other may win
@@ -48,7 +57,7 @@ def test_shapes_are_counted_where_they_may_win(known):
     found = {c.statement.split(":")[0]: c.verdict for c in claims.claims if "found" in c.statement}
     assert found == dict.fromkeys(LEVELS, "pass")
     lines = [c for c in claims.claims if "gather" in c.statement]
-    assert len(lines) == 5 and not claims.failed and claims.claims[-1].verdict == "pass"  # no line at 3/5
+    assert len(lines) == 5 and not claims.failed
     assert lines[0].measured == "16, beside it 0 and 0"
     wrong = Claims("")
     judge_shapes(perfect(known, swap=True), known, wrong)  # antiprisms when dense, tetrahedra when sparse
@@ -79,6 +88,43 @@ def test_losses_are_those_of_the_best_shape(known):
     assert judged(np.where(P < 0.2, 0.99, 1.0)) == ["pass", "pass"]  # larger shapes may win at the sparse end
     assert judged(np.array([[1.3], [1.0]])) == ["pass", "pass"]  # one m suffices
     assert judged(1.0, represented=40) == ["pass", "FAIL"]
+
+
+def test_three_fifths_is_asked_of_even_dimensions_and_explained_in_three(known):
+    """Twelve features of D = 3/5 in three dimensions that gain a little more than a triangle and a pair; none in two."""
+    triangle, pair = (next(s.benefit for s in known if s.shape.name == name) for name in ("triangle", "antipodal pair"))
+    over = {"n_hidden": [2, 3], "feature_probability": P, "seed": [0, 1]}
+
+    def judged(even=0.5, more=0.01):
+        D = np.full((2, len(P), 2, 12), 0.5)
+        D[1, 1] = 0.601
+        D[0, 1] = even
+        gain = np.where(np.arange(len(P)) == 1, 2 * triangle + pair + more, 1.0)
+        loss = np.broadcast_to(((P / 3 - P**2 / 4) * (12 - gain) / 12)[:, None], (2, len(P), 2))
+        result = xr.Dataset({"loss": (tuple(over), loss)}, over)
+        result.attrs["task"] = {"n_features": 12}
+        table = xr.Dataset({"dimensionality": ((*over, "feature"), D), "d_star": (tuple(over), D[..., 0])}, over)
+        claims = Claims("")
+        judge_three_fifths(sp.SweepResult(result), [table], known, claims)
+        return claims
+
+    claims = judged()
+    assert [c.verdict for c in claims.claims] == ["pass", "pass"]
+    assert claims.claims[1].measured == "24, beside it 0 and 0, at 1/(1 − S) 1.40…1.40; 0.0100 to 0.0100 v more"
+    assert [c.verdict for c in judged(even=0.599).claims] == ["FAIL", "pass"]
+    assert [c.verdict for c in judged(more=-0.01).claims] == ["pass", "FAIL"]
+
+
+def test_ranges_of_winners_end_where_larger_structures_win():
+    table = xr.Dataset({"crossover": ("pair", np.array(list(CROSSOVERS.values())))})
+    found = winner_ranges(table)
+    assert [name for *_, name in found] == list(LEVELS)
+    assert [right for _, right, _ in found[:-1]] == [left for left, _, _ in found[1:]]
+    assert (
+        found[0][0] == 1
+        and found[-1][1] == 5.28
+        and found[-1][0] == pytest.approx(1 / CROSSOVERS["pentagon", "square antiprism"])
+    )
 
 
 def test_dots_have_the_colour_of_their_shape_and_bands_that_of_the_winner():

@@ -116,10 +116,13 @@ def bump(loss: Any) -> tuple[int, float]:
     return top, float(height[top])
 
 
-def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims) -> None:
+def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = False) -> None:
     """Polygons of points, a bump of the test loss and features at large T, from the least weight decay of `table`.
 
-    What a larger weight decay does was published for four hidden dimensions, of which `four` has the `losses`.
+    What a larger weight decay does was published for four hidden dimensions, of which `four` has the `losses`: it removes
+    the bump entirely. That is judged at the paper's size, `full`. With n = 1,000 and p = .01 ten times as many fresh points
+    share a feature with a memorised one, the bump without decay is far higher than the paper's, and a rest of it, some 4 %,
+    is above what seeds differ by.
     """
     weak = table.isel(weight_decay=0)
     few = weak.sel(n_points=slice(None, POLYGON_SIZES[1]))
@@ -160,7 +163,7 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims) -> None:
         f"{shape}, largest D_f {float(last['feature_share']):.2f}, D_X {float(last['point_share']):.4f}, ‖W‖ {norm:.2f}",
         shape == "pentagon" and abs(norm / np.sqrt(5) - 1) < 0.1,
     )
-    # "Removes the bump entirely", said of m = 4: nothing is left above what seeds differ by.
+    # "Removes the bump entirely", said of m = 4: at full size nothing may be left above what seeds differ by.
     heights = []
     for k in (0, -1):
         one = four.isel(weight_decay=k)
@@ -168,12 +171,18 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims) -> None:
         heights.append((height, int(one["n_points"][top]), float(one["test_loss"].std("seed")[top])))
     (high, at, noise), (left, left_at, left_noise) = heights
     first, decay = four["weight_decay"].values[[0, -1]]
-    claims.add(
-        f"m = {four.attrs['m']}: weight decay {decay:g} removes the bump",
-        f"higher than the seeds' spread at {first:g}, not at {decay:g}",
-        f"{high:.4f} high at T = {at}, spread {noise:.4f}; {left:.4f} at T = {left_at}, spread {left_noise:.4f}",
-        high > noise and left <= left_noise,
+    measured = f"{high:.4f} high at T = {at}, spread {noise:.4f}; {left:.4f} at T = {left_at}, spread {left_noise:.4f}"
+    statement = f"m = {four.attrs['m']}: weight decay {decay:g} takes away nearly all of the bump"
+    wanted = f"higher than the seeds' spread at {first:g}, less than a tenth of it left at {decay:g}"
+    claims.add(statement, wanted, measured, high > noise and left <= high / 10)
+    statement, wanted = (
+        f"m = {four.attrs['m']}: weight decay {decay:g} removes it entirely",
+        "nothing above the seeds' spread",
     )
+    if full:
+        claims.add(statement, wanted, measured, high > noise and left <= left_noise)
+    else:
+        claims.needs_full(statement, wanted, f"{100 * left / high:.0f} % is left at this size" if high else "no bump")
     norms = weak["norm"]
     peak = int(np.argmax(norms.values))
     claims.add(

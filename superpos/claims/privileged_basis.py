@@ -72,13 +72,15 @@ def near_ties(result: SweepResult) -> list[tuple[float, int]]:
 def judge(models: dict[float, Any], claims: Claims, *, full: bool = False) -> None:
     """The rows of the table, and that neurons do not come back; `models` are the W of least loss by density.
 
+    Counts are the analyser's (`superpos.analysis.neurons`): a feature belongs to the neurons that it excites, judged by
+    the largest *positive* weight, or by each feature's own where features are sparsest. The largest magnitude would not
+    do: a weight below 0 keeps a ReLU neuron silent, and one such weight of −3 (at 1 − S = .15 and .06, where all positive
+    ones are 1 or less) lifts .3 max|W| above every excitation of the neurons that share. Where that cut-off would count
+    otherwise, its count and the two weights are said.
+
     Of forty models at .04 one or none finds the pairs that others fall just short of; sparser, several do.
     """
-    # Judged by weights above .3 max|W|, or each feature's own maximum where features are sparsest. Large negative weights
-    # raise that cut-off; what the analyser finds, which measures by max W, is shown beside it where it differs.
-    ours = {p: neurons(W, p) for p, W in models.items()}
-    common = {p: counted(HAS_ABOVE * np.abs(W).max() < np.asarray(W)) for p, W in models.items()}
-    found = {p: common[p] if p > OWN_CUT_OFF_BELOW else ours[p] for p in models}
+    found = {p: neurons(W, p) for p, W in models.items()}
     for p, (single, rest, off) in EXPECTED.items():
         got, within = found[p], abs(found[p].single - single) <= off
         wanted = f"{single} with one feature" + f" (± {off})" * bool(off)
@@ -88,8 +90,11 @@ def judge(models: dict[float, Any], claims: Claims, *, full: bool = False) -> No
                 rest = (rest[0] + single - got.single, rest[1] + single - got.single)
             within &= (got.shared, got.sharing) == rest
         measured = f"{got.single}, {got.shared} in {got.sharing}"
-        if ours[p] != got:
-            measured += f" (above {HAS_ABOVE:g} max W: {ours[p].single}, {ours[p].shared} in {ours[p].sharing})"
+        W = np.asarray(models[p])
+        largest = counted(HAS_ABOVE * np.abs(W).max() < W)
+        if largest != got and p > OWN_CUT_OFF_BELOW:
+            measured += f" (by max |W|: {largest.single}, {largest.shared} in {largest.sharing}; "
+            measured += f"W lies in {W.min():.2f}…{W.max():.2f}, and a negative weight excites nothing)"
         claims.add(f"1 − S = {p:g}: neurons", wanted, measured, within)
     for p in (0.35, 0.25):
         own = has(models[p], p)

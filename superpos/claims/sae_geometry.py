@@ -40,10 +40,10 @@ def judge(
     claims: Claims,
 ) -> None:
     """Pairs against pentagons. `tables` has the scores of each architecture, `named` what the geometry of every source is
-    called and `shapes` what it should be, `chance` MMCS and MCC of random dictionaries for each shape."""
+    called and `shapes` what it should be, `chance` MMCS and MCC of random dictionaries for each shape. Toy models were
+    chosen for their shapes, so that they have them is no claim; but without them nothing that is claimed here holds."""
     kinds = list(dict.fromkeys(shapes))
-    counts = ", ".join(f"{named.count(k)} of {list(shapes).count(k)} {k}" for k in kinds)
-    claims.add("the toy models' shapes", "as asked for", counts, list(named) == list(shapes))
+    as_asked = list(named) == list(shapes)
     for name, table in tables.items():
         axis = swept(table)
         word = {"sparsity_coefficient": "λ"}.get(axis, axis)
@@ -54,22 +54,25 @@ def judge(
         statement = f"{name}: {word} at which {SHARE:.0%} recover every represented direction"
         if name == "topk":
             holds = all(bool(g.sel(k=1)) for g in good.values()) and not any(bool(g.sel(k=2)) for g in good.values())
-            claims.add(statement, "k = 1 for every shape, k = 2 for none", measured, holds)
+            claims.add(statement, "k = 1 for every shape, k = 2 for none", measured, holds and as_asked)
             continue
         more = int(good[PAIRS].sum()) > int(good[PENTAGON].sum()) > 0
-        claims.add(statement, "more of them for pairs than for the pentagon, which has some", measured, more)
-        claims.add(*_by_toy_model(name, word, recovered(table), shapes))
+        claims.add(
+            statement, "more of them for pairs than for the pentagon, which has some", measured, more and as_asked
+        )
+        statement, wanted, measured, holds = _by_toy_model(name, word, recovered(table), shapes)
+        claims.add(statement, wanted, measured, holds and as_asked)
     best = {}
     for k in kinds:
         f1 = by_shape(tables["relu"]["f1"], shapes, k)
         best[k] = f1.isel({f1.dims[0]: int(f1.mean("model").values.argmax())})
     measured = ", ".join(f"{k} {spread(v)}" for k, v in best.items())
     holds = float(best[PAIRS].mean()) > float(best[PENTAGON].mean()) + 0.1
-    claims.add("relu: F1 at the best λ of each shape", "pairs above the pentagon by .1", measured, holds)
+    claims.add("relu: F1 at the best λ of each shape", "pairs above the pentagon by .1", measured, holds and as_asked)
     every = {k: by_shape(tables["relu"]["mcc"], shapes, k).mean("model").max() for k in kinds}
     measured = ", ".join(f"{k} {float(v):.3f} (random {chance[k][1]:.2f})" for k, v in every.items())
     holds = min(float(v) for v in every.values()) >= 0.98
-    claims.add("relu: mean MCC at the best λ of each shape", "at least .98", measured, holds)
+    claims.add("relu: mean MCC at the best λ of each shape", "at least .98", measured, holds and as_asked)
 
 
 def _by_toy_model(name: str, word: str, found: xr.DataArray, shapes: Sequence[str]) -> tuple[str, str, str, bool]:

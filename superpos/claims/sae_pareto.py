@@ -13,9 +13,13 @@ from superpos.analysis.pursuit import pursuit
 from superpos.claims.base import Claims
 from superpos.data import FeatureDistribution
 
-# Least MCC and F1 of the best setting, by architecture; None where none is asked for.
-WANTED = {"relu": (0.95, 0.9), "topk": (0.95, 0.9), "jumprelu": (0.95, 0.9), "batch_topk": (0.9, None)}
-OTHERS_F1 = 0.9  # by pursuit where nothing is asked of the encoder
+# Least MCC of the best setting, by architecture.
+WANTED = {"relu": 0.95, "topk": 0.95, "jumprelu": 0.95, "batch_topk": 0.9}
+LEAST_F1 = 0.9  # of pursuit in its dictionary
+# Encoders cannot reach that: they must come so near to what their form allows.
+NEAR = 0.05
+THRESHOLDED = ("relu", "jumprelu")  # one linear reading and a threshold per latent
+SAMPLING = 0.02  # by how much a mean F1 of 40 features may be above its expectation on 16,384 inputs
 # Most F1 that pursuit may reach in random directions: far from 0.9, or a high F1 says nothing about a dictionary.
 RANDOM_F1 = 0.5
 # "About": evenly spread features are a little nearer to random latents than random ones.
@@ -91,29 +95,35 @@ def judge(
 ) -> None:
     """Best setting of every architecture against what is wanted, by its encoder and by pursuit in its dictionary.
 
-    `table` and `optimised` (of `pursued`) as `by_setting` makes them; `bound` is `most_f1_of_one_latent`.
+    `table` and `optimised` (of `pursued`) as `by_setting` makes them; `bound` is `most_f1_of_one_latent`. An encoder is
+    measured by what its form allows: TopK, best with one latent, by that bound, which no dictionary can beat; a linear
+    reading with a threshold by `probe_f1`, what the best one reaches when it is taught the true features.
     """
+    taught = float(np.nanmean(probe_f1))
     known = table["architecture"].values.tolist()
-    for name, (mcc, f1) in ((name, wanted) for name, wanted in WANTED.items() if name in known):
+    for name, mcc in ((name, wanted) for name, wanted in WANTED.items() if name in known):
         scores = table.sel(architecture=name)
         means, lost = scores.mean("seed"), int(scores["l0"].isnull().sum())
         found = means["mcc"].max().item()
         without = f", without {lost} of {scores['l0'].size} autoencoders, which diverged" if lost else ""
         claims.add(f"{name}: best setting for MCC", f"MCC above {mcc}", f"{found:.3f}{without}", found > mcc)
         own = means["f1"].max().item()
-        if f1 is not None:
-            if name == "topk":
-                why = f"one latent per input (k = 1) can reach {bound:.3f} on average"
-            else:
-                why = f"a linear reading with a threshold, like this encoder, reaches {np.nanmean(probe_f1):.3f} if taught"
-            claims.add(f"{name}: F1 of its own encoder, best setting", f"F1 above {f1}", f"{own:.3f}; {why}", own > f1)
+        statement, limit = f"{name}: F1 of its own encoder, best setting, is what its form allows", None
+        if name == "topk":
+            limit, why = bound, "2P/(P + np), the most with one latent per input"
+            one = means["f1"].isel(setting=0).item()
+            wanted, measured = f"at most {bound:.3f} (+ {SAMPLING:g} by sampling)", f"{one:.3f}"
+            claims.identity("topk, k = 1: F1 is at most 2P/(P + np)", wanted, measured, not one > bound + SAMPLING)
+        elif name in THRESHOLDED:
+            limit, why = taught, "what a linear reading with a threshold reaches if taught"
+        if limit is not None:
+            claims.add(statement, f"within {NEAR:g} of {limit:.3f}, {why}", f"{own:.3f}", own >= limit - NEAR)
         by_pursuit = optimised.sel(architecture=name).mean("seed")
         best = by_pursuit.isel(setting=int(np.argmax(by_pursuit["f1"].values)))
-        found, least = best["f1"].item(), f1 or OTHERS_F1
+        found = best["f1"].item()
         measured = f"{found:.3f} at L0 {best['l0']:.2f}, MCC {best['mcc']:.3f}; its own encoder at best {own:.3f}"
-        claims.add(
-            f"{name}: F1 of pursuit in its dictionary, best setting", f"F1 above {least}", measured, found > least
-        )
+        wanted = f"F1 above {LEAST_F1}"
+        claims.add(f"{name}: F1 of pursuit in its dictionary, best setting", wanted, measured, found > LEAST_F1)
     true, chance = (controls["f1"].sel(dictionary=name).item() for name in ("true", "random"))
     claims.add(
         "F1 of pursuit depends on the dictionary",

@@ -1,5 +1,6 @@
 """Which shape equally important features choose at which density: Elhage et al. 2022, "The Geometry of Superposition"."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +9,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from superpos.claims.base import Claims
-from superpos.claims.uniform import LINE, line
+from superpos.claims.uniform import LINE, SMALL_BEST_UP_TO, line
 from superpos.sweep import SweepResult
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
 
@@ -31,8 +32,7 @@ CROSSOVERS = {
 # 1/(1 − S) well inside each range of the table of winners.
 WINNERS = {1.2: "tetrahedron", 1.4: "triangle", 1.6: "antipodal pair", 3.0: "antipodal pair", 4.8: "pentagon"}
 WINNERS |= {6.0: "square antiprism", 20.0: "square antiprism"}
-NEVER = "triangular bipyramid, were it uniform"
-MOST = 48.0  # 1/(1 − S) up to which the square antiprism is known to be the best of them
+NEVER = 3 / 5  # of a triangular bipyramid, were it uniform
 COEXIST = 0.01  # shapes whose benefits differ by less than this are expected side by side
 
 
@@ -67,12 +67,13 @@ def theory_table() -> xr.Dataset:
 def winner_ranges(found: xr.Dataset | None) -> list[tuple[float, float, str]]:
     """Ranges of 1/(1 − S) in which each shape is the best, (from, to, shape), between the crossovers of neighbours.
 
-    `found` is the `theory_table`; without one there are none.
+    `found` is the `theory_table`; without one there are none. The last ends where structures of more than eight directions
+    take over.
     """
     if found is None:
         return []
     names, at = list(LEVELS), dict(zip(CROSSOVERS, found["crossover"].values.tolist(), strict=True))
-    edges = [1.0, *(1 / at[pair] for pair in pairwise(names)), MOST]
+    edges = [1.0, *(1 / at[pair] for pair in pairwise(names)), SMALL_BEST_UP_TO]
     return list(zip(edges, edges[1:], names, strict=False))
 
 
@@ -121,12 +122,49 @@ def judge_shapes(table: xr.Dataset, known: list[Structure], claims: Claims) -> N
 def _judge_lines(table: xr.Dataset, claims: Claims) -> None:
     d_star, D = table["d_star"].values, table["dimensionality"].transpose(*table["d_star"].dims, "feature").values
     pool = D[d_star < 0.95].ravel()
-    for name, level in (LEVELS | {NEVER: 3 / 5}).items():
+    for name, level in LEVELS.items():
         measured, there = line(pool, level)
-        if name != NEVER:
-            claims.add(f"features gather on the line {level:.3g} ({name})", LINE, measured, there)
-        else:
-            claims.add("they do not at 3/5", "no such line", measured, not there)
+        claims.add(f"features gather on the line {level:.3g} ({name})", LINE, measured, there)
+
+
+def judge_three_fifths(
+    result: SweepResult, tables: Sequence[xr.Dataset], known: list[Structure], claims: Claims
+) -> None:
+    """No line at 3/5 where m is even; in three dimensions there is one, of a structure that only odd m has room for.
+
+    A triangular bipyramid would have 3/5, but splits into a triangle and a pair, of 2/3 and 1/2. Where 1/(1 − S) is about
+    1.45 triangles are best, and an even number of dimensions is filled by them. Three are not: a triangle leaves one over.
+    There five features form a square pyramid, the apex at cosine −.41 to a base of cosines .17 and −.67, nearly a tight frame
+    and so nearly 3/5 each. At 1.45 it gains 3.122 v, where triangle and pair gain 3.112 and a tetrahedron 3.109.
+
+    `tables` are geometries over n_hidden, the first that of `result`, and `known` holds shapes at its densities.
+    """
+    over = ("n_hidden", "feature_probability", "seed")
+    shares = {
+        int(m): table["dimensionality"].where(table["d_star"] < 0.95).sel(n_hidden=m).transpose(*over[1:], "feature")
+        for table in tables
+        for m in table["n_hidden"].values
+    }
+    even = [m for m in shares if m % 2 == 0]
+    measured, there = line(np.concatenate([shares[m].values.ravel() for m in even]), NEVER)
+    at = ", ".join(map(str, even))
+    claims.add(f"they do not at 3/5 where m is even ({at})", "no such line", measured, not there)
+    if 3 not in shares:
+        return
+    of_three = shares[3]
+    measured, there = line(of_three.values.ravel(), NEVER)
+    here = (abs(of_three - NEVER) <= 0.005).any("feature")
+    p, n = result["feature_probability"].values, result.attrs["task"]["n_features"]
+    gain = n - n * result["loss"].sel(n_hidden=3).transpose(*over[1:]) / unlearned_loss(p)[:, None]
+    triangle, pair = (next(s.benefit for s in known if s.shape.name == name) for name in ("triangle", "antipodal pair"))
+    more = gain.where(here).max("seed").values - (2 * triangle + pair)
+    chosen = here.any("seed").values
+    x, more = 1 / p[chosen], more[chosen]
+    if len(x):
+        measured += f", at 1/(1 − S) {x.min():.2f}…{x.max():.2f}; {more.min():.4f} to {more.max():.4f} v more"
+    wanted = "a line, of models that gain more than a triangle and a pair"
+    statement = "… but in three dimensions, which triangles cannot fill: a square pyramid"
+    claims.add(statement, wanted, measured, there and bool(np.all(more > 0)))
 
 
 def judge_losses(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:

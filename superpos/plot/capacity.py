@@ -48,4 +48,5 @@ def capacity_bound(missing: Any, defect: Any, ax: Axes | None = None, *, color: 
     ax = current_axes(ax)
     ax.plot(defect, missing, "o", color=color, ms=2.5, mec="none", alpha=0.6, label=label)
     ax.set(xlabel="largest frame defect", ylabel="$m - \\Sigma C_i$")
+    ax.locator_params(nbins=4)  # numbers of three digits: more would run into each other
     return ax

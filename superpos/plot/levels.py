@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from superpos.plot.style import SHAPE_COLORS, current_axes, shape_color
 from superpos.plot.sweeps import NAMED_LINES
@@ -58,3 +60,29 @@ def benefit_curves(x: Any, benefits: dict[str, Any], ax: Axes | None = None) -> 
         ax.plot(x, 100 * (np.asarray(values) / best - 1), color=shape_color(name), label=name)
     ax.set(xlabel="1 / (1 − S)", ylabel="benefit per dimension\n(% below the best)")
     return ax
+
+
+def uniform_levels(
+    table: xr.Dataset, curves: Sequence[tuple[Any, dict[str, Any]]], bands: Sequence[tuple[float, float, str]]
+) -> Figure:
+    """Dimensionalities above benefits, one column per window of 1/(1 − S), over the ranges of the winners.
+
+    `table` is a geometry table over `feature_probability`; `curves` holds x and the `benefit_curves` there of every window,
+    and `bands` are those of `winner_bands`.
+    """
+    layout: Any = {"height_ratios": (2.2, 1), "sharex": "col", "layout": "constrained"}
+    figure, axes = plt.subplots(2, len(curves), figsize=(8.2, 5.6), squeeze=False, **layout)
+    labels, inverse = {}, 1 / table["feature_probability"].values
+    for (above, below), (x, benefits) in zip(axes.T, curves, strict=True):
+        ends = x[0], x[-1]
+        inside = table.isel(feature_probability=(inverse > ends[0] - 1e-9) & (inverse < ends[1] + 1e-9))
+        dimensionality_by_shape(inside["dimensionality"], inside["component_shape"], above)
+        benefit_curves(x, benefits, below)
+        for ax in (above, below):
+            winner_bands(bands, ax)
+        above.set(xlabel="", xlim=(ends[0] - 0.02 * np.ptp(ends), ends[1] + 0.02 * np.ptp(ends)))
+        below.set_ylim(-5, 0.4)
+        labels |= {label: handle for handle, label in zip(*above.get_legend_handles_labels(), strict=True)}
+    plt.setp(axes[:, 1:], ylabel="")
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
+    return figure

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
-from superpos.data import FeatureDistribution
+from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
 from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
 
@@ -50,6 +50,8 @@ def follow(
     order: int = 64,
     tolerance: float = 1e-8,
     nudge: float = 0.0,
+    correlated_sets: Sets = (),
+    anticorrelated_sets: Sets = (),
 ) -> Branch:
     r"""Follow a solution of the ReLU model: minimise at every value, each time from where the last one ended.
 
@@ -59,7 +61,8 @@ def follow(
     so a solution stays in its valley as long as there is one: going up and then down through the same values shows
     hysteresis, and where the losses of two branches meet the best solution changes suddenly (a first-order transition).
     Where a valley has become a saddle, descent that starts exactly on it would stay: with a `nudge`, normal noise of that
-    standard deviation (always the same) is added to W before every descent, and only minima are followed.
+    standard deviation (always the same) is added to W before every descent, and only minima are followed. Features may
+    come in sets, as those of `sp.expected_loss`.
     Elhage et al. 2022, "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
 
     Raises:
@@ -90,13 +93,16 @@ def follow(
         rows[name] = np.broadcast_to(np.asarray(x, np.float64), (len(values), n))
     if not np.all(rows["importance"].sum(axis=1) > 0):
         raise ConfigError("importance must not be 0 for every feature.")
+    sets: dict[str, Any] = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
+    for p in rows["feature_probability"]:
+        FeatureDistribution(n_features=n, feature_probability=p, **sets).check()
     use_compilation_cache()
     ends: list[tuple[np.ndarray, np.ndarray, float, float]] = []
     with jax.enable_x64(True):
         for p, weights, kick in zip(*rows.values(), noise, strict=True):
             scale = np.mean(weights * p / 3)
             found = minimize(
-                partial(_scaled_loss, shape=W.shape, settings=(p, weights), scale=scale, order=order),
+                partial(_scaled_loss, shape=W.shape, settings=(p, weights), scale=scale, order=order, sets=sets),
                 np.concatenate([(W + kick).ravel(), b]),
                 jac=True,
                 method="BFGS",
@@ -131,16 +137,21 @@ def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
     return found[np.argsort(found)] if values[0] <= values[-1] else found[np.argsort(-found)]
 
 
-def _scaled_loss(flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int) -> tuple[float, np.ndarray]:
+def _scaled_loss(
+    flat: np.ndarray, *, shape: Any, settings: Any, scale: float, order: int, sets: dict[str, Any]
+) -> tuple[float, np.ndarray]:
     """Loss over `scale` and its gradient. Losses shrink with the density, and BFGS wants a function of order 1."""
     n = shape[1]
-    loss, gradient = _loss(flat[:-n].reshape(shape), flat[-n:], *settings, order=order)
+    loss, gradient = _loss(flat[:-n].reshape(shape), flat[-n:], *settings, order=order, **sets)
     return float(loss) / scale, np.concatenate([np.ravel(g) for g in gradient]) / scale
 
 
-@partial(jax.jit, static_argnames="order")
-def _loss(W: Array, b: Array, p: Array, importance: Array, *, order: int) -> tuple[Float[Array, ""], Any]:
-    features = FeatureDistribution(n_features=W.shape[1], feature_probability=p)
+@partial(jax.jit, static_argnames=("order", "correlated_sets", "anticorrelated_sets"))
+def _loss(
+    W: Array, b: Array, p: Array, importance: Array, *, order: int, correlated_sets: Sets, anticorrelated_sets: Sets
+) -> tuple[Float[Array, ""], Any]:
+    sets: dict[str, Any] = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
+    features = FeatureDistribution(n_features=W.shape[1], feature_probability=p, **sets)
     return jax.value_and_grad(lambda W, b: jnp.mean(importance * expected_errors(W, b, features, order=order)), (0, 1))(
         W, b
     )
