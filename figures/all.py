@@ -3,8 +3,8 @@
     python figures/all.py [--full] [--quick] [--only five_features …] [--jobs 2]
 
 Each script runs in a process of its own, so one that fails does not stop the others. Two run side by side unless `--jobs`
-says otherwise: much of a small figure uses one core. Status 1 if a claim failed or a script crashed; the last line says
-which.
+says otherwise: much of a small figure uses one core. The totals over all claims are printed at the end. Status 1 if a claim
+failed or a script crashed; the last line says which.
 """
 
 import json
@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from superpos import check
-from superpos.claims.base import FAILS
+from superpos.claims.base import RED
 from superpos.cli import run
 from superpos.cli.side_by_side import run_scripts
-from superpos.plot.gallery import index, size_suffix
+from superpos.plot.gallery import index, size_suffix, totals
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem != "all")
@@ -51,6 +51,7 @@ def main(
         index(out, [(f"{n}{suffix}", seconds[n]) for n in names if n in seconds])  # a look at what is there already
     minutes = (time.perf_counter() - begin) / 60
     print(f"{out / 'index.html'}: {len(names)} figures in {minutes:.1f} minutes")
+    print(totals(out, [f"{name}{suffix}" for name in names]))
     if crashed or red:
         told = [f"red claims: {sum(red.values())} ({', '.join(sorted(n for n in red if red[n]))})"] * any(red.values())
         told += [f"crashed: {', '.join(sorted(crashed))}"] * bool(crashed)
@@ -58,9 +59,9 @@ def main(
 
 
 def red_claims(file: Path) -> int:
-    """How many claims of a published figure failed; 0 where there is no figure, since its script crashed."""
+    """How many claims of a published figure are red; 0 where there is no figure, since its script crashed."""
     claims = json.loads(file.read_text())["claims"] if file.exists() else []
-    return sum(claim["verdict"] == FAILS for claim in claims)
+    return sum(claim["verdict"] in RED for claim in claims)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,17 @@ import pytest
 import superpos as sp
 from superpos.claims import Claims
 from superpos.cli.side_by_side import Finished
-from superpos.plot.gallery import index
+from superpos.plot.gallery import index, totals
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners
 
 ROOT = Path(__file__).parents[1]
 
 
-def published(folder, name, *, judged=True, holds=True):
+def published(folder, name, *, judged=True, holds=True, theorem=None):
     claims = Claims("A & B 2022", judged=judged)
+    if theorem is not None:
+        claims.identity("three sides", "a < b + c", 1, theorem)
     claims.add("one < two", "at least 1", 2, holds)
     claims.needs_full("large things", "larger", "too small here")
     figure, _ = plt.subplots()
@@ -43,6 +45,23 @@ def test_a_quick_look_judges_nothing(tmp_path):
     published(tmp_path, "q", judged=False, holds=False)
     claims = json.loads((tmp_path / "q.json").read_text())["claims"]
     assert {claim["verdict"] for claim in claims} == {"not judged"} and claims[0]["measured"] == "2"
+
+
+def test_identities_stand_apart_are_not_counted_and_must_hold_at_any_size(tmp_path, capsys):
+    published(tmp_path, "f", theorem=True)
+    out = capsys.readouterr().out
+    assert "2 claims: 1 pass, 1 needs --full; 1 identity" in out
+    assert out.index("three sides") > out.index("large things")
+    assert json.loads((tmp_path / "f.json").read_text())["claims"][0]["verdict"] == "identity"
+    page = index(tmp_path, [("f", None)]).read_text()
+    assert "<p>2 claims: 1 pass, 1 needs --full; 1 identity.</p>" in page
+    assert page.index("three sides") > page.index("large things")
+    with pytest.raises(SystemExit) as stopped:  # although claims of a quick look are not judged
+        published(tmp_path, "g", judged=False, theorem=False)
+    assert stopped.value.code == 1 and "identity VIOLATED" in capsys.readouterr().out
+    said = "4 claims: 1 pass, 1 needs --full, 2 not judged; 2 identities, 1 VIOLATED. Red: 1 of g."
+    assert totals(tmp_path, ["f", "g"]) == said
+    assert '<td class="FAIL">identity VIOLATED</td>' in index(tmp_path, [("g", None)]).read_text()
 
 
 def test_the_index_shows_every_figure_its_claims_and_what_is_missing(tmp_path):
@@ -85,6 +104,8 @@ def test_red_claims_and_crashes_are_told_apart(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         every(only=("five_features", "capacity", "adversarial"), out=tmp_path)
     assert stopped.value.code == "figures: red claims: 1 (five_features); crashed: capacity"
+    told = "4 claims: 1 pass, 1 FAIL, 2 needs --full. Red: 1 of five_features. 1 figures are missing."
+    assert told in capsys.readouterr().out.splitlines()
     with pytest.raises(SystemExit, match="there is no 'nothing'"):
         every(only=("nothing",), out=tmp_path)
 

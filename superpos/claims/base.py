@@ -1,9 +1,14 @@
-"""A claim of a paper beside what was measured."""
+"""A claim of a paper beside what was measured, and apart from it what no model could ever contradict."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED = "pass", "FAIL", "needs --full", "not judged"
+# Of a theorem: that it holds says something of the program and nothing of what was trained.
+IDENTITY, VIOLATED = "identity", "identity VIOLATED"
+IDENTITIES = (IDENTITY, VIOLATED)
+RED = (FAILS, VIOLATED)
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,33 @@ class Claims:
         verdict = (HOLDS if holds else FAILS) if self.judged else NOT_JUDGED
         self.claims.append(Claim(statement, wanted, str(measured), verdict))
 
+    def identity(self, statement: str, wanted: str, measured: Any, holds: Any) -> None:
+        """Note a theorem, true of every model however it was trained, as a check of the program.
+
+        It is not counted among the claims. It is judged in a quick look, too, and one that is violated is a failure.
+        """
+        self.claims.append(Claim(statement, wanted, str(measured), IDENTITY if holds else VIOLATED))
+
     def needs_full(self, statement: str, wanted: str, why: str) -> None:
         """Note a claim that this size cannot show, and why."""
         self.claims.append(Claim(statement, wanted, why, NEEDS_FULL if self.judged else NOT_JUDGED))
 
     @property
     def failed(self) -> list[Claim]:
-        """Claims that were judged and did not hold."""
-        return [claim for claim in self.claims if claim.verdict == FAILS]
+        """Claims that were judged and did not hold, and violated identities."""
+        return [claim for claim in self.claims if claim.verdict in RED]
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How many claims there are and how they fared, in words, and how many identities beside them.
+
+    >>> tally(["pass", "pass", "FAIL", "identity"])
+    '3 claims: 2 pass, 1 FAIL; 1 identity'
+    """
+    found = list(verdicts)
+    n_identities = sum(verdict in IDENTITIES for verdict in found)
+    n_claims, broken = len(found) - n_identities, found.count(VIOLATED)
+    counts = ", ".join(f"{found.count(v)} {v}" for v in (HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED) if v in found)
+    said = f"{n_claims} claim{'s' * (n_claims != 1)}" + f": {counts}" * bool(counts)
+    said += f"; {n_identities} identit{'y' if n_identities == 1 else 'ies'}" * bool(n_identities)
+    return said + f", {broken} VIOLATED" * bool(broken)

@@ -10,7 +10,18 @@ from typing import Any
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from superpos.claims.base import FAILS, HOLDS, NEEDS_FULL, NOT_JUDGED, Claims
+from superpos.claims.base import (
+    FAILS,
+    HOLDS,
+    IDENTITIES,
+    IDENTITY,
+    NEEDS_FULL,
+    NOT_JUDGED,
+    RED,
+    VIOLATED,
+    Claims,
+    tally,
+)
 from superpos.console import say, terminal, word
 from superpos.errors import ConfigError
 from superpos.plot.style import save
@@ -45,7 +56,7 @@ def publish(
 
     Raises:
         ConfigError: something else is there, or it is inside a result. Nothing is written.
-        SystemExit: with status 1, after everything is written, if a claim failed.
+        SystemExit: with status 1, after everything is written, if a claim failed or an identity is violated.
     """
     more = [".gif"] * (animation is not None) + [".json"]
     places = free_figure(path, more, overwrite=overwrite)
@@ -65,7 +76,7 @@ def publish(
 
 
 def show(claims: Claims) -> None:
-    """Print the claims as a table."""
+    """Print the claims as a table, identities after the others, and how many there are of each verdict."""
     from rich.table import Table
     from rich.text import Text
 
@@ -73,10 +84,20 @@ def show(claims: Claims) -> None:
     for name in ("claim", "wanted", "measured", ""):
         table.add_column(name, overflow="fold")
     colors = {HOLDS: "green", FAILS: "bold red", NEEDS_FULL: "yellow", NOT_JUDGED: "dim"}
-    for claim in claims.claims:
-        words = [word(text) for text in (claim.statement, claim.wanted, claim.measured)]
-        table.add_row(*words, Text(claim.verdict, style=colors[claim.verdict]))
+    colors |= {IDENTITY: "dim", VIOLATED: "bold red"}
+    ordered = identities_last([asdict(claim) for claim in claims.claims])
+    n_claims = sum(claim["verdict"] not in IDENTITIES for claim in ordered)
+    for k, claim in enumerate(ordered):
+        words = [word(claim[key]) for key in ("statement", "wanted", "measured")]
+        verdict = claim["verdict"]
+        table.add_row(*words, Text(verdict, style=colors[verdict]), end_section=k == n_claims - 1)
     terminal().print(table)
+    say(tally(claim["verdict"] for claim in ordered))
+
+
+def identities_last(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The claims of a record, those that are no identities first, otherwise in their order."""
+    return sorted(claims, key=lambda claim: claim["verdict"] in IDENTITIES)
 
 
 _TITLE = "<title>superpos: figures</title>"
@@ -99,7 +120,7 @@ def index(folder: str | Path, entries: Sequence[tuple[str, float | None]]) -> Pa
     page = (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
         f"{_TITLE}<style>{_STYLE}</style>\n<h1>Toy Models of Superposition, figure by figure</h1>\n"
-        f"<p>{_tally(folder, entries)}</p>\n" + "\n".join(parts) + "\n</html>\n"
+        f"<p>{html.escape(totals(folder, [name for name, _ in entries]))}</p>\n" + "\n".join(parts) + "\n</html>\n"
     )
     target = folder / "index.html"
     outputs.write(outputs.free(target, "page", lambda head: _TITLE.encode() in head), page.encode())
@@ -111,14 +132,15 @@ def _record(folder: Path, name: str) -> dict[str, Any] | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
-def _tally(folder: Path, entries: Sequence[tuple[str, float | None]]) -> str:
-    records = [_record(folder, name) for name, _ in entries]
-    verdicts = [claim["verdict"] for record in records if record for claim in record["claims"]]
-    counted = [f"{verdicts.count(v)} {v}" for v in (HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED) if v in verdicts]
-    missing = records.count(None)
-    return html.escape(
-        f"{len(verdicts)} claims: {', '.join(counted)}." + f" {missing} figures are missing." * bool(missing)
-    )
+def totals(folder: str | Path, names: Sequence[str]) -> str:
+    """How many claims the published figures of these names have, how they fared, and which figures have red ones."""
+    records = {name: _record(Path(folder), name) for name in names}
+    verdicts = {name: [claim["verdict"] for claim in record["claims"]] for name, record in records.items() if record}
+    red = {name: sum(verdict in RED for verdict in found) for name, found in verdicts.items()}
+    which = ", ".join(f"{count} of {name}" for name, count in red.items() if count)
+    missing = len(names) - len(verdicts)
+    said = f"{tally(verdict for found in verdicts.values() for verdict in found)}."
+    return said + f" Red: {which}." * bool(which) + f" {missing} figures are missing." * bool(missing)
 
 
 def _entry(folder: Path, name: str, seconds: float | None) -> str:
@@ -127,8 +149,8 @@ def _entry(folder: Path, name: str, seconds: float | None) -> str:
     if record is None:
         return f'<figure>{title}<p class="FAIL">It was not drawn.</p></figure>'
     rows = []
-    for claim in record["claims"]:
-        kind = claim["verdict"] if claim["verdict"] in (HOLDS, FAILS) else "other"
+    for claim in identities_last(record["claims"]):
+        kind = FAILS if claim["verdict"] in RED else HOLDS if claim["verdict"] == HOLDS else "other"
         cells = "".join(f"<td>{html.escape(claim[key])}</td>" for key in ("statement", "wanted", "measured"))
         rows.append(f'<tr>{cells}<td class="{kind}">{html.escape(claim["verdict"])}</td></tr>')
     head = "<tr><th>claim</th><th>wanted</th><th>measured</th><th></th></tr>"
