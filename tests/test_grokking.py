@@ -148,4 +148,4 @@ def test_the_figure_shows_what_it_is_given():
     assert [t.get_text() for t in figure.axes[2].texts] == ["2", "4"]
     np.testing.assert_allclose(np.linalg.norm(np.diff(around, axis=0), axis=1), 2 * np.sin(np.pi / p))  # neighbours
     np.testing.assert_allclose(figure.axes[4].images[0].get_array(), logits - logits.mean())
-    assert "key frequencies in orange" in text
+    assert "orange: key frequencies" in text
