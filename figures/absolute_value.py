@@ -14,7 +14,7 @@ import numpy as np
 import superpos as sp
 from superpos.analysis import circuit
 from superpos.claims import Claims
-from superpos.claims.circuits import by_density, judge_large, judge_small, relative_by_start
+from superpos.claims.circuits import by_density, judge_large, judge_small, relative_by_start, winning_starts
 from superpos.cli import run
 
 ABSOLUTE: Any = {"target": "absolute", "tied": False, "magnitude": "signed_uniform"}
@@ -57,16 +57,16 @@ def main(
     enough, few = circuit(first.model()), circuit(best.model(feature_probability=SHOWN))
     claims = Claims("Elhage et al. 2022, Computation in Superposition", judged=not quick)
     judge_small(enough, float(first["loss"]), float(first["loss_history"][0]), claims)
-    judge_large(table, claims)
+    judge_large(table, by_density(large.sel(dedicated_features=0).best("seed")), winning_starts(large), claims)
     with sp.plot.style():
         small_pair, large_pair = ((found.W1, found.reads()) for found in (enough, few))
         figure = sp.plot.absolute_value(small_pair, large_pair, SHOWN, table, relative_by_start(large))
         text = (
             f"Top left: best of {len(small['seed'])} models. Numbers are features, 1 is the most important. Then: least loss "
-            f"of {n_seeds} seeds and {len(starts)} starts at each density. A start solves some of the first features "
-            "with two neurons each and is random otherwise; the naive baseline solves "
-            f"{large.attrs['task']['n_hidden'] // 2} and ignores the rest. Bottom: the model of least loss at one density, "
-            "weights above 20 % of the neuron's largest."
+            f"of {n_seeds} seed{'s' * (n_seeds > 1)} and {len(starts)} starts at each density; a start solves "
+            f"{', '.join(map(str, starts))} of the first features with two neurons each and is random otherwise. The naive "
+            f"baseline solves {large.attrs['task']['n_hidden'] // 2}, ignores the rest. Bottom: the model of least loss "
+            "at one density, weights above 20 % of the neuron's largest."
         )
         sp.plot.publish(figure, sp.plot.caption(large.attrs, text), claims, path=out / f"absolute_value{suffix}")
 

@@ -36,7 +36,7 @@ def main(
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
     suffix = sp.plot.size_suffix(full, quick)
     paths = [results / f"{name}{suffix}.zarr" for name in ("uniform_geometry", "adversarial_training")]
-    result = sp.sweep(*build(full=full, quick=quick), store=paths[0]).isel(seed=0)
+    result = sp.sweep(*build(full=full, quick=quick, seeds=1 if quick else 3), store=paths[0])
     trained = sp.sweep(*build_training(full, quick), store=paths[1])
     attacked = result.isel(feature_probability=slice(None, None, 4 if quick else 1))
     table = sp.kept(paths[0], measure, attacked, samples=64 if quick else 512)
@@ -58,12 +58,11 @@ def main(
         right.legend()
         text = (
             "Left: what an attack of a tenth of the mean input norm adds to the loss, relative to a model without "
-            "superposition, and features per dimension. Middle: the same, a dot per density; dotted: equality."
+            f"superposition, and features per dimension; means and range of {result.dims['seed']} seeds, none left out. "
+            "Middle: the same, a dot per model; dotted: equality; dashed: the square, what theory gives if no output is off."
         )
-        parts = [
-            sp.plot.caption(result.attrs, text),
-            sp.plot.caption(trained.attrs, "Right: represented features per dimension after training on attacks."),
-        ]
+        words = f"Right: represented features per dimension after training on attacks, {trained.dims['seed']} seeds."
+        parts = [sp.plot.caption(result.attrs, text), sp.plot.caption(trained.attrs, words)]
         sp.plot.publish(figure, " ".join(parts), claims, path=out / f"adversarial{suffix}")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import superpos as sp
 from superpos.analysis.generalisation import milestones
+from superpos.analysis.grokking import circuits_of
 from superpos.claims import Claims
-from superpos.claims.grokking_sweep import judge
+from superpos.claims.grokking_sweep import SEEDS, judge, judge_circuits
 from superpos.cli import run
 from superpos.plot.generalisation import grokking_sweep
 
@@ -51,6 +52,9 @@ def main(
     times, fractions = milestones(decays), milestones(data).assign_attrs(weight_decay=SHOWN)
     claims = Claims("Nanda et al. 2023, appendix D; Power et al. 2022", judged=not quick)
     judge(times, fractions, claims)
+    ten = decays.sel(weight_decay=SHOWN, method="nearest").isel(seed=slice(SEEDS))
+    of_ten = times["generalised"].sel(weight_decay=SHOWN, method="nearest").isel(seed=slice(SEEDS))
+    judge_circuits(sp.kept(path, circuits_of, ten), of_ten, claims)
     with sp.plot.style():
         curves = histories(decays.sel(weight_decay=SHOWN, method="nearest"))
         figure, text = grokking_sweep(times, fractions, curves, SHOWN)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
-from superpos.claims.induction_heads import by_period, drawn_patterns, judge, through_training, windows, without_heads
+from superpos.claims import induction_heads as claimed
 from superpos.cli import run
 from superpos.plot.transformers import induction_heads
 
@@ -22,7 +21,7 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
     """Task, training and grid: one and two layers with a random period, and one layer with a fixed one."""
     sizes: dict[str, Any] = {}
     steps, trap_steps, seeds, batch = (
-        (20, 20, 1, 8) if quick else (10_000, 1_000, 4, 64) if full else (1_000, 400, 2, 32)
+        (20, 20, 1, 8) if quick else (10_000, 1_000, 4, 64) if full else (1_000, 400, 3, 32)
     )
     if quick:
         sizes = {"d_vocab": 16, "n_positions": 16, "n_heads": 2, "d_model": 16}
@@ -58,16 +57,17 @@ def main(
     cell = result.sel(n_layers=2).best("seed")
     middle = int(trap.attrs["task"]["shortest_period"])
     periods = [round(middle * k / 6) for k in (2, 3, 4, 5, 6, 7, 8, 9, 10)]
-    table = sp.kept(path, through_training, result, **small)
-    tests = sp.kept(path, by_period, result, trap, periods, **small)
-    ablated = sp.kept(path, without_heads, cell, **small)
-    patterns = sp.kept(path, drawn_patterns, cell, trap.best("seed"), round(middle * 3 / 4), **small)
-    claims = Claims("Olsson et al. 2022, In-context Learning and Induction Heads", judged=not quick)
-    judge(result, table, tests, ablated, claims)
+    table = sp.kept(path, claimed.through_training, result, **small)
+    tests = sp.kept(path, claimed.by_period, result, trap, periods, **small)
+    ablated = claimed.without_heads_of(result, path, **small)
+    patterns = sp.kept(path, claimed.drawn_patterns, cell, trap.best("seed"), round(middle * 3 / 4), **small)
+    claims = claimed.Claims("Olsson et al. 2022, In-context Learning and Induction Heads", judged=not quick)
+    claimed.judge(result, table, tests, [*ablated.values()], claims)
     with sp.plot.style():
-        shown = table.sel(seed=int(cell["seed"]))
-        _, window = windows(shown.sel(n_layers=2))
-        figure, text = induction_heads(shown, window, tests, ablated, patterns)
+        shown = table.sel(seed=(seed := int(cell["seed"])))
+        _, window = claimed.windows(shown.sel(n_layers=2))
+        figure, text = induction_heads(shown, window, tests, ablated[seed], patterns)
+        text += f" Two layers but on the right: seed {seed}, of least loss among {len(ablated)}."
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"induction_heads{suffix}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import superpos as sp
 from superpos.analysis import ablation, asymmetric_motifs, circuit, naive_loss, relative_loss
 from superpos.claims import Claims
-from superpos.claims.circuits import judge_motif, shuffled_motifs
+from superpos.claims.circuits import judge_motif, judge_motifs_of_all, motifs_by_seed, shuffled_motifs
 from superpos.cli import run
 from superpos.plot.circuits import ablations, circuit_keys
 from superpos.plot.circuits import circuit as circuit_picture
@@ -51,6 +51,7 @@ def main(
     rises = {name: float(rise[k]) for name, k in parts} if pair else {}
     relative = float(relative_loss(float(best["loss"]), naive_loss(TASK)))
     judge_motif(motifs, shuffled_motifs(found), relative, rises, loss, claims)
+    judge_motifs_of_all(sp.kept(path, motifs_by_seed, result), claims)
     with sp.plot.style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.9), width_ratios=(1.6, 1), layout="constrained")
         features = [motifs[0].primary, motifs[0].secondary] if motifs else []
@@ -58,9 +59,7 @@ def main(
         figure.legend(handles=circuit_keys(), loc="outside lower left", ncols=3)
         names = [f"neuron {k + 1}" for k in range(TASK.n_hidden)] + ["the motif"] * bool(pair)
         ablations(names, rise[: len(names)], right, loss=loss, marked=[*pair, TASK.n_hidden])
-        text = (
-            f"Left: the best of {len(seeds)} models, line width is |weight|, every neuron's largest input weight is 1. "
-        )
+        text = f"Left: the model of least loss of {len(seeds)}; width: |weight|, every neuron's largest input weight is 1. "
         if motifs:
             m = motifs[0]
             text += (

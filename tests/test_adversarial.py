@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.analysis import optimised_attack, vulnerability
 from superpos.analysis.adversarial import squared_error
-from superpos.claims.adversarial import removed_at
-from superpos.theory import analytic_attack, linear_vulnerability
-from superpos.theory.polytopes import polygon
+from superpos.claims import Claims
+from superpos.claims.adversarial import exponents, judge_vulnerability, removed_at
+from superpos.theory import analytic_attack, linear_vulnerability, silent_cost, whole_cost
+from superpos.theory.polytopes import polygon, simplex
 
 TOY = {"n_features": 6, "n_hidden": 3, "feature_probability": 0.4}
 SHORT = sp.TrainConfig(steps=20, batch_size=32, history=2, evaluation_samples=32)
@@ -34,6 +35,75 @@ def test_squared_vulnerability_is_features_per_dimension_at_unit_norm(rng):
     assert_allclose(linear_vulnerability(W) ** 2, 1 / sp.feature_dimensionality(W), rtol=1e-5)
     assert_allclose(linear_vulnerability(polygon(5).T) ** 2, 5 / 2, rtol=1e-5)
     assert_allclose(linear_vulnerability(1.3 * polygon(5).T) ** 2, 1.3**4 * 5 / 2, rtol=1e-5)  # ‖W_i‖⁴ / D_i
+
+
+@pytest.mark.parametrize(
+    ("vertices", "silent", "whole"),
+    [
+        (simplex(2), 2, 4),
+        (simplex(3), 3 / 2, 9 / 4),
+        (simplex(4), 4 / 3, 16 / 9),
+        (polygon(5), 5 * np.cos(np.pi / 5) ** 2, 25 / 4),
+        (polygon(6), 9 / 2, 9),  # of opposite outputs one is off: half of the square
+    ],
+)
+def test_the_cost_of_the_worst_attack_on_a_shape(vertices, silent, whole, rng):
+    """Closed forms of single shapes; sums of shapes cost what the worst of them does; the fourth power of the norm."""
+    W = 1.2 * np.linalg.qr(rng.normal(size=(len(vertices.T), len(vertices.T))))[0] @ vertices.T
+    assert silent_cost(W) == pytest.approx(1.2**4 * silent, rel=1e-6)
+    assert whole_cost(W) == pytest.approx(1.2**4 * whole, rel=1e-6)
+    both = np.block([[W, np.zeros((len(W), 1))], [np.zeros((1, W.shape[1])), np.ones((1, 1))]])
+    assert silent_cost(both) == pytest.approx(silent_cost(W), rel=1e-6)
+
+
+def test_laws_of_costs(rng):
+    """A search at random finds nothing worse; with every feature's opposite there it is half of the whole, exactly."""
+    W = rng.normal(size=(3, 6))
+    attacks = rng.normal(size=(6, 20_000))
+    found = np.maximum(W.T @ (W @ (attacks / np.linalg.norm(attacks, axis=0))), 0)
+    assert 0.9 * silent_cost(W) < np.max(np.sum(found**2, axis=0)) <= silent_cost(W) <= whole_cost(W)
+    assert silent_cost(np.concatenate([W, -W], axis=1)) == pytest.approx(
+        whole_cost(np.concatenate([W, -W], axis=1)) / 2
+    )
+    assert whole_cost(W) >= (np.sum(W**2) / 3) ** 2
+
+
+def test_the_cost_in_silence_is_what_the_optimised_attack_finds():
+    """Of a pentagon without bias, on inputs of zeros."""
+    net, x = sp.ToyModel(jnp.asarray(polygon(5).T, jnp.float32), None), jnp.zeros((5, 1), jnp.float32)
+    harm = squared_error(net(x + optimised_attack(net, x, 0.2)), x) / 0.2**2
+    assert_allclose(harm, silent_cost(polygon(5).T), rtol=1e-3)
+
+
+def table_of(power):
+    """Two seeds whose vulnerability is a power of features per dimension."""
+    crowd = np.array([[1.0, 1.1], [2, 2.2], [4, 4.4], [6, 6.6]])
+    over = ("feature_probability", "seed")
+    both = crowd[:, :, None] ** power * np.array([1, 1.01])
+    columns = dict.fromkeys(("whole", "silent"), (over, crowd**2)) | {"law": (over, 0 * crowd)}
+    columns |= {"features_per_dimension": (over, crowd), "vulnerability": ((*over, "attack"), both)}
+    columns |= {"without": ((*over, "attack"), np.ones_like(both))}
+    where = {"feature_probability": [1, 0.5, 0.2, 0.1], "seed": [0, 1], "attack": ["analytic", "optimised"]}
+    return xr.Dataset(columns, where)
+
+
+@pytest.mark.parametrize(
+    ("power", "fails"), [(1.5, []), (0.9, ["faster"]), (2.2, ["faster"]), (0.5, ["rises", "faster"])]
+)
+def test_claims_about_vulnerability_can_fail(power, fails):
+    claims = Claims("a paper")
+    judge_vulnerability(table_of(power), claims)
+    assert len(claims.failed) == len(fails)
+    assert all(word in claim.statement for word, claim in zip(fails, claims.failed, strict=True))
+    np.testing.assert_allclose(exponents(table_of(power), "analytic"), power)
+
+
+def test_identities_of_attacks_are_checked():
+    for change in ({"law": 1.0}, {"whole": 0.1}, {"without": 1.1}):
+        claims = Claims("a paper")
+        table = table_of(1.5)
+        judge_vulnerability(table.assign({n: table[n] * 0 + v for n, v in change.items()}), claims)
+        assert [claim.verdict for claim in claims.failed] == ["identity VIOLATED"]
 
 
 def test_the_analytic_attack_is_the_worst_of_all_candidates(rng):

@@ -10,7 +10,15 @@ import superpos as sp
 from superpos.analysis.circuits import Circuit
 from superpos.analysis.motifs import asymmetric_motifs
 from superpos.claims import Claims
-from superpos.claims.circuits import judge_large, judge_motif, judge_small, one_of_each_sign, reading, shuffled_motifs
+from superpos.claims.circuits import (
+    judge_large,
+    judge_motif,
+    judge_motifs_of_all,
+    judge_small,
+    one_of_each_sign,
+    reading,
+    shuffled_motifs,
+)
 
 P = [1.0, 0.1, 0.03, 0.01, 0.001]
 BOTH = Circuit(np.concatenate([np.eye(3), -np.eye(3)]), np.concatenate([np.eye(3)] * 2, axis=1), np.zeros(3))
@@ -33,20 +41,43 @@ def verdicts(judge, *arguments):
     return [claim.verdict == "pass" for claim in claims.claims]
 
 
-def test_each_claim_across_density_can_fail():
-    def failed(**changed):
-        return [k for k, holds in enumerate(verdicts(judge_large, table(**changed))) if not holds]
+def begun(*numbers):
+    return xr.DataArray([*numbers], {"feature_probability": P}, ("feature_probability",))
 
-    assert failed() == [] and verdicts(judge_large, table()) == [True] * 7
-    assert verdicts(judge_large, table().isel(feature_probability=slice(None, None, -1))) == [True] * 7
+
+STARTS = begun(20, 15, 15, 15, 10)
+
+
+def test_each_claim_across_density_can_fail():
+    def failed(starts=STARTS, random=None, **changed):
+        judged = verdicts(judge_large, table(**changed), table() if random is None else random, starts)
+        return [k for k, holds in enumerate(judged) if not holds]
+
+    assert failed() == [] and verdicts(judge_large, table(), table(), STARTS) == [True] * 8
+    backwards = [t.isel(feature_probability=slice(None, None, -1)) for t in (table(), table(), STARTS)]
+    assert verdicts(judge_large, *backwards) == [True] * 8
     assert failed(polysemantic=[0, 20, 10, 38, 40], monosemantic=[40, 20, 30, 2, 0]) == [0]  # the share falls
     assert failed(monosemantic=[39, 30, 20, 2, 0], idle=[1, 0, 0, 0, 0]) == [1]
     assert failed(monosemantic=[40, 30, 20, 0, 0], polysemantic=[0, 10, 20, 40, 40]) == [2]  # one kind
     assert failed(alone=[20, 9, 5, 0, 0]) == [3]
+    assert failed(alone=[20, 9, 5, 15, 0]) == [3]  # no more than what the start held
+    assert failed(alone=[20, 9, 5, 15, 0], starts=begun(20, 15, 15, 0, 10)) == []
     assert failed(second=[np.nan, 0.3, 0.4, 0.5, 0.6]) == failed(features=[np.nan, 2, 3, 2, 5]) == [4]
     for spearman in (-0.1, np.nan):
         assert failed(spearman=[np.nan, 0.3, spearman, 0.2, -0.1]) == [5]
     assert failed(relative_loss=[1.1, 1, 1, 1, 1]) == [6]
+    assert failed(random=table(relative_loss=[9, 2, 1.5, 1.2, 1])) == [7]
+
+
+def test_motifs_are_counted_over_all_seeds():
+    def holds(motifs, shuffled):
+        counts = xr.Dataset({"motifs": ("seed", motifs), "shuffled": ("seed", shuffled), "loss": ("seed", range(8))})
+        return verdicts(judge_motifs_of_all, counts) == [True]
+
+    few = [0.1] * 8
+    assert holds([1, 0, 2, 1, 0, 0, 0, 1], few)
+    assert not holds([0, 0, 2, 1, 1, 1, 1, 1], few)  # in none of the best two
+    assert not holds([1, 0, 2, 1, 0, 0, 0, 1], [0.4] * 8)  # chance finds nearly as many
 
 
 def test_what_neurons_read():

@@ -17,7 +17,7 @@ from superpos.claims.correlated_features import (
     orthogonal_within,
     sum_and_difference,
 )
-from superpos.claims.learning_dynamics import judge_levels, octahedron
+from superpos.claims.learning_dynamics import chance, judge_levels, octahedron
 from superpos.plot.gallery import index
 from superpos.sweep.collect import attributes
 from superpos.sweep.run import lay_out
@@ -136,27 +136,41 @@ def test_principal_components_keep_the_sum_and_drop_the_difference(rng):
     np.testing.assert_allclose([kept, dropped], [[np.sqrt(2), 0], [0, np.sqrt(2)]], atol=1e-12)
 
 
-def test_moves_must_meet_the_falls_of_the_loss(rng):
-    """The claim fails where moves happen at other times, or where a feature ends between the levels."""
+def levels_table(final, drop, moving, active):
+    """Two features of one seed that end on `final`; masks and numbers of moves by interval."""
+    D = np.zeros((len(drop), 2))
+    D[-1] = final
+    over = {"drop": drop, "moving": moving, "active": active}
+    table = xr.Dataset({"dimensionality": (("snapshot", "feature"), D)} | {n: ("snapshot", v) for n, v in over.items()})
+    return table.expand_dims(seed=[0])
+
+
+def test_moves_must_meet_the_falls_of_the_loss():
+    """The claim fails where drops hold the moves no oftener than elsewhere, and where a feature ends between the levels."""
 
     def verdicts(final, drop):
-        D = np.zeros((11, 2))
-        D[-1] = final
-        moving = np.zeros(11, int)
-        moving[3:5] = 2
-        table = xr.Dataset(
-            {"dimensionality": (("snapshot", "feature"), D)}
-            | {"drop": ("snapshot", drop), "moving": ("snapshot", moving), "active": ("snapshot", np.arange(11) < 5)}
-        )
+        moving = np.zeros(101, int)
+        moving[30:32] = 2
         claims = Claims("x")
-        judge_levels(table, claims)
+        judge_levels(levels_table(final, drop, moving, np.arange(101) < 100), claims)
         return [claim.verdict for claim in claims.claims]
 
-    at = np.zeros(11, bool)
-    at[3:5] = True
+    at = np.zeros(101, bool)
+    at[30:33] = True
     assert verdicts([0.5, 0], at) == ["pass", "pass"]
-    assert verdicts([0.5, 0], np.roll(at, 1)) == ["pass", "FAIL"]  # half of the moves
+    assert verdicts([0.5, 0], np.roll(at, 40)) == ["pass", "FAIL"]
+    assert verdicts([0.5, 0], np.arange(101) < 90) == [
+        "pass",
+        "FAIL",
+    ]  # all moves are inside, and so is most of the time
     assert verdicts([0.46, 0], at) == ["FAIL", "pass"] and verdicts([0, 0], at)[0] == "FAIL"
+
+
+def test_chance_is_what_shifts_in_a_circle_hold():
+    """Of ten intervals, two with a move each, and a drop of three: counted by hand, .6 moves, two of ten shifts hold both."""
+    drop, moving = np.arange(12) < 3, np.isin(np.arange(12), [1, 2]).astype(int)
+    expected, luck = chance(levels_table([0.5, 0], drop, moving, np.arange(12) < 10))
+    assert expected == pytest.approx(0.6, abs=0.03) and luck == pytest.approx(0.2, abs=0.02)
 
 
 @pytest.mark.parametrize("bias", [False, True])

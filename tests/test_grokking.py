@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 import superpos as sp
+from superpos.analysis.grokking import other_frequencies
 from superpos.claims import Claims
 from superpos.claims.grokking import judge
 from superpos.plot.grokking import grokking
@@ -18,6 +19,9 @@ def made_up(**changed):
         "test_accuracy": [0, 0.1, 0.2, 0.9, 1],
         "test_loss": [4, 8, 8, 1, 1e-6],
         "excluded_loss": [4, 0.1, 2, 5, 6],
+        "other_excluded_loss": [4, 0.1, 0.1, 0.1, 0.1],
+        "restricted_loss": [4, 4, 1, 0.5, 0.1],
+        "squared_weights": [100, 120, 110, 60, 50],
         "restricted_accuracy": [0, 0.6, 1, 1, 1],
     }
     table = xr.Dataset({n: ("step", v) for n, v in (curves | changed.pop("curves", {})).items()}, {"step": step})
@@ -27,8 +31,9 @@ def made_up(**changed):
     table = table.assign_coords(key=[2, 4]).assign(alone_removed=("key", changed.pop("alone", [0.1, 2])))
     table = table.assign(singular_values=("rank", changed.pop("singular", [9, 9, 5, 5, 0.5])))
     table.attrs = {"kept_loss": 1e-6, "full_loss": 1e-6, "kept_test_accuracy": 1.0, "removed_loss": 5.0, "p": 11}
+    table.attrs["trig_explained"] = 0.97
     table.attrs |= {"phase_memorised": 500.0, "phase_circuit": 3_000.0, "phase_clean": 4_000.0} | changed
-    return table
+    return table.assign(grown=1.5)
 
 
 CONTROL = made_up(curves={"test_accuracy": [0, 0.1, 0.1, 0.1, 0.1]})
@@ -55,7 +60,11 @@ def test_everything_holds():
         ({"alone": [5e-6, 2]}, "any one"),
         ({"removed_loss": 2.0}, "worse than chance"),
         ({"curves": {"excluded_loss": [4, 0.1, 0.1, 0.1, 6]}}, "excluded"),
-        ({"phase_circuit": float("nan")}, "phases"),
+        ({"curves": {"other_excluded_loss": [4, 0.1, 1, 1, 1]}}, "excluded"),  # so would any frequencies
+        ({"curves": {"restricted_loss": [4, 4, 4, 0.5, 0.1]}}, "phases"),  # no circuit before the test loss falls
+        ({"curves": {"train_accuracy": [0, 0.9, 0.9, 1, 1]}}, "phases"),
+        ({"trig_explained": 0.94}, "cos"),
+        ({"curves": {"squared_weights": [100, 120, 110, 100, 100]}}, "weight norm"),
     ],
 )
 def test_each_claim_can_fail(change, what):
@@ -76,6 +85,18 @@ def test_claims_about_the_size_of_the_paper_are_judged_there(change, what):
     assert not failed(made_up(**change))
 
 
+def test_weights_must_grow_without_decay():
+    assert any("weight norm" in statement for statement in failed(made_up(), CONTROL.assign(grown=0.9)))
+
+
+def test_other_frequencies_are_as_many_and_none_of_the_keys():
+    for keys in ([2, 4], [1, 2, 3, 4]):
+        found = other_frequencies(11, keys)
+        assert (
+            len(found) == min(len(keys), 5 - len(keys)) and not set(found) & set(keys) and set(found) <= {1, 2, 3, 4, 5}
+        )
+
+
 def test_a_control_that_generalises_is_no_control():
     assert any("weight decay" in statement for statement in failed(made_up(), made_up()))
 
@@ -84,7 +105,12 @@ def test_of_many_controls_none_may_generalise_and_the_seeds_are_counted():
     both = xr.concat([CONTROL, made_up()], xr.Variable("seed", [0, 1]))
     assert any("weight decay" in statement for statement in failed(made_up(), both))
     claims = Claims("a paper")
-    judge(made_up(), CONTROL, claims, xr.Dataset({"single": ("seed", [0.75, 0.6])}, {"seed": [0, 1]}))
+    judge(
+        made_up(),
+        CONTROL,
+        claims,
+        xr.Dataset({"single": ("seed", [0.75, 0.6]), "trig_explained": ("seed", [0.97, 0.9])}, {"seed": [0, 1]}),
+    )
     said = {c.statement: c.measured for c in claims.claims}["neurons are of one frequency"]
     assert said == "75 %; 1 of 2 seeds: 75, 60 %" and not claims.failed
 
@@ -98,7 +124,11 @@ def test_curves_have_the_numbers_and_the_phases_their_stretches():
     shades = {p.get_label(): (p.get_x(), p.get_x() + p.get_width()) for p in ax.patches}
     assert shades == {"memorisation": (0, 500), "circuit formation": (500, 3_000), "clean-up": (3_000, 4_000)}
     losses = sp.plot.progress_curves(table, plt.figure().gca())
-    assert [line.get_label() for line in losses.lines] == ["test", "excluded"] and losses.get_yscale() == "log"
+    assert [line.get_label() for line in losses.lines] == [
+        "test",
+        "restricted",
+        "excluded",
+    ] and losses.get_yscale() == "log"
 
 
 def test_a_phase_that_never_came_is_not_shaded():
@@ -118,4 +148,4 @@ def test_the_figure_shows_what_it_is_given():
     assert [t.get_text() for t in figure.axes[2].texts] == ["2", "4"]
     np.testing.assert_allclose(np.linalg.norm(np.diff(around, axis=0), axis=1), 2 * np.sin(np.pi / p))  # neighbours
     np.testing.assert_allclose(figure.axes[4].images[0].get_array(), logits - logits.mean())
-    assert "key frequencies in orange" in text
+    assert "orange: key frequencies" in text

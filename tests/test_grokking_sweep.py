@@ -8,7 +8,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.generalisation import steps_to
 from superpos.claims import Claims
-from superpos.claims.grokking_sweep import judge
+from superpos.claims.grokking_sweep import judge, judge_circuits
 from superpos.plot.generalisation import grokking_sweep
 
 NAN = np.nan
@@ -71,6 +71,19 @@ def test_everything_holds():
 )
 def test_each_claim_can_fail(times, fractions, what):
     assert any(what in statement for statement in failed(times, fractions))
+
+
+def test_the_formula_must_explain_the_logits_of_those_that_generalise():
+    def holds(explained, steps):
+        table = xr.Dataset({"trig_explained": ("seed", explained), "n_keys": ("seed", [4, 5, 6])})
+        claims = Claims("a paper")
+        judge_circuits(table, xr.DataArray(steps, dims="seed"), claims)
+        return not claims.failed
+
+    assert holds([0.96, 0.97, 0.99], [1_000.0, 2_000, 3_000])
+    assert holds([0.96, 0.3, 0.99], [1_000.0, NAN, 3_000])  # it did not generalise
+    assert not holds([0.96, 0.94, 0.99], [1_000.0, 2_000, 3_000])
+    assert not holds([0.96, 0.97, 0.99], [1_000.0, NAN, NAN])  # one of three
 
 
 def test_the_figure_shows_every_seed_also_those_that_never_did():

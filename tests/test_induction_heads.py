@@ -155,15 +155,19 @@ def test_claims_hold_where_they_should_and_fail_one_by_one():
     assert verdicts(judge_heads, training(previous=0.45)) == ["pass", "FAIL", "pass", "pass"]
     assert verdicts(judge_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL", "pass"]
     assert verdicts(judge_heads, training(width=60)) == ["pass", "pass", "pass", "FAIL"]
-    assert verdicts(judge_circuit, ablations()) == ["pass", "pass"]
-    assert verdicts(judge_circuit, ablations(copies=0.4)) == ["FAIL", "pass"]
-    assert verdicts(judge_circuit, ablations(composed=0.1)) == ["pass", "FAIL"]
+    assert verdicts(judge_circuit, [ablations()]) == ["pass", "pass"]
+    assert verdicts(judge_circuit, [ablations(copies=0.4)]) == ["FAIL", "pass"]
+    assert verdicts(judge_circuit, [ablations(composed=0.1)]) == ["pass", "FAIL"]
     assert verdicts(judge_periods, periods()) == ["pass", "pass"]
     assert verdicts(judge_periods, periods(far=0.9)) == ["FAIL", "pass"]
     assert verdicts(judge_periods, periods(elsewhere=2.0)) == ["pass", "FAIL"]
     assert verdicts(judge_periods, periods(score=0.5)) == ["pass", "FAIL"]
-    assert verdicts(judge_ablation, ablations()) == ["pass", "pass"]
-    assert verdicts(judge_ablation, ablations(0.5, 0.7)) == ["FAIL", "FAIL"]
+    assert verdicts(judge_ablation, [ablations()]) == ["pass", "pass"]
+    assert verdicts(judge_ablation, [ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
+    # One seed is enough to fail.
+    assert verdicts(judge_circuit, [ablations(), ablations(copies=0.4)]) == ["FAIL", "pass"]
+    assert verdicts(judge_circuit, [ablations(composed=0.1), ablations()]) == ["pass", "FAIL"]
+    assert verdicts(judge_ablation, [ablations(), ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
 
 
 def test_windows_are_those_of_the_logistic_curves():

@@ -14,20 +14,22 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
     """The progress measures of the paper at every snapshot; `models` (n_points) at `steps`, the last one has the keys.
 
     Over `step`: `train_loss`, `test_loss`, `train_accuracy`, `test_accuracy`; `restricted_loss` and `restricted_accuracy`
-    (all pairs, key frequencies alone) and `excluded_loss` (training pairs, without them); `gini_embedding`, `gini_logits`
-    of the norms by frequency; `squared_weights`. Over `key`: `alone_removed`, the test loss without that frequency at the
-    end, and `alone_kept`. Attributes: `keys` and the ends of the `phases`.
+    (all pairs, key frequencies alone), `excluded_loss` (training pairs, without them) and `other_excluded_loss` (without
+    as many others, drawn at random); `gini_embedding`, `gini_logits` of the norms by frequency; `squared_weights`. Over
+    `key`: `alone_removed`, the test loss without that frequency at the end, and `alone_kept`. Attributes: `keys` and the
+    ends of the `phases`.
     """
     answers = modular_table(task.p, task.operation)[2]
     train = np.asarray(task.training_pairs())
     W_L = np.asarray(models[-1].W_out[0] @ models[-1].W_U[...][:, : task.p])
     keys = fourier.key_frequencies(W_L)
-    logits_of, rows, z = jax.jit(task.logits), [], np.zeros(0)
+    logits_of, rows, z, others = jax.jit(task.logits), [], np.zeros(0), other_frequencies(task.p, keys)
     for model in models:
         z = np.asarray(logits_of(model), np.float64)
         at_train, at_test = fourier.score(z, answers, train), fourier.score(z, answers, ~train)
         restricted = fourier.score(fourier.kept_frequencies(z, keys), answers)
         excluded = fourier.score(fourier.removed_frequencies(z, keys), answers, train)
+        beside = fourier.score(fourier.removed_frequencies(z, others), answers, train)
         W_E, now = np.asarray(model.W_E[: task.p]), np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p])
         rows.append(
             {
@@ -38,9 +40,10 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
                 "restricted_loss": restricted.loss,
                 "restricted_accuracy": restricted.accuracy,
                 "excluded_loss": excluded.loss,
+                "other_excluded_loss": beside.loss,
                 "gini_embedding": fourier.gini(np.sqrt(fourier.spectrum(W_E)[1:])),
                 "gini_logits": fourier.gini(np.sqrt(fourier.spectrum(now.T)[1:])),
-                "squared_weights": sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(model)),
+                "squared_weights": squared_weights(model),
             }
         )
     table = xr.Dataset({name: ("step", [row[name] for row in rows]) for name in rows[0]}, {"step": np.asarray(steps)})
@@ -67,6 +70,17 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
     return table
 
 
+def squared_weights(model: Any) -> float:
+    """The sum of the squares of all parameters, ‖θ‖²."""
+    return sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(model))
+
+
+def other_frequencies(p: int, keys: Any, seed: int = 0) -> np.ndarray:
+    """As many frequencies of 1 … (p − 1)/2 as there are `keys`, or all there are, drawn at random from the others."""
+    rest = np.setdiff1d(np.arange(1, (p + 1) // 2), keys)
+    return np.sort(np.random.default_rng(seed).permutation(rest)[: len(np.atleast_1d(keys))])
+
+
 def snapshots_of(result: Any) -> tuple[Any, list[Any], np.ndarray]:
     """Task, model at every snapshot and steps of one cell of a result, as `progress` takes them."""
     stacked, steps = result.snapshots(), result.dataset["snapshot_step"].values
@@ -83,25 +97,39 @@ def circuits_of(result: Any) -> xr.Dataset:
     """What trained models are made of in the end, over `seed`, as `superpos.kept` takes it.
 
     `single`, the share of neurons of which one frequency explains more than 85 % (Nanda et al. 2023, section 4.2);
-    `n_keys`; `key_energy`, the share of the embedding's energy, but for the constant, that key frequencies hold.
+    `n_keys`; `key_energy`, the share of the embedding's energy, but for the constant, that key frequencies hold;
+    `trig_explained`, the share of the logits' variance that is Σ α_k cos w_k(a + b − c) over key frequencies (section 4.1).
     """
     rows = []
     for seed in result["seed"].values:
         cell = result.sel(seed=seed)
         task, model = cell.task(), cell.model()
         keys = fourier.key_frequencies(np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p]))
+        trig = fourier.trig_fit(np.asarray(task.logits(model)), keys)[1] if len(keys) else 0.0
         energy = fourier.spectrum(np.asarray(model.W_E[: task.p]))
         single = np.mean(fourier.neuron_frequencies(task.neurons(model)).explained > fourier.SINGLE)
-        rows.append({"single": single, "n_keys": len(keys), "key_energy": energy[keys].sum() / energy[1:].sum()})
+        share = energy[keys].sum() / energy[1:].sum()
+        rows.append({"single": single, "n_keys": len(keys), "key_energy": share, "trig_explained": trig})
     return xr.Dataset(
         {name: ("seed", [row[name] for row in rows]) for name in rows[0]}, {"seed": result["seed"].values}
     )
 
 
 def tests_of(result: Any) -> xr.Dataset:
-    """`test_loss` and `test_accuracy` through the training of models, over (`seed`, `step`)."""
+    """`test_loss` and `test_accuracy` through the training of models, over (`seed`, `step`); with snapshots `grown`, too.
+
+    `grown` is ‖θ‖² at the end over its value at the start, over `seed`.
+    """
     named = {
         name: result[f"{name}_history"].transpose("seed", "record").values for name in ("test_loss", "test_accuracy")
     }
     over = {"step": result["record_step"].values, "seed": result["seed"].values}
-    return xr.Dataset({name: (("seed", "step"), values) for name, values in named.items()}, over)
+    table = xr.Dataset({name: (("seed", "step"), values) for name, values in named.items()}, over)
+    if "snapshot_step" not in result.dataset:
+        return table
+    ratios = []
+    for seed in result["seed"].values:
+        stacked = result.snapshots(seed=int(seed))
+        first, last = (jax.tree.map(lambda leaf, k=k: leaf[k], stacked) for k in (0, -1))
+        ratios.append(squared_weights(last) / squared_weights(first))
+    return table.assign(grown=("seed", ratios))

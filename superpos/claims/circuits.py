@@ -81,45 +81,88 @@ def judge_small(found: Circuit, loss: float, untrained: float, claims: Claims) -
     claims.add("3 in 6 neurons: loss over that of untrained", "below 0.001", f"{share:.2g}", share < 1e-3)
 
 
-def judge_large(table: xr.Dataset, claims: Claims) -> None:
-    """100 features in 40 neurons, from dense to sparse."""
-    table = table.sortby("feature_probability", ascending=False)
-    p = table["feature_probability"].values
-    share = table["polysemantic"] / (table["monosemantic"] + table["polysemantic"] + table["idle"])
-    shown = ", ".join(f"{v:.2f}" for v in share.values)
+def winning_starts(result: SweepResult) -> xr.DataArray:
+    """How many features the start of the model of least loss solves (`dedicated_features`), over `feature_probability`."""
+    names = ("dedicated_features", "feature_probability")
+    least = result["loss"].min([d for d in result["loss"].dims if d not in names]).transpose(*names)
+    return least["dedicated_features"][least.argmin("dedicated_features")]
+
+
+def judge_large(table: xr.Dataset, random: xr.Dataset, begun: xr.DataArray, claims: Claims) -> None:
+    """100 features in 40 neurons, from dense to sparse.
+
+    `table` is `by_density` of the models of least loss, most of which began with some features solved, `begun` (of
+    `winning_starts`) with how many; `random` is that of the best models from random weights alone. What a start holds
+    already is no finding: claims say what training kept or made of it, and random weights stand beside.
+    """
+    table, random, begun = (t.sortby("feature_probability", ascending=False) for t in (table, random, begun))
+    p, starts = table["feature_probability"].values, begun.values
+    share, alone_share = (
+        t["polysemantic"] / (t["monosemantic"] + t["polysemantic"] + t["idle"]) for t in (table, random)
+    )
+    shown = f"{_two(share)}; from random weights {_two(alone_share)}"
     holds = share.values[0] == 0 and bool(np.all(np.diff(share.values) >= 0))
     claims.add("share of polysemantic neurons by density", "0 at 1, never falling", shown, holds)
-    dense = table.isel(feature_probability=0)
-    claims.add("dense: all neurons monosemantic", "40", int(dense["monosemantic"]), int(dense["monosemantic"]) == 40)
-    both = table.sel(feature_probability=0.01, method="nearest")
-    counts = f"{int(both['monosemantic'])} and {int(both['polysemantic'])}"
+    dense, plain = (int(t["monosemantic"][0]) for t in (table, random))
+    shown = f"{dense} of a start with {starts[0]} solved; {plain} from random weights"
+    statement = "dense: training leaves all neurons monosemantic (the best start has some features solved)"
+    claims.add(statement, "40", shown, dense == 40)
+    at = int(np.abs(np.log(p / 0.01)).argmin())
+    both, plain = table.isel(feature_probability=at), random.isel(feature_probability=at)
+    one, several = (int(both[name]) for name in ("monosemantic", "polysemantic"))
+    shown = f"{one} and {several}; from random weights {int(plain['monosemantic'])} and {int(plain['polysemantic'])}"
+    statement = f"1 − S = 0.01: mono- and polysemantic neurons (start: {starts[at]} solved)"
     claims.add(
-        "1 − S = 0.01: mono- and polysemantic neurons",
-        "both",
-        counts,
-        int(both["monosemantic"]) > 0 and int(both["polysemantic"]) > 0,
+        statement, "both; from a start that solves features, some become polysemantic", shown, one > 0 and several > 0
     )
     alone = int(both["alone"])
     shown = f"features 1 to {alone}" if alone else "none"
-    claims.add("1 − S = 0.01: most important features monosemantic", "the first at least", shown, alone > 0)
+    other = f"from random weights 1 to {int(plain['alone'])}" if int(plain["alone"]) else "from random weights none"
+    statement = f"1 − S = 0.01: most important features stay monosemantic (start: {starts[at]} solved)"
+    wanted = "the first at least, and not all that the start solved"
+    claims.add(statement, wanted, f"{shown}; {other}", alone > 0 and (not starts[at] or alone < starts[at]))
     second, features = float(both["second"]), float(both["features"])
     shown = f"of {features:g} the second {second:.2f}"
     small = features > 2 and second < 0.5
     claims.add("1 − S = 0.01: one large weight, several small", "second below half, 3 or more (medians)", shown, small)
-    middle = table.sel(feature_probability=[q for q in p if np.any(np.isclose(q, MID_RANGE))])
-    shown = ", ".join(f"{v:.2f}" for v in middle["spearman"].values)
-    at = ", ".join(f"{q:g}" for q in middle["feature_probability"].values)
-    positive = bool(np.all(middle["spearman"].values > 0))
-    claims.add(f"1 − S = {at}: Spearman(top feature, number of features)", "above 0", shown, positive)
-    relative = table["relative_loss"].values
-    beaten = ", ".join(f"{q:g}" for q in p[relative < 1]) or "none"
-    losses = ", ".join(f"{v:.2f}" for v in relative)
-    claims.add(
-        "loss over the naive baseline by density",
-        "below 1 somewhere",
-        f"{losses}: beaten at {beaten}",
-        beaten != "none",
+    near = [q for q in p if np.any(np.isclose(q, MID_RANGE))]
+    middle, beside = (t.sel(feature_probability=near)["spearman"].values for t in (table, random))
+    shown, at_words = f"{_two(middle)}; from random weights {_two(beside)}", ", ".join(f"{q:g}" for q in near)
+    positive = bool(np.all(middle > 0))
+    claims.add(f"1 − S = {at_words}: Spearman(top feature, number of features)", "above 0", shown, positive)
+    for words, of in (("of the best start", table), ("from random weights alone", random)):
+        relative = of["relative_loss"].values
+        beaten = ", ".join(f"{q:g}" for q in p[relative < 1]) or "none"
+        shown = f"{_two(relative)}: beaten at {beaten}"
+        claims.add(f"loss over the naive baseline by density, {words}", "below 1 somewhere", shown, beaten != "none")
+
+
+def _two(values: Any) -> str:
+    return ", ".join(f"{value:.2f}" for value in np.asarray(values))
+
+
+def motifs_by_seed(result: SweepResult) -> xr.Dataset:
+    """`motifs`, how many asymmetric motifs every model has, and `shuffled`, the mean if outputs are dealt; over `seed`."""
+    found = [circuit(result.model(seed=int(seed))) for seed in result["seed"].values]
+    counts = {
+        "motifs": ("seed", [len(asymmetric_motifs(one)) for one in found]),
+        "shuffled": ("seed", [shuffled_motifs(one, repeats=20) for one in found]),
+        "loss": ("seed", result["loss"].values),
+    }
+    return xr.Dataset(counts, {"seed": result["seed"].values})
+
+
+def judge_motifs_of_all(table: xr.Dataset, claims: Claims) -> None:
+    """The motif is no accident of one model: over all seeds, and the quarter of least loss; of `motifs_by_seed`."""
+    order = np.argsort(table["loss"].values)
+    best = order[: max(1, len(order) // 4)]
+    motifs, shuffled = table["motifs"].values, table["shuffled"].values
+    said = (
+        f"{int(np.sum(motifs > 0))} of {len(motifs)} models have one or more, {int(np.sum(motifs[best] > 0))} of the "
     )
+    said += f"{len(best)} of least loss; {motifs.mean():.2f} a model, {shuffled.mean():.2f} if outputs are shuffled"
+    holds = np.mean(motifs[best] > 0) >= 0.5 and motifs.mean() > 2 * shuffled.mean()
+    claims.add("motifs in all models", "in half of the best quarter, and twice as many as by chance", said, holds)
 
 
 def judge_motif(

@@ -44,20 +44,63 @@ def judge(
     claims.add("removing any one of them hurts", "test loss × 10 or more", f"× {least:.3g} or more", least >= 10)
     removed, chance = table.attrs["removed_loss"], float(np.log(table.attrs["p"]))
     claims.add("removing all is worse than chance", f"loss > ln p = {chance:.2f}", f"{removed:.2f}", removed > chance)
-    ends = [table.attrs[f"phase_{name}"] for name in ("memorised", "circuit", "clean")]
-    excluded = table["excluded_loss"]
-    rise = np.nan
-    if np.isfinite(ends).all():
-        rise = float(excluded.sel(step=ends[1]) / excluded.sel(step=ends[0]))
-    said = f"× {rise:.3g} from its least, at step {ends[0]:g}, to step {ends[1]:g}"
-    claims.add("excluded loss rises while the test loss is high", "× 2 or more", said, rise >= 2)
-    said = ", ".join(f"{end:g}" for end in ends)
-    claims.add("phases: memorisation, circuit, clean-up", "ends in this order", said, ends[0] < ends[1] < ends[2])
+    trig = table.attrs["trig_explained"]
+    said = f"{100 * trig:.1f} %"
+    if seeds is not None and len(seeds["seed"]) > 1:
+        said += f"; seeds: {', '.join(f'{100 * share:.1f}' for share in seeds['trig_explained'].values)} %"
+    claims.add("logits are Σ α_k cos w_k(a + b − c) of key frequencies", "≥ 95 % of their variance", said, trig >= 0.95)
+    _judge_phases(table, claims)
+    _judge_weights(table, control, claims)
     for statement, wanted, said, holds in _of_full_size(table):
         if full:
             claims.add(statement, wanted, said, holds)
         else:
             claims.needs_full(statement, wanted, said)
+
+
+def _judge_phases(table: xr.Dataset, claims: Claims) -> None:
+    """Three moments, each read off a series of its own, and the excluded loss between the first and the last of them.
+
+    Nothing makes them come in this order: the training accuracy knows no frequencies, and the restricted loss, of the
+    key frequencies alone, knows nothing of the training pairs.
+    """
+    steps = table["step"].values
+    memorised = _first(steps, table["train_accuracy"].values > 0.99)
+    circuit, general = (_first(steps, _below_half(table[f"{of}_loss"].values)) for of in ("restricted", "test"))
+    said = f"training accuracy > 99 % at {memorised:g}, restricted loss halved at {circuit:g}, test loss at {general:g}"
+    holds = memorised < circuit < general
+    claims.add("phases: memorisation, circuit, clean-up", "three series, in this order", said, holds)
+    rises = [np.nan, np.nan]
+    if np.isfinite([memorised, general]).all():
+        ends = {"step": [memorised, general]}
+        pairs = (table[f"{of}excluded_loss"].sel(ends).values for of in ("", "other_"))
+        rises = [float(last / first) for first, last in pairs]
+    said = f"× {rises[0]:.3g} from step {memorised:g} to {general:g}; without as many others × {rises[1]:.3g}"
+    wanted = "× 2 or more from memorising until the test loss halves, and not without other frequencies"
+    holds = rises[0] >= 2 and rises[1] < 2
+    claims.add("excluded loss rises while the test loss is high", wanted, said, holds)
+
+
+def _judge_weights(table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
+    """The norm of all weights falls from memorising on, and without weight decay it does not."""
+    norm = table["squared_weights"].values
+    memorised = np.flatnonzero(table["train_accuracy"].values > 0.99)
+    fall = float(norm[-1] / norm[memorised[0]]) if len(memorised) else np.nan
+    grown = control["grown"].values
+    said = f"× {fall:.2f} from memorising to the end; without weight decay × {grown.min():.2f} or more of the start"
+    wanted = "‖θ‖² falls by 20 % or more; without weight decay it grows"
+    claims.add("weight norm falls", wanted, said, fall <= 0.8 and bool(np.all(grown > 1)))
+
+
+def _below_half(values: np.ndarray) -> np.ndarray:
+    """From which points on a series stays below half of its maximum."""
+    high = np.flatnonzero(values >= values.max() / 2)
+    return np.arange(len(values)) > high[-1]
+
+
+def _first(steps: np.ndarray, mask: np.ndarray) -> float:
+    """The first of the steps that a mask marks; NaN where it marks none."""
+    return float(steps[mask.argmax()]) if mask.any() else np.nan
 
 
 def _of_full_size(table: xr.Dataset) -> list[tuple[str, str, str, bool]]:

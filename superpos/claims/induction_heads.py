@@ -1,6 +1,7 @@
 """Induction heads: Olsson et al. 2022, "In-context Learning and Induction Heads"."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from superpos.analysis.attention import rise
 from superpos.analysis.heads import MODES, ablated_losses, circuit_scores, measure_heads
 from superpos.claims.base import Claims
 from superpos.sweep import SweepResult
+from superpos.sweep.kept import kept
 
 INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
 BEFORE, SHARP = 0.15, 0.2  # a score that no head has yet, and a share of training
@@ -131,6 +133,12 @@ def without_heads(cell: SweepResult, n_sequences: int = 256) -> xr.Dataset:
     )
 
 
+def without_heads_of(result: SweepResult, path: Path, **options: Any) -> dict[int, xr.Dataset]:
+    """The table of `without_heads` of every seed of the models of two layers, each kept beside `path` under its seed."""
+    beside = {int(seed): path.with_name(f"{path.stem}_{seed}.zarr") for seed in result["seed"].values}
+    return {seed: kept(at, without_heads, result.sel(n_layers=2, seed=seed), **options) for seed, at in beside.items()}
+
+
 def drawn_patterns(cell: SweepResult, trap: SweepResult, period: int, n_sequences: int = 32) -> xr.Dataset:
     """Attention of the four heads in the picture, over (panel, query, key), with the period of each sequence.
 
@@ -158,8 +166,10 @@ def drawn_patterns(cell: SweepResult, trap: SweepResult, period: int, n_sequence
     )
 
 
-def judge(result: SweepResult, table: xr.Dataset, periods: xr.Dataset, ablated: xr.Dataset, claims: Claims) -> None:
-    """All claims, from the tables of `through_training`, `by_period` and `without_heads`."""
+def judge(
+    result: SweepResult, table: xr.Dataset, periods: xr.Dataset, ablated: list[xr.Dataset], claims: Claims
+) -> None:
+    """All claims, from the tables of `through_training`, `by_period` and, one of every seed, `without_heads`."""
     judge_depth(result["loss"], periods.attrs["chance"], claims)
     judge_heads(table, claims)
     judge_circuit(ablated, claims)
@@ -214,36 +224,53 @@ def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
     return (ends[0][0], ends[0][2]), (ends[1][0], ends[1][2])
 
 
-def judge_circuit(table: xr.Dataset, claims: Claims) -> None:
-    """Induction heads copy, and read most of what a previous-token head wrote; `table` is of `without_heads`."""
-    heads = table["heads"].sel(set="induction heads").values
-    copies, copying = table["ov_eigenvalues"].values[heads], table["copying"].values[heads]
-    measured = f"{_listed(copies)}; copying by activations {_listed(copying)}, that of layer 0 "
-    measured += _listed(table["copying"].values[0])
-    wanted = f"Σλ / Σ|λ| of their OV circuits > {COPIES:g}"
-    holds = bool(len(copies) and np.all(copies > COPIES))
-    claims.add(f"induction heads ({heads_in_words(heads)}) copy", wanted, measured, holds)
-    before, composed = table["heads"].sel(set="previous-token heads").values[0], table["k_composition"].values
-    early, late = np.unravel_index(np.argmax(composed), composed.shape)
-    rest = composed[~before][:, heads[-1]]
-    measured = f"0.{early} → 1.{late}: {composed[early, late]:.2f}; other heads with them: "
-    measured += f"{rest.max():.2f} at most" if rest.size else "none"
-    wanted = "the largest of all pairs is previous-token head → induction head"
-    claims.add("keys of induction heads: K-composition", wanted, measured, bool(before[early] and heads[-1, late]))
+def judge_circuit(tables: list[xr.Dataset], claims: Claims) -> None:
+    """Induction heads copy, and read most of what a previous-token head wrote, in every seed.
+
+    `tables` are of `without_heads`, one of every seed.
+    """
+    said, copy, composes = [], [], []
+    for table in tables:
+        heads = table["heads"].sel(set="induction heads").values
+        copies = table["ov_eigenvalues"].values[heads]
+        copy.append(bool(len(copies) and np.all(copies > COPIES)))
+        said.append(f"{heads_in_words(heads)}: {_listed(copies)}")
+    wanted = f"Σλ / Σ|λ| of their OV circuits > {COPIES:g}, every seed"
+    claims.add("induction heads copy", wanted, "; ".join(said), all(copy))
+    said = []
+    for table in tables:
+        heads = table["heads"].sel(set="induction heads").values
+        before, composed = table["heads"].sel(set="previous-token heads").values[0], table["k_composition"].values
+        early, late = np.unravel_index(np.argmax(composed), composed.shape)
+        rest = composed[~before][:, heads[-1]]
+        others = f"others at most {rest.max():.2f}" if rest.size else "no others"
+        composes.append(bool(before[early] and heads[-1, late]))
+        said.append(f"0.{early} → 1.{late}: {composed[early, late]:.2f}, {others}")
+    wanted = "the largest of all pairs is previous-token head → induction head, every seed"
+    claims.add("keys of induction heads: K-composition", wanted, "; ".join(said), all(composes))
 
 
-def judge_ablation(table: xr.Dataset, claims: Claims) -> None:
-    """Without the induction heads most of the gain is gone, without others it is not; `table` is of `without_heads`."""
-    names = [str(name) for name in table["set"].values]
-    others = [name for name in names if name.startswith("other heads")]
-    for words, chosen, gone in (("the induction heads", ["induction heads"], True), ("other heads", others, False)):
-        removed = table["removed"].sel(set=chosen)
-        holds = bool((removed >= REMOVED).all() if gone else (removed < REMOVED).all())
-        which = " or ".join(heads_in_words(table["heads"].sel(set=name).values) for name in chosen)
-        each = ", ".join(f"{100 * float(removed.sel(mode=mode).max()):.0f} % {mode}" for mode in table["mode"].values)
-        wanted = f"{'at least' if gone else 'less than'} {100 * REMOVED:.0f} % of the gain over ln V is gone"
-        holds &= bool(table["heads"].sel(set=chosen).any(("layer", "head")).all())
-        claims.add(f"without {words} (layer.head {which})", wanted, each, holds)
+def judge_ablation(tables: list[xr.Dataset], claims: Claims) -> None:
+    """Without the induction heads most of the gain is gone, without others it is not, in every seed.
+
+    `tables` are of `without_heads`, one of every seed; of several sets of other heads the worst counts.
+    """
+    for words, gone in (("induction heads", True), ("other heads", False)):
+        holds, each = True, {str(mode): [] for mode in tables[0]["mode"].values}
+        for table in tables:
+            chosen = [str(name) for name in table["set"].values if str(name).startswith(words)]
+            removed = table["removed"].sel(set=chosen)
+            holds &= bool((removed >= REMOVED).all() if gone else (removed < REMOVED).all())
+            holds &= bool(len(chosen) and table["heads"].sel(set=chosen).any(("layer", "head")).all())
+            for mode, found in each.items():
+                worst = removed.sel(mode=mode)
+                found.append(100 * float(worst.min() if gone else worst.max()))
+        measured = ", ".join(f"{min(found):.0f} to {max(found):.0f} % {mode}" for mode, found in each.items())
+        wanted = (
+            f"{'at least' if gone else 'less than'} {100 * REMOVED:.0f} % of the gain over ln V is gone, every seed"
+        )
+        statement = f"without {'the' if gone else 'as many'} {words}"
+        claims.add(statement, wanted, f"{measured}, {len(tables)} seeds", holds)
 
 
 def heads_in_words(heads: np.ndarray) -> str:

@@ -155,7 +155,7 @@ def learning_dynamics(
 ) -> tuple[Figure, str, FuncAnimation]:
     """Energy levels, logistic growth, and below the way of two correlated triples; and that way as an animation.
 
-    `found` has sweep results "levels", "triples" and "growth"; `levels` and `grown` are the tables of
+    `found` has sweep results "levels", "triples" and "growth"; `levels`, of one seed, and `grown` are the tables of
     `superpos.claims.learning_dynamics`; `stages` and `frames` are the snapshots of the best triples that the figure and the
     animation show. Elhage et al. 2022, "Superposition and Learning Dynamics".
     """
@@ -163,12 +163,14 @@ def learning_dynamics(
     left = figure.add_gridspec(2, 1, left=0.08, right=0.56, bottom=0.44, top=0.96, height_ratios=(1.7, 1), hspace=0.1)
     above = figure.add_subplot(left[0, 0])
     dimensionality_levels(levels["dimensionality"], levels["step"], above)
-    above.set(xlabel="", title="energy levels")
+    above.set(xlabel="", title="energy levels", xscale="log", xlim=(1, float(levels["step"][-1])))
     above.tick_params(labelbottom=False)
-    above.legend(loc="center right")
+    above.set_ylim(top=max(0.8, above.get_ylim()[1]))
+    above.legend(loc="upper left", ncols=2)
     below = figure.add_subplot(left[1, 0], sharex=above)
     loss_steps(levels["loss"], levels["step"], below, windows=levels["drop"][:-1])
     below.set_ylabel("loss (sum)")
+    plain_ticks(below, subs=(1,))
     right = figure.add_gridspec(1, 1, left=0.67, right=0.99, bottom=0.44, top=0.96)
     lone = grown.sel(bias=False)
     names = [f"importance {value:g}" for value in lone["importance"].values]
@@ -187,10 +189,10 @@ def learning_dynamics(
         ax.set_title(f"step {steps[stage]:,}", y=1.0)
     animation = directions_animation(Ws[list(frames)], steps[list(frames)], **style)
     text = (
-        "Top left: dimensionality of every feature and the loss during training; shaded: drops of "
-        "the loss. Top right: growth of lone features; dashed: slope 8ηIσ². "
-        "Bottom: two sets (colours) of three correlated features in three dimensions during training, which the animation "
-        "shows in full."
+        "Top left: dimensionality of every feature and the loss during training, of the seed of least loss, on a logarithmic "
+        "scale of steps, so that short plateaus are seen, too; shaded: drops. Top right: growth of lone features; dashed: "
+        "slope 8ηIσ². Bottom: two sets (colours) of three correlated features in three dimensions during training, the seed "
+        "of least loss, which the animation shows in full."
     )
     parts = (("levels", "Energy levels:"), ("triples", "Correlated triples:"), ("growth", "Lone features:"))
     return figure, " ".join([text, *(caption(found[name].attrs, words) for name, words in parts)]), animation

@@ -119,7 +119,8 @@ def grokking(
         "Top: accuracy and loss through training, with the phases shaded (memorisation ends where the excluded loss is "
         "least, circuit formation where the test loss falls below half its maximum for good, clean-up where the test "
         "accuracy stays above 99.9 %); restricted: all pairs, from the key frequencies alone; excluded: training pairs, "
-        "without them. Right: energy of the embedding by frequency, key frequencies in orange. Bottom: for every key "
+        "without them. Right: energy of the embedding by frequency; orange: key frequencies, which hold 2 % or more of "
+        "the map from neurons to logits; grey: in the embedding, but hardly read by that map. Bottom: for every key "
         "frequency the neuron it explains best, its mean over b against a, scaled; the logit of c = 0 for all pairs; "
         "the embeddings of the numbers in the plane of the strongest key frequency, neighbours on the circle joined."
     )

@@ -3,6 +3,8 @@
 from superpos.theory.arrangement import arrangement as arrangement
 from superpos.theory.attacks import analytic_attack as analytic_attack
 from superpos.theory.attacks import linear_vulnerability as linear_vulnerability
+from superpos.theory.attacks import silent_cost as silent_cost
+from superpos.theory.attacks import whole_cost as whole_cost
 from superpos.theory.boolean import LinearControl as LinearControl
 from superpos.theory.boolean import boolean_baseline as boolean_baseline
 from superpos.theory.boolean import linear_control as linear_control

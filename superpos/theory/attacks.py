@@ -4,6 +4,12 @@ Output i reads the input through row i of $G = W^\top W$, so among all $\delta$ 
 most, by $\|\delta\| \, \|G_i\|$. At unit norm $\|G_i\|^2 = 1/D_i$ exactly: squared, the vulnerability of a feature is the
 number of features per dimension. Without superposition it is 1.
 
+What all outputs say together grows faster. Where W is a tight frame of k features of norm a per d dimensions, every attack
+in its row space comes out $\lambda = a^2 k/d = \|W\|_F^2/m$ times as long if no output is switched off: the cost is
+$\lambda^2$, the *square* of features per dimension. ReLU lets rising outputs through alone: on an input of zeros with b = 0
+the cost is $a^4 (k/d) \max_u \sum_i (\hat W_i \cdot u)_+^2$, which is k/d for simplices (2 for a pair, 3/2 for a
+triangle, 4/3 for a tetrahedron) and $5 \cos^2 36^\circ$ for the pentagon: `silent_cost`.
+
 Elhage et al. 2022, "Superposition and Adversarial Robustness".
 """
 
@@ -12,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
@@ -41,6 +48,43 @@ def linear_vulnerability(W: Any) -> Float[Array, " n_features"]:
     """
     W = jnp.asarray(arrays.weights("W", W))
     return jnp.linalg.norm(jnp.dot(W.T, W, precision=FULL_PRECISION), axis=0)
+
+
+def whole_cost(W: Any) -> float:
+    r"""What the worst attack of length 1 costs if no output is switched off: $\lambda_{\max}(W W^\top)^2$.
+
+    At least $(\|W\|_F^2/m)^2$, the square of features per dimension, with equality for tight frames.
+
+    >>> round(whole_cost(np.array([[1.0, -1.0]])), 6)
+    4.0
+    """
+    W = arrays.as_numpy("W", arrays.weights("W", W)).astype(np.float64)
+    return float(np.linalg.eigvalsh(W @ W.T)[-1] ** 2)
+
+
+def silent_cost(W: Any, *, steps: int = 500) -> float:
+    r"""What the worst attack of length 1 costs on an input of zeros, b = 0: $\max_\delta \sum_i (G_i \cdot \delta)_+^2$.
+
+    The sum is convex and of degree 2, so $\delta \leftarrow G\,(G\delta)_+ / \|\cdot\|$ never lowers it. It starts at every
+    $\pm G_i$, at the sums of two of them and at the principal axes; for larger irregular W the result is a bound from below.
+
+    >>> round(silent_cost(np.array([[1.0, -1.0]])), 6)  # half of the square: one of the two outputs is off
+    2.0
+    """
+    W = arrays.as_numpy("W", arrays.weights("W", W)).astype(np.float64)
+    check.whole("steps", steps, at_least=1)
+    G = W.T @ W
+    i, j = np.triu_indices(len(G), 1)
+    far = len(i) > 2_000  # pairs of very many features would take long
+    starts = np.concatenate([G, np.linalg.eigh(G)[1], np.zeros((len(G), 0)) if far else G[:, i] + G[:, j]], axis=1)
+    starts = np.concatenate([starts, -starts], axis=1)
+    lengths = np.linalg.norm(starts, axis=0)
+    attack = starts[:, lengths > 1e-12] / lengths[lengths > 1e-12]
+    for _ in range(steps):
+        moved = G @ np.maximum(G @ attack, 0)
+        length = np.linalg.norm(moved, axis=0)
+        attack = np.where(length > 1e-12, moved / np.maximum(length, 1e-12), attack)
+    return float(np.sum(np.maximum(G @ attack, 0) ** 2, axis=0).max(initial=0.0))
 
 
 def analytic_attack(model: ToyModel, x: Any, norm: Any, loss: ExampleLoss) -> Inputs:
