@@ -22,11 +22,11 @@ LEVELS = {
 }
 # Densities at which two shapes have the same benefit per dimension.
 CROSSOVERS = {
-    ("tetrahedron", "triangle"): 0.799,
-    ("triangle", "antipodal pair"): 0.644,
-    ("antipodal pair", "pentagon"): 0.224,
-    ("antipodal pair", "square antiprism"): 0.216,
-    ("pentagon", "square antiprism"): 0.187,
+    ("tetrahedron", "triangle"): 0.8003,
+    ("triangle", "antipodal pair"): 0.6442,
+    ("antipodal pair", "pentagon"): 0.2249,
+    ("antipodal pair", "square antiprism"): 0.2195,
+    ("pentagon", "square antiprism"): 0.2042,
 }
 # 1/(1 − S) well inside each range of the table of winners.
 WINNERS = {1.2: "tetrahedron", 1.4: "triangle", 1.6: "antipodal pair", 3.0: "antipodal pair", 4.8: "pentagon"}
