@@ -1,7 +1,7 @@
 r"""The exact loss of one output, from its row of the Gram matrix alone: cheap where many outputs are alike.
 
-Output i of $x' = \mathrm{ReLU}(W^\top W x + b)$ sees $a_i = \nu_i (y - \tau)$ with $y = \sum_j c_j x_j$, where $\nu_i = \|W_i\|$,
-$c_j = W_i \cdot W_j / \nu_i$ and $\tau = -b_i/\nu_i$. Then
+Output i of $x' = \mathrm{ReLU}(W^\top W x + b)$ sees $a_i = \nu_i (y - \tau)$ with $y = \sum_j c_j x_j$, where
+$\nu_i = \|W_i\|$, $c_j = W_i \cdot W_j / \nu_i$ and $\tau = -b_i/\nu_i$. Then
 
 $$E(x_i - x'_i)^2 = \tfrac p3 - 2 \nu_i A + \nu_i^2 B, \qquad A = E\,x_i (y - \tau)_+, \quad B = E\,(y - \tau)_+^2,$$
 
@@ -14,6 +14,7 @@ import numpy as np
 
 # Coefficients nearer to 0 than this send nothing.
 NOTHING = 1e-9
+SHORTEST = 1e-6  # features shorter than this are not represented at all
 
 
 class Outputs(NamedTuple):
@@ -31,7 +32,7 @@ class Outputs(NamedTuple):
     own_moments: Any  # (3, …): x_i, x_i y, x_i y²
 
     def both(self, tau: Any) -> tuple[Any, Any]:
-        """A and B at thresholds from −1 to 1, of a shape that broadcasts with that of the outputs."""
+        """A and B at thresholds within the reach, of a shape that broadcasts with that of the outputs."""
         t = np.asarray(tau, float)
         p, L, k = self.probability, self.bound, np.arange(1, self.rest.shape[-1] + 1)
         m0, m1, m2, m3 = self.moments
@@ -48,15 +49,36 @@ class Outputs(NamedTuple):
         return cross + p * self.none * _weighted_ramp(self.own, t), square + self.none * exact
 
 
-def outputs(own: Any, others: Any, counts: Any, probability: float, *, order: int = 64) -> Outputs:
+def exact_errors(W: Any, b: Any, feature_probability: float, *, order: int = 64) -> np.ndarray:
+    """$E(x_i - x'_i)^2$ of every feature of any ReLU toy model, (n_features,), in double precision, one output at a time.
+
+    All features have one density. Hundreds of them take seconds, where `superpos.expected_loss` needs much memory.
+    """
+    W, b, p = np.asarray(W, float), np.asarray(b, float), feature_probability
+    gram, errors = W.T @ W, np.zeros(W.shape[1])
+    for i, offset in enumerate(b):
+        length = np.sqrt(gram[i, i])
+        if length < SHORTEST:  # says the same always
+            said = max(offset, 0.0)
+            errors[i] = p / 3 - p * said + said**2
+            continue
+        tau = -offset / length
+        row = np.delete(gram[i], i) / length
+        seen = outputs(length, row, np.ones(len(row)), p, order=order, reach=max(1.0, abs(tau)))
+        A, B = seen.both(tau)
+        errors[i] = p / 3 - 2 * length * A + length**2 * B
+    return errors
+
+
+def outputs(own: Any, others: Any, counts: Any, probability: float, *, order: int = 64, reach: float = 1.0) -> Outputs:
     """Lay out the series for outputs of coefficients `own` (…,) and `others` (…, m), of which there are `counts` (m,) each.
 
     Features are independent and of one density below 1; own coefficients are positive. What happens often is integrated
     exactly: no other feature active, and one other active while the own one is not. The series has `order` terms for
-    every unit of its bound.
+    every unit of its bound. Thresholds may lie between ± `reach`.
     """
     p, g, c, N = probability, np.asarray(own, float), np.asarray(others, float), np.asarray(counts, float)
-    bound = 1.02 * (1 + np.max(np.sum(N * np.abs(c), axis=-1) + g))
+    bound = 1.02 * (reach + np.max(np.sum(N * np.abs(c), axis=-1) + g))
     k = np.arange(1, int(np.ceil(order * bound)) + 1)
     q = np.where(np.abs(c) > NOTHING, p, 0.0)
     phi = _phi(c, k, bound)
