@@ -152,23 +152,19 @@ def test_gaps_are_those_of_the_polygon():
 def test_the_best_structure_at_every_density():
     """Winners, benefits and optima as derived for n ≫ m; a feature alone gains exactly its v per dimension."""
     x = np.array([1.2, 1.4, 1.6, 3, 4.8, 10])
-    assert winners(1 / x) == [
-        "tetrahedron",
+    assert winners(1 / x[[1, 4]], order=16) == [
         "triangle",
-        "antipodal pair",
-        "antipodal pair",
         "pentagon",
-        "square antiprism",
-    ]
+    ]  # among all; the others in test_winning_structures
     found = {
         s.shape.name: s
         for s in benefits(1 / x[2:], [s for s in structures() if s.name in ("dedicated", "antipodal pair", "pentagon")])
     }
-    np.testing.assert_allclose(found["dedicated"].benefit, 1, atol=1e-4)
+    np.testing.assert_allclose(found["dedicated"].benefit, 1, atol=1e-8)
     np.testing.assert_allclose(found["antipodal pair"].benefit[:2], [1.073, 1.568], atol=1e-3)
     np.testing.assert_allclose(found["antipodal pair"].squared_norm[:2], [0.70, 1.02], atol=0.01)
     np.testing.assert_allclose(found["pentagon"].bias[2], -0.125, atol=0.01)
-    crossing = benefits([0.224], [s for s in structures() if s.name in ("antipodal pair", "pentagon")])
+    crossing = benefits([0.2249], [s for s in structures() if s.name in ("antipodal pair", "pentagon")])
     assert crossing[0].benefit[0] == pytest.approx(crossing[1].benefit[0], rel=1e-3)
 
 

@@ -23,15 +23,15 @@ LEVELS = {
 }
 # Densities at which two shapes have the same benefit per dimension.
 CROSSOVERS = {
-    ("tetrahedron", "triangle"): 0.799,
-    ("triangle", "antipodal pair"): 0.644,
-    ("antipodal pair", "pentagon"): 0.224,
-    ("antipodal pair", "square antiprism"): 0.216,
-    ("pentagon", "square antiprism"): 0.187,
+    ("tetrahedron", "triangle"): 0.8003,
+    ("triangle", "antipodal pair"): 0.6442,
+    ("antipodal pair", "pentagon"): 0.2249,
+    ("antipodal pair", "square antiprism"): 0.2195,
+    ("pentagon", "square antiprism"): 0.2042,
 }
 # 1/(1 − S) well inside each range of the table of winners.
 WINNERS = {1.2: "tetrahedron", 1.4: "triangle", 1.6: "antipodal pair", 3.0: "antipodal pair", 4.8: "pentagon"}
-WINNERS |= {6.0: "square antiprism", 20.0: "square antiprism"}
+WINNERS |= {5.1: "square antiprism", 6.0: "5-demicube", 20.0: "2_21"}
 NEVER = 3 / 5  # of a triangular bipyramid, were it uniform
 COEXIST = 0.01  # shapes whose benefits differ by less than this are expected side by side
 
@@ -56,7 +56,7 @@ def theory_table() -> xr.Dataset:
     """All densities of `CROSSOVERS`, computed, and the shapes that win where `WINNERS` says.
 
     `crossover` over `pair`, in the order of `CROSSOVERS`; `apart`, by which share the benefits of two differ at the density
-    where they should be equal; and `winner` over `x`, 1/(1 − S), among all known shapes of up to eight directions.
+    where they should be equal; and `winner` over `x`, 1/(1 − S), among all known shapes.
     """
     at = [crossover(*pair, (0.8 * p, 1.2 * p)) for pair, p in CROSSOVERS.items()]
     two = [[s.benefit[0] for s in benefits([p], named(*pair))] for pair, p in CROSSOVERS.items()]

@@ -11,7 +11,7 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 
-from superpos.theory import gosset, spherical_codes
+from superpos.theory import gosset, spherical_codes, symmetry
 
 # Neighbours in a larger polygon are so close that any crowd of directions in a plane looks like one.
 LARGEST_POLYGON = 24
@@ -48,6 +48,16 @@ class KnownShape:
             if not any(np.allclose(view, kind, atol=1e-4) for kind in kinds):
                 kinds.append(view)
         return np.array(kinds)
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """Number of the kind of every vertex, (k,): those of one kind are alike (`superpos.theory.symmetry`)."""
+        return symmetry.kinds(self.gram)
+
+    @cached_property
+    def deformations(self) -> np.ndarray:
+        """Free parameters: ways to move the vertices that keep the symmetry, (ways, k, d)."""
+        return symmetry.deformations(self.vertices)
 
 
 @lru_cache

@@ -1,39 +1,60 @@
 r"""Which structure wins when many equally important, equally dense features share few dimensions.
 
 Orthogonal parts add their losses, so where features abound the structure with the largest benefit per dimension fills the
-space. A structure of k directions in d dimensions, $W_i = \sqrt{s}\,\hat v_i$ with one bias b, costs $k\,\ell(s, b)$ where k
-features left out cost $k v$, $v = p/3 - p^2/4$: its benefit per dimension is $k (v - \min \ell)/d$, counted here in units of
-v. Elhage et al. 2022, "The Geometry of Superposition", where structures are found by training.
+space. A structure of k directions in d dimensions that cost $\ell_1 … \ell_k$ where features left out cost
+$v = p/3 - p^2/4$ each has the benefit per dimension $\sum_i (v - \ell_i)/d$, counted here in units of v. Every known shape
+competes, each at its best: lengths and biases are free, one of each for every kind of vertices, and so are the angles that
+its symmetry leaves open, such as the height of an antiprism (`superpos.theory.symmetry`). Elhage et al. 2022, "The Geometry
+of Superposition", where structures are found by training.
+
+The loss is exact (`superpos.theory.one_output`): at `order` 64 the benefits are converged to about 1e-7 of themselves.
 """
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 
 from superpos import check
-from superpos.cache import use_compilation_cache
-from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
-from superpos.theory.expected_loss import expected_errors
-from superpos.theory.polytopes import KnownShape, known_shapes
+from superpos.theory.one_output import Outputs, outputs
+from superpos.theory.polytopes import LARGEST_POLYGON, KnownShape, known_shapes, special_shapes
 
-# Structures of up to eight directions: larger ones were not compared, so where the antiprism wins there may be better.
-MOST_VERTICES = 8
-STARTS = ((0.8, 0.4), (1.0, 0.0), (1.2, -0.2))  # squared norm and bias, as in dense, middling and sparse optima
+# Simplices of more vertices differ from these by less than they gain: all lie within 2 % where features are dense, and far
+# below the best where they are not.
+LARGEST_SIMPLEX = 8
+THRESHOLDS = np.linspace(-0.95, 0.85, 37)  # −b/‖W‖ that are tried before the search begins
+LOWEST, HIGHEST = -1.0, 0.95  # within which it is searched for
+STEP = 1e-4  # of the difference quotients in the search
+NEAR = 0.1  # shapes this far below the best at two points may be the best between them
+NARROWEST = 1e-3  # ranges of log x narrower than this are not split further
 
 
 class Structure(NamedTuple):
     """The best a structure can do at every density: arrays over densities."""
 
     shape: KnownShape
-    squared_norm: np.ndarray  # ‖W_i‖²
-    bias: np.ndarray
+    squared_norm: np.ndarray  # ‖W_i‖², the mean over its features
+    bias: np.ndarray  # the mean over its features
     loss: np.ndarray  # per feature of the structure
     benefit: np.ndarray  # per dimension, in units of v
+
+
+class Optimum(NamedTuple):
+    """A structure at its best at one density."""
+
+    W: np.ndarray  # (d, k)
+    b: np.ndarray  # (k,)
+    loss: float  # the mean over its features
+
+
+class Range(NamedTuple):
+    """Where one structure wins: x = 1/(1 − S) from `start` to `stop`."""
+
+    start: float
+    stop: float
+    name: str
 
 
 def unlearned_loss(feature_probability: Any) -> Any:
@@ -42,18 +63,22 @@ def unlearned_loss(feature_probability: Any) -> Any:
 
 
 def structures() -> list[KnownShape]:
-    """Simplices, polygons and solids of two to eight directions, and a feature alone.
+    """All that compete: a feature alone, simplices of up to eight vertices, polygons of up to 24, and every special shape.
 
-    All vertices of each are alike, so that they share one norm and one bias.
+    Of shapes with one name, which differ by an angle that is free here, the first counts.
     """
-    alike = [shape for k in range(1, MOST_VERTICES + 1) for shape in known_shapes(k) if len(shape.views) == 1]
-    return [shape for shape in alike if not (shape.name.endswith("-simplex") and len(shape.vertices) > 6)]
+    few = [shape for k in range(1, LARGEST_POLYGON + 1) for shape in known_shapes(k)]
+    few = [shape for shape in few if not (shape.name.endswith("-simplex") and len(shape.vertices) > LARGEST_SIMPLEX)]
+    return list({shape.name: shape for shape in reversed([*few, *special_shapes()])}.values())[::-1]
 
 
-def benefits(feature_probability: Any, shapes: list[KnownShape] | None = None, *, order: int = 64) -> list[Structure]:
-    """What every structure gains per dimension at its best scale and bias; all that `structures` lists if none are given.
+def benefits(
+    feature_probability: Any, shapes: Sequence[KnownShape] | None = None, *, order: int = 64
+) -> list[Structure]:
+    """What every structure gains per dimension at its best; all that `structures` lists if none are given.
 
-    `feature_probability` is a vector of densities, below 1 each: at 1 nothing distinguishes the structures.
+    `feature_probability` is a vector of densities, below 1 each: at 1 nothing distinguishes the structures. `order` is the
+    number of terms of the series for every unit that an output can reach.
 
     Raises:
         ConfigError: a density is out of range, or they are no vector.
@@ -63,9 +88,7 @@ def benefits(feature_probability: Any, shapes: list[KnownShape] | None = None, *
     densities = np.asarray(feature_probability, float)
     if densities.ndim != 1 or not len(densities):
         raise ConfigError(f"feature_probability must be a vector of densities, got shape {densities.shape}.")
-    use_compilation_cache()
-    with jax.enable_x64(True):
-        return [_best(shape, densities, order) for shape in shapes or structures()]
+    return [_structure(shape, densities, order) for shape in shapes or structures()]
 
 
 def winners(feature_probability: Any, *, order: int = 64) -> list[str]:
@@ -75,30 +98,141 @@ def winners(feature_probability: Any, *, order: int = 64) -> list[str]:
     return [found[k].shape.name for k in best]
 
 
-def _best(shape: KnownShape, densities: np.ndarray, order: int) -> Structure:
+def optimum(shape: KnownShape, feature_probability: float, *, order: int = 64) -> Optimum:
+    """Weights and biases of one structure at its best at one density, in double precision.
+
+    Raises:
+        ConfigError: the density is not a number between 0 and 1.
+    """
+    check.number("feature_probability", feature_probability, above=0, below=1)
+    check.whole("order", order, at_least=1)
+    return _Family(shape, order).optimum(feature_probability)
+
+
+def crossover(first: KnownShape, second: KnownShape, between: tuple[float, float], *, order: int = 64) -> float:
+    """Density between two others at which two structures have the same benefit per dimension.
+
+    Raises:
+        ConfigError: the same one of the two is better at both ends.
+    """
+
+    def difference(p: float) -> float:
+        a, b = benefits([p], [first, second], order=order)
+        return float(a.benefit[0] - b.benefit[0])
+
+    if difference(between[0]) * difference(between[1]) > 0:
+        raise ConfigError(f"between must have a crossover of {first.name} and {second.name} inside, got {between}.")
+    found: Any = brentq(difference, *between, xtol=1e-7)
+    return float(found)
+
+
+def winning_ranges(
+    x_from: float, x_to: float, shapes: Sequence[KnownShape] | None = None, *, steps: int = 24, order: int = 64
+) -> list[Range]:
+    """The best structure of every range of x = 1/(1 − S), with the crossovers as ends.
+
+    Winners at `steps` points, equal ratios apart, are found first. Between two that differ, all compete again where their
+    benefits cross, so that one which wins only in between is not missed.
+
+    Raises:
+        ConfigError: x does not rise from above 1.
+    """
+    check.number("x_from", x_from, above=1)
+    check.number("x_to", x_to, above=x_from)
+    check.whole("steps", steps, at_least=2)
+    every = list(shapes or structures())
+    x = np.geomspace(x_from, x_to, steps)
+    gained = np.array([s.benefit for s in benefits(1 / x, every, order=order)])
+    won, best = gained.argmax(axis=0), gained.max(axis=0)
+
+    def split(left: float, right: float, a: int, b: int, near: list[int]) -> list[tuple[float, int]]:
+        """Where the winner changes between two points with winners a and b: (x, the next winner)."""
+        if a == b:
+            return []
+        at = 1 / crossover(every[a], every[b], (1 / right, 1 / left), order=order)
+        there = [s.benefit[0] for s in benefits([1 / at], [every[k] for k in near], order=order)]
+        c = near[int(np.argmax(there))]
+        if c in (a, b) or np.log(right / left) < NARROWEST:
+            return [(at, b)]
+        return split(left, at, a, c, near) + split(at, right, c, b, near)
+
+    changes: list[tuple[float, int]] = []
+    for k in range(steps - 1):
+        ends = gained[:, k : k + 2] >= (1 - NEAR) * best[k : k + 2]
+        near = np.flatnonzero(ends.any(axis=1)).tolist()
+        changes += split(x[k], x[k + 1], int(won[k]), int(won[k + 1]), near)
+    starts, names = [x_from, *(at for at, _ in changes)], [every[k].name for k in (won[0], *(k for _, k in changes))]
+    return [Range(float(a), float(b), name) for a, b, name in zip(starts, [*starts[1:], x_to], names, strict=True)]
+
+
+def _structure(shape: KnownShape, densities: np.ndarray, order: int) -> Structure:
     k, d = shape.vertices.shape
-    # Filled up with features that do nothing, every structure has one size, and all share one compiled program.
-    vertices, chosen = np.zeros((max(k, MOST_VERTICES), max(d, MOST_VERTICES - 1))), np.zeros(max(k, MOST_VERTICES))
-    vertices[:k, :d], chosen[:k] = shape.vertices, 1 / k
-    rows = []
-    for p in densities:
-        left_out = unlearned_loss(p)
-
-        def scaled(x: np.ndarray, p: float = p, left_out: float = left_out) -> tuple[float, np.ndarray]:
-            value, slope = _loss(jnp.asarray(x), vertices, chosen, jnp.asarray(p), order=order)
-            return float(value) / left_out, np.asarray(slope) / left_out
-
-        ends = [minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=((1e-3, 4), (-2, 2))) for start in STARTS]
-        best = min(ends, key=lambda end: end.fun)
-        rows.append((*best.x, best.fun * left_out, k * (1 - best.fun) / d))
+    family, rows = _Family(shape, order), []
+    for p in densities.tolist():
+        found = family.optimum(p)
+        gain = k * (1 - found.loss / unlearned_loss(p)) / d
+        rows.append((np.sum(found.W**2) / k, found.b.mean(), found.loss, gain))
     return Structure(shape, *np.array(rows).T)
 
 
-@partial(jax.jit, static_argnames="order")
-@partial(jax.value_and_grad, argnums=0)
-def _loss(x: Any, vertices: Any, chosen: Any, p: Any, *, order: int) -> Any:
-    """Mean loss of the chosen features of a structure with squared norm x[0] and bias x[1]."""
-    n = len(vertices)
-    features = FeatureDistribution(n_features=n, feature_probability=jnp.full(n, p))
-    W = jnp.sqrt(x[0]) * vertices.T
-    return jnp.sum(chosen * expected_errors(W, jnp.full(n, x[1]), features, order=order))
+class _Family:
+    """A shape with everything that is free: z holds a threshold per kind of vertices, ratios of lengths, and deformations."""
+
+    def __init__(self, shape: KnownShape, order: int) -> None:
+        self.shape, self.order = shape, order
+        self.kind, self.ways = shape.kinds, shape.deformations
+        self.first = np.unique(self.kind, return_index=True)[1]  # a vertex of every kind
+        self.counts = np.bincount(self.kind)
+        self.rigid = len(self.counts) == 1 and not len(self.ways)  # no shape but thresholds and a scale
+
+    def laid_out(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (…, k, d), and lengths relative to the first kind's, (…, k), for z (…, numbers)."""
+        q = len(self.counts)
+        moved = self.shape.vertices + np.einsum("...w,wkd->...kd", z[..., 2 * q - 1 :], self.ways)
+        lengths = np.concatenate([np.ones((*z.shape[:-1], 1)), np.exp(z[..., q : 2 * q - 1])], axis=-1)
+        return moved / np.linalg.norm(moved, axis=-1, keepdims=True), lengths[..., self.kind]
+
+    def outputs(self, z: np.ndarray, p: float, order: int) -> Outputs:
+        """One output of every kind, (…, kinds)."""
+        vertices, lengths = self.laid_out(z)
+        cosines = vertices[..., self.first, :] @ np.swapaxes(vertices, -1, -2) * lengths[..., None, :]
+        others = np.stack([np.delete(cosines[..., o, :], i, -1) for o, i in enumerate(self.first)], axis=-2)
+        counts = np.ones(others.shape[-1])
+        if self.rigid:  # few cosines, each many times
+            _, at, counts = np.unique(others.round(9), return_index=True, return_counts=True)
+            others = others.reshape(-1)[at].reshape(*others.shape[:-1], -1)
+        return outputs(lengths[..., self.first], others, counts, p, order=order)
+
+    def explained(self, seen: Outputs, z: np.ndarray) -> tuple[Any, Any]:
+        """p/3 less the mean loss at the best common scale, and that scale, squared."""
+        A, B = seen.both(z[..., : len(self.counts)])
+        linear, square = np.sum(self.counts * seen.own * A, axis=-1), np.sum(self.counts * seen.own**2 * B, axis=-1)
+        return linear**2 / square / self.counts.sum(), linear / square
+
+    def optimum(self, p: float) -> Optimum:
+        """The best at one density that is reached from the shape as it is listed, with one threshold for all."""
+        q = len(self.counts)
+        z = np.zeros(2 * q - 1 + len(self.ways))
+        tried = np.broadcast_to(THRESHOLDS[:, None], (len(THRESHOLDS), q))
+        z[:q] = THRESHOLDS[self.explained(self.outputs(z, p, self.order), tried)[0].argmax()]
+        if not self.rigid:  # many numbers: searched with a short series first
+            z = self.search(z, p, max(1, self.order // 4)).x
+        best = self.search(z, p, self.order)
+        vertices, lengths = self.laid_out(best.x)
+        squared = float(self.explained(self.outputs(best.x, p, self.order), best.x)[1])
+        W = np.sqrt(squared) * lengths * vertices.T
+        return Optimum(W, -squared * lengths * best.x[self.kind], best.fun * unlearned_loss(p))
+
+    def search(self, z: np.ndarray, p: float, order: int) -> Any:
+        """The nearest minimum of the mean loss in units of v, as SciPy returns it."""
+        q, steps, v = len(self.counts), STEP * np.eye(len(z)), unlearned_loss(p)
+        fixed = self.outputs(z, p, order)
+
+        def cost(z: np.ndarray) -> tuple[float, np.ndarray]:
+            near = np.concatenate([z[None], z + steps, z - steps])
+            values = (p / 3 - self.explained(fixed if self.rigid else self.outputs(near, p, order), near)[0]) / v
+            above, below = values[1:].reshape(2, -1)
+            return float(values[0]), (above - below) / (2 * STEP)
+
+        bounds = [(LOWEST, HIGHEST)] * q + [(-1, 1)] * (q - 1) + [(-0.7, 0.7)] * len(self.ways)
+        return minimize(cost, z, jac=True, method="SLSQP", bounds=bounds, options={"ftol": 1e-11})
