@@ -19,6 +19,7 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import elsewhere, exported, plan, questions, reading, saved, settle, store
+from superpos.sweep.divergence import explained
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
@@ -230,7 +231,7 @@ class SweepResult:
 
     @property
     def diverged(self) -> list[dict[str, Any]]:
-        """Coordinates of every cell that diverged, and the step at which it was frozen."""
+        """Coordinates of every cell that diverged, the step at which it was frozen, and a reason if its series was short."""
         steps = self.dataset["diverged_step"]
         where = np.nonzero(steps.values.ravel() >= 0)[0]
         if not len(where):
@@ -238,15 +239,15 @@ class SweepResult:
         columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
         listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
         listed["step"] = steps.values.ravel()[where].tolist()
-        return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
+        return explained(self, [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)])
 
     def diverged_lines(self, most: int = 100) -> list[str]:
         """One line of text per diverged cell; beyond `most`, a last line that counts the others."""
         cells = self.diverged
-        lines = [
-            ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items())
-            for cell in cells[:most]
-        ]
+        lines = []
+        for cell in cells[:most]:
+            said = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items() if k != "reason"]
+            lines.append(", ".join(said) + (f": {cell['reason']}" if "reason" in cell else ""))
         return lines + [f"and {len(cells) - most:,} more cells"] * (len(cells) > most)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:

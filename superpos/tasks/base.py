@@ -51,7 +51,8 @@ class Task(Protocol):
     def numbers_per_step(self, batch_size: int) -> int:
         """How many numbers one model's step goes through, roughly; decides how many models share a block.
 
-        A task with fields that have no effect given others has a method `unread()` as well (see `superpos.unread`).
+        A task with fields that have no effect given others has a method `unread()` as well (see `superpos.unread`). One that
+        can minimise what is not its loss has `least_loss`, `misled`, `too_short` and `doubts`, as `Toy` says.
         """
         ...
 

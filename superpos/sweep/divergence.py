@@ -1,0 +1,28 @@
+"""Why models of a sweep count as diverged."""
+
+from typing import Any
+
+from superpos.errors import ConfigError
+from superpos.tasks import REGISTRY
+from superpos.train import misled_because
+
+
+def explained(result: Any, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Diverged cells, each as its coordinates and `step`, with a `reason` where training was led astray by its task.
+
+    Nothing of it is stored: the model is kept as it was when it was refused, and says it again.
+    """
+    kind = REGISTRY.get(result.attrs["task"].get("kind"))
+    if not hasattr(kind, "too_short"):
+        return cells
+    return [cell | _reason(result, cell) for cell in cells]
+
+
+def _reason(result: Any, cell: dict[str, Any]) -> dict[str, str]:
+    axes = {name: value for name, value in cell.items() if name != "step"}
+    try:
+        task, config = result.task(**axes), result.config(**axes)
+        why = misled_because(task, config.filled(task), result.model(**axes), cell["step"])
+    except (ConfigError, KeyError):  # arrays from elsewhere, or chosen ones, may not tell one model
+        return {}
+    return {"reason": f"{why}: {task.too_short()}"} if why else {}
