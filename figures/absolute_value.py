@@ -62,7 +62,7 @@ def main(
         small_pair, large_pair = ((found.W1, found.reads()) for found in (enough, few))
         figure = sp.plot.absolute_value(small_pair, large_pair, SHOWN, table, relative_by_start(large))
         text = (
-            f"Top left: best of {len(small['seed'])} models. Numbers are features, 1 is the most important. Then: least loss "
+            f"Top left: {small.best_of(what='models')}. Numbers are features, 1 is the most important. Then: least loss "
             f"of {n_seeds} seeds and {len(starts)} starts at each density. A start solves some of the first features "
             "with two neurons each and is random otherwise; the naive baseline solves "
             f"{large.attrs['task']['n_hidden'] // 2} and ignores the rest. Bottom: the model of least loss at one density, "

@@ -58,9 +58,8 @@ def main(
         figure.legend(handles=circuit_keys(), loc="outside lower left", ncols=3)
         names = [f"neuron {k + 1}" for k in range(TASK.n_hidden)] + ["the motif"] * bool(pair)
         ablations(names, rise[: len(names)], right, loss=loss, marked=[*pair, TASK.n_hidden])
-        text = (
-            f"Left: the best of {len(seeds)} models, line width is |weight|, every neuron's largest input weight is 1. "
-        )
+        best_of = result.best_of(what="models")
+        text = f"Left: the {best_of}, line width is |weight|, every neuron's largest input weight is 1. "
         if motifs:
             m = motifs[0]
             text += (

@@ -14,6 +14,7 @@ import superpos
 from superpos import check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
+from superpos.analysis.restarts import in_words, reached
 from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
@@ -97,9 +98,17 @@ class SweepResult:
     def best(self, dim: str = "seed") -> "SweepResult":
         """The cell of lowest loss along one dimension, for every cell of the others.
 
-        A diverged cell wins only where all have diverged; its loss is NaN.
+        A diverged cell wins only where all have diverged; its loss is NaN. How many reached it says `best_of`.
         """
         return SweepResult(self.dataset.isel({dim: self.best_index(dim)}))
+
+    def best_of(self, dim: str = "seed", what: str = "seeds") -> str:
+        """How `best` is to be called: "best of 16 seeds (reached by 31 to 100 % of them)", within 1 % of its loss.
+
+        "best found" where less than a tenth reached it in some cell. `superpos.theory.polish` takes it to its minimum.
+        """
+        self.best_index(dim)
+        return in_words(reached(self.dataset["loss"], dim), self.dims[dim], what)
 
     def best_index(self, dim: str = "seed") -> xr.DataArray:
         """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
