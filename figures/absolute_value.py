@@ -62,7 +62,7 @@ def main(
         small_pair, large_pair = ((found.W1, found.reads()) for found in (enough, few))
         figure = sp.plot.absolute_value(small_pair, large_pair, SHOWN, table, relative_by_start(large))
         text = (
-            f"Top left: best of {len(small['seed'])} models. Numbers are features, 1 is the most important. Then: least loss "
+            f"Top left: {small.best_of(what='models')}. Numbers are features, 1 is the most important. Then: least loss "
             f"of {n_seeds} seed{'s' * (n_seeds > 1)} and {len(starts)} starts at each density; a start solves "
             f"{', '.join(map(str, starts))} of the first features with two neurons each and is random otherwise. The naive "
             f"baseline solves {large.attrs['task']['n_hidden'] // 2}, ignores the rest. Bottom: the model of least loss "

@@ -47,7 +47,7 @@ def main(
                 judge_relu(relu[n], claims)
                 if not quick:
                     judge_audit(relu[n], sp.kept(path, audit, relu[n]), claims)
-            captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, best of {result.dims['seed']} seeds:"))
+            captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, {result.best_of()}:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()
                 geometry = sp.geometry(model.W)

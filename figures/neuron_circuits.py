@@ -59,7 +59,8 @@ def main(
         figure.legend(handles=circuit_keys(), loc="outside lower left", ncols=3)
         names = [f"neuron {k + 1}" for k in range(TASK.n_hidden)] + ["the motif"] * bool(pair)
         ablations(names, rise[: len(names)], right, loss=loss, marked=[*pair, TASK.n_hidden])
-        text = f"Left: the model of least loss of {len(seeds)}; width: |weight|, every neuron's largest input weight is 1. "
+        best_of = result.best_of(what="models")
+        text = f"Left: the {best_of}; width: |weight|, every neuron's largest input weight is 1. "
         if motifs:
             m = motifs[0]
             text += (

@@ -64,8 +64,8 @@ def main(
         for ax in (left, middle, right):
             ax.set_xlabel("ρ, its density over the others'")
         text = (
-            f"One of five features (red) has ρ times the density {BASE:g} of the others. Top: best of "
-            f"{result.dims['seed']} fits, turned so that it points up. Bottom: both solutions, each followed with warm "
+            f"One of five features (red) has ρ times the density {BASE:g} of the others. Top: "
+            f"{result.best_of(what='fits')}, turned so that it points up. Bottom: both solutions, each followed with warm "
             "starts from one ρ to the next; dotted where their losses cross."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"nonuniform_density{suffix}")

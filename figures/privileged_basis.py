@@ -63,7 +63,9 @@ def main(
             shown, counts, ratios, {p: row[0] for p, row in EXPECTED.items()}, near_ties(result)
         )
         rate = sparse.attrs["train"]["learning_rate"]
-        text += f" Best of {len(result['seed'])} models; from 1 − S = {SPARSE[0]} on the learning rate is {rate:g}."
+        text += (
+            f" {result.best_of(what='models').capitalize()}; from 1 − S = {SPARSE[0]} on the learning rate is {rate:g}."
+        )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"privileged_basis{suffix}")
 
 

@@ -12,6 +12,7 @@ from superpos.data import MOST_FEATURES
 from superpos.errors import ConfigError
 from superpos.tasks.base import numeric_fields
 from superpos.tasks.registry import kind_of, task_class
+from superpos.theory.series import chosen_order
 from superpos.train_config import TrainConfig
 
 # "0.9^i": a vector field that decays with the feature's index, as papers write it.
@@ -28,6 +29,15 @@ def to_dict(node: Any) -> dict[str, Any]:
         numeric = field.name in numeric_fields(node) and value is not None
         data[field.name] = np.asarray(value).tolist() if numeric else _lists(value)
     return data
+
+
+def compared(data: Any) -> Any:
+    """A task's plain data as two of them are compared: an `order` that was chosen is the same as that number given."""
+    if not isinstance(data, Mapping) or data.get("kind", "toy") != "toy" or "order" not in data:
+        return data
+    n, m, order = (data.get(name) for name in ("n_features", "n_hidden", "order"))
+    known = order is None and isinstance(n, int) and isinstance(m, int)
+    return {**data, "order": chosen_order(n, m) if known else order}
 
 
 def task_from_dict(data: Mapping[str, Any]) -> Any:

@@ -29,16 +29,14 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 class DivergedError(ArithmeticError):
-    """One model's loss or parameters stopped being finite or bounded.
+    """One model's loss or parameters stopped being finite or bounded, or what was minimised was not its loss.
 
     Attributes:
-        step: the optimiser step (counted from 0) whose update was refused.
+        step: the optimiser step (counted from 0) whose update was refused; the number of steps if the end showed it.
     """
 
-    def __init__(self, step: int, remedy: str):
-        super().__init__(
-            f"training diverged at step {step}: the loss or a parameter was no longer finite or bounded; {remedy}"
-        )
+    def __init__(self, step: int, remedy: str, reason: str = "the loss or a parameter was no longer finite or bounded"):
+        super().__init__(f"training diverged at step {step}: {reason}; {remedy}")
         self.step = step
 
 

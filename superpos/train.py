@@ -93,10 +93,12 @@ def advance(
 
     `before` is the number of steps that the optimiser has taken already, which `after_step` of a task counts on from.
 
-    A step whose loss is not finite, or whose new parameters are not finite or exceed `PARAMETER_BOUND`, is refused: the
-    model stays as it was from then on and `diverged_step` says when. One that has reached its bound stays so, too.
+    A step whose loss is not finite, or is below the least that the task can have, or whose new parameters are not finite or
+    exceed `PARAMETER_BOUND`, is refused: the model stays as it was from then on and `diverged_step` says when. One that has
+    reached its bound stays so, too.
     """
     task, config = ready(task), config.broadcast()
+    least = task.least_loss()
     optimizer = config.build_optimizer()
     key, first = jax.random.key(seed), config.first_step or 0
 
@@ -112,6 +114,8 @@ def advance(
         new_model, new_optimizer = task.after_step(*both, new_optimizer, seen, after_key, *counted)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
+        if least is not None:
+            healthy &= loss >= least
         frozen = state.diverged_step >= 0
         if state.stopped_step is not None:
             healthy, frozen = healthy & (state.stopped_step < 0), frozen | (state.stopped_step >= 0)
@@ -141,6 +145,17 @@ def advance(
         return state, Record(mean_loss, mean_metrics)
 
     return jax.lax.scan(interval, state, todo)
+
+
+def finish(task: Task, config: TrainConfig, state: TrainState) -> tuple[Float[Array, ""], Integer[Array, ""]]:
+    """Loss of the trained model, and the step at which it diverged: the number of steps if its task finds it `misled`.
+
+    That is a model whose true loss is far from the one that was minimised. It has not been trained, whatever it is.
+    """
+    step = state.diverged_step
+    if (found := ready(task).misled(state.model)) is not None:
+        step = jnp.where((step < 0) & found, jnp.asarray(config.steps, jnp.int32), step)
+    return evaluate(task, config, state._replace(diverged_step=step)), step
 
 
 def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array, ""]:
@@ -176,10 +191,11 @@ def _train(
 
 # A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
 @partial(jax.jit, static_argnames=("evaluation_samples", "code"))
-def _evaluate(task: Task, model: Model, diverged_step: Any, evaluation_samples: int, code: str | None) -> Any:
-    return evaluate(
-        task, TrainConfig(evaluation_samples=evaluation_samples), TrainState(model, (), diverged_step, None, None)
-    )
+def _finish(
+    task: Task, model: Model, diverged_step: Any, steps: Any, evaluation_samples: int, code: str | None
+) -> tuple[Any, Any]:
+    config = TrainConfig(steps=steps, evaluation_samples=evaluation_samples)
+    return finish(task, config, TrainState(model, (), diverged_step, None, None))
 
 
 def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init: Any = None) -> Run:
@@ -191,7 +207,8 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
 
     Raises:
         ConfigError: a setting is not allowed, or `init` does not fit.
-        DivergedError: the loss or a parameter stopped being finite or bounded; `.step` says when.
+        DivergedError: the loss or a parameter stopped being finite or bounded, or the series of the expected loss was too
+            short (`order`); `.step` says when.
     """
     check_process()
     config = TrainConfig() if config is None else config
@@ -220,21 +237,40 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
     state, history = _train(full_task, full_config, seed, start, optimizer, code)
+    evaluated = (full_task, state.model, state.diverged_step, jnp.int32(full_config.steps))
+    loss, diverged_step = _finish(*evaluated, full_config.evaluation_samples, code)
     run = Run(
         task=task,
         config=config,
         seed=seed,
         model=state.model,
-        loss=_evaluate(full_task, state.model, state.diverged_step, full_config.evaluation_samples, code),
+        loss=loss,
         history=history,
         snapshots=state.snapshots,
-        diverged_step=state.diverged_step,
+        diverged_step=diverged_step,
         stopped_step=state.stopped_step,
         optimizer=state.optimizer,
     )
     if not traced and int(run.diverged_step) >= 0:
-        raise DivergedError(int(run.diverged_step), f"try a learning_rate below {float(config.learning_rate):g}.")
+        step = int(run.diverged_step)
+        if reason := misled_because(task, config, run.model, step):
+            raise DivergedError(step, task.too_short(), reason)
+        raise DivergedError(step, f"try a learning_rate below {float(config.learning_rate):g}.")
     return run
+
+
+def misled_because(task: Any, config: TrainConfig, model: Model, step: int) -> str:
+    """How a model that diverged at a step was led astray by what its task minimises; "" if it diverged in any other way.
+
+    The model is as it was before the step that was refused, so its loss is the one that was seen there.
+    """
+    if step >= int(config.steps):
+        return "the loss that was minimised is far from the true one"
+    task = ready(task)
+    if (least := task.least_loss()) is None:
+        return ""
+    loss, _ = task.training_loss(model, jax.random.key(0), config.batch_size)
+    return "the loss came out below 0, where no loss can be" if bool(loss < least) else ""
 
 
 def check_all(task: Task, config: TrainConfig) -> None:

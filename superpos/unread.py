@@ -46,8 +46,8 @@ def without_effect(nodes: Iterable[Any], names: dict[str, str], left_out: Iterab
 
 
 def warn(task: Any, config: Any) -> None:
-    """Warn about the fields of one model that were set away from their defaults and are not read."""
-    for sentence in without_effect((task, config), unread(task, config)):
+    """Warn about the fields of one model that were set away from their defaults and are not read, or likely mislead."""
+    for sentence in without_effect((task, config), unread(task, config)) + task.doubts():
         log.warning("%s", sentence)
 
 

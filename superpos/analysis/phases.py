@@ -9,6 +9,7 @@ import xarray as xr
 
 from superpos import arrays, check
 from superpos.analysis.features import feature_norms, interference
+from superpos.analysis.restarts import SAME_WITHIN, reached
 from superpos.errors import ConfigError
 from superpos.theory.phases import optimum
 
@@ -19,12 +20,6 @@ PHASES = ("ignored", "dedicated", "in superposition")
 # Phase Change").
 REPRESENTED_ABOVE = 0.5
 SHARED_ABOVE = 0.25
-
-# A restart reached the best solution if its loss is at most this share above the best restart's.
-SAME_WITHIN = 0.01
-
-# Losses of a perfect reconstruction are 0 up to rounding and the tail of a series.
-ROUNDING = 1e-8
 
 DIVERGED = "diverged"
 
@@ -82,7 +77,6 @@ def phase_table(
     best = finite.argmin(dim)
     lowest = finite.isel({dim: best}).drop_vars(dim, errors="ignore")
     chosen = W.isel({dim: best}).drop_vars(dim, errors="ignore").transpose(*lowest.dims, "hidden", "feature")
-    found = (finite < np.inf) & (finite <= lowest + same_within * abs(lowest) + ROUNDING)
     flat = np.nan_to_num(chosen.values.reshape(-1, *chosen.shape[-2:]))
     norm, shared = (np.asarray(x)[:, feature].reshape(lowest.shape) for x in jax.vmap(_two_numbers)(flat))
     over, named = tuple(lowest.dims), _named(norm, shared, represented_above, shared_above)
@@ -92,7 +86,7 @@ def phase_table(
             "norm": (over, norm),
             "interference": (over, shared),
             "phase": (over, np.where(np.isfinite(lowest.values), named, DIVERGED)),
-            "basin_probability": found.mean(dim),
+            "basin_probability": reached(loss, dim, within=same_within),
         },
         attrs={
             "feature": int(feature) % W.sizes["feature"],

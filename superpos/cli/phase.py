@@ -45,6 +45,7 @@ def phase(
 
     import superpos as sp
     from superpos.analysis import against_optimum
+    from superpos.analysis.restarts import BEST_FOUND_BELOW
     from superpos.plot.figures import phase_diagram
     from superpos.plot.written import free_figure
 
@@ -73,6 +74,8 @@ def phase(
     print(
         f"basins  {100 * float(table['basin_probability'].mean()):.0f} % of the restarts reached the best of their cell"
     )
+    if few := int((table["basin_probability"] < BEST_FOUND_BELOW).sum()):
+        print(f"        in {few:,} cells less than a tenth did: there it is the best found")
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")

@@ -10,6 +10,7 @@ from superpos.plot.adversarial import superposition_by_attack_norm as superposit
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
 from superpos.plot.animation import directions_animation as directions_animation
+from superpos.plot.audit import audit_bars as audit_bars
 from superpos.plot.boolean import gate_losses as gate_losses
 from superpos.plot.boolean import gates_per_neuron as gates_per_neuron
 from superpos.plot.branches import branches as branches
@@ -52,6 +53,8 @@ from superpos.plot.grokking import progress_curves as progress_curves
 from superpos.plot.levels import benefit_curves as benefit_curves
 from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
 from superpos.plot.levels import winner_bands as winner_bands
+from superpos.plot.limits import benefit_by_dimensions as benefit_by_dimensions
+from superpos.plot.limits import share_by_dimensions as share_by_dimensions
 from superpos.plot.neurons import monosemantic_count as monosemantic_count
 from superpos.plot.neurons import neuron_keys as neuron_keys
 from superpos.plot.neurons import participation as participation

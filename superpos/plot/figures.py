@@ -10,6 +10,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
 from superpos.analysis.neurons import neuron_order
+from superpos.analysis.restarts import in_words
 from superpos.plot.animation import directions_animation
 from superpos.plot.dynamics import dimensionality_levels, logistic_growth, loss_steps
 from superpos.plot.features import feature_directions_3d, gram, set_colors
@@ -40,8 +41,8 @@ def five_features(result: Any, table: xr.Dataset) -> tuple[Figure, str]:
     shares = shape_shares(table["shape"], figure.add_subplot(bottom[0, 0]))
     plain_ticks(shares)
     text = (
-        "Top: directions of the features (columns of W) in the best of "
-        f"{result.dims['seed']} seeds at several densities 1 − S. Bottom: share of the seeds that ended in each geometry."
+        f"Top: directions of the features (columns of W) in the {result.best_of()} at several densities 1 − S. "
+        "Bottom: share of the seeds that ended in each geometry."
     )
     return figure, caption(result.attrs, text)
 
@@ -65,13 +66,14 @@ def phase_diagram(rows: Sequence[tuple[Any, xr.Dataset, xr.Dataset, Sequence[Any
         figure.colorbar(basins, ax=panels[3], label="share of restarts")
         task = result.attrs["task"]
         size = f"{task['n_features']} → {task['n_hidden']}"
-        panels[0].set_title(f"{size}: trained, best of {table.attrs['restarts']}")
+        words = in_words(table["basin_probability"], table.attrs["restarts"], "restarts")
+        panels[0].set_title(f"{size}: trained, {words.split(' (')[0].removesuffix(' restarts')}")
         panels[1].set_title("true optimum")
         panels[2].set_title(f"difference ({100 * float(compared['agrees'].mean()):.1f} % agree)")
         panels[3].set_title("restarts that found the best")
         for ax in panels[1:]:
             ax.set_ylabel("")
-        captions.append(caption(result.attrs, f"{size}:"))
+        captions.append(caption(result.attrs, f"{size}, {words}:"))
     figure.legend(handles=phase_keys(), loc="outside lower center", ncols=3, title="the extra feature is")
     text = (
         "Phase diagrams: density across, importance of the last feature (the others have 1) up. Dashed: where the paper's "
@@ -128,7 +130,7 @@ def correlated_features(found: dict[str, Any], table: xr.Dataset, densities: Seq
         sets = task["correlated_sets"] or task["anticorrelated_sets"]
         set_directions(best, axes, densities, sets, per_density=share)
         axes[0].set_ylabel(words)
-        captions.append(caption(best.attrs, f"{words.capitalize()}, best of {found[name].dims['seed']} seeds:"))
+        captions.append(caption(best.attrs, f"{words.capitalize()}, {found[name].best_of()}:"))
         for ax in axes if row else ():
             ax.set_title("")
     left = figure.add_gridspec(2, 1, left=0.08, right=0.42, bottom=0.06, top=0.31, hspace=0.15)
@@ -142,7 +144,7 @@ def correlated_features(found: dict[str, Any], table: xr.Dataset, densities: Seq
         gram(W[:, list(members)], ax).set_title(f"set {k + 1} alone")
     bar = figure.add_axes((0.945, 0.09, 0.012, 0.15))
     figure.colorbar(panels[0].images[0], cax=bar, ticks=[-1, 0, 1])
-    captions.append(caption(best.attrs, f"Two large sets, best of {found['bases'].dims['seed']} seeds:"))
+    captions.append(caption(best.attrs, f"Two large sets, {found['bases'].isel(feature_probability=0).best_of()}:"))
     text = (
         "Top: feature directions at several densities 1 − S of the sets; members of one set share a colour. Bottom left: "
         "collapse of the three correlated pairs. Bottom right: Gram matrices of two large correlated sets."

@@ -125,11 +125,11 @@ def train_call(
             if kept is not None and done % kept.every == 0 and done < len(pieces):
                 kept.save(call, cut, done, states, _joined(records))
                 last_kept = done
-        losses = meshes.local(compiled.finish(tasks, configs, states))
+        losses, diverged = jax.tree.map(meshes.local, compiled.finish(tasks, configs, states))
     stops = np.concatenate([piece.stop for piece in pieces])
     points = np.searchsorted(stops, family.config.boundaries())
     history = jax.tree.map(lambda column: column[:, :, points], _joined(records))
-    model, snapshots, diverged = jax.tree.map(meshes.local, (states.model, states.snapshots, states.diverged_step))
+    model, snapshots = jax.tree.map(meshes.local, (states.model, states.snapshots))
     outcome = {"model": model, "snapshots": snapshots, "diverged_step": diverged, "loss": losses, "history": history}
     outcome["stopped_step"] = jax.tree.map(meshes.local, states.stopped_step)
     return [

@@ -10,7 +10,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superpos.identity import code_token
 from superpos.tasks.base import Task
-from superpos.train import Intervals, TrainConfig, advance, evaluate, init
+from superpos.train import Intervals, TrainConfig, advance, finish, init
 
 CELLS = PartitionSpec("cells")
 EVERYWHERE = PartitionSpec()
@@ -117,7 +117,7 @@ def _put(sharding: NamedSharding, tree: Any) -> Any:
 # never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
 _start_block = jax.vmap(init, in_axes=(0, 0, None, 0))
 _advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
-_finish_block = jax.vmap(evaluate, in_axes=(0, 0, 0))
+_finish_block = jax.vmap(finish, in_axes=(0, 0, 0))
 
 
 def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: Any = None) -> Any:

@@ -14,12 +14,14 @@ import superpos
 from superpos import arrays, check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
+from superpos.analysis.restarts import in_words, reached
 from superpos.analysis.table import dictionary_table, geometry_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.optimizers import named_leaves
 from superpos.sweep import elsewhere, exported, mapped, plan, questions, reading, saved, settle, store
+from superpos.sweep.divergence import explained
 from superpos.sweep.grid import Axis
 from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
@@ -96,9 +98,17 @@ class SweepResult:
     def best(self, dim: str = "seed") -> "SweepResult":
         """The cell of lowest loss along one dimension, for every cell of the others.
 
-        A diverged cell wins only where all have diverged; its loss is NaN.
+        A diverged cell wins only where all have diverged; its loss is NaN. How many reached it says `best_of`.
         """
         return SweepResult(self.dataset.isel({dim: self.best_index(dim)}))
+
+    def best_of(self, dim: str = "seed", what: str = "seeds") -> str:
+        """How `best` is to be called: "best of 16 seeds (reached by 31 to 100 % of them)", within 1 % of its loss.
+
+        "best found" where less than a tenth reached it in some cell. `superpos.theory.polish` takes it to its minimum.
+        """
+        self.best_index(dim)
+        return in_words(reached(self.dataset["loss"], dim), self.dims[dim], what)
 
     def best_index(self, dim: str = "seed") -> xr.DataArray:
         """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
@@ -244,7 +254,7 @@ class SweepResult:
 
     @property
     def diverged(self) -> list[dict[str, Any]]:
-        """Coordinates of every cell that diverged, and the step at which it was frozen."""
+        """Coordinates of every cell that diverged, the step at which it was frozen, and a reason if its series was short."""
         steps = self.dataset["diverged_step"]
         where = np.nonzero(steps.values.ravel() >= 0)[0]
         if not len(where):
@@ -252,15 +262,15 @@ class SweepResult:
         columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
         listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
         listed["step"] = steps.values.ravel()[where].tolist()
-        return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
+        return explained(self, [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)])
 
     def diverged_lines(self, most: int = 100) -> list[str]:
         """One line of text per diverged cell; beyond `most`, a last line that counts the others."""
         cells = self.diverged
-        lines = [
-            ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items())
-            for cell in cells[:most]
-        ]
+        lines = []
+        for cell in cells[:most]:
+            said = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items() if k != "reason"]
+            lines.append(", ".join(said) + (f": {cell['reason']}" if "reason" in cell else ""))
         return lines + [f"and {len(cells) - most:,} more cells"] * (len(cells) > most)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:

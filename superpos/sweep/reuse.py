@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superpos.config import task_from_dict, to_dict, train_config_from_dict
+from superpos.config import compared, task_from_dict, to_dict, train_config_from_dict
 from superpos.errors import ConfigError, shortened
 from superpos.identity import code_difference, code_of
 from superpos.sweep import plan, reading
@@ -34,7 +34,7 @@ def finished(
     result = open_result(path, same_as=contents.source.held)
     wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, where.families)), "grid": grid.describe()}
     for part, here in wanted.items():
-        there = _today(part, result.attrs[part])
+        here, there = compared(here), compared(_today(part, result.attrs[part]))
         if different := [key for key in here if here[key] != there.get(key)]:
             key = different[0]
             raise ConfigError(

@@ -119,7 +119,7 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
             swept.append(replace(node, **{k: v for k, v in ours.items() if v.ndim == 1}))  # type: ignore[type-var]
         unread_in.append(unread(*swept))
     nowhere = {name: why for name, why in unread_in[0].items() if all(name in found for found in unread_in)}
-    said = []
+    said = list(dict.fromkeys(line for part in parts for line in part.task.doubts()))
     for name, axis in grid.axes.items():
         label = grid.design != "product" and _same(axis.values)
         if axis.field in nowhere and not label:

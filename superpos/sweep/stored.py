@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superpos.config import task_from_dict, train_config_from_dict
+from superpos.config import compared, task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, shortened
 from superpos.identity import code_difference
 from superpos.sweep import files, layout, reading, store
@@ -168,7 +168,7 @@ def difference(
     unsaid = {"code"} | ({"cpu_threads"} - set(contents.attributes))  # stores of version 0.1 do not say the threads
     for part in dict.fromkeys((*(part for part in said if part not in unsaid), "init", "dims")):
         there, here = contents.attributes.get(part), dims if part == "dims" else said.get(part)
-        found += _differing(part, there, json.loads(json.dumps(here)))
+        found += _differing(part, compared(there), compared(json.loads(json.dumps(here))))
     if changed := code_difference(contents.attributes.get("code"), said.get("code")):
         found.append(changed)
     if not found:

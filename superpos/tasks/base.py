@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from superpos import check
 
@@ -109,6 +109,22 @@ class Task(ABC):
     def population_loss(self, model: Model) -> Float[Array, ""] | None:
         """The loss without sampling; None, the default, where held-out inputs must estimate it, through `reported().loss`."""
         return None
+
+    def least_loss(self) -> Float[Array, ""] | None:
+        """What no training loss is below; None where nothing could take it there. A model below it counts as diverged."""
+        return None
+
+    def misled(self, model: Model) -> Bool[Array, ""] | None:
+        """Whether what was minimised is far from the true loss at a trained model; None, the default, where it cannot be."""
+        return None
+
+    def too_short(self) -> str:
+        """What to do about a training that was misled, as the end of a sentence."""
+        return ""
+
+    def doubts(self) -> list[str]:
+        """Sentences about settings that are likely to mislead, to warn with."""
+        return []
 
     def reported(self) -> "Task":
         """The task whose `loss` is meant, of one that trains on more than it reports (a penalty, an attack): itself."""

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from superpos import check
 from superpos.data import FeatureDistribution, Sets
@@ -15,14 +15,8 @@ from superpos.models.toy import ACTIVATIONS, ToyModel
 from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.registry import register
-from superpos.theory.expected_loss import (
-    MOST_TERMS,
-    ORDER,
-    check_expected,
-    check_size,
-    expected_errors,
-    is_known,
-)
+from superpos.theory import series
+from superpos.theory.expected_loss import check_expected, expected_errors, is_known
 
 OBJECTIVES = ("sampled", "expected", "auto")
 
@@ -53,7 +47,9 @@ class Toy(Task):
 
     `objective` chooses how L is minimised. `"sampled"`: on a fresh batch at every step, as everyone does. `"expected"`: the
     population loss itself, through `superpos.expected_loss` with a series of `order` terms: no noise, a few hundred
-    steps instead of thousands, for ReLU and linear models, uniform and signed uniform magnitudes and exponent 2.
+    steps instead of thousands, for ReLU and linear models, uniform and signed uniform magnitudes and exponent 2. By default
+    `order` is 32, and more for many features: a shorter series has minima where the loss has none. A training that goes
+    there is not taken for one that went well: the model counts as diverged (see `superpos.theory.series`).
     `"auto"`: expected where it exists and n is at most 20, where it costs no more; sampled otherwise.
 
     `hidden_l1` = λ adds an L1 penalty on the hidden layer $h = Wx$ to what is minimised on samples,
@@ -82,12 +78,17 @@ class Toy(Task):
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
     objective: str = jax.tree.static(default="sampled")  # chooses code
-    order: int = jax.tree.static(default=ORDER)  # shape of the series
+    order: int | None = jax.tree.static(default=None)  # shape of the series; None: by n
 
     @property
     def features(self) -> FeatureDistribution:
         """Where the inputs come from."""
         return one_layer.features_of(self)
+
+    @property
+    def terms(self) -> int:
+        """Length of the series: `order`, or what suits the numbers of features and dimensions."""
+        return series.chosen_order(self.n_features, self.n_hidden) if self.order is None else self.order
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
@@ -96,12 +97,14 @@ class Toy(Task):
             check.scalar("hidden_l1", self.hidden_l1)
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.one_of("objective", self.objective, OBJECTIVES)
-        check.whole("order", self.order, at_least=1, at_most=MOST_TERMS)
+        if self.order is not None:
+            check.whole("order", self.order, at_least=1, at_most=series.MOST_TERMS)
         if self.objective == "expected":
             check_expected(self.features, self.activation)
             if self.loss_exponent != 2:
                 raise ConfigError(f'loss_exponent must be 2 for objective="expected", got {self.loss_exponent}.')
-            check_size(self.n_features, self.order, self.activation)
+            if self.activation == "relu":
+                series.check_order(self.order, self.n_features, self.n_hidden)
         self.check_values()
 
     def check_values(self) -> None:
@@ -132,10 +135,35 @@ class Toy(Task):
         On samples, with the penalty of `hidden_l1`.
         """
         if self._resolved() == "expected":
-            return self._expected(model, self.order), {}
+            return self._expected(model, self.terms), {}
         x = self.features.sample(key, batch_size)
         hidden = model.encode(x)
         return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
+
+    def least_loss(self) -> Float[Array, ""] | None:
+        """What no training loss is below, but for rounding; None where nothing could take it there.
+
+        Only a series shorter than n is doubted: longer ones lead nowhere wrong (see `superpos.theory.series`).
+        """
+        if not (self._has_series() and series.doubtful(self.n_features, self.terms)):
+            return None
+        return -series.ROUNDING * self._untrained()
+
+    def misled(self, model: ToyModel) -> Bool[Array, ""] | None:
+        """Whether the loss that was minimised is far from the true one at the trained model; None where it cannot be."""
+        if not (self._has_series() and series.doubtful(self.n_features, self.terms)):
+            return None
+        found, more = (self._expected(model, order) for order in (self.terms, series.longer(self.terms)))
+        untrained = self._untrained()
+        return series.below_zero(found, untrained) | series.far(found, more, untrained)
+
+    def too_short(self) -> str:
+        """What to do about a training that its series led astray."""
+        return series.too_short(self.terms, self.n_features, self.n_hidden)
+
+    def doubts(self) -> list[str]:
+        """Sentences about settings that are likely to mislead."""
+        return series.doubts(self.terms, self.n_features, self.n_hidden) if self._has_series() else []
 
     def reported(self) -> "Toy":
         """The task whose loss is reported after training: the same without penalty."""
@@ -147,7 +175,7 @@ class Toy(Task):
         None where it is unknown, and above 128 features unless it was the objective.
         """
         if self._resolved() == "expected":
-            return self._expected(model, max(self.order, EXACT_ORDER if self.n_features <= EXACT_UP_TO else 0))
+            return self._expected(model, max(self.terms, EXACT_ORDER if self.n_features <= EXACT_UP_TO else 0))
         small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
         return self._expected(model, EXACT_ORDER) if small and self._has_expectation() else None
 
@@ -164,7 +192,7 @@ class Toy(Task):
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
         exact = self._resolved() == "expected"
-        found = {} if exact and self.activation == "relu" else {"order": "no series is trained on"}
+        found = {} if self._has_series() else {"order": "no series is trained on"}
         if exact:
             found |= {"batch_size": "the expected loss draws no batches", "hidden_l1": "E ‖h‖₁ is sampled"}
         small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
@@ -175,13 +203,20 @@ class Toy(Task):
     def numbers_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
         if self._resolved() == "expected":
-            return 8 * self.n_features**2 * (self.order if self.activation == "relu" else 1)
+            return 8 * self.n_features**2 * (self.terms if self.activation == "relu" else 1)
         return self.n_features * batch_size
 
     def _penalised(self, loss: Float[Array, ""], hidden: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
         if self.hidden_l1 is None:
             return loss
         return loss + self.hidden_l1 * jnp.mean(jnp.sum(jnp.abs(hidden), axis=0)) / self.n_features
+
+    def _untrained(self) -> Float[Array, ""]:
+        """Loss of W = 0 and b = 0: the mean of $I_i E x_i^2$."""
+        return jnp.mean(self.importance * self.features.moment(2))
+
+    def _has_series(self) -> bool:
+        return self.activation == "relu" and self._resolved() == "expected"
 
     def _resolved(self) -> str:
         if self.objective != "auto":

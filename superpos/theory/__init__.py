@@ -23,5 +23,7 @@ from superpos.theory.phases import boundaries as boundaries
 from superpos.theory.phases import candidate_losses as candidate_losses
 from superpos.theory.phases import candidates as candidates
 from superpos.theory.phases import optimum as optimum
+from superpos.theory.polish import polish as polish
 from superpos.theory.polytopes import KnownShape as KnownShape
 from superpos.theory.polytopes import known_shapes as known_shapes
+from superpos.theory.series import chosen_order as chosen_order

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory import polytopes
 from superpos.theory.polytopes import KnownShape, known_shapes
@@ -18,6 +18,7 @@ def arrangement(
     n_features: int,
     n_hidden: int,
     *,
+    importance: Any = None,
     length: float = 1.0,
     noise: float = 0.0,
     seed: Any = 0,
@@ -26,9 +27,10 @@ def arrangement(
 
     Features take the vertices in order; those that are left over are 0. `shapes` is a name or several, as
     `superpos.geometry` prints them: `"pentagon"`, `["triangle", "antipodal pair"]`; `"square"` is two antipodal pairs, and
-    "9-gon" or "5-simplex" say k. Columns have norm `length`; `noise` · N(0, 1) is added to every entry, from `seed`. With
-    several seeds the result leads with them and is labelled, so that `init={"W": arrangement(…, seed=range(8))}` starts
-    the cells of a seed from theirs.
+    "9-gon" or "5-simplex" say k. With `importance` (n_features,) the most important feature takes the first vertex, the
+    next the second, and so on: the first shape goes to the most important ones. Columns have norm `length`; `noise` ·
+    N(0, 1) is added to every entry, from `seed`. With several seeds the result leads with them and is labelled, so that
+    `init={"W": arrangement(…, seed=range(8))}` starts the cells of a seed from theirs.
 
     >>> sp.theory.arrangement("pentagon", 6, 2).values[0].round(2)
     array([ 1.  ,  0.31, -0.81, -0.81,  0.31,  0.  ])
@@ -55,6 +57,12 @@ def arrangement(
         k, d = shape.vertices.shape
         W[row : row + d, column : column + k] = length * shape.vertices.T
         row, column = row + d, column + k
+    if importance is not None:
+        weights = arrays.as_numpy("importance", importance)
+        check.vector("importance", weights, n_features)
+        ranked, placed = np.argsort(-np.broadcast_to(weights, (n_features,)), kind="stable"), W
+        W = np.zeros_like(placed)
+        W[:, ranked] = placed
     several = isinstance(seed, range | list | tuple) or (isinstance(seed, np.ndarray) and seed.ndim == 1)
     for one in (listed := list(seed) if several else [seed]):
         check.whole("seed", one, at_most=2**32 - 1)

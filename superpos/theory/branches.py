@@ -15,6 +15,7 @@ from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
 from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
+from superpos.theory.series import below_zero, check_order, check_trusted, doubtful, longer, too_short
 
 # The solution has left its branch where an entry of the Gram matrix changes by more than this in one step.
 JUMP = 0.2
@@ -47,7 +48,7 @@ def follow(
     feature_probability: Any,
     importance: Any = 1.0,
     *,
-    order: int = 64,
+    order: int | None = None,
     tolerance: float = 1e-8,
     nudge: float = 0.0,
     correlated_sets: Sets = (),
@@ -62,11 +63,12 @@ def follow(
     hysteresis, and where the losses of two branches meet the best solution changes suddenly (a first-order transition).
     Where a valley has become a saddle, descent that starts exactly on it would stay: with a `nudge`, normal noise of that
     standard deviation (always the same) is added to W before every descent, and only minima are followed. Features may
-    come in sets, as those of `sp.expected_loss`.
+    come in sets, as those of `sp.expected_loss`. The series has 64 terms, or more for many features, unless `order` says
+    how many.
     Elhage et al. 2022, "Superposition as a Phase Change" and "The Geometry of Superposition" (non-uniform sparsity).
 
     Raises:
-        ConfigError: a shape or number is not allowed.
+        ConfigError: a shape or number is not allowed, or `order` was too short.
     """
     W, b = arrays.weights_and_bias("W", W, b, "relu")
     given = {"W": W, "b": b, "values": values, "feature_probability": feature_probability, "importance": importance}
@@ -81,7 +83,7 @@ def follow(
         check.in_range(name, x, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
-    check.whole("order", order, at_least=1)
+    order = check_order(order, W.shape[1], len(W), at_least=64)
     check.number("tolerance", tolerance, above=0)
     check.number("nudge", nudge, at_least=0)
     n = W.shape[1]
@@ -109,6 +111,9 @@ def follow(
                 options={"gtol": tolerance, "maxiter": 2_000},
             )
             W, b = found.x[:-n].reshape(W.shape), found.x[-n:]
+            if doubtful(n, order):
+                more = _loss(W, b, p, weights, order=longer(order))[0]
+                check_trusted(found.fun * scale, more, scale, order, W.shape)
             ends.append((W, b, found.fun * scale, float(np.abs(found.jac).max())))
     return Branch(values, *(np.array(x) for x in zip(*ends, strict=True)))
 
@@ -143,6 +148,8 @@ def _scaled_loss(
     """Loss over `scale` and its gradient. Losses shrink with the density, and BFGS wants a function of order 1."""
     n = shape[1]
     loss, gradient = _loss(flat[:-n].reshape(shape), flat[-n:], *settings, order=order, **sets)
+    if doubtful(n, order) and below_zero(loss, scale):  # descent would go on for ever
+        raise ConfigError(f"order led the descent below a loss of 0; {too_short(order, n, shape[0])}")
     return float(loss) / scale, np.concatenate([np.ravel(g) for g in gradient]) / scale
 
 

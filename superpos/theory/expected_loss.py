@@ -23,11 +23,7 @@ from superpos.theory.characteristic import (
     rectified,
 )
 from superpos.theory.linear import linear_errors
-
-# Terms of the Fourier series. See `expected_loss` for what they buy.
-ORDER = 32
-MOST_TERMS = 65_536
-MOST_SERIES = 2**28  # numbers in one of about eight arrays
+from superpos.theory.series import check_order, check_trusted, chosen_order, doubtful, longer
 
 # What the series can do; linear models need moments alone and take any magnitude.
 EXPECTED_MAGNITUDES = ("uniform", "signed_uniform")
@@ -50,7 +46,7 @@ def expected_loss(
     feature_probability: Any,
     importance: Any = 1.0,
     *,
-    order: int = ORDER,
+    order: int | None = None,
     per_feature: bool = False,
     activation: str = "relu",
     magnitude: str = "uniform",
@@ -81,7 +77,8 @@ def expected_loss(
     **How exact.** Relative error of the worst feature at the default order 32, against order 2,048 in double precision,
     random W, b and p from 1 to 0.001: 5e-6 for 2→1, 8e-6 for 5→2, 3e-4 for 20→5, 7e-3 for 50→10. At order 16: 8e-5,
     7e-5, 5e-3, 9e-2; at order 64: 3e-7, 1e-6, 3e-5, 2e-4. Single precision adds about 1e-5 of the error of a feature that
-    is not reconstructed; where the loss is 0 the result may be as much below it. The work is n² × order.
+    is not reconstructed; where the loss is 0 the result may be as much below it. The work is n² × order. The default grows
+    with many features (`superpos.theory.chosen_order`); where order < n, the result is compared with that of more terms.
 
     An antipodal pair costs p²/6:
 
@@ -89,8 +86,8 @@ def expected_loss(
     0.001667
 
     Raises:
-        ConfigError: a shape, number or word is not allowed. Exponential and constant magnitudes are for linear models
-            only: the series needs a bounded density.
+        ConfigError: a shape, number or word is not allowed, or `order` is too short for these weights. Exponential and
+            constant magnitudes are for linear models only: the series needs a bounded density.
     """
     W, b = arrays.weights_and_bias("W", W, b, activation)
     W = jnp.asarray(arrays.weights("W", W))
@@ -103,7 +100,7 @@ def expected_loss(
     check.vector("feature_probability", feature_probability, n_features)
     check.vector("importance", importance, n_features)
     check.in_range("importance", importance, at_least=0)
-    check.whole("order", order, at_least=1, at_most=MOST_TERMS)
+    order = check_order(order, n_features if activation == "relu" else 1, len(W))
     check.truth("per_feature", per_feature)
     features = FeatureDistribution(
         n_features=n_features,
@@ -114,23 +111,19 @@ def expected_loss(
     )
     features.check()
     check_expected(features, activation)
-    check_size(n_features, order, activation)
     use_compilation_cache()
     errors = expected_errors(W, b, features, activation=activation, order=order)
+    known = not any(check.is_traced(x) for x in (W, b, feature_probability, importance))
+    if activation == "relu" and doubtful(n_features, order) and known:
+        more = expected_errors(W, b, features, order=longer(order))
+        weights = jnp.ones(()) if per_feature else jnp.asarray(importance, W.dtype)
+        check_trusted(*(jnp.mean(weights * x) for x in (errors, more, features.moment(2))), order, W.shape)
     return errors if per_feature else jnp.mean(jnp.asarray(importance, W.dtype) * errors)
 
 
 def is_known(magnitude: str, activation: str) -> bool:
     """Whether the population loss of this activation is known here for features of this magnitude."""
     return activation == "identity" or (activation == "relu" and magnitude in EXPECTED_MAGNITUDES)
-
-
-def check_size(n_features: int, order: int, activation: str) -> None:
-    """Raise `ConfigError` for a series whose n² × order terms would not fit a machine."""
-    if activation == "relu" and n_features**2 * order > MOST_SERIES:
-        raise ConfigError(
-            f"n_features² × order must be at most {MOST_SERIES:,} for the expected loss, got {n_features}² × {order}."
-        )
 
 
 def check_expected(features: FeatureDistribution, activation: str) -> None:
@@ -162,9 +155,10 @@ def expected_errors(
     features: FeatureDistribution,
     *,
     activation: str = "relu",
-    order: int = ORDER,
+    order: int | None = None,
 ) -> Row:
     """$E(x_i - x'_i)^2$ for every feature, unweighted; `expected_loss` says how. Checks nothing."""
+    order = chosen_order(features.n_features, len(W)) if order is None else order
     b = jnp.zeros(features.n_features, W.dtype) if b is None else b
     if activation == "identity":
         return linear_errors(W, b, features)

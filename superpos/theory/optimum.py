@@ -14,14 +14,13 @@ from jaxtyping import Array, Float
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution
-from superpos.theory.expected_loss import LARGEST_PARAMETER, MOST_TERMS, expected_errors
+from superpos.errors import ConfigError
+from superpos.theory import series
+from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
 
 # Problems solved as one program, a few times over; more would not run faster (measured on two cores).
 BLOCK = 64
 BLOCKS_PER_CALL = 8
-
-# Terms of the series by which the end points are compared.
-FINAL_ORDER = 128
 
 
 class Minimum(NamedTuple):
@@ -40,16 +39,17 @@ def minimise(
     *,
     steps: int = 400,
     learning_rate: float = 0.03,
-    order: int = 32,
+    order: int | None = None,
 ) -> Minimum:
     """Descend from one start: Adam with a cosine schedule on the expected loss of the ReLU model.
 
     `W` is (n_hidden, n_features), `b` (n_features,), densities and importances are numbers or (n_features,).
-    The loss returned is that of the end point with 128 terms. Vmappable over everything. Adam's first
-    steps are as long as the learning rate, so it may leave a shallow valley: `superpos.theory.follow` does not.
+    The loss returned is that of the end point with 128 terms or more, NaN where it is far from what was minimised (see
+    `superpos.theory.series`; `order` is chosen by n). Vmappable over everything. Adam's first steps are as long as the
+    learning rate, so it may leave a shallow valley: `superpos.theory.follow` does not.
 
     Raises:
-        ConfigError: a shape or number is not allowed.
+        ConfigError: a shape or number is not allowed, or `order` was too short.
     """
     W, b = arrays.weights_and_bias("W", W, b, "relu")
     W = jnp.asarray(arrays.weights("W", W, largest=LARGEST_PARAMETER))
@@ -62,10 +62,13 @@ def minimise(
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
     check.whole("steps", steps, at_least=1)
-    check.whole("order", order, at_least=1, at_most=MOST_TERMS)
+    order = series.check_order(order, n, len(W))
     check.number("learning_rate", learning_rate, above=0)
     settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
-    return _minimise(W, b, *settings, steps=steps, order=order)
+    end = _minimise(W, b, *settings, steps=steps, order=order)
+    if not check.is_traced(end.loss) and np.isnan(end.loss):
+        raise ConfigError(f"order led the descent astray: {series.too_short(order, n, len(W))}")
+    return end
 
 
 @partial(jax.jit, static_argnames=("steps", "order"))
@@ -91,7 +94,13 @@ def _minimise(
         return (optax.apply_updates(parameters, updates), state), None
 
     (parameters, _), _ = jax.lax.scan(step, ((W, b), optimizer.init((W, b))), length=steps)
-    return Minimum(*parameters, loss(parameters, max(order, FINAL_ORDER)))
+    final = loss(parameters, max(order, series.FINAL_ORDER))
+    if series.doubtful(W.shape[1], order):
+        found, more = loss(parameters, order), loss(parameters, series.longer(order))
+        untrained = jnp.mean(importance * features.moment(2))
+        misled = series.below_zero(found, untrained) | series.far(found, more, untrained)
+        final = jnp.where(misled, jnp.nan, final)
+    return Minimum(*parameters, final)
 
 
 @partial(jax.jit, static_argnames=("steps", "order"))
@@ -101,7 +110,7 @@ def _minimise_blocks(starts: Any, *, steps: int, order: int) -> Minimum:
 
 
 def lowest_minima(
-    W: Any, b: Any, feature_probability: Any, importance: Any, *, steps: int = 400, order: int = 32
+    W: Any, b: Any, feature_probability: Any, importance: Any, *, steps: int = 400, order: int | None = None
 ) -> Minimum:
     """The best end point over many starts, for every one of many problems.
 
@@ -109,10 +118,11 @@ def lowest_minima(
     `importance` (problems, n_features). Returns `Minimum` with leading axis problems, in single precision.
 
     Raises:
-        ConfigError: `steps` or `order` is not a positive whole number, or a density or importance is out of range.
+        ConfigError: `steps` or `order` is not a positive whole number, a density or importance is out of range, or `order`
+            was too short for a problem from every start.
     """
     check.whole("steps", steps, at_least=1)
-    check.whole("order", order, at_least=1)
+    order = series.check_order(order, np.shape(W)[-1], np.shape(W)[-2])
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
     n_starts, n_problems = np.shape(W)[:2]
@@ -132,5 +142,9 @@ def lowest_minima(
         rest = list(pool.map(lambda call: jax.tree.map(np.asarray, solve(call)), calls[1:]))
     ends = jax.tree.map(lambda *x: np.concatenate([y.reshape(-1, *y.shape[2:]) for y in x]), first, *rest)
     ends = jax.tree.map(lambda x: x[: n_starts * n_problems].reshape(n_starts, n_problems, *x.shape[1:]), ends)
+    if series.doubtful(np.shape(W)[-1], order) and np.isnan(ends.loss).all(axis=0).any():
+        raise ConfigError(
+            f"order led every descent astray: {series.too_short(order, np.shape(W)[-1], np.shape(W)[-2])}"
+        )
     best = np.argmin(np.where(np.isfinite(ends.loss), ends.loss, np.inf), axis=0)
     return jax.tree.map(lambda x: x[best, np.arange(n_problems)], ends)

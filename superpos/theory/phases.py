@@ -134,7 +134,7 @@ def optimum(
     *,
     random_starts: int = 6,
     steps: int = 400,
-    order: int = 32,
+    order: int | None = None,
     seed: int = 0,
 ) -> Minimum:
     """The least expected loss of n features in n − 1 dimensions, W and b free: best of all candidates and random starts.

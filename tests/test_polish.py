@@ -1,0 +1,62 @@
+"""Polishing one model: closed forms, other kinds of features, and starts assigned by importance."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import superpos as sp
+from superpos.errors import ConfigError
+
+PAIR = sp.tasks.Toy(n_features=2, n_hidden=1, feature_probability=0.1)
+
+
+def pair_loss(x, p=0.1):
+    """Two features of squared norm a, opposed, with bias b >= 0: integrals of straight lines, on a fine grid."""
+    a, b = x
+    u = (np.arange(2_000) + 0.5) / 2_000
+    both = np.mean((u[:, None] - np.maximum(a * (u[:, None] - u[None]) + b, 0)) ** 2)
+    alone, other = np.mean((u - np.maximum(a * u + b, 0)) ** 2), np.mean(np.maximum(b - a * u, 0) ** 2)
+    return p * p * both + p * (1 - p) * (alone + other) + (1 - p) ** 2 * b * b
+
+
+def test_a_rough_pair_ends_in_the_minimum_of_the_closed_form():
+    end = sp.theory.polish([[1.1, -0.8]], [0.05, -0.05], PAIR)
+    least = minimize(pair_loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12})
+    assert end.loss == pytest.approx(least.fun, rel=1e-5) and end.loss < 0.1**2 / 6
+    assert (end.W[0] ** 2).tolist() == pytest.approx([least.x[0]] * 2, abs=1e-3) and end.W.dtype == np.float64
+
+
+def test_the_task_says_how_features_come_together():
+    sets = {"anticorrelated_sets": ((0, 1),), "feature_probability": 0.2}
+    task = sp.tasks.Toy(n_features=2, n_hidden=1, **sets)
+    assert sp.theory.polish([[0.9, -1.1]], [0.01, 0.02], task).loss == pytest.approx(0, abs=1e-9)
+    linear = sp.tasks.Toy(
+        n_features=2, n_hidden=1, activation="identity", importance=[1.0, 0.5], feature_probability=0.3
+    )
+    left_out = 0.5 * (0.3 / 3 - 0.3**2 / 4) / 2
+    assert sp.theory.polish([[0.9, 0.1]], [0.1, 0.1], linear).loss == pytest.approx(left_out, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (([[1.0, -1.0]], None, PAIR), "b must be an array, as the task has bias=True"),
+        (([[1.0, -1.0, 0.0]], [0.0, 0.0, 0.0], PAIR), r"W must have shape \(1, 2\) as the task says"),
+        (([[1.0, -1.0]], [0.0], PAIR), r"b must have shape \(2,\)"),
+        (([[1.0, -1.0]], [0.0, 0.0], sp.TrainConfig()), "task must be a superpos.tasks.Toy"),
+        (
+            ([[1.0, -1.0]], [0.0, 0.0], sp.tasks.Toy(n_features=2, n_hidden=1, loss_exponent=4)),
+            "loss_exponent must be 2",
+        ),
+    ],
+)
+def test_what_cannot_be_polished_is_named(arguments, said):
+    with pytest.raises(ConfigError, match=said):
+        sp.theory.polish(*arguments)
+
+
+def test_shapes_go_to_the_most_important_features_first():
+    W = sp.theory.arrangement(["antipodal pair", "dedicated"], 4, 2, importance=[0.1, 1.0, 0.5, 0.7]).values
+    assert np.abs(W).tolist() == [[0, 1, 0, 1], [0, 0, 1, 0]] and W[0, 1] == -W[0, 3]
+    with pytest.raises(ConfigError, match="importance must"):
+        sp.theory.arrangement("dedicated", 2, 1, importance=[1.0, 2.0, 3.0])
