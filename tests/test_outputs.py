@@ -235,3 +235,179 @@ def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
     with pytest.raises(sp.StoreError, match="too many lists"):
         sp.open(tmp_path / "deep")
     assert np.isfinite(sp.open(stored[1])["loss"]).all()
+
+
+SWEEP = "[task]\nn_features = 2\nn_hidden = 1\n[train]\nsteps = 2\n[grid]\nseed = [0, 1]\n"
+
+
+@pytest.mark.parametrize("flag", ["--tensorboard", "--wandb"])
+def test_no_log_goes_inside_a_result(flag, stored, tmp_path, monkeypatch, capsys):
+    """Refused before anything is trained or written, whether the result is there already or is the one to come."""
+    from superpos.sweep import summaries
+
+    _, path = stored
+    before, file = sorted(path.rglob("*")), tmp_path / "s.toml"
+    file.write_text(SWEEP)
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "a file").write_text("mine")
+    monkeypatch.setattr(summaries, "find_spec", lambda name: name)
+    target = tmp_path / "t.zarr"
+    for folder in (path, path / "W", path / "new" / "newer", tmp_path / "link" / "x", target, target / "x"):
+        monkeypatch.setenv("WANDB_DIR", str(folder))
+        value = folder if flag == "--tensorboard" else "project"
+        assert command(monkeypatch, "sweep", file, "--out", target, flag, value) == 2, folder
+        assert "lies inside a result" in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "a file"))
+    value = tmp_path / "a file" / "x" if flag == "--tensorboard" else "project"
+    assert command(monkeypatch, "sweep", file, "--out", target, flag, value) == 2
+    assert "is a file" in capsys.readouterr().err
+    assert sorted(path.rglob("*")) == before and not target.exists()
+
+
+def test_what_a_sweep_keeps_beside_its_store_goes_inside_no_other(stored, tmp_path):
+    result, path = stored
+    for what in ("log", "checkpoints"):
+        other = result.save(tmp_path / f"t.{what}")
+        with pytest.raises(sp.ConfigError, match=f"its {what} would go to .*, which is a result"):
+            sp.sweep(result.task(seed=0), result.config(seed=0), sp.Grid(seed=[0]), tmp_path / "t.zarr", progress=False)
+        assert xr.testing.assert_identical(sp.open(other).dataset, result.dataset) is None
+        other.rename(tmp_path / f"moved {what}")
+    with pytest.raises(sp.ConfigError, match="lies inside a result"):
+        sp.kept(path / "W", geometry_of, result)
+    assert not list(path.rglob("*.nc")) and not (tmp_path / "t.zarr").exists()
+
+
+def geometry_of(result):
+    raise AssertionError("nothing is computed")
+
+
+def test_the_page_of_all_figures_removes_its_own_records_alone(stored, tmp_path, monkeypatch, capsys):
+    import runpy
+
+    _, path = stored
+    monkeypatch.setattr(sys, "argv", ["all.py"])
+    every = runpy.run_path(str(Path(__file__).parents[1] / "figures" / "all.py"))["main"]
+    every.__globals__["run_scripts"] = lambda *_: iter(())
+    own, mine = tmp_path / "capacity.json", tmp_path / "five_features.json"
+    sp.plot.publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
+    record = own.read_bytes()
+    for foreign in (
+        '{\n "caption": "a photograph of a cat"\n}',
+        "[]",
+        "no json",
+        '{"caption": 1, "claims": 2, "source": 3}',
+    ):
+        mine.write_text(foreign)
+        with pytest.raises(sp.ConfigError, match="is no figure of superpos"):
+            every(only=("capacity", "five_features"), out=tmp_path)
+        assert mine.read_text() == foreign and own.read_bytes() == record and not (tmp_path / "index.html").exists()
+    mine.unlink()
+    every(only=("capacity", "five_features"), out=tmp_path)
+    assert not own.exists()
+    (tmp_path / "index.html").write_text("mine")
+    sp.plot.publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
+    with pytest.raises(sp.ConfigError, match="is no page of superpos"):
+        every(only=("capacity",), out=tmp_path)
+    assert own.read_bytes() == record
+    before = sorted(path.rglob("*"))
+    with pytest.raises(sp.ConfigError, match="lies inside a result"):
+        every(only=("capacity",), out=path / "gallery")
+    assert sorted(path.rglob("*")) == before
+
+
+KILLED_WRITING = """
+import os, signal, sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+import h5netcdf, pyarrow, safetensors.numpy
+import test_outputs as here
+import superpos as sp
+store, out = Path(sys.argv[2]), Path(sys.argv[3])
+
+def die(*given, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+for call, names in {"fsync": here.KILLED, "replace": ["r.nc", "publish"], "rename": here.FOLDERS}.items():
+    for name in names:
+        if not (child := os.fork()):  # JAX has started nothing by then
+            (folder := out / call / name).mkdir(parents=True)
+            first, again = here.killed_writers(sp.open(store), store, folder)[name]
+            first()
+            setattr(os, call, die)
+            again()
+            os._exit(1)
+        if os.waitpid(child, 0)[1] != signal.SIGKILL:
+            print("it lives:", call, name)
+"""
+FOLDERS = ["r.zarr", "saved", "demo", "phase"]
+KILLED = ["r.nc", "r.parquet", "r.safetensors", "packed.zip", "page.html", "plot", "publish", *FOLDERS]
+
+
+def killed_writers(result, store, out, trained=True):
+    """Everything that writes, by name: a first call, and one more that replaces what the first wrote.
+
+    Nothing is trained: what a command would train is the result, or it stops there.
+    """
+    from unittest.mock import patch
+
+    from superpos.cli.demo import demo
+    from superpos.cli.phase import phase
+
+    def sweep(*given, store=None, **options):
+        if not trained:
+            raise sp.ConfigError("no training today")
+        return result if store is None else result.save(store, overwrite=True)
+
+    def commanded(do, name, **options):
+        def call():
+            with patch.object(sp, "sweep", sweep), patch("superpos.cli.demo._of_a_demo", return_value=True):
+                do(out=out, **options)
+
+        return lambda: result.save(out / name), call
+
+    def twice(do):
+        return do, do
+
+    def picture():
+        return plt.figure(figsize=(1, 1))
+
+    return {
+        **{n: twice(lambda n=n: exports.export(result, out / n, overwrite=True)) for n in (*KILLED[:3], "r.zarr")},
+        "packed.zip": twice(lambda: exports.pack(store, out / "packed.zip", overwrite=True)),
+        "page.html": twice(lambda: write_page(out / "page.html", page("explorer.js", {}, title="T"))),
+        "plot": twice(lambda: sp.plot.save(picture(), "c", path=out / "plot")),
+        "publish": twice(lambda: sp.plot.publish(picture(), "c", Claims("nobody"), path=out / "publish")),
+        "saved": twice(lambda: result.save(out / "saved", overwrite=True)),
+        "demo": commanded(demo, "five_features.zarr"),
+        "phase": commanded(phase, "phase_2_1.zarr", cells=2, seeds=1, steps=1, overwrite=True),
+    }
+
+
+def test_killed_while_it_writes_every_command_leaves_the_earlier_file_and_cleans_next_time(stored, tmp_path):
+    """Killed before a file is on disk, before it has its name, and before a folder has: then the same is done again."""
+    pytest.importorskip("h5netcdf"), pytest.importorskip("pyarrow"), pytest.importorskip("safetensors")
+    result, path = stored
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    arguments = [sys.executable, "-c", KILLED_WRITING, Path(__file__).parent, path, tmp_path]
+    ran = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 0 and "it lives" not in ran.stdout, ran.stdout + ran.stderr
+
+    def found(folder):
+        everything = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        dead = {n for n in everything if n.startswith(".") or n.endswith(files.TEMPORARY)}
+        return {n: raw for n, raw in everything.items() if n not in dead}, dead
+
+    for folder in sorted(tmp_path.glob("*/*")):
+        before, dead = found(folder)
+        assert before and dead, folder
+        again = killed_writers(result, path, folder, trained=False)[folder.name][1]
+        if folder.name in ("demo", "phase"):
+            with pytest.raises(sp.ConfigError, match="no training today"):
+                again()
+        else:
+            again()
+        after, dead = found(folder)
+        same = [n for n in before if n.endswith(".safetensors") or after[n] == before[n]]  # whose lists have no order
+        assert same == list(before) and len(after) == len(before) and not dead, folder
+        assert not [p for p in folder.iterdir() if p.name.startswith(".")]

@@ -6,7 +6,7 @@ Labels are JSON in a file's head, up to `MOST_LABELS`: heads have limits (100 MB
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def installed(suffix: str) -> None:
         raise ConfigError(f"{suffix} files need {absent}: pip install 'superpos[export]'.")
 
 
-def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Iterable[str]) -> dict[str, Any]:
+def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Collection[str]) -> dict[str, Any]:
     """What makes a result of bare numbers: dimensions of every variable in `columns`, values of all others.
 
     Where the values together are more than `MOST_LABELS`, the variables that are left become columns, too: the keys of
@@ -51,7 +51,7 @@ def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Iterable[str]) ->
     left = MOST_LABELS
     for name, variable in dataset.variables.items():
         over, kind = list(map(str, variable.dims)), variable.dtype
-        if name not in columns and variable.size <= left:
+        if str(name) not in columns and variable.size <= left:
             listed = variable.values.tolist()
             if (left := left - len(json.dumps(listed))) >= 0:
                 said["values"][str(name)] = [over, "U" if kind.kind == "U" else str(kind), listed]

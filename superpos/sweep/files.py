@@ -31,7 +31,7 @@ _WRITTEN = re.compile(r".+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)  # a file of `writ
 
 def encode(values: np.ndarray) -> tuple[memoryview, bytes]:
     """An array as Zarr's `bytes` and `crc32c` codecs store it: little-endian numbers, not copied, and their CRC32C."""
-    raw = memoryview(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8))
+    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
     return raw, checksum(raw)
 
 
