@@ -42,7 +42,7 @@ def main(
     parts = [[r[x].transpose(*over, missing_dims="ignore").values for x in ("loss", "W", "b")] for r in (free, placed)]
     tables = [landed(N * loss, W, b, levels) for loss, W, b in parts]
     claims = Claims("Chen et al. 2023, Dynamical versus Bayesian Phase Transitions", judged=not quick)
-    judge(levels, *tables, begun, claims)
+    judge(levels, tables[0], tables[1], begun, claims)
     names = [level.name for level in levels]
     with sp.plot.style():
         figure = plt.figure(figsize=(9.4, 5.6), layout="constrained")

@@ -36,8 +36,9 @@ def compared(data: Any) -> Any:
     if not isinstance(data, Mapping) or data.get("kind", "toy") != "toy" or "order" not in data:
         return data
     n, m, order = (data.get(name) for name in ("n_features", "n_hidden", "order"))
-    known = order is None and isinstance(n, int) and isinstance(m, int)
-    return {**data, "order": chosen_order(n, m) if known else order}
+    if order is None and isinstance(n, int) and isinstance(m, int):
+        order = chosen_order(n, m)
+    return {**data, "order": order}
 
 
 def task_from_dict(data: Mapping[str, Any]) -> Any:

@@ -98,7 +98,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     section, key, text = match.groups()
     check.known_key(section, [s for s in SECTIONS if s != "points"], "an override")
     if section in ("task", "train"):
-        cls = TrainConfig
+        cls: Any = TrainConfig
         if section == "task":
             table = data.get("task", {})
             kind = str(table.get("kind", "toy")) if isinstance(table, Mapping) else "toy"

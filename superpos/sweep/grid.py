@@ -164,7 +164,7 @@ class Grid:
         return grid
 
     @classmethod
-    def points(cls, points: Iterable[Mapping[str, Any]]) -> "Grid":
+    def points(cls, points: Any) -> "Grid":
         """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
         many = isinstance(points, Iterable) and not isinstance(points, memoryview) and not is_single(points)
         points = list(points) if many else [points]

@@ -129,15 +129,13 @@ class SparseAutoencoder(Task):
             raise ConfigError(
                 f"toy must be a task of toy models such as superpos.tasks.Toy(...), got {check.short(toy)}."
             )
-        if getattr(toy, "hidden_activation", "identity") != "identity":
-            raise ConfigError(
-                f"toy must be of models with the hidden layer Wx, not with one of {toy.hidden_activation}."
-            )
+        if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
+            raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
         W, b = arrays.weights_and_bias("W", W, b)
         if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
         lead = W.shape[:-2]
-        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
         own = {name: getattr(toy, name) for name in shared}
         several = W.ndim > 2
         W = W.reshape(-1, *W.shape[-2:]) if several else W

@@ -112,7 +112,7 @@ def follow(
             )
             W, b = found.x[:-n].reshape(W.shape), found.x[-n:]
             if doubtful(n, order):
-                more = _loss(W, b, p, weights, order=longer(order))[0]
+                more = _loss(W, b, p, weights, order=longer(order), **sets)[0]
                 check_trusted(found.fun * scale, more, scale, order, W.shape)
             ends.append((W, b, found.fun * scale, float(np.abs(found.jac).max())))
     return Branch(values, *(np.array(x) for x in zip(*ends, strict=True)))

@@ -76,7 +76,9 @@ class Peers:
             for one in numbers:
                 selector.register(one, selectors.EVENT_READ)
             while True:
-                for key, _ in selector.select(0.2) if numbers else [time.sleep(0.2)] * 0:
+                if not numbers:
+                    time.sleep(0.2)
+                for key, _ in selector.select(0.2) if numbers else ():
                     one: Any = key.fileobj
                     more, lost = b"", False
                     try:
