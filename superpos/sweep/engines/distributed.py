@@ -91,8 +91,9 @@ def _found(given: dict[str, Any], seconds: float) -> dict[str, Any]:
     try:
         from jax._src.clusters import ClusterEnv
 
+        address, n_processes, process, devices = (here.get(name) for name in names)
         found = ClusterEnv.auto_detect_unset_distributed_params(
-            *(here.get(name) for name in names), None, int(seconds) + 1
+            address, n_processes, process, devices, None, int(seconds) + 1
         )
     except Exception as error:  # of many kinds: variables that are missing or no numbers, services that do not answer
         if all(here.get(name) is not None for name in names[:3]):
