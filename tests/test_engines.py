@@ -293,7 +293,7 @@ def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path)
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("network namespaces are not allowed here")
     (tmp_path / "go.py").write_text(RAY)
-    environment = ENVIRONMENT | {"PYTHONPATH": str(HERE)}
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{HERE}:{HERE.parent}"}
     inside = f"ip link set lo up && exec {sys.executable} {tmp_path}/go.py {tmp_path}/r.zarr {STEPS}"
     run = subprocess.run(
         ["unshare", "-n", "sh", "-c", inside], env=environment, cwd=HERE, capture_output=True, text=True, timeout=300
