@@ -98,7 +98,7 @@ def test_killed_at_twenty_random_moments_a_sweep_ends_with_the_same_bytes(whole,
 
 def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_path):
     path, rng = tmp_path / "r.zarr", random.Random(2)
-    workers = [start(path, f"{k}/3") for k in range(3)]
+    workers = [start(path, f"{k}/3") for k in (0, 1, 2, 2)]  # one of them started twice
     time.sleep(rng.uniform(3, 5))
     for process in workers[:2]:
         process.kill()
@@ -108,6 +108,23 @@ def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_pa
     for k in range(2):
         finish(path, f"{k}/3")
     assert small.files(path) == whole
+
+
+def test_what_a_twin_removes_is_no_error(tmp_path, monkeypatch):
+    """The same worker, started twice: the checkpoints of both have one name, and one is done first."""
+    from superpos.sweep import checkpoints
+
+    kept = checkpoints.Checkpoints(tmp_path / "r.checkpoints", "0123456789abcdef", 1)
+    kept.folder.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", lambda folder, **_: [folder.rmdir(), folder.parent.rmdir()])
+        kept.remove_all()
+    assert not kept.folder.parent.exists()
+    assert checkpoints._steps(kept.folder) == []
+    kept.folder.mkdir(parents=True)
+    (kept.folder.parent / "of another sweep").mkdir()
+    kept.remove_all()
+    assert [p.name for p in kept.folder.parent.iterdir()] == ["of another sweep"]
 
 
 def test_a_signal_from_outside_ends_with_one_line_and_no_traceback(whole, tmp_path):
@@ -276,7 +293,7 @@ def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path)
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("network namespaces are not allowed here")
     (tmp_path / "go.py").write_text(RAY)
-    environment = ENVIRONMENT | {"PYTHONPATH": str(HERE)}
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{HERE}:{HERE.parent}"}
     inside = f"ip link set lo up && exec {sys.executable} {tmp_path}/go.py {tmp_path}/r.zarr {STEPS}"
     run = subprocess.run(
         ["unshare", "-n", "sh", "-c", inside], env=environment, cwd=HERE, capture_output=True, text=True, timeout=300

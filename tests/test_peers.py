@@ -16,6 +16,7 @@ import pytest
 import superpos as sp
 from superpos.sweep.engines import distributed, meeting
 
+ROOT = str(Path(sp.__file__).parents[1])
 FATAL = (
     "F1128 12:28:30.144926    6856 client.h:80] Terminating process because the JAX distributed service detected fatal "
     "errors. absl::Status: UNAVAILABLE\n\nRPC: /xla.coordination\n*** Check failure stack trace: ***\n    @ 0x7fc1 xla\n"
@@ -153,6 +154,16 @@ def test_settings_are_judged_before_anything_waits(settings, sentence):
         distributed.begin(said)
 
 
+def test_a_process_knows_how_long_it_has_lived():
+    """Where the system says so: what it waits for others is counted from there."""
+    code = "import time; time.sleep(.5); from superpos.process import age; print(age())"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True, check=True, timeout=60
+    )
+    assert float(run.stdout) >= 0.4 or not Path("/proc/self/stat").exists()
+    assert float(run.stdout) < 60
+
+
 def test_what_is_not_given_is_asked_of_the_cluster(monkeypatch):
     for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
@@ -201,7 +212,7 @@ print(json.dumps(ends))
 
 def ends_of(codes):
     """Status and error output of programs with a peer, each in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(Path(sp.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": ROOT}
     command = [sys.executable, "-c", PROGRAM, json.dumps(FATAL), json.dumps(list(codes))]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert run.stderr == ""

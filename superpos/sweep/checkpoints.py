@@ -7,6 +7,7 @@ import hashlib
 import logging
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +63,7 @@ class Checkpoints:
     def restore(self, call: Any, cut: Any, states: Any) -> Found | None:
         """The last checkpoint of the same call, cut in the same way; None if there is none, or it cannot be read."""
         path = self._path(call, cut)
-        if not path.is_dir() or not (steps := _steps(path)):
+        if not (steps := _steps(path)):
             return None
         import orbax.checkpoint as ocp
 
@@ -91,7 +92,7 @@ class Checkpoints:
     def remove_all(self) -> None:
         """Forget the sweep: everything is committed."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+        with suppress(OSError):  # it holds those of another sweep, or the same sweep's other process was faster
             self.folder.parent.rmdir()
 
     def _path(self, call: Any, cut: Any) -> Path:
@@ -100,4 +101,8 @@ class Checkpoints:
 
 
 def _steps(path: Path) -> list[int]:
-    return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
+    """Segments at which checkpoints are there; none where another process that trains the same has removed them."""
+    try:
+        return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
+    except OSError:
+        return []

@@ -91,8 +91,10 @@ def _found(given: dict[str, Any], seconds: float) -> dict[str, Any]:
     try:
         from jax._src.clusters import ClusterEnv
 
-        address, count, number, devices = (here.get(name) for name in names)
-        found = ClusterEnv.auto_detect_unset_distributed_params(address, count, number, devices, None, int(seconds) + 1)
+        address, n_processes, process, devices = (here.get(name) for name in names)
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            address, n_processes, process, devices, None, int(seconds) + 1
+        )
     except Exception as error:  # of many kinds: variables that are missing or no numbers, services that do not answer
         if all(here.get(name) is not None for name in names[:3]):
             return here

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from superpos.console import printable
 from superpos.errors import ConfigError, Interrupted, one_line
 from superpos.sweep.engines.native import call_when_jax_aborts
 
@@ -76,9 +77,10 @@ class Peers:
             for one in numbers:
                 selector.register(one, selectors.EVENT_READ)
             while True:
+                ready = selector.select(0.2) if numbers else []
                 if not numbers:
                     time.sleep(0.2)
-                for key, _ in selector.select(0.2) if numbers else ():
+                for key, _ in ready:
                     one: Any = key.fileobj
                     more, lost = b"", False
                     try:
@@ -123,7 +125,7 @@ class Peers:
         self._tell({"gone": self._who})
         show_cursor = "\x1b[?25h" if os.isatty(2) else ""  # that a bar has hidden
         with suppress(OSError):
-            os.write(2, f"{show_cursor}superpos: {sentence}\n".encode())
+            os.write(2, f"{show_cursor}superpos: {printable(sentence)}\n".encode())
         os._exit(1)
 
     def _exit(self) -> None:
