@@ -21,8 +21,9 @@ def one_line(error: BaseException) -> str:
 def shortened(text: str, most: int = 60) -> str:
     """A value's text as it stands in a sentence: one line of at most so many characters.
 
-    >>> shortened("1, 2,\n3", most=5)
-    '1, 2…'
+    >>> from superpos.errors import shortened
+    >>> shortened("a  long   word", most=6)
+    'a lon…'
     """
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -6,6 +6,7 @@ import numpy as np
 def distinct(values: np.ndarray) -> np.ndarray:
     """The different numbers or words in an array, in order: (n,) -> (number of different ones,).
 
+    >>> from superpos.sweep.sorting import distinct
     >>> distinct(np.array([3, 1, 3]))
     array([1, 3])
     """
