@@ -9,6 +9,7 @@ import inspect
 import sys
 import warnings
 from collections import Counter
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import matplotlib.pyplot as plt
 import ml_dtypes
 import numpy as np
 import xarray as xr
+from fuzz_models import MODELS
 from fuzz_plots import PLOTS, WHOLE
 from matplotlib.animation import Animation
 
@@ -149,6 +151,7 @@ MADE = {
     ),
     "Grid": (lambda learning_rate: sp.Grid(learning_rate=learning_rate), {"learning_rate": vector}),
 }
+MADE |= MODELS
 # Whatever these compute or draw takes long, so they meet only what they must refuse.
 SLOW = {f"plot.{name}": PLOTS[name] for name in WHOLE} | {
     "analysis.ablation": {"task": computation, "model": computing, "groups": [[0]]},
@@ -163,6 +166,8 @@ SLOW = {f"plot.{name}": PLOTS[name] for name in WHOLE} | {
     "theory.optimum": {"n_features": 2, "feature_probability": vector, "importance": vector},
 }
 REFUSED = ("None", "word", "object", "dict", "nan", "complex", "minus", "objects", "words", "ragged", "empty", "no columns", "0-d object", "NaN", "Inf", "complex matrix", "masked", "structured", "dates", "keys", "foreign", "no W", "dataset", "list of None")  # fmt: skip
+# What options meet: parameters with a default, which the calls that work leave out.
+OF_OPTIONS = ("word", "object", "nan", "complex", "minus", "ragged", "empty", "objects", "keys", "deep")
 # Take no arrays.
 NOT_HERE = {
     "analysis": ("against_optimum",),
@@ -187,7 +192,9 @@ class Ours(sp.tasks.Toy):
 
 def odd():
     """Things to put in an argument's place."""
-    nothing = np.full((2, 3), np.nan)
+    nothing, deep = np.full((2, 3), np.nan), 1.0
+    for _ in range(200):
+        deep = [deep]
     return {
         "None": None, "word": "x", "bytes": b"abc", "object": object(), "dict": {"a": 1}, "set": {1.0}, "type": float,
         "function": lambda: 1, "true": True, "nan": np.nan, "inf": -np.inf, "complex": 1 + 2j, "huge": 1e200, "minus": -1.0,
@@ -206,7 +213,9 @@ def odd():
         "task": Ours(n_features=3, n_hidden=2), "features": features, "labelled": xr.DataArray(W), "dataset": xr.Dataset(),
         "bare labels": xr.DataArray(np.ones((2, 2)), dims=("a", "b")), "words labelled": losses.astype(str),
         "placeholder": jax.ShapeDtypeStruct((2, 3), jnp.float32), "list of None": [None, None], "bools": [True, False, True],
-        "huge ints": [10**30, 1],  "nested list": W.tolist(), "generator": (i for i in range(3)),
+        "huge ints": [10**30, 1],  "nested list": W.tolist(), "generator": (i for i in range(3)), "deep": deep,
+        "list of arrays": [jnp.ones(3), jnp.ones(3)], "list of bools": [[True, False, True]] * 2, "a bool": np.bool_(True),
+        "date": np.datetime64("2020"), "frozen": np.broadcast_to(W[0], (2, 3)), "fraction": Fraction(1, 2),
     }  # fmt: skip
 
 
@@ -279,6 +288,13 @@ def calls():
         yield path, function, good, None
 
 
+def options(function, good):
+    """Parameters with a default, but for axes to draw on."""
+    parameters = inspect.signature(function).parameters.values()
+    plain = (p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+    return [p.name for p in plain if p.default is not p.empty and p.name not in good and p.name != "ax"]
+
+
 def main(seed, n_random):
     """Call everything with everything; print what is wrong, one line each, and on the second channel how many calls there were."""
     plt.switch_backend("agg")
@@ -292,6 +308,11 @@ def main(seed, n_random):
         if only is None:
             wrong, _ = complaint(function, {**good, **drawn_on})
             bad += [f"{path}: the call that works does not: {wrong}"] * bool(wrong)
+        for name in options(function, good):
+            for said in OF_OPTIONS:
+                wrong, how = complaint(function, {**good, **drawn_on, name: fixed[said]})
+                ends[how] += 1
+                bad += [f"{path}({name}={said}): {wrong}"] * bool(wrong)
         for name, usual in good.items():
             things = {**fixed, **{f"random {k}": drawn(rng) for k in range(n_random)}}
             for said, thing in things.items():

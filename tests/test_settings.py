@@ -50,6 +50,8 @@ UNREAD = [
     (sae(), NONE, {"k": [1, 2]}),
     (sae(architecture="topk"), NONE, {"sparsity_coefficient": [0.1, 0.2]}),
     (sae(), NONE, {"bandwidth": [0.1, 0.2]}),
+    (sae(), NONE, {"importance": [0.5, 1.0]}),
+    (sae(), NONE, {"activation": ["relu", "gelu"]}),
     (sae(), NONE, {"initial_threshold": [0.1, 0.2]}),
     (sae(revival="none"), NONE, {"resample_every": [5, 6]}),
     (sae(), NONE, {"auxiliary_coefficient": [0.1, 0.2]}),

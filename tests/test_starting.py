@@ -189,13 +189,14 @@ def test_a_sparse_autoencoder_keeps_its_own_k():
     assert np.array_equal(model.W_dec[...], other.W_dec[...])
 
 
-def test_what_the_readme_says_about_starting_works(result, run):
+def test_what_the_readme_says_about_starting_runs_as_shown():
+    """But for the number of steps; the task is the one of the README's example before it."""
     text = (Path(__file__).parents[1] / "README.md").read_text()
     code = re.search(r"### From where.*?```python\n(.*?)```", text, re.DOTALL)[1]
-    code = code.replace('"pentagon", 5', '"square", 4').replace("5_000", "5").replace("range(8)", "range(2)")
-    names = {"sp": sp, "task": TASK, "config": QUICK, "grid": GRID, "result": result, "run": run}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["W"].shape == (2, 2, 4)
+    names = {"sp": sp, "task": sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected")}
+    exec(compile(code.replace("5_000", "5"), "README.md", "exec"), names)
+    assert names["W"].shape == (8, 2, 5) and names["second"].attrs["train"]["first_step"] == 5
+    assert np.array_equal(names["first"]["W_start"].isel(feature_probability=1), np.float32(names["W"]))
 
 
 # --- shapes as starts -----------------------------------------------------------------------------------------------

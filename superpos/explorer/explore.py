@@ -1,5 +1,6 @@
 """A sweep as a page or a widget."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def explore(
             the path.
         StoreError: the page cannot be written.
     """
+    if path is not None:
+        arrays.of_kind("path", path, (str, os.PathLike))
     if title is not None:
         arrays.of_kind("title", title, str)
     check.truth("overwrite", overwrite)

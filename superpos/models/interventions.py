@@ -37,7 +37,8 @@ class Recorder:
     def __call__(self, name: str, value: Array) -> Array:
         if name in self.interventions:
             edit = self.interventions[name]
-            new = edit(value) if callable(edit) else jnp.asarray(arrays.plain(name, edit), value.dtype)
+            with np.errstate(over="ignore"):
+                new = edit(value) if callable(edit) else jnp.asarray(arrays.plain(name, edit), value.dtype)
             if np.shape(new) != value.shape:
                 raise ConfigError(f"{name} must have shape {value.shape}, got {np.shape(new)}.")
             value = new

@@ -126,21 +126,19 @@ class SparseAutoencoder(Task):
         output reads; left out it is that of the model, where one is given.
         """
         if not isinstance(toy, Task) or not hasattr(toy, "features"):
-            raise ConfigError(
-                f"toy must be a task of toy models such as superpos.tasks.Toy(...), got {check.short(toy)}."
-            )
+            raise ConfigError(f"toy must be a task such as superpos.tasks.Toy(...), got {check.short(toy)}.")
         if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
             raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
         W, b = arrays.weights_and_bias("W", W, b)
         if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
-        lead = W.shape[:-2]
-        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
-        own = {name: getattr(toy, name) for name in shared}
-        several = W.ndim > 2
+        lead, several = W.shape[:-2], W.ndim > 2
         W = W.reshape(-1, *W.shape[-2:]) if several else W
         if b is None and not getattr(toy, "bias", True):  # the output is known: it has none
-            b = np.zeros((*W.shape[:-2], W.shape[-1]))
+            b = np.zeros((*lead, W.shape[-1]))
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
+        shared -= {"activation", "importance"} if b is None else set()  # which only an output that is known gives a use
+        own = {name: getattr(toy, name) for name in shared}
         if b is not None:
             b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
             own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
@@ -383,7 +381,7 @@ class SparseAutoencoder(Task):
     def unread(self) -> dict[str, str]:
         """Fields that have no effect given the others, each with why. Numbers may have an axis of cells.
 
-        What only scores read (`activation`, `importance`, `output_bias`) counts as read.
+        What only scores read (`output_bias` and with it `activation` and `importance`) counts as read.
         """
         return terms.unread(self, counts_latents=self._counts_latents)
 

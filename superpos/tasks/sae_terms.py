@@ -82,6 +82,8 @@ def unread(task: Any, *, counts_latents: bool) -> dict[str, str]:
         found |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
     elif never(task.auxiliary_coefficient):
         found["auxiliary_k"] = "auxiliary_coefficient is 0"
+    if task.output_bias is None:
+        found |= dict.fromkeys(("activation", "importance"), "the output of the toy model is not known (output_bias)")
     if task.directions is not None and np.ndim(task.directions) == 2:
         found["source"] = "directions are of one toy model"
     of = [parent for parent in task.parents if parent >= 0]
