@@ -101,7 +101,9 @@ def judge(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
     norms, loss = np.linalg.norm(down.W[equal], axis=0), 5 * down.loss[equal]
     b = down.b[equal]
     measured = f"norms {norms.min():.3f}…{norms.max():.3f}, b {b.min():.3f}…{b.max():.3f}, loss {loss:.5f}"
-    holds = np.all(np.abs(norms - 1.13) <= 0.03) and np.all(np.abs(b + 0.25) <= 0.03) and abs(loss / 0.008904 - 1) <= 0.002
+    holds = (
+        np.all(np.abs(norms - 1.13) <= 0.03) and np.all(np.abs(b + 0.25) <= 0.03) and abs(loss / 0.008904 - 1) <= 0.002
+    )
     claims.add("equal densities: the pentagon", "norms 1.13 ± .03, b −.25 ± .03, loss .008904 ± .2 %", measured, holds)
     loss = 5 * pairs.loss[equal]
     wanted, holds = ".017705 ± .2 %", abs(loss / 0.017705 - 1) <= 0.002
