@@ -45,6 +45,9 @@ from superpos.plot.gallery import publish as publish
 from superpos.plot.gallery import size_suffix as size_suffix
 from superpos.plot.goldilocks import by_coefficient as by_coefficient
 from superpos.plot.goldilocks import coefficient_map as coefficient_map
+from superpos.plot.gosset import benefits_by_sparsity as benefits_by_sparsity
+from superpos.plot.gosset import trained_on_curves as trained_on_curves
+from superpos.plot.gosset import winners_band as winners_band
 from superpos.plot.grokking import embedding_circle as embedding_circle
 from superpos.plot.grokking import frequency_energy as frequency_energy
 from superpos.plot.grokking import logit_map as logit_map

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from superpos.plot.style import PALETTE, current_axes, shape_color
+from superpos.plot.sweeps import plain_ticks
 
 # Colours of structures that have none elsewhere.
 COLORS = {
@@ -31,7 +32,8 @@ def benefits_by_sparsity(x: Any, curves: Mapping[str, Any], ax: Axes | None = No
     ax = current_axes(ax)
     for name, values in curves.items():
         ax.plot(x, values, color=structure_color(name), lw=1.3, label=name)
-    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="benefit per dimension, in units of v")
+    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="benefit per hidden dimension, in units of v")
+    plain_ticks(ax)
     return ax
 
 
