@@ -52,9 +52,10 @@ def main(
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     levels.judge_shapes(table, known, claims)
     levels.judge_three_fifths(result, [table, *more], known, claims)
-    levels.judge_losses(result, table, known, claims)
+    pyramid = None if quick else sp.kept(path, levels.pyramid_table, p)
+    levels.judge_losses(result, table, known, claims, pyramid)
     levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
-    bands, curves = levels.winner_ranges(found), []
+    bands, curves = levels.winner_ranges(found, pyramid), []
     for ends in WINDOWS:
         x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
         some = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
