@@ -64,8 +64,8 @@ def main(
         figure = uniform_levels(table, curves, bands)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-            "per hidden dimension, exactly. Shaded: where a shape is the best one (yellow: a square pyramid; unshaded: shapes "
-            f"of 16 and more directions). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
+            "per hidden dimension, exactly. Shaded: where a shape is the best one (yellow: a square pyramid; unshaded: "
+            f"shapes of 16 and more directions). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
 
