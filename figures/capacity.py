@@ -58,7 +58,7 @@ def main(
         axes[-1].legend(loc="upper right")
         text = (
             "Capacity: the share of a dimension that every feature has. Trained; as equal marginal benefit predicts from "
-            "shapes of up to eight features; and m − ΣC against the squared sine by which a feature is no eigenvector of "
+            "known shapes that fit; and m − ΣC against the squared sine by which a feature is no eigenvector of "
             f"WWᵀ, one dot per model. Bottom: some densities against importance. Trained ones: {result.best_of()}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"capacity{suffix}")

@@ -52,9 +52,10 @@ def main(
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     levels.judge_shapes(table, known, claims)
     levels.judge_three_fifths(result, [table, *more], known, claims)
-    levels.judge_losses(result, table, known, claims)
+    pyramid = None if quick else sp.kept(path, levels.pyramid_table, p)
+    levels.judge_losses(result, table, known, claims, pyramid)
     levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
-    bands, curves = levels.winner_ranges(found), []
+    bands, curves = levels.winner_ranges(found, pyramid), []
     for ends in WINDOWS:
         x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
         some = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
@@ -63,8 +64,8 @@ def main(
         figure = uniform_levels(table, curves, bands)
         text = (
             "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-            "per hidden dimension, exactly. Shaded: where a shape is the best one (beyond, the 5-demicube and larger ones "
-            f"are). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
+            "per hidden dimension, exactly. Shaded: where a shape is the best one (yellow: a square pyramid; unshaded: "
+            f"shapes of 16 and more directions). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
 

@@ -31,6 +31,7 @@ def measure(result: SweepResult) -> xr.Dataset:
 def priced(best: SweepResult, *, order: int = 64) -> xr.Dataset:
     """What equal marginal benefit predicts at every density of a result over `feature_probability`, and how good it is.
 
+    Structures that compete have no more dimensions and features than there are.
     `capacity` over (feature_probability, feature); `loss`, the sum over features; `price` per unit of capacity; and
     `regret`: what the trained allocation, valued on the same curve, costs above the best allocation of as much capacity;
     `even_regret`: the same for equal shares, as a control.
@@ -38,7 +39,8 @@ def priced(best: SweepResult, *, order: int = 64) -> xr.Dataset:
     task, p = best.attrs["task"], best["feature_probability"].values
     n, m = task["n_features"], task["n_hidden"]
     importance = np.broadcast_to(np.asarray(task["importance"], float), (n,))
-    curves = capacity_losses(p, benefits(p[p < 1], structures(), order=order))
+    fitting = [shape for shape in structures() if shape.dimensions <= m and len(shape.vertices) <= n]
+    curves = capacity_losses(p, benefits(p[p < 1], fitting, order=order))
     trained = measure(best)["capacity"].transpose("feature_probability", "feature").values.astype(float)
     rows, regrets = [allocation(curve, importance, m) for curve in curves], []
     for curve, C in zip(curves, trained, strict=True):

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from superpos.claims.base import Claims
 from superpos.claims.uniform import LINE, SMALL_BEST_UP_TO, line
 from superpos.sweep import SweepResult
+from superpos.theory.branches import follow
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
 
 # Dimensionality of each shape's features, from dense to sparse.
@@ -52,6 +53,36 @@ def crossover(first: str, second: str, between: tuple[float, float], *, order: i
     return float(found)
 
 
+def pyramid_benefit(feature_probability: float, *, order: int = 64) -> float:
+    """What five features in three dimensions gain per dimension, in units of v, as a square pyramid at its best.
+
+    Its apex has a norm and a bias of its own, so that it is found by descent on the exact loss, from nearby.
+    """
+    flat, low = 0.92 / np.sqrt(2), -0.39
+    base = np.array([[flat, flat, low], [-flat, flat, low], [-flat, -flat, low], [flat, -flat, low]])
+    W, b = 0.85 * np.array([*base, [0, 0, 1]]).T, np.array([0.24] * 4 + [0.42])
+    found = follow(W, b, [feature_probability], feature_probability, order=order)
+    return float(5 * (1 - found.loss[0] / unlearned_loss(feature_probability)) / 3)
+
+
+def pyramid_table(feature_probability: Any, *, order: int = 64) -> xr.Dataset:
+    """`pyramid_benefit` over densities, and `range`: 1/(1 − S) from which on it beats the triangle, up to the pair."""
+
+    def difference(x: float, name: str) -> float:
+        return pyramid_benefit(1 / x, order=order) - float(benefits([1 / x], named(name), order=order)[0].benefit[0])
+
+    ends: Any = [
+        brentq(difference, *between, args=(name,), xtol=1e-3)
+        for name, between in (("triangle", (1.45, 1.54)), ("antipodal pair", (1.54, 1.6)))
+    ]
+    p = np.asarray(feature_probability, float)
+    data = {
+        "benefit": ("feature_probability", [pyramid_benefit(q, order=order) for q in p.tolist()]),
+        "range": ("end", ends),
+    }
+    return xr.Dataset(data, {"feature_probability": p})
+
+
 def theory_table() -> xr.Dataset:
     """All densities of `CROSSOVERS`, computed, and the shapes that win where `WINNERS` says.
 
@@ -64,17 +95,26 @@ def theory_table() -> xr.Dataset:
     return xr.Dataset({"crossover": ("pair", at), "apart": ("pair", apart), "winner": ("x", winners(1 / x))}, {"x": x})
 
 
-def winner_ranges(found: xr.Dataset | None) -> list[tuple[float, float, str]]:
+def winner_ranges(found: xr.Dataset | None, pyramid: xr.Dataset | None = None) -> list[tuple[float, float, str]]:
     """Ranges of 1/(1 − S) in which each shape is the best, (from, to, shape), between the crossovers of neighbours.
 
-    `found` is the `theory_table`; without one there are none. The last ends where structures of more than eight directions
-    take over.
+    `found` is the `theory_table`; without one there are none. `pyramid`, the `pyramid_table`, adds the range between
+    triangle and pair. The last ends where structures of more than eight directions take over.
     """
     if found is None:
         return []
     names, at = list(LEVELS), dict(zip(CROSSOVERS, found["crossover"].values.tolist(), strict=True))
     edges = [1.0, *(1 / at[pair] for pair in pairwise(names)), SMALL_BEST_UP_TO]
-    return list(zip(edges, edges[1:], names, strict=False))
+    ranges = list(zip(edges, edges[1:], names, strict=False))
+    if pyramid is not None:
+        start, stop = pyramid["range"].values.tolist()
+        k = names.index("triangle")
+        ranges[k : k + 2] = [
+            (ranges[k][0], start, names[k]),
+            (start, stop, "square pyramid"),
+            (stop, ranges[k + 1][1], names[k + 1]),
+        ]
+    return ranges
 
 
 def judge_theory(found: xr.Dataset | None, claims: Claims) -> None:
@@ -135,7 +175,8 @@ def judge_three_fifths(
     A triangular bipyramid would have 3/5, but splits into a triangle and a pair, of 2/3 and 1/2. Where 1/(1 − S) is about
     1.45 triangles are best, and an even number of dimensions is filled by them. Three are not: a triangle leaves one over.
     There five features form a square pyramid, the apex at cosine −.41 to a base of cosines .17 and −.67, nearly a tight frame
-    and so nearly 3/5 each. At 1.45 it gains 3.122 v, where triangle and pair gain 3.112 and a tetrahedron 3.109.
+    and so nearly 3/5 each. At 1.45 it gains 3.122 v, where triangle and pair gain 3.112 and a tetrahedron 3.109. (From 1.5
+    to 1.56 it is best of all, in any number of dimensions, but then apex and base have D of .65 and .59.)
 
     `tables` are geometries over n_hidden, the first that of `result`, and `known` holds shapes at its densities.
     """
@@ -167,14 +208,25 @@ def judge_three_fifths(
     claims.add(statement, wanted, measured, there and bool(np.all(more > 0)))
 
 
-def judge_losses(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
+def judge_losses(
+    result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims, pyramid: xr.Dataset | None = None
+) -> None:
     """The best model costs what the best shape predicts: v(n − m B̂), B̂ the benefit per dimension in units of v.
+
+    `pyramid` is a `pyramid_table` at the densities of `result`: a shape that is best only in a narrow range.
 
     `result` is over `n_hidden`, `feature_probability` and `seed`: a shape fills the space only where its dimensions
     divide m, so the best over m counts.
     """
     n, p, m = result.attrs["task"]["n_features"], result["feature_probability"], result["n_hidden"]
     benefit = xr.DataArray(np.max([s.benefit for s in known], axis=0), {"feature_probability": p.values}, p.dims)
+    if pyramid is not None:
+        benefit = np.maximum(benefit, pyramid["benefit"].values)
+        start, stop = pyramid["range"].values.tolist()
+        most = 100 * float((pyramid["benefit"].values / np.max([s.benefit for s in known], axis=0)).max() - 1)
+        measured = f"at 1/(1 − S) {start:.3f} to {stop:.3f}, by up to {most:.2f} % at the densities here"
+        statement = "theory: between triangle and pair a square pyramid is better than both"
+        claims.add(statement, "a range that holds their crossover, 1/.6442", measured, start < 1 / 0.6442 < stop)
     predicted = unlearned_loss(p) * (n - m * benefit)
     above = 100 * (n * result["loss"] / predicted - 1).min(["n_hidden", "seed"])
     inner = above.where(p >= 1 / 5)  # at smaller densities larger shapes than the known ones may win
