@@ -88,7 +88,8 @@ def table_of(power):
 
 
 @pytest.mark.parametrize(
-    ("power", "fails"), [(1.5, []), (0.9, ["faster"]), (2.2, ["faster"]), (0.5, ["rises", "faster"])]
+    ("power", "fails"),
+    [(1.5, []), (0.9, ["faster", "pairs"]), (2.2, ["faster", "pairs"]), (0.5, ["rises", "faster", "pairs"])],
 )
 def test_claims_about_vulnerability_can_fail(power, fails):
     claims = Claims("a paper")

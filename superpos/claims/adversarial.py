@@ -80,6 +80,11 @@ def judge_vulnerability(table: xr.Dataset, claims: Claims) -> None:
     holds = all(np.all((x > 1) & (x <= 2)) for x in powers.values())
     wanted = "V ∝ (‖W‖²/m)^α with 1 < α ≤ 2, every seed: 2 if no output were switched off"
     claims.add("it grows faster than features per dimension", wanted, measured, holds)
+    on_pairs = by_attack["optimised"][np.abs(crowd - 2) <= 0.06]
+    shown = f"{on_pairs.min():.2f} to {on_pairs.max():.2f} (optimised)" if len(on_pairs) else "no such model"
+    holds = bool(len(on_pairs)) and on_pairs.min() >= 2 and on_pairs.max() <= 4.2
+    wanted = "from 2 (inputs of zeros) to 4 (no output off), + 5 %, where ‖W‖²/m = 2 ± .06"
+    claims.add("antipodal pairs lie between the closed forms", wanted, shown, holds)
     _identities(table, by_attack, claims)
 
 
