@@ -36,7 +36,7 @@ def main(
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
     suffix = sp.plot.size_suffix(full, quick)
     paths = [results / f"{name}{suffix}.zarr" for name in ("uniform_geometry", "adversarial_training")]
-    result = sp.sweep(*build(full=full, quick=quick, seeds=1 if quick else 3), store=paths[0])
+    result = sp.sweep(*build(full=full, quick=quick), store=paths[0])
     trained = sp.sweep(*build_training(full, quick), store=paths[1])
     attacked = result.isel(feature_probability=slice(None, None, 4 if quick else 1))
     table = sp.kept(paths[0], measure, attacked, samples=64 if quick else 512)

@@ -32,10 +32,12 @@ def main(
     judge(result, table, known, claims)
     with sp.plot.style():
         figure, (above, below) = plt.subplots(2, 1, figsize=(6.6, 5.6), sharex=True, height_ratios=(1, 1.9))
-        sp.plot.d_star(table["d_star"].isel(seed=0), above)
+        for seed in table["seed"].values:
+            sp.plot.d_star(table["d_star"].sel(seed=seed), above)
         above.set_xlabel("")
         sp.plot.dimensionality(table["dimensionality"], below)
-        text = "Top: hidden dimensions per feature. Bottom: dimensionality of every feature; lines: known shapes."
+        text = "Top: hidden dimensions per feature, a line per seed. Bottom: dimensionality of every feature of all "
+        text += f"{len(table['seed'])} seeds, none left out; lines: known shapes."
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"feature_geometry{suffix}")
 
 

@@ -80,10 +80,11 @@ def test_the_formula_must_explain_the_logits_of_those_that_generalise():
         judge_circuits(table, xr.DataArray(steps, dims="seed"), claims)
         return not claims.failed
 
-    assert holds([0.96, 0.97, 0.99], [1_000.0, 2_000, 3_000])
+    assert holds([0.96, 0.94, 0.99], [1_000.0, 2_000, 3_000])
     assert holds([0.96, 0.3, 0.99], [1_000.0, NAN, 3_000])  # it did not generalise
-    assert not holds([0.96, 0.94, 0.99], [1_000.0, 2_000, 3_000])
-    assert not holds([0.96, 0.97, 0.99], [1_000.0, NAN, NAN])  # one of three
+    assert not holds([0.94, 0.94, 0.99], [1_000.0, 2_000, 3_000])
+    assert not holds([0.96, 0.97, 0.99], [1_000.0, NAN, 3_000])  # one that only memorised is explained as well
+    assert not holds([0.96, 0.97, 0.99], [NAN, NAN, NAN])
 
 
 def test_the_figure_shows_every_seed_also_those_that_never_did():

@@ -1,6 +1,6 @@
 """Absolute value in superposition and its motif: Elhage et al. 2022, "Computation in Superposition"."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -95,7 +95,8 @@ def judge_large(table: xr.Dataset, random: xr.Dataset, begun: xr.DataArray, clai
     `winning_starts`) with how many; `random` is that of the best models from random weights alone. What a start holds
     already is no finding: claims say what training kept or made of it, and random weights stand beside.
     """
-    table, random, begun = (cast(Any, t).sortby("feature_probability", ascending=False) for t in (table, random, begun))
+    table, random = (t.sortby("feature_probability", ascending=False) for t in (table, random))
+    begun = begun.sortby("feature_probability", ascending=False)
     p, starts = table["feature_probability"].values, begun.values
     share, alone_share = (
         t["polysemantic"] / (t["monosemantic"] + t["polysemantic"] + t["idle"]) for t in (table, random)

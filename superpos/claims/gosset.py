@@ -3,11 +3,13 @@
 Not in Elhage et al. 2022, whose "The Geometry of Superposition" ends with the square antiprism; the setting is theirs.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from superpos.claims.base import Claims
 from superpos.sweep import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.one_output import exact_errors

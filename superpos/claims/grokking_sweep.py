@@ -14,21 +14,25 @@ SEEDS, EXPLAINED = 10, 0.95
 
 
 def judge_circuits(table: xr.Dataset, generalised: xr.DataArray, claims: Claims) -> None:
-    """The logits of every seed that generalised are the trigonometric formula; `table` is of `circuits_of`.
+    """The logits of seeds that generalised are the trigonometric formula; `table` is of `circuits_of`.
 
-    `generalised` holds the steps until the seeds of `table` did, NaN for those that did not. They stand beside, as what
-    the formula does not explain: a network that only memorises has key frequencies, too, by their definition.
+    `generalised` holds the steps until the seeds of `table` did, NaN for those that did not. They stand beside: a network
+    that only memorises has key frequencies, too, by their definition. The median is asked for, since at 99 % of test
+    accuracy the clean-up of some is not over, and at so small a modulus what they memorised is a larger part.
     """
     did = np.isfinite(generalised.values)
     share, keys = table["trig_explained"].values, table["n_keys"].values
-    said = ", ".join(f"{100 * v:.1f}" for v in share[did]) + " %" if did.any() else "none generalises"
+    said, holds = "none generalises", False
     if did.any():
-        said += f" with {keys[did].min()} to {keys[did].max()} frequencies"
-    if not did.all():
-        said += f"; did not generalise: {', '.join(f'{100 * v:.0f}' for v in share[~did])} %"
-    holds = did.sum() > len(did) / 2 and bool(np.all(share[did] >= EXPLAINED))
-    wanted = f"≥ {100 * EXPLAINED:.0f} % of their variance, every seed that generalises, most of {len(did)}"
-    claims.add("ten seeds: logits are Σ α_k cos w_k(a + b − c) of key frequencies", wanted, said, holds)
+        middle, rest = float(np.median(share[did])), float(share[~did].max(initial=0))
+        said = f"median {100 * middle:.1f} %, " + ", ".join(f"{100 * v:.1f}" for v in share[did])
+        said += f" % with {keys[did].min()} to {keys[did].max()} frequencies"
+        said += f"; the others at most {100 * rest:.1f} %" * bool((~did).any())
+        holds = middle >= EXPLAINED and rest < float(share[did].min())
+    wanted = (
+        f"of those of {len(did)} seeds that generalise: median ≥ {100 * EXPLAINED:.0f} %, every one above all others"
+    )
+    claims.add("logits are Σ α_k cos w_k(a + b − c) of key frequencies", wanted, said, holds)
 
 
 def judge(times: xr.Dataset, fractions: xr.Dataset, claims: Claims) -> None:

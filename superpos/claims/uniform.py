@@ -53,9 +53,10 @@ def checked(feature_probability: Any) -> list[int]:
 def judge(result: SweepResult, table: xr.Dataset, known: list[Structure], claims: Claims) -> None:
     """Plateau, lines, packing, and the loss that the best structure of every density predicts.
 
-    `table` is the result's geometry, and `known` holds all structures at its `checked` densities.
+    D* and the loss are means over the seeds, features are pooled. `table` is the result's geometry, and `known` holds all
+    structures at its `checked` densities.
     """
-    x, d_star, D = 1 / table.feature_probability.values, table["d_star"].values[:, 0], table["dimensionality"].values
+    x, d_star, D = 1 / table.feature_probability.values, table["d_star"].values.mean(1), table["dimensionality"].values
     flat = x[np.abs(d_star - 0.5) <= 0.03]
     wanted = "|D* − 1/2| ≤ .03 at 3 or more densities, all with 1/(1 − S) in 2.0…4.4"
     inside = len(flat) >= 3 and flat.min() >= 2.0 and flat.max() <= 4.4
@@ -66,7 +67,7 @@ def judge(result: SweepResult, table: xr.Dataset, known: list[Structure], claims
         claims.add(f"features gather on the line {name}", LINE, measured, holds)
     most = float(table["packing"].max())
     claims.identity("dimensionalities add up to at most m", "ΣD_i / m ≤ 1", f"at most {most:.4f}", most <= 1 + 1e-4)
-    task, loss = result.attrs["task"], result["loss"].values[:, 0]
+    task, loss = result.attrs["task"], result["loss"].values.mean(axis=1)
     best = np.max([s.benefit for s in known], axis=0)
     for k, benefit in zip(checked(1 / x), best, strict=True):
         p, n, m = 1 / x[k], task["n_features"], task["n_hidden"]
