@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -243,3 +244,21 @@ def test_map_refuses_what_is_no_analyser(store):
         result.map(lambda model: {"a": model.b[...]}, dims={"a": ("x", "y")})
     with pytest.raises(sp.ConfigError, match="at_once"):
         result.map(lambda model: model.b[...], at_once=0)
+
+
+def test_the_example_of_the_readme_runs():
+    text = (HERE.parent / "README.md").read_text()
+    code = text[text.index('@sp.tasks.register("ring")') :].partition("```")[0]
+    names = {
+        "sp": sp,
+        "jax": jax,
+        "jnp": jnp,
+        "dataclass": dataclasses.dataclass,
+        "Any": Any,
+        "__name__": "of_the_readme",
+    }
+    try:
+        exec(code.replace('"ring"', '"ring_of_the_readme"').replace("steps=500", "steps=20"), names)
+        assert names["rings"].dims == {"width": 2, "seed": 4}
+    finally:
+        sp.tasks.REGISTRY.pop("ring_of_the_readme", None)
