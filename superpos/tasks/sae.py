@@ -126,10 +126,8 @@ class SparseAutoencoder:
         """
         if not isinstance(toy, Task) or not hasattr(toy, "features"):
             raise ConfigError(f"toy must be a task such as superpos.tasks.Toy(...), got {check.short(toy)}.")
-        if getattr(toy, "hidden_activation", "identity") != "identity":
-            raise ConfigError(
-                f"toy must be of models with the hidden layer Wx, not with one of {toy.hidden_activation}."
-            )
+        if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
+            raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
         W, b = arrays.weights_and_bias("W", W, b)
         if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
@@ -137,7 +135,7 @@ class SparseAutoencoder:
         W = W.reshape(-1, *W.shape[-2:]) if several else W
         if b is None and not getattr(toy, "bias", True):  # the output is known: it has none
             b = np.zeros((*lead, W.shape[-1]))
-        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # pyright: ignore[reportArgumentType]
         shared -= {"activation", "importance"} if b is None else set()  # which only an output that is known gives a use
         own = {name: getattr(toy, name) for name in shared}
         if b is not None:
