@@ -167,19 +167,19 @@ class Grid:
     def points(cls, points: Any) -> "Grid":
         """List the cells one by one: `Grid.points([{"feature_probability": 0.1, "seed": 3}, …])`."""
         many = isinstance(points, Iterable) and not isinstance(points, memoryview) and not is_single(points)
-        points = list(points) if many else [points]
-        if not points:
+        listed: list[Any] = list(points) if many else [points]
+        if not listed:
             raise ConfigError("grid: points must list at least one cell.")
-        if not all(isinstance(point, Mapping) for point in points):
+        if not all(isinstance(point, Mapping) for point in listed):
             raise ConfigError("grid: points must be a list of mappings from field to value.")
-        names = list(points[0])
-        for k, point in enumerate(points):
+        names = list(listed[0])
+        for k, point in enumerate(listed):
             if list(point) != names and set(point) != set(names):
                 raise ConfigError(
                     f"grid: point {k} must set {', '.join(names)}, as point 0 does; got {', '.join(point)}."
                 )
         grid = cls.__new__(cls)
-        grid._set("points", {name: [point[name] for point in points] for name in names})
+        grid._set("points", {name: [point[name] for point in listed] for name in names})
         return grid
 
     @classmethod
