@@ -58,11 +58,12 @@ def main(
         ax.set(xlim=(1.05, 100), ylim=(0.9, 5.4))
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         sizes = [f"{settings[n].n_features}→{settings[n].n_hidden} ({t.sizes['seed']})" for n, t in tables.items()]
+        narrow = [name for start, stop, name in zip(*columns, strict=True) if stop < 1.4 * start]
         text = (
             "Lines: what each structure gains per hidden dimension at its best, exactly; v is what a feature left out costs. "
             "Discs: models trained on the population loss; their area is the share of the seeds that found the structure. "
-            f"Sizes (seeds): {', '.join(sizes)}. Triangles: trained models of the size below, one each. Above: the winner "
-            "among all known structures."
+            f"Sizes (seeds): {', '.join(sizes)}. Triangles: {large.sizes['seed']} trained models of the size below. Above: "
+            f"the winner among all known structures; without a name, from the left: {', '.join(narrow)}."
         )
         sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"gosset{suffix}")
 

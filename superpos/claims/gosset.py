@@ -47,6 +47,7 @@ CURVES = ("antipodal pair", "pentagon", "square antiprism", "triangular prism", 
 CURVES += ("2_21", "3_21", "4_21", "icosahedron", "24-cell")
 WINNERS = ("triangle", "antipodal pair", "pentagon", "square antiprism", "5-demicube", "2_21", "3_21")
 CROSSOVERS = (1.2496, 1.5522, 4.4469, 4.8973, 5.2771, 10.619, 31.479)  # 1/(1 − S) from which each of `WINNERS` wins
+RARE = "3_21"  # what random starts seldom find
 MOST_EXPECTED = 100  # features; with more, sampling is faster
 CLOSE = 1e-3  # of the loss: a model that has the shape has its loss
 
@@ -139,16 +140,24 @@ def judge(
         claims.add("theory: who wins from which 1/(1 − S) to 100", "crossovers ± .01 %", told, apart <= 1e-4)
     for name, table in tables.items():
         x, hits = table["x"].values, (table["shape"] == name).transpose("x", "seed").values
-        claims.add(
-            f"{name}: found by training", "some seeds at every density", _shares(name, hits, x), hits.any(axis=1).all()
-        )
-        if exact is None or not hits.any():
+        told = _shares(name, hits, x)
+        if name != RARE:
+            claims.add(f"{name}: found by training", "some seeds at every density", told, hits.any(axis=1).all())
+        if exact is None:
             continue
         n, d = SETTINGS[name].n_features, SETTINGS[name].n_hidden
-        least = n - d * exact["benefit"].sel(structure=name).sel(x=x, method="nearest")
-        gap = ((n - d * table["benefit"]) / least - 1).transpose("x", "seed").values[hits]
-        wanted, told = "within .1 % of the theory's", f"{gap.min():+.1e} to {gap.max():+.1e} in {gap.size} models"
-        claims.add(f"{name}: loss of those that found it", wanted, told, np.abs(gap).max() <= CLOSE)
+        benefit = exact["benefit"].sel(structure=name).sel(x=x, method="nearest").values[:, None]
+        gap = (n - d * table["benefit"].transpose("x", "seed").values) / (n - d * benefit) - 1
+        if name == RARE:
+            told += f"; loss {100 * gap.min():+.2f} to {100 * gap.max():+.2f} %"
+            wanted = "no loss more than .1 % below the theory's"
+            claims.add(f"{name}: random starts find it seldom, and nothing better", wanted, told, gap.min() >= -CLOSE)
+        if hits.any():
+            wanted, told = (
+                "within .1 % of the theory's",
+                f"{gap[hits].min():+.1e} to {gap[hits].max():+.1e} in {hits.sum()} models",
+            )
+            claims.add(f"{name}: loss of those that found it", wanted, told, np.abs(gap[hits]).max() <= CLOSE)
     x = solids["x"].values
     hits = np.array([(solids["shape"].sel(x=v).values == SOLID_NAMES[round(float(v), 6)]) for v in x])
     for name in dict.fromkeys(SOLID_NAMES.values()):

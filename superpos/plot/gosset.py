@@ -13,9 +13,9 @@ from superpos.plot.sweeps import plain_ticks
 COLORS = {
     "triangular prism": "#8C6D31",
     "rectified 5-cell": PALETTE["yellow"],
-    "5-demicube": PALETTE["green"],
+    "5-demicube": "#6AA84F",
     "2_21": PALETTE["red"],
-    "3_21": PALETTE["purple"],
+    "3_21": "#882255",
     "4_21": PALETTE["black"],
     "icosahedron": "#BBBBBB",
     "24-cell": "#888888",
@@ -47,11 +47,11 @@ def trained_on_curves(
     return ax
 
 
-def winners_band(ranges: Sequence[tuple[float, float, str]], ax: Axes | None = None, *, least: float = 1.15) -> Axes:
+def winners_band(ranges: Sequence[tuple[float, float, str]], ax: Axes | None = None, *, least: float = 1.4) -> Axes:
     """The winner of every range (from, to, name) of the axis as a band; names stand in ranges wider than a ratio `least`."""
     ax = current_axes(ax)
     for start, stop, name in ranges:
-        ax.axvspan(start, stop, color=structure_color(name), alpha=0.75, lw=0)
+        ax.axvspan(start, stop, color=structure_color(name), alpha=0.65, lw=0)
         if stop / start >= least:
             ax.text(np.sqrt(start * stop), 0.5, name, ha="center", va="center", fontsize=7)
     ax.set(ylim=(0, 1), yticks=[])
