@@ -154,9 +154,8 @@ def finish(task: Task, config: TrainConfig, state: TrainState) -> tuple[Float[Ar
 
     That is a model whose true loss is far from the one that was minimised. It has not been trained, whatever it is.
     """
-    misled = getattr(ready(task), "misled", _none)
-    step = state.diverged_step
-    if (found := misled(state.model) if misled is not _none else None) is not None:
+    misled, step = getattr(ready(task), "misled", _none), state.diverged_step
+    if (found := misled(state.model)) is not None:
         step = jnp.where((step < 0) & found, jnp.asarray(config.steps, jnp.int32), step)
     return evaluate(task, config, state._replace(diverged_step=step)), step
 
@@ -253,7 +252,7 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
     if not traced and int(run.diverged_step) >= 0:
         step = int(run.diverged_step)
         if reason := misled_because(task, config, run.model, step):
-            raise DivergedError(step, task.too_short(), reason)
+            raise DivergedError(step, getattr(task, "too_short")(), reason)
         raise DivergedError(step, f"try a learning_rate below {float(config.learning_rate):g}.")
     return run
 
@@ -272,7 +271,7 @@ def misled_because(task: Any, config: TrainConfig, model: Model, step: int) -> s
     return "the loss came out below 0, where no loss can be" if bool(loss < least) else ""
 
 
-def _none() -> None:
+def _none(*_: Any) -> Any:
     """What a task has to say that says nothing."""
 
 

@@ -21,7 +21,7 @@ def audit_bars(table: xr.Dataset, ax: Axes | None = None, *, same_within: float 
     right = max(1.0, 1.25 * float(excess.max()))
     for y, part in zip(at, share, strict=True):
         said = "no restarts" if np.isnan(part) else f"{100 * part:.0f} % of restarts"
-        ax.text(right, y, said, ha="right", va="center", fontsize="small")
+        ax.text(right, float(y), said, ha="right", va="center", fontsize="small")
     ax.set(xlim=(0, right), ylim=(len(at) - 0.5, -0.5), xlabel="loss above the best found (%)")
     ax.set_yticks(at, table["case"].values.tolist())
     return ax
