@@ -254,7 +254,8 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
     if not traced and int(run.diverged_step) >= 0:
         step = int(run.diverged_step)
         if reason := misled_because(task, config, run.model, step):
-            raise DivergedError(step, task.too_short(), reason)
+            told: Any = task
+            raise DivergedError(step, told.too_short(), reason)
         raise DivergedError(step, f"try a learning_rate below {float(config.learning_rate):g}.")
     return run
 

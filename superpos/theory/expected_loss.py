@@ -117,8 +117,8 @@ def expected_loss(
     if activation == "relu" and doubtful(n_features, order) and known:
         more = expected_errors(W, b, features, order=longer(order))
         weights = jnp.ones(()) if per_feature else jnp.asarray(importance, W.dtype)
-        found, longer_one, untrained = (jnp.mean(weights * x) for x in (errors, more, features.moment(2)))
-        check_trusted(found, longer_one, untrained, order, W.shape)
+        loss, true, untrained = (jnp.mean(weights * x) for x in (errors, more, features.moment(2)))
+        check_trusted(loss, true, untrained, order, W.shape)
     return errors if per_feature else jnp.mean(jnp.asarray(importance, W.dtype) * errors)
 
 
