@@ -139,7 +139,10 @@ def test_every_figure_script_draws_its_figure(script, tmp_path):
     name = f"{script.removesuffix('.py')}_quick"
     assert {f"{name}{s}" for s in (".svg", ".png", ".txt", ".json")} <= {p.name for p in (tmp_path / "out").iterdir()}
     claims = json.loads((tmp_path / "out" / f"{name}.json").read_text())["claims"]
-    assert claims and {claim["verdict"] for claim in claims} == {"not judged"}
+    verdicts = {claim["verdict"] for claim in claims} - {
+        "identity"
+    }  # a theorem is checked at every size, and must hold
+    assert claims and verdicts == {"not judged"}
 
 
 @pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "sweeps").glob("*.py")))
