@@ -92,6 +92,8 @@ CALLS = {
     "plot.attention_pattern": {"pattern": np.eye(4)},
     "plot.basin_map": {"basin_probability": plane},
     "plot.benefit_curves": {"x": vector, "benefits": {"pentagon": vector, "digon": vector}},
+    "plot.benefits_by_sparsity": {"x": vector, "curves": {"pentagon": vector, "2_21": vector}},
+    "plot.trained_on_curves": {"name": "2_21", "x": vector, "benefit": vector, "share": vector},
     "plot.branches": {"curves": {"pentagon": (vector, vector)}},
     "plot.capacity_bound": {"missing": vector, "defect": vector},
     "plot.capacity_by_importance": {"importance": vector, "capacity": vector, "expected": vector},
@@ -174,7 +176,7 @@ NOT_HERE = {
         "relative_loss_by_density", "removed_gain", "repeat_loss_by_step", "represented_by_penalty", "responses", "save",
         "score_by_l0", "score_by_shape", "scores_by_step", "set_colors", "set_directions", "shape_color", "shares_by_points",
         "size_suffix", "style", "superposition_by_attack_norm", "use_style", "vulnerability_against_features",
-        "vulnerability_by_density", "winner_bands",
+        "vulnerability_by_density", "winner_bands", "winners_band",
     ),
 }  # fmt: skip
 
