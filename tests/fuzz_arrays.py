@@ -96,6 +96,8 @@ CALLS = {
     "plot.attention_pattern": {"pattern": np.eye(4)},
     "plot.basin_map": {"basin_probability": plane},
     "plot.benefit_curves": {"x": vector, "benefits": {"pentagon": vector, "digon": vector}},
+    "plot.benefits_by_sparsity": {"x": vector, "curves": {"pentagon": vector, "2_21": vector}},
+    "plot.trained_on_curves": {"name": "2_21", "x": vector, "benefit": vector, "share": vector},
     "plot.branches": {"curves": {"pentagon": (vector, vector)}},
     "plot.capacity_bound": {"missing": vector, "defect": vector},
     "plot.capacity_by_importance": {"importance": vector, "capacity": vector, "expected": vector},
