@@ -36,7 +36,7 @@ def compared(data: Any) -> Any:
     if not isinstance(data, Mapping) or data.get("kind", "toy") != "toy" or "order" not in data:
         return data
     n, m, order = (data.get(name) for name in ("n_features", "n_hidden", "order"))
-    if order is None and isinstance(n, int) and isinstance(m, int):
+    if order is None and isinstance(n, int) and isinstance(m, int) and min(n, m) >= 1:
         order = chosen_order(n, m)
     return {**data, "order": order}
 

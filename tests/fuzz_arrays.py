@@ -91,6 +91,9 @@ CALLS = {
     "theory.linear_vulnerability": {"W": W},
     "theory.naive_baseline": {"n_hidden": 1, "ignored": vector, "importance": vector, "solved": b * 0},
     "theory.optimal_linear_loss": {"features": features, "importance": vector, "n_hidden": 1},
+    "theory.chosen_order": {"n_features": 3, "n_hidden": 2},
+    "theory.silent_cost": {"W": W, "steps": 5},
+    "theory.whole_cost": {"W": W},
     "theory.vanishing_penalty": {"importance": vector},
     "plot.ablations": {"names": ["a", "b", "c"], "rise": vector, "loss": 0.1},
     "plot.attention_pattern": {"pattern": np.eye(4)},
@@ -165,6 +168,7 @@ SLOW = {f"plot.{name}": PLOTS[name] for name in WHOLE} | {
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},
     "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "theory.polish": {"W": W, "b": b, "task": sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1)},
     "theory.optimum": {"n_features": 2, "feature_probability": vector, "importance": vector},
 }
 REFUSED = ("None", "word", "object", "dict", "nan", "complex", "minus", "objects", "words", "ragged", "empty", "no columns", "0-d object", "NaN", "Inf", "complex matrix", "masked", "structured", "dates", "keys", "foreign", "no W", "dataset", "list of None")  # fmt: skip

@@ -59,6 +59,10 @@ TOLD = {"task": {"kind": "toy"}, "train": {}, "grid": {"axes": []}}
 PLOTS = {
     "absolute_value": {"small": pair, "large": pair, "density": 0.1, "table": table(**dict.fromkeys(("monosemantic", "polysemantic", "relative_loss"), "feature_probability")), "starts": over("dedicated_features", "feature_probability")},
     "accuracy_by_period": {"table": table(accuracy="network,seed,period", prefix_matching="network,seed,period", attrs={"shortest": 2, "longest": 3, "fixed": 3})},
+    "audit_bars": {"table": xr.Dataset({"excess": ("case", [0.1, 3.0]), "share": ("case", [0.2, np.nan]), "shown": ("case", ["pentagon", "digon"]), "published_is": ("case", ["pentagon", "digon"])}, {"case": ["a", "b"]}), "same_within": 0.2},
+    "benefit_by_dimensions": {"table": table(**dict.fromkeys(("best", "trained", "low", "middle", "high", "planted"), "n_hidden"))},
+    "share_by_dimensions": {"table": table(share="n_hidden")},
+    "winners_band": {"ranges": [(1.0, 2.0, "pentagon"), (2.0, 2.5, "2_21")], "least": 1.4},
     "by_coefficient": {"values": over(*COEFFICIENTS), "label": "a", "level": 0.5},
     "caption": {"attrs": TOLD, "text": ""},
     "coefficient_map": {"values": over(*COEFFICIENTS), "random": over("dictionary_ratio"), "band": 0.5},

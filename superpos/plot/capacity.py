@@ -35,7 +35,9 @@ def capacity_by_importance(importance: Any, capacity: Any, ax: Axes | None = Non
     ax = current_axes(ax)
     importance = arrays.as_numpy("importance", importance, ndim=1)
     check.in_range("importance", importance, above=0)
+    capacity = arrays.as_numpy("capacity", capacity, shape=importance.shape)
     if expected is not None:
+        expected = arrays.as_numpy("expected", expected, shape=importance.shape)
         ax.step(importance, expected, where="mid", color=PALETTE["orange"], lw=1.4, label="equal marginal benefit")
     ax.plot(importance, capacity, "o", color="black", ms=3.5, label="trained")
     ax.set(xscale="log", xlim=(1.15 * importance.max(), importance.min() / 1.15), ylim=(-0.05, 1.08))
@@ -46,6 +48,7 @@ def capacity_by_importance(importance: Any, capacity: Any, ax: Axes | None = Non
 def capacity_bound(missing: Any, defect: Any, ax: Axes | None = None, *, color: Any = "black", label: str = "") -> Axes:
     """Capacity missing from m against the largest frame defect, one dot per model; equality is the lower left corner."""
     ax = current_axes(ax)
+    missing, defect = arrays.as_numpy("missing", missing, ndim=1), arrays.as_numpy("defect", defect, ndim=1)
     ax.plot(defect, missing, "o", color=color, ms=2.5, mec="none", alpha=0.6, label=label)
     ax.set(xlabel="largest frame defect", ylabel="$m - \\Sigma C_i$")
     ax.locator_params(nbins=4)  # numbers of three digits: more would run into each other

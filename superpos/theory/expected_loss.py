@@ -100,7 +100,7 @@ def expected_loss(
     check.vector("feature_probability", feature_probability, n_features)
     check.vector("importance", importance, n_features)
     check.in_range("importance", importance, at_least=0)
-    order = check_order(order, n_features if activation == "relu" else 1, len(W))
+    order = check_order(order, n_features if isinstance(activation, str) and activation == "relu" else 1, len(W))
     check.truth("per_feature", per_feature)
     features = FeatureDistribution(
         n_features=n_features,

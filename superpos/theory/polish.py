@@ -60,7 +60,7 @@ def polish(
     if (b is None) is bool(task.bias):
         raise ConfigError(f"b must be {'an array' if task.bias else 'None'}, as the task has bias={task.bias}.")
     check.whole("steps", steps, at_least=1)
-    check.in_range("tolerance", tolerance, above=0)
+    check.number("tolerance", tolerance, above=0)
     order = series.check_order(order, task.n_features if task.activation == "relu" else 1, task.n_hidden)
     doubtful = task.activation == "relu" and series.doubtful(task.n_features, order)
     use_compilation_cache()

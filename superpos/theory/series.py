@@ -39,12 +39,17 @@ def needed(n_features: int, n_hidden: int) -> float:
     return max(n_features / 2, 1.4 * (n_features * min(n_hidden, n_features / 2)) ** 0.5)
 
 
-def chosen_order(n_features: int, n_hidden: int) -> int:
+def chosen_order(n_features: Any, n_hidden: Any) -> int:
     """Terms for so many features and dimensions where nobody says how many: a power of two, 32 at least.
 
     >>> [sp.theory.chosen_order(n, m) for n, m in ((5, 2), (56, 7), (64, 16), (100, 20), (400, 30))]
     [32, 32, 64, 64, 256]
+
+    Raises:
+        ConfigError: one of them is no whole number from 1 on.
     """
+    check.whole("n_features", n_features, at_least=1)
+    check.whole("n_hidden", n_hidden, at_least=1)
     return max(ORDER, 1 << (math.ceil(needed(n_features, n_hidden)) - 1).bit_length())
 
 
