@@ -172,9 +172,10 @@ for p in (0.33, 0.2, 0.1):
 # - Make one feature less dense than the others (`feature_probability` takes one value per feature). What becomes of its
 #   pentagon? `figures/nonuniform_density.py` follows it until it breaks.
 #
-# **Open problems.** Which shapes are best when features are very sparse is not known: structures of more than eight features
-# in three dimensions have not been searched. And features of real networks are neither equal nor independent: which of
-# this geometry survives there?
+# **Open problems.** Of the shapes that have names the best are known: past the square antiprism come Gosset's polytopes
+# (`figures/gosset.py`). In many dimensions irregular arrangements beat even those: what are they, and is there a limit
+# (`figures/thermodynamic_limit.py`)? And features of real networks are neither equal nor independent: which of this
+# geometry survives there?
 #
 # **Read.** Elhage et al. 2022, [Toy Models of Superposition](https://transformer-circuits.pub/2022/toy_model/index.html),
 # "The Geometry of Superposition"; Scherlis et al. 2022, [Polysemanticity and Capacity in Neural
