@@ -33,8 +33,9 @@ def polish(
 
     This is to finish with, not to search with: from four random starts each of 2→1, 5→2 and 20→5, BFGS, L-BFGS and the 400
     steps of Adam in `minimise` end in the same minima where they end in the same valley, to eight digits; where they do not,
-    Adam's was the lower one three times and BFGS's twice. (optax.lbfgs is the fastest of them to run, the slowest to compile, and ran away from one of
-    the twelve starts; Optimistix's BFGS found the same minima, and its L-BFGS ran away once, too.)
+    Adam's was the lower one three times and BFGS's twice. (optax.lbfgs is the fastest of them to run, the slowest to
+    compile, and ran away from one of the twelve starts; Optimistix's BFGS found the same minima, and its L-BFGS ran away
+    once, too.)
 
     >>> task = sp.tasks.Toy(n_features=2, n_hidden=1, feature_probability=0.1)
     >>> round(float(sp.theory.polish([[1.0, -0.9]], [0.0, 0.0], task).loss), 6)
