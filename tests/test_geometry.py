@@ -45,6 +45,7 @@ TABLE = [
     ("9-gon", 9, 2, 2 / 9),
     ("square antiprism", 8, 3, 3 / 8),
     ("cube", 8, 3, 3 / 8),
+    ("square pyramid", 5, 3, 3 / 5),
     ("triangular prism", 6, 3, 1 / 2),
     ("icosahedron", 12, 3, 1 / 4),
     ("cuboctahedron", 12, 3, 1 / 4),

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import brentq
 
 from superpos.claims.base import Claims
 from superpos.claims.uniform import LINE, SMALL_BEST_UP_TO, line
 from superpos.sweep import SweepResult
-from superpos.theory.branches import follow
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
+from superpos.theory.uniform import crossover as equal_benefit
 
 # Dimensionality of each shape's features, from dense to sparse.
 LEVELS = {
@@ -44,42 +43,17 @@ def named(*names: str) -> list[Any]:
 
 def crossover(first: str, second: str, between: tuple[float, float], *, order: int = 64) -> float:
     """Density between two others at which two shapes have the same benefit per dimension."""
-
-    def difference(p: float) -> float:
-        a, b = benefits([p], named(first, second), order=order)
-        return float(a.benefit[0] - b.benefit[0])
-
-    found: Any = brentq(difference, *between, xtol=1e-4)
-    return float(found)
-
-
-def pyramid_benefit(feature_probability: float, *, order: int = 64) -> float:
-    """What five features in three dimensions gain per dimension, in units of v, as a square pyramid at its best.
-
-    Its apex has a norm and a bias of its own, so that it is found by descent on the exact loss, from nearby.
-    """
-    flat, low = 0.92 / np.sqrt(2), -0.39
-    base = np.array([[flat, flat, low], [-flat, flat, low], [-flat, -flat, low], [flat, -flat, low]])
-    W, b = 0.85 * np.array([*base, [0, 0, 1]]).T, np.array([0.24] * 4 + [0.42])
-    found = follow(W, b, [feature_probability], feature_probability, order=order)
-    return float(5 * (1 - found.loss[0] / unlearned_loss(feature_probability)) / 3)
+    a, b = named(first, second)
+    return equal_benefit(a, b, between, order=order)
 
 
 def pyramid_table(feature_probability: Any, *, order: int = 64) -> xr.Dataset:
-    """`pyramid_benefit` over densities, and `range`: 1/(1 − S) from which on it beats the triangle, up to the pair."""
-
-    def difference(x: float, name: str) -> float:
-        return pyramid_benefit(1 / x, order=order) - float(benefits([1 / x], named(name), order=order)[0].benefit[0])
-
-    ends: Any = [
-        brentq(difference, *between, args=(name,), xtol=1e-3)
-        for name, between in (("triangle", (1.45, 1.54)), ("antipodal pair", (1.54, 1.6)))
-    ]
+    """The benefit of the square pyramid over densities, and `range`: 1/(1 − S) from which it is the best, and up to which."""
     p = np.asarray(feature_probability, float)
-    data = {
-        "benefit": ("feature_probability", [pyramid_benefit(q, order=order) for q in p.tolist()]),
-        "range": ("end", ends),
-    }
+    (found,) = benefits(p, named("square pyramid"), order=order)
+    start = 1 / crossover("triangle", "square pyramid", (1 / 1.54, 1 / 1.45), order=order)
+    stop = 1 / crossover("square pyramid", "antipodal pair", (1 / 1.6, 1 / 1.54), order=order)
+    data = {"benefit": ("feature_probability", found.benefit), "range": ("end", [start, stop])}
     return xr.Dataset(data, {"feature_probability": p})
 
 

@@ -193,8 +193,8 @@ def learning_dynamics(
     text = (
         "Top left: dimensionality of every feature and the loss during training, of the seed of least loss, on a logarithmic "
         "scale of steps, chosen so that short plateaus are seen, too; shaded: drops. Top right: growth of lone features; "
-        "dashed: slope 8ηIσ². Bottom: two sets (colours) of three correlated features in three dimensions during training, the "
-        "seed of least loss, which the animation shows in full."
+        "dashed: slope 8ηIσ². Bottom: two sets (colours) of three correlated features in three dimensions during training, "
+        "the seed of least loss, which the animation shows in full."
     )
     parts = (("levels", "Energy levels:"), ("triples", "Correlated triples:"), ("growth", "Lone features:"))
     return figure, " ".join([text, *(caption(found[name].attrs, words) for name, words in parts)]), animation

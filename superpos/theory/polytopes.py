@@ -67,7 +67,7 @@ def known_shapes(k: int) -> tuple[KnownShape, ...]:
     Among these are Gosset's k_21 in four to eight dimensions and optimal codes of 7, 9, 10, 11 and 14 points in space.
 
     >>> [shape.name for shape in sp.theory.known_shapes(5)]
-    ['4-simplex', 'pentagon']
+    ['4-simplex', 'pentagon', 'square pyramid']
     """
     if k == 1:
         return (KnownShape("dedicated", np.ones((1, 1))),)
@@ -107,6 +107,12 @@ def prism(k: int, height: float, *, twist: bool) -> np.ndarray:
     return np.concatenate([np.sqrt(1 - height**2) * flat, heights], axis=1)
 
 
+def pyramid(k: int, height: float) -> np.ndarray:
+    """A k-gon at the cosine `height` to the axis, and the axis as apex."""
+    base = np.concatenate([np.sqrt(1 - height**2) * polygon(k), np.full((k, 1), height)], axis=1)
+    return np.concatenate([[[0.0, 0.0, 1.0]], base])
+
+
 TIGHT = 1 / np.sqrt(3)  # the height at which a prism's vertices fill three dimensions evenly
 THOMSON_8 = 0.56060  # cosine to the axis in the lowest-energy placement of eight charges; D = .3744
 
@@ -119,6 +125,7 @@ def _special() -> tuple[KnownShape, ...]:
         p for a in (-1 / golden, 1 / golden) for b in (-golden, golden) for p in ((0, a, b), (a, b, 0), (b, 0, a))
     ]
     return (
+        KnownShape("square pyramid", pyramid(4, -1 / np.sqrt(6))),  # five directions that fill three dimensions evenly
         KnownShape("triangular prism", prism(3, TIGHT, twist=False)),
         KnownShape("square antiprism", prism(4, TIGHT, twist=True)),
         KnownShape("square antiprism", prism(4, THOMSON_8, twist=True)),
