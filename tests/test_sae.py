@@ -57,12 +57,15 @@ def model_of(task, rng):
     n, size = task.n_latents, task.dictionary_size
     there = np.arange(n) < size
     W_dec, W_enc = rng.standard_normal((M, n)) * there, rng.standard_normal((n, M)) * there[:, None]
+    W_dec /= np.where(
+        there, np.linalg.norm(W_dec, axis=0), 1
+    )  # as training keeps it; the twin divides by lengths always
     b_enc, b_dec, r_mag, b_mag = (0.2 * rng.standard_normal(width) for width in (n, M, n, n))
     arrays = [jnp.asarray(x, float) for x in (W_dec, W_enc, b_enc * there, b_dec)]
     model = SAE(
         arrays[0], None if task.tied else arrays[1], None if task.architecture == "topk" else arrays[2],
         arrays[3] if task.decoder_bias else None,
-        architecture=task.architecture, k=task.k, initial_threshold=0.1, unit_columns=True,  # of any length: D's are 1
+        architecture=task.architecture, k=task.k, initial_threshold=0.1, unit_columns=True,
     )  # fmt: skip
     for name, value in (("r_mag", r_mag * there), ("b_mag", b_mag * there)):
         if getattr(model, name) is not None:
