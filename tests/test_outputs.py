@@ -328,7 +328,7 @@ store, out = Path(sys.argv[2]), Path(sys.argv[3])
 def die(*given, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
-for call, names in {"fsync": here.KILLED, "replace": ["r.nc", "publish"], "rename": here.FOLDERS}.items():
+for call, names in {"fsync": here.WRITERS, "replace": ["r.nc", "publish"], "rename": here.FOLDERS}.items():
     for name in names:
         if not (child := os.fork()):  # JAX has started nothing by then
             (folder := out / call / name).mkdir(parents=True)
@@ -341,7 +341,7 @@ for call, names in {"fsync": here.KILLED, "replace": ["r.nc", "publish"], "renam
             print("it lives:", call, name)
 """
 FOLDERS = ["r.zarr", "saved", "demo", "phase"]
-KILLED = ["r.nc", "r.parquet", "r.safetensors", "packed.zip", "page.html", "plot", "publish", *FOLDERS]
+WRITERS = ["r.nc", "r.parquet", "r.safetensors", "packed.zip", "page.html", "plot", "publish", *FOLDERS]
 
 
 def killed_writers(result, store, out, trained=True):
@@ -373,7 +373,7 @@ def killed_writers(result, store, out, trained=True):
         return plt.figure(figsize=(1, 1))
 
     return {
-        **{n: twice(lambda n=n: exports.export(result, out / n, overwrite=True)) for n in (*KILLED[:3], "r.zarr")},
+        **{n: twice(lambda n=n: exports.export(result, out / n, overwrite=True)) for n in (*WRITERS[:3], "r.zarr")},
         "packed.zip": twice(lambda: exports.pack(store, out / "packed.zip", overwrite=True)),
         "page.html": twice(lambda: write_page(out / "page.html", page("explorer.js", {}, title="T"))),
         "plot": twice(lambda: sp.plot.save(picture(), "c", path=out / "plot")),

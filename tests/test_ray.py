@@ -77,7 +77,8 @@ class StandIn(types.ModuleType):
         return tasks[:1], tasks[1:]
 
     def get(self, task):
-        path, sweep, chunks, options, lanes = self.tasks[task]
+        path, sweep, module, chunks, options, lanes = self.tasks[task]
+        assert module == "superpos.tasks.toy"  # what a worker must import first
         fate = self.fate(task)
         if isinstance(fate, Exception):
             raise fate
@@ -126,7 +127,7 @@ def test_workers_that_die_now_and_then_lose_nothing(ray, whole, tmp_path, caplog
     module = ray(lambda task: 1 if task < 5 else None)
     on_ray(tmp_path / "r.zarr")
     assert small.files(tmp_path / "r.zarr") == whole
-    assert [len(chunks) for _, _, chunks, _, _ in module.tasks] == [4, 4, 3, 3, 2, 2, 1][: len(module.tasks)]
+    assert [len(chunks) for _, _, _, chunks, _, _ in module.tasks] == [4, 4, 3, 3, 2, 2, 1][: len(module.tasks)]
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert said == ["engine ray: a worker died, and what it trained is tried again (The worker died unexpectedly)"] * 5
     assert not module.begun

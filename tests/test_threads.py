@@ -24,7 +24,7 @@ def digests(cache, cores, threads, *tasks):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot give a process fewer cores")
 def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(tmp_path):
     one, two = (digests(tmp_path, cores, 2) for cores in (1, 2))
-    assert set(one) == set(REGISTRY)
+    assert set(one) == {kind for kind, cls in REGISTRY.items() if cls.__module__.startswith("superpos.")}
     assert one == two
     seven = digests(tmp_path, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
     assert seven["modular_addition"] != two["modular_addition"]

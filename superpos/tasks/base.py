@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from superpos import check
 
@@ -87,8 +87,8 @@ class Task(ABC):
         optimizer: optax.OptState,
         seen: Any,
         key: PRNGKeyArray,
-        step: Integer[Array, ""],
-        steps: int,
+        step: Any,
+        steps: Any,
     ) -> tuple[Model, optax.OptState]:
         """What becomes of a model and its optimiser after each step (projections, resampling). By default nothing.
 
