@@ -80,10 +80,16 @@ def polish(
             slope = np.concatenate([np.ravel(s) for s in slopes if s is not None])
             return float(value) / untrained, slope / untrained
 
-        large = len(start) > LARGE
-        options = {"maxiter": steps, **({"gtol": tolerance, "ftol": 1e-14} if large else {"gtol": tolerance})}
-        end = minimize(scaled, start, jac=True, method="L-BFGS-B" if large else "BFGS", options=options)
-        lowest = end.x if end.fun < scaled(start)[0] else start
+        ends = []
+        if len(start) <= LARGE:
+            with np.errstate(over="ignore", invalid="ignore"):  # its inverse Hessian, in a valley without curvature
+                ends += [
+                    minimize(scaled, start, jac=True, method="BFGS", options={"maxiter": steps, "gtol": tolerance})
+                ]
+        if not all(np.isfinite(end.x).all() for end in ends) or not ends:
+            options = {"maxiter": steps, "gtol": tolerance, "ftol": 1e-14}
+            ends += [minimize(scaled, start, jac=True, method="L-BFGS-B", options=options)]
+        lowest = ends[-1].x if ends[-1].fun < scaled(start)[0] else start
         final = float(_loss(parts(lowest), settings, order=series.longer(order)))
         if doubtful:
             series.check_trusted(scaled(lowest)[0] * untrained, final, untrained, order, shape)
