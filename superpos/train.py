@@ -1,6 +1,6 @@
 """Train ONE model: init, one scan, everything recorded. Nothing here knows that there are many runs."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -296,6 +296,12 @@ def check_kinds(task: Any, config: Any) -> None:
         raise ConfigError(f"task must be a task such as superpos.tasks.Toy(...), got {type(task).__name__}{hint}.")
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"config must be a superpos.TrainConfig, got {type(config).__name__}.")
+    # An axis or a stored setting of that name would be of the one or the other.
+    taken = {"kind", "seed"} | {f.name for f in fields(config)}
+    if both := [f.name for f in fields(task) if f.name in taken]:  # type: ignore[arg-type]
+        raise ConfigError(
+            f"task {type(task).__name__} may have no field {both[0]}: superpos uses the name for something else."
+        )
 
 
 def check_seed(seed: Any) -> None:

@@ -146,6 +146,24 @@ def test_only_dataclasses_that_derive_from_task_are_registered():
         check_kinds(type("Almost", (), {"init": None, "loss": None})(), SHORT)
 
 
+@pytest.mark.parametrize("name", ["kind", "seed", "learning_rate"])
+def test_fields_that_would_be_taken_for_something_else_are_refused(name, tmp_path):
+    named = dataclasses.make_dataclass(
+        "Named", [(name, float, 0.1)], bases=(own_tasks.Ring,), frozen=True, kw_only=True
+    )
+    sp.tasks.register("named_of_this_test")(named)
+    try:
+        for begin in (
+            lambda: sp.train(named(n_features=3), SHORT),
+            lambda: sp.sweep(named(n_features=3), SHORT, sp.Grid(width=[0.1, 0.2]), tmp_path / "r.zarr"),
+        ):
+            with pytest.raises(sp.ConfigError, match=f"task Named may have no field {name}"):
+                begin()
+    finally:
+        del sp.tasks.REGISTRY["named_of_this_test"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_class_may_be_defined_anew_and_needs_no_name():
     def define(scale):
         @dataclasses.dataclass(frozen=True, kw_only=True)
