@@ -102,7 +102,7 @@ sp.demos.check("all_found", decoder, W)
 # By the worst cosine of each dictionary, rather than by eye:
 #
 # ```python
-# worst = small.dictionary(n_inputs=1_024)["matched_cosine"].min("feature")
+# worst = small.sae_scores(n_inputs=1_024)["matched_cosine"].min("feature")
 # decoder = small["W_dec"].isel(worst.argmax(["sparsity_coefficient", "seed"]))
 # ```
 # </details>
@@ -135,7 +135,7 @@ config = sp.TrainConfig(steps=5_000, batch_size=512, evaluation_samples=1_024)
 lambdas = np.geomspace(0.03, 1, 9)[sp.demos.size(full=slice(None), quick=[0, 6])]
 grid = sp.Grid(sparsity_coefficient=lambdas, seed=[3])
 saes = sp.sweep(task, config, grid)
-table = saes.dictionary(n_inputs=sp.demos.size(full=16_384, quick=4_096)).isel(seed=0)
+table = saes.sae_scores(n_inputs=sp.demos.size(full=16_384, quick=4_096)).isel(seed=0)
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
 for ax, score, name in zip(axes, ("explained_variance", "mcc", "f1"), ("R²", "MCC", "F1"), strict=True):

@@ -13,9 +13,9 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis import circuit
-from superpos.claims import Claims
 from superpos.claims.circuits import by_density, judge_large, judge_small, relative_by_start, winning_starts
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 ABSOLUTE: Any = {"target": "absolute", "tied": False, "magnitude": "signed_uniform"}
 SMALL = sp.tasks.Computation(n_features=3, n_hidden=6, **ABSOLUTE)
@@ -34,9 +34,9 @@ def task(n_features: int, n_hidden: int) -> sp.tasks.Computation:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path = str(results / f"absolute_value{suffix}")
     less: dict[str, Any] = {"batch_size": 64, "evaluation_samples": 1_024} if quick else {"batch_size": 256}
     steps = 20 if quick else 2_000  # every step is a point of the record, the first one the untrained loss
@@ -68,7 +68,7 @@ def main(
             f"baseline solves {large.attrs['task']['n_hidden'] // 2}, ignores the rest. Bottom: the model of least loss "
             "at one density, weights above 20 % of the neuron's largest."
         )
-        sp.plot.publish(figure, sp.plot.caption(large.attrs, text), claims, path=out / f"absolute_value{suffix}")
+        return publish(figure, sp.plot.caption(large.attrs, text), claims, path=out / f"absolute_value{suffix}").status
 
 
 if __name__ == "__main__":

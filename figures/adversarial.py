@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.adversarial import judge_training, judge_vulnerability, measure
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 DENSITIES = {0.05: "black", 0.2: "green"}  # with the colours of their lines; claims are about the first
@@ -31,17 +31,17 @@ def build_training(full: bool, quick: bool) -> tuple:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, attack the models, draw the figure and judge it."""
     build = runpy.run_path(str(SWEEPS / "uniform_geometry.py"))["build"]
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     paths = [results / f"{name}{suffix}.zarr" for name in ("uniform_geometry", "adversarial_training")]
     result = sp.sweep(*build(full=full, quick=quick), store=paths[0])
     trained = sp.sweep(*build_training(full, quick), store=paths[1])
     attacked = result.isel(feature_probability=slice(None, None, 4 if quick else 1))
-    table = sp.kept(paths[0], measure, attacked, samples=64 if quick else 512)
+    table = sp.cached(paths[0], measure, attacked, samples=64 if quick else 512)
     per_dimension = (
-        sp.kept(paths[1], sp.SweepResult.geometry, trained)["n_represented"] / trained.attrs["task"]["n_hidden"]
+        sp.cached(paths[1], sp.SweepResult.geometry, trained)["n_represented"] / trained.attrs["task"]["n_hidden"]
     )
     claims = Claims("Elhage et al. 2022, Superposition and Adversarial Robustness", judged=not quick)
     judge_vulnerability(table, claims)
@@ -58,12 +58,12 @@ def main(
         right.legend()
         text = (
             "Left: what an attack of a tenth of the mean input norm adds to the loss, relative to a model without "
-            f"superposition, and features per dimension; means and range of {result.dims['seed']} seeds, none left out. "
+            f"superposition, and features per dimension; means and range of {result.sizes['seed']} seeds, none left out. "
             "Middle: the same, a dot per model; dotted: equality; dashed: the square, what theory gives if no output is off."
         )
-        words = f"Right: represented features per dimension after training on attacks, {trained.dims['seed']} seeds."
+        words = f"Right: represented features per dimension after training on attacks, {trained.sizes['seed']} seeds."
         parts = [sp.plot.caption(result.attrs, text), sp.plot.caption(trained.attrs, words)]
-        sp.plot.publish(figure, " ".join(parts), claims, path=out / f"adversarial{suffix}")
+        return publish(figure, " ".join(parts), claims, path=out / f"adversarial{suffix}").status
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 from superpos import check
-from superpos.claims.base import RED
-from superpos.cli import run
-from superpos.cli.side_by_side import run_scripts
-from superpos.plot.gallery import free_index, index, size_suffix, totals
+from superpos.experiments.claims import RED
+from superpos.experiments.publish import free_index, index, totals
+from superpos.experiments.run_scripts import run_scripts
+from superpos.experiments.sizes import size_suffix
 from superpos.plot.written import free_figure
+from superpos.script import run
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem != "all")
@@ -35,7 +36,7 @@ def main(
     """Build all figures into one folder with an index page."""
     if unknown := [name for name in only if name not in SCRIPTS]:
         sys.exit(f"figures: there is no {unknown[0]!r}; there are {', '.join(SCRIPTS)}.")
-    check.whole("jobs", jobs, at_least=1, at_most=64)
+    check.integer("jobs", jobs, at_least=1, at_most=64)
     flags = ["--full"] * full + ["--quick"] * quick + ["--results", str(results), "--out", str(out)]
     names, suffix = list(only or SCRIPTS), size_suffix(full, quick)
     free_index(out)

@@ -10,19 +10,19 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.audit import audit, cases, judge
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Audit all cases, or read the table that is kept, draw it and judge it. At full size also 80 features."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     chosen = cases(large=full)[: 1 if quick else None]
     settings = {"seeds": 2, "steps": 20} if quick else {"seeds": 64 if full else 16}
-    table = sp.kept(results / f"audit{suffix}", audit, chosen, **settings)
+    table = sp.cached(results / f"audit{suffix}", audit, chosen, **settings)
     claims = Claims("Elhage et al. 2022, Toy Models of Superposition", judged=not quick)
     judge(table, claims)
     with sp.plot.style():
@@ -33,7 +33,7 @@ def main(
             f"{table.attrs['seeds']} exact trainings and of shapes placed by importance, polished as well. On the right the "
             "share of the trainings within .2 % of it: below a tenth it is the best found, and there may be a better one."
         )
-        sp.plot.publish(figure, text, claims, path=out / f"audit{suffix}")
+        return publish(figure, text, claims, path=out / f"audit{suffix}").status
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.patches import Patch
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.basic_results import audit, judge_audit, judge_linear, judge_relu, judge_scaling
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 SIZES = ((20, 5, 0.7), (80, 20, 0.7**0.25))  # n_features, n_hidden, importance decay
@@ -30,9 +30,9 @@ def build(n_features: int, n_hidden: int, decay: float, quick: bool) -> tuple:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     claims = Claims("Elhage et al. 2022, Demonstrating Superposition, Basic Results", judged=not quick)
     captions, relu = [], {}
     with sp.plot.style():
@@ -46,7 +46,7 @@ def main(
                 judge_linear(best.sel(activation="identity"), claims)
                 judge_relu(relu[n], claims)
                 if not quick:
-                    judge_audit(relu[n], sp.kept(path, audit, relu[n]), claims)
+                    judge_audit(relu[n], sp.cached(path, audit, relu[n]), claims)
             captions.append(sp.plot.caption(result.attrs, f"{n} → {m}, {result.best_of()}:"))
             for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
                 model = result.sel(activation=activation, feature_probability=p).best("seed").model()
@@ -64,7 +64,7 @@ def main(
         figure.legend(keys, words, loc="outside lower center", ncols=2)
         text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "
         judge_scaling(relu[20], relu[80], claims)
-        sp.plot.publish(figure, text + " ".join(captions), claims, path=out / f"basic_results{suffix}")
+        return publish(figure, text + " ".join(captions), claims, path=out / f"basic_results{suffix}").status
 
 
 if __name__ == "__main__":

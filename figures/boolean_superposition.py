@@ -10,18 +10,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.boolean import judge, measure
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 DENSITIES = (0.5, 0.3, 0.2, 0.1, 0.05)
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     task = sp.tasks.BooleanPairs(n_features=4 if quick else 8, n_hidden=4 if quick else 12)
     steps = 30 if quick else 20_000 if full else 6_000
     config = sp.TrainConfig(steps=steps, batch_size=32 if quick else 1_024 if full else 256, learning_rate=0.01)
@@ -32,7 +32,7 @@ def main(
     )
     path = results / f"boolean_superposition{suffix}.zarr"
     result = sp.sweep(task, config, grid, store=path, block_size=len(densities))
-    table = sp.kept(path, measure, result)
+    table = sp.cached(path, measure, result)
     claims = Claims("Hänni et al. 2024, Mathematical Models of Computation in Superposition", judged=not quick)
     judge(table, claims)
     with sp.plot.style():
@@ -49,9 +49,9 @@ def main(
             "Dotted: the least squared error of so many hidden values. "
             "Losses are exact; a dot per seed. Right: quartiles over neurons and seeds."
         )
-        sp.plot.publish(
+        return publish(
             figure, sp.plot.caption(result.attrs, text), claims, path=out / f"boolean_superposition{suffix}"
-        )
+        ).status
 
 
 if __name__ == "__main__":

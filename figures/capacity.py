@@ -12,18 +12,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.capacity import judge_allocation, judge_bound, measure, priced
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 PANELS = (1.0, 0.3, 0.1, 0.02)
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     n, m = (8, 2) if quick else (16, 4)
     task = sp.tasks.Toy(n_features=n, n_hidden=m, importance=0.8 ** np.arange(n), objective="expected")
     densities = np.geomspace(1, 0.01, 5 if quick else 25 if full else 13)
@@ -31,7 +31,10 @@ def main(
     config = sp.TrainConfig(steps=100 if quick else 1_000 if full else None)
     path = results / f"capacity{suffix}.zarr"
     result = sp.sweep(task, config, grid, store=path)
-    found, price = sp.kept(path, measure, result), sp.kept(path, priced, result.best("seed"), order=16 if quick else 64)
+    found, price = (
+        sp.cached(path, measure, result),
+        sp.cached(path, priced, result.best("seed"), order=16 if quick else 64),
+    )
     best = found.isel(seed=result.best_index("seed"))
     claims = Claims("Scherlis et al. 2022, Polysemanticity and Capacity", judged=not quick)
     judge_bound(found, m, claims)
@@ -42,7 +45,7 @@ def main(
         left, middle, right = rows[0].subplots(1, 3, width_ratios=(1, 1, 1))
         sp.plot.capacity_map(best["capacity"], left)
         image = sp.plot.capacity_map(price["capacity"], middle)
-        left.set_title(f"trained, best of {result.dims['seed']}")
+        left.set_title(f"trained, best of {result.sizes['seed']}")
         middle.set(title="equal marginal benefit", ylabel="")
         rows[0].colorbar(image, ax=middle, label="capacity $C_i$")
         missing = m - found["capacity"].sum("feature")
@@ -61,7 +64,7 @@ def main(
             "known shapes that fit; and m − ΣC against the squared sine by which a feature is no eigenvector of "
             f"WWᵀ, one dot per model. Bottom: some densities against importance. Trained ones: {result.best_of()}."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"capacity{suffix}")
+        return publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"capacity{suffix}").status
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from typing import Any
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.compressed_computation import judge, judge_across, measure
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 SOURCE = "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition"
 NOISE = 0.03
@@ -24,9 +24,9 @@ DENSITIES = (0.3, 0.1, 0.03, 0.01)
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path = str(results / f"compressed_computation{suffix}")
     n, few = (8, 8) if quick else (100, 40 if full else 20)  # few shapes in a quick look: every one is compiled
     task = sp.tasks.ResidualMLP(n_features=n, n_hidden=n // 2, feature_probability=0.02, init_scale=0.5)
@@ -38,7 +38,7 @@ def main(
 
     def measured(name: str, task: sp.tasks.ResidualMLP, config: sp.TrainConfig, block: int, **axes: Any) -> xr.Dataset:
         result = sp.sweep(task, config, sp.Grid(**axes), f"{path}{name}.zarr", block_size=block)
-        return sp.kept(f"{path}{name}", measure, result).assign_attrs(result.attrs)
+        return sp.cached(f"{path}{name}", measure, result).assign_attrs(result.attrs)
 
     table = measured("", task, config, 1, loss_exponent=exponents, label_noise=[0.0, NOISE], seed=seeds)
     # Random directions of a stream that is ten times as wide as there are features, as published.
@@ -65,7 +65,7 @@ def main(
             f"embedded in {10 * few} dimensions ({less.steps:,} steps, batch {less.batch_size:,})."
         )
         caption = sp.plot.caption(table.attrs, text)
-        sp.plot.publish(figure, caption, claims, path=out / f"compressed_computation{suffix}")
+        return publish(figure, caption, claims, path=out / f"compressed_computation{suffix}").status
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.correlated_features import (
     collapse,
     follow_collapse,
@@ -19,8 +18,9 @@ from superpos.claims.correlated_features import (
     judge_pairs,
     judge_three,
 )
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.figures import correlated_features
+from superpos.script import run
 
 PAIRS, THREE = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5))
 TENS = (tuple(range(10)), tuple(range(10, 20)))  # two large sets, n = 20 and m = 10
@@ -51,9 +51,9 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix, found = sp.plot.size_suffix(full, quick), {}
+    suffix, found = size_suffix(full, quick), {}
     config = sp.TrainConfig(steps=100, batch_size=64, evaluation_samples=1) if quick else sp.TrainConfig(steps=400)
     for name, (task, p, seeds) in build(full, quick).items():
         grid, path = sp.Grid(feature_probability=p, seed=seeds), results / f"correlated_{name}{suffix}.zarr"
@@ -61,12 +61,12 @@ def main(
     claims = Claims("Elhage et al. 2022, Correlated and Anticorrelated Features", judged=not quick)
     judge_pairs(found["pairs"], found["opposite"], claims)
     path = results / f"correlated_three{suffix}.zarr"
-    followed = None if quick else sp.kept(path, follow_collapse, found["three"])
+    followed = None if quick else sp.cached(path, follow_collapse, found["three"])
     judge_three(found["three"], followed, claims)
     judge_local_bases(found["bases"].isel(feature_probability=0), claims)
     with sp.plot.style():
         figure, caption = correlated_features(found, collapse(found["three"]), PANELS)
-        sp.plot.publish(figure, caption, claims, path=out / f"correlated_features{suffix}")
+        return publish(figure, caption, claims, path=out / f"correlated_features{suffix}").status
 
 
 if __name__ == "__main__":

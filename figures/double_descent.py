@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.double_descent import judge, losses, measure
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.descent import double_descent
-from superpos.tasks.base import ready
+from superpos.script import run
+from superpos.tasks.base import materialize
 
 # A feature occurs T(1 − S) times in the data; from about ten on it is learned. The last of each has twenty.
 SIZES = (3, 5, 6, 8, 10, 15, 30, 50, 100, 200, 500, 1_000, 2_000)
@@ -31,9 +31,9 @@ SHOWN = (5, 8, 30, 200, 2_000, 20_000)
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     sizes = (5, 8, 20) if quick else (*SIZES, *MORE_SIZES) if full else SIZES
     n, p = (10_000, 0.001) if full else (100, 0.05) if quick else (1_000, 0.01)
     task = sp.tasks.DoubleDescent(n_features=n, n_hidden=2, most_points=max(sizes), feature_probability=p)
@@ -45,7 +45,7 @@ def main(
     grid = sp.Grid(n_points=sizes, weight_decay=[0.01, 1.0][: 1 + quick], seed=range(5 if full else 1 if quick else 3))
     path = results / f"double_descent{suffix}.zarr"
     result = sp.sweep(task, config, grid, store=path, block_size=1)
-    table = sp.kept(path, measure, result)
+    table = sp.cached(path, measure, result)
     four = table  # a quick look compiles for two hidden dimensions only
     if not quick:  # the paper's weight decay of 1 is of four
         fewer = (*SIZES_OF_FOUR, *MORE_SIZES[1:]) if full else SIZES_OF_FOUR
@@ -55,7 +55,7 @@ def main(
         four = losses(sp.sweep(task_of_four, config, grid, store=path, block_size=1))
     claims = Claims("Henighan et al. 2023, Superposition, Memorization, and Double Descent", judged=not quick)
     judge(table, four, claims, full=full)
-    points = np.asarray(ready(task).points).T
+    points = np.asarray(materialize(task).points).T
     shown = []
     for T in (size for size in SHOWN if size in sizes):
         place = {"weight_decay": 0, "n_points": sizes.index(T)}
@@ -63,7 +63,7 @@ def main(
         shown.append((T, W, W @ points[:, :T]))
     with sp.plot.style():
         figure, caption = double_descent(result, table, four, shown)
-        sp.plot.publish(figure, caption, claims, path=out / f"double_descent{suffix}")
+        return publish(figure, caption, claims, path=out / f"double_descent{suffix}").status
 
 
 if __name__ == "__main__":

@@ -5,32 +5,27 @@
 Elhage et al. 2022, "Demonstrating Superposition".
 """
 
-import runpy
 from pathlib import Path
 
 import superpos as sp
-from superpos.claims import Claims
-from superpos.claims.five_features import judge
-from superpos.cli import run
-from superpos.plot.figures import five_features
-
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+from superpos.experiments import Claims, choose, publish
+from superpos.experiments import five_features as experiment
+from superpos.script import run
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    build = runpy.run_path(str(SWEEPS / "five_features.py"))["build"]
-    suffix = sp.plot.size_suffix(full, quick)
+    size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     path = results / f"five_features{suffix}.zarr"
-    result = sp.sweep(*build(quick=quick), store=path, block_size=24)
-    table = sp.kept(path, sp.SweepResult.geometry, result)
-    claims = Claims("Elhage et al. 2022, opening figure", judged=not quick)
-    judge(result, table, claims)
+    result = sp.sweep(*experiment.build(size), store=path, block_size=experiment.BLOCK_SIZE)
+    geometry = sp.cached(path, sp.SweepResult.geometry, result)
+    claims = Claims(experiment.SOURCE, judged=not quick)
+    experiment.evaluate(result, geometry, claims)
     with sp.plot.style():
-        figure, caption = five_features(result, table)
-        sp.plot.publish(figure, caption, claims, path=out / f"five_features{suffix}")
+        figure, caption = experiment.draw(result, geometry)
+        return publish(figure, caption, claims, path=out / f"five_features{suffix}").status
 
 
 if __name__ == "__main__":

@@ -11,22 +11,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims import gosset as g
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 
 def trained(setting: g.Setting, path: Path, quick: bool, order: int = 64) -> tuple:
     """A sweep, and what was measured of it."""
     result = sp.sweep(*g.setup(setting, quick), store=path)
-    return result, sp.kept(path, g.measured, result, order=8 if quick else order)
+    return result, sp.cached(path, g.measured, result, order=8 if quick else order)
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Train or load all models, compute all curves, draw the figure and judge it."""
-    suffix, more = sp.plot.size_suffix(full, quick), {"seeds": 64} if full else {}
+    suffix, more = size_suffix(full, quick), {"seeds": 64} if full else {}
     path = results / f"gosset{suffix}"
     settings = {name: setting._replace(**more) for name, setting in (*g.SETTINGS.items(), ("solids", g.SOLIDS))}
     if quick:
@@ -38,10 +38,10 @@ def main(
     solids = tables.pop("solids")
     result, large = trained(g.LARGE, results / f"gosset_large{suffix}.zarr", quick, order=16)
     x = np.geomspace(1.05, 100, 5 if quick else 61)
-    lines = sp.kept(path, g.curves, x, order=8 if quick else 64)
+    lines = sp.cached(path, g.curves, x, order=8 if quick else 64)
     at = np.unique(np.concatenate([t["x"].values for t in (*tables.values(), large)]).round(6))
-    exact = None if quick else sp.kept(results / f"gosset_exact{suffix}", g.curves, at)
-    found = None if quick else sp.kept(path, g.ranges, 1.05, 100.0)
+    exact = None if quick else sp.cached(results / f"gosset_exact{suffix}", g.curves, at)
+    found = None if quick else sp.cached(path, g.ranges, 1.05, 100.0)
     claims = Claims("Beyond Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     g.judge(tables, exact, solids, large, found, claims)
     with sp.plot.style():
@@ -65,7 +65,7 @@ def main(
             f"Sizes (seeds): {', '.join(sizes)}. Triangles: {large.sizes['seed']} trained models of the size below. Above: "
             f"the winner among all known structures; without a name, from the left: {', '.join(narrow)}."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"gosset{suffix}")
+        return publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"gosset{suffix}").status
 
 
 if __name__ == "__main__":

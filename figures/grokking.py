@@ -14,10 +14,10 @@ import numpy as np
 import superpos as sp
 from superpos.analysis import fourier
 from superpos.analysis.grokking import circuits_of, progress_of, tests_of
-from superpos.claims import Claims
 from superpos.claims.grokking import judge
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.grokking import grokking
+from superpos.script import run
 
 SMALL = {"p": 59, "d_model": 64, "n_heads": 4, "d_mlp": 256, "train_fraction": 0.4}
 TINY = {"p": 11, "d_model": 8, "n_heads": 2, "d_mlp": 16, "train_fraction": 0.4}
@@ -37,14 +37,14 @@ def setting(full: bool, quick: bool) -> tuple[sp.tasks.ModularAddition, sp.Train
     return task, replace(config, learning_rate=1e-3 if full else 2e-3)
 
 
-def draw(result: sp.SweepResult, path: str, out: Path, full: bool, quick: bool) -> None:
+def draw(result: sp.SweepResult, path: str, out: Path, full: bool, quick: bool) -> int:
     """Analyse the models, and the one of lowest test loss closely; draw the figure and judge it."""
     decay, none = result["weight_decay"].values
     decayed, plain = result.sel(weight_decay=decay), result.sel(weight_decay=none)
     grokked = decayed.best("seed")  # a rule that looks at nothing that is claimed of the circuit
     task: Any = grokked.task()
     model, seed = grokked.model(), int(grokked["seed"])
-    table, seeds = sp.kept(path, progress_of, grokked), sp.kept(path, circuits_of, decayed)
+    table, seeds = sp.cached(path, progress_of, grokked), sp.cached(path, circuits_of, decayed)
     control = tests_of(plain)
     claims = Claims("Nanda et al. 2023, Progress measures for grokking", judged=not quick)
     judge(table, control, claims, seeds, full=full)
@@ -58,17 +58,17 @@ def draw(result: sp.SweepResult, path: str, out: Path, full: bool, quick: bool) 
         figure, text = grokking(table, control.sel(seed=seed), (waves, keys), logits, (plane, strongest))
         text += f" Weight decay {decay:g} ({none:g} for the dotted lines, means over {task.test_pairs or 'all'} test pairs); "
         text += f"seed {seed}, of lowest final test loss among {len(seeds['seed'])}. Settings:"
-        sp.plot.publish(figure, sp.plot.caption(grokked.attrs, text), claims, path=out / Path(path).name)
+        return publish(figure, sp.plot.caption(grokked.attrs, text), claims, path=out / Path(path).name).status
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the models, or train them, draw the figure and judge it."""
-    path = str(results / f"grokking{sp.plot.size_suffix(full, quick)}")
+    path = str(results / f"grokking{size_suffix(full, quick)}")
     task, config = setting(full, quick)
     grid = sp.Grid(weight_decay=[1.0, 0.0], seed=range(1 if quick else 4))
-    draw(sp.sweep(task, config, grid, f"{path}.zarr", block_size=1), path, out, full, quick)
+    return draw(sp.sweep(task, config, grid, f"{path}.zarr", block_size=1), path, out, full, quick)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from pathlib import Path
 import superpos as sp
 from superpos.analysis.generalisation import milestones
 from superpos.analysis.grokking import circuits_of
-from superpos.claims import Claims
 from superpos.claims.grokking_sweep import SEEDS, judge, judge_circuits
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.generalisation import grokking_sweep
+from superpos.script import run
 
 DECAYS = (0.0, 0.5, 1.0, 1.5)
 FRACTIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -32,9 +32,9 @@ def histories(result: sp.SweepResult) -> list:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the two sweeps, or train them, draw the figure and judge it."""
-    suffix, steps = sp.plot.size_suffix(full, quick), 20 if quick else 20_000 if full else 4_000
+    suffix, steps = size_suffix(full, quick), 20 if quick else 20_000 if full else 4_000
     # The paper's model is too much work for so many of them.
     task = sp.tasks.ModularAddition(**(TINY if quick else LARGE if full else SIZES))
     config = sp.TrainConfig(steps=steps, learning_rate=2e-3, schedule="constant", warmup_steps=10, decay_bias=True)
@@ -54,12 +54,12 @@ def main(
     judge(times, fractions, claims)
     ten = decays.sel(weight_decay=SHOWN, method="nearest").isel(seed=slice(SEEDS))
     of_ten = times["generalised"].sel(weight_decay=SHOWN, method="nearest").isel(seed=slice(SEEDS))
-    judge_circuits(sp.kept(path, circuits_of, ten), of_ten, claims)
+    judge_circuits(sp.cached(path, circuits_of, ten), of_ten, claims)
     with sp.plot.style():
         curves = histories(decays.sel(weight_decay=SHOWN, method="nearest"))
         figure, text = grokking_sweep(times, fractions, curves, SHOWN)
         text = sp.plot.caption(decays.attrs, f"{text} {len(seeds)} seeds at the top and left. Settings:")
-        sp.plot.publish(figure, text, claims, path=out / f"grokking_sweep{suffix}")
+        return publish(figure, text, claims, path=out / f"grokking_sweep{suffix}").status
 
 
 if __name__ == "__main__":

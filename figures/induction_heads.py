@@ -13,8 +13,9 @@ import numpy as np
 
 import superpos as sp
 from superpos.claims import induction_heads as claimed
-from superpos.cli import run
+from superpos.experiments import publish, size_suffix
 from superpos.plot.transformers import induction_heads
+from superpos.script import run
 
 
 def build(full: bool, quick: bool) -> dict[str, tuple]:
@@ -47,9 +48,9 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix, found = sp.plot.size_suffix(full, quick), {}
+    suffix, found = size_suffix(full, quick), {}
     path, small = results / f"induction_heads{suffix}.zarr", {"n_sequences": 8} if quick else {}
     for name, (task, config, grid) in build(full, quick).items():
         found[name] = sp.sweep(task, config, grid, results / f"induction_heads{name}{suffix}.zarr", block_size=1)
@@ -57,10 +58,10 @@ def main(
     cell = result.sel(n_layers=2).best("seed")
     middle = int(trap.attrs["task"]["shortest_period"])
     periods = [round(middle * k / 6) for k in (2, 3, 4, 5, 6, 7, 8, 9, 10)]
-    table = sp.kept(path, claimed.through_training, result, **small)
-    tests = sp.kept(path, claimed.by_period, result, trap, periods, **small)
+    table = sp.cached(path, claimed.through_training, result, **small)
+    tests = sp.cached(path, claimed.by_period, result, trap, periods, **small)
     ablated = claimed.without_heads_of(result, path, **small)
-    patterns = sp.kept(path, claimed.drawn_patterns, cell, trap.best("seed"), round(middle * 3 / 4), **small)
+    patterns = sp.cached(path, claimed.drawn_patterns, cell, trap.best("seed"), round(middle * 3 / 4), **small)
     claims = claimed.Claims("Olsson et al. 2022, In-context Learning and Induction Heads", judged=not quick)
     claimed.judge(result, table, tests, [*ablated.values()], claims)
     with sp.plot.style():
@@ -68,7 +69,9 @@ def main(
         _, window = claimed.windows(shown.sel(n_layers=2))
         figure, text = induction_heads(shown, window, tests, ablated[seed], patterns)
         text += f" Two layers but on the right: seed {seed}, of least loss among {len(ablated)}."
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"induction_heads{suffix}")
+        return publish(
+            figure, sp.plot.caption(result.attrs, text), claims, path=out / f"induction_heads{suffix}"
+        ).status
 
 
 if __name__ == "__main__":

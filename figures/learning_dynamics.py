@@ -12,10 +12,10 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.dynamics import even_stages
-from superpos.claims import Claims
 from superpos.claims.learning_dynamics import growth, judge_growth, judge_levels, judge_transformation, trajectories
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.figures import learning_dynamics
+from superpos.script import run
 
 TRIPLES = ((0, 1, 2), (3, 4, 5))
 
@@ -52,14 +52,14 @@ def build(full: bool, quick: bool) -> dict[str, tuple]:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix, found = sp.plot.size_suffix(full, quick), {}
+    suffix, found = size_suffix(full, quick), {}
     for name, how in build(full, quick).items():
         store = results / f"dynamics_{name}{suffix}.zarr"
         found[name] = sp.sweep(*how, store=store, block_size=3 if name == "growth" else 1)
     claims = Claims("Elhage et al. 2022, Superposition and Learning Dynamics", judged=not quick)
-    levels = sp.kept(results / f"dynamics_levels{suffix}.zarr", trajectories, found["levels"])
+    levels = sp.cached(results / f"dynamics_levels{suffix}.zarr", trajectories, found["levels"])
     judge_levels(levels, claims)
     shown = levels.sel(seed=int(found["levels"].best("seed")["seed"]))
     judge_transformation(found["triples"], claims)
@@ -68,7 +68,7 @@ def main(
     with sp.plot.style():
         stages, frames = even_stages(way, 6), even_stages(way, 10 if quick else 48)
         figure, caption, animation = learning_dynamics(found, shown, grown, stages, frames)
-        sp.plot.publish(figure, caption, claims, path=out / f"learning_dynamics{suffix}", animation=animation)
+        return publish(figure, caption, claims, path=out / f"learning_dynamics{suffix}", animation=animation).status
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.loss_levels import judge, landed, starts
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.loss_levels import loss_on_levels
+from superpos.script import run
 from superpos.theory.single_active import polygon_levels
 
 N = 6
@@ -21,9 +21,9 @@ N = 6
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     # An anticorrelated set of all features whose densities add up to 1: exactly one is active.
     task = sp.tasks.Toy(
         n_features=N, n_hidden=2, feature_probability=1 / N, anticorrelated_sets=(tuple(range(N)),),
@@ -62,7 +62,7 @@ def main(
             "without length whose bias is the best constant, ⁻ for a dead one. Right: W starts from a critical point with "
             f"normal noise of .02. Bottom: what the first of the {repeats} models begun beside each level ends with."
         )
-        sp.plot.publish(figure, sp.plot.caption(free.attrs, text), claims, path=out / f"loss_levels{suffix}")
+        return publish(figure, sp.plot.caption(free.attrs, text), claims, path=out / f"loss_levels{suffix}").status
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis import ablation, asymmetric_motifs, circuit, naive_loss, relative_loss
-from superpos.claims import Claims
 from superpos.claims.circuits import judge_motif, judge_motifs_of_all, motifs_by_seed, shuffled_motifs
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.circuits import ablations, circuit_keys
 from superpos.plot.circuits import circuit as circuit_picture
+from superpos.script import run
 
 TASK = sp.tasks.Computation(
     n_features=10,
@@ -31,9 +31,9 @@ TASK = sp.tasks.Computation(
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     config = (
         sp.TrainConfig(batch_size=64, steps=20, evaluation_samples=1_024) if quick else sp.TrainConfig(batch_size=512)
     )
@@ -51,7 +51,7 @@ def main(
     rises = {name: float(rise[k]) for name, k in parts} if pair else {}
     relative = float(relative_loss(float(best["loss"]), naive_loss(TASK)))
     judge_motif(motifs, shuffled_motifs(found), relative, rises, loss, claims)
-    judge_motifs_of_all(sp.kept(path, motifs_by_seed, result), claims)
+    judge_motifs_of_all(sp.cached(path, motifs_by_seed, result), claims)
     with sp.plot.style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.9), width_ratios=(1.6, 1), layout="constrained")
         features = [motifs[0].primary, motifs[0].secondary] if motifs else []
@@ -68,7 +68,7 @@ def main(
                 f"{m.slopes[1]:.2f}); neuron {m.inhibitor + 1} inhibits output {m.secondary + 1}. "
             )
         text += "Right: the same inputs without single neurons, and without both of the motif."
-        sp.plot.publish(figure, sp.plot.caption(best.attrs, text), claims, path=out / f"neuron_circuits{suffix}")
+        return publish(figure, sp.plot.caption(best.attrs, text), claims, path=out / f"neuron_circuits{suffix}").status
 
 
 if __name__ == "__main__":

@@ -12,21 +12,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.nonuniform_density import BASE, follow_both, judge, loop, nearest_angle, pointing_up
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 PANELS = (4, 2, 1, 0.5, 0.3, 0.2)
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Follow both solutions, train fresh ones, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     octaves = np.arange(-4, 12) / 3 if quick else np.arange(-48, 97) / 24 if full else np.arange(-24, 49) / 12
     path = results / f"nonuniform_density{suffix}.zarr"
-    ways = loop(sp.kept(path, follow_both, 2.0**-octaves, order=16 if quick else 64))
+    ways = loop(sp.cached(path, follow_both, 2.0**-octaves, order=16 if quick else 64))
     task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=BASE, objective="expected")
     factors = [2.0**k for k in (np.arange(2, -3, -2) if quick else np.arange(2, -3.6, -0.5))]
     densities = sp.entry("feature_probability", 0, BASE * np.array(sorted({*factors, *PANELS})[::-1]))
@@ -34,7 +34,7 @@ def main(
     config = sp.TrainConfig(steps=100 if quick else None)
     result = sp.sweep(task, config, grid, store=path)
     best, claims = result.best("seed"), Claims("Elhage et al. 2022, Non-Uniform Superposition", judged=not quick)
-    judge(ways, best, sp.kept(path, sp.SweepResult.geometry, best), claims)
+    judge(ways, best, sp.cached(path, sp.SweepResult.geometry, best), claims)
     there, rho = slice(0, ways.last + 1), ways.factors
     with sp.plot.style():
         figure = plt.figure(figsize=(8.2, 4.6), layout="constrained")
@@ -68,7 +68,9 @@ def main(
             f"{result.best_of(what='fits')}, turned so that it points up. Bottom: both solutions, each followed with warm "
             "starts from one ρ to the next; dotted where their losses cross."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"nonuniform_density{suffix}")
+        return publish(
+            figure, sp.plot.caption(result.attrs, text), claims, path=out / f"nonuniform_density{suffix}"
+        ).status
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.privileged_basis import EXPECTED, has, judge, judge_control, near_ties, neurons
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.figures import privileged_basis
+from superpos.script import run
 
 TASK = sp.tasks.Computation(n_features=10, n_hidden=5, importance=0.75 ** np.arange(10))
 DENSITIES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.12, 0.08, 0.06)
@@ -38,9 +38,9 @@ def sweeps(full: bool, quick: bool, path: str) -> tuple[sp.SweepResult, sp.Sweep
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path = str(results / f"privileged_basis{suffix}")
     result, sparse, linear = sweeps(full, quick, path)
     models = {
@@ -49,7 +49,7 @@ def main(
         for k, p in enumerate(best["feature_probability"].values)
     }
     relu, control = (
-        sp.kept(at, sp.SweepResult.geometry, r)["polysemanticity"]
+        sp.cached(at, sp.SweepResult.geometry, r)["polysemanticity"]
         for at, r in ((path, result), (f"{path}_linear", linear))
     )
     claims = Claims("Elhage et al. 2022, Superposition in a Privileged Basis", judged=not quick)
@@ -66,7 +66,9 @@ def main(
         text += (
             f" {result.best_of(what='models').capitalize()}; from 1 − S = {SPARSE[0]} on the learning rate is {rate:g}."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"privileged_basis{suffix}")
+        return publish(
+            figure, sp.plot.caption(result.attrs, text), claims, path=out / f"privileged_basis{suffix}"
+        ).status
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.sae_absorption import NAMES, family_cosines, judge, over_sources
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.absorption import absorption_figure
+from superpos.script import run
 
 SHOWN, K = ("batch_topk", "matryoshka"), 1.0  # dictionaries that are drawn
 
@@ -41,16 +41,16 @@ def build(kind: str, tree: bool, full: bool, quick: bool) -> tuple:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     found, shown, attrs, parents = {True: {}, False: {}}, {}, {}, ()
     for kind, tree in product(["batch_topk"] if quick else NAMES, [True] if quick else [False, True]):
         task, config, grid, parents = build(kind, tree, full, quick)
         path = results / f"sae_absorption_{kind}_{'tree' if tree else 'flat'}{suffix}.zarr"
         result = sp.sweep(task, config, grid, store=path)
-        found[tree][kind] = sp.kept(
-            path, sp.SweepResult.dictionary, result, parents=parents, n_inputs=512 if quick else 4096
+        found[tree][kind] = sp.cached(
+            path, sp.SweepResult.sae_scores, result, parents=parents, n_inputs=512 if quick else 4096
         )
         if tree and kind in SHOWN:
             cell, attrs = result.sel(k=K, source=0), result.attrs
@@ -68,7 +68,7 @@ def main(
         )
         task = {name: value for name, value in attrs["task"].items() if name != "architecture"}
         caption = sp.plot.caption({**attrs, "task": task}, text)
-        sp.plot.publish(figure, caption, claims, path=out / f"sae_absorption{suffix}")
+        return publish(figure, caption, claims, path=out / f"sae_absorption{suffix}").status
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.claims import Claims
 from superpos.claims.sae_geometry import judge
 from superpos.claims.sae_recovery import examples, random_scores
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.sae_figures import sae_geometry
+from superpos.script import run
 
 # Shapes of five features in the plane, and a density at which a toy model may end as it. At .2 seeds end as either of two.
 TRAINED_AT = {"pentagon": 0.2, "2 × antipodal pair": 0.2, "triangle": 0.75}
@@ -28,9 +28,9 @@ SPARSITY: dict[str, dict[str, list[float]]] = {
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     small: Any = {"batch_size": 64, "evaluation_samples": 1}
     toy_config = sp.TrainConfig(steps=50, **small) if quick else sp.TrainConfig()
     usual = sp.TrainConfig(steps=10_000 if full else 5_000, batch_size=512)
@@ -54,13 +54,13 @@ def main(
         grid = sp.Grid(**axis, source=range(len(true)), seed=range(seeds))
         path = results / f"sae_geometry_{name}{suffix}.zarr"
         result = sp.sweep(task, config, grid, store=path)
-        found[name] = (result, sp.kept(path, sp.SweepResult.dictionary, result))
+        found[name] = (result, sp.cached(path, sp.SweepResult.sae_scores, result))
     claims = Claims("Shapes: Elhage et al. 2022; autoencoders: Bricken et al. 2023", judged=not quick)
     named = [sp.geometry(W).name for W in true]
     judge({name: table for name, (_, table) in found.items()}, named, shapes, chance, claims)
     with sp.plot.style():
         figure, caption = sae_geometry(found, true, shapes, chance, TRAINED_AT)
-        sp.plot.publish(figure, caption, claims, path=out / f"sae_geometry{suffix}")
+        return publish(figure, caption, claims, path=out / f"sae_geometry{suffix}").status
 
 
 if __name__ == "__main__":

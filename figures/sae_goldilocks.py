@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.sae_goldilocks import BAND, SILENT_BELOW, judge, scan
-from superpos.cli import run
 from superpos.data import geometric_probabilities
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 
 def build(full: bool, quick: bool) -> tuple:
@@ -39,12 +39,12 @@ def build(full: bool, quick: bool) -> tuple:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path = results / f"sae_goldilocks{suffix}.zarr"
     result = sp.sweep(*build(full, quick), store=path)
-    found = sp.kept(path, scan, result, n_inputs=1024 if quick else 16_384)
+    found = sp.cached(path, scan, result, n_inputs=1024 if quick else 16_384)
     claims = Claims("Sharkey et al. 2022, Taking features out of superposition", judged=not quick)
     judge(found, claims)
     with sp.plot.style():
@@ -67,7 +67,7 @@ def main(
             f"latents active on less than {SILENT_BELOW:g} of inputs. Features are random directions. The paper's α is "
             "λ × latents / hidden dimensions."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"sae_goldilocks{suffix}")
+        return publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"sae_goldilocks{suffix}").status
 
 
 if __name__ == "__main__":

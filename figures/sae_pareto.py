@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent, probe_table, pursued
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.pareto import sae_pareto
+from superpos.script import run
 
 
 def toy_model(results: Path, suffix: str, steps: int) -> tuple:
@@ -40,9 +40,9 @@ def build(full: bool, quick: bool) -> tuple[dict, range, int]:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     settings, seeds, steps = build(full, quick)
     toy, W, b = toy_model(results, suffix, 30 if quick else 5_000)
     task = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=toy.n_features)
@@ -50,15 +50,15 @@ def main(
     path = results / f"sae_pareto{suffix}.zarr"
     result = sp.sweep(task, config, sp.sparsity_grid(settings, seed=seeds), store=path)
     n_inputs, p = 512 if quick else 16_384, float(toy.feature_probability)
-    table = by_setting(sp.kept(path, sp.SweepResult.dictionary, result, n_inputs=n_inputs))
-    optimised = by_setting(sp.kept(path, pursued, result, n_inputs=min(n_inputs, 4096)))  # a second per autoencoder
-    probes = sp.kept(path, probe_table, W, p=p, n_inputs=512 if quick else 131_072)
-    controls = sp.kept(path, control_table, W, p=p, n_inputs=n_inputs)
+    table = by_setting(sp.cached(path, sp.SweepResult.sae_scores, result, n_inputs=n_inputs))
+    optimised = by_setting(sp.cached(path, pursued, result, n_inputs=min(n_inputs, 4096)))  # a second per autoencoder
+    probes = sp.cached(path, probe_table, W, p=p, n_inputs=512 if quick else 131_072)
+    controls = sp.cached(path, control_table, W, p=p, n_inputs=n_inputs)
     claims = Claims("targets of recovery from 40 features in 10 dimensions", judged=not quick)
     judge(table, optimised, controls, probes["f1"].values, most_f1_of_one_latent(p, toy.n_features), claims)
     with sp.plot.style():
         figure, caption = sae_pareto(result, table, optimised, controls, float(probes["f1"].mean()))
-        sp.plot.publish(figure, caption, claims, path=out / f"sae_pareto{suffix}")
+        return publish(figure, caption, claims, path=out / f"sae_pareto{suffix}").status
 
 
 if __name__ == "__main__":

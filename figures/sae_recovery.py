@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.sae_recovery import examples, judge_plane, judge_space, random_scores
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.sae_figures import sae_recovery
+from superpos.script import run
 
 # What sets the sparsity of each architecture.
 PLANE: dict[str, dict[str, float]] = {
@@ -29,9 +29,9 @@ SHAPES = {2: "pentagon", 3: "square antiprism"}
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     n_seeds = 2 if quick else 64 if full else 16
     small: Any = {"batch_size": 64, "evaluation_samples": 1}
     toy_config = sp.TrainConfig(steps=50, **small) if quick else sp.TrainConfig(steps=2_500)
@@ -54,14 +54,14 @@ def main(
             task = sp.tasks.SparseAutoencoder.of_toy(toy, true[m], n_latents=n, architecture=name, **sparsity)
             path = results / f"sae_recovery_{name}{m}{suffix}.zarr"
             result = sp.sweep(task, config, grid, store=path, block_size=1)
-            found[m][name] = (result, sp.kept(path, sp.SweepResult.dictionary, result))
+            found[m][name] = (result, sp.cached(path, sp.SweepResult.sae_scores, result))
     claims = Claims("Bricken et al. 2023 and the papers of each architecture, on known features", judged=not quick)
     judge_plane({name: table for name, (_, table) in found[2].items()}, chance[2], claims)
     if found[3]:
         judge_space({name: table for name, (_, table) in found[3].items()}, named[3], SHAPES[3], chance[3], claims)
     with sp.plot.style():
         figure, caption = sae_recovery(found, true, chance)
-        sp.plot.publish(figure, caption, claims, path=out / f"sae_recovery{suffix}")
+        return publish(figure, caption, claims, path=out / f"sae_recovery{suffix}").status
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.regimes import regimes
-from superpos.claims import Claims
 from superpos.claims.solving_superposition import alignment, judge, mean_interference, penalised_loss
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 
 def build(full: bool, quick: bool) -> tuple:
@@ -31,14 +31,14 @@ def build(full: bool, quick: bool) -> tuple:
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path = results / f"solving_superposition{suffix}.zarr"
     result = sp.sweep(*build(full, quick), store=path)
     best, settings = penalised_loss(result).fillna(np.inf).argmin("seed"), result.attrs["task"]
     chosen, m = result.dataset.isel(seed=best), settings["n_hidden"]
-    table = sp.kept(path, sp.SweepResult.geometry, result).isel(seed=best)
+    table = sp.cached(path, sp.SweepResult.geometry, result).isel(seed=best)
     regime, along = regimes(table), alignment(chosen["W"], table["represented"])
     claims = Claims("Elhage et al. 2022, Approaches to Solving Superposition", judged=not quick)
     judge(chosen["loss"], table, regime, along, m, claims)
@@ -62,7 +62,7 @@ def main(
             "in the sparse limit. Bottom right: weights W, a row per hidden unit; blue is negative."
         )
         caption = sp.plot.caption(result.attrs, text)
-        sp.plot.publish(figure, caption, claims, path=out / f"solving_superposition{suffix}")
+        return publish(figure, caption, claims, path=out / f"solving_superposition{suffix}").status
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.thermodynamic_limit import effort, judge, pieces, summary, trained
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
+from superpos.script import run
 
 DENSITY = 0.1
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20)
@@ -21,9 +21,9 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20)
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Train every size, or load what is there, draw the figure and judge it."""
-    suffix, factor = sp.plot.size_suffix(full, quick), 4 if full else 1
+    suffix, factor = size_suffix(full, quick), 4 if full else 1
     config, found, tried = sp.TrainConfig(steps=20 if quick else 1_000 if full else 300), {}, []
     for m in (1, 2) if quick else SIZES:
         n = 6 * m  # about four features a dimension find a place at this density
@@ -36,7 +36,7 @@ def main(
         found[m] = trained(result)
         tried.append((m, seeds))
     path = results / f"thermodynamic_limit{suffix}"
-    known = sp.kept(path, pieces, DENSITY, largest=2 if quick else 8, order=8 if quick else 64)
+    known = sp.cached(path, pieces, DENSITY, largest=2 if quick else 8, order=8 if quick else 64)
     table, claims = summary(found, known), Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     judge(table, claims)
     with sp.plot.style():
@@ -48,7 +48,9 @@ def main(
             "important features, against m. Line: the best found, by a seed or by parts side by side, whose benefits add. "
             f"{effort(tried, config.steps)} Here the largest m:"
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"thermodynamic_limit{suffix}")
+        return publish(
+            figure, sp.plot.caption(result.attrs, text), claims, path=out / f"thermodynamic_limit{suffix}"
+        ).status
 
 
 if __name__ == "__main__":

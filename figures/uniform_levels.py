@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims import uniform_levels as levels
 from superpos.claims.uniform import benefit_table, structures_in
-from superpos.cli import run
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.plot.levels import uniform_levels
+from superpos.script import run
 
 WINDOWS = ((1.1, 1.6), (4.0, 6.0))  # of 1/(1 − S)
 
@@ -36,29 +36,29 @@ def of_four_dimensions(path: Path) -> list:
     """The geometry of models with four hidden dimensions where the densest window has features in abundance for them, too."""
     task, config, _ = build(full=False, quick=False)
     grid = sp.Grid(n_hidden=[4], feature_probability=1 / np.linspace(*WINDOWS[0], 11), seed=range(4))
-    return [sp.kept(path, sp.SweepResult.geometry, sp.sweep(task, config, grid, store=path))]
+    return [sp.cached(path, sp.SweepResult.geometry, sp.sweep(task, config, grid, store=path))]
 
 
 def main(
     full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
-) -> None:
+) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
-    suffix = sp.plot.size_suffix(full, quick)
+    suffix = size_suffix(full, quick)
     path, order = results / f"uniform_levels{suffix}.zarr", 8 if quick else 64
     result = sp.sweep(*build(full, quick), store=path)
-    table, p = sp.kept(path, sp.SweepResult.geometry, result), result["feature_probability"].values
+    table, p = sp.cached(path, sp.SweepResult.geometry, result), result["feature_probability"].values
     more = [] if full or quick else of_four_dimensions(results / "uniform_levels_four.zarr")
-    known = structures_in(sp.kept(path, benefit_table, p, [*levels.LEVELS], order=order))
+    known = structures_in(sp.cached(path, benefit_table, p, [*levels.LEVELS], order=order))
     claims = Claims("Elhage et al. 2022, The Geometry of Superposition", judged=not quick)
     levels.judge_shapes(table, known, claims)
     levels.judge_three_fifths(result, [table, *more], known, claims)
-    pyramid = None if quick else sp.kept(path, levels.pyramid_table, p)
+    pyramid = None if quick else sp.cached(path, levels.pyramid_table, p)
     levels.judge_losses(result, table, known, claims, pyramid)
-    levels.judge_theory(found := None if quick else sp.kept(path, levels.theory_table), claims)
+    levels.judge_theory(found := None if quick else sp.cached(path, levels.theory_table), claims)
     bands, curves = levels.winner_ranges(found, pyramid), []
     for ends in WINDOWS:
         x, at = np.linspace(*ends, 3 if quick else 21), results / f"uniform_levels{suffix}_{ends[0]:g}"
-        some = structures_in(sp.kept(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
+        some = structures_in(sp.cached(at, benefit_table, 1 / x, [*levels.LEVELS], order=min(order, 32)))
         curves.append((x, {s.shape.name: s.benefit for s in some}))
     with sp.plot.style():
         figure = uniform_levels(table, curves, bands)
@@ -67,7 +67,7 @@ def main(
             "per hidden dimension, exactly. Shaded: where a shape is the best one (yellow: a square pyramid; unshaded: "
             f"shapes of 16 and more directions). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
         )
-        sp.plot.publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}")
+        return publish(figure, sp.plot.caption(result.attrs, text), claims, path=out / f"uniform_levels{suffix}").status
 
 
 if __name__ == "__main__":

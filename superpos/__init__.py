@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from superpos.models import ToyModel as ToyModel
     from superpos.sweep import Grid as Grid
     from superpos.sweep import SweepResult as SweepResult
+    from superpos.sweep import cached as cached
     from superpos.sweep import decay as decay
     from superpos.sweep import entry as entry
-    from superpos.sweep import kept as kept
     from superpos.sweep import open_result as open
     from superpos.sweep import sparsity_grid as sparsity_grid
     from superpos.sweep import sweep as sweep
@@ -64,7 +64,7 @@ _HOME = {
     "expected_loss": "superpos.theory",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
-    "kept": "superpos.sweep",
+    "cached": "superpos.sweep",
     "load": "superpos.weight_files",
     "more": "superpos.continuing",
     "open": "superpos.sweep:open_result",

@@ -18,8 +18,8 @@ from superpos.errors import ConfigError, one_line, shortened
 _T = TypeVar("_T")
 
 # Squares of larger weights overflow in single precision.
-LARGEST_WEIGHT = 1e15
-LARGEST_IMPORTANCE = 1e12  # times the errors of parameters up to a million, it fits single precision
+MAX_WEIGHT = 1e15
+MAX_IMPORTANCE = 1e12  # times the errors of parameters up to a million, it fits single precision
 
 
 def is_traced(value: Any) -> bool:
@@ -91,7 +91,7 @@ def weights(name: str, value: Any, **options: Any) -> Any:
     Raises:
         ConfigError: as `as_array`; the model has no W.
     """
-    return as_array(name, weights_of(name, value), ndim=2, **{"largest": LARGEST_WEIGHT, **options})
+    return as_array(name, weights_of(name, value), ndim=2, **{"largest": MAX_WEIGHT, **options})
 
 
 def weights_of(name: str, value: Any) -> Any:

@@ -51,7 +51,7 @@ def known_key(word: str, known: Sequence[str], what: str) -> None:
         raise ConfigError(f"{what} has no field {word!r}.{suggestion(word, known)} Fields: {', '.join(known)}.")
 
 
-def numbers(name: str, value: Any) -> np.ndarray | None:
+def finite_array(name: str, value: Any) -> np.ndarray | None:
     """`value` as a float64 array; None for a tracer; an error for anything that is not finite numbers (see `arrays`)."""
     check_process()  # here, since nearly everything that computes looks at its numbers first
     if is_traced(value):
@@ -75,7 +75,7 @@ def in_range(
     below: float | None = None,
 ) -> None:
     """Refuse numbers outside an interval; open ends are `above` and `below`, closed ones `at_least` and `at_most`."""
-    array = numbers(name, value)
+    array = finite_array(name, value)
     if array is None:
         return
     wrong = np.zeros(array.shape, bool)
@@ -97,11 +97,11 @@ def number(name: str, value: Any, **bounds: Any) -> Any:
     """One number in an interval (see `in_range`), as a float; a tracer stays one."""
     scalar(name, value)
     in_range(name, value, **bounds)
-    array = numbers(name, value)
+    array = finite_array(name, value)
     return value if array is None else float(array)
 
 
-def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:
+def integer(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1) -> None:
     """Refuse anything but a whole number (an int, not True or 3.0) in the closed interval."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise ConfigError(f"{name} must be a whole number, got {short(value)}.")
@@ -112,7 +112,7 @@ def whole(name: str, value: Any, *, at_least: int = 0, at_most: int = 2**31 - 1)
 
 def whole_numbers(name: str, value: Any) -> None:
     """Refuse numbers with a fraction, one or an array of them; floats such as 3.0 pass."""
-    array = numbers(name, value)
+    array = finite_array(name, value)
     if array is not None and np.any(array % 1):
         raise ConfigError(f"{name} must be a whole number, got {_first(array, np.asarray(array % 1 != 0)):g}.")
 
@@ -139,7 +139,7 @@ def held_apart(name: str, values: np.ndarray, dtype: Any) -> None:
         )
 
 
-def truth(name: str, value: Any) -> None:
+def boolean(name: str, value: Any) -> None:
     """Refuse anything but True or False."""
     if not isinstance(value, bool | np.bool_):
         raise ConfigError(f"{name} must be true or false, got {short(value)}.")
@@ -154,7 +154,7 @@ def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
 
 def vector(name: str, value: Any, length: int) -> None:
     """Refuse a shape that is neither a scalar nor one value per feature."""
-    numbers(name, value)
+    finite_array(name, value)
     if np.shape(value) not in ((), (length,)):
         raise ConfigError(
             f"{name} must be one number or {length} (one per feature), got an array of shape {tuple(np.shape(value))}."
@@ -163,7 +163,7 @@ def vector(name: str, value: Any, length: int) -> None:
 
 def scalar(name: str, value: Any) -> None:
     """Refuse an array where one number is meant."""
-    numbers(name, value)
+    finite_array(name, value)
     if np.shape(value) != ():
         raise ConfigError(f"{name} must be one number, got an array of shape {tuple(np.shape(value))}.")
 

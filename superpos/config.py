@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from superpos import check
-from superpos.data import MOST_FEATURES
+from superpos.data import MAX_FEATURES
 from superpos.errors import ConfigError
 from superpos.tasks.base import numeric_fields
 from superpos.tasks.registry import kind_of, task_class
@@ -82,7 +82,7 @@ def _decaying(name: str, text: str, n_features: Any) -> np.ndarray:
         base = None
     if base is None or n_features is None:
         raise ConfigError(f'{name} must be a number, a list of numbers, or a formula such as "0.9^i", got {text!r}.')
-    check.whole("n_features", n_features, at_least=1, at_most=MOST_FEATURES)
+    check.integer("n_features", n_features, at_least=1, at_most=MAX_FEATURES)
     with np.errstate(over="ignore"):  # infinite importance is refused by name later
         return base ** np.arange(n_features)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.run import Run
+from superpos.run_record import Run
 from superpos.start import check_start, starting_parameters
 from superpos.train import run_from
 
@@ -26,7 +26,7 @@ def more(run: Any, steps: int, **record: Any) -> Run:
         ConfigError: the schedule ends with the training, the run was stopped early, or a setting is not allowed.
         DivergedError: as in `train`.
     """
-    if not isinstance(run, Run) or run.optimizer is None:
+    if not isinstance(run, Run) or run.opt_state is None:
         raise ConfigError(f"run must be what superpos.train returned, got {type(run).__name__}.")
     if run.config.schedule != "constant":
         raise ConfigError(
@@ -44,4 +44,4 @@ def more(run: Any, steps: int, **record: Any) -> Run:
     settings = {"steps": steps, "first_step": first, "warmup_steps": 0, "snapshots": (), **record}
     config = replace(run.config, **settings)
     config.check()
-    return run_from(run.task, config, run.seed, start, run.optimizer)
+    return run_from(run.task, config, run.seed, start, run.opt_state)

@@ -50,7 +50,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
-def filled(config: Any, own: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(config: Any, own: dict[str, Any]) -> dict[str, Any]:
     """Values for the fields of a configuration that are None: the optimiser's usual ones, else the task's `own`.
 
     Numbers that the optimiser does not read stay None.

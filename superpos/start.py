@@ -45,7 +45,7 @@ def parameter_numbers(name: str, given: Any) -> Any:
         raise ConfigError(f"init: {name} must hold numbers, got a shape alone.")
     if check.is_traced(given):
         return given
-    values = check.numbers(f"init: {name}", arrays.plain(f"init: {name}", given))
+    values = check.finite_array(f"init: {name}", arrays.plain(f"init: {name}", given))
     if values is None or np.any(np.abs(values) > PARAMETER_BOUND):
         raise ConfigError(f"init: {name} must hold numbers of at most {PARAMETER_BOUND:g}, as training allows.")
     return values

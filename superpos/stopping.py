@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from superpos.errors import ConfigError
-from superpos.tasks.base import ready
+from superpos.tasks.base import materialize
 
 LOSS = "loss"
 
@@ -23,7 +23,7 @@ def check_metric(task: Any, config: Any) -> None:
     if not stops(config) or config.stop_metric in (None, LOSS):
         return
     metrics = jax.eval_shape(
-        lambda: ready(task).training_loss(
+        lambda: materialize(task).training_loss(
             task.broadcast().init(jax.random.key(0)), jax.random.key(0), config.batch_size
         )
     )[1][0]

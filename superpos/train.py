@@ -17,9 +17,9 @@ from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
 from superpos.optimizers import steps_taken
 from superpos.process import check_process
-from superpos.run import Run as Run
+from superpos.run_record import Run as Run
 from superpos.start import PARAMETER_BOUND, begun, check_start, starting_parameters, steps_before
-from superpos.tasks.base import Metrics, Model, Task, numeric_fields, ready
+from superpos.tasks.base import Metrics, Model, Task, materialize, numeric_fields
 from superpos.train_config import MAX_STEPS, TrainConfig
 from superpos.unread import warn
 
@@ -45,7 +45,7 @@ class TrainState(NamedTuple):
     """What is carried from step to step."""
 
     model: Model
-    optimizer: optax.OptState
+    opt_state: optax.OptState
     diverged_step: Integer[Array, ""]  # -1 while healthy; afterwards nothing changes any more
     snapshots: Model | None  # leading axis: snapshot
     total: Any  # sums of loss and metrics since the last point of the record
@@ -72,7 +72,7 @@ def intervals(config: TrainConfig, most_steps: int = MAX_STEPS) -> Intervals:
 
 def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[str, Any] | None = None) -> TrainState:
     """A new model and its optimiser, before the first step; `start` replaces parameters by name."""
-    task, config = ready(task), config.broadcast()
+    task, config = materialize(task), config.broadcast()
     model = task.init(jax.random.fold_in(jax.random.key(seed), jnp.uint32(INIT_TAG)))
     model = model if start is None else begun(task, model, start)
     snapshots = None
@@ -97,7 +97,7 @@ def advance(
     exceed `PARAMETER_BOUND`, is refused: the model stays as it was from then on and `diverged_step` says when. One that has
     reached its bound stays so, too.
     """
-    task, config = ready(task), config.broadcast()
+    task, config = materialize(task), config.broadcast()
     least = task.least_loss()
     optimizer = config.build_optimizer()
     key, first = jax.random.key(seed), config.first_step or 0
@@ -107,11 +107,11 @@ def advance(
         step_key = jax.random.fold_in(key, number)
         loss_of = partial(task.training_loss, key=step_key, batch_size=config.batch_size)
         (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
-        updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.model)
+        updates, new_opt_state = optimizer.update(gradient, state.opt_state, state.model)
         new_model = optax.apply_updates(state.model, updates)
         after_key = jax.random.fold_in(step_key, jnp.uint32(AFTER_STEP_TAG))
         both, counted = (state.model, new_model), (t + before, before + config.steps)
-        new_model, new_optimizer = task.after_step(*both, new_optimizer, seen, after_key, *counted)
+        new_model, new_opt_state = task.after_step(*both, new_opt_state, seen, after_key, *counted)
         bounded = [jnp.all(jnp.abs(leaf) <= PARAMETER_BOUND) for leaf in jax.tree.leaves(new_model)]  # False for NaN
         healthy = (state.diverged_step < 0) & jnp.isfinite(loss) & jnp.all(jnp.stack(bounded))
         if least is not None:
@@ -119,14 +119,14 @@ def advance(
         frozen = state.diverged_step >= 0
         if state.stopped_step is not None:
             healthy, frozen = healthy & (state.stopped_step < 0), frozen | (state.stopped_step >= 0)
-        kept_model, kept_optimizer = jax.tree.map(
+        kept_model, kept_opt_state = jax.tree.map(
             lambda new, old: jnp.where(healthy, new, old),
-            (new_model, new_optimizer),
-            (state.model, state.optimizer),
+            (new_model, new_opt_state),
+            (state.model, state.opt_state),
         )
         diverged_step = jnp.where(healthy | frozen, state.diverged_step, t)
         total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), state.total, (loss, metrics))
-        return TrainState(kept_model, kept_optimizer, diverged_step, state.snapshots, total, state.stopped_step)
+        return TrainState(kept_model, kept_opt_state, diverged_step, state.snapshots, total, state.stopped_step)
 
     def interval(state: TrainState, piece: Intervals) -> tuple[TrainState, Record]:
         fresh = jax.tree.map(lambda sum_: jnp.where(piece.start == piece.origin, 0, sum_), state.total)
@@ -153,7 +153,7 @@ def finish(task: Task, config: TrainConfig, state: TrainState) -> tuple[Float[Ar
     That is a model whose true loss is far from the one that was minimised. It has not been trained, whatever it is.
     """
     step = state.diverged_step
-    if (found := ready(task).misled(state.model)) is not None:
+    if (found := materialize(task).misled(state.model)) is not None:
         step = jnp.where((step < 0) & found, jnp.asarray(config.steps, jnp.int32), step)
     return evaluate(task, config, state._replace(diverged_step=step)), step
 
@@ -164,10 +164,10 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
     Elsewhere the mean over `evaluation_samples` inputs that no training step saw. They come from one fixed key, the same
     for all seeds: losses of two seeds differ by what they learned, not by what they were tested on.
     """
-    task = ready(task)
-    mean = task.population_loss(state.model)
+    task = materialize(task)
+    mean = task.expected_loss(state.model)
     if mean is None:
-        reported = task.reported()  # without what training added to the loss
+        reported = task.evaluation_task()  # without what training added to the loss
         key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
         batch_size = min(EVALUATION_BATCH, config.evaluation_samples)
         n_batches = -(-config.evaluation_samples // batch_size)
@@ -181,11 +181,11 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
 
 @partial(jax.jit, static_argnames="code")  # `code_token`: changed code is another program
 def _train(
-    task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None, code: str | None = None
+    task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_state: Any = None, code: str | None = None
 ) -> tuple[TrainState, Record]:
     state = init(task, config, seed, start)
-    before = 0 if optimizer is None else steps_taken(optimizer)
-    state = state if optimizer is None else state._replace(optimizer=optimizer)
+    before = 0 if opt_state is None else steps_taken(opt_state)
+    state = state if opt_state is None else state._replace(opt_state=opt_state)
     return advance(task, config, seed, state, jax.tree.map(jnp.asarray, intervals(config)), before)
 
 
@@ -220,23 +220,23 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
     start = None if init is None else starting_parameters(task, init)
     if start is not None:
         check_start(task, start)
-    return run_from(task, config.filled(task), seed, start)
+    return run_from(task, config.with_defaults(task), seed, start)
 
 
-def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, optimizer: Any = None) -> Run:
+def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_state: Any = None) -> Run:
     """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
     if not check.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
         check_seed(seed)
     full_task, full_config = task.broadcast(), config.broadcast()
     full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
     full_config.check_values()
-    traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, optimizer)))
+    traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, opt_state)))
     if not traced:
         warn(task, config)
     use_compilation_cache()
     seed = jnp.asarray(seed, jnp.uint32)
     code = code_token(task, config)
-    state, history = _train(full_task, full_config, seed, start, optimizer, code)
+    state, history = _train(full_task, full_config, seed, start, opt_state, code)
     evaluated = (full_task, state.model, state.diverged_step, jnp.int32(full_config.steps))
     loss, diverged_step = _finish(*evaluated, full_config.evaluation_samples, code)
     run = Run(
@@ -249,7 +249,7 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opti
         snapshots=state.snapshots,
         diverged_step=diverged_step,
         stopped_step=state.stopped_step,
-        optimizer=state.optimizer,
+        opt_state=state.opt_state,
     )
     if not traced and int(run.diverged_step) >= 0:
         step = int(run.diverged_step)
@@ -267,7 +267,7 @@ def misled_because(task: Any, config: TrainConfig, model: Model, step: int) -> s
     """
     if step >= int(config.steps):
         return "the loss that was minimised is far from the true one"
-    task = ready(task)
+    task = materialize(task)
     if (least := task.least_loss()) is None:
         return ""
     loss, _ = task.training_loss(model, jax.random.key(0), config.batch_size)
@@ -279,7 +279,7 @@ def check_all(task: Task, config: TrainConfig) -> None:
     check_kinds(task, config)
     task.check()
     config.check()
-    config.filled(task).check()
+    config.with_defaults(task).check()
     stopping.check_metric(task, config)
     for node in (task, config):
         for name in numeric_fields(node):
@@ -308,4 +308,4 @@ def check_seed(seed: Any) -> None:
     """Raise `ConfigError` unless `seed` is a whole number that fits in 32 bits."""
     if isinstance(seed, jax.Array | np.ndarray) and np.ndim(seed) == 0 and jnp.issubdtype(seed.dtype, np.integer):
         seed = seed.item()
-    check.whole("seed", seed, at_most=2**32 - 1)
+    check.integer("seed", seed, at_most=2**32 - 1)

@@ -46,7 +46,7 @@ class TrainConfig:
     `first_step` is the number of the first step, which its batch is drawn by; None goes on where `init` ended. Only batches
     count from it: the schedule, the record, `stopped_step`, `diverged_step` and what tasks do after a step begin at 0.
 
-    >>> sp.TrainConfig().filled(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
+    >>> sp.TrainConfig().with_defaults(sp.tasks.Toy(n_features=5, n_hidden=2)).steps
     5000
     """
 
@@ -71,40 +71,40 @@ class TrainConfig:
     stop_metric: Any = jax.tree.static(default=None)  # chooses code; None is the loss
     first_step: Any = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
 
-    def filled(self, task: Task) -> "TrainConfig":
+    def with_defaults(self, task: Task) -> "TrainConfig":
         """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
-        return replace(self, **optimizers.filled(self, task.training_defaults()))
+        return replace(self, **optimizers.with_defaults(self, task.training_defaults()))
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         most = MAX_STEPS if self.steps is None else self.steps
         if self.steps is not None:
-            check.whole("steps", self.steps, at_least=1, at_most=MAX_STEPS)
-        check.whole("batch_size", self.batch_size, at_least=1, at_most=2**24)
+            check.integer("steps", self.steps, at_least=1, at_most=MAX_STEPS)
+        check.integer("batch_size", self.batch_size, at_least=1, at_most=2**24)
         for field in numeric_fields(self):
             if getattr(self, field) is not None:
                 check.scalar(field, getattr(self, field))
         check.one_of("optimizer", self.optimizer, OPTIMIZERS)
         check.one_of("schedule", self.schedule, SCHEDULES)
-        check.whole("warmup_steps", self.warmup_steps, at_most=most - 1)
-        check.truth("decay_bias", self.decay_bias)
+        check.integer("warmup_steps", self.warmup_steps, at_most=most - 1)
+        check.boolean("decay_bias", self.decay_bias)
         if self.nesterov is not None:
-            check.truth("nesterov", self.nesterov)
-        check.whole("history", self.history, at_least=1, at_most=100_000)
+            check.boolean("nesterov", self.nesterov)
+        check.integer("history", self.history, at_least=1, at_most=100_000)
         if not isinstance(self.snapshots, tuple):
             raise ConfigError(
                 f"snapshots must be a tuple of steps such as (0, 100), got {check.short(self.snapshots)}."
             )
         for step in self.snapshots:
-            check.whole("snapshots: a step", step, at_most=most)
+            check.integer("snapshots: a step", step, at_most=most)
         if list(self.snapshots) != sorted(set(self.snapshots)):
             raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
-        check.whole("evaluation_samples", self.evaluation_samples, at_least=1)
+        check.integer("evaluation_samples", self.evaluation_samples, at_least=1)
         if self.stop_metric is not None and not isinstance(self.stop_metric, str):
             raise ConfigError(
                 f"stop_metric must be the name of a recorded number, got {check.short(self.stop_metric)}."
             )
-        check.whole(
+        check.integer(
             "first_step", 0 if self.first_step is None else self.first_step, at_most=MAX_STEPS - (self.steps or 1)
         )
         self.check_values()
@@ -143,4 +143,4 @@ class TrainConfig:
     def _need(self, *names: str) -> None:
         for name in names:
             if getattr(self, name) is None:
-                raise ConfigError(f"{name} is not chosen yet; TrainConfig.filled(task) takes the task's own.")
+                raise ConfigError(f"{name} is not chosen yet; TrainConfig.with_defaults(task) takes the task's own.")

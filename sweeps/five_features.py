@@ -5,19 +5,9 @@ python sweeps/five_features.py --seeds 16
 
 from pathlib import Path
 
-import numpy as np
-
 import superpos as sp
-from superpos.cli import run
-
-
-def build(densities: int = 48, seeds: int = 16, steps: int = 10_000, quick: bool = False) -> tuple:
-    """Task, training and grid; `quick` is for checking that everything runs."""
-    if quick:
-        densities, seeds, steps = 12, 4, 1_500
-    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
-    grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
-    return task, sp.TrainConfig(steps=steps), grid
+from superpos.experiments.five_features import BLOCK_SIZE, SIZES, Size, build
+from superpos.script import run
 
 
 def main(
@@ -28,7 +18,8 @@ def main(
     out: Path = Path("results/five_features.zarr"),
 ) -> None:
     """Train five features in two dimensions at many densities and save the result."""
-    result = sp.sweep(*build(densities, seeds, steps, quick), store=out, block_size=24)
+    size = SIZES.quick if quick else Size(densities, seeds, steps)
+    result = sp.sweep(*build(size), store=out, block_size=BLOCK_SIZE)
     print(result)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.cli import run
+from superpos.script import run
 
 BLOCK_SIZE = 64
 

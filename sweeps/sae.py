@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.cli import run
+from superpos.script import run
 
 
 def toy_model(results: Path, quick: bool) -> tuple:

@@ -52,7 +52,7 @@ class Opened:
         """No complaint, and no request but for the page itself."""
         return not self.complaints and all(url.startswith("file:") for url in self.requests) and len(self.requests) <= 1
 
-    def ready(self, *, within: int, tries: int = 3) -> int:
+    def materialize(self, *, within: int, tries: int = 3) -> int:
         """Milliseconds until the page could be used; opened again where other work on the machine may have held it up."""
         best = int(self.page.locator("#app").get_attribute("data-ready"))
         while best >= within and tries > 1:

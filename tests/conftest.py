@@ -38,7 +38,7 @@ def _close_figures():
     plt.close("all")
 
 
-MOST_MAPS = 25_000
+MAX_MAPS = 25_000
 carefully = [True]  # how programs are compiled now
 
 
@@ -88,7 +88,7 @@ def _few_memory_maps(request):
         _forget_compiled_programs()
     yield
     maps = Path("/proc/self/maps")
-    if not maps.exists() or maps.read_bytes().count(b"\n") > MOST_MAPS:
+    if not maps.exists() or maps.read_bytes().count(b"\n") > MAX_MAPS:
         _forget_compiled_programs()
 
 

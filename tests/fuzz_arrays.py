@@ -74,7 +74,7 @@ CALLS = {
     "analysis.pursuit": {"dictionary": W, "h": h},
     "analysis.relative_loss": {"loss": vector, "baseline": sp.theory.naive_baseline(1, [0.3, 0.1])},
     "analysis.represented": {"W": W},
-    "analysis.score_dictionary": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
+    "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
     "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
     "data.zipf_probabilities": {"n_features": 3, "exponent": 0.9, "mean_active": 0.5},

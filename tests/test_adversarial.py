@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.analysis import optimised_attack, vulnerability
 from superpos.analysis.adversarial import squared_error
-from superpos.claims import Claims
 from superpos.claims.adversarial import exponents, judge_vulnerability, removed_at
+from superpos.experiments import Claims
 from superpos.theory import analytic_attack, linear_vulnerability, silent_cost, whole_cost
 from superpos.theory.polytopes import polygon, simplex
 
@@ -177,7 +177,7 @@ def test_training_without_attack_is_training_the_toy_and_the_loss_is_reported_wi
     assert_allclose(none.model.W[...], plain.model.W[...], rtol=1e-4, atol=1e-6)
     assert float(none.loss) == pytest.approx(float(plain.loss), rel=1e-4)
     task = sp.tasks.AdversarialToy(**TOY, loss_exponent=4, attack_norm=0.5, hidden_l1=0.1)
-    assert task.reported() == sp.tasks.Toy(**TOY, loss_exponent=4)
+    assert task.evaluation_task() == sp.tasks.Toy(**TOY, loss_exponent=4)
     attacked = sp.train(task, SHORT)
     assert np.abs(attacked.model.W[...] - plain.model.W[...]).max() > 1e-3
     assert float(attacked.history.loss[0]) > 1.05 * float(plain.history.loss[0])

@@ -165,7 +165,7 @@ def test_some_of_the_pairs_are_a_fixed_random_choice():
     assert len(np.unique(pairs, axis=0)) == 50 and np.all(pairs[:, 0] < pairs[:, 1])
     assert np.array_equal(pairs, dataclasses.replace(task, n_pairs=60).pairs()[:50])
     assert not np.array_equal(pairs, dataclasses.replace(task, pair_seed=4).pairs())
-    assert task.population_loss(task.naive()) is None  # 2³⁰ states
+    assert task.expected_loss(task.naive()) is None  # 2³⁰ states
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_a_cell_of_a_sweep_is_that_cell_alone_and_new_densities_do_not_recompile
     assert result["W2"].dims == ("feature_probability", "seed", "pair", "hidden")
     cell = result.isel(feature_probability=0, seed=1)
     assert isinstance(cell.model(), BooleanModel)
-    assert float(cell["loss"]) == pytest.approx(float(cell.task().population_loss(cell.model())), rel=1e-5)
+    assert float(cell["loss"]) == pytest.approx(float(cell.task().expected_loss(cell.model())), rel=1e-5)
 
 
 def test_the_naive_network_measures_as_itself(result):

@@ -9,7 +9,6 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.circuits import Circuit
 from superpos.analysis.motifs import asymmetric_motifs
-from superpos.claims import Claims
 from superpos.claims.circuits import (
     judge_large,
     judge_motif,
@@ -19,6 +18,7 @@ from superpos.claims.circuits import (
     reading,
     shuffled_motifs,
 )
+from superpos.experiments import Claims
 
 P = [1.0, 0.1, 0.03, 0.01, 0.001]
 BOTH = Circuit(np.concatenate([np.eye(3), -np.eye(3)]), np.concatenate([np.eye(3)] * 2, axis=1), np.zeros(3))

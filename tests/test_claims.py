@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
-from superpos.claims.base import tally
 from superpos.claims.basic_results import ARRANGEMENTS, PAIRS, judge_audit, judge_scaling
 from superpos.claims.correlated_features import collapse_crossings, follow_collapse, judge_three
+from superpos.experiments import Claims
+from superpos.experiments.claims import tally
 from superpos.sweep import SweepResult
 from superpos.theory.polytopes import polygon
 

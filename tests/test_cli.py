@@ -85,7 +85,7 @@ def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
     superpos(monkeypatch, "geometry", "superpos-demo/five_features.zarr")
     assert "pentagon" in capsys.readouterr().out
     result = sp.open("superpos-demo/five_features.zarr")
-    assert result.dims == {"feature_probability": 5, "seed": 6}
+    assert result.sizes == {"feature_probability": 5, "seed": 6}
 
 
 FILE = """
@@ -119,7 +119,7 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     assert [p.name for p in Path().iterdir()] == ["mine.toml"]
     superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
     result = sp.open("results/mine.zarr")
-    assert result.dims == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
+    assert result.sizes == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
     assert result.attrs["train"]["steps"] == 10 and result.attrs["task"]["activation"] == "gelu"
     assert result.attrs["task"]["importance"] == [1, 0.5, 0.25, 0.125]
     capsys.readouterr()
@@ -197,7 +197,7 @@ def test_every_design_can_be_written_down(tmp_path):
     )
     assert sweepfile.read(path).grid.n_cells == 7
     path.write_text(head + "[design]\nkind='zipped'\n[grid]\nfeature_probability=[0.1,0.2]\nseed=[0,1]\n")
-    assert sweepfile.read(path).grid.dims == {"cell": 2}
+    assert sweepfile.read(path).grid.sizes == {"cell": 2}
     path.write_text(head + "[[points]]\nfeature_probability=0.1\nseed=3\n[[points]]\nfeature_probability=0.2\nseed=4\n")
     assert sweepfile.read(path).grid.columns()["seed"].tolist() == [3, 4]
     path.write_text(

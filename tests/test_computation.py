@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.analysis import features_per_neuron, neuron_has_feature, neuron_order
-from superpos.claims import Claims
 from superpos.claims.privileged_basis import judge, neurons
 from superpos.cli.sweepfile import read
+from superpos.experiments import Claims
 from superpos.models import ComputationModel
 from superpos.optimizers import named_leaves
 

@@ -14,9 +14,9 @@ import xarray as xr
 
 import superpos as sp
 from superpos import console
-from superpos.claims import Claims
 from superpos.cli import main, run
-from superpos.plot.gallery import show
+from superpos.experiments import Claims
+from superpos.experiments.publish import show
 
 COMMAND = [sys.executable, "-c", "from superpos.cli import main; main()"]
 # Colour, title of the window, C1's short form, right to left, no width, a lone surrogate, a bell, markup of rich.

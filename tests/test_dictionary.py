@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from scipy.stats import beta, ortho_group
 
 import superpos as sp
-from superpos.analysis import dashboard_data, hidden_loss, score_dictionary
+from superpos.analysis import dashboard_data, hidden_loss, score_sae
 from superpos.analysis.matching import cosines, match, principal_directions, random_directions
-from superpos.analysis.table import dictionary_table
+from superpos.analysis.table import sae_score_table
 
 
 def unit(A):
@@ -47,7 +47,7 @@ def test_a_perfect_dictionary_scores_one_everywhere_in_any_order_and_length(rng)
         "latents": (arrays["x"] / scale[:, None])[order],
     }
     for each in (arrays, other):
-        s = score_dictionary(**each)
+        s = score_sae(**each)
         assert_allclose([getattr(s, name) for name in ONES], 1, rtol=1e-12)
         assert s.l0 == s.l0_true and s.dead_share == 0 and s.splitting == 0
     assert_allclose(s.matched_feature, order)
@@ -58,7 +58,7 @@ def test_a_perfect_dictionary_scores_one_everywhere_in_any_order_and_length(rng)
 def test_opposite_directions_have_mcc_one_and_find_nothing():
     W = np.eye(3)
     x = np.eye(3)
-    s = score_dictionary(W, -W, x, x, x, -x)
+    s = score_sae(W, -W, x, x, x, -x)
     assert (s.mcc, s.mcc_signed, s.mmcs, s.f1) == (1, 0, 0, 0)
     assert s.matched_feature.tolist() == [-1, -1, -1]
     assert s.shrinkage == 1 and s.explained_variance == pytest.approx(1 - 12 / 2)
@@ -67,16 +67,16 @@ def test_opposite_directions_have_mcc_one_and_find_nothing():
 def test_duplicates_split_and_dead_latents_do_not(rng):
     a = perfect(rng)
     twice = {"decoder": np.hstack([a["decoder"]] * 2), "latents": np.vstack([a["x"] / 2] * 2)}
-    s = score_dictionary(**a | twice)
+    s = score_sae(**a | twice)
     assert (s.uniqueness, s.splitting, s.split_share, s.l0) == (0.5, 1, 1, pytest.approx(2 * s.l0_true))
     dead = {"decoder": twice["decoder"], "latents": np.vstack([a["x"], 0 * a["x"]])}
-    s = score_dictionary(**a | dead)
+    s = score_sae(**a | dead)
     assert (s.dead_share, s.splitting, s.split_share) == (0.5, 0, 0)
 
 
 def test_too_few_latents_count_zero_for_the_features_left_out():
     x = np.eye(4)
-    s = score_dictionary(x, x[:, :1], x, x, x[:1], x[:, :1] @ x[:1])
+    s = score_sae(x, x[:, :1], x, x, x[:1], x[:, :1] @ x[:1])
     assert (s.mmcs, s.mcc, s.f1, s.recall, s.precision) == (0.25, 0.25, 0.25, 0.25, 0.25)
 
 
@@ -88,10 +88,10 @@ def test_loss_recovered_is_linear_between_nothing_and_the_truth(rng):
         np.mean([importance[i] * (x[i] - np.maximum(W[:, i] @ h, 0)) ** 2 for i in range(6)])
         for h in (0 * a["h"], a["reconstruction"], a["h"])
     ]
-    s = score_dictionary(**a, loss=loss)
+    s = score_sae(**a, loss=loss)
     assert s.loss_recovered == pytest.approx((direct[0] - direct[1]) / (direct[0] - direct[2]))
-    assert score_dictionary(**a, loss=(5.0, 2.0, 1.0)).loss_recovered == 0.75
-    assert np.isnan(score_dictionary(**a).loss_recovered)
+    assert score_sae(**a, loss=(5.0, 2.0, 1.0)).loss_recovered == 0.75
+    assert np.isnan(score_sae(**a).loss_recovered)
 
 
 def twin(directions, decoder, x, h, latents, reconstruction, split_above=0.9):
@@ -150,21 +150,21 @@ def twin(directions, decoder, x, h, latents, reconstruction, split_above=0.9):
 def test_every_number_equals_its_slow_twin(n_latents, rng):
     for _ in range(4):
         a = case(rng, m=2, k=n_latents)
-        scalars = score_dictionary(**a, split_above=0.8).scalars()
+        scalars = score_sae(**a, split_above=0.8).scalars()
         for name, value in twin(**a, split_above=0.8).items():
             assert scalars[name] == pytest.approx(value, rel=1e-9), name
 
 
 def test_rotation_changes_nothing_and_permutation_permutes(rng):
     a = case(rng)
-    s = score_dictionary(**a)
+    s = score_sae(**a)
     Q = ortho_group.rvs(4, random_state=rng)
     turned = {name: Q @ a[name] for name in ("directions", "decoder", "h", "reconstruction")}
-    r = score_dictionary(**a | turned)
+    r = score_sae(**a | turned)
     own = {name: v for name, v in s.scalars().items() if not name.startswith("random")}
     assert_allclose([r.scalars()[name] for name in own], list(own.values()), rtol=1e-9)
     i, j = rng.permutation(6), rng.permutation(7)
-    p = score_dictionary(
+    p = score_sae(
         **a
         | {
             "directions": a["directions"][:, i],
@@ -182,10 +182,10 @@ def test_rotation_changes_nothing_and_permutation_permutes(rng):
 def test_unused_latents_are_not_looked_at(rng):
     a = case(rng)
     used = np.array([1, 0, 1, 1, 0, 1, 1], bool)
-    s = score_dictionary(**a | {"decoder": a["decoder"][:, used], "latents": a["latents"][used]})
+    s = score_sae(**a | {"decoder": a["decoder"][:, used], "latents": a["latents"][used]})
     a["decoder"][:, ~used] = np.nan
     a["latents"][~used] = np.nan
-    w = score_dictionary(**a, used=used)
+    w = score_sae(**a, used=used)
     assert w.scalars() == pytest.approx(s.scalars(), nan_ok=True)
     assert_allclose(w.latent_f1[used], s.latent_f1)
     assert np.isnan(w.frequency[~used]).all() and set(w.matched_latent[w.matched_latent >= 0]) <= set(
@@ -211,7 +211,7 @@ def test_random_dictionaries_score_what_is_known(n, m, mmcs, mcc):
 
 def test_all_principal_directions_reconstruct_everything_and_mean_nothing(rng):
     a = perfect(rng, m=3, n=12)
-    s = score_dictionary(**a)
+    s = score_sae(**a)
     assert s.pca.explained_variance == pytest.approx(1)
     assert s.pca.f1 < 0.7 < s.f1
     D = principal_directions(a["h"], 99)
@@ -233,28 +233,28 @@ def test_absorption_of_an_example_made_by_hand():
     z[1, 6:10] = 1
     z[2] = x[2]
     parents = (-1, 0, -1)
-    s = score_dictionary(W, D, x, W @ x, z, D @ z, parents=parents)
+    s = score_sae(W, D, x, W @ x, z, D @ z, parents=parents)
     assert s.absorption == pytest.approx(0.3)
     assert np.isnan(s.feature_absorption[1:]).all()
     assert s.recall == pytest.approx((0.7 + 1 + 1) / 3)
     z[1] *= 0.39  # too little of the parent: 0.39 < 0.4
-    assert score_dictionary(W, D, x, W @ x, z, D @ z, parents=parents).absorption == 0
+    assert score_sae(W, D, x, W @ x, z, D @ z, parents=parents).absorption == 0
     pure = np.eye(3)  # a child's latent that says nothing of the parent absorbs nothing
     z[1] = x[1]
-    assert score_dictionary(W, pure, x, W @ x, z, pure @ z, parents=parents).absorption == 0
-    assert np.isnan(score_dictionary(W, D, x, W @ x, z, D @ z).absorption)
+    assert score_sae(W, pure, x, W @ x, z, pure @ z, parents=parents).absorption == 0
+    assert np.isnan(score_sae(W, D, x, W @ x, z, D @ z).absorption)
 
 
 def test_interference_between_parent_and_child_is_no_absorption():
     W = np.array([[1, 0.6], [0, 0.8]])  # cosine 0.6
     x = np.ones((2, 5))
     z = np.array([np.zeros(5), np.ones(5)])
-    assert score_dictionary(W, W, x, W @ x, z, W @ z, parents=(-1, 0)).absorption == 0
+    assert score_sae(W, W, x, W @ x, z, W @ z, parents=(-1, 0)).absorption == 0
 
 
 def test_nothing_represented_is_no_error(rng):
     a = case(rng)
-    s = score_dictionary(**a | {"directions": a["directions"] * 0.01})
+    s = score_sae(**a | {"directions": a["directions"] * 0.01})
     assert s.n_represented == 0 and np.isnan(s.mmcs) and np.isnan(s.f1) and s.l0 > 0
 
 
@@ -292,21 +292,21 @@ BAD = [
 @pytest.mark.parametrize(("field", "wrong"), BAD)
 def test_bad_input_is_refused_in_one_sentence(field, wrong, rng):
     with pytest.raises(sp.ConfigError, match=rf"^{field} must .*\.$") as caught:
-        score_dictionary(**case(rng) | wrong)
+        score_sae(**case(rng) | wrong)
     assert "\n" not in str(caught.value)
 
 
 def test_scores_of_a_sweep_are_a_labelled_table(rng):
     cells = xr.DataArray(np.zeros((2, 2)), {"k": [5, 7], "seed": [0, 3]}, ("k", "seed"))
-    scores = [score_dictionary(**case(rng, k=5)), None, score_dictionary(**case(rng)), score_dictionary(**case(rng))]
-    table = dictionary_table(scores, cells)
+    scores = [score_sae(**case(rng, k=5)), None, score_sae(**case(rng)), score_sae(**case(rng))]
+    table = sae_score_table(scores, cells)
     assert table["mcc"].sel(k=7, seed=3) == scores[3].mcc
     assert np.isnan(table["mcc"].sel(k=5, seed=3))
     assert_allclose(table["latent_f1"].sel(k=5, seed=0), [*scores[0].latent_f1, np.nan, np.nan])
     assert {"random_mcc", "pca_f1", "loss_recovered"} <= set(table.data_vars)
     for wrong in (scores[:3], [None] * 4):
         with pytest.raises(sp.ConfigError, match="^scores must "):
-            dictionary_table(wrong, cells)
+            sae_score_table(wrong, cells)
 
 
 def test_dashboard_holds_what_a_page_shows_as_plain_json(rng):
@@ -315,7 +315,7 @@ def test_dashboard_holds_what_a_page_shows_as_plain_json(rng):
     data = json.loads(
         json.dumps(dashboard_data(**a, used=used, encoder=a["decoder"].T, bias=np.zeros(7), top_k=3), allow_nan=False)
     )
-    s = score_dictionary(**a, used=used)
+    s = score_sae(**a, used=used)
     assert [one["index"] for one in data["latents"]] == [0, 1, 3, 4, 5, 6] and data["latents_left_out"] == 0
     assert data["scores"]["mcc"] == pytest.approx(s.mcc, rel=1e-3) and data["scores"]["absorption"] is None
     for one in data["latents"]:

@@ -14,11 +14,11 @@ from twin import train_twin
 
 import superpos as sp
 from superpos.analysis import point_dimensionality, point_leverage
-from superpos.claims import Claims
 from superpos.claims.double_descent import DIMS, bump, judge, measure, two_radii
 from superpos.config import to_dict
+from superpos.experiments import Claims
 from superpos.plot.descent import double_descent, hidden_vectors
-from superpos.tasks.base import ready
+from superpos.tasks.base import materialize
 from superpos.tasks.double_descent import points_loss
 from superpos.theory.polytopes import polygon
 
@@ -67,7 +67,7 @@ def test_masked_training_is_training_of_the_smaller_set():
 
 def test_the_twin_trains_the_same_model():
     task = replace(TASK, n_points=21)
-    X = np.asarray(ready(task).points)[:21]
+    X = np.asarray(materialize(task).points)[:21]
     start: Any = task.init(jax.random.fold_in(jax.random.key(jnp.uint32(0)), jnp.uint32(2**32 - 1)))
     rates = [float(np.asarray(CONFIG.learning_rate_schedule()(t))) for t in range(CONFIG.steps)]
     # The twin's loss is the mean over features; Adam's step does not depend on that factor, but for ε.
@@ -98,7 +98,7 @@ def test_all_sizes_and_seeds_are_one_program_and_cells_keep_their_bits(compilati
 
 def check_measured(result):
     """The table is that of the seed of least training loss, and agrees with the analysers."""
-    table, points = measure(result), np.asarray(ready(TASK).points)
+    table, points = measure(result), np.asarray(materialize(TASK).points)
     train = result["loss_history"].isel(record=-1).transpose(*DIMS, "seed").values
     assert_array_equal(table["best"], train.argmin(axis=-1))
     assert_array_equal(table["test_loss"], result["loss"].transpose(*DIMS, "seed"))
@@ -114,14 +114,14 @@ def check_measured(result):
 
 
 def test_points_have_norm_one_and_smaller_sets_are_their_beginning():
-    X = np.asarray(ready(TASK).points)
+    X = np.asarray(materialize(TASK).points)
     norms = np.linalg.norm(X[:40], axis=1)
     assert_allclose(norms[norms > 0], 1, rtol=1e-6)
-    assert_array_equal(X[:16], np.asarray(ready(replace(TASK, most_points=7)).points))
-    assert not np.array_equal(X, np.asarray(ready(replace(TASK, data_seed=1)).points))
+    assert_array_equal(X[:16], np.asarray(materialize(replace(TASK, most_points=7)).points))
+    assert not np.array_equal(X, np.asarray(materialize(replace(TASK, data_seed=1)).points))
     assert (X > 0)[:40].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 1200))  # four standard errors
     rare = replace(TASK, feature_probability=1e-6)  # nothing active: such a point stays 0, its loss is finite
-    assert not np.asarray(ready(rare).points).any()
+    assert not np.asarray(materialize(rare).points).any()
     assert np.isfinite(sp.train(rare, CONFIG).loss)
 
 
@@ -239,7 +239,7 @@ def test_a_bump_is_what_is_above_the_lowest_on_both_sides(loss, found):
 def test_the_figure_shows_the_table():
     table = hand_made(spread=0.01)
     axes = [{"field": name} for name in (*DIMS, "seed")]
-    attrs = {"task": to_dict(TASK), "train": to_dict(CONFIG.filled(TASK)), "grid": {"axes": axes}}
+    attrs = {"task": to_dict(TASK), "train": to_dict(CONFIG.with_defaults(TASK)), "grid": {"axes": axes}}
     attrs |= {"superpos": "1", "versions": {"jax": "1"}}
     shown = [(5, polygon(7).T, polygon(5).T), (30, polygon(5).T, 3 * polygon(8).T)]
     figure, text = double_descent(SimpleNamespace(attrs=attrs), table, by_size(FOUR), shown)

@@ -9,7 +9,6 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.dynamics import drops, even_stages, logistic_rate, moves
-from superpos.claims import Claims
 from superpos.claims.correlated_features import (
     antipodal_within,
     hexagon_of_pairs,
@@ -18,7 +17,8 @@ from superpos.claims.correlated_features import (
     sum_and_difference,
 )
 from superpos.claims.learning_dynamics import chance, judge_levels, octahedron
-from superpos.plot.gallery import index
+from superpos.experiments import Claims, publish
+from superpos.experiments.publish import index
 from superpos.sweep.collect import attributes
 from superpos.sweep.run import lay_out
 from superpos.theory.polytopes import polygon
@@ -254,7 +254,7 @@ def test_an_animation_is_published_beside_the_figure(tmp_path):
     moving = sp.plot.directions_animation(Ws, [0, 10, 20], color=sp.plot.set_colors(6, TRIPLES), faces=TRIPLES)
     claims = Claims("A 2022")
     claims.add("it moves", "yes", "yes", True)
-    files = sp.plot.publish(plt.figure(), "c", claims, path=tmp_path / "f_0.05", animation=moving)
+    files = publish(plt.figure(), "c", claims, path=tmp_path / "f_0.05", animation=moving).files
     assert {f.name for f in files} == {f"f_0.05{s}" for s in (".svg", ".png", ".txt", ".json", ".gif")}
     gif = (tmp_path / "f_0.05.gif").read_bytes()
     assert gif[:6] == b"GIF89a" and len(gif) < 2_000_000

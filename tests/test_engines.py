@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_number_of_cells(tmp_path):
         peaks.append(int(run.stdout))
     assert peaks[1] < 1.2 * peaks[0]
     begin = time.perf_counter()
-    assert sp.open(tmp_path / "20.zarr").dims["seed"] == 20
+    assert sp.open(tmp_path / "20.zarr").sizes["seed"] == 20
     assert time.perf_counter() - begin < 2
 
 

@@ -334,7 +334,7 @@ def test_two_thousand_cells_are_small_and_soon_there(running, quick_result, tmp_
     opened.page.locator(".map").focus()
     opened.page.keyboard.press("ArrowLeft")
     assert opened.is_quiet(), opened.complaints
-    assert opened.ready(within=1_000) < 1_000
+    assert opened.materialize(within=1_000) < 1_000
     opened.close()
 
 

@@ -1,6 +1,5 @@
 """Claims, published figures, and the page that shows them."""
 
-import contextlib
 import json
 import os
 import runpy
@@ -13,9 +12,9 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.claims import Claims
-from superpos.cli.side_by_side import Finished
-from superpos.plot.gallery import index, totals
+from superpos.experiments import Claims, publish
+from superpos.experiments.publish import index, totals
+from superpos.experiments.run_scripts import Finished
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners
 
@@ -29,16 +28,15 @@ def published(folder, name, *, judged=True, holds=True, theorem=None):
     claims.add("one < two", "at least 1", 2, holds)
     claims.needs_full("large things", "larger", "too small here")
     figure, _ = plt.subplots()
-    return sp.plot.publish(figure, "A caption <b>.", claims, path=folder / name)
+    return publish(figure, "A caption <b>.", claims, path=folder / name)
 
 
 def test_a_failed_claim_ends_with_status_one_and_everything_is_written(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        published(tmp_path, "f", holds=False)
-    assert stopped.value.code == 1
+    assert published(tmp_path, "f", holds=False).status == 1
     assert {p.name for p in tmp_path.iterdir()} == {"f.svg", "f.png", "f.txt", "f.json"}
     assert "FAIL" in capsys.readouterr().out
-    assert published(tmp_path, "g")[-1].name == "g.json"
+    done = published(tmp_path, "g")
+    assert done.files[-1].name == "g.json" and done.status == 0
 
 
 def test_a_quick_look_judges_nothing(tmp_path):
@@ -56,9 +54,8 @@ def test_identities_stand_apart_are_not_counted_and_must_hold_at_any_size(tmp_pa
     page = index(tmp_path, [("f", None)]).read_text()
     assert "<p>2 claims: 1 pass, 1 needs --full; 1 identity.</p>" in page
     assert page.index("three sides") > page.index("large things")
-    with pytest.raises(SystemExit) as stopped:  # although claims of a quick look are not judged
-        published(tmp_path, "g", judged=False, theorem=False)
-    assert stopped.value.code == 1 and "identity VIOLATED" in capsys.readouterr().out
+    violated = published(tmp_path, "g", judged=False, theorem=False)  # although claims of a quick look are not judged
+    assert violated.status == 1 and "identity VIOLATED" in capsys.readouterr().out
     said = "4 claims: 1 pass, 1 needs --full, 2 not judged; 2 identities, 1 VIOLATED. Red: 1 of g."
     assert totals(tmp_path, ["f", "g"]) == said
     assert '<td class="FAIL">identity VIOLATED</td>' in index(tmp_path, [("g", None)]).read_text()
@@ -96,8 +93,7 @@ def test_red_claims_and_crashes_are_told_apart(tmp_path, capsys):
     def scripts(files, *_):
         for file in files:
             if file.stem != "capacity":
-                with contextlib.suppress(SystemExit):
-                    published(tmp_path, file.stem, holds=file.stem == "adversarial")
+                published(tmp_path, file.stem, holds=file.stem == "adversarial")
             yield Finished(file, int(file.stem != "adversarial"), 1.0, "printed")
 
     every.__globals__["run_scripts"] = scripts
@@ -134,13 +130,13 @@ def test_scripts_leave_their_command_line_to_one_function():
 
 
 def test_one_size_at_a_time():
-    assert [sp.plot.size_suffix(*size) for size in ((False, False), (True, False), (False, True))] == [
+    assert [size_suffix(*size) for size in ((False, False), (True, False), (False, True))] == [
         "",
         "_full",
         "_quick",
     ]
     with pytest.raises(sp.ConfigError, match="full and quick exclude each other"):
-        sp.plot.size_suffix(True, True)
+        size_suffix(True, True)
 
 
 def test_gaps_are_those_of_the_polygon():

@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims import gosset as g
+from superpos.experiments import Claims
 from superpos.theory.uniform import optimum, structures
 
 

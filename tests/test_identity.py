@@ -1,4 +1,4 @@
-"""What code is: kept tables and sweeps of tasks of one's own notice every change that decides numbers, and no other."""
+"""What code is: cached tables and sweeps of tasks of one's own notice every change that decides numbers, and no other."""
 
 import dataclasses
 import logging
@@ -129,8 +129,8 @@ def test_a_cell_edited_in_a_notebook_is_computed_again(tmp_path):
     def run(cell):
         return shell.run_cell(cell, store_history=True).raise_error()
 
-    def kept():
-        run("found = float(sp.kept(path, measure)['x'])")
+    def cached():
+        run("found = float(sp.cached(path, measure)['x'])")
         return shell.user_ns["found"]
 
     run("import superpos as sp, xarray as xr\nk, calls = 3, []")
@@ -208,8 +208,8 @@ def test_what_no_file_holds_is_returned_and_not_lost(tmp_path, caplog, value):
 
     measure.__qualname__ = "measure"
     with caplog.at_level(logging.WARNING):
-        assert sp.kept(tmp_path / "r.zarr", measure) is value
-    assert "r.measure.nc could not be kept" in caplog.text and not list(tmp_path.iterdir())
+        assert sp.cached(tmp_path / "r.zarr", measure) is value
+    assert "r.measure.nc could not be cached" in caplog.text and not list(tmp_path.iterdir())
 
 
 # --- tasks of one's own ----------------------------------------------------------------------------------------------

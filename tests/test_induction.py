@@ -17,8 +17,8 @@ from superpos.analysis.attention import (
     rise,
 )
 from superpos.analysis.heads import circuit_scores
+from superpos.data.sequences import repeated_tokens
 from superpos.models import Transformer
-from superpos.sequences import repeated_tokens
 from superpos.tasks.induction import next_token_losses
 
 V, P = 9, 14

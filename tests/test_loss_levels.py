@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
 from superpos.claims.loss_levels import PUBLISHED, judge, landed, nearest, starts
+from superpos.experiments import Claims
 from superpos.plot.loss_levels import loss_on_levels
 from superpos.theory.single_active import at_level, polygon_levels, single_active_loss
 

@@ -10,7 +10,7 @@ import pytest
 import superpos as sp
 from superpos.analysis.generalisation import milestones, steps_to
 from superpos.analysis.grokking import snapshots_of
-from superpos.modular import modular_table
+from superpos.data.modular import modular_table
 from superpos.tasks.modular_addition import cross_entropy
 
 TASK = sp.tasks.ModularAddition(p=7, d_model=8, n_heads=2, d_mlp=16, train_fraction=0.4)
@@ -46,9 +46,9 @@ def test_loss_and_metrics_are_means_over_the_two_parts_and_fewer_pairs_change_on
     model = TASK.init(jax.random.key(0))
 
     def both(task):
-        task = task.broadcast().prepared()
+        task = task.broadcast().precompute()
         objective = jax.value_and_grad(lambda m: task.loss(m, jax.random.key(0), 1), has_aux=True)
-        ((loss, metrics), gradient), whole = jax.jit(lambda m: (objective(m), task.population_loss(m)))(model)
+        ((loss, metrics), gradient), whole = jax.jit(lambda m: (objective(m), task.expected_loss(m)))(model)
         return loss, metrics, gradient, whole, np.asarray(task.order)
 
     z, c = np.asarray(jax.jit(TASK.logits)(model), np.float64), modular_table(7)[2]

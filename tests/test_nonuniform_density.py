@@ -7,8 +7,8 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.table import geometry_table
-from superpos.claims import Claims
 from superpos.claims.nonuniform_density import BASE, follow_both, judge, loop, nearest_angle, pointing_up
+from superpos.experiments import Claims
 from superpos.theory import follow
 from superpos.theory.polytopes import polygon
 

@@ -28,9 +28,9 @@ def test_the_objective_is_the_expected_loss_whatever_the_key(rng):
 def test_defaults_suit_the_objective():
     """A few hundred exact steps, or thousands of noisy ones; what is said is never overruled."""
     sampled = dataclasses.replace(FIVE, objective="sampled")
-    assert sp.TrainConfig().filled(FIVE).steps == 300 and sp.TrainConfig().filled(sampled).steps == 5_000
-    assert sp.TrainConfig().filled(FIVE).learning_rate == 0.08
-    given = sp.TrainConfig(steps=7, learning_rate=0.3).filled(FIVE)
+    assert sp.TrainConfig().with_defaults(FIVE).steps == 300 and sp.TrainConfig().with_defaults(sampled).steps == 5_000
+    assert sp.TrainConfig().with_defaults(FIVE).learning_rate == 0.08
+    given = sp.TrainConfig(steps=7, learning_rate=0.3).with_defaults(FIVE)
     assert (given.steps, given.learning_rate) == (7, 0.3)
 
 
@@ -38,7 +38,7 @@ def test_auto_is_expected_where_that_exists_and_is_faster():
     def steps(**settings):
         task = sp.tasks.Toy(**{"n_features": 5, "n_hidden": 2, "objective": "auto", **settings})
         task.check()
-        return sp.TrainConfig().filled(task).steps
+        return sp.TrainConfig().with_defaults(task).steps
 
     assert steps() == steps(n_features=EXPECTED_UP_TO) == steps(activation="identity", magnitude="exponential") == 300
     assert (

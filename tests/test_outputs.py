@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import Claims
+from superpos.experiments import Claims, publish
+from superpos.experiments.publish import index
 from superpos.explorer.assemble import page, write_page
-from superpos.plot.gallery import index
 from superpos.sweep import exports, files, outputs
 
 
@@ -57,7 +57,7 @@ def writers(result, path, html):
         "f.svg": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
         "f.png": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
         "f.txt": lambda p, **o: sp.plot.save(figure, "c", path=p.with_suffix(""), **o),
-        "f.json": lambda p, **o: sp.plot.publish(figure, "c", claims, path=p.with_suffix(""), **o),
+        "f.json": lambda p, **o: publish(figure, "c", claims, path=p.with_suffix(""), **o),
     }
 
 
@@ -273,7 +273,7 @@ def test_what_a_sweep_keeps_beside_its_store_goes_inside_no_other(stored, tmp_pa
         assert xr.testing.assert_identical(sp.open(other).dataset, result.dataset) is None
         other.rename(tmp_path / f"moved {what}")
     with pytest.raises(sp.ConfigError, match="lies inside a result"):
-        sp.kept(path / "W", geometry_of, result)
+        sp.cached(path / "W", geometry_of, result)
     assert not list(path.rglob("*.nc")) and not (tmp_path / "t.zarr").exists()
 
 
@@ -289,7 +289,7 @@ def test_the_page_of_all_figures_removes_its_own_records_alone(stored, tmp_path,
     every = runpy.run_path(str(Path(__file__).parents[1] / "figures" / "all.py"))["main"]
     every.__globals__["run_scripts"] = lambda *_: iter(())
     own, mine = tmp_path / "capacity.json", tmp_path / "five_features.json"
-    sp.plot.publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
+    publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
     record = own.read_bytes()
     for foreign in (
         '{\n "caption": "a photograph of a cat"\n}',
@@ -305,7 +305,7 @@ def test_the_page_of_all_figures_removes_its_own_records_alone(stored, tmp_path,
     every(only=("capacity", "five_features"), out=tmp_path)
     assert not own.exists()
     (tmp_path / "index.html").write_text("mine")
-    sp.plot.publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
+    publish(plt.figure(figsize=(1, 1)), "c", Claims("nobody"), path=tmp_path / "capacity")
     with pytest.raises(sp.ConfigError, match="is no page of superpos"):
         every(only=("capacity",), out=tmp_path)
     assert own.read_bytes() == record
@@ -377,7 +377,7 @@ def killed_writers(result, store, out, trained=True):
         "packed.zip": twice(lambda: exports.pack(store, out / "packed.zip", overwrite=True)),
         "page.html": twice(lambda: write_page(out / "page.html", page("explorer.js", {}, title="T"))),
         "plot": twice(lambda: sp.plot.save(picture(), "c", path=out / "plot")),
-        "publish": twice(lambda: sp.plot.publish(picture(), "c", Claims("nobody"), path=out / "publish")),
+        "publish": twice(lambda: publish(picture(), "c", Claims("nobody"), path=out / "publish")),
         "saved": twice(lambda: result.save(out / "saved", overwrite=True)),
         "demo": commanded(demo, "five_features.zarr"),
         "phase": commanded(phase, "phase_2_1.zarr", cells=2, seeds=1, steps=1, overwrite=True),

@@ -198,10 +198,10 @@ def test_code_of_one_task_does_not_depend_on_which_others_are_registered():
 
 
 def test_defaults_of_the_base_class():
-    assert TASK.population_loss(None) is None and TASK.reported() is TASK and TASK.unread() == {}
+    assert TASK.expected_loss(None) is None and TASK.evaluation_task() is TASK and TASK.unread() == {}
     full = TASK.broadcast()
-    assert isinstance(full.width, jax.Array) and full.prepared() is full
-    assert TASK.numbers_per_step(2_048) > 1.9 * TASK.numbers_per_step(1_024) > 1.9 * 10 * 6 * 1_024
+    assert isinstance(full.width, jax.Array) and full.precompute() is full
+    assert TASK.elements_per_step(2_048) > 1.9 * TASK.elements_per_step(1_024) > 1.9 * 10 * 6 * 1_024
     with pytest.raises(sp.ConfigError, match="width"):
         dataclasses.replace(TASK, width=np.nan).check()
     with pytest.raises(TypeError, match="abstract"):
@@ -277,6 +277,6 @@ def test_the_example_of_the_readme_runs():
     }
     try:
         exec(code.replace('"ring"', '"ring_of_the_readme"').replace("steps=500", "steps=20"), names)
-        assert names["rings"].dims == {"width": 2, "seed": 4}
+        assert names["rings"].sizes == {"width": 2, "seed": 4}
     finally:
         sp.tasks.REGISTRY.pop("ring_of_the_readme", None)

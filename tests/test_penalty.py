@@ -64,7 +64,7 @@ def test_a_feature_vanishes_where_leaving_it_out_is_as_cheap():
 
 def test_the_loss_knows_no_basis_and_the_penalty_does(rng):
     task = dataclasses.replace(TASK, hidden_l1=0.5).broadcast()
-    plain = task.reported()
+    plain = task.evaluation_task()
     W = jnp.asarray(np.eye(6)[:3] - np.eye(6)[3:], jnp.float32)  # antipodal pairs along the axes
     Q = jnp.asarray(np.linalg.qr(rng.normal(size=(3, 3)))[0], jnp.float32)
     key = jax.random.key(0)
@@ -79,7 +79,7 @@ def test_what_is_reported_has_no_penalty_where_inputs_estimate_it():
     state = init(task, config, jnp.uint32(0))
     plain = evaluate(dataclasses.replace(TASK, loss_exponent=4), config, state)
     assert float(evaluate(task, config, state)) == float(plain)
-    assert task.population_loss(state.model) is None
+    assert task.expected_loss(state.model) is None
 
 
 def test_a_model_is_in_the_phase_of_its_represented_features():

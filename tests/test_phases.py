@@ -65,7 +65,7 @@ def test_the_optimum_is_not_compared_with_what_it_is_not(quick_result):
     task = sp.tasks.Toy(n_features=2, n_hidden=1, importance=[1.0, 1.0], bias=False, objective="expected")
     grid = sp.Grid(feature_probability=[0.5], relative_importance=sp.entry("importance", -1, [1.0]), seed=[0])
     result = sp.sweep(task, sp.TrainConfig(steps=1), grid, block_size=1)
-    assert {d: len(v) for d, v in over.items()} == result.dims
+    assert {d: len(v) for d, v in over.items()} == result.sizes
     with pytest.raises(sp.ConfigError, match="plain models .* here bias"):
         against_optimum(result.phases())
     with pytest.raises(sp.ConfigError, match="last feature, and the table is of feature 0"):
@@ -236,7 +236,7 @@ def test_a_small_diagram_end_to_end(monkeypatch, tmp_path, capsys):
     # The optimum was kept: nothing looks for it again, or the table would be written anew.
     kept = Path("superpos-phase/phase_2_1.against_optimum.nc")
     before = kept.stat()
-    compared = sp.kept(Path("superpos-phase/phase_2_1.zarr"), against_optimum, table, steps=200, order=16)
+    compared = sp.cached(Path("superpos-phase/phase_2_1.zarr"), against_optimum, table, steps=200, order=16)
     assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert np.all(np.abs(compared["excess"]) < 0.01)
     assert bool(compared["agrees"].isel(feature_probability=[0, 2, 5], relative_importance=[0, 2, 5]).all())

@@ -132,7 +132,7 @@ def test_an_autoencoder_is_scored_by_its_dictionary_instead_of_its_encoder():
     task = sp.tasks.SparseAutoencoder(
         n_features=12, n_hidden=8, n_latents=12, directions=W, feature_probability=0.08, decoder_bias=True
     )
-    model = task.broadcast().prepared().init(jax.random.key(0))
+    model = task.broadcast().precompute().init(jax.random.key(0))
     model.W_dec[...] = jax.numpy.asarray(W)
     own, found = (score_autoencoder(task, model, n_inputs=2048, inference=way) for way in ("encoder", "pursuit"))
     assert found.mcc == pytest.approx(1, abs=1e-5) and found.f1 > 0.9 > own.f1 and found.explained_variance > 0.99

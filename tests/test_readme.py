@@ -25,7 +25,7 @@ def test_the_first_fifteen_lines_run(tmp_path, monkeypatch):
     assert code.count("60") == 2
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["result"].dims == {"feature_probability": 3, "seed": 2}
+    assert names["result"].sizes == {"feature_probability": 3, "seed": 2}
     assert sp.open("results/five_features.zarr").dims == names["result"].dims
 
 
@@ -35,7 +35,7 @@ def test_the_other_examples_run():
     assert "p²/6" in blocks()[2] and "# 0.001667" in blocks()[2]
     smaller = blocks()[2].replace("0.01, 48", "0.01, 2").replace("range(16)", "range(2)")
     exec(compile(smaller, "README.md", "exec"), names)
-    assert names["exact"].dims == {"feature_probability": 2, "seed": 2}
+    assert names["exact"].sizes == {"feature_probability": 2, "seed": 2}
     assert float(sp.expected_loss(names["W"], None, 0.1)) == pytest.approx(0.1**2 / 6, rel=1e-4)
 
 

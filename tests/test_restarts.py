@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from superpos.analysis.restarts import in_words, reached
-from superpos.claims import Claims
 from superpos.claims.audit import Case, audit, judge, standing
 from superpos.claims.thermodynamic_limit import effort, summary, sums
 from superpos.claims.thermodynamic_limit import judge as judge_limit
+from superpos.experiments import Claims
 from superpos.tasks import Toy
 
 LOSS = xr.DataArray([[1.0, 1.005, 2.0, np.nan], [1.0, 1.0, 1.0, 1.0]], dims=("p", "seed"))

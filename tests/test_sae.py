@@ -19,7 +19,7 @@ from superpos.models.sae import ARCHITECTURES, SAE
 from superpos.tasks import revival
 from superpos.tasks.sae import THRESHOLD_RATE
 from superpos.train import advance, init, intervals
-from superpos.train import ready as ready_task
+from superpos.train import materialize as ready_task
 
 N, M, L, SIZE, BATCH = 4, 3, 6, 5, 40  # features, hidden, latents in arrays, latents that exist, inputs
 W = np.random.default_rng(3).standard_normal((2, M, N))
@@ -38,7 +38,7 @@ def eager(unchecked):
         yield
 
 
-def ready(task: Any) -> Any:
+def materialize(task: Any) -> Any:
     """The task with its own directions."""
     return ready_task(task)
 
@@ -161,7 +161,7 @@ KINDS = [(a, tied, bias) for a in ARCHITECTURES for tied, bias in ((False, True)
 @pytest.mark.parametrize(("architecture", "tied", "bias"), KINDS)
 def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architecture, tied, bias, rng, eager):
     task = task_of(architecture, tied, bias, revival="auxiliary", auxiliary_coefficient=0.5)
-    model, prepared = model_of(task, rng), ready(task)
+    model, prepared = model_of(task, rng), materialize(task)
     p = arrays_of(model)
     h = np.asarray(prepared.sample(key(0), BATCH)[1])
     z = np.asarray(model.encode(jnp.asarray(h)))
@@ -212,7 +212,7 @@ def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architectu
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_what_is_reported_is_the_loss_of_the_model_as_it_is_used(architecture, rng, eager):
     task = task_of(architecture)
-    model, prepared = model_of(task, rng), ready(task)
+    model, prepared = model_of(task, rng), materialize(task)
     h = np.asarray(prepared.sample(key(0), BATCH)[1])
     z = twin_encode(arrays_of(model), h, architecture, task.k, training=False)
     loss, metrics = prepared.loss(model, key(0), BATCH)
@@ -242,7 +242,7 @@ def test_columns_have_length_one_and_latents_that_do_not_exist_stay_away(archite
     for name in ("W_enc", "b_enc", "r_mag", "b_mag", "frequency"):
         assert name not in kept or not kept[name][:, SIZE:].any(), name
     assert np.ptp(kept["W_dec"], axis=0)[:, :SIZE].all()
-    prepared, decayed = ready(task), 0.0
+    prepared, decayed = materialize(task), 0.0
     for t in range(6):
         h = np.asarray(prepared.sample(jax.random.fold_in(jax.random.key(jnp.uint32(1)), t), BATCH)[1], np.float64)
         before = {name: value[t].astype(np.float64) for name, value in kept.items()}
@@ -266,7 +266,7 @@ def test_a_smaller_dictionary_in_wider_arrays_learns_the_same(eager):
     losses = []
     for n in (SIZE, L):
         task = task_of("jumprelu", bandwidth=0.8, n_latents=n, revival="none")
-        config = SHORT.filled(task)
+        config = SHORT.with_defaults(task)
         model = model_of(task_of("jumprelu"), np.random.default_rng(5))
         if n < L:
             cut = {**arrays_of(model)}
@@ -310,7 +310,7 @@ def of_latents(tree, who):
 @pytest.mark.parametrize("architecture", ["gated", "jumprelu"])
 def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager):
     task = task_of(architecture, resample_every=3, resample_scale=0.7, initial_threshold=0.25, frequency_window=1e9)
-    prepared, model = ready(task), model_of(task, rng)
+    prepared, model = materialize(task), model_of(task, rng)
     optimizer = memories(model, rng)
     _, (_, seen) = prepared.training_loss(model, key(0), BATCH)
     seen = seen._replace(activity=model.frequency[...])  # so that the running mean stays
@@ -374,7 +374,9 @@ def test_only_dead_latents_learn_from_the_auxiliary_error(rng, eager):
     task = task_of("topk", decoder_bias=False, revival="auxiliary", auxiliary_coefficient=0.5, auxiliary_k=2)
     model = model_of(task, rng)
     with_it, without = (
-        jax.grad(ready(dataclasses.replace(task, revival=way)).training_loss, has_aux=True)(model, key(0), BATCH)[0]
+        jax.grad(materialize(dataclasses.replace(task, revival=way)).training_loss, has_aux=True)(model, key(0), BATCH)[
+            0
+        ]
         for way in ("auxiliary", "none")
     )
     who = twin_dead(arrays_of(model), task.dead_below)
@@ -457,12 +459,12 @@ def test_changing_any_field_changes_the_result(eager):
 
     def fingerprint(task):
         task.check()
-        config, seed = dataclasses.replace(SHORT, steps=2, history=1).filled(task), jnp.uint32(2)
+        config, seed = dataclasses.replace(SHORT, steps=2, history=1).with_defaults(task), jnp.uint32(2)
         model = advance(task, config, seed, init(task, config, seed), intervals(config))[0].model
         return {name: value.tobytes() for name, value in arrays_of(model).items()}
 
     def shapes(task):
-        full = ready(task)
+        full = materialize(task)
         return [np.shape(leaf) for leaf in jax.tree.leaves((full.directions, jax.eval_shape(full.init, key(0))))]
 
     bases = {}
@@ -571,17 +573,17 @@ def test_the_hidden_layers_of_toy_models_are_read_as_they_were_trained(rng, eage
     assert (one.n_features, one.n_hidden, one.n_latents, one.activation) == (5, 2, 7, "gelu")
     assert one.feature_probability == 0.2 and one.features.sample(key(0), 3).shape == (5, 3)
     one.check()
-    x, h = ready(one).sample(key(0), 6)
+    x, h = materialize(one).sample(key(0), 6)
     assert_allclose(h, weights @ np.asarray(x), rtol=1e-5)
-    assert_array_equal(ready(one).output_bias, biases)
+    assert_array_equal(materialize(one).output_bias, biases)
     axes = ("feature_probability", "seed")
     many = xr.DataArray(rng.random((3, 4, 2, 5)), dims=(*axes, "hidden", "feature"))
     many_biases = xr.DataArray(rng.random((3, 4, 5)), dims=(*axes, "feature"))
     several = sp.tasks.SparseAutoencoder.of_toy(toy, many, many_biases, n_latents=7, source=6)
     several.check()
-    assert_array_equal(ready(several).directions, many[1, 2])  # 6 = 1 × 4 + 2
-    assert_array_equal(ready(several).output_bias, many_biases[1, 2])
-    random = [ready(dataclasses.replace(TASK, directions=None, source=s)).directions for s in (0, 0, 1)]
+    assert_array_equal(materialize(several).directions, many[1, 2])  # 6 = 1 × 4 + 2
+    assert_array_equal(materialize(several).output_bias, many_biases[1, 2])
+    random = [materialize(dataclasses.replace(TASK, directions=None, source=s)).directions for s in (0, 0, 1)]
     assert_array_equal(random[0], random[1])
     assert not np.array_equal(random[0], random[2])
     assert_allclose(np.linalg.norm(random[2], axis=0), 1, rtol=1e-5)

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.analysis.table import dictionary_table
-from superpos.claims import Claims
+from superpos.analysis.table import sae_score_table
 from superpos.claims.sae_goldilocks import agreement, by_size, judge
+from superpos.experiments import Claims
 
 LAMBDA = [0.01, 0.1, 0.3, 1.0, 3.0]
 
@@ -95,9 +95,9 @@ def test_the_map_orders_cells_by_size_and_coefficient(rng):
 def test_an_axis_named_like_a_score_stays_an_axis():
     """`n_latents` is both; the table of a sweep over it has it once."""
     W = np.eye(3)
-    scores = sp.analysis.score_dictionary(W, W, W, W, W, W)
+    scores = sp.analysis.score_sae(W, W, W, W, W, W)
     cells = xr.DataArray([0.0], dims="cell", coords={"n_latents": ("cell", [3])})
-    assert "n_latents" in dictionary_table([scores], cells).coords
+    assert "n_latents" in sae_score_table([scores], cells).coords
 
 
 def test_the_map_frames_the_band_and_writes_every_number():

@@ -13,11 +13,11 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.probes import best_f1, linear_probe_f1
-from superpos.claims import Claims
 from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.cli import main
 from superpos.cli.report import print_scores
 from superpos.cli.sae import one_cell
+from superpos.experiments import Claims
 from superpos.plot.pareto import sparsity_frontier
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +90,7 @@ def test_a_probe_finds_features_of_their_own_dimensions_and_no_others():
 
 
 def table(**scores: float) -> xr.Dataset:
-    """Scores of two settings × two seeds of TopK, as `result.dictionary()` has them: one cell after the other."""
+    """Scores of two settings × two seeds of TopK, as `result.sae_scores()` has them: one cell after the other."""
     names = {"mcc": 0.97, "f1": 0.8, "explained_variance": 0.9, "l0": 1.0, "l0_true": 0.8, "random_mcc": 0.65} | scores
     cells = {
         "architecture": ("cell", ["topk"] * 4),

@@ -87,7 +87,7 @@ def test_an_axis_that_some_cells_read_is_allowed(caplog):
 def test_a_setting_that_no_cell_reads_is_warned_about(caplog):
     plan(TOY, {"optimizer": "sgd", "beta1": 0.5, "weight_decay": 0.1})
     assert caplog.text.count("has no effect") == 1 and "beta1 = 0.5" in caplog.text
-    filled = sp.TrainConfig(optimizer="sgd").filled(TOY)
+    filled = sp.TrainConfig(optimizer="sgd").with_defaults(TOY)
     assert filled.beta1 is None and filled.learning_rate == 0.01
     caplog.clear()
     plan(SAE, {"optimizer": "adamw", "beta1": 0.5})
@@ -196,7 +196,7 @@ def listed(result):
 def test_questions_to_listed_cells_are_answered_in_full_or_not_at_all(quick_result):
     flat = listed(quick_result)
     p = float(quick_result["feature_probability"][0])
-    assert flat.sel(feature_probability=[p * 1.0001], method="nearest").dims == {"cell": 4}
+    assert flat.sel(feature_probability=[p * 1.0001], method="nearest").sizes == {"cell": 4}
     for attempt, word in (
         (lambda: flat.sel(seed=[0, 99]), "no cell at seed"),
         (lambda: flat.sel(seed=slice(0, 1)), "slice"),
@@ -280,11 +280,11 @@ def test_optimizers_take_their_usual_numbers():
         ("lion", {"beta1": 0.9, "beta2": 0.99}),
         ("muon", {"momentum": 0.95}),
     ):
-        filled = sp.TrainConfig(optimizer=name).filled(EXACT)
+        filled = sp.TrainConfig(optimizer=name).with_defaults(EXACT)
         assert {k: getattr(filled, k) for k in numbers} == numbers
     with pytest.raises(sp.ConfigError, match="momentum"):
         sp.TrainConfig(optimizer="sgd", momentum=1.0).check()
-    init(TOY, sp.TrainConfig(optimizer="muon").filled(TOY), jnp.uint32(0))
+    init(TOY, sp.TrainConfig(optimizer="muon").with_defaults(TOY), jnp.uint32(0))
 
 
 # --- random sweep files -----------------------------------------------------------------------------------------------

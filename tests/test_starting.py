@@ -57,7 +57,7 @@ def run():
 
 
 def test_given_weights_take_the_place_of_the_tasks_own(result):
-    first = {n: result[f"{n}_snapshots"].isel(snapshot=0).transpose(*result.dims, ...).values for n in ("W", "b")}
+    first = {n: result[f"{n}_snapshots"].isel(snapshot=0).transpose(*result.sizes, ...).values for n in ("W", "b")}
     again = go(init=first)
     assert same(again, result)
     assert np.array_equal(again["W_start"], first["W"]) and again.attrs["train"]["first_step"] is None
@@ -307,7 +307,7 @@ def test_a_vector_of_an_axis_is_the_vector_of_the_task(tmp_path, compilations):
     compilations.clear()
     result = go(grid=sp.Grid(importance=IMPORTANCE, seed=range(2)), store=tmp_path / "r.zarr")
     assert not {"_start", "_advance", "_finish"} & set(compilations)
-    assert result.dims == {"importance": 3, "seed": 2} and result["importance"].values.tolist() == [0, 1, 2]
+    assert result.sizes == {"importance": 3, "seed": 2} and result["importance"].values.tolist() == [0, 1, 2]
     assert same(result.sel(importance=2), alone)
     assert np.array_equal(result.task(importance=0, seed=1).importance, np.float32(IMPORTANCE[0]))
     assert sp.open(tmp_path / "r.zarr").attrs["grid"]["axes"][0]["vectors"] == IMPORTANCE
@@ -330,7 +330,7 @@ def test_every_design_takes_vectors():
         assert np.array_equal(
             family.stacked(np.arange(grid.n_cells))[0].importance, np.float32([[b, a][k] for k in code])
         )
-        again = sp.Grid.restored(grid.describe(), grid.dims, grid.columns())
+        again = sp.Grid.restored(grid.describe(), grid.sizes, grid.columns())
         assert again.describe() == grid.describe()
     assert zipped.columns()["profile"].tolist() == points.columns()["importance"].tolist() == [0, 1, 0]
     saes = sp.sparsity_grid({"topk": [1, 2]}, feature_probability=[[0.1] * 4, [0.2] * 4])

@@ -128,7 +128,7 @@ def test_an_attribute_that_would_be_lost_is_refused_unless_a_reader_of_stores_sh
 def test_whatever_else_would_be_refused_is_refused_before_it_takes_its_place(tmp_path, monkeypatch):
     """The reader itself is asked: here of more metadata than it reads."""
     sp.SweepResult(dataset()).save(tmp_path / "r.zarr")
-    monkeypatch.setattr(source, "MOST_TABLES", 50)
+    monkeypatch.setattr(source, "MAX_TABLES", 50)
     with pytest.raises(sp.ConfigError, match="could not be opened again: .* too many lists"):
         sp.SweepResult(dataset().assign_attrs(a=[[]] * 60)).save(tmp_path / "r.zarr", overwrite=True)
     monkeypatch.undo()
@@ -144,7 +144,7 @@ def test_labels_beyond_the_limit_of_a_head_are_arrays(most, suffix, tmp_path, mo
     )  # fmt: skip
     result = sp.SweepResult(given)
     usual = written(result, tmp_path / f"usual{suffix}").read_bytes()
-    monkeypatch.setattr(exported, "MOST_LABELS", most)
+    monkeypatch.setattr(exported, "MAX_LABELS", most)
     path = written(result, tmp_path / f"r{suffix}")
     same(sp.open(path).dataset, result.dataset)
     assert path.read_bytes() != usual
@@ -164,7 +164,7 @@ def test_exports_of_earlier_versions_are_read(tmp_path):
     """With every label in the head, and words as they are."""
     save_file = pytest.importorskip("safetensors.numpy").save_file
     result = sp.SweepResult(dataset().assign_attrs(task={"kind": "mine"}, train={}, grid={"axes": []}))
-    said = {"dims": result.dims, "columns": {}, "values": {}, "coordinates": ["p", "seed"]}
+    said = {"dims": result.sizes, "columns": {}, "values": {}, "coordinates": ["p", "seed"]}
     for name, variable in result.dataset.variables.items():
         values = [list(variable.dims), str(variable.dtype), variable.values.tolist()]
         said["columns" if name == "W" else "values"][name] = values[:2] if name == "W" else values

@@ -359,14 +359,14 @@ def test_a_damaged_checkpoint_or_one_that_cannot_be_written_costs_time_only(whol
 def test_a_large_sweep_that_has_just_begun_goes_on(tmp_path, monkeypatch):
     """A store that promises far more than it holds may be joined, watched and opened; only its emptiness is not read."""
     monkeypatch.setattr(reading, "EAGER_BYTES", 0)
-    monkeypatch.setattr(reading, "MOST_EMPTY", 0.01)
+    monkeypatch.setattr(reading, "MAX_EMPTY", 0.01)
     monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
     path = tmp_path / "r.zarr"
     interrupted_after(1, path, monkeypatch)
     assert 0 < sp.open(path).missing.sum() < 12
     with pytest.raises(sp.StoreError, match="promises .* bytes of W and holds"):
         sp.open(path)["W"].load()
-    monkeypatch.setattr(reading, "MOST_EMPTY", 64)
+    monkeypatch.setattr(reading, "MAX_EMPTY", 64)
     assert small.go(path).missing.sum() == 0
 
 
@@ -586,7 +586,7 @@ def test_stores_of_every_format_open_with_the_same_values_for_ever():
     for name in ("format1.zarr", "format2.zarr"):
         result = sp.open(FIXTURES / name)
         expected = np.load(FIXTURES / "values.npz")
-        assert result.dims == {"feature_probability": 2, "activation": 2, "seed": 2}
+        assert result.sizes == {"feature_probability": 2, "activation": 2, "seed": 2}
         assert result["activation"].values.tolist() == ["relu", "identity"]
         for variable in ("W", "b", "loss", "loss_history", "W_snapshots", "feature_probability"):
             np.testing.assert_array_equal(result[variable].values, expected[f"{name}:{variable}"])

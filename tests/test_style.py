@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "process", "arrays", "weight_files", "check", "cache", "identity", "dependence", "dictionaries", "data", "modular", "sequences", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run", "train", "continuing", "config", "analysis", "sweep", "claims", "plot", "explorer", "demos", "cli",
+    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
 # The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
 UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}
@@ -50,7 +50,7 @@ def test_files_are_of_a_size_one_can_read(path):
 
 def test_scripts_are_short():
     for path in (*(ROOT / "sweeps").glob("*.py"), *(ROOT / "figures").glob("*.py")):
-        assert len(path.read_text().splitlines()) <= 75, path.name
+        assert len(path.read_text().splitlines()) <= 100, path.name
 
 
 def test_the_only_vmaps_over_models_live_in_one_file():

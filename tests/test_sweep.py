@@ -141,7 +141,7 @@ def test_shapes_and_words_may_be_axes():
         grid,
         block_size=2,
     )
-    assert result.dims == {"n_features": 2, "n_hidden": 2, "bias": 2, "seed": 2}
+    assert result.sizes == {"n_features": 2, "n_hidden": 2, "bias": 2, "seed": 2}
     assert result["W"].shape == (2, 2, 2, 2, 3, 6)
     small = result.sel(n_features=3, n_hidden=2, bias=False, seed=1)
     assert np.isnan(small["W"].values[2:]).all() and np.isnan(small["W"].values[:, 3:]).all()
@@ -193,9 +193,9 @@ def test_axes_set_vector_fields_from_scalars():
 
 
 def test_designs():
-    assert sp.Grid(feature_probability=[0.1, 0.2, 0.3], seed=range(4)).dims == {"feature_probability": 3, "seed": 4}
+    assert sp.Grid(feature_probability=[0.1, 0.2, 0.3], seed=range(4)).sizes == {"feature_probability": 3, "seed": 4}
     zipped = sp.Grid.zipped(feature_probability=[0.1, 0.2], learning_rate=[0.01, 0.02])
-    assert zipped.dims == {"cell": 2} and zipped.columns()["learning_rate"].tolist() == [0.01, 0.02]
+    assert zipped.sizes == {"cell": 2} and zipped.columns()["learning_rate"].tolist() == [0.01, 0.02]
     draw = {"feature_probability": scipy.stats.loguniform(0.01, 1), "seed": range(3), "n_hidden": [2, 3]}
     first, second, other = (sp.Grid.random(200, random_seed=s, **draw).columns() for s in (1, 1, 2))
     assert all(np.array_equal(first[k], second[k]) for k in draw)
@@ -217,7 +217,7 @@ def test_flat_designs_give_labelled_cells(design, tmp_path):
     else:
         grid = sp.Grid.points([{"feature_probability": p, "seed": s} for p, s in ((0.1, 0), (0.4, 1), (0.7, 1))])
     result = sp.sweep(TASK, QUICK, grid, block_size=2)
-    assert result.dims == {"cell": 3}
+    assert result.sizes == {"cell": 3}
     assert set(result["loss"].coords) >= {"feature_probability", "seed"}
     cell = result.isel(cell=1)
     assert cell.model().W.shape == (2, 5)

@@ -50,7 +50,7 @@ def setting(case):
     extra_task, extra_config = CASES[case]
     task = sp.tasks.Toy(**{"n_features": 7, "n_hidden": 3, "feature_probability": 0.4, **extra_task})
     config = sp.TrainConfig(steps=STEPS, batch_size=64, history=STEPS, evaluation_samples=64, **extra_config)
-    return task, config.filled(task)
+    return task, config.with_defaults(task)
 
 
 def relative(a, b):
@@ -135,7 +135,7 @@ def test_changing_any_field_changes_the_result():
         """What `train` compiles first; the loss of the trained model, another program, is not looked at."""
         parts = ({k: v for k, v in settings.items() if (k in ours) is own} for own in (True, False))
         new = [dataclasses.replace(old, **part) for old, part in zip((task, config), parts, strict=True)]
-        new[1] = new[1].filled(new[0])
+        new[1] = new[1].with_defaults(new[0])
         check_all(*new)
         return np.asarray(_train(*(node.broadcast() for node in new), jnp.uint32(0))[0].model.W)
 

@@ -7,7 +7,6 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.table import geometry_table
-from superpos.claims import Claims
 from superpos.claims.uniform_levels import (
     CROSSOVERS,
     LEVELS,
@@ -18,6 +17,7 @@ from superpos.claims.uniform_levels import (
     named,
     winner_ranges,
 )
+from superpos.experiments import Claims
 from superpos.theory.uniform import benefits
 
 P = 1 / np.array([1.2, 1.4, 3.0, 4.6, 5.6])  # where one shape of `LEVELS` after the other may win

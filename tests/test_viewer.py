@@ -63,7 +63,7 @@ def data(result):
 
 def test_a_page_has_the_numbers_of_all_and_the_latents_of_the_best(result, data):
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    table = result.dictionary(n_inputs=N_INPUTS)
+    table = result.sae_scores(n_inputs=N_INPUTS)
     assert decoded(data["sound"]).tolist() == [1, 1, 1, 1, 1, 0] and data["n_cells"] == 6
     for score in data["scores"]:
         np.testing.assert_allclose(decoded(score["values"]), table[score["name"]].values.ravel(), atol=2e-3, rtol=1e-3)
@@ -132,7 +132,7 @@ def test_a_flat_design_has_the_same_cells_and_unused_settings_are_marked(result,
 
 
 def test_the_budget_is_kept_and_a_sweep_without_a_sound_model_is_refused(result, monkeypatch):
-    monkeypatch.setattr(viewer, "MOST_CHARACTERS", 1)
+    monkeypatch.setattr(viewer, "MAX_CHARACTERS", 1)
     assert len(pack_dictionaries(result.isel(k=[0]), n_inputs=N_INPUTS)["shown"]) == 1
     with pytest.raises(sp.ConfigError, match="sound"):
         pack_dictionaries(result.isel(k=[1], seed=[2]))
@@ -317,7 +317,7 @@ def test_hundreds_are_soon_there(running, data, tmp_path):
     opened = Opened(running, path)
     assert opened.page.locator(".choosing option").count() == 64 * 2 + 1
     assert opened.is_quiet(), opened.complaints
-    assert opened.ready(within=1_000) < 1_000
+    assert opened.materialize(within=1_000) < 1_000
     opened.close()
 
 

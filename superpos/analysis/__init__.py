@@ -11,9 +11,6 @@ from superpos.analysis.circuits import mean_jacobian as mean_jacobian
 from superpos.analysis.circuits import neuron_counts as neuron_counts
 from superpos.analysis.circuits import single_feature_slopes as single_feature_slopes
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
-from superpos.analysis.dictionary import DictionaryScores as DictionaryScores
-from superpos.analysis.dictionary import hidden_loss as hidden_loss
-from superpos.analysis.dictionary import score_dictionary as score_dictionary
 from superpos.analysis.features import angle_gaps as angle_gaps
 from superpos.analysis.features import d_star as d_star
 from superpos.analysis.features import feature_capacity as feature_capacity
@@ -43,3 +40,6 @@ from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
 from superpos.analysis.pursuit import pursuit as pursuit
 from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder
+from superpos.analysis.sae_scores import SAEScores as SAEScores
+from superpos.analysis.sae_scores import hidden_loss as hidden_loss
+from superpos.analysis.sae_scores import score_sae as score_sae

@@ -23,7 +23,7 @@ def check_parents(parents: Any, n_features: int) -> np.ndarray:
     if not listed or isinstance(parents, str) or len(parents) != n_features:
         raise ConfigError(f"parents must name one parent (or -1) for each of {n_features} features.")
     for parent in parents:
-        check.whole("parents", parent, at_least=-1, at_most=n_features - 1)
+        check.integer("parents", parent, at_least=-1, at_most=n_features - 1)
     found = np.asarray(parents, int)
     above = found
     for _ in range(n_features):

@@ -56,8 +56,8 @@ def vulnerability(
     check.one_of("attack", attack, ATTACKS)
     check.number("relative_norm", relative_norm, above=0)
     check.scalar("relative_norm", relative_norm)
-    check.whole("samples", samples, at_least=1, at_most=2**20)
-    check.whole("seed", seed)
+    check.integer("samples", samples, at_least=1, at_most=2**20)
+    check.integer("seed", seed)
     arrays.of_kind("model", model, ToyModel)
     arrays.of_kind("features", features, FeatureDistribution)
     features.check()
@@ -90,7 +90,7 @@ def optimised_attack(
 
     arrays.of_kind("model", model, ToyModel)
     x = jnp.asarray(arrays.as_array("x", x, shape=(model.W.shape[1], None)))
-    check.whole("steps", steps)
+    check.integer("steps", steps)
 
     def ascend(k: Any, state: Any) -> Any:
         attack, worst, harm = state

@@ -72,7 +72,7 @@ def _baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, D: np.ndarray) -> 
 
 
 def random_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int, seed: int) -> Baseline:
-    """Scores of random directions against features `kept`, whose values are `x`; see `score_dictionary`."""
+    """Scores of random directions against features `kept`, whose values are `x`; see `score_sae`."""
     draws = [random_directions(len(kept), n_latents, (seed, k)) for k in range(RANDOM_DRAWS)]
     first = _baseline(kept, x, h, draws[0])
     all_found = [match(cosines(kept, D)) for D in draws]
@@ -81,5 +81,5 @@ def random_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: i
 
 
 def pca_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int) -> Baseline:
-    """Scores of the principal directions of h; see `score_dictionary`."""
+    """Scores of the principal directions of h; see `score_sae`."""
     return _baseline(kept, x, h, principal_directions(h, n_latents))

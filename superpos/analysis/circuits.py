@@ -89,8 +89,8 @@ def circuit_of(found: Any) -> Circuit:
         ConfigError: it is none, or its arrays do not fit each other.
     """
     arrays.of_kind("found", found, Circuit)
-    W1 = arrays.as_numpy("found.W1", found.W1, ndim=2, largest=arrays.LARGEST_WEIGHT)
-    W2 = arrays.as_numpy("found.W2", found.W2, shape=W1.shape[::-1], largest=arrays.LARGEST_WEIGHT)
+    W1 = arrays.as_numpy("found.W1", found.W1, ndim=2, largest=arrays.MAX_WEIGHT)
+    W2 = arrays.as_numpy("found.W2", found.W2, shape=W1.shape[::-1], largest=arrays.MAX_WEIGHT)
     return Circuit(W1, W2, arrays.as_numpy("found.b", found.b, shape=(W1.shape[1],)))
 
 
@@ -101,7 +101,7 @@ def single_feature_slopes(W1: Any, W2: Any) -> Float[np.ndarray, "2 n_features n
 
     Row o is the output and column i the feature, so that |x| computed perfectly has $E^+ = E^- = 1$.
     """
-    limit = arrays.LARGEST_WEIGHT
+    limit = arrays.MAX_WEIGHT
     W1 = arrays.as_numpy("W1", W1, ndim=2, largest=limit)
     W2 = arrays.as_numpy("W2", W2, shape=W1.shape[::-1], largest=limit)
     return np.stack([W2 @ np.maximum(W1, 0), W2 @ np.maximum(-W1, 0)])
@@ -115,7 +115,7 @@ def mean_jacobian(model: ComputationModel, x: Any) -> np.ndarray:
     """
     arrays.of_kind("model", model, ComputationModel)
     n_features = (model.W if model.W1 is None else model.W1).shape[1]
-    x = arrays.as_numpy("x", x, shape=(n_features, None), largest=arrays.LARGEST_WEIGHT)
+    x = arrays.as_numpy("x", x, shape=(n_features, None), largest=arrays.MAX_WEIGHT)
     use_compilation_cache()
     return np.asarray(_mean_jacobian(model, jnp.asarray(x)))
 
@@ -137,7 +137,7 @@ def ablate(model: ComputationModel, neurons: Sequence[int]) -> ComputationModel:
     n_hidden = W1.shape[0]
     keep = np.ones((n_hidden, 1))
     for k in _listed("neurons", neurons):
-        check.whole("neurons: a neuron", k, at_most=n_hidden - 1)
+        check.integer("neurons: a neuron", k, at_most=n_hidden - 1)
         keep[k] = 0
     return _masked(model, jnp.asarray(keep[:, 0], W1.dtype))
 
@@ -157,15 +157,15 @@ def ablation(
     """
     arrays.of_kind("task", task, Computation)
     arrays.of_kind("model", model, ComputationModel)
-    check.whole("batches", batches, at_least=1)
-    check.whole("seed", seed)
+    check.integer("batches", batches, at_least=1)
+    check.integer("seed", seed)
     use_compilation_cache()
     W1 = model.W if model.W1 is None else model.W1
     groups = _listed("groups", groups)
     keep = np.ones((len(groups) + 1, W1.shape[0]))
     for row, neurons in zip(keep[1:], groups, strict=True):
         for k in _listed("groups: a group", neurons):
-            check.whole("groups: a neuron", k, at_most=W1.shape[0] - 1)
+            check.integer("groups: a neuron", k, at_most=W1.shape[0] - 1)
             row[k] = 0
     losses = np.asarray(_ablation(task.broadcast(), model, jnp.asarray(keep, W1.dtype), batches, seed), float)
     return float(losses[0]), losses[1:] - losses[0]

@@ -6,13 +6,13 @@ import numpy as np
 
 from superpos import arrays, check
 from superpos.analysis.baselines import count_activity
-from superpos.analysis.dictionary import DictionaryScores, score_dictionary
 from superpos.analysis.matching import cosines
+from superpos.analysis.sae_scores import SAEScores, score_sae
 from superpos.errors import ConfigError
 
 # Bounds on the size of a page.
-MOST_LATENTS, MOST_FEATURES, MOST_HIDDEN = 512, 1024, 512
-MOST_ACTIVE = 16  # entries of x shown of one input, the largest
+MAX_LATENTS, MAX_FEATURES, MAX_HIDDEN = 512, 1024, 512
+MAX_ACTIVE = 16  # entries of x shown of one input, the largest
 BINS = 24
 BANDS, PER_BAND = 5, 2  # samples from equal shares of a latent's active inputs
 NEIGHBOURS = 5
@@ -33,9 +33,9 @@ def dashboard_data(
     top_k: int = 8,
     **options: Any,
 ) -> dict[str, Any]:
-    """One SAE as a dict that `json.dumps(…, allow_nan=False)` takes; arguments and options as for `score_dictionary`.
+    """One SAE as a dict that `json.dumps(…, allow_nan=False)` takes; arguments and options as for `score_sae`.
 
-    - `scores`: all numbers of `DictionaryScores.scalars`; `directions`: a list per feature, with `feature_norms`.
+    - `scores`: all numbers of `SAEScores.scalars`; `directions`: a list per feature, with `feature_norms`.
     - `histogram_edges`: 25 edges on a log scale, shared by all latents.
     - `inputs`: those that a latent refers to, each with `x` as [feature, value] pairs (the 16 largest) and `h`.
     - `latents`: the 512 that fire most often, each with its `index`, `direction`, `encoder` (a row) and `bias` if given,
@@ -49,23 +49,23 @@ def dashboard_data(
     n_hidden + 32 numbers and L · (2 n_hidden + 2 top_k + 90) numbers.
 
     Raises:
-        ConfigError: as `score_dictionary`; more than 1,024 features or 512 hidden dimensions; encoder or bias do not fit.
+        ConfigError: as `score_sae`; more than 1,024 features or 512 hidden dimensions; encoder or bias do not fit.
     """
-    check.whole("top_k", top_k, at_least=1, at_most=50)
+    check.integer("top_k", top_k, at_least=1, at_most=50)
     given = {"directions": directions, "decoder": decoder, "x": x, "h": h, "latents": latents}
     directions, decoder, x, h, latents = (
         arrays.as_numpy(name, value, finite=False, empty=True) for name, value in given.items()
     )
-    scores = score_dictionary(directions, decoder, x, h, latents, reconstruction, used=used, **options)
+    scores = score_sae(directions, decoder, x, h, latents, reconstruction, used=used, **options)
     m, n_latents = decoder.shape
-    if directions.shape[1] > MOST_FEATURES or m > MOST_HIDDEN:
-        limit = f"{MOST_FEATURES} features and {MOST_HIDDEN} hidden dimensions"
+    if directions.shape[1] > MAX_FEATURES or m > MAX_HIDDEN:
+        limit = f"{MAX_FEATURES} features and {MAX_HIDDEN} hidden dimensions"
         raise ConfigError(f"directions must have at most {limit} for a dashboard, got shape {directions.shape}.")
     encoder = None if encoder is None else arrays.as_numpy("encoder", encoder, shape=(n_latents, m))
     bias = None if bias is None else arrays.as_numpy("bias", bias, shape=(n_latents,))
 
     there = np.flatnonzero(~np.isnan(scores.frequency))
-    shown = np.sort(there[np.argsort(-scores.frequency[there], kind="stable")][:MOST_LATENTS])
+    shown = np.sort(there[np.argsort(-scores.frequency[there], kind="stable")][:MAX_LATENTS])
     z = latents[shown]
     counts = count_activity(z, x)
     to_features = cosines(directions, decoder[:, shown])
@@ -99,7 +99,7 @@ def dashboard_data(
 
 
 def _latent(
-    scores: DictionaryScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, shown: Any
+    scores: SAEScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, shown: Any
 ) -> dict[str, Any]:
     together, on, present = counts
     both = together[row]
@@ -140,7 +140,7 @@ def _split(active: np.ndarray) -> list[np.ndarray]:
 
 def _sparse(column: np.ndarray) -> list[list[Any]]:
     there = np.flatnonzero(column)
-    largest = np.sort(there[np.argsort(-np.abs(column[there]), kind="stable")][:MOST_ACTIVE])
+    largest = np.sort(there[np.argsort(-np.abs(column[there]), kind="stable")][:MAX_ACTIVE])
     return [[int(i), _plain(column[i])] for i in largest]
 
 

@@ -118,8 +118,8 @@ def even_stages(snapshots: Any, n_stages: int) -> np.ndarray:
     The way from one snapshot to the next is $\|W^\top W - W'^\top W'\|_F$, which sees no rotation; long stretches in which
     nothing happens count little. Returns increasing indices, fewer than `n_stages` where there are not so many.
     """
-    check.whole("n_stages", n_stages, at_least=2)
-    Ws = arrays.as_numpy("snapshots", snapshots, largest=arrays.LARGEST_WEIGHT).astype(np.float64)
+    check.integer("n_stages", n_stages, at_least=2)
+    Ws = arrays.as_numpy("snapshots", snapshots, largest=arrays.MAX_WEIGHT).astype(np.float64)
     if Ws.ndim != 3 or len(Ws) < 2:
         raise ConfigError(f"snapshots must have shape (n_points, n_hidden, n_features), got {Ws.shape}.")
     grams = np.einsum("kmi,kmj->kij", Ws, Ws)

@@ -21,7 +21,7 @@ SINGLE = 0.85
 
 def fourier_basis(p: int) -> np.ndarray:
     """Orthonormal rows 1, cos 1, sin 1, cos 2, sin 2, …: (p, p); row 2k − 1 is cos w_k, row 2k is sin w_k. p is odd."""
-    check.whole("p", p, at_least=3)
+    check.integer("p", p, at_least=3)
     if p % 2 == 0:
         raise ConfigError(f"p must be odd, got {p}.")
     angle = 2 * np.pi * np.outer(np.arange(1, (p + 1) // 2), np.arange(p)) / p
@@ -59,7 +59,7 @@ def key_plane(embedding: Any, frequency: int) -> np.ndarray:
     The plane is spanned by what cos w_k and sin w_k pick out of the embedding, orthogonalised in this order.
     """
     x = _array("embedding", embedding, 2)
-    check.whole("frequency", frequency, at_least=1, at_most=(len(x) - 1) // 2)
+    check.integer("frequency", frequency, at_least=1, at_most=(len(x) - 1) // 2)
     spanning = fourier_basis(len(x))[2 * frequency - 1 : 2 * frequency + 1] @ x
     return (x - x.mean(axis=0)) @ np.linalg.qr(spanning.T)[0]
 

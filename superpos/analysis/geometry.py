@@ -117,7 +117,7 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometr
     Raises:
         ConfigError: W is not a finite matrix.
     """
-    matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
+    matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.MAX_WEIGHT)
     return geometries(matrix[None], represented_above=represented_above)[0]
 
 
@@ -128,7 +128,7 @@ def geometries(
 
     `n_hidden` gives the true number of hidden dimensions of models filled up with zero rows.
     """
-    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
     Ws = np.asarray(Ws)
     per_call = int(np.clip(2e7 / Ws.shape[2] ** 2, 1, 50_000))  # bounds the memory for cosines and components
     found = []

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis import fourier
-from superpos.modular import modular_table
+from superpos.data.modular import modular_table
 
 
 def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:

@@ -17,8 +17,8 @@ from superpos.analysis.attention import (
     prefix_matching_score,
     previous_token_score,
 )
+from superpos.data.sequences import Repeats
 from superpos.models.transformer import Transformer
-from superpos.sequences import Repeats
 from superpos.tasks.induction import RepeatedTokens, repeat_loss
 from superpos.train import EVALUATION_TAG
 

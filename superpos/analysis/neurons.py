@@ -24,7 +24,7 @@ def neuron_has_feature(
     then belong to no neuron. The paper ("Superposition in a Privileged Basis") names no cut-off; this one is ours.
     """
     above = check.number("above", above, at_least=0)
-    check.truth("per_feature", per_feature)
+    check.boolean("per_feature", per_feature)
     W = jnp.asarray(arrays.weights("W", W))
     largest = jnp.max(W, axis=0 if per_feature else None, keepdims=True)
     return (above * largest < W) & (W > 0) & (represented(W)[None] | (not per_feature))

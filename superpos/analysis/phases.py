@@ -36,10 +36,10 @@ def phase(
     Raises:
         ConfigError: W is not a matrix, or has no such feature.
     """
-    W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.LARGEST_WEIGHT)
+    W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.MAX_WEIGHT)
     _check_feature(feature, W.shape[1])
-    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
-    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.MAX_WEIGHT)
     norm, shared = (np.asarray(x)[feature] for x in _two_numbers(W))
     return str(_named(norm, shared, represented_above, shared_above))
 
@@ -70,9 +70,9 @@ def phase_table(
         known = ", ".join(map(str, loss.dims))
         raise ConfigError(f"dim must be one of the dimensions {known}, got {check.short(dim)}.")
     _check_feature(feature, W.sizes["feature"])
-    check.number("same_within", same_within, at_least=0, at_most=arrays.LARGEST_WEIGHT)
-    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
-    check.number("shared_above", shared_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("same_within", same_within, at_least=0, at_most=arrays.MAX_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
+    check.number("shared_above", shared_above, at_least=0, at_most=arrays.MAX_WEIGHT)
     finite = loss.fillna(np.inf)
     best = finite.argmin(dim)
     lowest = finite.isel({dim: best}).drop_vars(dim, errors="ignore")
@@ -116,7 +116,7 @@ def against_optimum(table: xr.Dataset, *, most: int = 64, **options: Any) -> xr.
         raise ConfigError(
             f"a phase table must be over {over[0]} and {over[1]}, got {', '.join(map(str, table['loss'].dims))}."
         )
-    check.whole("most", most, at_least=1)
+    check.integer("most", most, at_least=1)
     attrs, n_features = table.attrs, table.attrs["n_features"]
     if attrs["feature"] != n_features - 1:
         raise ConfigError(f"the optimum is known for the last feature, and the table is of feature {attrs['feature']}.")
@@ -156,4 +156,4 @@ def _named(norm: Any, shared: Any, represented_above: float, shared_above: float
 
 
 def _check_feature(feature: int, n_features: int) -> None:
-    check.whole("feature", feature, at_least=-n_features, at_most=n_features - 1)
+    check.integer("feature", feature, at_least=-n_features, at_most=n_features - 1)

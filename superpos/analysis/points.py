@@ -35,4 +35,4 @@ def point_leverage(H: Any) -> Float[Array, " points"]:
 
 
 def _hidden(H: Any) -> Any:
-    return arrays.as_array("H", H, ndim=2, largest=arrays.LARGEST_WEIGHT)
+    return arrays.as_array("H", H, ndim=2, largest=arrays.MAX_WEIGHT)

@@ -29,9 +29,7 @@ def linear_probe_f1(h: Any, x: Any) -> np.ndarray:
     Raises:
         ConfigError: N differs, is less than 2, or a number is not finite.
     """
-    h, x = (
-        arrays.as_numpy(name, value, largest=arrays.LARGEST_WEIGHT, empty=True) for name, value in (("h", h), ("x", x))
-    )
+    h, x = (arrays.as_numpy(name, value, largest=arrays.MAX_WEIGHT, empty=True) for name, value in (("h", h), ("x", x)))
     for name, array in (("h", h), ("x", x)):
         if array.ndim != 2 or array.shape[1] < 2 or not len(array):
             raise ConfigError(f"{name} must have shape (any, N) with N at least 2, got {array.shape}.")

@@ -20,7 +20,7 @@ from superpos.models.toy import FULL_PRECISION
 TOLERANCE = 0.05
 # An atom must have at least this cosine with what is left, and this sine to the span of those chosen; below it single
 # precision cannot tell it from them.
-LEAST_COSINE = 1e-3
+MIN_COSINE = 1e-3
 
 
 def pursuit(
@@ -52,14 +52,14 @@ def pursuit(
     non-negative codes.
     """
     dictionary, h = (
-        arrays.as_array(name, value, ndim=2, largest=arrays.LARGEST_WEIGHT)
+        arrays.as_array(name, value, ndim=2, largest=arrays.MAX_WEIGHT)
         for name, value in (("dictionary", dictionary), ("h", h))
     )
     m = np.shape(dictionary)[0]
     if np.shape(h)[0] != m:
         raise ConfigError(f"h must have {m} rows like the dictionary, got shape {np.shape(h)}.")
     slots = max(1, m // 2) if most_atoms is None else most_atoms
-    check.whole("most_atoms", slots, at_least=1, at_most=m)
+    check.integer("most_atoms", slots, at_least=1, at_most=m)
     check.scalar("tolerance", tolerance)
     check.number("tolerance", tolerance, at_least=0, below=1)
     return _pursue(jnp.asarray(dictionary, float), jnp.asarray(h, float), int(slots), jnp.asarray(tolerance, float))
@@ -84,7 +84,7 @@ def _pursue(
         r = residual(chosen, z)
         size = jnp.linalg.norm(r, axis=0)
         along = _dot(D.T, r).at[chosen, batch[None, :]].add(jnp.where(taken, -jnp.inf, 0))
-        wanted = (size > enough) & (along.max(axis=0) > LEAST_COSINE * size) & ~taken.all(axis=0)
+        wanted = (size > enough) & (along.max(axis=0) > MIN_COSINE * size) & ~taken.all(axis=0)
         return along.argmax(axis=0), wanted
 
     def step(carry: Any) -> Any:
@@ -132,7 +132,7 @@ def _solve(
 
     def eliminate(k: Integer[Array, ""], A: Array) -> Array:
         row = (
-            A[k] / jnp.where(A[k, k] > LEAST_COSINE**2, A[k, k], jnp.inf)[None, :]
+            A[k] / jnp.where(A[k, k] > MIN_COSINE**2, A[k, k], jnp.inf)[None, :]
         )  # in the others' span: 0, so it leaves
         return (A - A[:, k][:, None] * row[None]).at[k].set(row)
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from superpos import check
 from superpos.analysis.dashboard import dashboard_data
-from superpos.analysis.dictionary import DictionaryScores, hidden_loss, score_dictionary
 from superpos.analysis.pursuit import pursuit
+from superpos.analysis.sae_scores import SAEScores, hidden_loss, score_sae
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE
 from superpos.models.toy import ToyModel
-from superpos.tasks.base import ready
+from superpos.tasks.base import materialize
 from superpos.tasks.sae import SparseAutoencoder
 from superpos.train import EVALUATION_TAG
 
@@ -27,20 +27,20 @@ INFERENCES = ("encoder", "pursuit")
 
 def score_autoencoder(
     task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
-) -> DictionaryScores:
+) -> SAEScores:
     """Judge a trained SAE on fresh inputs of its task, by the features that made them.
 
     The inputs come from one fixed key: all models of the same features see the same. Where the task knows the output of the
     toy model it reads, the scores have the recovered loss. With `inference="pursuit"` the latents of every input are found by
     `superpos.analysis.pursuit` in the decoder columns, and the encoder is not used (the random and PCA baselines stay linear
     readings, ReLU(Dᵀh)): its F1 says what the dictionary allows, that of the encoder what the
-    autoencoder does. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`; options are those of `score_dictionary`.
+    autoencoder does. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`; options are those of `score_sae`.
 
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
     arguments, keywords = _arrays(task, model, n_inputs, inference)
-    return score_dictionary(*arguments, **{**keywords, **options})
+    return score_sae(*arguments, **{**keywords, **options})
 
 
 def dashboard_of(
@@ -56,7 +56,7 @@ def dashboard_of(
 @partial(jax.jit, static_argnames="n_inputs")
 def _read(task: SparseAutoencoder, model: SAE, n_inputs: int) -> tuple[Any, ...]:
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
-    task = ready(task)
+    task = materialize(task)
     x, h = task.sample(key, n_inputs)
     z = model.encode(h)
     return task.directions, model.decoder, x, h, z, model.decode(z)
@@ -67,10 +67,10 @@ def _arrays(
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
     if not isinstance(task, SparseAutoencoder):
         raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
-    check.whole("n_inputs", n_inputs, at_least=1, at_most=2**24)
+    check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     check.one_of("inference", inference, INFERENCES)
     task.check()
-    full = ready(task)
+    full = materialize(task)
     if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
         raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")
     arguments = [np.asarray(array) for array in _read(task.broadcast(), model, n_inputs)]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.analysis.dictionary import DictionaryScores
 from superpos.analysis.geometry import geometries
+from superpos.analysis.sae_scores import SAEScores
 from superpos.errors import ConfigError
 
 
@@ -65,16 +65,16 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     return xr.Dataset(variables, coords, W.attrs)
 
 
-# Arrays of `DictionaryScores` that a table has, too, and the dimension they run over.
+# Arrays of `SAEScores` that a table has, too, and the dimension they run over.
 _PER_FEATURE = ("represented", "best_cosine", "matched_latent", "matched_cosine", "feature_f1", "feature_absorption")
 _PER_LATENT = ("matched_feature", "latent_precision", "latent_recall", "latent_f1", "frequency")
 
 
-def dictionary_table(scores: Iterable[DictionaryScores | None], cells: xr.DataArray) -> xr.Dataset:
+def sae_score_table(scores: Iterable[SAEScores | None], cells: xr.DataArray) -> xr.Dataset:
     """Scores of many sparse autoencoders, labelled like `cells`, an array of one value per model such as a result's loss.
 
     `scores` come in the order of `cells` (last dimension fastest), None for a model that diverged or is missing. Variables
-    over models: everything in `DictionaryScores.scalars`. Over models and features: `represented`, `best_cosine`,
+    over models: everything in `SAEScores.scalars`. Over models and features: `represented`, `best_cosine`,
     `matched_latent`, `matched_cosine`, `feature_f1`, `feature_absorption`; over models and latents: `matched_feature`,
     `latent_precision`, `latent_recall`, `latent_f1`, `frequency`. Smaller models are filled up with NaN; where something
     may be missing, truth values and indices are numbers with NaN, too.

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from superpos.analysis.adversarial import ATTACKS, vulnerability
 from superpos.analysis.features import feature_dimensionality
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.models.toy import ToyModel
 from superpos.sweep import SweepResult
 from superpos.tasks import Toy

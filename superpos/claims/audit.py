@@ -9,7 +9,7 @@ import xarray as xr
 
 from superpos.analysis.geometry import geometry
 from superpos.analysis.restarts import BEST_FOUND_BELOW
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import Grid, sweep
 from superpos.tasks.toy import Toy
 from superpos.theory.arrangement import arrangement

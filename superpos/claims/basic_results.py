@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.geometry import geometry
-from superpos.claims.base import Claims
 from superpos.data import FeatureDistribution
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.branches import follow
 from superpos.theory.linear import optimal_linear_loss

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.features import polysemanticity
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.boolean import affine_errors
 

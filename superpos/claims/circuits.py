@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from superpos.analysis.circuits import Circuit, circuit, neuron_counts
 from superpos.analysis.motifs import Motif, asymmetric_motifs
 from superpos.analysis.naive import naive_loss, relative_loss
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 
 # Densities at which both kinds of neurons may exist.
@@ -32,7 +32,7 @@ def by_density(best: SweepResult) -> xr.Dataset:
     `second`, the second largest |weight| where the largest is 1: NaN where there are none.
     """
     rows = []
-    for k in range(best.dims["feature_probability"]):
+    for k in range(best.sizes["feature_probability"]):
         cell = best.isel(feature_probability=k)
         found = circuit(cell.model())
         task: Any = cell.task()

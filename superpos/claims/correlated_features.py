@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.features import angle_gaps
-from superpos.claims.base import Claims
 from superpos.data import Sets
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.branches import crossings, follow
 

@@ -14,15 +14,15 @@ import xarray as xr
 from superpos.analysis.features import feature_dimensionality
 from superpos.analysis.geometry import geometries
 from superpos.analysis.points import point_dimensionality
-from superpos.claims.base import Claims
 from superpos.config import task_from_dict
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
-from superpos.tasks.base import ready
+from superpos.tasks.base import materialize
 
 # A point of a polygon has m/T, within this share of it.
 POLYGON_WITHIN = 0.1
 # Vectors of a model that are looked at for a shape, the longest.
-MOST_NAMED = 48
+MAX_NAMED = 48
 DIMS = ("weight_decay", "n_points")
 # Sizes at which points must form polygons.
 POLYGON_SIZES = (5, 10)
@@ -31,7 +31,7 @@ POLYGON_SIZES = (5, 10)
 def losses(result: SweepResult) -> xr.Dataset:
     """`test_loss` and `train_loss` of every seed, by `weight_decay` and `n_points`, and the place of the `best`."""
     history = result["loss_history"]
-    inner = [d for d in history.dims if d not in result.dims]
+    inner = [d for d in history.dims if d not in result.sizes]
     train = history.isel({inner[0]: -1}).transpose(*DIMS, "seed")
     test = result["loss"].transpose(*DIMS, "seed")
     found = {"train_loss": ((*DIMS, "seed"), train.values), "test_loss": ((*DIMS, "seed"), test.values)}
@@ -48,7 +48,7 @@ def measure(result: SweepResult) -> xr.Dataset:
     points' hidden vectors (`point_shape`), and `rings`: whether hidden vectors lie on circles of two radii.
     """
     table = losses(result)
-    points = np.asarray(ready(task_from_dict(result.attrs["task"])).points).T
+    points = np.asarray(materialize(task_from_dict(result.attrs["task"])).points).T
     Ws, biases = (
         result[name].transpose(*DIMS, "seed", ...).isel(seed=table["best"]).transpose(*DIMS, ...) for name in ("W", "b")
     )
@@ -89,8 +89,8 @@ def of_best(table: xr.Dataset) -> xr.DataArray:
 def _longest(vectors: np.ndarray) -> np.ndarray:
     """The longest columns, in units of the longest of all, and zeros up to a fixed number."""
     norms = np.linalg.norm(vectors, axis=0)
-    first = vectors[:, np.argsort(-norms, kind="stable")[:MOST_NAMED]] / (norms.max() or 1)
-    return np.pad(first, ((0, 0), (0, MOST_NAMED - first.shape[1])))
+    first = vectors[:, np.argsort(-norms, kind="stable")[:MAX_NAMED]] / (norms.max() or 1)
+    return np.pad(first, ((0, 0), (0, MAX_NAMED - first.shape[1])))
 
 
 def two_radii(lengths: Any) -> bool:

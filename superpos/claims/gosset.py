@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.one_output import exact_errors
@@ -48,13 +48,13 @@ CURVES += ("2_21", "3_21", "4_21", "icosahedron", "24-cell")
 WINNERS = ("triangle", "square pyramid", "antipodal pair", "pentagon", "square antiprism", "5-demicube", "2_21", "3_21")
 CROSSOVERS = (1.2496, 1.4930, 1.5625, 4.4469, 4.8973, 5.2771, 10.619, 31.479)  # 1/(1 − S) from which each of them wins
 RARE = "3_21"  # what random starts seldom find
-MOST_EXPECTED = 100  # features; with more, sampling is faster
+MAX_EXPECTED = 100  # features; with more, sampling is faster
 CLOSE = 1e-3  # of the loss: a model that has the shape has its loss
 
 
 def setup(setting: Setting, quick: bool) -> tuple[Toy, TrainConfig, Grid]:
     """What to train for one setting: on the population loss where features are few, by sampling where they are many."""
-    few, n, d = setting.n_features <= MOST_EXPECTED, setting.n_features, setting.n_hidden
+    few, n, d = setting.n_features <= MAX_EXPECTED, setting.n_features, setting.n_hidden
     if quick:
         n, d = min(n, 12), min(d, 3)
     series: dict[str, Any] = {"objective": "expected", "order": 8 if quick else setting.order} if few else {}

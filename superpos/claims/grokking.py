@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.fourier import SINGLE
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 
 
 def judge(

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 
 # A model that generalises at once did not grok: this many steps must lie between memorising and generalising.
 DELAY = 1_000

@@ -11,9 +11,9 @@ import xarray as xr
 
 from superpos.analysis.attention import rise
 from superpos.analysis.heads import MODES, ablated_losses, circuit_scores, measure_heads
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
-from superpos.sweep.kept import kept
+from superpos.sweep.table_cache import cached
 
 INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
 BEFORE, SHARP = 0.15, 0.2  # a score that no head has yet, and a share of training
@@ -136,7 +136,9 @@ def without_heads(cell: SweepResult, n_sequences: int = 256) -> xr.Dataset:
 def without_heads_of(result: SweepResult, path: Path, **options: Any) -> dict[int, xr.Dataset]:
     """The table of `without_heads` of every seed of the models of two layers, each kept beside `path` under its seed."""
     beside = {int(seed): path.with_name(f"{path.stem}_{seed}.zarr") for seed in result["seed"].values}
-    return {seed: kept(at, without_heads, result.sel(n_layers=2, seed=seed), **options) for seed, at in beside.items()}
+    return {
+        seed: cached(at, without_heads, result.sel(n_layers=2, seed=seed), **options) for seed, at in beside.items()
+    }
 
 
 def drawn_patterns(cell: SweepResult, trap: SweepResult, period: int, n_sequences: int = 32) -> xr.Dataset:

@@ -7,9 +7,9 @@ import xarray as xr
 
 from superpos.analysis.dynamics import drops, logistic_rate, moves
 from superpos.analysis.features import feature_dimensionality
-from superpos.claims.base import Claims
 from superpos.claims.correlated_features import across, orthogonal_within, sets_of, within
 from superpos.data import Sets
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.expected_loss import expected_loss
 from superpos.theory.uniform import unlearned_loss

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.theory.single_active import Level, at_level
 
 # Losses for six features in two dimensions as the paper prints them, by its names: sides, biased and dead features.

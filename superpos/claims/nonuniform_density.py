@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.interpolate import CubicSpline
 
 from superpos.analysis.features import angle_gaps
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.theory.branches import Branch, follow
 
 BASE = 0.05  # density of the other four

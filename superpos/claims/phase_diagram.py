@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.theory.phases import candidate_losses
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.neurons import HAS_ABOVE, neuron_has_feature
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 
 # By density: neurons with exactly one feature; features in how many other neurons; how far off the count may be.

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.matching import cosines, match
-from superpos.claims.base import Claims
-from superpos.train import ready
+from superpos.experiments.claims import Claims
+from superpos.train import materialize
 
 STANDARD = {"relu": "ReLU", "topk": "TopK", "batch_topk": "BatchTopK"}
 NAMES = {**STANDARD, "matryoshka": "Matryoshka"}
@@ -21,7 +21,7 @@ def family_cosines(task: Any, model: Any) -> xr.DataArray:
 
     Dims (feature, latent), as many latents as features at most; coordinates are their numbers.
     """
-    full = ready(task.broadcast())
+    full = materialize(task.broadcast())
     used = np.flatnonzero(np.asarray(model.exists))
     C = cosines(np.asarray(full.directions), np.asarray(model.decoder)[:, used])
     matched = match(C).latent
@@ -41,7 +41,7 @@ def over_sources(table: xr.Dataset) -> xr.Dataset:
 
 
 def judge(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], claims: Claims) -> None:
-    """Absorption by architecture. Tables of `SweepResult.dictionary` over (λ or k, source), with a hierarchy and without."""
+    """Absorption by architecture. Tables of `SweepResult.sae_scores` over (λ or k, source), with a hierarchy and without."""
     found = {kind: over_sources(table) for kind, table in trees.items()}
     standard = {kind: found[kind] for kind in STANDARD if kind in found}
     true = float(np.mean([table["l0_true"].mean() for table in found.values()]))

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.matching import cosines, random_directions
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 
 BAND = 0.95  # MMCS above this counts as having found the features
@@ -23,17 +23,17 @@ def scan(result: SweepResult, **options: Any) -> xr.Dataset:
     """`by_size` of a result that lists cells over `n_latents` and `sparsity_coefficient`, a full product.
 
     Every size must start from a seed of its own, or columns that never learned would agree. `options` are those of
-    `SweepResult.dictionary`.
+    `SweepResult.sae_scores`.
     """
     cells = range(result["loss"].size)
     decoders = [np.asarray(result.isel(cell=k).model().decoder) for k in cells]
-    return by_size(result.dictionary(**options), decoders, result.attrs["task"]["n_features"])
+    return by_size(result.sae_scores(**options), decoders, result.attrs["task"]["n_features"])
 
 
 def by_size(table: xr.Dataset, decoders: Sequence[np.ndarray], n_features: int) -> xr.Dataset:
     r"""Scores of dictionaries by size and L1 coefficient; dims (dictionary_ratio, sparsity_coefficient).
 
-    `table` is that of `SweepResult.dictionary` over `cell`, and `decoders` are in its order. `mmcs`, `mcc`, `l0`, `l0_true`
+    `table` is that of `SweepResult.sae_scores` over `cell`, and `decoders` are in its order. `mmcs`, `mcc`, `l0`, `l0_true`
     and `random_mmcs` are the table's; `silent_share` is the share of latents active on fewer than 1 in 1,000 inputs. `proxy`
     needs no true features: the mean over the latents of one dictionary of the largest cosine with a latent of the next
     larger one at the same coefficient, $\frac1k \sum_j \max_l \cos(D_j, D'_l)$ (NaN for the largest); `random_proxy` the

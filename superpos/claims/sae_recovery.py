@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.matching import cosines, match, random_directions
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 
 # A direction is recovered by a latent of its own with a larger cosine, an architecture works in so large a share of seeds.

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.phases import PHASES
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.tasks import Toy
 

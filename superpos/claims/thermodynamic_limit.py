@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.gosset import NAMES, k21
 from superpos.theory.polytopes import KnownShape

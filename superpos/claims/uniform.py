@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.claims.base import Claims
 from superpos.claims.uniform import LINE, SMALL_BEST_UP_TO, line
+from superpos.experiments.claims import Claims
 from superpos.sweep import SweepResult
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
 from superpos.theory.uniform import crossover as equal_benefit

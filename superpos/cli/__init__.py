@@ -1,13 +1,12 @@
 """superpos: train thousands of toy models of superposition, and see what each one learned."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from superpos import console
+from superpos.script import one_sentence
 
 
 def main() -> None:
@@ -50,34 +49,3 @@ def _checked(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, **named)
 
     return called
-
-
-def run(script: Callable[..., Any]) -> None:
-    """Call a script's function with the arguments of its command line."""
-    import tyro
-
-    program = Path(sys.argv[0]).stem
-    with console.outputs(program), one_sentence(program):
-        tyro.cli(console.command(script))
-
-
-@contextmanager
-def one_sentence(program: str) -> Iterator[None]:
-    """End the program with one sentence and a status for errors that superpos raises on purpose: 2 for a wrong setting."""
-    from superpos.errors import ConfigError, DivergedError, EngineError, Interrupted, StoreError
-
-    try:
-        yield
-    except ConfigError as error:
-        _fail(program, str(error), 2)
-    except (StoreError, DivergedError, EngineError) as error:
-        _fail(program, str(error), 1)
-    except Interrupted as error:
-        _fail(program, str(error), 128 + error.signal)
-    except KeyboardInterrupt:
-        _fail(program, "interrupted.", 130)
-
-
-def _fail(program: str, message: str, code: int) -> NoReturn:
-    console.say(f"{program}: {message}", error=True)
-    sys.exit(code)

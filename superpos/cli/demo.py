@@ -1,6 +1,7 @@
 """`superpos demo`: the opening figure of the paper, from nothing, in under a minute."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +27,8 @@ def demo(
     from superpos.sweep import store
     from superpos.train import TrainConfig
 
-    check.whole("densities", densities, at_least=2, at_most=10_000)
-    check.whole("seeds", seeds, at_least=1, at_most=10_000)
+    check.integer("densities", densities, at_least=2, at_most=10_000)
+    check.integer("seeds", seeds, at_least=1, at_most=10_000)
     config = TrainConfig(steps=steps)
     config.check()
     if out.exists() and not out.is_dir():
@@ -36,15 +37,13 @@ def demo(
     if target.exists() and not overwrite and not _of_a_demo(store.said(target)):
         raise ConfigError(f"output {target} is another result; choose another folder, or overwrite it on purpose.")
 
-    import numpy as np
-
     import superpos as sp
-    from superpos.plot.figures import five_features
+    from superpos.experiments import five_features
     from superpos.plot.written import free_figure
 
     free_figure(out / "five_features", overwrite=overwrite)
-    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
-    grid = sp.Grid(feature_probability=np.geomspace(1, 0.01, densities), seed=range(seeds))
+    size = replace(five_features.DEMO, densities=densities, seeds=seeds, steps=steps)
+    task, config, grid = five_features.build(size)
     print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} exact steps each …", flush=True)
     trained = time.perf_counter()
     result = sp.sweep(task, config, grid, block_size=min(24, densities))
@@ -52,7 +51,7 @@ def demo(
     table = result.geometry()
     result.save(target, overwrite=True)
     with sp.plot.style():
-        files = sp.plot.save(*five_features(result, table), path=out / "five_features", overwrite=overwrite)
+        files = sp.plot.save(*five_features.draw(result, table), path=out / "five_features", overwrite=overwrite)
     print_shapes(result, table)
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")

@@ -22,7 +22,7 @@ def geometry(
     from superpos.sweep import open_result
 
     check.in_range("represented_above", represented_above, at_least=0)
-    check.whole("rows", rows, at_least=1)
+    check.integer("rows", rows, at_least=1)
     found = open_result(result)
     print(found)
     print_shapes(found, found.geometry(represented_above=represented_above), most=rows)

@@ -32,10 +32,10 @@ def phase(
     from superpos.errors import ConfigError
     from superpos.sweep import store
 
-    check.whole("hidden", hidden, at_least=1, at_most=2)
-    check.whole("cells", cells, at_least=2, at_most=4_096)
-    check.whole("seeds", seeds, at_least=1, at_most=10_000)
-    check.whole("steps", steps, at_least=1)
+    check.integer("hidden", hidden, at_least=1, at_most=2)
+    check.integer("cells", cells, at_least=2, at_most=4_096)
+    check.integer("seeds", seeds, at_least=1, at_most=10_000)
+    check.integer("steps", steps, at_least=1)
     n = hidden + 1
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out must be a folder, and {out} is a file.")
@@ -64,7 +64,7 @@ def phase(
     seconds = time.perf_counter() - trained
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
-    compared = sp.kept(target, against_optimum, table, steps=200, order=16)
+    compared = sp.cached(target, against_optimum, table, steps=200, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
         made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])

@@ -13,9 +13,9 @@ from superpos.tasks.sae import SPARSITY_FIELD
 
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     """One row per cell of the grid: the geometry of the best seed, the share of seeds that found it, and its D_i."""
-    seeded = "seed" in result.dims
+    seeded = "seed" in result.sizes
     won = table.isel(seed=result.best_index("seed")) if seeded else table
-    dims = [d for d in result.dims if d != "seed"]
+    dims = [d for d in result.sizes if d != "seed"]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     # Zipped, random and listed designs have one dimension and their axes as coordinates along it.
     names = [n for n in won["shape"].coords if won.coords[n].dims and not (seeded and n == "seed")] or dims

@@ -35,7 +35,7 @@ def sae(
         console.words_are_the_result()
     for name, value in (("seeds", seeds), ("steps", steps), ("latents", latents)):
         if value is not None:
-            check.whole(name, value, at_least=1)
+            check.integer(name, value, at_least=1)
     found = open_result(result)
     kind = found.attrs["task"]["kind"]
     if kind == "sparse_autoencoder":
@@ -102,21 +102,21 @@ def one_cell(found: Any, at: tuple[str, ...]) -> Any:
         if not equals:
             raise ConfigError(f"at must be written axis=value, got {text!r}.")
         chosen: dict[str, Any] = {name: _number(name, value)}
-        if name == "cell" and "cell" in found.dims:
+        if name == "cell" and "cell" in found.sizes:
             check.whole_numbers("at: cell", chosen[name])
-            check.whole("at: cell", round(chosen[name]), at_most=found.dims["cell"] - 1)
+            check.integer("at: cell", round(chosen[name]), at_most=found.sizes["cell"] - 1)
             found = found.isel(cell=[round(chosen[name])])
         else:
             found = found.sel(method="nearest", **chosen)
     axes = {axis["name"]: distinct(found.dataset[axis["name"]].values) for axis in found.attrs["grid"]["axes"]}
-    if "seed" in found.dims:
+    if "seed" in found.sizes:
         found = found.best("seed")
-    elif "cell" in found.dims and all(len(values) == 1 for name, values in axes.items() if name != "seed"):
+    elif "cell" in found.sizes and all(len(values) == 1 for name, values in axes.items() if name != "seed"):
         found = found.best("cell")  # points that differ in their seeds alone
-    if any(size > 1 for size in found.dims.values()):
+    if any(size > 1 for size in found.sizes.values()):
         several = {name: len(values) for name, values in axes.items() if name != "seed" and len(values) > 1}
         left = ", ".join(f"{name} ({size} values)" for name, size in several.items())
-        or_number = f", or cell=0 … {found.dims['cell'] - 1}" if "cell" in found.dims else ""
+        or_number = f", or cell=0 … {found.sizes['cell'] - 1}" if "cell" in found.sizes else ""
         raise ConfigError(f"at must leave one cell of the result; choose along {left}{or_number}.")
     return found
 
@@ -137,5 +137,5 @@ def _print_scores(result: Any) -> None:
     from superpos.cli.report import print_scores
 
     print(result)
-    table = result.dictionary()
-    print_scores(table.assign(pursuit_f1=result.dictionary(inference="pursuit")["f1"]))
+    table = result.sae_scores()
+    print_scores(table.assign(pursuit_f1=result.sae_scores(inference="pursuit")["f1"]))

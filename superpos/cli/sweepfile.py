@@ -23,7 +23,7 @@ SECTIONS = ("task", "train", "grid", "design", "points", "sweep")
 DESIGN_KEYS = ("kind", "n_cells", "random_seed")
 SWEEP_KEYS = ("block_size", "blocks_per_device", "memory_budget", "init")
 SPACES = ("values", "linspace", "geomspace", "range", "uniform", "loguniform")
-MOST_VALUES = 10_000_000
+MAX_VALUES = 10_000_000
 LARGEST = 1e15
 
 
@@ -139,7 +139,7 @@ def _grid(data: Mapping[str, Any]) -> Grid:
     if kind == "random":
         if "n_cells" not in design:
             raise ConfigError("design.n_cells is missing: how many cells shall a random design draw?")
-        check.whole("design.n_cells", design["n_cells"], at_least=1, at_most=MOST_VALUES)
+        check.integer("design.n_cells", design["n_cells"], at_least=1, at_most=MAX_VALUES)
         return Grid.random(design["n_cells"], random_seed=design.get("random_seed", 0), **axes)
     return Grid.zipped(**axes) if kind == "zipped" else Grid(**axes)
 
@@ -179,8 +179,8 @@ def _space(name: str, kind: str, given: Any) -> Any:
         if not 1 <= len(numbers) <= 3 or not all(isinstance(x, int) for x in numbers) or numbers[2:] == [0]:
             raise ConfigError(f"{name}.range must be a number, [start, stop] or [start, stop, step], got {given!r}.")
         values = range(*numbers)
-        if len(values) > MOST_VALUES:
-            raise ConfigError(f"{name}.range holds more than {MOST_VALUES:,} values.")
+        if len(values) > MAX_VALUES:
+            raise ConfigError(f"{name}.range holds more than {MAX_VALUES:,} values.")
         return values
     if kind in ("uniform", "loguniform"):
         from scipy import stats
@@ -190,7 +190,7 @@ def _space(name: str, kind: str, given: Any) -> Any:
             raise ConfigError(f"{name}.{kind} must be [low, high] with low < high{' and low > 0' * (not lowest)}.")
         low, high = numbers
         return stats.loguniform(low, high) if kind == "loguniform" else stats.uniform(low, high - low)
-    if len(numbers) != 3 or not isinstance(numbers[2], int) or not 1 <= numbers[2] <= MOST_VALUES:
+    if len(numbers) != 3 or not isinstance(numbers[2], int) or not 1 <= numbers[2] <= MAX_VALUES:
         raise ConfigError(f"{name}.{kind} must be [first, last, number of values], got {given!r}.")
     if kind == "geomspace" and (0 in numbers[:2] or (numbers[0] < 0) != (numbers[1] < 0)):
         raise ConfigError(f"{name}.geomspace must run between numbers of one sign, got {given!r}.")

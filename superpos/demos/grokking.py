@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from superpos.analysis import fourier
+from superpos.data.modular import modular_table
 from superpos.demos.question import Question, Verdict
-from superpos.modular import modular_table
 
 KNOWS = 0.99  # accuracy from which pairs count as known
 FACTOR = 3.0  # by which a guessed delay may be off

@@ -13,7 +13,7 @@ from superpos.demos.question import Question, Verdict
 SOLVED = 0.2  # share of ln V
 IDEAL = 0.99  # prefix-matching score
 IS_ONE = 0.5  # score from which a head counts as a previous-token or an induction head
-MOST_CUT, REMOVED = 2, 0.6  # heads, and share of the gain over chance
+MAX_CUT, REMOVED = 2, 0.6  # heads, and share of the gain over chance
 CLOSE = 0.2  # of a predicted share of right tokens
 N_SEQUENCES = 32
 
@@ -76,8 +76,8 @@ def _cut(heads: Any, trained: Any) -> Verdict:
     marks = np.zeros(model.W_Q.shape[:2], bool)
     for layer, head in heads:
         marks[int(layer), int(head)] = True
-    if not 1 <= marks.sum() <= MOST_CUT:
-        return Verdict(False, f"cut at least one head and at most {MOST_CUT}.")
+    if not 1 <= marks.sum() <= MAX_CUT:
+        return Verdict(False, f"cut at least one head and at most {MAX_CUT}.")
     task = task.broadcast()
     intact = float(measure_heads(task, model, N_SEQUENCES)["loss"])
     loss = float(ablated_losses(task, model, jnp.asarray(marks[None]), N_SEQUENCES)[0, 0])

@@ -48,7 +48,7 @@ def explore(
         arrays.of_kind("path", path, (str, os.PathLike))
     if title is not None:
         arrays.of_kind("title", title, str)
-    check.truth("overwrite", overwrite)
+    check.boolean("overwrite", overwrite)
     if not isinstance(result, SweepResult):
         try:
             result = SweepResult(elsewhere.dataset_of("result", result))

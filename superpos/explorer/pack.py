@@ -12,7 +12,7 @@ from superpos.sweep import SweepResult
 
 FORMAT = 1
 # Features whose pairs a page can draw.
-MOST_FEATURES = 512
+MAX_FEATURES = 512
 LABELS = {
     "feature_probability": "density p = 1 − S",
     "n_features": "features n",
@@ -31,12 +31,12 @@ def pack(result: SweepResult) -> dict[str, Any]:
     Raises:
         ConfigError: the models have no W, or more features than a page can draw.
     """
-    dataset = result.dataset if result.dims else result.dataset.expand_dims("cell")
+    dataset = result.dataset if result.sizes else result.dataset.expand_dims("cell")
     result = SweepResult(dataset)
-    table, lead = result.geometry(), list(result.dims)
-    n_cells, n_most = int(np.prod(list(result.dims.values()))), dataset.sizes["feature"]
-    if n_most > MOST_FEATURES:
-        raise ConfigError(f"a page shows models of at most {MOST_FEATURES} features, this result has {n_most}.")
+    table, lead = result.geometry(), list(result.sizes)
+    n_cells, n_most = int(np.prod(list(result.sizes.values()))), dataset.sizes["feature"]
+    if n_most > MAX_FEATURES:
+        raise ConfigError(f"a page shows models of at most {MAX_FEATURES} features, this result has {n_most}.")
 
     def rows(array: xr.DataArray, *inner: str) -> np.ndarray:
         values = array.transpose(*lead, *inner).values

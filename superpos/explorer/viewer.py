@@ -19,9 +19,9 @@ from superpos.tasks.sae import SPARSITY_FIELD
 FORMAT = 1
 STYLES = ("style.css", "viewer.css")
 # How many autoencoders a page shows latent by latent, and how many characters they may take.
-MOST_SHOWN, MOST_CHARACTERS = 64, 4_000_000
+MAX_SHOWN, MAX_CHARACTERS = 64, 4_000_000
 # Hidden layers that can be drawn are kept of the examples.
-MOST_DRAWN_HIDDEN = 3
+MAX_DRAWN_HIDDEN = 3
 # Axes along which autoencoders are repetitions of one setting.
 REPETITIONS = ("seed", "source")
 SCORES = {
@@ -44,7 +44,7 @@ BESIDE = ("l0_true", *(f"{base}_{name}" for base in ("random", "pca") for name i
 
 
 def pack_dictionaries(
-    result: SweepResult, *, n_inputs: int = N_INPUTS, most: int = MOST_SHOWN, progress: bool | None = None
+    result: SweepResult, *, n_inputs: int = N_INPUTS, most: int = MAX_SHOWN, progress: bool | None = None
 ) -> dict[str, Any]:
     """Everything the feature viewer shows of a sweep of sparse autoencoders, JSON-ready.
 
@@ -56,9 +56,9 @@ def pack_dictionaries(
     Raises:
         ConfigError: no model of the sweep is sound, or a dictionary is too large for a page.
     """
-    dataset = result.dataset if result.dims else result.dataset.expand_dims("cell")
-    result, lead = SweepResult(dataset), list(result.dims) or ["cell"]
-    shape = tuple(result.dims.values())
+    dataset = result.dataset if result.sizes else result.dataset.expand_dims("cell")
+    result, lead = SweepResult(dataset), list(result.sizes) or ["cell"]
+    shape = tuple(result.sizes.values())
     axes = _columns(dataset, lead)
     loss = dataset["loss"].values.ravel().astype(float)
     sound = ((dataset["diverged_step"] < 0) & ~result.missing).transpose(*lead).values.ravel()
@@ -67,7 +67,7 @@ def pack_dictionaries(
     scores: list[dict[str, float]] = [{} for _ in loss]
     shown: list[dict[str, Any]] = []
     truths: dict[str, int] = {}
-    room = MOST_CHARACTERS
+    room = MAX_CHARACTERS
     with Progress(int(sound.sum()), doing="describing", enabled=progress) as bar:
         for cell in _order(axes, np.where(sound, loss, np.nan)):
             place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
@@ -193,6 +193,6 @@ def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
     }
     packed |= {name: encode.numbers(column(name)) for name in ("nearest_cosine", "precision", "recall", "f1")}
     packed["frequency"] = encode.numbers(column("frequency"), log=True)
-    if len(data["directions"][0]) <= MOST_DRAWN_HIDDEN and inputs:
+    if len(data["directions"][0]) <= MAX_DRAWN_HIDDEN and inputs:
         packed["h"] = encode.numbers([one["h"] for one in inputs])
     return packed

@@ -1,4 +1,4 @@
-"""What code and data are, as a digest: what kept tables and results of tasks of one's own depend on."""
+"""What code and data are, as a digest: what cached tables and results of tasks of one's own depend on."""
 
 from superpos.identity.code import Identity as Identity
 from superpos.identity.code import identity_of as identity_of

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from superpos import arrays
-from superpos.dictionaries import random_directions
+from superpos.data.directions import random_directions
 from superpos.models.toy import FULL_PRECISION
 
 

@@ -18,7 +18,7 @@ ARCHITECTURES: tuple[str, ...] = ("relu", "topk", "batch_topk", "gated", "jumpre
 # Kinds that keep the largest latents of a batch while training, and those above a fixed threshold afterwards.
 BATCH_ARCHITECTURES: tuple[str, ...] = ("batch_topk", "matryoshka")
 
-SMALLEST_NORM = 1e-12  # of a decoder column; those of latents that do not exist are 0
+MIN_NORM = 1e-12  # of a decoder column; those of latents that do not exist are 0
 
 
 class Statistic(nnx.Variable):
@@ -81,8 +81,8 @@ class SAE(nnx.Module):
     ):
         check.one_of("architecture", architecture, ARCHITECTURES)
         check.number("k", k, above=0, at_most=2**24)
-        check.number("initial_threshold", initial_threshold, above=0, at_most=arrays.LARGEST_WEIGHT)
-        check.truth("unit_columns", unit_columns)
+        check.number("initial_threshold", initial_threshold, above=0, at_most=arrays.MAX_WEIGHT)
+        check.boolean("unit_columns", unit_columns)
         W_dec = jnp.asarray(arrays.as_array("W_dec", W_dec, shape=(None, None)))
         n_hidden, n_latents = W_dec.shape
 
@@ -118,7 +118,7 @@ class SAE(nnx.Module):
     def decoder(self) -> Float[Array, "n_hidden n_latents"]:
         """The directions of the latents: D with columns of length 1, or 0 for latents that do not exist."""
         W_dec = self.W_dec[...]
-        norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0, keepdims=True) + SMALLEST_NORM**2)
+        norms = jnp.sqrt(jnp.sum(jnp.square(W_dec), axis=0, keepdims=True) + MIN_NORM**2)
         return W_dec / norms
 
     @property

@@ -41,8 +41,6 @@ from superpos.plot.features import feature_directions_3d as feature_directions_3
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
-from superpos.plot.gallery import publish as publish
-from superpos.plot.gallery import size_suffix as size_suffix
 from superpos.plot.goldilocks import by_coefficient as by_coefficient
 from superpos.plot.goldilocks import coefficient_map as coefficient_map
 from superpos.plot.gosset import benefits_by_sparsity as benefits_by_sparsity
@@ -94,7 +92,7 @@ from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_ste
 from superpos.plot.transformers import scores_by_step as scores_by_step
 
 # Functions that draw data stand behind one door; inside this package they call each other without it.
-_WITHOUT_DATA = ("publish", "save", "size_suffix", "style", "use_style")
+_WITHOUT_DATA = ("save", "style", "use_style")
 for _name, _function in list(globals().items()):
     if _isfunction(_function) and not _name.startswith("_") and _name not in _WITHOUT_DATA:
         globals()[_name] = _guarded(_function)

@@ -79,7 +79,7 @@ def _looked_at(name: str, value: Any, annotation: Any) -> Any:
     elif annotation is float:
         check.number(name, value)
     elif annotation is int:
-        check.whole(name, value)
+        check.integer(name, value)
     elif annotation is str:
         arrays.of_kind(name, value, str)
     elif name == "ax" and not isinstance(value, Axes):

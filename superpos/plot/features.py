@@ -13,7 +13,7 @@ from superpos.plot.style import DIVERGING, PALETTE, current_axes
 
 def weights(source: Any) -> np.ndarray:
     """W of a model, a run, a sweep result holding one cell, or W itself, as (n_hidden, n_features)."""
-    W = arrays.as_numpy("source", arrays.weights_of("source", source), empty=True, largest=arrays.LARGEST_WEIGHT)
+    W = arrays.as_numpy("source", arrays.weights_of("source", source), empty=True, largest=arrays.MAX_WEIGHT)
     if W.ndim != 2:
         raise ConfigError(f"one model's W of shape (n_hidden, n_features) is needed, got shape {W.shape}.")
     return W

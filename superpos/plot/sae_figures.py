@@ -112,7 +112,7 @@ def sae_geometry(
         f"Left: true directions (grey) of toy models that ended as different shapes (density in training: {densities}), and "
         "decoder columns (colour) of a ReLU autoencoder of one seed. Right, by what sets sparsity: share of autoencoders "
         f"with a latent of its own for every represented direction (cosine above {COSINE:g}), one-to-one cosines (MCC), and "
-        f"F1. Lines: means over {len(shapes) // len(names)} toy models of a shape × {relu.dims['seed']} seeds; bars: least "
+        f"F1. Lines: means over {len(shapes) // len(names)} toy models of a shape × {relu.sizes['seed']} seeds; bars: least "
         "to most (of shares, among toy models). The ReLU autoencoders:"
     )
     return figure, caption(relu.attrs, text)

@@ -62,7 +62,7 @@ def set_gram(source: Any, sets: Sequence[Sequence[int]], ax: Axes | None = None)
     ax, W = current_axes(ax), weights(source)
     order = [i for members in sets for i in members]
     for i in order:
-        check.whole("sets: a feature", i, at_most=W.shape[1] - 1)
+        check.integer("sets: a feature", i, at_most=W.shape[1] - 1)
     if not order:
         raise ConfigError("sets must name some features.")
     gram(W[:, order], ax)

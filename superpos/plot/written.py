@@ -9,7 +9,7 @@ from superpos.sweep import outputs
 MARK = "superpos"  # what pictures name as their source
 ENDINGS = (".svg", ".png", ".txt")
 RECORD = {"caption", "source", "claims"}
-MOST_RECORD = 16 * 2**20  # bytes of one
+MAX_RECORD = 16 * 2**20  # bytes of one
 
 
 def free_figure(
@@ -43,7 +43,7 @@ def free_figure(
 def is_record(path: Path) -> bool:
     """Whether a file is what `superpos.plot.publish` notes about a figure: its caption, and claims with their source."""
     try:
-        if path.stat().st_size > MOST_RECORD:
+        if path.stat().st_size > MAX_RECORD:
             return False
         said = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

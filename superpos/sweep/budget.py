@@ -21,7 +21,7 @@ def parse_bytes(given: int | str) -> int:
             raise ConfigError(f'memory_budget must be a number of bytes such as 4000000 or "4GiB", got {given!r}.')
         number, prefix, binary = match.groups()
         given = int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
-    check.whole("memory_budget", given, at_least=1, at_most=2**62)
+    check.integer("memory_budget", given, at_least=1, at_most=2**62)
     return int(given)
 
 

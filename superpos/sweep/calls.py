@@ -165,7 +165,7 @@ def ends_early(config: TrainConfig, states: Any) -> bool:
 
 def segment_size(family: plan.Family, n_models: int, platform: str) -> tuple[int, int]:
     """How many intervals a segment has, and how many steps an interval has at most."""
-    numbers = n_models * family.task.numbers_per_step(family.config.batch_size)
+    numbers = n_models * family.task.elements_per_step(family.config.batch_size)
     allowed = NUMBERS_PER_SEGMENT.get(platform, NUMBERS_PER_SEGMENT_ELSEWHERE)
     most_steps = int(np.clip(allowed // numbers, 1, MAX_STEPS))
     n_intervals = len(intervals(family.config, most_steps).start)

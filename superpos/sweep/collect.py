@@ -40,7 +40,7 @@ class Collector:
         """The labelled result."""
         variables = {name: (("cell", *f.dims), self._arrays[name]) for name, f in self._fields.items()}
         coords = coordinates(self._config, self._grid, self._layout)
-        return SweepResult(layout.unflatten(xr.Dataset(variables, coords, self._attributes), self._grid.dims))
+        return SweepResult(layout.unflatten(xr.Dataset(variables, coords, self._attributes), self._grid.sizes))
 
 
 def coordinates(config: TrainConfig, grid: Grid, where: Layout) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

@@ -23,7 +23,7 @@ def _reason(result: Any, cell: dict[str, Any]) -> dict[str, str]:
     axes = {name: value for name, value in cell.items() if name != "step"}
     try:
         task, config = result.task(**axes), result.config(**axes)
-        why = misled_because(task, config.filled(task), result.model(**axes), cell["step"])
+        why = misled_because(task, config.with_defaults(task), result.model(**axes), cell["step"])
     except (ConfigError, KeyError):  # arrays from elsewhere, or chosen ones, may not tell one model
         return {}
     return {"reason": f"{why}: {task.too_short()}"} if why else {}

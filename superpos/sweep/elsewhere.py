@@ -21,7 +21,7 @@ def dataset_of(name: str, value: Any) -> xr.Dataset:
     Raises:
         ConfigError: there is no W in `value`.
     """
-    W = arrays.as_numpy(name, arrays.weights_of(name, value), ndim=2, largest=arrays.LARGEST_WEIGHT)
+    W = arrays.as_numpy(name, arrays.weights_of(name, value), ndim=2, largest=arrays.MAX_WEIGHT)
     loss = np.float32(value.loss) if isinstance(value, Run) else np.float32(np.nan)
     variables: dict[str, Any] = {"W": (("hidden", "feature"), W), "loss": ((), loss)}
     model = value.model if isinstance(value, Run) else value

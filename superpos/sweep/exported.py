@@ -1,7 +1,7 @@
 """Results that `superpos export` wrote, read back: NetCDF, Parquet, safetensors. Sizes are checked before memory is taken.
 
 A file for other programs holds numbers under names; `labels` say which axis is which, so the result comes back as it was.
-Labels are JSON in a file's head, up to `MOST_LABELS`: heads have limits (100 MB in safetensors). What is more is an array.
+Labels are JSON in a file's head, up to `MAX_LABELS`: heads have limits (100 MB in safetensors). What is more is an array.
 """
 
 import json
@@ -20,9 +20,9 @@ from superpos.sweep import storable, tables
 # suffix: what must be installed to write and to read it
 FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
 # A compressed table may hold this many times what is on disk.
-MOST_RATIO = 500
+MAX_RATIO = 500
 SMALL = 64 * 2**20
-MOST_LABELS = 2**20  # characters of JSON
+MAX_LABELS = 2**20  # characters of JSON
 
 
 def is_exported(path: Any) -> bool:
@@ -42,13 +42,13 @@ def installed(suffix: str) -> None:
 def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Collection[str]) -> dict[str, Any]:
     """What makes a result of bare numbers: dimensions of every variable in `columns`, values of all others.
 
-    Where the values together are more than `MOST_LABELS`, the variables that are left become columns, too: the keys of
+    Where the values together are more than `MAX_LABELS`, the variables that are left become columns, too: the keys of
     `columns` say what the file must hold.
     """
     said: dict[str, Any] = {"dims": dims, "columns": {}, "values": {}, "coordinates": list(map(str, dataset.coords))}
     if attributes := storable.attributes_of(dataset):
         said["attributes"] = attributes
-    left = MOST_LABELS
+    left = MAX_LABELS
     for name, variable in dataset.variables.items():
         over, kind = list(map(str, variable.dims)), variable.dtype
         if str(name) not in columns and variable.size <= left:
@@ -119,7 +119,7 @@ def _parquet(path: Path) -> xr.Dataset:
             if not schema.field(name).type.equals(wanted):
                 raise StoreError(f"{path} is damaged: {name} is not what the result says.")
             total += rows * math.prod(inner[name]) * np.dtype(dtype).itemsize
-        _check_size(path, total, MOST_RATIO)
+        _check_size(path, total, MAX_RATIO)
         table = file.read(columns=list(said["columns"]))
     grid, columns = list(said["dims"]), {}
     for name, (dims, dtype) in said["columns"].items():

@@ -42,7 +42,7 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
             _zip(source, temporary)
         else:  # a store is flat; what is shared has a dimension for every axis
             result, grid = open_result(path, same_as=source.held), temporary.with_name("grid")
-            saved.save(result.dataset, result.dims, grid)
+            saved.save(result.dataset, result.sizes, grid)
             _zip(Source(grid), temporary)
         source.held.check(reading.OPENED)
 
@@ -103,7 +103,7 @@ def _parquet(result: SweepResult, path: Path) -> None:
     import pyarrow as pa  # pyright: ignore[reportMissingImports]
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
 
-    dataset, grid = storable.checked(result.dataset, unicode=True), result.dims
+    dataset, grid = storable.checked(result.dataset, unicode=True), result.sizes
     own = [str(n) for n, v in dataset.data_vars.items() if not grid or set(grid) & set(v.dims)]
     said = exported.labels(dataset, grid, own)
     axes = [a["name"] for a in result.attrs["grid"]["axes"] if a["name"] in dataset.coords]
@@ -127,7 +127,7 @@ def _parquet(result: SweepResult, path: Path) -> None:
 def _safetensors(result: SweepResult, path: Path) -> None:
     from safetensors.numpy import save_file  # pyright: ignore[reportMissingImports]
 
-    dataset, grid = storable.checked(result.dataset, unicode=True), result.dims
+    dataset, grid = storable.checked(result.dataset, unicode=True), result.sizes
     curves = [n for n in map(str, dataset.variables) if n.endswith(("_history", "_snapshots"))]
     dataset = dataset.drop_vars(curves)
     own = [name for name in parameters(dataset) if dataset[name].dtype.kind != "U"]

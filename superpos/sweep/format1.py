@@ -20,7 +20,7 @@ from superpos.sweep.source import Source
 from superpos.sweep.storable import TYPES
 
 # Beyond `SMALL`, a result may promise this many times what is on disk.
-MOST_RATIO = 20
+MAX_RATIO = 20
 SMALL = 192 * 2**20
 CODECS = [
     {"name": "bytes", "configuration": {"endian": "little"}},
@@ -50,7 +50,7 @@ def read(source: Source, attributes: dict[str, Any]) -> xr.Dataset:
     if more := names - set(attrs["variables"]):
         raise StoreError(f"{path} is refused: {min(more)} in it is no variable of it.")
     promised = sum(_check(source, name) for name in sorted(names))
-    if promised > max(SMALL, MOST_RATIO * there):
+    if promised > max(SMALL, MAX_RATIO * there):
         raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {there:,}.")
     flat = xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
     dims: dict[str, int] = attrs.pop("dims")

@@ -34,8 +34,8 @@ RESERVED = (
     *("phase", "basin_probability", "optimal_loss", "optimal_phase", "optimal_norm", "optimal_interference"),
     *("excess", "agrees"),
 )
-MOST_CELLS = 10**8
-MOST_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
+MAX_CELLS = 10**8
+MAX_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,17 @@ def entry(field: str, index: int, values: Any) -> Axis:
     `Grid(relative_importance=entry("importance", -1, np.geomspace(0.1, 10, 64)))` sweeps the importance of the last
     feature; `entry("feature_probability", 0, …)` the density of the first.
 
-    >>> sp.Grid(last=sp.entry("importance", -1, [0.1, 1.0, 10.0]), seed=range(2)).dims
+    >>> sp.Grid(last=sp.entry("importance", -1, [0.1, 1.0, 10.0]), seed=range(2)).sizes
     {'last': 3, 'seed': 2}
     """
-    check.whole("entry: index", index, at_least=-(2**31))
+    check.integer("entry: index", index, at_least=-(2**31))
     return Axis(_numeric(f"entry({field!r})", values), str(field), "entry", int(index))
 
 
 def decay(field: str, values: Any) -> Axis:
     """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`.
 
-    >>> sp.Grid(importance_decay=sp.decay("importance", [0.7, 0.9])).dims
+    >>> sp.Grid(importance_decay=sp.decay("importance", [0.7, 0.9])).sizes
     {'importance_decay': 2}
     """
     return Axis(_numeric(f"decay({field!r})", values), str(field), "decay")
@@ -89,7 +89,7 @@ def vectors(field: str, values: Any) -> Axis:
     index of the vector, 0 and 1 here; the vectors themselves are in the attributes of a result, and `result.task(…)` has
     that of a cell.
 
-    >>> sp.Grid(profile=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).dims
+    >>> sp.Grid(profile=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).sizes
     {'profile': 2, 'seed': 2}
     """
     return _vectors(str(field), str(field), values)
@@ -103,7 +103,7 @@ class Grid:
     together, `Grid.random` draws cells, `Grid.points` lists them.
 
     >>> grid = sp.Grid(feature_probability=[0.1, 0.3, 1.0], seed=range(4))
-    >>> grid.n_cells, grid.dims
+    >>> grid.n_cells, grid.sizes
     (12, {'feature_probability': 3, 'seed': 4})
 
     Raises:
@@ -123,7 +123,7 @@ class Grid:
     def zipped(cls, /, **axes: Any) -> "Grid":
         """Cell i takes the i-th value of every axis.
 
-        >>> sp.Grid.zipped(feature_probability=[0.1, 0.3], learning_rate=[0.01, 0.02]).dims
+        >>> sp.Grid.zipped(feature_probability=[0.1, 0.3], learning_rate=[0.01, 0.02]).sizes
         {'cell': 2}
         """
         grid = cls.__new__(cls)
@@ -140,8 +140,8 @@ class Grid:
 
         `Grid.random(500, feature_probability=scipy.stats.loguniform(0.01, 1), seed=range(8))`
         """
-        check.whole("grid: n_cells", n_cells, at_least=1, at_most=MOST_CELLS)
-        check.whole("grid: random_seed", random_seed)
+        check.integer("grid: n_cells", n_cells, at_least=1, at_most=MAX_CELLS)
+        check.integer("grid: random_seed", random_seed)
         rng = np.random.default_rng(random_seed)
         grid = cls.__new__(cls)
         grid._set("random", axes)
@@ -154,7 +154,7 @@ class Grid:
                     raise ConfigError(
                         f"grid axis {name} must be a frozen distribution, such as loguniform(0.1, 1)."
                     ) from None
-                check.numbers(f"grid axis {name}", values)
+                check.finite_array(f"grid axis {name}", values)
                 if values.shape != (n_cells,):
                     raise ConfigError(f"grid axis {name} must draw one number per cell, got shape {values.shape}.")
             else:
@@ -208,8 +208,8 @@ class Grid:
                 raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
         lengths = [_length(given) for given in axes.values()]
         n_cells = math.prod(lengths) if design == "product" else max(lengths)
-        if n_cells > MOST_CELLS:
-            raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
+        if n_cells > MAX_CELLS:
+            raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
         for name, given in axes.items():
             axis = given if isinstance(given, Axis) else _axis(name, given)
             if hasattr(axis.values, "rvs") and design != "random":
@@ -218,11 +218,11 @@ class Grid:
                 raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
             targets[axis.target] = name
             self.axes[name] = axis
-        if design == "product" and self.n_cells > MOST_CELLS:  # axes that do not tell their length before
-            raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MOST_CELLS:,} fit.")
+        if design == "product" and self.n_cells > MAX_CELLS:  # axes that do not tell their length before
+            raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
 
     @property
-    def dims(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Dimensions of the results: one per axis for the full product, else `cell`."""
         lengths = {name: len(axis.values) for name, axis in self.axes.items()}
         return lengths if self.design == "product" else {"cell": next(iter(lengths.values()))}
@@ -230,13 +230,13 @@ class Grid:
     @property
     def n_cells(self) -> int:
         """How many models the grid holds."""
-        return math.prod(self.dims.values())
+        return math.prod(self.sizes.values())
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
         if self.design != "product":
             return {name: axis.values for name, axis in self.axes.items()}
-        shape, found = tuple(self.dims.values()), {}
+        shape, found = tuple(self.sizes.values()), {}
         for k, (name, axis) in enumerate(self.axes.items()):
             along = axis.values.reshape([-1 if k == other else 1 for other in range(len(shape))])
             found[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
@@ -282,8 +282,8 @@ def _vectors(name: str, field: str, given: Any) -> Axis:
     if any(np.ndim(v) != 1 or np.shape(v) != np.shape(listed[0]) or not np.size(v) for v in listed):
         raise ConfigError(f"{what} must be a list of vectors of one length, each a list of numbers.")
     rows = np.stack([_finite(what, v) for v in listed])
-    if rows.size > MOST_VECTOR_NUMBERS:
-        raise ConfigError(f"{what} holds {rows.size:,} numbers; vectors may hold {MOST_VECTOR_NUMBERS:,} together.")
+    if rows.size > MAX_VECTOR_NUMBERS:
+        raise ConfigError(f"{what} holds {rows.size:,} numbers; vectors may hold {MAX_VECTOR_NUMBERS:,} together.")
     _, first, code = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     return Axis(np.argsort(order)[code.ravel()], field, "vector", 0, rows[first[order]])
@@ -303,7 +303,7 @@ def is_single(given: Any) -> bool:
 
 
 def _finite(what: str, given: Any) -> np.ndarray:
-    values = check.numbers(what, given)
+    values = check.finite_array(what, given)
     assert values is not None
     return values
 
@@ -339,7 +339,7 @@ def _values(name: str, given: Any) -> Any:
         step = given.step if len(given) > 1 else 1  # of one value it may be any number
         return given[0] + step * np.arange(len(given), dtype=np.int64)
     if isinstance(given, np.ndarray) and given.ndim == 1 and given.size and given.dtype.kind in "iuf":
-        check.numbers(f"grid axis {name}", given)
+        check.finite_array(f"grid axis {name}", given)
         return given.copy()
     values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
     nested = (list, tuple, np.ndarray)
@@ -360,5 +360,5 @@ def _values(name: str, given: Any) -> Any:
     if len(found) > 1:
         raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
     if found == {"numbers"}:
-        check.numbers(f"grid axis {name}", values)
+        check.finite_array(f"grid axis {name}", values)
     return np.asarray(list(values))  # of a list: arrays of objects become arrays of what they hold

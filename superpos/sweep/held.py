@@ -13,7 +13,7 @@ from pathlib import Path
 from superpos.errors import StoreError
 
 METADATA = "zarr.json"
-MOST_METADATA = 16 * 2**20  # bytes of it
+MAX_METADATA = 16 * 2**20  # bytes of it
 # Whether files can be named relative to an open folder (POSIX).
 RELATIVE = {os.open, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
 
@@ -76,9 +76,9 @@ class Held:
             flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
             with open(os.open(self.name(METADATA), flags, dir_fd=self.descriptor), "rb") as file:
                 there = os.fstat(file.fileno())
-                if not stat.S_ISREG(there.st_mode) or there.st_size > MOST_METADATA:
+                if not stat.S_ISREG(there.st_mode) or there.st_size > MAX_METADATA:
                     return ""
-                return hashlib.sha256(file.read(MOST_METADATA)).hexdigest()
+                return hashlib.sha256(file.read(MAX_METADATA)).hexdigest()
         except OSError:  # a packed file, or none of ours
             now = os.stat(self.path)
             return f"{now.st_size} {now.st_mtime_ns}" if stat.S_ISREG(now.st_mode) else ""

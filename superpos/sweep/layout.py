@@ -16,7 +16,7 @@ from superpos.stopping import stops
 from superpos.sweep import plan
 from superpos.sweep.plan import Block, Family
 from superpos.sweep.starts import Starts
-from superpos.tasks.base import ready
+from superpos.tasks.base import materialize
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2
@@ -63,7 +63,7 @@ def fields(families: list[Family]) -> dict[str, Field]:
                 add(f"{name}_snapshots", ("snapshot", *dims), kept, leaf.dtype)
         points = (len(config.boundaries()),)
         loss, (metrics, _) = jax.eval_shape(
-            lambda model, task=task, config=config: ready(task).training_loss(
+            lambda model, task=task, config=config: materialize(task).training_loss(
                 model, jax.random.key(0), config.batch_size
             ),
             model,
@@ -124,7 +124,7 @@ class Layout:
         if self.chosen_blocks_per_chunk is not None:
             return self.chosen_blocks_per_chunk
         most = max(
-            size * f.task.numbers_per_step(f.config.batch_size) * int(f.config.steps)
+            size * f.task.elements_per_step(f.config.batch_size) * int(f.config.steps)
             for f, size in zip(self.families, self.block_sizes, strict=True)
         )
         wanted = min(NUMBERS_PER_CHUNK // most, CELLS_PER_CHUNK // self.width, self.n_blocks)

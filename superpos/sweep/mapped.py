@@ -22,7 +22,7 @@ def map_models(
     """What a function says of every model, labelled like the result; see `SweepResult.map`."""
     if not callable(function):
         raise ConfigError(f"map takes a function of one model, got {type(function).__name__}.")
-    check.whole("at_once", at_once, at_least=1)
+    check.integer("at_once", at_once, at_least=1)
     with_task = _arguments(function) == 2
     loss = result.dataset["loss"]
     healthy = ((result.dataset["diverged_step"] < 0) & ~result.missing).transpose(*loss.dims).values.ravel()

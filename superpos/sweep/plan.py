@@ -96,7 +96,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells)
         check_all(part.task, part.config)
         parts.append(part)
-        family_config = family_config.filled(family_task)
+        family_config = family_config.with_defaults(family_task)
         family = Family(
             task=_to_numpy(family_task, grid.axes),
             config=_to_numpy(family_config, grid.axes),
@@ -120,7 +120,7 @@ def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
     """The configuration as a result states it: what was left to the task is filled in where all families agree."""
     agreed = {}
     for name in (f.name for f in fields(config) if getattr(config, f.name) is None):
-        values = {getattr(config.filled(family.task), name) for family in families}
+        values = {getattr(config.with_defaults(family.task), name) for family in families}
         agreed |= {name: values.pop()} if len(values) == 1 else {}
     return replace(config, **agreed)
 
@@ -171,7 +171,7 @@ def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
     """
     budget = 2**17 if platform == "cpu" else 2**24
     most = 32 if platform == "cpu" else 512
-    return int(np.clip(2 ** int(np.log2(max(1.0, budget / task.numbers_per_step(config.batch_size)))), 4, most))
+    return int(np.clip(2 ** int(np.log2(max(1.0, budget / task.elements_per_step(config.batch_size)))), 4, most))
 
 
 def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
@@ -241,7 +241,7 @@ def _check_rules(family: Family) -> None:
         node = family.task if axis.field in numeric_fields(family.task) else family.config
         base = getattr(node, axis.field)
         if axis.rule == "value":
-            check.numbers(f"grid axis {axis.field}", axis.values)
+            check.finite_array(f"grid axis {axis.field}", axis.values)
             continue
         if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
@@ -289,7 +289,7 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
     task, config = (replace(n, **{k: v for k, v in statics.items() if k in static_fields(n)}) for n in (task, config))  # type: ignore[type-var]
     settled = []
     node: Any
-    for node in (task, config.filled(task)):
+    for node in (task, config.with_defaults(task)):
         node = _to_numpy(node, axes)
         ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
         settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))

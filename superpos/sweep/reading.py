@@ -14,11 +14,11 @@ from xarray.core import indexing
 
 from superpos.errors import StoreError, one_line
 from superpos.sweep import files, format1, layout
-from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.grid import MAX_CELLS
 from superpos.sweep.held import METADATA, Held
 from superpos.sweep.layout import FORMAT
 from superpos.sweep.sorting import distinct
-from superpos.sweep.source import MOST_EMPTY, Source
+from superpos.sweep.source import MAX_EMPTY, Source
 from superpos.sweep.storable import FORM, TYPES
 from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
 
@@ -30,7 +30,7 @@ EAGER_BYTES = 64 * 2**20
 # Format of a result that was saved in grid form, see `superpos.sweep.saved`.
 SAVED = 3
 
-MOST_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
+MAX_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
 
 
 def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
@@ -121,17 +121,17 @@ class Contents:
             )
         if attributes.get("digest") != digest(attributes):
             self.damaged(f"its {METADATA} was changed")
-        self.dims: dict[str, int] = attributes["dims"]
-        if not all(isinstance(n, int) and 1 <= n <= MOST_CELLS for n in self.dims.values()):
+        self.sizes: dict[str, int] = attributes["dims"]
+        if not all(isinstance(n, int) and 1 <= n <= MAX_CELLS for n in self.sizes.values()):
             self.damaged("the lengths of its axes are no numbers of cells")
-        self.n_cells = math.prod(self.dims.values())
+        self.n_cells = math.prod(self.sizes.values())
         self.variables: dict[str, dict[str, Any]] = attributes["variables"]
         for name in self.variables:
             if not name.strip(".") or set(name) & set("/\\"):
                 raise StoreError(f"{self.path} is refused: it has a variable named {name!r}.")
             self._check_metadata(name)
-        if not 1 <= self.n_cells <= MOST_CELLS:
-            self.damaged(f"a grid of {self.dims} is none")
+        if not 1 <= self.n_cells <= MAX_CELLS:
+            self.damaged(f"a grid of {self.sizes} is none")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
         self.fixed = [*self.coordinates, GRID_INDEX]
         source.check_labels(sum(map(self._expected_size, self.fixed)), *self.fixed)
@@ -271,8 +271,8 @@ class Contents:
         self.grid_index = index = self._fixed(GRID_INDEX)
         slots = np.flatnonzero(index >= 0)
         if len(slots) != self.n_cells or self.variables[STATUS]["shape"] != [len(index)]:
-            self.damaged(f"{len(slots)} cells do not fill a grid of {self.dims}")
-        if self.chunk > max(len(index), MOST_EMPTY_SLOTS):
+            self.damaged(f"{len(slots)} cells do not fill a grid of {self.sizes}")
+        if self.chunk > max(len(index), MAX_EMPTY_SLOTS):
             self.damaged(f"chunks of {self.chunk:,} cells are none")
         order = np.full(self.n_cells, -1)
         order[index[slots]] = slots
@@ -305,7 +305,7 @@ class _Engine(BackendEntrypoint):
         for number in np.flatnonzero(opened.committed):
             if name := opened.lost(int(number)):
                 opened.damaged(f"{name} lacks chunk {number}, whose models are said to be trained; resume the sweep")
-        attributes, dims = opened.attributes, opened.dims
+        attributes, dims = opened.attributes, opened.sizes
         coords: dict[str, Any] = {}
         for name in opened.coordinates:
             coords[name] = (opened.variables[name]["dims"], opened.column(name))
@@ -330,7 +330,7 @@ class _Cells(BackendArray):
 
     def __init__(self, opened: Contents, name: str, slots: np.ndarray):
         self._opened, self._name, said = opened, name, opened.variables[name]
-        self._array, self._slots = opened.source_group[name], slots.reshape(tuple(opened.dims.values()))
+        self._array, self._slots = opened.source_group[name], slots.reshape(tuple(opened.sizes.values()))
         self.shape = (*self._slots.shape, *said["shape"][1:])
         self.dtype = np.dtype(said["dtype"])
 
@@ -366,7 +366,7 @@ class _Cells(BackendArray):
         """Refuse to fill memory with cells that hold nothing: of a sweep that has just begun, or a folder that lies."""
         wanted, opened = n_cells * math.prod(self.shape[self._slots.ndim :]) * self.dtype.itemsize, self._opened
         there = opened.source.on_disk(self._name)
-        if wanted > max(EAGER_BYTES, MOST_EMPTY * there):
+        if wanted > max(EAGER_BYTES, MAX_EMPTY * there):
             raise StoreError(
                 f"{opened.path} promises {wanted:,} bytes of {self._name} and holds {there:,}: let the sweep go on before "
                 "you read all of it."

@@ -15,7 +15,7 @@ from superpos import arrays, check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.restarts import in_words, reached
-from superpos.analysis.table import dictionary_table, geometry_table
+from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
@@ -58,7 +58,7 @@ class SweepResult:
         return self.dataset[name]
 
     @property
-    def dims(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Dimensions over models and their lengths."""
         return {str(d): int(n) for d, n in self.dataset["loss"].sizes.items()}
 
@@ -88,7 +88,7 @@ class SweepResult:
         """Choose cells by position along the axes."""
         for name, wanted in axes.items():
             self._check_axis(name)
-            questions.check_positions(name, self.dims.get(name, 0), wanted)
+            questions.check_positions(name, self.sizes.get(name, 0), wanted)
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
@@ -108,14 +108,14 @@ class SweepResult:
         "best found" where less than a tenth reached it in some cell. `superpos.theory.polish` takes it to its minimum.
         """
         self.best_index(dim)
-        return in_words(reached(self.dataset["loss"], dim), self.dims[dim], what)
+        return in_words(reached(self.dataset["loss"], dim), self.sizes[dim], what)
 
     def best_index(self, dim: str = "seed") -> xr.DataArray:
         """Where along one dimension `best` finds the lowest loss, for every cell of the others."""
         arrays.of_kind("dim", dim, str)
         self._check_axis(dim)
-        if dim not in self.dims:
-            raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.dims)}.")
+        if dim not in self.sizes:
+            raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.sizes)}.")
         return self.dataset["loss"].fillna(np.inf).argmin(dim)
 
     def task(self, **axes: Any) -> Task:
@@ -179,10 +179,10 @@ class SweepResult:
         shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
         return table.assign(shape=shape.astype(str))
 
-    def dictionary(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:
+    def sae_scores(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:
         """What every sparse autoencoder recovered: MMCS, MCC, F1, L0 and the rest, labelled like the result.
 
-        See `superpos.analysis.table.dictionary_table` for the variables and `superpos.analysis.score_autoencoder` for the
+        See `superpos.analysis.table.sae_score_table` for the variables and `superpos.analysis.score_autoencoder` for the
         options. Models that diverged or are missing have NaN.
 
         Raises:
@@ -200,7 +200,7 @@ class SweepResult:
                 cell = self.isel(**dict(zip(map(str, loss.dims), index, strict=True)))
                 scores.append(score_autoencoder(cell.task(), cell.model(), **options) if healthy[index] else None)
                 bar.advance(1)
-        return dictionary_table(scores, loss)
+        return sae_score_table(scores, loss)
 
     def phases(self, feature: int = -1, *, dim: str = "seed", **options: Any) -> xr.Dataset:
         """What became of one feature in the best of the restarts along `dim`, and the share of them that found it.
@@ -212,7 +212,7 @@ class SweepResult:
             raise ConfigError("phases need one number of features; choose one with .sel(n_features=…) first.")
         dataset = (
             self.dataset
-            if dim in self.dims or dim != "seed"
+            if dim in self.sizes or dim != "seed"
             else self.dataset.drop_vars(dim, errors="ignore").expand_dims(dim)
         )
         healthy = dataset["diverged_step"] < 0
@@ -280,7 +280,7 @@ class SweepResult:
         """
         target = store.writable(path, overwrite=overwrite)
         self.check_storable()
-        saved.save(self.dataset, self.dims, target, overwrite=overwrite)
+        saved.save(self.dataset, self.sizes, target, overwrite=overwrite)
         return target
 
     def check_storable(self) -> None:
@@ -299,8 +299,8 @@ class SweepResult:
 
     def __repr__(self) -> str:
         task, train = self.attrs["task"], self.attrs["train"]
-        n_models = int(np.prod(list(self.dims.values()), dtype=np.int64))
-        over = " × ".join(f"{d} ({n})" for d, n in self.dims.items()) or "one cell"
+        n_models = int(np.prod(list(self.sizes.values()), dtype=np.int64))
+        over = " × ".join(f"{d} ({n})" for d, n in self.sizes.items()) or "one cell"
         loss = self.dataset["loss"].values
         spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
@@ -346,9 +346,9 @@ class SweepResult:
 
     def _cell(self, axes: Mapping[str, Any]) -> "SweepResult":
         cell = self.sel(**axes) if axes else self
-        cell = SweepResult(cell.dataset.squeeze(list(cell.dims))) if set(cell.dims.values()) == {1} else cell
-        if cell.dims:
-            left = ", ".join(f"{d} ({n} values)" for d, n in cell.dims.items())
+        cell = SweepResult(cell.dataset.squeeze(list(cell.sizes))) if set(cell.sizes.values()) == {1} else cell
+        if cell.sizes:
+            left = ", ".join(f"{d} ({n} values)" for d, n in cell.sizes.items())
             raise ConfigError(f"one cell is needed; choose along {left}, or take .best(...).")
         return cell
 
@@ -358,7 +358,7 @@ class SweepResult:
         return self.attrs["task"][field]
 
     def _check_axis(self, name: Hashable) -> None:
-        known = [*self._axes, *(d for d in self.dims if d not in self._axes)]
+        known = [*self._axes, *(d for d in self.sizes if d not in self._axes)]
         if name not in known:
             raise ConfigError(
                 f"result has no axis {name!r}.{check.suggestion(str(name), known)} Axes: {', '.join(known)}."
@@ -366,8 +366,8 @@ class SweepResult:
 
 
 def _not_empty(result: SweepResult) -> SweepResult:
-    if 0 in result.dims.values():
-        raise ConfigError(f"the selection is empty: no cell is left along {', '.join(result.dims)}.")
+    if 0 in result.sizes.values():
+        raise ConfigError(f"the selection is empty: no cell is left along {', '.join(result.sizes)}.")
     return result
 
 

@@ -45,7 +45,7 @@ def lay_out(
         raise ConfigError("sweep cannot run inside jit, vmap or grad, where no number is known; train can.")
     families = plan.families(task, config, grid)
     if block_size is not None:
-        check.whole("block_size", block_size, at_least=1, at_most=2**20)
+        check.integer("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform
     sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
     if init is not None and not isinstance(init, Starts):
@@ -78,7 +78,7 @@ def check_options(
     *, blocks_per_device: int = 1, memory_budget: int | str | None = None, devices: Sequence[Any] | None = None
 ) -> None:
     """Raise `ConfigError` for options of `sweep` that are not allowed."""
-    check.whole("blocks_per_device", blocks_per_device, at_least=1, at_most=2**20)
+    check.integer("blocks_per_device", blocks_per_device, at_least=1, at_most=2**20)
     if memory_budget is not None:
         budget.parse_bytes(memory_budget)
     if devices is None:

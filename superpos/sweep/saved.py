@@ -17,7 +17,7 @@ from xarray.core import indexing
 
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.sweep import files, layout, reading, storable, store, tables
-from superpos.sweep.grid import MOST_CELLS
+from superpos.sweep.grid import MAX_CELLS
 from superpos.sweep.sorting import distinct
 from superpos.sweep.source import METADATA, Source
 
@@ -123,19 +123,19 @@ class Saved(reading.Contents):
         self.source, self.path, self.attributes = source, source.path, attributes
         if attributes.get("digest") != store.digest(attributes):
             self.damaged(f"its {METADATA} was changed")
-        self.dims: dict[str, int] = attributes["dims"]
-        if not all(isinstance(n, int) and 1 <= n <= MOST_CELLS for n in self.dims.values()):
+        self.sizes: dict[str, int] = attributes["dims"]
+        if not all(isinstance(n, int) and 1 <= n <= MAX_CELLS for n in self.sizes.values()):
             self.damaged("the lengths of its axes are no numbers of cells")
-        self.n_cells = math.prod(self.dims.values())
-        if not 1 <= self.n_cells <= MOST_CELLS:
-            self.damaged(f"a grid of {self.dims} is none")
+        self.n_cells = math.prod(self.sizes.values())
+        if not 1 <= self.n_cells <= MAX_CELLS:
+            self.damaged(f"a grid of {self.sizes} is none")
         self.variables: dict[str, dict[str, Any]] = attributes["variables"]
         for name in self.variables:
             if not name.strip(".") or set(name) & set("/\\"):
                 raise StoreError(f"{self.path} is refused: it has a variable named {name!r}.")
             self._check_metadata(name)
         self.data = list(self.variables)
-        sizes = {**self.dims}
+        sizes = {**self.sizes}
         for name, said in self.variables.items():
             if len(set(said["dims"])) != len(said["shape"]) or any(
                 sizes.setdefault(d, n) != n for d, n in zip(said["dims"], said["shape"], strict=True)
@@ -143,8 +143,8 @@ class Saved(reading.Contents):
                 self.damaged(f"the dimensions of {name} do not fit the others")
             for number in range(self._n_files(name)):
                 self._check_chunk(name, number)
-        if not set(self.dims) <= {d for said in self.variables.values() for d in said["dims"]}:
-            self.damaged(f"no variable is over {', '.join(self.dims)}")
+        if not set(self.sizes) <= {d for said in self.variables.values() for d in said["dims"]}:
+            self.damaged(f"no variable is over {', '.join(self.sizes)}")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
         source.check_labels(sum(map(self._bytes, self.coordinates)), *self.coordinates)
         self.committed = np.ones(1, bool)

@@ -68,7 +68,7 @@ def check_labels(grid: Grid, numeric: Mapping[str, Axis]) -> None:
     """Refuse axes whose labels say more than the models know: numbers that are one, or 0, in the precision of training."""
     dtype = jnp.zeros((), float).dtype
     for name, axis in numeric.items():
-        check.numbers(f"grid axis {axis.field}", axis.values)
+        check.finite_array(f"grid axis {axis.field}", axis.values)
         check.trained_as(f"grid axis {name}", np.asarray(axis.values, np.float64).ravel(), dtype)
         if grid.design == "product" and np.ndim(axis.values) == 1:
             check.held_apart(f"grid axis {name}", np.asarray(axis.values, np.float64), dtype)

@@ -11,14 +11,14 @@ import numpy as np
 
 from superpos.errors import StoreError
 from superpos.sweep.files import TEMPORARY
-from superpos.sweep.held import METADATA, MOST_METADATA, Held
+from superpos.sweep.held import MAX_METADATA, METADATA, Held
 from superpos.sweep.store import STATUS
 
 # Beyond `SMALL`, what is read may take this many times what is on disk: sweeps that have just begun promise much.
 SMALL = 64 * 2**20
-MOST_EMPTY = 64
-MOST_TABLES = 500_000
-MOST_FILES = 250_000
+MAX_EMPTY = 64
+MAX_TABLES = 500_000
+MAX_FILES = 250_000
 MEMBER_BYTES = 46 + 8  # of a member in the directory of a zip file, with the shortest name: W/c.0.0
 END_BYTES = 56 + 20 + 22 + 2**16  # of the end of a zip file, with the longest comment
 
@@ -60,13 +60,13 @@ class Source:
 
     def check_labels(self, promised: int, *folders: str) -> None:
         """Refuse labels, which are read at once, that take far more memory than their files take up."""
-        if promised > max(SMALL, MOST_EMPTY * (there := self.on_disk(*folders))):
+        if promised > max(SMALL, MAX_EMPTY * (there := self.on_disk(*folders))):
             raise StoreError(f"{self.path} is refused: it promises {promised:,} bytes of labels and holds {there:,}.")
 
     def spelt(self, words: list[str], numbers: np.ndarray) -> np.ndarray:
         """The words that numbers stand for. A long word of many cells takes memory that no file has."""
         needed = numbers.size * 4 * max(map(len, words), default=1)
-        if needed > max(SMALL, MOST_EMPTY * self.on_disk(*self.sizes)):
+        if needed > max(SMALL, MAX_EMPTY * self.on_disk(*self.sizes)):
             raise StoreError(f"{self.path} is refused: it promises {needed:,} bytes of words.")
         return np.asarray(np.asarray(words)[numbers])
 
@@ -75,10 +75,10 @@ class Source:
         size = self.sizes.get(folder, {}).get(METADATA)
         if size is None:
             raise StoreError(f"{self.path} is damaged: {folder or 'the result'} has no {METADATA}.")
-        if size > MOST_METADATA:
+        if size > MAX_METADATA:
             raise StoreError(f"{self.path} is damaged: {folder}/{METADATA} of {size:,} bytes is too large.")
         raw = self.read(folder, METADATA)
-        if raw.count(b"{") + raw.count(b"[") > MOST_TABLES:  # each takes a hundred bytes of memory
+        if raw.count(b"{") + raw.count(b"[") > MAX_TABLES:  # each takes a hundred bytes of memory
             raise StoreError(f"{self.path} is damaged: {folder}/{METADATA} has too many lists and tables.")
         return raw
 
@@ -115,7 +115,7 @@ def _entries(path: Path | str, shown: str) -> list[os.DirEntry[str]]:
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
-        if (n_members := _promised_members(path)) > MOST_FILES:
+        if (n_members := _promised_members(path)) > MAX_FILES:
             raise StoreError(f"{path} is refused: it has {n_members:,} members.")
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError):

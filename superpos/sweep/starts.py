@@ -105,7 +105,7 @@ def matched(init: Any, grid: Grid, families: list[Family]) -> Starts:
         if isinstance(values, xr.DataArray) and values.ndim > n_dims:
             of_cells, row = _rows(values, [str(d) for d in values.dims[: values.ndim - n_dims]], grid)
         elif row is None and np.ndim(values) > n_dims:
-            lead, dims = np.shape(values)[: np.ndim(values) - n_dims], tuple(grid.dims.values())
+            lead, dims = np.shape(values)[: np.ndim(values) - n_dims], tuple(grid.sizes.values())
             if lead != dims:
                 raise ConfigError(
                     f"init: {name} must be of one model or lead with the grid's {dims}, got shape {np.shape(values)}."
@@ -166,12 +166,12 @@ def parameters(dataset: xr.Dataset) -> list[str]:
 def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | None]:
     """The parameters of a result with its cells leading, and which of them every cell of the grid starts from."""
     names = parameters(result.dataset)
-    dims = [d for d, n in result.dims.items() if n > 1]
+    dims = [d for d, n in result.sizes.items() if n > 1]
     if not dims:
         return given_parameters(result), None
     if bool(result.missing.any()):
         raise ConfigError("init is a result whose sweep is not finished: some of its models are missing.")
-    first = result.dataset.squeeze([d for d, n in result.dims.items() if n == 1])
+    first = result.dataset.squeeze([d for d, n in result.sizes.items() if n == 1])
     found, rows = {}, None
     for name in names:
         found[name], rows = _rows(first[name], dims, grid, [a["name"] for a in result.attrs["grid"]["axes"]])

@@ -10,7 +10,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError, one_line
 from superpos.sweep import tables
-from superpos.sweep.held import METADATA, MOST_METADATA
+from superpos.sweep.held import MAX_METADATA, METADATA
 
 # Attributes that describe the form of a store on disk, and are no part of a result.
 FORM = (
@@ -54,8 +54,8 @@ def checked(dataset: xr.Dataset, *, kinds: str = KINDS, empty: bool = False, uni
         if unicode and plain.dtype.kind == "U":
             _check_text(str(name), plain.values)
     check_attributes(dataset.attrs)
-    if len(json.dumps(dataset.attrs)) > MOST_METADATA:
-        raise ConfigError(f"attributes cannot be stored: they take more than {MOST_METADATA:,} bytes.")
+    if len(json.dumps(dataset.attrs)) > MAX_METADATA:
+        raise ConfigError(f"attributes cannot be stored: they take more than {MAX_METADATA:,} bytes.")
     coords = {name: variable for name, variable in changed.items() if name in dataset.coords}
     others = {name: variable for name, variable in changed.items() if name not in coords}
     return dataset.assign_coords(coords).assign(others) if changed else dataset

@@ -116,7 +116,7 @@ def start(
     if target.exists() and resume == "never" and not overwrite:
         raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
     if overwrite or not target.exists():
-        said = {**attributes(task, config, grid, where), "dims": grid.dims}
+        said = {**attributes(task, config, grid, where), "dims": grid.sizes}
         fields = layout.fields(where.families)
         laid_out = (said, fields, coordinates(config, grid, where), where.grid_index, where.chunk)
         store.create(target, *laid_out, overwrite=overwrite)
@@ -129,7 +129,7 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layou
     contents = inside(target)
     held = contents.source.held
     said = attributes(task, config, grid, where)
-    if differing := difference(contents, said, coordinates(config, grid, where), grid.dims):
+    if differing := difference(contents, said, coordinates(config, grid, where), grid.sizes):
         raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
     if contents.chunk % where.width or not np.array_equal(contents.grid_index, where.grid_index):
         raise StoreError(f"{target} is damaged: its cells do not lie where these settings put them.")
@@ -185,7 +185,7 @@ def restored(contents: reading.Contents) -> tuple[Task, TrainConfig, Grid, int |
     """
     said = contents.attributes
     columns = {axis["name"]: contents.column(axis["name"]) for axis in said["grid"]["axes"]}
-    grid = Grid.restored(said["grid"], contents.dims, columns)
+    grid = Grid.restored(said["grid"], contents.sizes, columns)
     block_size = said["block_size"][0] if len(said["block_size"]) == 1 else None
     return task_from_dict(said["task"]), train_config_from_dict(said["train"]), grid, block_size
 

@@ -64,11 +64,11 @@ class AdversarialToy(Toy):
         hidden = model.encode(x + jax.lax.stop_gradient(attack))
         return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
 
-    def reported(self) -> Toy:
+    def evaluation_task(self) -> Toy:
         """The task whose loss is reported after training: the same without attack or penalty."""
-        return Toy(**{f.name: getattr(self, f.name) for f in fields(Toy)}).reported()
+        return Toy(**{f.name: getattr(self, f.name) for f in fields(Toy)}).evaluation_task()
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch of outputs, once for every feature that might be attacked."""
         return self.n_features**2 * batch_size
 

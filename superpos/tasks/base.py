@@ -61,7 +61,7 @@ class Task(ABC):
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells. Finite, by default."""
         for name in numeric_fields(self):
             if getattr(self, name) is not None:
-                check.numbers(name, getattr(self, name))
+                check.finite_array(name, getattr(self, name))
 
     def broadcast(self) -> "Task":
         """The same task with every numeric field an array of its full shape.
@@ -71,7 +71,7 @@ class Task(ABC):
         given = {name: getattr(self, name) for name in numeric_fields(self)}
         return replace(self, **{name: jnp.asarray(v, float) for name, v in given.items() if v is not None})  # type: ignore[type-var]
 
-    def prepared(self) -> "Task":
+    def precompute(self) -> "Task":
         """The broadcast task with what it computes once instead of at every step. By default there is no such thing."""
         return self
 
@@ -106,7 +106,7 @@ class Task(ABC):
         """The same function in the form in which this task trains it, of a model that begins with given parameters."""
         return model
 
-    def population_loss(self, model: Model) -> Float[Array, ""] | None:
+    def expected_loss(self, model: Model) -> Float[Array, ""] | None:
         """The loss without sampling; None, the default, where held-out inputs must estimate it, through `reported().loss`."""
         return None
 
@@ -126,7 +126,7 @@ class Task(ABC):
         """Sentences about settings that are likely to mislead, to warn with."""
         return []
 
-    def reported(self) -> "Task":
+    def evaluation_task(self) -> "Task":
         """The task whose `loss` is meant, of one that trains on more than it reports (a penalty, an attack): itself."""
         return self
 
@@ -141,13 +141,13 @@ class Task(ABC):
         """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""
         return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """How many numbers one model's step goes through, roughly: the size of its largest activations, whole batch.
 
         It decides how many models share a block where `block_size` is not given (B, part of a sweep's identity), and how many
         steps a call takes. By default all values that one evaluation of the loss computes, and as many for its gradient.
         """
-        full = ready(self)
+        full = materialize(self)
         model = jax.eval_shape(full.init, jax.random.key(0))
         loss = partial(full.training_loss, batch_size=batch_size)
         return 2 * _numbers(jax.make_jaxpr(lambda m, k: loss(m, k))(model, jax.random.key(0)).jaxpr)
@@ -168,9 +168,9 @@ def static_fields(node: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(node) if f.metadata.get("static", False))
 
 
-def ready(task: Any) -> Any:
+def materialize(task: Any) -> Any:
     """The task with fields of full shape and, where it has any, what it computes once instead of at every step."""
-    return task.broadcast().prepared()
+    return task.broadcast().precompute()
 
 
 def _numbers(jaxpr: Any) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.boolean import BooleanModel
 from superpos.models.toy import FULL_PRECISION
@@ -19,8 +19,8 @@ from superpos.tasks.registry import register
 from superpos.theory import boolean as theory
 
 # Up to so many bits all their 2ⁿ states are gone through instead of held-out inputs.
-MOST_ENUMERATED = 10
-MOST_PAIRED = 10_000
+MAX_ENUMERATED = 10
+MAX_PAIRED = 10_000
 
 
 @register("boolean_pairs")
@@ -68,18 +68,18 @@ class BooleanPairs(Task):
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        check.whole("n_features", self.n_features, at_least=2, at_most=MOST_PAIRED)
-        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_pairs", self.n_pairs)
-        check.whole("pair_seed", self.pair_seed)
+        check.integer("n_features", self.n_features, at_least=2, at_most=MAX_PAIRED)
+        check.integer("n_hidden", self.n_hidden, at_least=1, at_most=MAX_FEATURES)
+        check.integer("n_pairs", self.n_pairs)
+        check.integer("pair_seed", self.pair_seed)
         n = int(self.n_features)
         every = n * (n - 1) // 2
         if self.n_pairs > every:
             raise ConfigError(f"n_pairs must be at most {every}, the pairs of {n} features, got {self.n_pairs}.")
         gates = int(self.n_pairs) or every
-        check.whole("n_hidden × number of pairs", int(self.n_hidden) * gates, at_most=one_layer.MOST_WEIGHTS)
+        check.integer("n_hidden × number of pairs", int(self.n_hidden) * gates, at_most=one_layer.MAX_WEIGHTS)
         check.one_of("operation", self.operation, theory.OPERATIONS)
-        check.whole("loss_exponent", self.loss_exponent, at_least=2, at_most=8)
+        check.integer("loss_exponent", self.loss_exponent, at_least=2, at_most=8)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.scalar("init_scale", self.init_scale)
         self.check_values()
@@ -119,13 +119,13 @@ class BooleanPairs(Task):
         x = self.features.sample(key, batch_size)
         return jnp.mean(one_layer.power(model(x) - self.gates(x), self.loss_exponent)), {}
 
-    def population_loss(self, model: BooleanModel) -> Float[Array, ""] | None:
+    def expected_loss(self, model: BooleanModel) -> Float[Array, ""] | None:
         """The mean over all 2ⁿ states, each with its probability; None where there are too many of them."""
-        return None if self.n_features > MOST_ENUMERATED else jnp.mean(self.error_per_gate(model))
+        return None if self.n_features > MAX_ENUMERATED else jnp.mean(self.error_per_gate(model))
 
     def error_per_gate(self, model: BooleanModel) -> Float[Array, " n_pairs"]:
         """The exact error of every gate, from all 2ⁿ states."""
-        check.whole("n_features of an exact error", self.n_features, at_most=MOST_ENUMERATED)
+        check.integer("n_features of an exact error", self.n_features, at_most=MAX_ENUMERATED)
         x = jnp.asarray((np.arange(2**self.n_features) >> np.arange(self.n_features)[:, None]) & 1, float)
         p = self.features.probabilities[:, None]
         chance = jnp.prod(jnp.where(x > 0, p, 1 - p), axis=0)
@@ -173,10 +173,10 @@ class BooleanPairs(Task):
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
         found = {} if self.n_pairs else {"pair_seed": "all pairs are gates, in their own order"}
-        if self.n_features <= MOST_ENUMERATED:
+        if self.n_features <= MAX_ENUMERATED:
             found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
         return found
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch at the widest of the three layers."""
         return max(self.n_features, self.n_hidden, len(self.pairs())) * batch_size

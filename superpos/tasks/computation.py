@@ -70,9 +70,9 @@ class Computation(Task):
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         one_layer.check_settings(self)
         check.one_of("target", self.target, tuple(TARGETS))
-        check.truth("tied", self.tied)
+        check.boolean("tied", self.tied)
         check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
-        check.truth("paired_init", self.paired_init)
+        check.boolean("paired_init", self.paired_init)
         if self.paired_init and self.tied:
             raise ConfigError("paired_init must be false where tied is true: tied weights have no W2 to start.")
         check.scalar("dedicated_features", self.dedicated_features)
@@ -89,7 +89,7 @@ class Computation(Task):
         most = min(self.n_hidden // 2, self.n_features)
         check.in_range("dedicated_features", self.dedicated_features, at_least=0, at_most=most)
         check.whole_numbers("dedicated_features", self.dedicated_features)
-        some = check.numbers("dedicated_features", self.dedicated_features)
+        some = check.finite_array("dedicated_features", self.dedicated_features)
         if not self.paired_init and some is not None and some.any():
             raise ConfigError("dedicated_features must be 0 where paired_init is false: W2 has to fit their weights.")
 
@@ -121,7 +121,7 @@ class Computation(Task):
         x = self.features.sample(key, batch_size)
         return one_layer.weighted_error(self, model(x) - TARGETS[self.target](x)), {}
 
-    def population_loss(self, model: ComputationModel) -> None:
+    def expected_loss(self, model: ComputationModel) -> None:
         """None: held-out inputs must estimate it, a hidden ReLU has no series here."""
         return None
 
@@ -133,6 +133,6 @@ class Computation(Task):
         """Fields that have no effect given the others, each with why."""
         return {} if self.paired_init else {"dedicated_features": "paired_init is false"}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch at the wider of the two layers."""
         return max(self.n_features, self.n_hidden) * batch_size

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION, ToyModel
 from superpos.tasks.base import Metrics, Task
-from superpos.tasks.one_layer import MOST_WEIGHTS, features_of, initial_std
+from superpos.tasks.one_layer import MAX_WEIGHTS, features_of, initial_std
 from superpos.tasks.registry import register
 
 # Points of one step of the loops over a data set, the most first: many, for the products, and few for what is left after
@@ -22,8 +22,8 @@ from superpos.tasks.registry import register
 # its core; elsewhere a tile must keep thousands of cores busy.
 TILES = {"cpu": (32, 8)}
 TILES_ELSEWHERE = (4_096, 256, 16)
-MOST_NUMBERS = {"cpu": 2**15}
-MOST_NUMBERS_ELSEWHERE = 2**26
+MAX_NUMBERS = {"cpu": 2**15}
+MAX_NUMBERS_ELSEWHERE = 2**26
 # Points that are drawn together, a multiple of the smallest tile.
 DRAWN = 16
 # Rows that are multiplied one by one.
@@ -71,18 +71,18 @@ class DoubleDescent(Task):
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
-        check.whole("n_hidden", self.n_hidden, at_least=1, at_most=MOST_FEATURES)
-        check.whole("most_points", self.most_points, at_least=1, at_most=2**24)
-        check.whole("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MOST_WEIGHTS)
-        check.whole("n_features × most_points", int(self.n_features) * int(self.most_points), at_most=2**31 - 1)
+        check.integer("n_features", self.n_features, at_least=1, at_most=MAX_FEATURES)
+        check.integer("n_hidden", self.n_hidden, at_least=1, at_most=MAX_FEATURES)
+        check.integer("most_points", self.most_points, at_least=1, at_most=2**24)
+        check.integer("n_features × n_hidden", int(self.n_features) * int(self.n_hidden), at_most=MAX_WEIGHTS)
+        check.integer("n_features × most_points", int(self.n_features) * int(self.most_points), at_most=2**31 - 1)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         for name in ("data_seed", "init_scale"):
             check.scalar(name, getattr(self, name))
         if self.n_points is not None:
             check.scalar("n_points", self.n_points)
         if self.points is not None:
-            check.numbers("points", self.points)
+            check.finite_array("points", self.points)
             if tuple(np.shape(self.points)) != (wanted := (self.most_points, self.n_features)):
                 raise ConfigError(
                     f"points must have shape (most_points, n_features) = {wanted}, got {tuple(np.shape(self.points))}."
@@ -111,7 +111,7 @@ class DoubleDescent(Task):
         size = self.most_points if self.n_points is None else self.n_points
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, feature_probability=p, n_points=size))
 
-    def prepared(self) -> "DoubleDescent":
+    def precompute(self) -> "DoubleDescent":
         """The task with its T points and zeros after them, up to whole tiles; needed before `training_loss`."""
         n_drawn = -(-self.most_points // DRAWN)
         if self.points is not None:
@@ -147,7 +147,7 @@ class DoubleDescent(Task):
         assert model.b is not None
         return points_loss(model.W[...], model.b[...], self.points, jnp.asarray(self.n_points)), ({}, None)
 
-    def population_loss(self, model: ToyModel) -> None:
+    def expected_loss(self, model: ToyModel) -> None:
         """None: normalised points have no series here, fresh ones must estimate it."""
         return None
 
@@ -160,7 +160,7 @@ class DoubleDescent(Task):
         found = {"batch_size": "training is full batch"}
         return found if self.points is None else found | {"data_seed": "points are given"}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """A sixteenth of the largest set: points are not drawn at every step, and most sets of a sweep are far smaller."""
         return self.n_features * -(-self.most_points // 16)
 
@@ -241,7 +241,7 @@ def _of_one(W: Any, b: Any, sets: Any, which: Any, n_points: Any) -> tuple[Any, 
 def _tiles(most_points: int, n_features: int) -> list[int]:
     platform = jax.default_backend()
     *large, least = TILES.get(platform, TILES_ELSEWHERE)
-    most = min(most_points, MOST_NUMBERS.get(platform, MOST_NUMBERS_ELSEWHERE) // n_features)
+    most = min(most_points, MAX_NUMBERS.get(platform, MAX_NUMBERS_ELSEWHERE) // n_features)
     return [*(size for size in large if size <= most), least]
 
 

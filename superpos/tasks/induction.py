@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.data.sequences import Repeats, repeated_tokens
 from superpos.errors import ConfigError
 from superpos.models.transformer import POSITIONS, Transformer
-from superpos.sequences import Repeats, repeated_tokens
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.registry import register
 
@@ -58,10 +58,10 @@ class RepeatedTokens(Task):
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         for name in ("d_vocab", "n_positions", "n_layers", "n_heads", "d_model"):
-            check.whole(
+            check.integer(
                 name, getattr(self, name), at_least=2 if name in ("d_vocab", "n_positions") else 1, at_most=65_536
             )
-        check.whole("d_mlp", self.d_mlp, at_most=65_536)
+        check.integer("d_mlp", self.d_mlp, at_most=65_536)
         if self.d_model % self.n_heads:
             raise ConfigError(f"d_model must be a multiple of n_heads = {self.n_heads}, got {self.d_model}.")
         for name in ("shortest_period", "longest_period", "gap", "init_scale"):
@@ -72,12 +72,12 @@ class RepeatedTokens(Task):
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         for name, least in (("shortest_period", 2), ("longest_period", 2), ("gap", 0)):
-            values = check.numbers(name, getattr(self, name))
+            values = check.finite_array(name, getattr(self, name))
             check.in_range(name, getattr(self, name), at_least=least, at_most=self.n_positions - 2)
             if values is not None and (values % 1 != 0).any():
                 raise ConfigError(f"{name} must be a whole number of tokens, got {values[values % 1 != 0].flat[0]:g}.")
         shortest, longest, gap = (
-            check.numbers(n, getattr(self, n)) for n in ("shortest_period", "longest_period", "gap")
+            check.finite_array(n, getattr(self, n)) for n in ("shortest_period", "longest_period", "gap")
         )
         if shortest is not None and longest is not None and gap is not None:  # none of them is traced
             if np.any(shortest > longest):
@@ -114,7 +114,7 @@ class RepeatedTokens(Task):
         loss, accuracy = repeat_loss(jax.vmap(model)(data.tokens), data)
         return loss, {"accuracy": accuracy}
 
-    def population_loss(self, model: Transformer) -> None:
+    def expected_loss(self, model: Transformer) -> None:
         """None: held-out sequences must estimate it."""
         return None
 
@@ -122,7 +122,7 @@ class RepeatedTokens(Task):
         """2,500 steps of Adam with its usual memories, at a learning rate of 0.003."""
         return {"steps": 2_500, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """Residual streams, attention patterns and logits of a batch."""
         per_token = (1 + self.n_layers) * 6 * self.d_model + self.n_layers * (
             self.n_heads * self.n_positions + self.d_mlp

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from superpos import check
+from superpos.data.modular import modular_table
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 from superpos.models.transformer import Transformer
-from superpos.modular import modular_table
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.registry import register
 
@@ -67,15 +67,15 @@ class ModularAddition(Task):
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         modular_table(self.p, self.operation)
         for name in ("d_model", "n_heads", "d_mlp"):
-            check.whole(name, getattr(self, name), at_least=1, at_most=2**14)
+            check.integer(name, getattr(self, name), at_least=1, at_most=2**14)
         if self.d_model % self.n_heads:
             raise ConfigError(f"d_model must be a multiple of n_heads = {self.n_heads}, got {self.d_model}.")
         for name in ("gradient_pairs", "test_pairs"):
             if getattr(self, name) is not None:
-                check.whole(name, getattr(self, name), at_least=1, at_most=self.p**2)
+                check.integer(name, getattr(self, name), at_least=1, at_most=self.p**2)
         for name in ("train_fraction", "data_seed", "init_scale"):
             check.scalar(name, getattr(self, name))
-        if (order := check.numbers("order", self.order) if self.order is not None else None) is not None and (
+        if (order := check.finite_array("order", self.order) if self.order is not None else None) is not None and (
             order.shape != (self.p**2,) or set(order) != set(range(self.p**2))
         ):
             raise ConfigError(f"order must be a permutation of 0 … {self.p**2 - 1}.")
@@ -94,7 +94,7 @@ class ModularAddition(Task):
         """The same task with every numeric field an array."""
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), self)
 
-    def prepared(self) -> "ModularAddition":
+    def precompute(self) -> "ModularAddition":
         """The task with the order of its pairs, (p²,); needed before `loss`."""
         if self.order is not None:
             return self
@@ -179,10 +179,10 @@ class ModularAddition(Task):
 
     def training_pairs(self) -> Bool[Array, " pairs"]:
         """Which pairs a·p + b train, (p²,)."""
-        task = self.broadcast().prepared()
+        task = self.broadcast().precompute()
         return jnp.zeros(self.p**2, bool).at[task._order].set(task._trains)
 
-    def population_loss(self, model: Transformer) -> Float[Array, ""]:
+    def expected_loss(self, model: Transformer) -> Float[Array, ""]:
         """The mean over the pairs that do not train."""
         return replace(self, test_pairs=None).loss(model, jax.random.key(0), 0)[1]["test_loss"]
 
@@ -195,7 +195,7 @@ class ModularAddition(Task):
         found = {"batch_size": "training is full batch", "evaluation_samples": "all other pairs test"}
         return found if self.order is None else found | {"data_seed": "order is given"}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """All pairs at the neurons."""
         return self.p**2 * (self.d_mlp + self.p + self.n_heads * self.d_model)
 

@@ -7,21 +7,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.data import MAX_FEATURES, FeatureDistribution
 
-MOST_WEIGHTS = 10**9
+MAX_WEIGHTS = 10**9
 
 
 def check_settings(task: Any) -> None:
     """Raise `ConfigError`, naming the field, for sizes, shapes and the exponent of a task that are not allowed."""
-    check.whole("n_features", task.n_features, at_least=1, at_most=MOST_FEATURES)
-    check.whole("n_hidden", task.n_hidden, at_least=1, at_most=MOST_FEATURES)
-    check.whole("n_features × n_hidden", int(task.n_features) * int(task.n_hidden), at_most=MOST_WEIGHTS)
+    check.integer("n_features", task.n_features, at_least=1, at_most=MAX_FEATURES)
+    check.integer("n_hidden", task.n_hidden, at_least=1, at_most=MAX_FEATURES)
+    check.integer("n_features × n_hidden", int(task.n_features) * int(task.n_hidden), at_most=MAX_WEIGHTS)
     check.vector("feature_probability", task.feature_probability, task.n_features)
     check.vector("importance", task.importance, task.n_features)
     check.scalar("init_scale", task.init_scale)
-    check.truth("bias", getattr(task, "bias", False))  # some tasks have none to choose
-    check.whole("loss_exponent", task.loss_exponent, at_least=1, at_most=8)
+    check.boolean("bias", getattr(task, "bias", False))  # some tasks have none to choose
+    check.integer("loss_exponent", task.loss_exponent, at_least=1, at_most=8)
 
 
 def check_numbers(task: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import MOST_FEATURES, FeatureDistribution
+from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.models import residual_mlp
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import one_layer
@@ -61,11 +61,11 @@ class ResidualMLP(Task):
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         one_layer.check_settings(self)
-        check.whole("n_residual", self.n_residual, at_most=MOST_FEATURES)
+        check.integer("n_residual", self.n_residual, at_most=MAX_FEATURES)
         width = max(int(self.n_residual), 1)
-        check.whole("n_residual × n_hidden", width * int(self.n_hidden), at_most=one_layer.MOST_WEIGHTS)
-        check.whole("n_residual × n_features", width * int(self.n_features), at_most=one_layer.MOST_WEIGHTS)
-        check.whole("embedding_seed", self.embedding_seed)
+        check.integer("n_residual × n_hidden", width * int(self.n_hidden), at_most=one_layer.MAX_WEIGHTS)
+        check.integer("n_residual × n_features", width * int(self.n_features), at_most=one_layer.MAX_WEIGHTS)
+        check.integer("embedding_seed", self.embedding_seed)
         check.scalar("label_noise", self.label_noise)
         self.check_values()
 
@@ -130,7 +130,7 @@ class ResidualMLP(Task):
         sizes = {"n_features": self.n_features, "n_residual": self.n_residual, "embedding_seed": self.embedding_seed}
         return residual_mlp.ResidualMLP(*weights, **sizes)
 
-    def population_loss(self, model: residual_mlp.ResidualMLP) -> None:
+    def expected_loss(self, model: residual_mlp.ResidualMLP) -> None:
         """None: held-out inputs must estimate it, a hidden ReLU has no series here."""
         return None
 
@@ -143,6 +143,6 @@ class ResidualMLP(Task):
         noisy = check.is_traced(self.label_noise) or bool(np.any(np.asarray(self.label_noise)))
         return {} if noisy or self.n_residual else {"embedding_seed": "there is neither an embedding nor label noise"}
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch at the wider of the two layers, or the weights where the stream is wider still."""
         return max(max(self.n_features, self.n_hidden) * batch_size, self.n_residual * self.n_hidden)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from superpos.models.sae import SAE, SMALLEST_NORM
+from superpos.models.sae import MIN_NORM, SAE
 
 WAYS = ("none", "resample", "auxiliary")
 
@@ -56,15 +56,15 @@ def resample(
     out what other latents explain already (as ARENA's exercises do).
     """
     who = dead(model, dead_below)
-    logits = 2 * jnp.log(inputs.squares + SMALLEST_NORM)
+    logits = 2 * jnp.log(inputs.squares + MIN_NORM)
     drawn = jnp.argsort(-(logits + jax.random.gumbel(key, logits.shape, logits.dtype)))  # in the order of a draw
     turn = jnp.cumsum(who) - 1  # the first dead latent takes the first input, and so on
     who &= turn < len(drawn)
     chosen = drawn[jnp.clip(turn, 0, len(drawn) - 1)]
     residuals = inputs.residuals[:, chosen]
-    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + SMALLEST_NORM**2)
+    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + MIN_NORM**2)
     columns = residuals / norms
-    who &= inputs.squares[chosen] > SMALLEST_NORM  # nothing is missing: there is nothing to point at
+    who &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
     new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0, "r_mag": 0.0, "b_mag": 0.0}
     new["log_threshold"] = jnp.log(initial_threshold)
     if model.W_enc is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from superpos import arrays, check
-from superpos.data import MOST_FEATURES, FeatureDistribution, Sets, random_directions
+from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
 from superpos.models.decoder_lengths import check_lengths, with_unit_columns
 from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
@@ -19,7 +19,7 @@ from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics, Task
-from superpos.tasks.one_layer import MOST_WEIGHTS, features_of
+from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
 from superpos.tasks.registry import register
 
 # What sets how sparse the latents of an architecture are.
@@ -152,19 +152,19 @@ class SparseAutoencoder(Task):
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         for name in ("n_features", "n_hidden", "n_latents"):
-            check.whole(name, getattr(self, name), at_least=1, at_most=MOST_FEATURES)
+            check.integer(name, getattr(self, name), at_least=1, at_most=MAX_FEATURES)
         for name in ("n_features", "n_latents"):
-            check.whole(f"n_hidden × {name}", int(self.n_hidden) * int(getattr(self, name)), at_most=MOST_WEIGHTS)
+            check.integer(f"n_hidden × {name}", int(self.n_hidden) * int(getattr(self, name)), at_most=MAX_WEIGHTS)
         check.one_of("architecture", self.architecture, ARCHITECTURES)
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.one_of("revival", self.revival, revival.WAYS)
         for name in ("tied", "decoder_bias"):
-            check.truth(name, getattr(self, name))
-        check.whole("resample_every", self.resample_every, at_least=1)
+            check.boolean(name, getattr(self, name))
+        check.integer("resample_every", self.resample_every, at_least=1)
         check.scalar("resample_until", self.resample_until)
         check.in_range("resample_until", self.resample_until, at_least=0, at_most=1)
         if self.auxiliary_k is not None:
-            check.whole("auxiliary_k", self.auxiliary_k, at_least=1, at_most=self.n_latents)
+            check.integer("auxiliary_k", self.auxiliary_k, at_least=1, at_most=self.n_latents)
         for name in ("source", "sparsity_coefficient", "k", "bandwidth", "initial_threshold", "auxiliary_coefficient"):
             check.scalar(name, getattr(self, name))
         for name in ("resample_scale", "dead_below", "frequency_window"):
@@ -228,7 +228,7 @@ class SparseAutoencoder(Task):
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
         return replace(single, dictionary_size=jnp.asarray(size, float))
 
-    def prepared(self) -> "SparseAutoencoder":
+    def precompute(self) -> "SparseAutoencoder":
         """The task with the directions of its own source only, (n_hidden, n_features); needed before `loss`."""
         if self.directions is None:
             key = jax.random.key(jnp.asarray(self.source, jnp.uint32))
@@ -370,7 +370,7 @@ class SparseAutoencoder(Task):
             key,
         )
 
-    def population_loss(self, model: SAE) -> None:
+    def expected_loss(self, model: SAE) -> None:
         """None: held-out inputs must estimate it."""
         return None
 
@@ -385,7 +385,7 @@ class SparseAutoencoder(Task):
         """
         return terms.unread(self, counts_latents=self._counts_latents)
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch of features and of latents."""
         return (self.n_features + self.n_latents) * batch_size
 

@@ -96,14 +96,14 @@ def check_directions(task: Any) -> None:
     """Raise `ConfigError` unless the directions of the features, and the biases beside them, have their shapes."""
     wanted = (task.n_hidden, task.n_features)
     if task.directions is not None:
-        check.numbers("directions", task.directions)
+        check.finite_array("directions", task.directions)
         shape = tuple(np.shape(task.directions))
         if len(shape) not in (2, 3) or shape[-2:] != wanted:
             raise ConfigError(
                 f"directions must have shape (n_hidden, n_features) = {wanted}, or several such, got {shape}."
             )
     if task.output_bias is not None:
-        check.numbers("output_bias", task.output_bias)
+        check.finite_array("output_bias", task.output_bias)
         shape = tuple(np.shape(task.output_bias))
         if task.directions is None or shape != (*np.shape(task.directions)[:-2], task.n_features):
             raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")

@@ -98,7 +98,7 @@ class Toy(Task):
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.one_of("objective", self.objective, OBJECTIVES)
         if self.order is not None:
-            check.whole("order", self.order, at_least=1, at_most=series.MOST_TERMS)
+            check.integer("order", self.order, at_least=1, at_most=series.MAX_TERMS)
         if self.objective == "expected":
             check_expected(self.features, self.activation)
             if self.loss_exponent != 2:
@@ -165,11 +165,11 @@ class Toy(Task):
         """Sentences about settings that are likely to mislead."""
         return series.doubts(self.terms, self.n_features, self.n_hidden) if self._has_series() else []
 
-    def reported(self) -> "Toy":
+    def evaluation_task(self) -> "Toy":
         """The task whose loss is reported after training: the same without penalty."""
         return replace(self, hidden_l1=None)
 
-    def population_loss(self, model: ToyModel) -> Float[Array, ""] | None:
+    def expected_loss(self, model: ToyModel) -> Float[Array, ""] | None:
         """L without sampling and without penalty, whatever the objective was.
 
         None where it is unknown, and above 128 features unless it was the objective.
@@ -200,7 +200,7 @@ class Toy(Task):
             found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
         return found
 
-    def numbers_per_step(self, batch_size: int) -> int:
+    def elements_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
         if self._resolved() == "expected":
             return 8 * self.n_features**2 * (self.terms if self.activation == "relu" else 1)

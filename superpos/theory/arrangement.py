@@ -38,8 +38,8 @@ def arrangement(
     Raises:
         ConfigError: an unknown shape, or too few features or dimensions for the shapes.
     """
-    check.whole("n_features", n_features, at_least=1)
-    check.whole("n_hidden", n_hidden, at_least=1)
+    check.integer("n_features", n_features, at_least=1)
+    check.integer("n_hidden", n_hidden, at_least=1)
     for name, value in (("length", length), ("noise", noise)):
         check.number(name, value, at_least=0)
     names: list[Any] = (
@@ -65,7 +65,7 @@ def arrangement(
         W[:, ranked] = placed
     several = isinstance(seed, range | list | tuple) or (isinstance(seed, np.ndarray) and seed.ndim == 1)
     for one in (listed := list(seed) if several else [seed]):
-        check.whole("seed", one, at_most=2**32 - 1)
+        check.integer("seed", one, at_most=2**32 - 1)
     if not listed:
         raise ConfigError("seed must be a whole number or several, got none.")
     seeds = np.array(listed, np.int64)

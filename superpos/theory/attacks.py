@@ -72,7 +72,7 @@ def silent_cost(W: Any, *, steps: int = 500) -> float:
     2.0
     """
     W = arrays.as_numpy("W", arrays.weights("W", W)).astype(np.float64)
-    check.whole("steps", steps, at_least=1)
+    check.integer("steps", steps, at_least=1)
     G = W.T @ W
     i, j = np.triu_indices(len(G), 1)
     far = len(i) > 2_000  # pairs of very many features would take long

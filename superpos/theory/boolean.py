@@ -141,12 +141,12 @@ def linear_control(n_hidden: int, pairs: Any, probability: Any, operation: str, 
 def _checked(
     n_hidden: int, pairs: Any, probability: Any, operation: str, exponent: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    check.whole("n_hidden", n_hidden)
+    check.integer("n_hidden", n_hidden)
     p = arrays.as_numpy("probability", probability, ndim=1)
     check.in_range("probability", p, at_least=0, at_most=1)
     found = arrays.as_numpy("pairs", pairs, shape=(None, 2))
     if np.any(found % 1) or found.min() < 0 or found.max() >= len(p):
         raise ConfigError(f"pairs must be pairs of feature numbers from 0 to {len(p) - 1}.")
     check.one_of("operation", operation, OPERATIONS)
-    check.whole("exponent", exponent, at_least=1, at_most=64)
+    check.integer("exponent", exponent, at_least=1, at_most=64)
     return found.astype(int), p

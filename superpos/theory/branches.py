@@ -14,7 +14,7 @@ from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
-from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
+from superpos.theory.expected_loss import MAX_PARAMETER, expected_errors
 from superpos.theory.series import below_zero, check_order, check_trusted, doubtful, longer, too_short
 
 # The solution has left its branch where an entry of the Gram matrix changes by more than this in one step.
@@ -80,7 +80,7 @@ def follow(
     if values.ndim != 1 or not len(values):
         raise ConfigError(f"values must be a list of numbers, got shape {values.shape}.")
     for name, x in (("W", W), ("b", b)):
-        check.in_range(name, x, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
+        check.in_range(name, x, at_least=-MAX_PARAMETER, at_most=MAX_PARAMETER)
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
     order = check_order(order, W.shape[1], len(W), at_least=64)

@@ -30,11 +30,11 @@ EXPECTED_MAGNITUDES = ("uniform", "signed_uniform")
 EXPECTED_ACTIVATIONS = ("relu", "identity")
 
 # Larger weights overflow the fourth powers in single precision. Trained ones are of order 1.
-LARGEST_PARAMETER = 1e6
+MAX_PARAMETER = 1e6
 
 # |a| below this is 0 for the loss, and L² must not underflow. (Where W and b are 0, a sits on the kink of |a|, which a
 # series reaches slowly; its error is in units of L.)
-SMALLEST_BOUND = 1e-12
+MIN_BOUND = 1e-12
 
 Row = Float[Array, " n_features"]
 Square = Float[Array, "n_features n_features"]
@@ -94,14 +94,14 @@ def expected_loss(
     n_features = W.shape[1]
     b = None if b is None else jnp.asarray(arrays.as_array("b", b, shape=(n_features,)))
     for name, value in (("W", W), ("b", 0.0 if b is None else b)):
-        check.in_range(name, value, at_least=-LARGEST_PARAMETER, at_most=LARGEST_PARAMETER)
+        check.in_range(name, value, at_least=-MAX_PARAMETER, at_most=MAX_PARAMETER)
     feature_probability = arrays.as_array("feature_probability", feature_probability)
-    importance = arrays.as_array("importance", importance, largest=arrays.LARGEST_IMPORTANCE)
+    importance = arrays.as_array("importance", importance, largest=arrays.MAX_IMPORTANCE)
     check.vector("feature_probability", feature_probability, n_features)
     check.vector("importance", importance, n_features)
     check.in_range("importance", importance, at_least=0)
     order = check_order(order, n_features if isinstance(activation, str) and activation == "relu" else 1, len(W))
-    check.truth("per_feature", per_feature)
+    check.boolean("per_feature", per_feature)
     features = FeatureDistribution(
         n_features=n_features,
         feature_probability=feature_probability,
@@ -190,7 +190,7 @@ def _relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int) -
     above, below = jnp.sum(jnp.maximum(G, 0), axis=1), jnp.sum(jnp.maximum(-G, 0), axis=1)
     reach = jnp.maximum(above, below) if features.magnitude == "uniform" else above + below
     bound = 1.02 * (jnp.abs(b) + reach)
-    L = jnp.maximum(bound, SMALLEST_BOUND)
+    L = jnp.maximum(bound, MIN_BOUND)
     g, beta = G / L[:, None], b / L
     phi, h, powers, quotient = characteristic(g, order, features.magnitude)
     g_own, phi_own = jnp.diagonal(g), phi.at(i, i)

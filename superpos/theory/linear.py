@@ -26,13 +26,13 @@ def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any =
     n = features.n_features
     W, b = arrays.weights_and_bias("W", W, b)
     W = jnp.asarray(arrays.weights("W", W, shape=(None, n)))
-    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=arrays.LARGEST_WEIGHT))
+    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=arrays.MAX_WEIGHT))
     importance = _importance(importance, n)
     return jnp.mean(importance * linear_errors(W, b, features))
 
 
 def _importance(importance: Any, n_features: int) -> Array:
-    weights = arrays.as_array("importance", importance, largest=arrays.LARGEST_IMPORTANCE)
+    weights = arrays.as_array("importance", importance, largest=arrays.MAX_IMPORTANCE)
     check.vector("importance", weights, n_features)
     check.in_range("importance", weights, at_least=0)
     return jnp.asarray(weights)
@@ -65,7 +65,7 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     """
     arrays.of_kind("features", features, FeatureDistribution)
     features.check()
-    check.whole("n_hidden", n_hidden)
+    check.integer("n_hidden", n_hidden)
     if field := features.dependent_through:
         raise ConfigError(f"{field} must not be set: the optimal linear loss is known for independent features.")
     variance = features.moment(2) - features.moment(1) ** 2

@@ -47,8 +47,8 @@ def naive_baseline(
     Raises:
         ConfigError: a number is out of range, or lengths differ.
     """
-    check.whole("n_hidden", n_hidden, at_least=0)
-    check.whole("neurons", neurons, at_least=1)
+    check.integer("n_hidden", n_hidden, at_least=0)
+    check.integer("neurons", neurons, at_least=1)
     u = arrays.as_numpy("ignored", ignored, empty=True)
     if u.ndim != 1 or not len(u):
         raise ConfigError(f"ignored must hold one error per feature, got shape {u.shape}.")

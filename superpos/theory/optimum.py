@@ -16,7 +16,7 @@ from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.theory import series
-from superpos.theory.expected_loss import LARGEST_PARAMETER, expected_errors
+from superpos.theory.expected_loss import MAX_PARAMETER, expected_errors
 
 # Problems solved as one program, a few times over; more would not run faster (measured on two cores).
 BLOCK = 64
@@ -52,16 +52,16 @@ def minimise(
         ConfigError: a shape or number is not allowed, or `order` was too short.
     """
     W, b = arrays.weights_and_bias("W", W, b, "relu")
-    W = jnp.asarray(arrays.weights("W", W, largest=LARGEST_PARAMETER))
+    W = jnp.asarray(arrays.weights("W", W, largest=MAX_PARAMETER))
     n = W.shape[1]
-    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=LARGEST_PARAMETER))
+    b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=MAX_PARAMETER))
     feature_probability = arrays.as_array("feature_probability", feature_probability)
     importance = arrays.as_array("importance", importance)
     for name, value in (("feature_probability", feature_probability), ("importance", importance)):
         check.vector(name, value, n)
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)
-    check.whole("steps", steps, at_least=1)
+    check.integer("steps", steps, at_least=1)
     order = series.check_order(order, n, len(W))
     check.number("learning_rate", learning_rate, above=0)
     settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
@@ -121,7 +121,7 @@ def lowest_minima(
         ConfigError: `steps` or `order` is not a positive whole number, a density or importance is out of range, or `order`
             was too short for a problem from every start.
     """
-    check.whole("steps", steps, at_least=1)
+    check.integer("steps", steps, at_least=1)
     order = series.check_order(order, np.shape(W)[-1], np.shape(W)[-2])
     check.in_range("feature_probability", feature_probability, above=0, at_most=1)
     check.in_range("importance", importance, at_least=0)

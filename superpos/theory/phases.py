@@ -15,7 +15,7 @@ from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.optimum import Minimum, lowest_minima
 
-LARGEST_RATIO = 1e30  # of two importances
+MAX_RATIO = 1e30  # of two importances
 
 SIZES = (2, 3)
 
@@ -85,7 +85,7 @@ def candidate_losses(
     Raises:
         ConfigError: n_features is neither 2 nor 3, a number is out of range, or the two do not broadcast.
     """
-    check.truth("bias", bias)
+    check.boolean("bias", bias)
     p, r = _densities_and_importances(feature_probability, importance)
     return {c.name: c.loss(p, r, bias=bias) for c in candidates(n_features)}
 
@@ -105,7 +105,7 @@ def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest
         ConfigError: n_features is neither 2 nor 3.
     """
     _check_size(n_features)
-    check.whole("points", points, at_least=2, at_most=10**6)
+    check.integer("points", points, at_least=2, at_most=10**6)
     check.number("densest", densest, above=0, at_most=1)
     triple = 4 / 7 if bias else 1.0
     p = np.geomspace(1e-3, min(triple, densest), points)
@@ -147,8 +147,8 @@ def optimum(
         ConfigError: n_features is neither 2 nor 3, or a number is out of range.
     """
     _check_size(n_features)
-    check.whole("random_starts", random_starts, at_most=10_000)
-    check.whole("seed", seed, at_most=2**32 - 1)
+    check.integer("random_starts", random_starts, at_most=10_000)
+    check.integer("seed", seed, at_most=2**32 - 1)
     p, r = _densities_and_importances(feature_probability, importance)
     lengths = {p.shape, r.shape} - {()}
     if len(lengths) > 1:
@@ -175,7 +175,7 @@ def optimum(
 
 def _densities_and_importances(feature_probability: Any, importance: Any) -> tuple[np.ndarray, np.ndarray]:
     p = arrays.as_numpy("feature_probability", feature_probability, empty=True)
-    r = arrays.as_numpy("importance", importance, empty=True, largest=LARGEST_RATIO)
+    r = arrays.as_numpy("importance", importance, empty=True, largest=MAX_RATIO)
     check.in_range("feature_probability", p, above=0, at_most=1)
     check.in_range("importance", r, at_least=0)
     try:
@@ -188,6 +188,6 @@ def _densities_and_importances(feature_probability: Any, importance: Any) -> tup
 
 
 def _check_size(n_features: int) -> None:
-    check.whole("n_features", n_features)
+    check.integer("n_features", n_features)
     if n_features not in SIZES:
         raise ConfigError(f"n_features must be 2 (for 2→1) or 3 (for 3→2), got {n_features}.")

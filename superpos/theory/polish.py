@@ -14,7 +14,7 @@ from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
 from superpos.theory import series
-from superpos.theory.expected_loss import LARGEST_PARAMETER, check_expected, expected_errors
+from superpos.theory.expected_loss import MAX_PARAMETER, check_expected, expected_errors
 from superpos.theory.optimum import Minimum
 
 # Parameters up to which BFGS keeps their whole square matrix.
@@ -44,8 +44,8 @@ def polish(
     Raises:
         ConfigError: a shape or number is not allowed, the exact loss of the task is unknown, or `order` is too short.
     """
-    W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=LARGEST_PARAMETER).astype(np.float64)
-    if not hasattr(task, "population_loss") or not hasattr(task, "order"):
+    W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=MAX_PARAMETER).astype(np.float64)
+    if not hasattr(task, "expected_loss") or not hasattr(task, "order"):
         raise ConfigError(f"task must be a superpos.tasks.Toy, got {type(task).__name__}.")
     task.check()
     check_expected(task.features, task.activation)
@@ -55,12 +55,12 @@ def polish(
     if W.shape != shape:
         raise ConfigError(f"W must have shape {shape} as the task says, got {W.shape}.")
     if b is not None:
-        b = arrays.as_numpy("b", b, largest=LARGEST_PARAMETER).astype(np.float64)
+        b = arrays.as_numpy("b", b, largest=MAX_PARAMETER).astype(np.float64)
         if b.shape != shape[1:]:
             raise ConfigError(f"b must have shape {shape[1:]}, got {b.shape}.")
     if (b is None) is bool(task.bias):
         raise ConfigError(f"b must be {'an array' if task.bias else 'None'}, as the task has bias={task.bias}.")
-    check.whole("steps", steps, at_least=1)
+    check.integer("steps", steps, at_least=1)
     check.number("tolerance", tolerance, above=0)
     order = series.check_order(order, task.n_features if task.activation == "relu" else 1, task.n_hidden)
     doubtful = task.activation == "relu" and series.doubtful(task.n_features, order)

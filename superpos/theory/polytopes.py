@@ -14,7 +14,7 @@ import numpy as np
 from superpos.theory import gosset, spherical_codes, symmetry
 
 # Neighbours in a larger polygon are so close that any crowd of directions in a plane looks like one.
-LARGEST_POLYGON = 24
+MAX_POLYGON = 24
 POLYGONS = {5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 
 
@@ -72,7 +72,7 @@ def known_shapes(k: int) -> tuple[KnownShape, ...]:
     if k == 1:
         return (KnownShape("dedicated", np.ones((1, 1))),)
     shapes = [KnownShape(simplex_name(k), simplex(k))]
-    if 5 <= k <= LARGEST_POLYGON:
+    if 5 <= k <= MAX_POLYGON:
         shapes.append(KnownShape(POLYGONS.get(k, f"{k}-gon"), polygon(k)))
     return (*shapes, *(shape for shape in _special() if len(shape.vertices) == k))
 

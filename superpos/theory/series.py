@@ -22,8 +22,8 @@ from superpos.errors import ConfigError
 
 # Fewest terms where nobody says how many.
 ORDER = 32
-MOST_TERMS = 65_536
-MOST_SERIES = 2**28  # numbers in one of about eight arrays
+MAX_TERMS = 65_536
+MAX_SERIES = 2**28  # numbers in one of about eight arrays
 
 # Losses are compared with this many terms, or twice as many as they were found with.
 FINAL_ORDER = 128
@@ -48,8 +48,8 @@ def chosen_order(n_features: Any, n_hidden: Any) -> int:
     Raises:
         ConfigError: one of them is no whole number from 1 on.
     """
-    check.whole("n_features", n_features, at_least=1)
-    check.whole("n_hidden", n_hidden, at_least=1)
+    check.integer("n_features", n_features, at_least=1)
+    check.integer("n_hidden", n_hidden, at_least=1)
     return max(ORDER, 1 << (math.ceil(needed(n_features, n_hidden)) - 1).bit_length())
 
 
@@ -67,10 +67,10 @@ def check_order(order: Any, n_features: int, n_hidden: int, *, at_least: int = O
     if order is None:
         order = max(at_least, chosen_order(n_features, n_hidden))
     else:
-        check.whole("order", order, at_least=1, at_most=MOST_TERMS)
-    if n_features**2 * order > MOST_SERIES:
+        check.integer("order", order, at_least=1, at_most=MAX_TERMS)
+    if n_features**2 * order > MAX_SERIES:
         raise ConfigError(
-            f"n_features² × order must be at most {MOST_SERIES:,} for the expected loss, got {n_features}² × {order}."
+            f"n_features² × order must be at most {MAX_SERIES:,} for the expected loss, got {n_features}² × {order}."
         )
     return int(order)
 

@@ -50,8 +50,8 @@ def single_active_loss(W: Any, b: Any) -> float:
     Raises:
         ConfigError: a shape or number is not allowed.
     """
-    W = arrays.as_numpy("W", W, ndim=2, largest=arrays.LARGEST_WEIGHT).astype(np.float64)
-    b = arrays.as_numpy("b", b, ndim=1, largest=arrays.LARGEST_WEIGHT).astype(np.float64)
+    W = arrays.as_numpy("W", W, ndim=2, largest=arrays.MAX_WEIGHT).astype(np.float64)
+    b = arrays.as_numpy("b", b, ndim=1, largest=arrays.MAX_WEIGHT).astype(np.float64)
     n = W.shape[1]
     if b.shape != (n,):
         raise ConfigError(f"b must have shape ({n},), got {b.shape}.")
@@ -90,7 +90,7 @@ def polygon_levels(n_features: int) -> list[Level]:
     Raises:
         ConfigError: `n_features` is no whole number from 4 to 8.
     """
-    check.whole("n_features", n_features, at_least=4, at_most=8)
+    check.integer("n_features", n_features, at_least=4, at_most=8)
     n = n_features
     found = []
     for sides in range(4, n + 1):

@@ -19,11 +19,11 @@ from scipy.optimize import brentq, minimize
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.theory.one_output import Outputs, outputs
-from superpos.theory.polytopes import LARGEST_POLYGON, KnownShape, known_shapes, special_shapes
+from superpos.theory.polytopes import MAX_POLYGON, KnownShape, known_shapes, special_shapes
 
 # Simplices of more vertices differ from these by less than they gain: all lie within 2 % where features are dense, and far
 # below the best where they are not.
-LARGEST_SIMPLEX = 8
+MAX_SIMPLEX = 8
 THRESHOLDS = np.linspace(-0.95, 0.85, 37)  # −b/‖W‖ that are tried before the search begins
 LOWEST, HIGHEST = -1.0, 0.95  # within which it is searched for
 STEP = 1e-4  # of the difference quotients in the search
@@ -67,8 +67,8 @@ def structures() -> list[KnownShape]:
 
     Of shapes with one name, which differ by an angle that is free here, the first counts.
     """
-    few = [shape for k in range(1, LARGEST_POLYGON + 1) for shape in known_shapes(k)]
-    few = [shape for shape in few if not (shape.name.endswith("-simplex") and len(shape.vertices) > LARGEST_SIMPLEX)]
+    few = [shape for k in range(1, MAX_POLYGON + 1) for shape in known_shapes(k)]
+    few = [shape for shape in few if not (shape.name.endswith("-simplex") and len(shape.vertices) > MAX_SIMPLEX)]
     return list({shape.name: shape for shape in reversed([*few, *special_shapes()])}.values())[::-1]
 
 
@@ -84,7 +84,7 @@ def benefits(
         ConfigError: a density is out of range, or they are no vector.
     """
     check.in_range("feature_probability", feature_probability, above=0, below=1)
-    check.whole("order", order, at_least=1)
+    check.integer("order", order, at_least=1)
     densities = np.asarray(feature_probability, float)
     if densities.ndim != 1 or not len(densities):
         raise ConfigError(f"feature_probability must be a vector of densities, got shape {densities.shape}.")
@@ -105,7 +105,7 @@ def optimum(shape: KnownShape, feature_probability: float, *, order: int = 64) -
         ConfigError: the density is not a number between 0 and 1.
     """
     check.number("feature_probability", feature_probability, above=0, below=1)
-    check.whole("order", order, at_least=1)
+    check.integer("order", order, at_least=1)
     return _Family(shape, order).optimum(feature_probability)
 
 
@@ -139,7 +139,7 @@ def winning_ranges(
     """
     check.number("x_from", x_from, above=1)
     check.number("x_to", x_to, above=x_from)
-    check.whole("steps", steps, at_least=2)
+    check.integer("steps", steps, at_least=2)
     every = list(shapes or structures())
     x = np.geomspace(x_from, x_to, steps)
     gained = np.array([s.benefit for s in benefits(1 / x, every, order=order)])

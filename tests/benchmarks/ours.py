@@ -119,7 +119,9 @@ def ladder(
             break
         config = sp.TrainConfig(steps=length)
         # A block holds one seed: one of more cells than a seed has would train padding.
-        size = min(block_size or default_block_size(task, config.filled(task), jax.devices()[0].platform), scales)
+        size = min(
+            block_size or default_block_size(task, config.with_defaults(task), jax.devices()[0].platform), scales
+        )
         prepare(task, config, grid, block_size=size)  # compiles; sp.sweep finds the programs in memory
         for _ in range(3):  # short sweeps again, for the first call of a program costs some milliseconds more
             begin = time.perf_counter()

@@ -5,7 +5,7 @@ import { divergingParts } from "./color.js";
 import { cosines } from "./book.js";
 import { place } from "./picture.js";
 
-const MOST_NAMED = 24;
+const MAX_NAMED = 24;
 
 /** Latents in the order of the features they are matched with, the others after them by their nearest feature. */
 export function byFeature(sae) {
@@ -113,7 +113,7 @@ export function createDirections({ side, onpick, onturn }) {
         arrow.append(svg("line", { x2: px.toFixed(1), y2: py.toFixed(1), class: "grip" }), svg("circle", { cx: px.toFixed(1), cy: py.toFixed(1), r: 3 }));
         arrow.addEventListener("click", () => onpick(sae.index[latent], side));
       }
-      const label = latent < 0 ? (n <= MOST_NAMED && sae.norms[i] > 0.2 ? String(i) : "") : latent === chosen ? `latent ${sae.index[latent]}` : "";
+      const label = latent < 0 ? (n <= MAX_NAMED && sae.norms[i] > 0.2 ? String(i) : "") : latent === chosen ? `latent ${sae.index[latent]}` : "";
       const text = latent < 0 ? [px * far, py * far + 3] : [px * 0.5, py * 0.5 - 5];
       if (label) arrow.append(svg("text", { x: text[0].toFixed(1), y: text[1].toFixed(1) }, label));
       parts.push(arrow);

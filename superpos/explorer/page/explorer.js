@@ -94,7 +94,7 @@ export function trackOf(sweep, cell, views) {
   };
 }
 
-const MOST_MINIATURES = 16;
+const MAX_MINIATURES = 16;
 
 /** Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
 export function start(root, text, { link = true, theme = "" } = {}) {
@@ -179,7 +179,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     }
     const near = siblings(sweep, s.cell);
     miniTitle.textContent = "Seeds";
-    showMinis(near.slice(0, MOST_MINIATURES).map((c) => ({ view: viewOf(sweep, c, colorOf, dark), chosen: c === s.cell, pick: () => state.set({ cell: c, snap: -1 }) })), s, dark);
+    showMinis(near.slice(0, MAX_MINIATURES).map((c) => ({ view: viewOf(sweep, c, colorOf, dark), chosen: c === s.cell, pick: () => state.set({ cell: c, snap: -1 }) })), s, dark);
   }
   function lookAtLive(s, dark) {
     const { film } = live;

@@ -44,7 +44,7 @@ function features(sae, row, cosine) {
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
 
-const MOST_CHIPS = 6;
+const MAX_CHIPS = 6;
 
 function examples(sae, row, which) {
   const list = sae[which](row);
@@ -53,8 +53,8 @@ function examples(sae, row, which) {
   const said = sae.matched[row] >= 0 ? sae.matched[row] : sae.features(row)[0]?.index ?? -1;
   return el("ol", { class: "examples" }, ...list.map(({ index, activation }) => {
     const active = sae.active(index);
-    const chips = active.slice(0, MOST_CHIPS).map(([i, value]) => el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, String(i)), ` ${value.toFixed(2)}`));
-    if (active.length > MOST_CHIPS) chips.push(el("small", {}, `+${active.length - MOST_CHIPS}`));
+    const chips = active.slice(0, MAX_CHIPS).map(([i, value]) => el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, String(i)), ` ${value.toFixed(2)}`));
+    if (active.length > MAX_CHIPS) chips.push(el("small", {}, `+${active.length - MAX_CHIPS}`));
     if (!active.length) chips.push(el("small", {}, "no feature"));
     const image = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: (100 * Math.min(1, activation / strongest)).toFixed(0), height: 10 }));
     return el("li", {}, el("span", { class: "measure" }, image, el("span", {}, activation >= 0.1 ? fixed(activation) : say(activation, 2))), el("span", { class: "active" }, ...chips));

@@ -5,7 +5,7 @@ import { Crew } from "./crew.js";
 import { WORKER_SOURCE } from "./worker_source.js";
 
 const COUNT = 6; // starts side by side
-const MOST_POINTS = 400; // of the film that is kept
+const MAX_POINTS = 400; // of the film that is kept
 
 /** The settings of live training that the link holds. */
 export const LIVE = { p: 0.05, decay: 1, n: 5, m: 2, lr: 0.01, seed: 1 };
@@ -42,7 +42,7 @@ export function createLive({ state, onframe }) {
     if (news.run !== film.run) return;
     film.steps.push(news.step);
     film.models.push(news.models);
-    if (film.steps.length > MOST_POINTS) {
+    if (film.steps.length > MAX_POINTS) {
       const keep = (_, i) => i % 2 === 0 || i === film.steps.length - 1;
       [film.steps, film.models] = [film.steps.filter(keep), film.models.filter(keep)];
     }

@@ -5,8 +5,8 @@ import { featureColor } from "./color.js";
 import { hull, project } from "./measure.js";
 
 const HALF = 100; // the picture is 2 · HALF wide
-const MOST_HULL = 16; // features whose hull is drawn
-const MOST_LABELS = 40;
+const MAX_HULL = 16; // features whose hull is drawn
+const MAX_LABELS = 40;
 
 /** Where features stand in the picture, (x, y, depth) each, in units of weights. */
 export function place(view, yaw, pitch) {
@@ -41,7 +41,7 @@ export function createPicture({ onhover, onturn }) {
     const shown = [...norms.keys()].filter((i) => norms[i] > 0.5);
     const parts = [svg("circle", { r: scale, class: "unit" })];
     if (m > 2) parts.push(svg("ellipse", { rx: scale, ry: Math.abs(scale * Math.sin(turn[1])), class: "unit faint" }));
-    if (m > 1 && shown.length >= 3 && shown.length <= MOST_HULL) {
+    if (m > 1 && shown.length >= 3 && shown.length <= MAX_HULL) {
       const corners = shown.map((i) => points[i]);
       const faces = m === 2 ? flatHull(corners) : hull(corners);
       for (const face of faces) {
@@ -59,7 +59,7 @@ export function createPicture({ onhover, onturn }) {
       arrow.append(svg("line", { x2: x.toFixed(2), y2: y.toFixed(2), class: "grip" }));
       arrow.append(svg("circle", { cx: x.toFixed(2), cy: y.toFixed(2), r: n > 60 ? 1.6 : 3.2, fill: color }));
       const size = Math.hypot(x, y);
-      if (n <= MOST_LABELS && size > 8) {
+      if (n <= MAX_LABELS && size > 8) {
         const out = (size + 9) / size;
         arrow.append(svg("text", { x: (x * out).toFixed(2), y: (y * out + 3).toFixed(2) }, String(i)));
       }

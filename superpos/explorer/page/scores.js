@@ -46,7 +46,7 @@ export function createScores(book) {
 }
 
 const TABLE_SCORES = ["f1", "mcc", "l0", "explained_variance", "dead_share"];
-const MOST_ROWS = 2000;
+const MAX_ROWS = 2000;
 
 /** Every autoencoder of the sweep in a table that opens on demand; `onpick(cell, asB)`. */
 export function createSweepTable(book, { state, onpick }) {
@@ -72,14 +72,14 @@ export function createSweepTable(book, { state, onpick }) {
     if (!node.open || (!force && built === `${s.a} ${s.b}`)) return;
     built = `${s.a} ${s.b}`;
     const column = columns.find(({ name }) => name === sort);
-    const cells = ordered(Array.from({ length: book.nCells }, (_, c) => c).filter((c) => book.sound[c]), column.key, up).slice(0, MOST_ROWS);
+    const cells = ordered(Array.from({ length: book.nCells }, (_, c) => c).filter((c) => book.sound[c]), column.key, up).slice(0, MAX_ROWS);
     head.replaceChildren(...columns.map((c) => el("th", { scope: "col", "aria-sort": c === column ? (up ? "ascending" : "descending") : null }, el("button", { type: "button", onclick: () => {
       [sort, up] = [c.name, c === column ? !up : c.name.startsWith("axis")];
       show(state.get(), true);
     } }, c.label, el("span", { "aria-hidden": "true" }, c === column ? (up ? " ▲" : " ▼") : "")))), el("th", { scope: "col" }, "look"));
     body.replaceChildren(...cells.map((c) => el("tr", { class: c === s.a ? "chosen" : null }, ...columns.map((column_, k) => el(k ? "td" : "th", { scope: k ? null : "row" }, column_.show(c))),
       el("td", { class: "look" }, ...["A", "B"].map((letter) => el("button", { type: "button", "aria-pressed": String(c === (letter === "A" ? s.a : s.b)), "aria-label": `${nameOf(book, c)} as ${letter}`, onclick: () => onpick(c, letter === "B") }, letter)), book.has(c) ? null : el("small", {}, " numbers only")))));
-    note.textContent = `${sound > MOST_ROWS ? `The first ${MOST_ROWS.toLocaleString("en")} are listed. ` : ""}${leftOut(book, kept, sound, broken)}`;
+    note.textContent = `${sound > MAX_ROWS ? `The first ${MAX_ROWS.toLocaleString("en")} are listed. ` : ""}${leftOut(book, kept, sound, broken)}`;
   }
   return { node, show };
 }

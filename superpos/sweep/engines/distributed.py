@@ -28,7 +28,7 @@ from superpos.sweep.stored import StoredSweep
 # Seconds that processes wait for each other in the beginning, unless `wait_seconds` says otherwise. Told by hand, they are
 # started together: counted from the start of this process, whose imports take long on a busy machine, but some at least. In a
 # cluster that JAX knows, each comes when its machine is ready.
-START_SECONDS, LEAST_SECONDS, CLUSTER_SECONDS = 15.0, 6.0, 120.0
+START_SECONDS, MIN_SECONDS, CLUSTER_SECONDS = 15.0, 6.0, 120.0
 # Seconds that JAX has to connect those that have met; between signs of life; and in the end, where some may have more to do
 # than others. (JAX's own: 300, 100 and 300.)
 CONNECT_SECONDS, SILENT_SECONDS, END_SECONDS = 12, 12, 300
@@ -52,14 +52,14 @@ def begin(settings: Mapping[str, Any]) -> None:
     if jax.distributed.is_initialized():
         return
     by_hand = "num_processes" in settings and "process_id" in settings
-    default = max(LEAST_SECONDS, START_SECONDS - age()) if by_hand else CLUSTER_SECONDS
+    default = max(MIN_SECONDS, START_SECONDS - age()) if by_hand else CLUSTER_SECONDS
     seconds = check.number("wait_seconds", settings.get("wait_seconds", default), above=0, at_most=86_400)
     given = {key: value for key, value in settings.items() if key != "wait_seconds"}
     if (address := given.get("coordinator_address")) is not None:
         check_address(address, "coordinator_address")
     for name, least in (("num_processes", 1), ("process_id", 0)):
         if name in given:
-            check.whole(name, given[name], at_least=least, at_most=10**6)
+            check.integer(name, given[name], at_least=least, at_most=10**6)
             given[name] = int(given[name])
     found = _found(given, seconds)
     for name in ("coordinator_address", "num_processes", "process_id"):

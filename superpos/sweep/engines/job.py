@@ -88,9 +88,9 @@ def sweep_to_store(
     """Begin or go on with a sweep in a store; see `superpos.sweep` for the arguments."""
     check.one_of("resume", resume, stored.RESUME)
     check.one_of("engine", engine, tuple(ENGINES))
-    check.truth("overwrite", overwrite)
+    check.boolean("overwrite", overwrite)
     every = CHECKPOINT_EVERY if checkpoint_every is None else checkpoint_every
-    check.whole("checkpoint_every", every, at_least=1)
+    check.integer("checkpoint_every", every, at_least=1)
     module, known = ENGINES[engine]
     for name in engine_options:
         check.known_key(name, known or ("none",), f"engine {engine}")
@@ -208,8 +208,8 @@ def parse_worker(worker: tuple[int, int] | str | None) -> tuple[int, int]:
         worker = (int(match[1]), int(match[2]))
     if not isinstance(worker, tuple | list) or len(worker) != 2:
         raise ConfigError(f'worker must look like "0/8", the first of eight, got {worker!r}.')
-    check.whole("worker: number of workers", worker[1], at_least=1, at_most=10**6)
-    check.whole("worker: i in i/N", worker[0], at_least=0, at_most=worker[1] - 1)
+    check.integer("worker: number of workers", worker[1], at_least=1, at_most=10**6)
+    check.integer("worker: i in i/N", worker[0], at_least=0, at_most=worker[1] - 1)
     return int(worker[0]), int(worker[1])
 
 

@@ -57,7 +57,7 @@ def train(job: Job) -> None:
     check.in_range("cpus_per_task", cpus, above=0)
     check.in_range("gpus_per_task", gpus, at_least=0)
     if "chunks_per_task" in settings:
-        check.whole("chunks_per_task", settings["chunks_per_task"], at_least=1)
+        check.integer("chunks_per_task", settings["chunks_per_task"], at_least=1)
     module = module_of(job.kind)
     door = _door(address)
     if door is not None:

@@ -22,7 +22,7 @@ def modular_table(p: int, operation: str = "addition") -> np.ndarray:
         ConfigError: p is no odd prime up to 997, or `operation` is none of addition, subtraction, multiplication and
             sum_of_squares (a² + b²).
     """
-    check.whole("p", p, at_least=3, at_most=LARGEST)
+    check.integer("p", p, at_least=3, at_most=LARGEST)
     if any(p % q == 0 for q in range(2, int(p**0.5) + 1)):
         raise ConfigError(f"p must be an odd prime, got {p}.")
     check.one_of("operation", operation, tuple(OPERATIONS))

@@ -22,7 +22,7 @@ ROUNDING = 1e-6  # by which probabilities may exceed a bound they were computed 
 # ρ <= .95, 2e-13 at .99, 1e-8 at .999, 3e-7 at .9999.
 NODES = 32
 FURTHEST = 30.0  # a threshold for p = 1, where the normal quantile is infinite
-LEAST_SHARE = 2.0**-24  # of a feature's own noise, when ρ rounds to 1
+MIN_SHARE = 2.0**-24  # of a feature's own noise, when ρ rounds to 1
 
 
 def check_parents(parents: Any, n_features: int) -> None:
@@ -129,7 +129,7 @@ def given_factor(p: Column, correlation: Column, factor: Float[Array, "1 batch"]
     normal, so the probability is $\Phi\big((\Phi^{-1}(p_i) - \sqrt{\rho_i}\,g) / \sqrt{1 - \rho_i}\big)$; its mean over g is
     $p_i$.
     """
-    own = jnp.sqrt(jnp.maximum(1 - correlation, LEAST_SHARE))
+    own = jnp.sqrt(jnp.maximum(1 - correlation, MIN_SHARE))
     return ndtr((ndtri(p) - jnp.sqrt(correlation) * factor) / own)
 
 

@@ -10,11 +10,9 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from superpos import arrays, check, dependence
-from superpos.dictionaries import MOST_FEATURES as MOST_FEATURES
-from superpos.dictionaries import geometric_probabilities as geometric_probabilities
-from superpos.dictionaries import random_directions as random_directions
-from superpos.dictionaries import zipf_probabilities as zipf_probabilities
+from superpos import arrays, check
+from superpos.data import dependence
+from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
 
 # Raw moments E[x], E[x²], E[x³] of an active feature's magnitude.
@@ -27,7 +25,7 @@ MAGNITUDE_MOMENTS = {
 MAGNITUDES = tuple(MAGNITUDE_MOMENTS)
 
 # The least number that `unit_uniform` draws, and so the largest probability at which nothing is ever active.
-LEAST_PROBABILITY = 2.0**-33
+MIN_PROBABILITY = 2.0**-33
 
 Sets = tuple[tuple[int, ...], ...]
 
@@ -78,7 +76,7 @@ class FeatureDistribution:
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""
-        check.whole("n_features", self.n_features, at_least=1, at_most=MOST_FEATURES)
+        check.integer("n_features", self.n_features, at_least=1, at_most=MAX_FEATURES)
         check.in_range("feature_probability", self.feature_probability, above=0, at_most=1)
         check.one_of("magnitude", self.magnitude, MAGNITUDES)
         taken: set[int] = set()
@@ -92,7 +90,7 @@ class FeatureDistribution:
                 if len(members) < 2:
                     raise ConfigError(f"{field} must hold sets of two or more features, got {list(members)}.")
                 for i in members:
-                    check.whole(f"{field}: a feature index", i, at_most=self.n_features - 1)
+                    check.integer(f"{field}: a feature index", i, at_most=self.n_features - 1)
                     if i in taken:
                         raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
                     taken.add(i)
@@ -118,7 +116,7 @@ class FeatureDistribution:
 
     def _check_structure(self, in_sets: set[int]) -> None:
         """The part of `check` about `parents`, `exclusive_children` and `correlation`."""
-        check.truth("exclusive_children", self.exclusive_children)
+        check.boolean("exclusive_children", self.exclusive_children)
         if not isinstance(self.parents, tuple) or self.parents:
             dependence.check_parents(self.parents, self.n_features)
             in_trees = {j for i, k in enumerate(self.parents) if k >= 0 for j in (i, k)}
@@ -174,7 +172,7 @@ class FeatureDistribution:
         u = unit_uniform(key, (self.n_features, batch_size))
         if self.correlation is not None:
             factor = ndtri(unit_uniform(jax.random.fold_in(key, 2), (1, batch_size)))
-            p = jnp.maximum(dependence.given_factor(p, self._correlations[:, None], factor), LEAST_PROBABILITY)
+            p = jnp.maximum(dependence.given_factor(p, self._correlations[:, None], factor), MIN_PROBABILITY)
         if not (self.correlated_sets or self.anticorrelated_sets):
             active, v = u < p, u / p
         else:
@@ -197,7 +195,7 @@ class FeatureDistribution:
 
     def moment(self, order: int) -> Float[Array, " n_features"]:
         r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment."""
-        check.whole("order", order, at_least=1, at_most=3)
+        check.integer("order", order, at_least=1, at_most=3)
         return self.probabilities * MAGNITUDE_MOMENTS[self.magnitude][order - 1]
 
     def co_activation(self) -> Float[Array, "n_features n_features"]:

@@ -1,14 +1,12 @@
-"""Ground truth for sparse autoencoders: how often each feature occurs, and the direction it is written in."""
+"""How often each feature occurs: laws of feature frequencies."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Float
 
 from superpos import check
 from superpos.errors import ConfigError
 
-MOST_FEATURES = 1_000_000
+MAX_FEATURES = 1_000_000
 
 Probabilities = Float[np.ndarray, " n_features"]
 
@@ -22,7 +20,7 @@ def zipf_probabilities(n_features: int, exponent: float, mean_active: float) -> 
     Raises:
         ConfigError: a number is not allowed, or the last features would be too rare for single precision.
     """
-    check.whole("n_features", n_features, at_least=1, at_most=MOST_FEATURES)
+    check.integer("n_features", n_features, at_least=1, at_most=MAX_FEATURES)
     check.scalar("exponent", exponent)
     check.in_range("exponent", exponent, at_least=0)
     logarithms = -float(exponent) * np.log(np.arange(1, n_features + 1))
@@ -38,25 +36,10 @@ def geometric_probabilities(n_features: int, ratio: float, mean_active: float) -
     Raises:
         ConfigError: a number is not allowed, or the last features would be too rare for single precision.
     """
-    check.whole("n_features", n_features, at_least=1, at_most=MOST_FEATURES)
+    check.integer("n_features", n_features, at_least=1, at_most=MAX_FEATURES)
     check.scalar("ratio", ratio)
     check.in_range("ratio", ratio, above=0, at_most=1)
     return _scaled("ratio", ratio, np.arange(1, n_features + 1) * np.log(float(ratio)), mean_active)
-
-
-def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Float[Array, "n_hidden n_features"]:
-    """Independent directions, uniform on the unit sphere: the columns of an (n_hidden, n_features) array.
-
-    Normalised Gaussians. They interfere by about 1 / √n_hidden.
-    """
-    check.whole("n_hidden", n_hidden, at_least=1)
-    check.whole("n_features", n_features, at_least=1, at_most=MOST_FEATURES)
-    directions = jax.random.normal(key, (n_hidden, n_features), float)
-    lengths = jnp.linalg.norm(directions, axis=0, keepdims=True)
-    # In one dimension a Gaussian is exactly 0 once in some ten million draws; any direction will do.
-    return jnp.where(
-        lengths > 0, directions / jnp.where(lengths > 0, lengths, 1), jnp.ones_like(lengths) / n_hidden**0.5
-    )
 
 
 def _scaled(name: str, value: float, logarithms: np.ndarray, mean_active: float) -> Probabilities:

@@ -26,7 +26,7 @@ class Run:
     snapshots: Any  # the model with a leading axis, one entry per `config.snapshots`; None if none were asked for
     diverged_step: Any  # -1 for a healthy run
     stopped_step: Any = None  # steps trained when a bound was reached, -1 if none was; None if there is no bound
-    optimizer: Any = None  # its state after the last step, for `more`
+    opt_state: Any = None  # its state after the last step, for `more`
 
     @property
     def history_steps(self) -> np.ndarray:

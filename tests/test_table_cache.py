@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.sweep import kept as kept_function
+from superpos.sweep import cached as cached_function
 
-kept_module = sys.modules["superpos.sweep.kept"]
+cache_module = sys.modules["superpos.sweep.table_cache"]
 calls: list[str] = []
 
 
@@ -51,17 +51,17 @@ def result(loss=(0.5, 0.25), attrs=None):
 
 
 def test_the_second_call_reads_what_the_first_returned(path):
-    first, second = sp.kept(path, table_of), sp.kept(path, table_of)
+    first, second = sp.cached(path, table_of), sp.cached(path, table_of)
     assert calls == ["table_of"]
     for found in (first, second):
         assert found.identical(table_of())
         assert {n: v.dtype for n, v in found.variables.items()} == {n: v.dtype for n, v in table_of().variables.items()}
     assert [p.name for p in path.parent.iterdir()] == ["r.table_of.nc"]
-    assert sp.kept is kept_function
+    assert sp.cached is cached_function
 
 
 def test_other_programs_read_it(path):
-    sp.kept(path, table_of)
+    sp.cached(path, table_of)
     found = xr.load_dataset(path.with_name("r.table_of.nc"), engine="scipy")
     np.testing.assert_array_equal(found["number"], table_of()["number"])
 
@@ -94,17 +94,17 @@ def test_equal_inputs_are_the_same_and_others_are_not(path):
         ((W.T,), {}),
     ]
     for inputs, options in different:
-        sp.kept(path, table_of, *inputs, **options)
+        sp.cached(path, table_of, *inputs, **options)
     assert len(calls) == len(different)
-    sp.kept(path, table_of, result())
-    sp.kept(path, table_of, result())
+    sp.cached(path, table_of, result())
+    sp.cached(path, table_of, result())
     assert len(calls) == len(different) + 1
 
 
 def test_a_changed_analyser_computes_again(path, monkeypatch):
-    sp.kept(path, table_of)
-    monkeypatch.setattr(kept_module, "source_digest", lambda: "of other sources")
-    sp.kept(path, table_of)
+    sp.cached(path, table_of)
+    monkeypatch.setattr(cache_module, "source_digest", lambda: "of other sources")
+    sp.cached(path, table_of)
     assert len(calls) == 2
 
 
@@ -113,8 +113,8 @@ def test_sources_that_decide_numbers_are_digested(tmp_path, monkeypatch):
     (tmp_path / "plot").mkdir()
     for name in ("analysis/a.py", "plot/p.py", "train.py"):
         (tmp_path / name).write_text("x = 1\n")
-    monkeypatch.setattr(kept_module, "PACKAGE", tmp_path)
-    digest = kept_module.source_digest.__wrapped__
+    monkeypatch.setattr(cache_module, "PACKAGE", tmp_path)
+    digest = cache_module.source_digest.__wrapped__
     before = digest()
     (tmp_path / "plot" / "p.py").write_text("x = 2\n")
     assert digest() == before
@@ -127,7 +127,7 @@ def test_sources_that_decide_numbers_are_digested(tmp_path, monkeypatch):
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "foreign", "extend", "folder"])
 def test_a_damaged_table_is_computed_again(path, harm):
     file = path.with_name("r.table_of.nc")
-    sp.kept(path, table_of)
+    sp.cached(path, table_of)
     raw = file.read_bytes()
     file.unlink()
     if harm == "folder":
@@ -142,25 +142,25 @@ def test_a_damaged_table_is_computed_again(path, harm):
             "extend": raw + b"\0",
         }[harm]
         file.write_bytes(data)
-    assert sp.kept(path, table_of).identical(table_of())
+    assert sp.cached(path, table_of).identical(table_of())
     assert harm == "folder" or file.read_bytes() == raw
 
 
 def test_every_flipped_byte_is_noticed(path):
     file = path.with_name("r.table_of.nc")
-    sp.kept(path, table_of)
+    sp.cached(path, table_of)
     raw = file.read_bytes()
     places = np.random.default_rng(0).integers(0, len(raw), 20).tolist()
     for k in places:
         file.write_bytes(raw[:k] + bytes([raw[k] ^ 0x10]) + raw[k + 1 :])
-        sp.kept(path, table_of)
+        sp.cached(path, table_of)
     assert len(calls) == 1 + len(places)
 
 
 def test_a_table_of_another_place_is_not_taken_for_this_one(path):
     """What is copied from one option to another has the wrong seal."""
-    sp.kept(path, table_of, scale=2.0)
-    assert sp.kept(path, table_of, scale=3.0).identical(table_of(scale=3.0))
+    sp.cached(path, table_of, scale=2.0)
+    assert sp.cached(path, table_of, scale=3.0).identical(table_of(scale=3.0))
 
 
 KILLED = """
@@ -169,7 +169,7 @@ import numpy as np, xarray as xr
 sys.path.insert(0, {folder!r})
 import superpos as sp, of_this_test
 os.replace = lambda *names, **folders: os.kill(os.getpid(), signal.SIGKILL)
-sp.kept({path!r}, of_this_test.table)
+sp.cached({path!r}, of_this_test.table)
 """
 
 
@@ -192,25 +192,25 @@ def test_killed_before_the_name_is_there_nothing_is_read(path, tmp_path):
         import of_this_test  # pyright: ignore[reportMissingImports]
     finally:
         sys.path.remove(str(folder))
-    assert float(sp.kept(path, of_this_test.table)["x"]) == 1
+    assert float(sp.cached(path, of_this_test.table)["x"]) == 1
     assert sorted(os.listdir(tmp_path)) == ["module", "other.tmp", "r.table.nc"]
 
 
 def test_what_cannot_be_kept_is_computed_all_the_same(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
-    assert sp.kept(tmp_path / "file" / "r.zarr", table_of).identical(table_of())
-    assert "r.table_of.nc could not be kept" in caplog.text
+    assert sp.cached(tmp_path / "file" / "r.zarr", table_of).identical(table_of())
+    assert "r.table_of.nc could not be cached" in caplog.text
 
 
 def test_bad_input_is_named(path):
     with pytest.raises(sp.ConfigError, match="inputs must be results, tables, arrays, numbers and words, got object"):
-        sp.kept(path, table_of, object())
+        sp.cached(path, table_of, object())
     with pytest.raises(sp.ConfigError, match="compute must be a function with a name of its own"):
-        sp.kept(path, lambda: table_of())
+        sp.cached(path, lambda: table_of())
     assert not calls
 
 
 def test_the_geometry_of_a_result_is_kept(path, quick_result):
-    first = sp.kept(path, sp.SweepResult.geometry, quick_result)
+    first = sp.cached(path, sp.SweepResult.geometry, quick_result)
     assert (path.parent / "r.geometry.nc").exists() and first.identical(quick_result.geometry())
-    assert sp.kept(path, sp.SweepResult.geometry, quick_result).identical(first)
+    assert sp.cached(path, sp.SweepResult.geometry, quick_result).identical(first)

@@ -1,4 +1,4 @@
-"""Tables computed from results, kept on disk beside them: computed once, and again when anything they depend on changes."""
+"""Tables computed from results, cached on disk beside them: computed once, and again when anything they depend on changes."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 DECIDES_NO_NUMBER = ("plot", "explorer", "cli")
 
 
-def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     """`compute(*inputs, **options)`, an `xarray.Dataset`, read from disk if it was computed before.
 
     The table lies next to `beside`, the path of the result it is of: that of `five.zarr` and `measure` in
@@ -56,7 +56,7 @@ def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **option
         pass  # there is none, or none that can be read
     table = compute(*inputs, **options)
     if not isinstance(table, xr.Dataset):
-        log.warning("%s could not be kept: it is no xarray.Dataset but a %s", path, type(table).__name__)
+        log.warning("%s could not be cached: it is no xarray.Dataset but a %s", path, type(table).__name__)
         return table
     try:
         raw = tables.encode(table)
@@ -64,7 +64,7 @@ def kept(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **option
         files.clean(path.parent, of=path.name)
         files.write(path, raw + _seal(key, raw))
     except (OSError, ValueError) as error:
-        log.warning("%s could not be kept: %s", path, getattr(error, "strerror", None) or one_line(error))
+        log.warning("%s could not be cached: %s", path, getattr(error, "strerror", None) or one_line(error))
         return table
     return tables.decode(raw)  # what the next call returns, too
 

@@ -3,14 +3,15 @@
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from superpos.claims.base import (
+from superpos.console import say, terminal, word
+from superpos.experiments.claims import (
     FAILS,
     HOLDS,
     IDENTITIES,
@@ -19,25 +20,26 @@ from superpos.claims.base import (
     NOT_JUDGED,
     RED,
     VIOLATED,
+    Claim,
     Claims,
     tally,
 )
-from superpos.console import say, terminal, word
-from superpos.errors import ConfigError
 from superpos.plot.style import save
 from superpos.plot.written import free_figure, is_record
 from superpos.sweep import outputs
 
 
-def size_suffix(full: bool, quick: bool) -> str:
-    """What a file's name says of its size: "", "_full" or "_quick".
+@dataclass(frozen=True)
+class Published:
+    """The files that were written, the picture first, and the claims that did not hold."""
 
-    Raises:
-        ConfigError: both are wanted.
-    """
-    if full and quick:
-        raise ConfigError("full and quick exclude each other; choose one size.")
-    return "_full" * full + "_quick" * quick
+    files: list[Path]
+    failed: list[Claim]
+
+    @property
+    def status(self) -> int:
+        """Exit status of a script: 1 if a claim failed or an identity is violated."""
+        return int(bool(self.failed))
 
 
 def publish(
@@ -48,7 +50,7 @@ def publish(
     path: str | Path,
     animation: Animation | None = None,
     overwrite: bool = False,
-) -> list[Path]:
+) -> Published:
     """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (caption and claims), and print claims and files.
 
     An `animation` is written as PATH.gif, which the page of all figures shows below the picture. Files of an earlier figure
@@ -56,7 +58,6 @@ def publish(
 
     Raises:
         ConfigError: something else is there, or it is inside a result. Nothing is written.
-        SystemExit: with status 1, after everything is written, if a claim failed or an identity is violated.
     """
     more = [".gif"] * (animation is not None) + [".json"]
     places = free_figure(path, more, overwrite=overwrite)
@@ -70,9 +71,7 @@ def publish(
     outputs.write(places[".json"][1], (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     show(claims)
     say("\n".join(str(file) for file in files))
-    if claims.failed:
-        raise SystemExit(1)
-    return files
+    return Published(files, claims.failed)
 
 
 def show(claims: Claims) -> None:

@@ -29,8 +29,8 @@ SPLIT_ABOVE = 0.9
 
 
 @dataclass(frozen=True, repr=False)
-class DictionaryScores:
-    """Result of `score_dictionary`, which defines every number. Arrays over latents include those not used (NaN, -1)."""
+class SAEScores:
+    """Result of `score_sae`, which defines every number. Arrays over latents include those not used (NaN, -1)."""
 
     n_features: int
     n_represented: int
@@ -92,7 +92,7 @@ class DictionaryScores:
         )
 
 
-def score_dictionary(
+def score_sae(
     directions: Any,
     decoder: Any,
     x: Any,
@@ -106,7 +106,7 @@ def score_dictionary(
     represented_above: float = REPRESENTED_ABOVE,
     split_above: float = SPLIT_ABOVE,
     seed: int = 0,
-) -> DictionaryScores:
+) -> SAEScores:
     r"""Judge one SAE by the features it should have found.
 
     Features with $\|d_i\|$ not above `represented_above` are not in h to be found; means over features leave them out.
@@ -147,9 +147,9 @@ def score_dictionary(
     Raises:
         ConfigError: an array has another shape, is empty, not finite, or negative where it may not be.
     """
-    check.number("represented_above", represented_above, at_least=0, at_most=arrays.LARGEST_WEIGHT)
+    check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
     check.number("split_above", split_above, at_least=0, at_most=1)
-    check.whole("seed", seed)
+    check.integer("seed", seed)
     directions = _matrix("directions", directions)
     m, n = directions.shape
     x = _matrix("x", x, n)
@@ -193,7 +193,7 @@ def score_dictionary(
         own = over_features(found.latent, -1)
         absorbed = absorption(directions, decoder, x, latents, parents, own, represented)
 
-    return DictionaryScores(
+    return SAEScores(
         n_features=n,
         n_represented=int(represented.sum()),
         n_latents=len(on),
@@ -232,7 +232,7 @@ def score_dictionary(
 
 
 def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) -> Callable[[Any], float]:
-    r"""$L(h) = \frac1n \sum_i I_i\,E(x_i - x'_i(h))^2$ as a function of the hidden layer, for `score_dictionary`.
+    r"""$L(h) = \frac1n \sum_i I_i\,E(x_i - x'_i(h))^2$ as a function of the hidden layer, for `score_sae`.
 
     `outputs` gives x′ for a hidden layer (n_hidden, N): a toy model's `activate`.
     """
@@ -246,11 +246,11 @@ def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) ->
 
 
 def loss_recovered(loss: Any, h: np.ndarray, reconstruction: np.ndarray) -> float:
-    """Share of the loss between no hidden layer and the true one that the SAE wins back; see `score_dictionary`."""
+    """Share of the loss between no hidden layer and the true one that the SAE wins back; see `score_sae`."""
     if loss is None:
         return np.nan
     three = [loss(hidden) for hidden in (np.zeros_like(h), reconstruction, h)] if callable(loss) else loss
-    values = check.numbers("loss", three)
+    values = check.finite_array("loss", three)
     if values is None or values.shape != (3,):
         raise ConfigError("loss must be a function of the hidden layer, or three numbers (zero, SAE, true).")
     zero, sae, true = values
@@ -275,7 +275,7 @@ def _matrix(name: str, value: Any, rows: int | None = None, columns: int | None 
     right = array.ndim == 2 and rows in (None, len(array)) and columns in (None, array.shape[-1])
     if not right or 0 in array.shape:
         raise ConfigError(f"{name} must be a matrix of shape {wanted} and not empty, got shape {array.shape}.")
-    return arrays.as_numpy(name, array, largest=arrays.LARGEST_WEIGHT)
+    return arrays.as_numpy(name, array, largest=arrays.MAX_WEIGHT)
 
 
 def _mask(used: Any, shape: tuple[int, ...]) -> np.ndarray:

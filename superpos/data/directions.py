@@ -1,0 +1,23 @@
+"""The directions that features are written in, where none were learned."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from superpos import check
+from superpos.data.frequencies import MAX_FEATURES
+
+
+def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Float[Array, "n_hidden n_features"]:
+    """Independent directions, uniform on the unit sphere: the columns of an (n_hidden, n_features) array.
+
+    Normalised Gaussians. They interfere by about 1 / √n_hidden.
+    """
+    check.integer("n_hidden", n_hidden, at_least=1)
+    check.integer("n_features", n_features, at_least=1, at_most=MAX_FEATURES)
+    directions = jax.random.normal(key, (n_hidden, n_features), float)
+    lengths = jnp.linalg.norm(directions, axis=0, keepdims=True)
+    # In one dimension a Gaussian is exactly 0 once in some ten million draws; any direction will do.
+    return jnp.where(
+        lengths > 0, directions / jnp.where(lengths > 0, lengths, 1), jnp.ones_like(lengths) / n_hidden**0.5
+    )

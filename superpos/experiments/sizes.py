@@ -1,0 +1,40 @@
+"""Three sizes of every experiment: a quick look, one for a laptop, and the paper's."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from superpos.errors import ConfigError
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Sizes(Generic[S]):
+    """What an experiment trains and measures: in seconds (to see that everything runs), in minutes, and as published."""
+
+    quick: S
+    laptop: S
+    full: S
+
+
+def choose(sizes: Sizes[S], *, full: bool = False, quick: bool = False) -> tuple[S, str]:
+    """The size that is asked for, and what the names of its files end with.
+
+    Raises:
+        ConfigError: both are asked for.
+    """
+    suffix = size_suffix(full, quick)
+    return (sizes.full if full else sizes.quick if quick else sizes.laptop), suffix
+
+
+def size_suffix(full: bool, quick: bool) -> str:
+    """What a file's name says of its size: "", "_full" or "_quick".
+
+    Raises:
+        ConfigError: both are asked for.
+    """
+    if full and quick:
+        raise ConfigError("full and quick exclude each other; choose one size.")
+    if full:
+        return "_full"
+    return "_quick" if quick else ""
