@@ -17,7 +17,7 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.probes import linear_probe_f1
-from superpos.claims.sae_pareto import control_table
+from superpos.experiments.sae_pareto import control_table
 
 sp.plot.use_style()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis import ablation, asymmetric_motifs, circuit, naive_loss, neuron_order, relative_loss
-from superpos.claims.compressed_computation import measure
+from superpos.experiments.compressed_computation import measure
 
 sp.plot.use_style()
 absolute = {"target": "absolute", "tied": False, "magnitude": "signed_uniform"}

@@ -13,8 +13,8 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis import circuit
-from superpos.claims.circuits import by_density, judge_large, judge_small, relative_by_start, winning_starts
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.absolute_value import by_density, judge_large, judge_small, relative_by_start, winning_starts
 from superpos.script import run
 
 ABSOLUTE: Any = {"target": "absolute", "tied": False, "magnitude": "signed_uniform"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import superpos as sp
-from superpos.claims.boolean import judge, measure
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.boolean_superposition import judge, measure
 from superpos.script import run
 
 DENSITIES = (0.5, 0.3, 0.2, 0.1, 0.05)

@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims.capacity import judge_allocation, judge_bound, measure, priced
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.capacity import judge_allocation, judge_bound, measure, priced
 from superpos.script import run
 
 PANELS = (1.0, 0.3, 0.1, 0.02)

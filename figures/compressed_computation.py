@@ -13,8 +13,8 @@ from typing import Any
 import xarray as xr
 
 import superpos as sp
-from superpos.claims.compressed_computation import judge, judge_across, measure
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.compressed_computation import judge, judge_across, measure
 from superpos.script import run
 
 SOURCE = "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition"

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.claims.double_descent import judge, losses, measure
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.double_descent import judge, losses, measure
 from superpos.plot.descent import double_descent
 from superpos.script import run
 from superpos.tasks.base import materialize

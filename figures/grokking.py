@@ -14,8 +14,8 @@ import numpy as np
 import superpos as sp
 from superpos.analysis import fourier
 from superpos.analysis.grokking import circuits_of, progress_of, tests_of
-from superpos.claims.grokking import judge
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.grokking import judge
 from superpos.plot.grokking import grokking
 from superpos.script import run
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import superpos as sp
 from superpos.analysis.generalisation import milestones
 from superpos.analysis.grokking import circuits_of
-from superpos.claims.grokking_sweep import SEEDS, judge, judge_circuits
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.grokking_sweep import SEEDS, judge, judge_circuits
 from superpos.plot.generalisation import grokking_sweep
 from superpos.script import run
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims import induction_heads as claimed
 from superpos.experiments import publish, size_suffix
+from superpos.experiments.induction_heads import measures as claimed
 from superpos.plot.transformers import induction_heads
 from superpos.script import run
 

@@ -12,8 +12,8 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis import ablation, asymmetric_motifs, circuit, naive_loss, relative_loss
-from superpos.claims.circuits import judge_motif, judge_motifs_of_all, motifs_by_seed, shuffled_motifs
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.absolute_value import judge_motif, judge_motifs_of_all, motifs_by_seed, shuffled_motifs
 from superpos.plot.circuits import ablations, circuit_keys
 from superpos.plot.circuits import circuit as circuit_picture
 from superpos.script import run

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims.sae_absorption import NAMES, family_cosines, judge, over_sources
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.sae_absorption import NAMES, family_cosines, judge, over_sources
 from superpos.plot.absorption import absorption_figure
 from superpos.script import run
 

@@ -10,9 +10,9 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.claims.sae_geometry import judge
-from superpos.claims.sae_recovery import examples, random_scores
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.sae_geometry import judge
+from superpos.experiments.sae_recovery import examples, random_scores
 from superpos.plot.sae_figures import sae_geometry
 from superpos.script import run
 

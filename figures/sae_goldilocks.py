@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import superpos as sp
-from superpos.claims.sae_goldilocks import BAND, SILENT_BELOW, judge, scan
 from superpos.data import geometric_probabilities
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.sae_goldilocks import BAND, SILENT_BELOW, judge, scan
 from superpos.script import run
 
 

@@ -10,8 +10,15 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent, probe_table, pursued
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.sae_pareto import (
+    by_setting,
+    control_table,
+    judge,
+    most_f1_of_one_latent,
+    probe_table,
+    pursued,
+)
 from superpos.plot.pareto import sae_pareto
 from superpos.script import run
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import superpos as sp
-from superpos.claims.sae_recovery import examples, judge_plane, judge_space, random_scores
 from superpos.experiments import Claims, publish, size_suffix
+from superpos.experiments.sae_recovery import examples, judge_plane, judge_space, random_scores
 from superpos.plot.sae_figures import sae_recovery
 from superpos.script import run
 

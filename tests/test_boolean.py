@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize, minimize_scalar
 
 import superpos as sp
-from superpos.claims.boolean import measure
+from superpos.experiments.boolean_superposition import measure
 from superpos.models import BooleanModel
 from superpos.theory.boolean import affine_errors, best_constant, gate_rates, ignored_errors, least_error, rank_bound
 

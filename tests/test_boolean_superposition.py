@@ -5,8 +5,8 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import superpos as sp
-from superpos.claims.boolean import judge
 from superpos.experiments import Claims
+from superpos.experiments.boolean_superposition import judge
 
 OVER = ("operation", "loss_exponent", "feature_probability", "seed")
 WHERE = {"operation": ["and", "or"], "loss_exponent": [2, 4], "feature_probability": [0.5, 0.1], "seed": [0, 1]}

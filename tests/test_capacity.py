@@ -8,8 +8,8 @@ from scipy.optimize import linprog
 
 import superpos as sp
 from superpos.analysis import feature_capacity, frame_defect
-from superpos.claims.capacity import judge_allocation, judge_bound
 from superpos.experiments import Claims
+from superpos.experiments.capacity import judge_allocation, judge_bound
 from superpos.theory.capacity import CapacityLoss, allocation, capacity_losses
 from superpos.theory.polytopes import known_shapes, polygon, simplex
 from superpos.theory.uniform import Structure, benefits

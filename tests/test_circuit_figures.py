@@ -9,7 +9,8 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.circuits import Circuit
 from superpos.analysis.motifs import asymmetric_motifs
-from superpos.claims.circuits import (
+from superpos.experiments import Claims
+from superpos.experiments.absolute_value import (
     judge_large,
     judge_motif,
     judge_motifs_of_all,
@@ -18,7 +19,6 @@ from superpos.claims.circuits import (
     reading,
     shuffled_motifs,
 )
-from superpos.experiments import Claims
 
 P = [1.0, 0.1, 0.03, 0.01, 0.001]
 BOTH = Circuit(np.concatenate([np.eye(3), -np.eye(3)]), np.concatenate([np.eye(3)] * 2, axis=1), np.zeros(3))

@@ -5,8 +5,8 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import superpos as sp
-from superpos.claims.compressed_computation import judge, judge_across, linear_loss
 from superpos.experiments import Claims
+from superpos.experiments.compressed_computation import judge, judge_across, linear_loss
 
 
 def relative(square, square_noisy, quartic):

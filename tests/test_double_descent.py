@@ -14,9 +14,9 @@ from twin import train_twin
 
 import superpos as sp
 from superpos.analysis import point_dimensionality, point_leverage
-from superpos.claims.double_descent import DIMS, bump, judge, measure, two_radii
 from superpos.config import to_dict
 from superpos.experiments import Claims
+from superpos.experiments.double_descent import DIMS, bump, judge, measure, two_radii
 from superpos.plot.descent import double_descent, hidden_vectors
 from superpos.tasks.base import materialize
 from superpos.tasks.double_descent import points_loss

@@ -7,8 +7,8 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.grokking import other_frequencies
-from superpos.claims.grokking import judge
 from superpos.experiments import Claims
+from superpos.experiments.grokking import judge
 from superpos.plot.grokking import grokking
 
 

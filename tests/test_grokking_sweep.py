@@ -7,8 +7,8 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.generalisation import steps_to
-from superpos.claims.grokking_sweep import judge, judge_circuits
 from superpos.experiments import Claims
+from superpos.experiments.grokking_sweep import judge, judge_circuits
 from superpos.plot.generalisation import grokking_sweep
 
 NAN = np.nan

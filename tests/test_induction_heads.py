@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.analysis.attention import mean_outputs
 from superpos.analysis.heads import ablated_losses, fresh_key, measure_heads
-from superpos.claims.induction_heads import (
+from superpos.experiments import Claims
+from superpos.experiments.induction_heads.measures import (
     NETWORKS,
     head_sets,
     judge_ablation,
@@ -24,7 +25,6 @@ from superpos.claims.induction_heads import (
     judge_periods,
     windows,
 )
-from superpos.experiments import Claims
 from superpos.optimizers import named_leaves
 from superpos.plot.style import PALETTE
 

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims.sae_absorption import NAMES, family_cosines, judge, over_sources
 from superpos.experiments import Claims
+from superpos.experiments.sae_absorption import NAMES, family_cosines, judge, over_sources
 from superpos.plot.absorption import absorption_figure
 
 PARENTS = (-1, 0, 0, -1, 3)

@@ -6,8 +6,8 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.table import sae_score_table
-from superpos.claims.sae_goldilocks import agreement, by_size, judge
 from superpos.experiments import Claims
+from superpos.experiments.sae_goldilocks import agreement, by_size, judge
 
 LAMBDA = [0.01, 0.1, 0.3, 1.0, 3.0]
 

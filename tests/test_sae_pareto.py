@@ -13,11 +13,11 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.probes import best_f1, linear_probe_f1
-from superpos.claims.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.cli import main
 from superpos.cli.report import print_scores
 from superpos.cli.sae import one_cell
 from superpos.experiments import Claims
+from superpos.experiments.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
 from superpos.plot.pareto import sparsity_frontier
 
 ROOT = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims.sae_geometry import PAIRS, PENTAGON, by_shape, judge, share_recovered
-from superpos.claims.sae_recovery import RANDOM_MMCS, examples, judge_plane, judge_space, random_scores, recovered
 from superpos.experiments import Claims
+from superpos.experiments.sae_geometry import PAIRS, PENTAGON, by_shape, judge, share_recovered
+from superpos.experiments.sae_recovery import RANDOM_MMCS, examples, judge_plane, judge_space, random_scores, recovered
 from superpos.plot.style import SHAPE_COLORS
 from superpos.theory.polytopes import polygon
 

@@ -15,7 +15,7 @@ def absolute_value(small: Any, large: Any, density: float, table: xr.Dataset, st
     """Enough neurons, shares of neurons and loss by density above; the neurons of one model with too few below.
 
     `small` and `large` are pairs of input weights and which of them count, each (n_hidden, n_features); `large` is the
-    model at `density`. `table` is `superpos.claims.circuits.by_density`'s, `starts` its `relative_by_start`. Of the large
+    model at `density`. `table` is `experiments.absolute_value.by_density`'s, `starts` its `relative_by_start`. Of the large
     model only weights that count are drawn, as magnitudes. Elhage et al. 2022, "Computation in Superposition".
     """
     figure = plt.figure(figsize=(9.4, 5.8), layout="constrained")

@@ -19,7 +19,7 @@ SIZE_COLORS = [PALETTE[name] for name in ("sky", "blue", "black")]
 def compressed_computation(table: xr.Dataset, embedded: xr.DataArray, across: xr.Dataset) -> Figure:
     """Losses and responses at one size above; losses across density, neurons and the kind of labels below.
 
-    `table` is `superpos.claims.compressed_computation.measure`'s over (loss_exponent, label_noise, seed); `embedded` is
+    `table` is `superpos.experiments.compressed_computation.measure`'s over (loss_exponent, label_noise, seed); `embedded` is
     relative losses over (loss_exponent, seed), `across` that table over (loss_exponent, n_hidden, n_residual,
     feature_probability), NaN where nothing was trained. The linear control is drawn where it tells most: for L4.
     """

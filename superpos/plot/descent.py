@@ -58,7 +58,7 @@ def double_descent(
 ) -> tuple[Figure, str]:
     """Test loss and dimensionalities against T, and below the hidden vectors of features and points of some T.
 
-    `table` is that of `superpos.claims.double_descent.measure` for two hidden dimensions, of which the first weight decay
+    `table` is that of `experiments.double_descent.measure` for two hidden dimensions, of which the first weight decay
     is drawn, and `four` has the `losses` for four; `shown` holds (T, W, hidden vectors of the points). Henighan et al.
     2023, "Superposition, Memorization, and Double Descent".
     """

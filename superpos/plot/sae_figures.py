@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.claims.sae_recovery import COSINE, recovered
+from superpos.experiments.sae_recovery import COSINE, recovered
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d, score_by_shape
 from superpos.plot.style import ARCHITECTURE_NAMES, caption
 

@@ -33,7 +33,7 @@ def attention_pattern(pattern: Any, ax: Axes | None = None, *, period: int | Non
 
 
 def scores_by_step(table: xr.Dataset, ax: Axes | None = None, *, window: tuple[float, float] | None = None) -> Axes:
-    """Scores of heads through training, one thin line per head, of one seed of `claims.induction_heads.through_training`.
+    """Scores of heads through training, one thin line per head, of one seed of `induction_heads.through_training`.
 
     `window` shades steps, such as those in which the loss falls.
     """
@@ -70,7 +70,7 @@ def repeat_loss_by_step(
 
 
 def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Share of the gain over chance that is gone without a set of heads, of `claims.induction_heads.without_heads`.
+    """Share of the gain over chance that is gone without a set of heads, of `induction_heads.without_heads`.
 
     Bars: mean ablation, light: the same with attention patterns kept. Sets of several heads first, then every head alone,
     with the `ov_eigenvalue_score` that says whether it copies, where the table has it.
@@ -110,7 +110,7 @@ def _set_color(name: str, heads: np.ndarray, every: xr.DataArray) -> str:
 
 
 def accuracy_by_period(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Share of right predictions by the period of the test sequences, of `claims.induction_heads.by_period`; all seeds.
+    """Share of right predictions by the period of the test sequences, of `induction_heads.by_period`; all seeds.
 
     Shaded: the periods of training. Dotted: the prefix-matching score of the trap's best head.
     """

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from superpos.claims.sae_recovery import SHARE, recovered
 from superpos.experiments.claims import Claims
+from superpos.experiments.sae_recovery import SHARE, recovered
 
 PENTAGON, PAIRS = "pentagon", "2 × antipodal pair"
 

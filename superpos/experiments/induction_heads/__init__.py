@@ -1,0 +1,1 @@
+"""Induction heads: Olsson et al. 2022, "In-context Learning and Induction Heads"."""
