@@ -1,11 +1,14 @@
 """Odd calls of every public array function, run by `test_arrays.py` in a process of its own, as users run them.
 
-Every function of `superpos`, `.analysis`, `.theory`, `.plot` and `.data` has a call that works. In turn each argument is
-replaced by something odd: of a fixed list, and drawn at random. The call must return numbers (NaN only where it is
-documented), or raise `ConfigError` of one line. Anything else is printed, one line each; `python fuzz_arrays.py SEED N`.
+Every function of `superpos`, `.analysis`, `.theory`, `.plot` and `.data`, and most panels of experiments, have a call that
+works. In turn each argument is replaced by something odd: of a fixed list, and drawn at random. The call must return numbers
+(NaN only where it is documented), or raise `ConfigError` of one line. Anything else is printed, one line each;
+`python fuzz_arrays.py SEED N`.
 """
 
+import importlib
 import inspect
+import pkgutil
 import sys
 import warnings
 from collections import Counter
@@ -22,6 +25,8 @@ from fuzz_plots import PLOTS, WHOLE
 from matplotlib.animation import Animation
 
 import superpos as sp
+import superpos.experiments
+from superpos.plot.door import guarded
 
 rng = np.random.default_rng(0)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])
@@ -283,12 +288,23 @@ def left_out():
                 yield f"{place}.{name} is in no table"
 
 
+def panels():
+    """Drawing functions of `superpos.experiments` by name, behind the door that those of `superpos.plot` have."""
+    functions = {}
+    for module in pkgutil.iter_modules(superpos.experiments.__path__, "superpos.experiments."):
+        public = vars(importlib.import_module(module.name))
+        own = {n: f for n, f in public.items() if inspect.isfunction(f) and f.__module__.startswith(module.name)}
+        functions |= {name: guarded(function) for name, function in own.items()}
+    return functions
+
+
 def calls():
     """Every function by name, with arguments that work and the names of what it is to meet (None: everything)."""
+    of_experiments = panels()
     for path, good in (CALLS | SLOW).items():
         function = sp
         for part in path.split("."):
-            function = getattr(function, part)
+            function = getattr(function, part, of_experiments.get(part))
         yield path, function, good, REFUSED if path in SLOW else None
     for path, (function, good) in MADE.items():
         yield path, function, good, None

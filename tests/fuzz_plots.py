@@ -53,11 +53,9 @@ GROKKING = dict.fromkeys(
 )
 PHASES = {"phase_memorised": 1.0, "phase_circuit": 5.0, "phase_clean": 8.0}
 scores = {"mcc": "sparsity_coefficient", "mcc_error": "sparsity_coefficient", "l0": "sparsity_coefficient"}
-pair = (W, W > 0)
 TOLD = {"task": {"kind": "toy"}, "train": {}, "grid": {"axes": []}}
 
 PLOTS = {
-    "absolute_value": {"small": pair, "large": pair, "density": 0.1, "table": table(**dict.fromkeys(("monosemantic", "polysemantic", "relative_loss"), "feature_probability")), "starts": over("dedicated_features", "feature_probability")},
     "accuracy_by_period": {"table": table(accuracy="network,seed,period", prefix_matching="network,seed,period", attrs={"shortest": 2, "longest": 3, "fixed": 3})},
     "audit_bars": {"table": xr.Dataset({"excess": ("case", [0.1, 3.0]), "share": ("case", [0.2, np.nan]), "shown": ("case", ["pentagon", "digon"]), "published_is": ("case", ["pentagon", "digon"])}, {"case": ["a", "b"]}), "same_within": 0.2},
     "benefit_by_dimensions": {"table": table(**dict.fromkeys(("best", "trained", "low", "middle", "high", "planted"), "n_hidden"))},
@@ -110,4 +108,4 @@ PLOTS = {
     "vulnerability_by_density": {"vulnerability": over("attack", "feature_probability"), "features_per_dimension": over("feature_probability")},
     "winner_bands": {"winners": [(0.0, 1.0, "pentagon")]},
 }  # fmt: skip
-WHOLE = ("absolute_value", "compressed_computation")  # figures of many panels
+WHOLE = ("compressed_computation",)  # figures of many panels

@@ -9,7 +9,13 @@ from scipy.optimize import linprog
 import superpos as sp
 from superpos.analysis import feature_capacity, frame_defect
 from superpos.experiments import Claims
-from superpos.experiments.capacity import judge_allocation, judge_bound
+from superpos.experiments.capacity import (
+    capacity_bound,
+    capacity_by_importance,
+    capacity_map,
+    evaluate_allocation,
+    evaluate_bound,
+)
 from superpos.theory.capacity import CapacityLoss, allocation, capacity_losses
 from superpos.theory.polytopes import known_shapes, polygon, simplex
 from superpos.theory.uniform import Structure, benefits
@@ -101,16 +107,16 @@ def test_the_curve_is_convex_falls_from_left_out_to_nothing_and_is_straight_when
 def test_pictures_show_what_they_are_given():
     p, C = np.array([0.1, 1.0, 0.3]), np.arange(6.0).reshape(3, 2) / 6
     figure, ax = plt.subplots()
-    mesh = sp.plot.capacity_map(xr.DataArray(C, {"feature_probability": p}, ("feature_probability", "feature")), ax)
+    mesh = capacity_map(xr.DataArray(C, {"feature_probability": p}, ("feature_probability", "feature")), ax)
     np.testing.assert_allclose(mesh.get_array().reshape(2, 3), C[[1, 2, 0]].T)  # dense on the left, feature 0 on top
     assert ax.get_ylim() == (1.5, -0.5) and mesh.get_clim() == (0, 1)
     figure.canvas.draw()
     _, ax = plt.subplots()
-    sp.plot.capacity_by_importance([1, 0.5], [0.9, 0.1], ax, expected=[1, 0])
+    capacity_by_importance([1, 0.5], [0.9, 0.1], ax, expected=[1, 0])
     assert [line.get_label() for line in ax.lines] == ["equal marginal benefit", "trained"]
     np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[1, 0.9], [0.5, 0.1]])
     _, ax = plt.subplots()
-    assert sp.plot.capacity_bound([0.1, 0.0], [0.2, 0.0], ax).lines[0].get_xydata().tolist() == [[0.2, 0.1], [0.0, 0.0]]
+    assert capacity_bound([0.1, 0.0], [0.2, 0.0], ax).lines[0].get_xydata().tolist() == [[0.2, 0.1], [0.0, 0.0]]
 
 
 def table(C, p, **more):
@@ -130,7 +136,7 @@ GOOD = ([[1, 1, 0, 0], [1, 0.5, 0.5, 0], [0.5, 0.5, 0.5, 0.5]], (1.0, 0.3, 0.1))
 
 def test_an_ideal_allocation_meets_every_claim():
     claims = Claims("")
-    judge_allocation(*table(*GOOD), claims)
+    evaluate_allocation(*table(*GOOD), claims)
     assert not claims.failed and len(claims.claims) == 5
 
 
@@ -145,20 +151,20 @@ def test_an_ideal_allocation_meets_every_claim():
 )
 def test_another_allocation_fails_its_claim(C, words):
     claims = Claims("")
-    judge_allocation(*table(C, GOOD[1]), claims)
+    evaluate_allocation(*table(C, GOOD[1]), claims)
     assert any(words in claim.statement for claim in claims.failed)
 
 
 def test_costly_allocations_and_broken_bounds_fail():
     claims = Claims("")
-    judge_allocation(*table(*GOOD, regret=0.2), claims)
+    evaluate_allocation(*table(*GOOD, regret=0.2), claims)
     assert [claim.statement for claim in claims.failed] == ["marginal benefit is equalised"]
     claims = Claims("")
-    judge_allocation(
+    evaluate_allocation(
         *table(*GOOD, regret=[0.01, 0.01, 0.2]), claims
     )  # at 1/(1 − S) = 10 the curve lacks the best structures
     assert not claims.failed
     for C in ([[1, 1, 0.1, 0]], [[1.2, 0.5, 0, 0]], [[1, 0.5, 0, 0]]):  # too much, above one, too little for a frame
         claims = Claims("")
-        judge_bound(table(C, (0.5,))[1], 2, claims)
+        evaluate_bound(table(C, (0.5,))[1], 2, claims)
         assert claims.failed and all("identity" in claim.verdict for claim in claims.claims)

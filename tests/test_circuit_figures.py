@@ -11,14 +11,15 @@ from superpos.analysis.circuits import Circuit
 from superpos.analysis.motifs import asymmetric_motifs
 from superpos.experiments import Claims
 from superpos.experiments.absolute_value import (
-    judge_large,
-    judge_motif,
-    judge_motifs_of_all,
-    judge_small,
+    evaluate_few,
+    evaluate_many,
+    neuron_shares,
     one_of_each_sign,
+    panels,
     reading,
-    shuffled_motifs,
+    relative_loss_by_density,
 )
+from superpos.experiments.neuron_circuits import evaluate_all_seeds, evaluate_motif, shuffled_motifs
 
 P = [1.0, 0.1, 0.03, 0.01, 0.001]
 BOTH = Circuit(np.concatenate([np.eye(3), -np.eye(3)]), np.concatenate([np.eye(3)] * 2, axis=1), np.zeros(3))
@@ -50,12 +51,12 @@ STARTS = begun(20, 15, 15, 15, 10)
 
 def test_each_claim_across_density_can_fail():
     def failed(starts=STARTS, random=None, **changed):
-        judged = verdicts(judge_large, table(**changed), table() if random is None else random, starts)
+        judged = verdicts(evaluate_many, table(**changed), table() if random is None else random, starts)
         return [k for k, holds in enumerate(judged) if not holds]
 
-    assert failed() == [] and verdicts(judge_large, table(), table(), STARTS) == [True] * 8
+    assert failed() == [] and verdicts(evaluate_many, table(), table(), STARTS) == [True] * 8
     backwards = [t.isel(feature_probability=slice(None, None, -1)) for t in (table(), table(), STARTS)]
-    assert verdicts(judge_large, *backwards) == [True] * 8
+    assert verdicts(evaluate_many, *backwards) == [True] * 8
     assert failed(polysemantic=[0, 20, 10, 38, 40], monosemantic=[40, 20, 30, 2, 0]) == [0]  # the share falls
     assert failed(monosemantic=[39, 30, 20, 2, 0], idle=[1, 0, 0, 0, 0]) == [1]
     assert failed(monosemantic=[40, 30, 20, 0, 0], polysemantic=[0, 10, 20, 40, 40]) == [2]  # one kind
@@ -72,7 +73,7 @@ def test_each_claim_across_density_can_fail():
 def test_motifs_are_counted_over_all_seeds():
     def holds(motifs, shuffled):
         counts = xr.Dataset({"motifs": ("seed", motifs), "shuffled": ("seed", shuffled), "loss": ("seed", range(8))})
-        return verdicts(judge_motifs_of_all, counts) == [True]
+        return verdicts(evaluate_all_seeds, counts) == [True]
 
     few = [0.1] * 8
     assert holds([1, 0, 2, 1, 0, 0, 0, 1], few)
@@ -90,19 +91,25 @@ def test_what_neurons_read():
 
 
 def test_one_neuron_of_each_sign():
-    assert one_of_each_sign(BOTH) and verdicts(judge_small, BOTH, 1e-4, 0.2) == [True, True]
+    assert one_of_each_sign(BOTH) and verdicts(evaluate_few, BOTH, 1e-4, 0.2) == [True, True]
     twice = BOTH._replace(W1=np.abs(BOTH.W1))
     shared = BOTH._replace(W1=BOTH.W1 + np.array([[0, 0.5, 0]] + [[0, 0, 0]] * 5))
     assert not one_of_each_sign(twice) and not one_of_each_sign(shared)
-    assert verdicts(judge_small, twice, 1e-3, 0.2) == [False, False]
+    assert verdicts(evaluate_few, twice, 1e-3, 0.2) == [False, False]
 
 
 def test_the_motif_is_judged():
     found = Circuit(W1, W2, np.zeros(2))
     motifs, rises = asymmetric_motifs(found), {"neuron": 0.1, "inhibitor": 0.4, "motif": 0.1}
-    assert verdicts(judge_motif, motifs, 0.1, 0.8, rises, 0.1) == [True] * 5
-    assert verdicts(judge_motif, motifs, 2.0, 1.1, rises | {"neuron": -0.1}, 0.1) == [False, False, True, True, False]
-    assert verdicts(judge_motif, [], 0.0, 0.8, {}, 0.1) == [True, False]
+    assert verdicts(evaluate_motif, motifs, 0.1, 0.8, rises, 0.1) == [True] * 5
+    assert verdicts(evaluate_motif, motifs, 2.0, 1.1, rises | {"neuron": -0.1}, 0.1) == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert verdicts(evaluate_motif, [], 0.0, 0.8, {}, 0.1) == [True, False]
     assert shuffled_motifs(Circuit(BOTH.W1, BOTH.W2, BOTH.b)) == 0 and 0 <= shuffled_motifs(found) < 1
 
 
@@ -121,9 +128,9 @@ def test_a_circuit_is_drawn_with_its_weights():
 def test_bars_and_curves_hold_their_numbers():
     ax = sp.plot.ablations(["neuron 1", "the motif"], [0.2, 0.6], loss=0.2, marked=[1])
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [2, 4])
-    lines = sp.plot.neuron_shares(table()["monosemantic"], table()["polysemantic"], plt.figure().subplots()).lines
+    lines = neuron_shares(table()["monosemantic"], table()["polysemantic"], plt.figure().subplots()).lines
     np.testing.assert_array_equal(lines[1].get_ydata(), table()["polysemantic"])
-    relative = sp.plot.relative_loss_by_density(table()["relative_loss"], plt.figure().subplots())
+    relative = relative_loss_by_density(table()["relative_loss"], plt.figure().subplots())
     np.testing.assert_allclose(
         relative.lines[1].get_xydata(), np.stack([1 / np.array(P), table()["relative_loss"]], axis=1)
     )
@@ -134,7 +141,7 @@ def test_the_whole_figure_of_the_absolute_value():
         np.arange(10.0).reshape(2, 5) + 1, {"dedicated_features": [0, 4]}, ("dedicated_features", "feature_probability")
     )
     large = np.array([[0.1, -0.4, 1, 0.0], [-1, 0.0, 0.0, 0.1]])
-    figure = sp.plot.absolute_value((BOTH.W1, BOTH.reads()), (large, np.abs(large) > 0.2), 0.01, table(), starts)
+    figure = panels((BOTH.W1, BOTH.reads()), (large, np.abs(large) > 0.2), 0.01, table(), starts)
     left, _, right, below = figure.axes
     assert (
         left.get_title() == "3 features in 6 neurons" and below.get_title() == "4 features in 2 neurons, 1 − S = 0.01"

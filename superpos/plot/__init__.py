@@ -3,7 +3,6 @@
 from inspect import isfunction as _isfunction
 
 import superpos.cache  # first, for its words with Matplotlib
-from superpos.plot.absolute import absolute_value as absolute_value
 from superpos.plot.absorption import family_map as family_map
 from superpos.plot.absorption import score_by_l0 as score_by_l0
 from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
@@ -16,14 +15,9 @@ from superpos.plot.boolean import gates_per_neuron as gates_per_neuron
 from superpos.plot.branches import branches as branches
 from superpos.plot.branches import hysteresis as hysteresis
 from superpos.plot.branches import one_feature_apart as one_feature_apart
-from superpos.plot.capacity import capacity_bound as capacity_bound
-from superpos.plot.capacity import capacity_by_importance as capacity_by_importance
-from superpos.plot.capacity import capacity_map as capacity_map
 from superpos.plot.circuits import ablations as ablations
 from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
-from superpos.plot.circuits import neuron_shares as neuron_shares
-from superpos.plot.circuits import relative_loss_by_density as relative_loss_by_density
 from superpos.plot.compressed import compressed_computation as compressed_computation
 from superpos.plot.compressed import density_keys as density_keys
 from superpos.plot.compressed import loss_by_density as loss_by_density

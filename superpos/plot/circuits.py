@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from superpos.plot.style import PALETTE, current_axes
-from superpos.plot.sweeps import plain_ticks
 
 EXCITES, INHIBITS = PALETTE["black"], PALETTE["red"]
 MARKED = PALETTE["sky"]
@@ -38,15 +35,15 @@ def circuit(
         largest = np.max(np.abs(W))
         for i, k in np.argwhere(np.abs(W) > above * largest):
             feature, neuron = (i, k) if x0 == 0 else (k, i)
-            told = (not len(features) or feature in features) and (not len(marked) or neuron in marked)
+            in_full = (not len(features) or feature in features) and (not len(marked) or neuron in marked)
             ax.plot(
                 [x0, x0 + 1],
                 [left[i], right[k]],
                 color=EXCITES if W[i, k] > 0 else INHIBITS,
                 lw=4 * abs(W[i, k]) / largest,
-                alpha=0.9 if told else 0.13,
+                alpha=0.9 if in_full else 0.13,
                 solid_capstyle="butt",
-                zorder=2 if told else 1,
+                zorder=2 if in_full else 1,
             )
     for x, heights, ha, shift in ((0, y, "right", -0.06), (2, y, "left", 0.06)):
         ax.plot(np.full(n, x), heights, "o", color="white", mec="black", ms=6, zorder=3)
@@ -80,43 +77,4 @@ def ablations(
     ax.set(yticks=np.arange(len(names)), xlabel="loss without them / loss")
     ax.set_yticklabels(names)
     ax.invert_yaxis()
-    return ax
-
-
-def relative_loss_by_density(
-    relative: xr.DataArray, ax: Axes | None = None, *, starts: xr.DataArray | None = None
-) -> Axes:
-    """Loss over that of the naive baseline against 1/(1 − S), over `feature_probability`; below 1 is superposition.
-
-    `starts`, over (dedicated_features, feature_probability), are drawn as thin lines: the least loss of each kind of start,
-    light from random weights, dark from the naive baseline.
-    """
-    ax = current_axes(ax)
-    x = 1 / relative.feature_probability.values
-    ax.axhline(1, color="#888888", lw=1, label="naive baseline")
-    ax.plot(x, relative.values, "o-", color="black", ms=4, label="least loss")
-    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="loss / naive baseline")
-    if starts is None:
-        ax.set_yscale("linear")  # axes that were drawn on before may be logarithmic
-        ax.set_ylim(bottom=0)
-    else:
-        colors = colormaps["viridis_r"](np.linspace(0.1, 0.9, len(starts)))
-        for color, values in zip(colors, starts, strict=True):
-            number = int(values["dedicated_features"])
-            ax.plot(x, values.values, "-", color=color, lw=1, label=f"{number} solved at first", zorder=1)
-        ax.set_yscale("log")
-    ax.legend()
-    plain_ticks(ax, subs=(1,), y=starts is not None)
-    return ax
-
-
-def neuron_shares(monosemantic: xr.DataArray, polysemantic: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Numbers of neurons that read one feature and several against 1/(1 − S), over `feature_probability`."""
-    ax = current_axes(ax)
-    x = 1 / monosemantic.feature_probability.values
-    ax.plot(x, monosemantic.values, "o-", color=PALETTE["black"], ms=4, label="monosemantic")
-    ax.plot(x, polysemantic.values, "s-", color=PALETTE["orange"], ms=4, label="polysemantic")
-    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="neurons")
-    ax.legend()
-    plain_ticks(ax, subs=(1,))
     return ax
