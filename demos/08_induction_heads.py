@@ -19,7 +19,7 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.heads import ablated_losses, measure_heads
-from superpos.experiments.induction_heads.measures import by_period, through_training
+from superpos.experiments.induction_heads import by_period, through_training
 
 sp.plot.use_style()
 

@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 import xarray as xr
 from fuzz_models import MODELS
-from fuzz_plots import PLOTS, WHOLE
+from fuzz_plots import PLOTS
 from matplotlib.animation import Animation
 
 import superpos as sp
@@ -131,7 +131,7 @@ CALLS = {
 }  # fmt: skip
 
 
-CALLS |= {f"plot.{name}": good for name, good in PLOTS.items() if name not in WHOLE}
+CALLS |= {f"plot.{name}": good for name, good in PLOTS.items()}
 
 toy = sp.tasks.Toy(n_features=3, n_hidden=2)
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
@@ -163,7 +163,7 @@ MADE = {
 }
 MADE |= MODELS
 # Whatever these compute or draw takes long, so they meet only what they must refuse.
-SLOW = {f"plot.{name}": PLOTS[name] for name in WHOLE} | {
+SLOW = {
     "analysis.ablation": {"task": computation, "model": computing, "groups": [[0]]},
     "analysis.dashboard_of": {"task": reader, "model": dictionary},
     "analysis.linear_probe_f1": {"h": h, "x": x},

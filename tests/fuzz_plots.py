@@ -65,7 +65,6 @@ PLOTS = {
     "caption": {"attrs": TOLD, "text": ""},
     "coefficient_map": {"values": over(*COEFFICIENTS), "random": over("dictionary_ratio"), "band": 0.5},
     "collapse_by_density": {"table": table(collapsed="feature_probability", mean_collapsed="feature_probability", cosine="feature_probability,pair"), "count": plt.figure().gca(), "cosine": plt.figure().gca()},
-    "compressed_computation": {"table": table(relative="loss_exponent,label_noise,seed", linear="loss_exponent,label_noise,seed", response="loss_exponent,label_noise,seed,feature,input"), "embedded": over("loss_exponent", "seed"), "across": table(relative="loss_exponent,n_hidden,n_residual,feature_probability", linear="loss_exponent,n_hidden,n_residual,feature_probability")},
     "density_keys": {"relative": over("n_hidden", "n_residual", "feature_probability")},
     "dimensionality_by_shape": {"D": over("feature_probability", "seed", "feature"), "shapes": over("feature_probability", "seed", "feature").astype(str), "jitter": 0.003, "seed": 0},
     "directions_animation": {"snapshots": rng.normal(size=(2, 3, 3)), "steps": np.arange(2), "turn": 90.0, "frames_per_second": 12},
@@ -108,4 +107,3 @@ PLOTS = {
     "vulnerability_by_density": {"vulnerability": over("attack", "feature_probability"), "features_per_dimension": over("feature_probability")},
     "winner_bands": {"winners": [(0.0, 1.0, "pentagon")]},
 }  # fmt: skip
-WHOLE = ("compressed_computation",)  # figures of many panels

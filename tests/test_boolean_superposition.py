@@ -4,9 +4,8 @@ import numpy as np
 import xarray as xr
 from numpy.testing import assert_allclose
 
-import superpos as sp
 from superpos.experiments import Claims
-from superpos.experiments.boolean_superposition import judge
+from superpos.experiments.boolean_superposition import evaluate, gate_losses, gates_per_neuron
 
 OVER = ("operation", "loss_exponent", "feature_probability", "seed")
 WHERE = {"operation": ["and", "or"], "loss_exponent": [2, 4], "feature_probability": [0.5, 0.1], "seed": [0, 1]}
@@ -24,7 +23,7 @@ def table(relative=0.3, linear=0.5, computed=0.4, served=4.0, bound=0.2):
 
 def failed(given):
     claims = Claims("s")
-    judge(given, claims)
+    evaluate(given, claims)
     return [claim.statement for claim in claims.failed]
 
 
@@ -49,11 +48,11 @@ def test_claims_hold_and_fail():
 
 def test_panels():
     given = table().sel(loss_exponent=2)
-    ax = sp.plot.gate_losses(given["relative"], given["linear"].isel(seed=0), given["bound"].isel(seed=0))
+    ax = gate_losses(given["relative"], given["linear"].isel(seed=0), given["bound"].isel(seed=0))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["naive baseline", "AND, trained", "OR, trained", "linear control", "least for the rank"]
     assert_allclose([line.get_ydata()[0] for line in ax.lines[1:6]], [0.3, 0.3, 0.3, 0.5, 0.2], rtol=1e-12)
     ax.clear()
-    ax = sp.plot.gates_per_neuron(table()["gates_per_neuron"], ax)
+    ax = gates_per_neuron(table()["gates_per_neuron"], ax)
     assert_allclose(ax.lines[0].get_ydata(), 4)
     assert len(ax.get_legend().get_texts()) == 4

@@ -6,7 +6,13 @@ from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.experiments import Claims
-from superpos.experiments.compressed_computation import judge, judge_across, linear_loss
+from superpos.experiments.compressed_computation import (
+    density_keys,
+    evaluate_across,
+    evaluate_noise,
+    linear_loss,
+    panels,
+)
 
 
 def relative(square, square_noisy, quartic):
@@ -17,7 +23,7 @@ def relative(square, square_noisy, quartic):
 
 def failed(*values):
     claims = Claims("s")
-    judge(relative(*values), relative(0.98, 0.8, 0.25), claims)
+    evaluate_noise(relative(*values), relative(0.98, 0.8, 0.25), claims)
     return [claim.statement for claim in claims.failed]
 
 
@@ -46,7 +52,7 @@ def test_claims_across_densities_and_sizes_hold_and_fail():
     def failed(published=0.6, **values):
         claims = Claims("s")
         found = xr.DataArray([[published], [0.1]], {"loss_exponent": [2, 4], "seed": [0]}, ("loss_exponent", "seed"))
-        judge_across(across(**values), found, claims)
+        evaluate_across(across(**values), found, claims)
         return [k for k, claim in enumerate(claims.claims) if claim.verdict != "pass"]
 
     assert failed() == []
@@ -90,11 +96,11 @@ def test_the_whole_figure_has_a_line_for_each_size_and_kind_of_labels():
     response = clean.expand_dims({"feature": 2, "input": x}, (-2, -1))
     table = xr.Dataset({"relative": clean, "linear": clean, "response": response})
     embedded = xr.DataArray([[0.6, 0.61], [0.1, 0.1]], {"loss_exponent": [2, 4]}, ("loss_exponent", "seed"))
-    figure = sp.plot.compressed_computation(table, embedded, across())
+    figure = panels(table, embedded, across())
     first, *_, left, right = figure.axes
     assert [t.get_text() for t in first.get_xticklabels()][2::3] == ["L2\nembedded", "L4\nembedded"]
     assert_allclose([line.get_ydata() for line in left.lines[:4]], [[0.9, 1.02], [np.nan] * 2, [0.9, 1.02], [0.6] * 2])
     assert_allclose([line.get_ydata() for line in right.lines[::3][:2]], [[0.2, 0.05]] * 2)
     assert_allclose(right.lines[2].get_ydata(), 0.3)  # the linear control
     assert_allclose(left.lines[0].get_xdata(), [1 / 0.3, 100])
-    assert [k.get_label() for k in sp.plot.density_keys(across()["relative"])][:2] == ["3 neurons", "6 neurons"]
+    assert [k.get_label() for k in density_keys(across()["relative"])][:2] == ["3 neurons", "6 neurons"]

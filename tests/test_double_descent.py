@@ -16,8 +16,7 @@ import superpos as sp
 from superpos.analysis import point_dimensionality, point_leverage
 from superpos.config import to_dict
 from superpos.experiments import Claims
-from superpos.experiments.double_descent import DIMS, bump, judge, measure, two_radii
-from superpos.plot.descent import double_descent, hidden_vectors
+from superpos.experiments.double_descent import DIMS, bump, draw, evaluate, hidden_vectors, measure, two_radii
 from superpos.tasks.base import materialize
 from superpos.tasks.double_descent import points_loss
 from superpos.theory.polytopes import polygon
@@ -211,9 +210,9 @@ POLYGONS, FEW, BUMP, PENTAGON, DECAY, ENTIRELY, NORM = range(7)
 )
 def test_claims_can_fail_one_by_one(changed, four, failed):
     claims = Claims("")
-    judge(hand_made(**changed), by_size(four), claims, full=True)
+    evaluate(hand_made(**changed), by_size(four), claims, full=True)
     small = Claims("")
-    judge(hand_made(**changed), by_size(four), small)
+    evaluate(hand_made(**changed), by_size(four), small)
     assert [claim.verdict for claim in small.claims][ENTIRELY] == "needs --full"
     assert {k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"} == failed
 
@@ -224,7 +223,7 @@ def test_only_the_seed_of_least_training_loss_is_judged():
     for best, failed in ((1, []), (0, [DECAY, ENTIRELY])):
         four["best"][:] = best
         claims = Claims("")
-        judge(hand_made(), four, claims, full=True)
+        evaluate(hand_made(), four, claims, full=True)
         assert [k for k, claim in enumerate(claims.claims) if claim.verdict == "FAIL"] == failed
 
 
@@ -242,7 +241,7 @@ def test_the_figure_shows_the_table():
     attrs = {"task": to_dict(TASK), "train": to_dict(CONFIG.with_defaults(TASK)), "grid": {"axes": axes}}
     attrs |= {"superpos": "1", "versions": {"jax": "1"}}
     shown = [(5, polygon(7).T, polygon(5).T), (30, polygon(5).T, 3 * polygon(8).T)]
-    figure, text = double_descent(SimpleNamespace(attrs=attrs), table, by_size(FOUR), shown)
+    figure, text = draw(SimpleNamespace(attrs=attrs), table, by_size(FOUR), shown)
     two, four, share, *vectors = figure.axes
     assert_allclose(np.asarray(two.lines[0].get_ydata()), [1, 1.1, 0.99])
     curves = {line.get_label(): np.asarray(line.get_ydata()) for line in (*four.lines, *share.lines)}

@@ -15,16 +15,16 @@ import superpos as sp
 from superpos.analysis.attention import mean_outputs
 from superpos.analysis.heads import ablated_losses, fresh_key, measure_heads
 from superpos.experiments import Claims
-from superpos.experiments.induction_heads.measures import (
-    NETWORKS,
-    head_sets,
-    judge_ablation,
-    judge_circuit,
-    judge_depth,
-    judge_heads,
-    judge_periods,
+from superpos.experiments.induction_heads.drawing import removed_gain
+from superpos.experiments.induction_heads.evaluation import (
+    evaluate_ablation,
+    evaluate_circuit,
+    evaluate_depth,
+    evaluate_heads,
+    evaluate_periods,
     windows,
 )
+from superpos.experiments.induction_heads.measures import NETWORKS, head_sets
 from superpos.optimizers import named_leaves
 from superpos.plot.style import PALETTE
 
@@ -147,27 +147,27 @@ def ablations(induction=1.0, other=0.2, copies=0.98, composed=0.3):
 
 def test_claims_hold_where_they_should_and_fail_one_by_one():
     loss = xr.DataArray([[3.1, 3.2], [0.2, 0.3]], {"n_layers": [1, 2], "seed": [0, 1]}, ("n_layers", "seed"))
-    assert verdicts(judge_depth, loss, CHANCE) == ["pass", "pass"]
-    assert verdicts(judge_depth, loss + np.array([0, 0.6]), CHANCE) == ["FAIL", "pass"]  # one seed is enough to fail
-    assert verdicts(judge_depth, loss - np.array([0, 0.8]), CHANCE) == ["pass", "FAIL"]
-    assert verdicts(judge_heads, training()) == ["pass"] * 4
-    assert verdicts(judge_heads, training(prefix=0.55)) == ["FAIL", "pass", "pass", "pass"]
-    assert verdicts(judge_heads, training(previous=0.45)) == ["pass", "FAIL", "pass", "pass"]
-    assert verdicts(judge_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL", "pass"]
-    assert verdicts(judge_heads, training(width=60)) == ["pass", "pass", "pass", "FAIL"]
-    assert verdicts(judge_circuit, [ablations()]) == ["pass", "pass"]
-    assert verdicts(judge_circuit, [ablations(copies=0.4)]) == ["FAIL", "pass"]
-    assert verdicts(judge_circuit, [ablations(composed=0.1)]) == ["pass", "FAIL"]
-    assert verdicts(judge_periods, periods()) == ["pass", "pass"]
-    assert verdicts(judge_periods, periods(far=0.9)) == ["FAIL", "pass"]
-    assert verdicts(judge_periods, periods(elsewhere=2.0)) == ["pass", "FAIL"]
-    assert verdicts(judge_periods, periods(score=0.5)) == ["pass", "FAIL"]
-    assert verdicts(judge_ablation, [ablations()]) == ["pass", "pass"]
-    assert verdicts(judge_ablation, [ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
+    assert verdicts(evaluate_depth, loss, CHANCE) == ["pass", "pass"]
+    assert verdicts(evaluate_depth, loss + np.array([0, 0.6]), CHANCE) == ["FAIL", "pass"]  # one seed is enough to fail
+    assert verdicts(evaluate_depth, loss - np.array([0, 0.8]), CHANCE) == ["pass", "FAIL"]
+    assert verdicts(evaluate_heads, training()) == ["pass"] * 4
+    assert verdicts(evaluate_heads, training(prefix=0.55)) == ["FAIL", "pass", "pass", "pass"]
+    assert verdicts(evaluate_heads, training(previous=0.45)) == ["pass", "FAIL", "pass", "pass"]
+    assert verdicts(evaluate_heads, training(prefix_at=700)) == ["pass", "pass", "FAIL", "pass"]
+    assert verdicts(evaluate_heads, training(width=60)) == ["pass", "pass", "pass", "FAIL"]
+    assert verdicts(evaluate_circuit, [ablations()]) == ["pass", "pass"]
+    assert verdicts(evaluate_circuit, [ablations(copies=0.4)]) == ["FAIL", "pass"]
+    assert verdicts(evaluate_circuit, [ablations(composed=0.1)]) == ["pass", "FAIL"]
+    assert verdicts(evaluate_periods, periods()) == ["pass", "pass"]
+    assert verdicts(evaluate_periods, periods(far=0.9)) == ["FAIL", "pass"]
+    assert verdicts(evaluate_periods, periods(elsewhere=2.0)) == ["pass", "FAIL"]
+    assert verdicts(evaluate_periods, periods(score=0.5)) == ["pass", "FAIL"]
+    assert verdicts(evaluate_ablation, [ablations()]) == ["pass", "pass"]
+    assert verdicts(evaluate_ablation, [ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
     # One seed is enough to fail.
-    assert verdicts(judge_circuit, [ablations(), ablations(copies=0.4)]) == ["FAIL", "pass"]
-    assert verdicts(judge_circuit, [ablations(composed=0.1), ablations()]) == ["pass", "FAIL"]
-    assert verdicts(judge_ablation, [ablations(), ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
+    assert verdicts(evaluate_circuit, [ablations(), ablations(copies=0.4)]) == ["FAIL", "pass"]
+    assert verdicts(evaluate_circuit, [ablations(composed=0.1), ablations()]) == ["pass", "FAIL"]
+    assert verdicts(evaluate_ablation, [ablations(), ablations(0.5, 0.7)]) == ["FAIL", "FAIL"]
 
 
 def test_windows_are_those_of_the_logistic_curves():
@@ -188,7 +188,7 @@ def test_pictures_show_what_they_say():
     assert np.max(np.asarray(ax.lines[4].get_ydata())) == pytest.approx(0.85)
     ax = sp.plot.repeat_loss_by_step(training().isel(seed=0), axes[2], window=(1, 2))
     assert [line.get_label() for line in ax.lines[1:]] == ["1 layer", "2 layers"]
-    ax = sp.plot.removed_gain(ablations(), axes[3])
+    ax = removed_gain(ablations(), axes[3])
     words = [label.get_text() for label in ax.get_yticklabels()]
     assert words[:3] == ["1 induction head", "1 previous-token head", "1 other head"] and "head 1.0 (1.0)" in words
     bar: Any = ax.patches[0]

@@ -1,24 +1,36 @@
-"""Memorisation and double descent: Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
+"""Few data points are memorised, many are generalised from, and in between the test loss is worst.
 
-The bump of the test loss is much higher at n = 1,000, p = .01 than the paper's, at n = 10,000, p = .001: ten times as many
-fresh points share a feature with a memorised one. Its height is not settled: the replication printed with the paper
-finds 5,000 at the paper's own size, where the paper has 1.01.
+Henighan et al. 2023, "Superposition, Memorization, and Double Descent". The bump of the test loss is much higher at
+n = 1,000, p = .01 than the paper's, at n = 10,000, p = .001: ten times as many fresh points share a feature with a memorised
+one. Its height is not settled: the replication printed with the paper finds 5,000 at the paper's own size, where the paper
+has 1.01.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from superpos.analysis.features import feature_dimensionality
 from superpos.analysis.geometry import geometries
 from superpos.analysis.points import point_dimensionality
 from superpos.config import task_from_dict
 from superpos.experiments.claims import Claims
-from superpos.sweep import SweepResult
+from superpos.experiments.sizes import Sizes
+from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.sweeps import plain_ticks
+from superpos.sweep import Grid, SweepResult
+from superpos.tasks import DoubleDescent
 from superpos.tasks.base import materialize
+from superpos.train_config import TrainConfig
 
+SOURCE = "Henighan et al. 2023, Superposition, Memorization, and Double Descent"
 # A point of a polygon has m/T, within this share of it.
 POLYGON_WITHIN = 0.1
 # Vectors of a model that are looked at for a shape, the longest.
@@ -26,6 +38,79 @@ MAX_NAMED = 48
 DIMS = ("weight_decay", "n_points")
 # Sizes at which points must form polygons.
 POLYGON_SIZES = (5, 10)
+DRAWN_POINTS = (5, 8, 30, 200, 2_000, 20_000)
+OUTLIER = 1.5  # × the test loss of the line: dots above are named in the caption
+
+
+@dataclass(frozen=True)
+class Size:
+    """Features and their density, numbers of data points T by hidden dimensions (2 and 4), weight decays, seeds, steps.
+
+    The paper's weight decay of 1 is of four hidden dimensions. Without `points_of_four` only two are trained, with both.
+    """
+
+    n_features: int = 1_000
+    density: float = 0.01
+    # A feature occurs T(1 − S) times in the data; from about ten on it is learned. The last of each has twenty.
+    points: tuple[int, ...] = (3, 5, 6, 8, 10, 15, 30, 50, 100, 200, 500, 1_000, 2_000)
+    points_of_four: tuple[int, ...] = (5, 10, 30, 100, 200, 500, 1_000, 2_000, 5_000)
+    weight_decays: tuple[float, ...] = (0.01,)
+    seeds: int = 3
+    steps: int = 15_000
+    evaluation_samples: int = 16_384
+    full: bool = False  # the paper's size, at which the bump must vanish entirely
+
+
+SIZES = Sizes(
+    quick=Size(  # compiles for two hidden dimensions only
+        n_features=100,
+        density=0.05,
+        points=(5, 8, 20),
+        points_of_four=(),
+        weight_decays=(0.01, 1.0),
+        seeds=1,
+        steps=100,
+        evaluation_samples=1_024,
+    ),
+    laptop=Size(),
+    full=Size(
+        n_features=10_000,
+        density=0.001,
+        points=(3, 5, 6, 8, 10, 15, 30, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000),
+        points_of_four=(5, 10, 30, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000),
+        seeds=5,
+        steps=50_000,
+        full=True,
+    ),
+)
+
+
+def build(size: Size) -> tuple[DoubleDescent, TrainConfig, Grid]:
+    """Task, training and grid of two hidden dimensions."""
+    grid = Grid(n_points=size.points, weight_decay=list(size.weight_decays), seed=range(size.seeds))
+    return _task(size, 2, size.points), _config(size), grid
+
+
+def build_four(size: Size) -> tuple[DoubleDescent, TrainConfig, Grid]:
+    """Task, training and grid of four hidden dimensions."""
+    grid = Grid(n_points=size.points_of_four, weight_decay=[0.01, 1.0], seed=range(2))
+    return _task(size, 4, size.points_of_four), _config(size), grid
+
+
+def _task(size: Size, n_hidden: int, points: Sequence[int]) -> DoubleDescent:
+    return DoubleDescent(
+        n_features=size.n_features, n_hidden=n_hidden, most_points=max(points), feature_probability=size.density
+    )
+
+
+def _config(size: Size) -> TrainConfig:
+    """The paper's AdamW decays all parameters, biases too."""
+    return TrainConfig(
+        steps=size.steps,
+        warmup_steps=size.steps // 20,
+        decay_bias=True,
+        evaluation_samples=size.evaluation_samples,
+    )
 
 
 def losses(result: SweepResult) -> xr.Dataset:
@@ -34,10 +119,10 @@ def losses(result: SweepResult) -> xr.Dataset:
     inner = [d for d in history.dims if d not in result.sizes]
     train = history.isel({inner[0]: -1}).transpose(*DIMS, "seed")
     test = result["loss"].transpose(*DIMS, "seed")
-    found = {"train_loss": ((*DIMS, "seed"), train.values), "test_loss": ((*DIMS, "seed"), test.values)}
+    variables = {"train_loss": ((*DIMS, "seed"), train.values), "test_loss": ((*DIMS, "seed"), test.values)}
     best = train.fillna(np.inf).argmin("seed").values
     coords = {name: result[name].values for name in (*DIMS, "seed")}
-    return xr.Dataset(found | {"best": (DIMS, best)}, coords, {"m": int(result.attrs["task"]["n_hidden"])})
+    return xr.Dataset(variables | {"best": (DIMS, best)}, coords, {"m": int(result.attrs["task"]["n_hidden"])})
 
 
 def measure(result: SweepResult) -> xr.Dataset:
@@ -58,7 +143,7 @@ def measure(result: SweepResult) -> xr.Dataset:
     Hs = Ws @ points * (np.arange(points.shape[1]) < np.array(counts)[:, None, None])
     feature_shares, point_shares = _of_all(feature_dimensionality, Ws), _of_all(point_dimensionality, Hs)
     lengths = np.linalg.norm(Ws, axis=-2)
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "norm": np.linalg.norm(Ws, axis=(-2, -1)),
         "bias": np.linalg.norm(biases.values, axis=-1),
         "point_share": point_shares.sum(axis=-1) / counts,
@@ -68,11 +153,11 @@ def measure(result: SweepResult) -> xr.Dataset:
         "rings": np.zeros(Ws.shape[:2]),
     }
     for name, vectors in (("shape", Ws), ("point_shape", Hs)):
-        longest = np.stack([_longest(one) for one in vectors.reshape(-1, *vectors.shape[2:])])
-        found[name] = np.reshape([shape.name for shape in geometries(longest)], Ws.shape[:2])
+        longest = np.stack([_longest(model_vectors) for model_vectors in vectors.reshape(-1, *vectors.shape[2:])])
+        variables[name] = np.reshape([shape.name for shape in geometries(longest)], Ws.shape[:2])
     for i, j in np.ndindex(Ws.shape[:2]):
-        found["rings"][i, j] = two_radii(np.linalg.norm(Hs[i, j, :, : counts[j]], axis=0))
-    return table.assign({name: (DIMS, values) for name, values in found.items()})
+        variables["rings"][i, j] = two_radii(np.linalg.norm(Hs[i, j, :, : counts[j]], axis=0))
+    return table.assign({name: (DIMS, values) for name, values in variables.items()})
 
 
 def _of_all(analyser: Any, vectors: np.ndarray) -> np.ndarray:
@@ -116,7 +201,7 @@ def bump(loss: Any) -> tuple[int, float]:
     return top, float(height[top])
 
 
-def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = False) -> None:
+def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = False) -> None:
     """Polygons of points, a bump of the test loss and features at large T, from the least weight decay of `table`.
 
     What a larger weight decay does was published for four hidden dimensions, of which `four` has the `losses`: it removes
@@ -125,21 +210,21 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = F
     is above what seeds differ by.
     """
     weak = table.isel(weight_decay=0)
-    few = weak.sel(n_points=slice(None, POLYGON_SIZES[1]))
-    sizes = [int(T) for T in few["n_points"].values]
+    few_points = weak.sel(n_points=slice(None, POLYGON_SIZES[1]))
+    sizes = [int(T) for T in few_points["n_points"].values]
     # The mean says little: it is m/T for every tight frame, also one of a few long vectors. The least does not hide them.
     least = {T: float(weak["least_point_share"].sel(n_points=T)) for T in sizes if POLYGON_SIZES[0] <= T}
-    off = {T: abs(least[T] * T / 2 - 1) for T in least}
+    deviations = {T: abs(least[T] * T / 2 - 1) for T in least}
     claims.add(
         "few points: each has m/T of the hidden layer, as on a regular polygon",
         f"least D_X within {POLYGON_WITHIN:.0%} of 2/T",
         ", ".join(f"T = {T}: {least[T]:.3f}" for T in least),
-        bool(off) and max(off.values()) <= POLYGON_WITHIN,
+        bool(deviations) and max(deviations.values()) <= POLYGON_WITHIN,
     )
     # A bound such as 0.1 would refuse the polygon itself. With the shortest W that puts orthonormal points at h_j,
     # W = Σ_j h_j x_jᵀ, feature i of point j alone has D_f = (m/T) x_ij²: of T = 3 points with some ten features each, up to
     # 2/3 × 0.26 for x² = 0.4, at n = 10,000 and p = .001 as here. It is small beside the m/T of the point.
-    largest, smallest = few["feature_share"].values, few["least_point_share"].values
+    largest, smallest = few_points["feature_share"].values, few_points["least_point_share"].values
     claims.add(
         "few points: features have little beside the points",
         f"largest D_f below the least D_X at every T up to {POLYGON_SIZES[1]}",
@@ -166,23 +251,23 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = F
     # "Removes the bump entirely", said of m = 4: at full size nothing may be left above what seeds differ by.
     heights = []
     for k in (0, -1):
-        one = four.isel(weight_decay=k)
-        top, height = bump(of_best(one))
-        heights.append((height, int(one["n_points"][top]), float(one["test_loss"].std("seed")[top])))
-    (high, at, noise), (left, left_at, left_noise) = heights
+        losses = four.isel(weight_decay=k)
+        top, height = bump(of_best(losses))
+        heights.append((height, int(losses["n_points"][top]), float(losses["test_loss"].std("seed")[top])))
+    (high, at, noise), (rest, rest_at, rest_noise) = heights
     first, decay = four["weight_decay"].values[[0, -1]]
-    measured = f"{high:.4f} high at T = {at}, spread {noise:.4f}; {left:.4f} at T = {left_at}, spread {left_noise:.4f}"
+    measured = f"{high:.4f} high at T = {at}, spread {noise:.4f}; {rest:.4f} at T = {rest_at}, spread {rest_noise:.4f}"
     statement = f"m = {four.attrs['m']}: weight decay {decay:g} takes away nearly all of the bump"
-    wanted = f"higher than the seeds' spread at {first:g}, less than a tenth of it left at {decay:g}"
-    claims.add(statement, wanted, measured, high > noise and left <= high / 10)
-    statement, wanted = (
+    expected = f"higher than the seeds' spread at {first:g}, less than a tenth of it left at {decay:g}"
+    claims.add(statement, expected, measured, high > noise and rest <= high / 10)
+    statement, expected = (
         f"m = {four.attrs['m']}: weight decay {decay:g} removes it entirely",
         "nothing above the seeds' spread",
     )
     if full:
-        claims.add(statement, wanted, measured, high > noise and left <= left_noise)
+        claims.add(statement, expected, measured, high > noise and rest <= rest_noise)
     else:
-        claims.needs_full(statement, wanted, f"{100 * left / high:.0f} % is left at this size" if high else "no bump")
+        claims.needs_full(statement, expected, f"{100 * rest / high:.0f} % is left at this size" if high else "no bump")
     norms = weak["norm"]
     peak = int(np.argmax(norms.values))
     claims.add(
@@ -191,3 +276,113 @@ def judge(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool = F
         f"{float(norms[0]):.2f}, {float(norms[peak]):.2f} at T = {int(norms['n_points'][peak])}, {float(norms[-1]):.2f}",
         0 < peak < len(norms) - 1,
     )
+
+
+def drawn_models(result: SweepResult, table: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """T, W and hidden vectors of the points of the models of least training loss that are drawn, at the first weight decay.
+
+    `table` is `measure`'s.
+    """
+    points = np.asarray(materialize(task_from_dict(result.attrs["task"])).points).T
+    models = []
+    for k, T in enumerate(int(T) for T in table["n_points"].values):
+        if T in DRAWN_POINTS:
+            cell = {"weight_decay": 0, "n_points": k}
+            W = result.isel(**cell, seed=int(table["best"].isel(cell)))["W"].transpose("hidden", "feature").values
+            models.append((T, W, W @ points[:, :T]))
+    return models
+
+
+def outliers(losses: xr.Dataset) -> list[str]:
+    """In words, seeds whose test loss is far above that of the seed of least training loss; `losses` are of one m."""
+    words = []
+    for (i, j, seed), loss in np.ndenumerate(losses["test_loss"].transpose(*DIMS, "seed").values):
+        best = losses.isel(weight_decay=i, n_points=j, seed=int(losses["best"][i, j]))
+        if loss > OUTLIER * float(best["test_loss"]):
+            train = float(losses["train_loss"].transpose(*DIMS, "seed")[i, j, seed])
+            words.append(
+                f"m = {losses.attrs['m']}, T = {int(best['n_points'])}: test loss {loss:.2f}, training loss {train:.3f} "
+                f"(line {float(best['train_loss']):.3f})"
+            )
+    return words
+
+
+def draw(
+    result: Any, table: xr.Dataset, four: xr.Dataset, models: Sequence[tuple[int, np.ndarray, np.ndarray]]
+) -> tuple[Figure, str]:
+    """Test loss and dimensionalities against T, and below the hidden vectors of features and points of some T.
+
+    `table` is that of `measure` for two hidden dimensions, of which the first weight decay
+    is drawn, and `four` has the `losses` for four; `models` holds (T, W, hidden vectors of the points). Henighan et al.
+    2023, "Superposition, Memorization, and Double Descent".
+    """
+    figure = plt.figure(figsize=(8.4, 5.2))
+    top = figure.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.58, top=0.94, wspace=0.32)
+    panels = [figure.add_subplot(top[0, k]) for k in range(3)]
+    for losses, ax in ((table.isel(weight_decay=[0]), panels[0]), (four, panels[1])):
+        for k, color in zip(range(losses.sizes["weight_decay"]), ("black", PALETTE["red"]), strict=False):
+            curve = losses.isel(weight_decay=k)
+            label = f"weight decay {float(curve['weight_decay']):g}"
+            loss_by_points(curve["test_loss"], curve["best"], ax, color=color, label=label)
+        ax.set_title(f"test loss, m = {losses.attrs['m']}")
+        ax.margins(y=0.2)  # room for the legend above the bump
+        ax.legend(loc="upper left")
+    shares_by_points(table.isel(weight_decay=0), panels[2]).set_title("dimensionality, m = 2")
+    bottom = figure.add_gridspec(2, len(models), left=0.08, right=0.98, bottom=0.0, top=0.44, wspace=0.05, hspace=0.05)
+    for k, (count, W, H) in enumerate(models):
+        for row, (vectors, color) in enumerate(((W, PALETTE["orange"]), (H, PALETTE["blue"]))):
+            ax = hidden_vectors(vectors, figure.add_subplot(bottom[row, k]), color=color)
+            if row == 0:
+                ax.set_title(f"T = {count:,}")
+            if k == 0:
+                ax.set_ylabel(("features", "points")[row])
+    text = (
+        "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with m hidden "
+        "dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
+        "Bottom: hidden vectors of features (columns of W) and of the data points, m = 2, each in units of the longest."
+    )
+    if far := [words for losses in (table.isel(weight_decay=[0]), four) for words in outliers(losses)]:
+        text += f" Dots above {OUTLIER:g} times their line are seeds that fit their points less well: {'; '.join(far)}."
+    train = result.attrs["train"]
+    text += f" {train['warmup_steps']:,} steps of warm-up; biases {'decay' if train['decay_bias'] else 'do not decay'}."
+    return figure, caption(result.attrs, text)
+
+
+def loss_by_points(
+    loss: xr.DataArray, best: xr.DataArray, ax: Axes | None = None, *, color: Any = "black", label: str = ""
+) -> Axes:
+    """`loss` over (n_points, seed): a dot per seed and a line through the `best` ones; 1 is the loss of predicting zero."""
+    ax = current_axes(ax)
+    loss = loss.transpose("n_points", "seed")
+    x = loss["n_points"].values
+    ax.plot(x, loss.isel(seed=best), "-", color=color, label=label)
+    ax.plot(x, loss.values, "o", color=color, ms=2.5, mec="none", alpha=0.5)
+    ax.axhline(1, color="#BBBBBB", lw=0.8, zorder=0)
+    ax.set(xscale="log", xlabel="data points T", ylabel="test loss")
+    plain_ticks(ax, subs=(1,))
+    return ax
+
+
+def shares_by_points(table: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Mean dimensionality of points and largest of features against T, with m/T of the polygon (m = 2) in grey."""
+    ax = current_axes(ax)
+    x = table["n_points"].values
+    ax.plot(x, np.minimum(2 / x, 1), color="#BBBBBB", lw=3, label="2/T", zorder=0)
+    ax.plot(x, table["point_share"], "o-", color=PALETTE["blue"], ms=3, label="points, mean $D_X$")
+    ax.plot(x, table["feature_share"], "s-", color=PALETTE["orange"], ms=3, label="features, largest $D_f$")
+    ax.set(xscale="log", xlabel="data points T", ylabel="dimensionality", ylim=(0, None))
+    ax.legend()
+    plain_ticks(ax, subs=(1,))
+    return ax
+
+
+def hidden_vectors(vectors: Any, ax: Axes | None = None, *, color: Any = "black") -> Axes:
+    """Vectors of two hidden dimensions, (2, count), as lines from the origin that end in dots, in units of the longest."""
+    ax, vectors = current_axes(ax), np.asarray(vectors)
+    vectors = vectors / np.linalg.norm(vectors, axis=0).max()
+    lines = np.stack([0 * vectors, vectors, np.full_like(vectors, np.nan)], axis=-1).reshape(2, -1)
+    ax.plot(*lines, color=color, lw=0.5, alpha=0.6)
+    ax.plot(*vectors, "o", color=color, ms=2, mec="none")
+    ax.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax

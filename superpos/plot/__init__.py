@@ -10,22 +10,14 @@ from superpos.plot.adversarial import vulnerability_against_features as vulnerab
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
 from superpos.plot.animation import directions_animation as directions_animation
 from superpos.plot.audit import audit_bars as audit_bars
-from superpos.plot.boolean import gate_losses as gate_losses
-from superpos.plot.boolean import gates_per_neuron as gates_per_neuron
 from superpos.plot.branches import branches as branches
 from superpos.plot.branches import hysteresis as hysteresis
 from superpos.plot.branches import one_feature_apart as one_feature_apart
 from superpos.plot.circuits import ablations as ablations
 from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
-from superpos.plot.compressed import compressed_computation as compressed_computation
-from superpos.plot.compressed import density_keys as density_keys
-from superpos.plot.compressed import loss_by_density as loss_by_density
 from superpos.plot.compressed import loss_over_naive as loss_over_naive
 from superpos.plot.compressed import responses as responses
-from superpos.plot.descent import hidden_vectors as hidden_vectors
-from superpos.plot.descent import loss_by_points as loss_by_points
-from superpos.plot.descent import shares_by_points as shares_by_points
 from superpos.plot.door import guarded as _guarded
 from superpos.plot.dynamics import dimensionality_levels as dimensionality_levels
 from superpos.plot.dynamics import logistic_growth as logistic_growth
@@ -81,7 +73,6 @@ from superpos.plot.sweeps import loss_history as loss_history
 from superpos.plot.sweeps import shape_shares as shape_shares
 from superpos.plot.transformers import accuracy_by_period as accuracy_by_period
 from superpos.plot.transformers import attention_pattern as attention_pattern
-from superpos.plot.transformers import removed_gain as removed_gain
 from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_step
 from superpos.plot.transformers import scores_by_step as scores_by_step
 
