@@ -16,7 +16,7 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis import fourier
-from superpos.analysis.grokking import progress_of
+from superpos.experiments.grokking import progress_of
 
 sp.plot.use_style()
 

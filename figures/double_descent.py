@@ -31,7 +31,7 @@ def main(
         path = results / f"double_descent_four{suffix}.zarr"
         four = experiment.losses(sp.sweep(*experiment.build_four(size), store=path, block_size=1))
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(table, four, claims, full=size.full)
+    experiment.evaluate(table, four, claims, full=full)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, four, experiment.drawn_models(result, table))
         return publish(figure, caption, claims, path=out / f"double_descent{suffix}").status

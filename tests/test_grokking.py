@@ -8,8 +8,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.grokking import other_frequencies
 from superpos.experiments import Claims
-from superpos.experiments.grokking import judge
-from superpos.plot.grokking import grokking
+from superpos.experiments.grokking import evaluate, panels
 
 
 def made_up(**changed):
@@ -41,7 +40,7 @@ CONTROL = made_up(curves={"test_accuracy": [0, 0.1, 0.1, 0.1, 0.1]})
 
 def failed(table, control=CONTROL, seeds=None, full=False):
     claims = Claims("a paper")
-    judge(table, control, claims, seeds, full=full)
+    evaluate(table, control, claims, seeds, full=full)
     return [claim.statement for claim in claims.failed]
 
 
@@ -105,7 +104,7 @@ def test_of_many_controls_none_may_generalise_and_the_seeds_are_counted():
     both = xr.concat([CONTROL, made_up()], xr.Variable("seed", [0, 1]))
     assert any("weight decay" in statement for statement in failed(made_up(), both))
     claims = Claims("a paper")
-    judge(
+    evaluate(
         made_up(),
         CONTROL,
         claims,
@@ -141,7 +140,7 @@ def test_the_figure_shows_what_it_is_given():
     angle = 2 * np.pi * k * np.arange(p) / p
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     logits = np.cos(np.add.outer(angle, angle))
-    figure, text = grokking(made_up(), CONTROL, (np.stack([1 + np.cos(angle)] * 2), [2, 4]), logits, (circle, k))
+    figure, text = panels(made_up(), CONTROL, (np.stack([1 + np.cos(angle)] * 2), [2, 4]), logits, (circle, k))
     bars, around = figure.axes[2].patches, figure.axes[5].lines[0].get_xydata()
     shares = made_up()["embedding_energy"].values[1:] / 7.3
     np.testing.assert_allclose([bar.get_height() for bar in bars], shares)

@@ -8,8 +8,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.generalisation import steps_to
 from superpos.experiments import Claims
-from superpos.experiments.grokking_sweep import judge, judge_circuits
-from superpos.plot.generalisation import grokking_sweep
+from superpos.experiments.grokking_sweep import evaluate_circuits, evaluate_times, panels
 
 NAN = np.nan
 STEPS = 6_000
@@ -36,7 +35,7 @@ def data(generalised=((NAN, NAN), (NAN, 5_000), (3_000, 3_500), (800, 900)), val
 
 def failed(times, fractions):
     claims = Claims("a paper")
-    judge(times, fractions, claims)
+    evaluate_times(times, fractions, claims)
     return [claim.statement for claim in claims.failed]
 
 
@@ -77,7 +76,7 @@ def test_the_formula_must_explain_the_logits_of_those_that_generalise():
     def holds(explained, steps):
         table = xr.Dataset({"trig_explained": ("seed", explained), "n_keys": ("seed", [4, 5, 6])})
         claims = Claims("a paper")
-        judge_circuits(table, xr.DataArray(steps, dims="seed"), claims)
+        evaluate_circuits(table, xr.DataArray(steps, dims="seed"), claims)
         return not claims.failed
 
     assert holds([0.96, 0.94, 0.99], [1_000.0, 2_000, 3_000])
@@ -90,7 +89,7 @@ def test_the_formula_must_explain_the_logits_of_those_that_generalise():
 def test_the_figure_shows_every_seed_also_those_that_never_did():
     steps = np.arange(100, STEPS + 1, 100)
     curves = [xr.DataArray(np.ones((3, len(steps))), {"seed": range(3), "step": steps}, ("seed", "step"))] * 2
-    figure, text = grokking_sweep(decays(), data(), curves, 1.0)
+    figure, text = panels(decays(), data(), curves, 1.0)
     stairs = {line.get_label(): line.get_xydata() for line in figure.axes[1].lines}
     assert list(stairs) == ["0: 0 of 3", "1: 2 of 3", "2: 1 of 3"]
     np.testing.assert_allclose(stairs["1: 2 of 3"], [[0, 0], [3_000, 1 / 3], [4_000, 2 / 3], [STEPS, 2 / 3]])

@@ -58,7 +58,6 @@ class Size:
     seeds: int = 3
     steps: int = 15_000
     evaluation_samples: int = 16_384
-    full: bool = False  # the paper's size, at which the bump must vanish entirely
 
 
 SIZES = Sizes(
@@ -80,7 +79,6 @@ SIZES = Sizes(
         points_of_four=(5, 10, 30, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000),
         seeds=5,
         steps=50_000,
-        full=True,
     ),
 )
 

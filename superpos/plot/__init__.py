@@ -33,9 +33,6 @@ from superpos.plot.gosset import benefits_by_sparsity as benefits_by_sparsity
 from superpos.plot.gosset import trained_on_curves as trained_on_curves
 from superpos.plot.gosset import winners_band as winners_band
 from superpos.plot.grokking import embedding_circle as embedding_circle
-from superpos.plot.grokking import frequency_energy as frequency_energy
-from superpos.plot.grokking import logit_map as logit_map
-from superpos.plot.grokking import neuron_waves as neuron_waves
 from superpos.plot.grokking import progress_curves as progress_curves
 from superpos.plot.levels import benefit_curves as benefit_curves
 from superpos.plot.levels import dimensionality_by_shape as dimensionality_by_shape
