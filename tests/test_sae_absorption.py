@@ -8,8 +8,7 @@ import xarray as xr
 
 import superpos as sp
 from superpos.experiments import Claims
-from superpos.experiments.sae_absorption import NAMES, family_cosines, judge, over_sources
-from superpos.plot.absorption import absorption_figure
+from superpos.experiments.sae_absorption import NAMES, evaluate, family_cosines, over_sources, panels, score_by_l0
 
 PARENTS = (-1, 0, 0, -1, 3)
 
@@ -24,7 +23,7 @@ def table(absorption, spread=0.02, l0=(0.5, 1.0, 2.0), axis="k"):
 
 def verdicts(trees, flat):
     claims = Claims("test")
-    judge(trees, flat, claims)
+    evaluate(trees, flat, claims)
     return [claim.verdict for claim in claims.claims]
 
 
@@ -90,7 +89,7 @@ def test_the_figure_has_a_curve_per_table_and_two_maps():
     found = {kind: over_sources(t) for kind, t in trees().items()}
     flat = {"relu": over_sources(table([0, 0, 0]))}
     cosine = xr.DataArray(np.eye(5), dims=("feature", "latent"))
-    figure = absorption_figure(found, flat, {"batch_topk": cosine, "matryoshka": cosine}, PARENTS, NAMES, 1.0)
+    figure = panels(found, flat, {"batch_topk": cosine, "matryoshka": cosine}, PARENTS, NAMES, 1.0)
     first, second, left, right = figure.axes[:4]
     assert len(first.containers) == len(second.containers) == 5
     assert [t.get_text() for t in first.get_legend().get_texts()] == ["ReLU", "TopK", "BatchTopK", "Matryoshka"]
@@ -102,6 +101,6 @@ def test_the_figure_has_a_curve_per_table_and_two_maps():
 
 def test_curves_run_from_sparse_to_dense():
     """Whatever the order of the settings: λ rises as L0 falls."""
-    ax = sp.plot.score_by_l0({"relu": over_sources(trees()["relu"])}, "absorption")
+    ax = score_by_l0({"relu": over_sources(trees()["relu"])}, "absorption")
     x, y = ax.lines[0].get_data()
     assert x.tolist() == [0.5, 1.0, 2.0] and np.allclose(y, [0.7, 0.6, 0.2])

@@ -7,7 +7,7 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.table import sae_score_table
 from superpos.experiments import Claims
-from superpos.experiments.sae_goldilocks import agreement, by_size, judge
+from superpos.experiments.sae_goldilocks import agreement, by_coefficient, by_size, coefficient_map, evaluate
 
 LAMBDA = [0.01, 0.1, 0.3, 1.0, 3.0]
 
@@ -35,7 +35,7 @@ def table(**changed):
 
 def verdicts(found):
     claims = Claims("test")
-    judge(found, claims)
+    evaluate(found, claims)
     return [claim.verdict for claim in claims.claims]
 
 
@@ -102,7 +102,7 @@ def test_an_axis_named_like_a_score_stays_an_axis():
 
 def test_the_map_frames_the_band_and_writes_every_number():
     found = table()
-    mesh = sp.plot.coefficient_map(found["mmcs"], random=found["random_mmcs"].isel(sparsity_coefficient=0), band=0.95)
+    mesh = coefficient_map(found["mmcs"], random=found["random_mmcs"].isel(sparsity_coefficient=0), band=0.95)
     ax = mesh.axes
     frames = [patch.get_bbox().intervalx for patch in ax.patches]
     assert len(frames) == 2  # ratios 1 and 2
@@ -115,11 +115,11 @@ def test_the_map_frames_the_band_and_writes_every_number():
 
 def test_rows_without_a_number_are_left_out():
     found = table()
-    mesh = sp.plot.coefficient_map(found["proxy"], random=found["random_proxy"])
+    mesh = coefficient_map(found["proxy"], random=found["random_proxy"])
     assert mesh.get_array().shape == (2, 5) and not mesh.axes.patches
 
 
 def test_curves_are_named_after_the_size():
-    ax = sp.plot.by_coefficient(table()["l0"], label="L0", level=3)
+    ax = by_coefficient(table()["l0"], label="L0", level=3)
     assert [line.get_label() for line in ax.lines[1:]] == ["1/2 × features", "1 × features", "2 × features"]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [3, 3])

@@ -17,8 +17,14 @@ from superpos.cli import main
 from superpos.cli.report import print_scores
 from superpos.cli.sae import one_cell
 from superpos.experiments import Claims
-from superpos.experiments.sae_pareto import by_setting, control_table, judge, most_f1_of_one_latent
-from superpos.plot.pareto import sparsity_frontier
+from superpos.experiments import sae_pareto as experiment
+from superpos.experiments.sae_pareto import (
+    by_setting,
+    control_table,
+    evaluate,
+    most_f1_of_one_latent,
+    sparsity_frontier,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,25 +48,31 @@ def test_each_architecture_is_swept_over_its_own_sparsity():
             sp.sparsity_grid(settings)
 
 
-def test_the_sweep_script_trains_what_the_figure_reads(tmp_path):
+@pytest.fixture(scope="module")
+def best_toy():
+    """The best of toy models that are hardly trained."""
+    return sp.sweep(*experiment.build_toys(experiment.SIZES.quick), block_size=1).best("seed")
+
+
+def test_the_sweep_script_trains_what_the_figure_reads(best_toy):
     script = runpy.run_path(str(ROOT / "sweeps" / "sae.py"))
     figure = runpy.run_path(str(ROOT / "figures" / "sae_pareto.py"))
-    task, *_ = script["build"](tmp_path, quick=True)
-    script["build"].__globals__["toy_model"] = lambda *_: (
-        sp.tasks.Toy(n_features=40, n_hidden=10),
-        task.directions,
-        None,
-    )
-    _, config, grid = script["build"](tmp_path)
-    settings, seeds, steps = figure["build"](False, False)
-    wanted = sp.sparsity_grid(settings, seed=seeds)
-    assert config.steps == steps and grid.n_cells == wanted.n_cells == 256
+    assert script["build"] is figure["experiment"].build and script["build_toys"] is figure["experiment"].build_toys
+    _, config, grid = script["build"](experiment.SIZES.laptop, best_toy)
+    settings = {
+        "relu": np.geomspace(0.05, 1.2, 8),
+        "topk": np.arange(1, 9),
+        "batch_topk": np.geomspace(0.3, 3.0, 8),
+        "jumprelu": np.geomspace(0.005, 0.3, 8),
+    }
+    wanted = sp.sparsity_grid(settings, seed=range(8))
+    assert config.steps == 10_000 and grid.n_cells == wanted.n_cells == 256
     for name, values in wanted.columns().items():
         np.testing.assert_array_equal(grid.columns()[name], values)
 
 
-def test_captions_say_where_directions_come_from_and_not_their_numbers(tmp_path):
-    task, config, grid = runpy.run_path(str(ROOT / "sweeps" / "sae.py"))["build"](tmp_path, quick=True)
+def test_captions_say_where_directions_come_from_and_not_their_numbers(best_toy):
+    task, config, grid = experiment.build(experiment.SIZES.quick, best_toy)
     result = sp.sweep(task, dataclasses.replace(config, steps=2), grid)
     said = sp.plot.caption(result.attrs)
     assert "directions of one toy model" in said and "ReLU output" in said and len(said) < 600
@@ -119,7 +131,7 @@ def controls(true: float = 0.98, random: float = 0.3) -> xr.Dataset:
 )  # fmt: skip
 def test_claims_can_fail(scores, optimised, control, failed):
     claims = Claims("test")
-    judge(
+    evaluate(
         by_setting(table(**scores)),
         by_setting(table(**{"f1": 0.92} | optimised)),
         controls(**control),
@@ -137,7 +149,7 @@ def test_claims_can_fail(scores, optimised, control, failed):
 def test_autoencoders_that_diverged_are_in_no_mean_and_counted(capsys):
     lost = table(pursuit_f1=0.9, dead_share=0.1).where(xr.DataArray(np.arange(4) > 0, dims="cell"))
     claims = Claims("test")
-    judge(by_setting(lost), by_setting(table(f1=0.92)), controls(), np.array([0.75]), 0.82, claims)
+    evaluate(by_setting(lost), by_setting(table(f1=0.92)), controls(), np.array([0.75]), 0.82, claims)
     assert claims.claims[0].measured == "0.970, without 1 of 4 autoencoders, which diverged" and not claims.failed
     print_scores(lost)
     assert "1 of 4 autoencoders diverged or are missing: they are in no mean" in capsys.readouterr().out

@@ -9,8 +9,22 @@ import xarray as xr
 
 import superpos as sp
 from superpos.experiments import Claims
-from superpos.experiments.sae_geometry import PAIRS, PENTAGON, by_shape, judge, share_recovered
-from superpos.experiments.sae_recovery import RANDOM_MMCS, examples, judge_plane, judge_space, random_scores, recovered
+from superpos.experiments.sae_geometry import (
+    PAIRS,
+    PENTAGON,
+    by_shape,
+    evaluate_shapes,
+    score_by_shape,
+    share_recovered,
+)
+from superpos.experiments.sae_recovery import (
+    RANDOM_MMCS,
+    evaluate_plane,
+    evaluate_space,
+    examples,
+    random_scores,
+    recovered,
+)
 from superpos.plot.style import SHAPE_COLORS
 from superpos.theory.polytopes import polygon
 
@@ -35,7 +49,7 @@ def plane(n_good):
 @pytest.mark.parametrize(("n_good", "verdict"), [(16, "pass"), (12, "pass"), (11, "FAIL")])
 def test_twelve_of_sixteen_seeds_are_needed(n_good, verdict):
     claims = Claims("")
-    judge_plane({"relu": plane(n_good)}, (0.79, 0.92), claims)
+    evaluate_plane({"relu": plane(n_good)}, (0.79, 0.92), claims)
     assert [c.verdict for c in claims.claims] == [verdict, "identity"]
     assert claims.claims[0].measured.startswith(f"{n_good} of 16;")
 
@@ -52,8 +66,8 @@ def test_features_that_are_not_represented_need_no_latent():
 def test_the_solid_must_have_its_shape_and_one_seed_all_directions():
     for shape, n_good, failed in (("cube", 3, 1), ("irregular", 3, 2), ("cube", 0, 2)):  # of two toy models
         claims = Claims("")
-        judge_space({"relu": plane(n_good)}, ["cube", shape], "cube", (0.7, 0.8), claims)
-        judge_plane({}, (0.82, 0.89), claims)  # not what random latents score: fails, too
+        evaluate_space({"relu": plane(n_good)}, ["cube", shape], "cube", (0.7, 0.8), claims)
+        evaluate_plane({}, (0.82, 0.89), claims)  # not what random latents score: fails, too
         assert len(claims.failed) == failed
 
 
@@ -89,7 +103,7 @@ def judged(pentagon, pairs, k=None, names=SHAPES, f1=(0.7, 0.9)):
     claims, tables = Claims(""), {"relu": grid_scores(pentagon, pairs, f1=f1)}
     if k is not None:
         tables["topk"] = grid_scores(*k, axis="k", values=(1, 2))
-    judge(tables, list(names), SHAPES, CHANCE, claims)
+    evaluate_shapes(tables, list(names), SHAPES, CHANCE, claims)
     return [c.verdict == "pass" for c in claims.claims]
 
 
@@ -129,7 +143,7 @@ def test_pictures_show_true_and_found_directions():
 def test_scores_are_drawn_by_shape_as_means_with_their_range():
     score = grid_scores([0.85, 1, 0.9], [1, 1, 1])["mcc"]
     _, ax = plt.subplots()
-    sp.plot.score_by_shape(score, SHAPES, ax)
+    score_by_shape(score, SHAPES, ax)
     lines = {c.get_label(): c for c in ax.containers}
     assert list(lines) == [PENTAGON, PAIRS] and lines[PENTAGON][0].get_color() == SHAPE_COLORS["pentagon"]
     np.testing.assert_allclose(lines[PENTAGON][0].get_ydata(), [0.85, 1, 0.9])

@@ -1,19 +1,101 @@
-"""Latents of children that swallow their parents: Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025."""
+"""Absorption: where a child feature implies its parent, sparse dictionaries let the child's latent speak for both.
 
-from collections.abc import Mapping
+Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka SAEs".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
+from superpos.experiments.sizes import Sizes
+from superpos.plot.style import ARCHITECTURE_COLORS, DIVERGING, caption, current_axes
+from superpos.plot.sweeps import plain_ticks
+from superpos.sweep import Grid, SweepResult
+from superpos.tasks import SparseAutoencoder
 from superpos.train import materialize
+from superpos.train_config import TrainConfig
 
+SOURCE = "Chanin et al. 2024, A is for Absorption; Bussmann et al. 2025"
 STANDARD = {"relu": "ReLU", "topk": "TopK", "batch_topk": "BatchTopK"}
 NAMES = {**STANDARD, "matryoshka": "Matryoshka"}
 ERRORS = 3  # a difference counts from so many standard errors over the dictionaries on
 NOTHING = 0.05  # absorption up to this is none
+DRAWN, DRAWN_K = ("batch_topk", "matryoshka"), 1.0  # dictionaries that are drawn
+# Values of what sets the sparsity of each architecture.
+SPARSITIES: dict[str, list[float]] = {
+    "relu": [0.005, 0.02, 0.05, 0.2, 0.6],
+    "topk": [1, 2, 4, 8],
+    "batch_topk": [0.5, 0.75, 1, 1.5, 2.5],
+    "matryoshka": [0.5, 0.75, 1, 1.5, 2.5],
+}
+FEWER_SPARSITIES: dict[str, list[float]] = {
+    "relu": [0.005, 0.05, 0.6],
+    "topk": [1, 4],
+    "batch_topk": [0.5, 1, 2.5],
+    "matryoshka": [0.5, 1, 2.5],
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Families of a parent and three children, sparsities by architecture, sets of random directions, and training.
+
+    `tree_…` is of families, `flat_…` of features as frequent, but independent; without sparsities nothing is trained.
+    """
+
+    families: int = 4
+    tree_sparsities: Mapping[str, list[float]] = field(default_factory=lambda: SPARSITIES)
+    flat_sparsities: Mapping[str, list[float]] = field(default_factory=lambda: FEWER_SPARSITIES)
+    tree_sources: int = 6
+    flat_sources: int = 3
+    resample_every: int = 200
+    steps: int = 2_000
+    batch_size: int = 128
+    n_inputs: int = 4_096
+
+
+SIZES = Sizes(
+    quick=Size(
+        families=2, tree_sparsities={"batch_topk": [1]}, flat_sparsities={}, tree_sources=1, steps=30, n_inputs=512
+    ),
+    laptop=Size(),
+    full=Size(families=16, flat_sparsities=SPARSITIES, resample_every=500, steps=10_000, batch_size=1_024),
+)
+
+
+def parents_of(size: Size) -> tuple[int, ...]:
+    """The parent of every feature, −1 for parents: four features a family, the first of which is the parent."""
+    return tuple(-1 if i % 4 == 0 else i - i % 4 for i in range(4 * size.families))
+
+
+def build(size: Size, architecture: str, *, tree: bool) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
+    """Task, training and grid: families, at most one child of each active; or features as frequent, but independent."""
+    families = size.families
+    task = SparseAutoencoder(
+        n_features=4 * families,
+        n_hidden=12 * families,
+        n_latents=8 * families,
+        feature_probability=np.tile([0.6, 0.16, 0.16, 0.16], families) / families,
+        magnitude="constant",
+        architecture=architecture,
+        parents=parents_of(size) if tree else (),
+        exclusive_children=tree,
+        resample_every=size.resample_every,
+    )
+    sparsities = size.tree_sparsities if tree else size.flat_sparsities
+    axes: dict[str, Any] = {
+        "sparsity_coefficient" if architecture == "relu" else "k": sparsities[architecture],
+        "source": range(size.tree_sources if tree else size.flat_sources),
+    }
+    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), Grid(**axes)
 
 
 def family_cosines(task: Any, model: Any) -> xr.DataArray:
@@ -21,14 +103,20 @@ def family_cosines(task: Any, model: Any) -> xr.DataArray:
 
     Dims (feature, latent), as many latents as features at most; coordinates are their numbers.
     """
-    full = materialize(task.broadcast())
+    materialized = materialize(task.broadcast())
     used = np.flatnonzero(np.asarray(model.exists))
-    C = cosines(np.asarray(full.directions), np.asarray(model.decoder)[:, used])
+    C = cosines(np.asarray(materialized.directions), np.asarray(model.decoder)[:, used])
     matched = match(C).latent
     order = matched[matched >= 0]
     return xr.DataArray(
         C[:, order], dims=("feature", "latent"), coords={"feature": np.arange(len(C)), "latent": used[order]}
     )
+
+
+def family_map_of(result: SweepResult) -> xr.DataArray:
+    """`family_cosines` of the dictionary that is drawn, of the first set of directions."""
+    cell = result.sel(k=DRAWN_K, source=0)
+    return family_cosines(cell.task(), cell.model())
 
 
 def over_sources(table: xr.Dataset) -> xr.Dataset:
@@ -40,43 +128,142 @@ def over_sources(table: xr.Dataset) -> xr.Dataset:
     return scores.mean("source").assign({f"{name}_error": values for name, values in error.items()})
 
 
-def judge(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], claims: Claims) -> None:
+def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], claims: Claims) -> None:
     """Absorption by architecture. Tables of `SweepResult.sae_scores` over (λ or k, source), with a hierarchy and without."""
-    found = {kind: over_sources(table) for kind, table in trees.items()}
-    standard = {kind: found[kind] for kind in STANDARD if kind in found}
-    true = float(np.mean([table["l0_true"].mean() for table in found.values()]))
-    said, holds = [], []
+    means = {kind: over_sources(table) for kind, table in trees.items()}
+    standard = {kind: means[kind] for kind in STANDARD if kind in means}
+    true = float(np.mean([table["l0_true"].mean() for table in means.values()]))
+    by_kind, holds = [], []
     for kind, table in standard.items():
         mean, error, l0 = (table[name].values for name in ("absorption", "absorption_error", "l0"))
-        at = np.abs(np.log(l0 / true)).argmin()
-        said.append(f"{NAMES[kind]} {mean[at]:.2f} ± {error[at]:.2f}")
-        holds.append(mean[at] > ERRORS * error[at] and mean[at] > NOTHING)
-    wanted = f"above {NOTHING:g} and {ERRORS} standard errors where L0 is closest to the true {true:.2f}"
-    claims.add("standard SAEs absorb", wanted, ", ".join(said), holds and all(holds))
+        k_true = np.abs(np.log(l0 / true)).argmin()
+        by_kind.append(f"{NAMES[kind]} {mean[k_true]:.2f} ± {error[k_true]:.2f}")
+        holds.append(mean[k_true] > ERRORS * error[k_true] and mean[k_true] > NOTHING)
+    expected = f"above {NOTHING:g} and {ERRORS} standard errors where L0 is closest to the true {true:.2f}"
+    claims.add("standard SAEs absorb", expected, ", ".join(by_kind), holds and all(holds))
 
-    said, holds = [], []
+    by_kind, holds = [], []
     for kind, table in standard.items():
         mean, error, l0 = (table[name].values for name in ("absorption", "absorption_error", "l0"))
-        least, most = l0.argmax(), l0.argmin()
-        said.append(f"{NAMES[kind]} {mean[least]:.2f} → {mean[most]:.2f} (L0 {l0[least]:.1f} → {l0[most]:.1f})")
-        holds.append(mean[most] - mean[least] > ERRORS * np.hypot(error[least], error[most]))
-    wanted = f"sparsest above least sparse by {ERRORS} standard errors"
-    claims.add("the sparser, the more", wanted, ", ".join(said), holds and all(holds))
+        dense, largest = l0.argmax(), l0.argmin()
+        by_kind.append(
+            f"{NAMES[kind]} {mean[dense]:.2f} → {mean[largest]:.2f} (L0 {l0[dense]:.1f} → {l0[largest]:.1f})"
+        )
+        holds.append(mean[largest] - mean[dense] > ERRORS * np.hypot(error[dense], error[largest]))
+    expected = f"sparsest above least sparse by {ERRORS} standard errors"
+    claims.add("the sparser, the more", expected, ", ".join(by_kind), holds and all(holds))
 
-    if {"batch_topk", "matryoshka"} <= set(found):
-        (plain, e), (nested, f) = (
-            (found[kind]["absorption"].values, found[kind]["absorption_error"].values)
+    if {"batch_topk", "matryoshka"} <= set(means):
+        (plain, plain_error), (nested, nested_error) = (
+            (means[kind]["absorption"].values, means[kind]["absorption_error"].values)
             for kind in ("batch_topk", "matryoshka")
         )
-        pairs = zip(found["matryoshka"]["k"].values, nested, plain, strict=True)
+        pairs = zip(means["matryoshka"]["k"].values, nested, plain, strict=True)
         measured = ", ".join(f"k = {k:g}: {a:.2f} against {b:.2f}" for k, a, b in pairs)
-        at, clear = np.abs(np.log(found["matryoshka"]["l0"].values / true)).argmin(), ERRORS * np.hypot(e, f)
-        wanted = f"less by {ERRORS} standard errors at L0 closest to the true one, nowhere more by as much"
-        holds = (plain - nested > clear)[at] and np.all(nested - plain <= clear)
-        claims.add("Matryoshka absorbs less than BatchTopK", wanted, measured, holds)
+        k_true = np.abs(np.log(means["matryoshka"]["l0"].values / true)).argmin()
+        margin = ERRORS * np.hypot(plain_error, nested_error)
+        expected = f"less by {ERRORS} standard errors at L0 closest to the true one, nowhere more by as much"
+        holds = (plain - nested > margin)[k_true] and np.all(nested - plain <= margin)
+        claims.add("Matryoshka absorbs less than BatchTopK", expected, measured, holds)
 
-    most = {kind: float(over_sources(table)["absorption"].max()) for kind, table in flat.items()}
+    largest = {kind: float(over_sources(table)["absorption"].max()) for kind, table in flat.items()}
     single = max((float(table["absorption"].max()) for table in flat.values()), default=np.nan)
-    measured = ", ".join(f"{NAMES[kind]} {value:.3f}" for kind, value in most.items())
-    statement, wanted = "none of independent features, as frequent", f"mean at most {NOTHING:g} at every sparsity"
-    claims.add(statement, wanted, f"{measured} (one model: {single:.3f})", most and max(most.values()) <= NOTHING)
+    measured = ", ".join(f"{NAMES[kind]} {value:.3f}" for kind, value in largest.items())
+    statement, expected = "none of independent features, as frequent", f"mean at most {NOTHING:g} at every sparsity"
+    claims.add(
+        statement, expected, f"{measured} (one model: {single:.3f})", largest and max(largest.values()) <= NOTHING
+    )
+
+
+def draw(
+    result: SweepResult,
+    trees: Mapping[str, xr.Dataset],
+    flat: Mapping[str, xr.Dataset],
+    maps: Mapping[str, xr.DataArray],
+    size: Size,
+) -> tuple[Figure, str]:
+    """Figure and caption; `result` is any of the sweeps with families, whose settings are told.
+
+    Tables of `SweepResult.sae_scores` by architecture, with families and without; `maps` are `family_cosines`.
+    """
+    true = float(trees["batch_topk"]["l0_true"].mean())
+    means = [{kind: over_sources(table) for kind, table in tables.items()} for tables in (trees, flat)]
+    figure = panels(*means, maps, parents_of(size), NAMES, true)
+    text = (
+        "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
+        f"{size.tree_sources} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: "
+        "independent features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
+        f"k = {DRAWN_K:g}."
+    )
+    task = {name: value for name, value in result.attrs["task"].items() if name != "architecture"}
+    return figure, caption({**result.attrs, "task": task}, text)
+
+
+def panels(
+    tree: Mapping[str, xr.Dataset],
+    flat: Mapping[str, xr.Dataset],
+    maps: Mapping[str, xr.DataArray],
+    parents: Sequence[int],
+    names: Mapping[str, str],
+    true_l0: float,
+) -> Figure:
+    """Absorption and splitting of every architecture, with a hierarchy (lines) and without (dotted), over two `maps`."""
+    figure, axes = plt.subplots(2, 2, figsize=(7.4, 6.4), height_ratios=(1, 1.25), layout="constrained")
+    for ax, score in zip(axes[0], ("absorption", "splitting"), strict=True):
+        ax.axvline(true_l0, color="#999999", ls="--", lw=0.8, zorder=0)
+        score_by_l0(tree, score, ax, names=names)
+        score_by_l0(flat, score, ax, ls=":")
+    axes[0, 0].set_ylim(-0.03, 1.03)
+    axes[0, 1].set_ylabel("further latents per feature")
+    axes[0, 0].legend(loc="upper right")
+    for ax, (kind, cosine) in zip(axes[1], maps.items(), strict=False):
+        figure.colorbar(family_map(cosine, parents, ax), ax=ax, label="cosine")
+        ax.set_title(names[kind])
+    for ax in axes[1, len(maps) :]:
+        ax.set_axis_off()
+    return figure
+
+
+def score_by_l0(
+    tables: Mapping[str, xr.Dataset],
+    score: str,
+    ax: Axes | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    ls: str = "-",
+) -> Axes:
+    """One score of dictionaries against their number of active latents, a curve with error bars per architecture.
+
+    `tables` holds, by architecture, `l0`, the score, and the score's standard error under the name `{score}_error`. Only
+    curves with an entry in `names` have a label.
+    """
+    ax = current_axes(ax)
+    for kind, table in tables.items():
+        l0, mean, error = (table[name].values for name in ("l0", score, f"{score}_error"))
+        order = np.argsort(l0)
+        style: dict[str, Any] = {"ls": ls, "ms": 3, "capsize": 2, "elinewidth": 0.8, "color": ARCHITECTURE_COLORS[kind]}
+        ax.errorbar(l0[order], mean[order], error[order], fmt="o", label=(names or {}).get(kind), **style)
+    ax.set(xscale="log", xlabel="active latents $L_0$", ylabel=score)
+    plain_ticks(ax)
+    return ax
+
+
+def family_map(cosine: xr.DataArray, parents: Sequence[int], ax: Axes | None = None) -> Any:
+    """Cosines of features (down) and latents (across), families framed by lines, parents named P. Returns the image.
+
+    `cosine` has dims (feature, latent), latents in the order of the features they are matched to. A perfect dictionary is
+    the identity up to the interference of the features; a latent that absorbed a parent has its row lit up in the children's
+    columns.
+    """
+    ax = current_axes(ax)
+    values = cosine.transpose("feature", "latent").values
+    image = ax.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+    roots = [i for i, parent in enumerate(parents) if parent < 0]
+    for i in roots[1:]:
+        ax.axhline(i - 0.5, color="#777777", lw=0.6)
+        ax.axvline(i - 0.5, color="#777777", lw=0.6)
+    ax.set(xticks=[], yticks=range(len(parents)), yticklabels=["P" if p < 0 else "c" for p in parents])
+    ax.set(xlabel="matched latents", ylabel="true features")
+    ax.tick_params(axis="y", length=0, labelsize=7)
+    ax.spines[:].set_visible(True)
+    return image

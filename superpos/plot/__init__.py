@@ -3,8 +3,6 @@
 from inspect import isfunction as _isfunction
 
 import superpos.cache  # first, for its words with Matplotlib
-from superpos.plot.absorption import family_map as family_map
-from superpos.plot.absorption import score_by_l0 as score_by_l0
 from superpos.plot.adversarial import superposition_by_attack_norm as superposition_by_attack_norm
 from superpos.plot.adversarial import vulnerability_against_features as vulnerability_against_features
 from superpos.plot.adversarial import vulnerability_by_density as vulnerability_by_density
@@ -27,8 +25,6 @@ from superpos.plot.features import feature_directions_3d as feature_directions_3
 from superpos.plot.features import feature_norms as feature_norms
 from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
-from superpos.plot.goldilocks import by_coefficient as by_coefficient
-from superpos.plot.goldilocks import coefficient_map as coefficient_map
 from superpos.plot.gosset import benefits_by_sparsity as benefits_by_sparsity
 from superpos.plot.gosset import trained_on_curves as trained_on_curves
 from superpos.plot.gosset import winners_band as winners_band
@@ -53,7 +49,6 @@ from superpos.plot.phases import phase_keys as phase_keys
 from superpos.plot.phases import phase_map as phase_map
 from superpos.plot.recovery import recovered_directions as recovered_directions
 from superpos.plot.recovery import recovered_directions_3d as recovered_directions_3d
-from superpos.plot.recovery import score_by_shape as score_by_shape
 from superpos.plot.sets import collapse_by_density as collapse_by_density
 from superpos.plot.sets import set_directions as set_directions
 from superpos.plot.sets import set_gram as set_gram

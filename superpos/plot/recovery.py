@@ -1,15 +1,13 @@
-"""What sparse autoencoders recovered: decoder columns beside true directions, and scores by sparsity."""
+"""What sparse autoencoders recovered: decoder columns beside true directions."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 
 from superpos.errors import ConfigError
 from superpos.plot.features import axes_3d
-from superpos.plot.style import PALETTE, current_axes, shape_color
+from superpos.plot.style import PALETTE, current_axes
 
 TRUE_COLOR = "#BBBBBB"
 LATENT_COLORS = [PALETTE[name] for name in ("blue", "orange", "green", "purple", "red", "sky", "black", "yellow")]
@@ -58,34 +56,6 @@ def recovered_directions_3d(
     ax.set_box_aspect((1, 1, 1), zoom=1.5)
     ax.view_init(*view)
     ax.set_axis_off()
-    return ax
-
-
-def score_by_shape(score: xr.DataArray, shapes: Sequence[str], ax: Axes | None = None) -> Axes:
-    """A score against sparsity, one line per shape of the toy model: mean over models, bars from least to most.
-
-    `score` is over (`source`, what is swept, …); `shapes` names the shape of every source. A sparsity swept over more than
-    three values is drawn on a logarithmic axis.
-    """
-    ax = current_axes(ax)
-    across = str(next(d for d in score.dims if d not in ("source", "seed")))
-    x, known = score[across].values, np.asarray(shapes)
-    rest = [d for d in score.dims if d != across]
-    names = list(dict.fromkeys(shapes))
-    for k, name in enumerate(names):
-        some = score.isel(source=np.flatnonzero(known == name))
-        mean, least, most = (getattr(some, how)(rest).values for how in ("mean", "min", "max"))
-        shift = (k - (len(names) - 1) / 2) * 0.05  # so that bars do not hide each other
-        at = x * (1 + shift) if len(x) > 3 else x + shift
-        style = {"color": shape_color(name), "marker": "o", "ms": 3.5, "lw": 1.2, "elinewidth": 0.8}
-        ax.errorbar(at, mean, [mean - least, most - mean], label=name, **style)
-    if len(x) > 3:
-        ax.set_xscale("log")
-        ax.set_xticks(x, [f"{v:g}" for v in x])
-        ax.set_xticks([], minor=True)
-    else:
-        ax.set(xticks=x, xlim=(x.min() - 0.3, x.max() + 0.3))
-    ax.set(ylim=(0, 1.05))
     return ax
 
 
