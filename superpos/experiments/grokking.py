@@ -122,7 +122,8 @@ def circuits_of(result: SweepResult) -> xr.Dataset:
     rows = []
     for seed in result["seed"].values:
         cell = result.sel(seed=seed)
-        task, model = cell.task(), cell.model()
+        task: Any = cell.task()
+        model = cell.model()
         keys = fourier.key_frequencies(np.asarray(model.W_out[0] @ model.W_U[...][:, : task.p]))
         trig = fourier.trig_fit(np.asarray(task.logits(model)), keys)[1] if len(keys) else 0.0
         energy = fourier.spectrum(np.asarray(model.W_E[: task.p]))

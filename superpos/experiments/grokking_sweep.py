@@ -118,7 +118,8 @@ def milestones(result: SweepResult, level: float = 0.99) -> xr.Dataset:
         variables[name] = (dims, steps_to(steps, values, level))
     final = result["test_accuracy_history"].isel(record=-1).transpose(*dims).values
     attributes = {"level": level, "steps": int(steps[-1])}
-    return xr.Dataset(variables | {"test_accuracy": (dims, final)}, {d: result[d].values for d in dims}, attributes)
+    coords = {d: result.dataset[d].values for d in dims}
+    return xr.Dataset(variables | {"test_accuracy": (dims, final)}, coords, attributes)
 
 
 def drawn_seeds(result: SweepResult) -> SweepResult:

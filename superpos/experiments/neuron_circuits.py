@@ -99,7 +99,8 @@ def evaluate(best: SweepResult, silenced: Silenced, by_seed: xr.Dataset, claims:
     if silenced.motif:
         names = ("neuron", "inhibitor", "motif")
         rises = {name: float(silenced.rises[k]) for name, k in zip(names, [*silenced.motif, -1], strict=True)}
-    relative = float(relative_loss(float(best["loss"]), naive_loss(best.task())))
+    task: Any = best.task()
+    relative = float(relative_loss(float(best["loss"]), naive_loss(task)))
     evaluate_motif(asymmetric_motifs(network), shuffled_motifs(network), relative, rises, silenced.loss, claims)
     evaluate_all_seeds(by_seed, claims)
 

@@ -145,11 +145,11 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
     by_kind, holds = [], []
     for kind, table in standard.items():
         mean, error, l0 = (table[name].values for name in ("absorption", "absorption_error", "l0"))
-        dense, largest = l0.argmax(), l0.argmin()
+        densest, sparsest = l0.argmax(), l0.argmin()
         by_kind.append(
-            f"{NAMES[kind]} {mean[dense]:.2f} → {mean[largest]:.2f} (L0 {l0[dense]:.1f} → {l0[largest]:.1f})"
+            f"{NAMES[kind]} {mean[densest]:.2f} → {mean[sparsest]:.2f} (L0 {l0[densest]:.1f} → {l0[sparsest]:.1f})"
         )
-        holds.append(mean[largest] - mean[dense] > ERRORS * np.hypot(error[dense], error[largest]))
+        holds.append(mean[sparsest] - mean[densest] > ERRORS * np.hypot(error[densest], error[sparsest]))
     expected = f"sparsest above least sparse by {ERRORS} standard errors"
     claims.add("the sparser, the more", expected, ", ".join(by_kind), holds and all(holds))
 
@@ -187,8 +187,8 @@ def draw(
     Tables of `SweepResult.sae_scores` by architecture, with families and without; `maps` are `family_cosines`.
     """
     true = float(trees["batch_topk"]["l0_true"].mean())
-    means = [{kind: over_sources(table) for kind, table in tables.items()} for tables in (trees, flat)]
-    figure = panels(*means, maps, parents_of(size), NAMES, true)
+    tree_means, flat_means = ({kind: over_sources(table) for kind, table in tables.items()} for tables in (trees, flat))
+    figure = panels(tree_means, flat_means, maps, parents_of(size), NAMES, true)
     text = (
         "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
         f"{size.tree_sources} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: "

@@ -193,14 +193,14 @@ def evaluate_shapes(
 def _by_toy_model(name: str, word: str, recovers: xr.DataArray, shapes: Sequence[str]) -> tuple[str, str, str, bool]:
     """A claim on the share over all sparsities and seeds, every toy model by itself."""
     share = recovers.mean([d for d in recovers.dims if d != "source"]).values
-    by_shape_ = {k: share[np.asarray(shapes) == k] for k in dict.fromkeys(shapes)}
-    measured = "; ".join(f"{k}: {', '.join(f'{v:.2f}' for v in values)}" for k, values in by_shape_.items())
+    shares = {k: share[np.asarray(shapes) == k] for k in dict.fromkeys(shapes)}
+    measured = "; ".join(f"{k}: {', '.join(f'{v:.2f}' for v in values)}" for k, values in shares.items())
     statement = f"{name}: share over all {word} that recover every direction, by toy model"
     return (
         statement,
         "every pair's above every pentagon's by .2",
         measured,
-        bool(by_shape_[PAIRS].min() > by_shape_[PENTAGON].max() + 0.2),
+        bool(shares[PAIRS].min() > shares[PENTAGON].max() + 0.2),
     )
 
 
@@ -273,7 +273,7 @@ def score_by_shape(score: xr.DataArray, shapes: Sequence[str], ax: Axes | None =
     names = list(dict.fromkeys(shapes))
     for k, name in enumerate(names):
         of_shape = score.isel(source=np.flatnonzero(of_source == name))
-        mean, least, most = (getattr(of_shape, how)(other_dims).values for how in ("mean", "min", "max"))
+        mean, least, most = (getattr(of_shape, statistic)(other_dims).values for statistic in ("mean", "min", "max"))
         shift = (k - (len(names) - 1) / 2) * 0.05  # so that bars do not hide each other
         at = x * (1 + shift) if len(x) > 3 else x + shift
         style = {"color": shape_color(name), "marker": "o", "ms": 3.5, "lw": 1.2, "elinewidth": 0.8}

@@ -118,8 +118,8 @@ def by_setting(table: xr.Dataset) -> xr.Dataset:
                 shape,
             )
         )
-    table: Any = xr.concat(parts, xr.Variable("architecture", names))
-    return table
+    by_architecture: Any = xr.concat(parts, xr.Variable("architecture", names))
+    return by_architecture
 
 
 def probe_table(W: xr.DataArray, *, p: float, n_inputs: int) -> xr.Dataset:

@@ -59,9 +59,9 @@ def repeat_loss_by_step(
         ax.axvspan(*window, color=PALETTE["orange"], alpha=0.2, lw=0)
     ax.axhline(table.attrs["chance"], color="black", ls="--", lw=0.8)
     ax.annotate("ln V", (steps[-1], table.attrs["chance"]), (0, 2), textcoords="offset points", ha="right", fontsize=8)
-    for n_layers, color in ((1, ONE), (2, TWO)):
+    for n_layers, color, label in ((1, ONE, "1 layer"), (2, TWO, "2 layers")):
         loss = table["loss"].sel(n_layers=n_layers)
-        ax.plot(steps, loss, color=color, label=f"{n_layers} layer{'s' * (n_layers > 1)}")
+        ax.plot(steps, loss, color=color, label=label)
     ax.set(xlim=(0, steps[-1]), ylim=(0, None), xlabel="step", ylabel="repeat loss (nats)")
     return ax
 
