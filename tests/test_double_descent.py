@@ -16,7 +16,7 @@ import superpos as sp
 from superpos.analysis import point_dimensionality, point_leverage
 from superpos.config import to_dict
 from superpos.experiments import Claims
-from superpos.experiments.double_descent import DIMS, bump, draw, evaluate, hidden_vectors, measure, two_radii
+from superpos.experiments.double_descent import DIMS, bump, draw, evaluate, hidden_vectors, measure, outliers, two_radii
 from superpos.tasks.base import materialize
 from superpos.tasks.double_descent import points_loss
 from superpos.theory.polytopes import polygon
@@ -233,6 +233,15 @@ def test_only_the_seed_of_least_training_loss_is_judged():
 )
 def test_a_bump_is_what_is_above_the_lowest_on_both_sides(loss, found):
     assert bump(loss) == found
+
+
+def test_seeds_far_above_the_line_are_named_with_their_training_loss():
+    four = by_size(FOUR)
+    assert outliers(four) == []
+    four["train_loss"] = four["train_loss"] * 0
+    four["test_loss"].values[0, 1, 2], four["train_loss"].values[0, 1, 2] = 5.0, 0.25
+    four["test_loss"].values[0, 0, 0] = np.nan  # a seed that diverged
+    assert outliers(four) == ["m = 4, T = 30: test loss 5.00, training loss 0.250 (line 0.000)"]
 
 
 def test_the_figure_shows_the_table():

@@ -149,16 +149,19 @@ def evaluate(scored: Mapping[str, Scored], toys: Examples, claims: Claims) -> No
 
 def evaluate_shapes(
     tables: Mapping[str, xr.Dataset],
-    named: Sequence[str],
+    toy_shapes: Sequence[str],
     shapes: Sequence[str],
     chance: Mapping[str, tuple[float, float]],
     claims: Claims,
 ) -> None:
-    """Pairs against pentagons. `tables` has the scores of each architecture, `named` what the geometry of every source is
-    called and `shapes` what it should be, `chance` MMCS and MCC of random dictionaries for each shape. Toy models were
-    chosen for their shapes, so that they have them is no claim; but without them nothing that is claimed here holds."""
+    """Pairs against pentagons.
+
+    `tables` has the scores of each architecture, `toy_shapes` what the geometry of every source is called and `shapes` what
+    it should be, `chance` MMCS and MCC of random dictionaries for each shape. Toy models were chosen for their shapes, so
+    that they have them is no claim; but without them nothing that is claimed here holds.
+    """
     kinds = list(dict.fromkeys(shapes))
-    as_asked = list(named) == list(shapes)
+    as_asked = list(toy_shapes) == list(shapes)
     for name, table in tables.items():
         axis = swept(table)
         word = {"sparsity_coefficient": "λ"}.get(axis, axis)
