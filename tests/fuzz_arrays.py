@@ -291,7 +291,7 @@ def left_out():
 def panels():
     """Drawing functions of `superpos.experiments` by name, behind the door that those of `superpos.plot` have."""
     functions = {}
-    for module in pkgutil.iter_modules(superpos.experiments.__path__, "superpos.experiments."):
+    for module in pkgutil.walk_packages(superpos.experiments.__path__, "superpos.experiments."):
         public = vars(importlib.import_module(module.name))
         own = {n: f for n, f in public.items() if inspect.isfunction(f) and f.__module__.startswith(module.name)}
         functions |= {name: guarded(function) for name, function in own.items()}

@@ -94,7 +94,7 @@ PLOTS = {
     "repeat_loss_by_step": {"table": table(loss="n_layers,step,seed", attrs={"chance": 2.0}), "window": (1.0, 4.0)},
     "represented_by_penalty": {"count": over("hidden_l1"), "interference": over("hidden_l1"), "n_hidden": 2},
     "responses": {"response": over("feature", "input")},
-    "score_by_l0": {"found": {"relu": table(**scores)}, "score": "mcc", "names": {"relu": "ReLU"}, "ls": "-"},
+    "score_by_l0": {"tables": {"relu": table(**scores)}, "score": "mcc", "names": {"relu": "ReLU"}, "ls": "-"},
     "score_by_shape": {"score": over("source", "sparsity_coefficient", "seed"), "shapes": ["pentagon", "square"]},
     "scores_by_step": {"table": table(prefix_matching="n_layers,snapshot,layer,head", previous_token="n_layers,snapshot,layer,head", uniform="n_layers,snapshot", step=("snapshot", LABELS["step"]))
 , "window": (1.0, 4.0)},
