@@ -7,6 +7,9 @@ from pathlib import Path
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("COLUMNS", "160")
+# Programs compiled by the tests are kept between runs, also those of the processes that tests start.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 import jaxtyping
 from jaxtyping import install_import_hook
@@ -20,6 +23,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from jax._src import compiler
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -32,12 +36,50 @@ LONGEST_FILES = (
 )  # fmt: skip
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_deselected(items):
+    """Count what the marks leave out; workers tell the process that prints."""
+    for item in items:
+        kind = "long" if item.get_closest_marker("long") else "slow" if item.get_closest_marker("slow") else "other"
+        left_out[kind] += 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(left_out)
+
+
+class _OfWorkers:
+    """Hooks of xdist, if it runs: all workers collect, and so leave out, the same."""
+
+    @staticmethod
+    def pytest_testnodedown(node):
+        left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_OfWorkers())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """The last line says what was left out, and how to run it."""
+    if hasattr(config, "workerinput") or not (left_out["slow"] or left_out["long"]):
+        return
+    commands = {"slow": "pytest -m 'not long' runs them, too", "long": "pytest -m long"}
+    parts = [f"{left_out[kind]} {kind} tests ({commands[kind]})" for kind in ("slow", "long") if left_out[kind]]
+    print(f"Left out: {' and '.join(parts)}.")
+
+
 @pytest.fixture(autouse=True)
 def _close_figures():
     yield
     plt.close("all")
 
 
+left_out = {"slow": 0, "long": 0, "other": 0}
 MAX_MAPS = 25_000
 carefully = [True]  # how programs are compiled now
 
@@ -49,8 +91,23 @@ def _forget_compiled_programs():
     jax.clear_caches()
 
 
+def _quickly(get_compile_options):
+    """XLA's options for programs that need not be fast: its fusion emitters take most of the time of compiling."""
+
+    def options(*arguments, **named):
+        chosen = get_compile_options(*arguments, **named)
+        if not carefully[0]:
+            chosen.env_option_overrides = [*chosen.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+        return chosen
+
+    return options
+
+
+compiler.get_compile_options = _quickly(compiler.get_compile_options)
+
+
 def _compile_carefully(yes):
-    """Let XLA optimise what it compiles, as it does for users, or hardly at all: programs compile in a third of the time.
+    """Let XLA optimise what it compiles, as it does for users, or hardly at all: programs compile in a fifth of the time.
 
     Programs of the other kind are forgotten, so none of them is taken for one of this kind.
     """
@@ -66,9 +123,15 @@ def pytest_runtest_setup(item):
     _compile_carefully(item.get_closest_marker("optimized") is not None)
 
 
+NEED_A_PROGRAM = ("running", "ray")  # fixtures that start a browser or a cluster
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Longest files first, so that no core waits at the end for the other; in a file, `optimized` tests first."""
+    for item in items:
+        if set(NEED_A_PROGRAM) & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
     first = {f"test_{name}.py": k for k, name in enumerate(LONGEST_FILES)}
 
     def place(item):

@@ -73,6 +73,7 @@ def test_what_is_left_to_the_reader_is_used_by_checks_alone(path):
                 assert id(node) in allowed, node.id
 
 
+@pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_in_its_quick_form(path):
     run(path, quick=True)

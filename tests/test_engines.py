@@ -84,6 +84,7 @@ def killed_at_random_moments(path, whole, n_kills, seed):
     return seen
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_a_sweep_ends_with_the_same_bytes(whole, tmp_path):
     killed_at_random_moments(tmp_path / "r.zarr", whole, 4, seed=1)
 
@@ -96,6 +97,7 @@ def test_killed_at_twenty_random_moments_a_sweep_ends_with_the_same_bytes(whole,
     assert len(seen) > 3  # some came early, some late
 
 
+@pytest.mark.slow
 def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_path):
     path, rng = tmp_path / "r.zarr", random.Random(2)
     workers = [start(path, f"{k}/3") for k in (0, 1, 2, 2)]  # one of them started twice
@@ -127,6 +129,7 @@ def test_what_a_twin_removes_is_no_error(tmp_path, monkeypatch):
     assert [p.name for p in kept.folder.parent.iterdir()] == ["of another sweep"]
 
 
+@pytest.mark.slow
 def test_a_signal_from_outside_ends_with_one_line_and_no_traceback(whole, tmp_path):
     """First one signal, then the other to the process that goes on; a third process ends it."""
     path = tmp_path / "r.zarr"
@@ -144,6 +147,7 @@ def test_a_signal_from_outside_ends_with_one_line_and_no_traceback(whole, tmp_pa
     assert small.files(path) == whole
 
 
+@pytest.mark.slow
 def test_eight_devices_end_with_the_same_bytes(whole, tmp_path):
     eight = ENVIRONMENT | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     command = [sys.executable, HERE / "small.py", tmp_path / "r.zarr", str(STEPS), "0/1"]
@@ -151,6 +155,7 @@ def test_eight_devices_end_with_the_same_bytes(whole, tmp_path):
     assert small.files(tmp_path / "r.zarr") == whole
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_loses_nothing(whole, tmp_path):
     """Whoever reads the output leaves at once: the sweep is trained all the same, and there is no traceback."""
     (tmp_path / "s.toml").write_text(
@@ -221,6 +226,7 @@ def in_step(path, n_processes, n_devices, **options):
         assert process.returncode == 0, error[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_devices", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_two_jax_processes_in_step_end_with_the_same_bytes(n_devices, whole, tmp_path):
     path = tmp_path / "r.zarr"
@@ -231,6 +237,7 @@ def test_two_jax_processes_in_step_end_with_the_same_bytes(n_devices, whole, tmp
     assert all(p.read_text().count('"chunk"') >= 4 for p in logs)  # both committed chunks of their own
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_other_with_one_sentence(whole, tmp_path):
     """Within seconds, with nothing of what JAX's runtime has to say about it; what was committed is kept and gone on with."""
     path = tmp_path / "r.zarr"
@@ -286,6 +293,7 @@ small.go(path, int(sys.argv[2]), engine="ray", engine_options=dict(cpus_per_task
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'superpos[ray]'")
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare: Ray would listen on an outward address")
 def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path):

@@ -77,6 +77,7 @@ def test_the_index_shows_every_figure_its_claims_and_what_is_missing(tmp_path):
     assert "http" not in page  # it needs nothing from anywhere
 
 
+@pytest.mark.slow
 def test_all_figures_are_built_into_one_folder(tmp_path):
     command = [sys.executable, ROOT / "figures" / "all.py", "--quick", "--only", "five_features"]
     command += ["--out", tmp_path / "out", "--results", tmp_path]

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.optimized
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("levels", "wanted"),
     [
@@ -50,6 +51,7 @@ def test_from_dedicated_features_to_antipodal_pairs_to_pentagons(levels, wanted)
     assert tuple(seen.values()) == wanted
 
 
+@pytest.mark.slow
 def test_with_equal_importance_the_pentagon_is_regular():
     grid = sp.Grid(feature_probability=[0.1, 0.05, 0.02], seed=range(8))
     best = sp.sweep(sp.tasks.Toy(n_features=5, n_hidden=2), sp.TrainConfig(steps=10_000), grid, block_size=3).best(
@@ -64,6 +66,7 @@ def test_with_equal_importance_the_pentagon_is_regular():
     assert float(at["loss"]) * 5 == pytest.approx(0.0089, rel=0.03)
 
 
+@pytest.mark.slow
 def test_linear_models_learn_the_projector_at_every_density():
     """WᵀW projects on the m most important features; the loss is the closed form within 1 %."""
     task = sp.tasks.Toy(n_features=20, n_hidden=5, importance=0.7 ** np.arange(20), activation="identity")
@@ -81,6 +84,7 @@ def test_linear_models_learn_the_projector_at_every_density():
         assert float(linear_loss(W, model.b[...], cell.features, cell.importance)) == pytest.approx(optimum, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "levels", [slice(6, 9), pytest.param(slice(None), marks=pytest.mark.long)], ids=["plateau", "all"]
 )
@@ -101,6 +105,7 @@ def test_dimensionality_sticks_at_one_half_when_features_are_equal(levels):
     assert "20 × antipodal pair" in table["shape"].values
 
 
+@pytest.mark.slow
 def test_relu_models_represent_more_as_features_get_sparser():
     """20→5, importance 0.7^i: published counts of features with norm above 1/2 at the dense end."""
     task = sp.tasks.Toy(n_features=20, n_hidden=5, importance=0.7 ** np.arange(20))

@@ -21,6 +21,7 @@ def digests(cache, cores, threads, *tasks):
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=400).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot give a process fewer cores")
 def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(tmp_path):
     one, two = (digests(tmp_path, cores, 2) for cores in (1, 2))
