@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.plot.figures import five_features
+from superpos.experiments.five_features import draw
 from superpos.theory.polytopes import polygon
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +106,7 @@ def test_captions_come_from_the_configuration(quick_result):
 
 
 def test_figure_of_five_features(quick_result, tmp_path):
-    figure, caption = five_features(quick_result, quick_result.geometry())
+    figure, caption = draw(quick_result, quick_result.geometry())
     assert "best of 4 seeds" in caption
     assert figure.axes[0].get_title() == "1 − S = 1"
     assert figure.axes[4].get_xlabel() == "pentagon"

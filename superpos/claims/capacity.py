@@ -5,8 +5,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.features import feature_capacity, frame_defect
-from superpos.claims.uniform import SMALL_BEST_UP_TO
 from superpos.experiments.claims import Claims
+from superpos.experiments.uniform import SMALL_BEST_UP_TO
 from superpos.sweep import SweepResult
 from superpos.theory.capacity import allocation, capacity_losses
 from superpos.theory.uniform import benefits, structures
