@@ -1,6 +1,7 @@
 """Phase diagrams: labels, candidates and boundaries in closed form, the true optimum, and what training finds."""
 
 import dataclasses
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
