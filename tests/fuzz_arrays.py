@@ -1,11 +1,14 @@
 """Odd calls of every public array function, run by `test_arrays.py` in a process of its own, as users run them.
 
-Every function of `superpos`, `.analysis`, `.theory`, `.plot` and `.data` has a call that works. In turn each argument is
-replaced by something odd: of a fixed list, and drawn at random. The call must return numbers (NaN only where it is
-documented), or raise `ConfigError` of one line. Anything else is printed, one line each; `python fuzz_arrays.py SEED N`.
+Every function of `superpos`, `.analysis`, `.theory`, `.plot` and `.data`, and most panels of experiments, have a call that
+works. In turn each argument is replaced by something odd: of a fixed list, and drawn at random. The call must return numbers
+(NaN only where it is documented), or raise `ConfigError` of one line. Anything else is printed, one line each;
+`python fuzz_arrays.py SEED N`.
 """
 
+import importlib
 import inspect
+import pkgutil
 import sys
 import warnings
 from collections import Counter
@@ -22,6 +25,8 @@ from fuzz_plots import PLOTS, WHOLE
 from matplotlib.animation import Animation
 
 import superpos as sp
+import superpos.experiments
+from superpos.plot.door import guarded
 
 rng = np.random.default_rng(0)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])
@@ -98,6 +103,9 @@ CALLS = {
     "plot.ablations": {"names": ["a", "b", "c"], "rise": vector, "loss": 0.1},
     "plot.attention_pattern": {"pattern": np.eye(4)},
     "plot.basin_map": {"basin_probability": plane},
+    "plot.benefit_curves": {"x": vector, "benefits": {"pentagon": vector, "digon": vector}},
+    "plot.benefits_by_sparsity": {"x": vector, "curves": {"pentagon": vector, "2_21": vector}},
+    "plot.trained_on_curves": {"name": "2_21", "x": vector, "benefit": vector, "share": vector},
     "plot.branches": {"curves": {"pentagon": (vector, vector)}},
     "plot.capacity_bound": {"missing": vector, "defect": vector},
     "plot.capacity_by_importance": {"importance": vector, "capacity": vector, "expected": vector},
@@ -114,8 +122,10 @@ CALLS = {
     "plot.hysteresis": {"curves": {"up": (vector, vector)}},
     "plot.logit_map": {"logits": np.eye(4)},
     "plot.loss_steps": {"loss": vector, "steps": np.arange(3)},
+    "plot.one_feature_apart": {"source": W},
     "plot.phase_map": {"norm": plane, "interference": plane},
     "plot.recovered_directions": {"directions": W, "decoder": W},
+    "plot.set_gram": {"source": W, "sets": ((0, 1),)},
     "plot.shape_shares": {"shapes": losses.astype(str)},
     "plot.stacked_weights": {"source": W, "has": W > 0},
 }  # fmt: skip
@@ -278,12 +288,23 @@ def left_out():
                 yield f"{place}.{name} is in no table"
 
 
+def panels():
+    """Drawing functions of `superpos.experiments` by name, behind the door that those of `superpos.plot` have."""
+    functions = {}
+    for module in pkgutil.walk_packages(superpos.experiments.__path__, "superpos.experiments."):
+        public = vars(importlib.import_module(module.name))
+        own = {n: f for n, f in public.items() if inspect.isfunction(f) and f.__module__.startswith(module.name)}
+        functions |= {name: guarded(function) for name, function in own.items()}
+    return functions
+
+
 def calls():
     """Every function by name, with arguments that work and the names of what it is to meet (None: everything)."""
+    of_experiments = panels()
     for path, good in (CALLS | SLOW).items():
         function = sp
         for part in path.split("."):
-            function = getattr(function, part)
+            function = getattr(function, part, of_experiments.get(part))
         yield path, function, good, REFUSED if path in SLOW else None
     for path, (function, good) in MADE.items():
         yield path, function, good, None
