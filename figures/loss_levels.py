@@ -27,12 +27,12 @@ def main(
         block_size=len(levels),
         init=experiment.starts(levels, size.repeats),
     )
-    tables = [experiment.landed_of(result, levels) for result in (free, placed)]
+    from_random, from_levels = (experiment.landed_of(result, levels) for result in (free, placed))
     begun = [level.name for level in levels for _ in range(size.repeats)]
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(levels, *tables, begun, claims)
+    experiment.evaluate(levels, from_random, from_levels, begun, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(levels, free, placed, tables, size.repeats)
+        figure, caption = experiment.draw(levels, free, placed, (from_random, from_levels), size.repeats)
         return publish(figure, caption, claims, path=out / f"loss_levels{suffix}").status
 
 
