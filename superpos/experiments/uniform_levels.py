@@ -370,10 +370,12 @@ def dimensionality_by_shape(
         x[rest], y[rest], ".", color=SHAPE_COLORS["irregular"], ms=1.6, mec="none", alpha=0.5, label="other or none"
     )
     for value, name in NAMED_LINES.items():
-        here = names == name
-        if np.any(here):
+        members = names == name
+        if np.any(members):
             label = f"{name}, {Fraction(value).limit_denominator(10)}"
-            ax.plot(x[here], y[here], ".", color=shape_color(name), ms=4, mec="none", alpha=0.8, label=label, zorder=3)
+            ax.plot(
+                x[members], y[members], ".", color=shape_color(name), ms=4, mec="none", alpha=0.8, label=label, zorder=3
+            )
     ax.set(ylim=(-0.02, 1.05), xlabel="1 / (1 − S)", ylabel="feature dimensionality $D_i$")
     return ax
 

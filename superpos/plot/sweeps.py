@@ -21,8 +21,6 @@ NAMED_LINES = {
     2 / 5: "pentagon",
     3 / 8: "square antiprism",
 }
-# Of shapes with one colour, in order of their frequency; the first has none.
-HATCHES = ("/////", ".....", "\\\\\\\\\\", "xxxxx", "-----", "|||||")
 
 
 def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[float], shapes: xr.DataArray) -> None:
@@ -38,6 +36,10 @@ def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[f
         feature_directions(cell, ax, limit=limit)
         ax.set_title(f"1 − S = {p:.2g}", fontsize=8.5)
         ax.set_xlabel(fill(shape, 15), fontsize=8, color=shape_color(shape))
+
+
+# Of shapes with one colour, in order of their frequency; the first has none.
+HATCHES = ("/////", ".....", "\\\\\\\\\\", "xxxxx", "-----", "|||||")
 
 
 def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
