@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 import superpos as sp
 from superpos.analysis.dynamics import even_stages
-from superpos.claims.learning_dynamics import growth, trajectory
+from superpos.experiments.learning_dynamics import growth, trajectory
 
 sp.plot.use_style()
 

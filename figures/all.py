@@ -22,7 +22,7 @@ from superpos.script import run
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem != "all")
-IMPORTED_ONCE = ["superpos.sweep", "superpos.theory", "superpos.claims.uniform_levels", "superpos.plot.figures", "tyro"]
+IMPORTED_ONCE = ["superpos.sweep", "superpos.theory", "superpos.experiments.uniform_levels", "tyro"]
 
 
 def main(

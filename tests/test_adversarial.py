@@ -11,8 +11,14 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.analysis import optimised_attack, vulnerability
 from superpos.analysis.adversarial import squared_error
-from superpos.claims.adversarial import exponents, judge_vulnerability, removed_at
 from superpos.experiments import Claims
+from superpos.experiments.adversarial import (
+    evaluate_vulnerability,
+    exponents,
+    removed_at,
+    superposition_by_attack_norm,
+    vulnerability_by_density,
+)
 from superpos.theory import analytic_attack, linear_vulnerability, silent_cost, whole_cost
 from superpos.theory.polytopes import polygon, simplex
 
@@ -93,7 +99,7 @@ def table_of(power):
 )
 def test_claims_about_vulnerability_can_fail(power, fails):
     claims = Claims("a paper")
-    judge_vulnerability(table_of(power), claims)
+    evaluate_vulnerability(table_of(power), claims)
     assert len(claims.failed) == len(fails)
     assert all(word in claim.statement for word, claim in zip(fails, claims.failed, strict=True))
     np.testing.assert_allclose(exponents(table_of(power), "analytic"), power)
@@ -103,7 +109,7 @@ def test_identities_of_attacks_are_checked():
     for change in ({"law": 1.0}, {"whole": 0.1}, {"without": 1.1}):
         claims = Claims("a paper")
         table = table_of(1.5)
-        judge_vulnerability(table.assign({n: table[n] * 0 + v for n, v in change.items()}), claims)
+        evaluate_vulnerability(table.assign({n: table[n] * 0 + v for n, v in change.items()}), claims)
         assert [claim.verdict for claim in claims.failed] == ["identity VIOLATED"]
 
 
@@ -196,12 +202,12 @@ def test_plots_of_attacks_show_what_they_are_given():
     p, values = [1.0, 0.1], [[1.0, 4.0], [1.5, 6.0]]
     crowd = xr.DataArray([1.0, 3.0], coords={"feature_probability": p})
     found = xr.DataArray(values, coords={"attack": ["analytic", "optimised"], "feature_probability": p})
-    ax = sp.plot.vulnerability_by_density(found, crowd)
+    ax = vulnerability_by_density(found, crowd)
     assert [list(line.get_ydata()) for line in ax.lines[1:]] == [*values, [1.0, 3.0]]
     assert list(ax.lines[1].get_xdata()) == [1, 10]
     trained = xr.DataArray([[3.0, 2.0], [1.0, 0.0]], coords={"attack_norm": [0.0, 0.8], "seed": [0, 1]})
     _, ax = plt.subplots()
-    line = sp.plot.superposition_by_attack_norm(trained, ax, label="mean").lines[-1]
+    line = superposition_by_attack_norm(trained, ax, label="mean").lines[-1]
     assert list(line.get_xdata()) == [0, 80] and list(line.get_ydata()) == [2.5, 0.5]
     assert removed_at(trained.mean("seed")) == 0.8 and removed_at(trained.sel(seed=1) + 2) == np.inf
 

@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims.basic_results import ARRANGEMENTS, PAIRS, judge_audit, judge_scaling
-from superpos.claims.correlated_features import collapse_crossings, follow_collapse, judge_three
 from superpos.experiments import Claims
+from superpos.experiments.basic_results import ARRANGEMENTS, PAIRS, evaluate_audit, evaluate_scaling
 from superpos.experiments.claims import tally
+from superpos.experiments.correlated_features import collapse_crossings, evaluate_three, follow_collapse
 from superpos.sweep import SweepResult
 from superpos.theory.polytopes import polygon
 
@@ -46,7 +46,7 @@ def counted(n_hidden, counts):
 )
 def test_large_models_are_copies_of_small_ones_while_blocks_are_small(large, found):
     claims = Claims("")
-    judge_scaling(counted(5, (5, 11, 13)), counted(20, large), claims)
+    evaluate_scaling(counted(5, (5, 11, 13)), counted(20, large), claims)
     assert verdicts(claims) == found
 
 
@@ -86,7 +86,7 @@ def test_five_pairs_are_a_local_minimum(pairs, trained, loss, found):
         "loss": (tuple(over), [loss]),
     }
     claims = Claims("")
-    judge_audit(SweepResult(xr.Dataset(best, over)), audited, claims)
+    evaluate_audit(SweepResult(xr.Dataset(best, over)), audited, claims)
     assert verdicts(claims) == found and sorted(sum(PAIRS, ())) == list(range(10))
 
 
@@ -120,19 +120,19 @@ def test_pairs_collapse_one_after_another_where_exact_losses_cross(three):
     ends = collapse_crossings(followed)
     np.testing.assert_allclose(ends, [0.0711, 0.1405, 0.393], rtol=0.02)
     claims = Claims("")
-    judge_three(three, followed, claims)
+    evaluate_three(three, followed, claims)
     assert verdicts(claims)[:3] == ["pass"] * 3
     moved = three.dataset.assign_coords(
         feature_probability=[0.05, 0.15, 0.2, 0.41, 0.6]
     )  # one collapsed where two should be
     claims = Claims("")
-    judge_three(SweepResult(moved), followed, claims)
+    evaluate_three(SweepResult(moved), followed, claims)
     assert verdicts(claims)[:3] == ["pass", "FAIL", "pass"]
     wrong = followed.copy(deep=True)
     wrong["loss"][1] = np.nan  # one collapsed is never the cheapest
     assert collapse_crossings(wrong) == []
     claims = Claims("")
-    judge_three(three, wrong, claims)
+    evaluate_three(three, wrong, claims)
     assert verdicts(claims)[:3] == ["FAIL"] * 3
 
 

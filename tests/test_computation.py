@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.analysis import features_per_neuron, neuron_has_feature, neuron_order
-from superpos.claims.privileged_basis import judge, neurons
 from superpos.cli.sweepfile import read
 from superpos.experiments import Claims
+from superpos.experiments.privileged_basis import evaluate, monosemantic_count, neurons
 from superpos.models import ComputationModel
 from superpos.optimizers import named_leaves
 
@@ -306,15 +306,15 @@ def tabled():
 def test_the_claims_know_the_table_and_what_is_not_in_it():
     models, claims = tabled(), Claims("s")
     assert neurons(models[0.25], 0.25) == (3, 3, 2) and neurons(models[0.04], 0.04) == (0, 10, 5)
-    judge({**models, 0.02: models[0.04]}, claims, full=True)
+    evaluate({**models, 0.02: models[0.04]}, claims, finds_rare_codes=True)
     assert len(claims.claims) == 14 and not claims.failed
     silent = models[0.15].copy()
     silent[4, 9] = -9.0  # no feature excites the neuron by that, and none is hidden by it
     inhibited = Claims("s")
-    judge({**models, 0.15: silent, 0.02: models[0.04]}, inhibited, full=True)
+    evaluate({**models, 0.15: silent, 0.02: models[0.04]}, inhibited, finds_rare_codes=True)
     assert not inhibited.failed and "a negative weight excites nothing" in inhibited.claims[4].measured
     wrong = Claims("s")
-    judge({**models, 0.25: models[0.7], 0.04: models[0.06]}, wrong, full=True)
+    evaluate({**models, 0.25: models[0.7], 0.04: models[0.06]}, wrong, finds_rare_codes=True)
     assert [claim.statement for claim in wrong.failed] == [
         "1 − S = 0.25: neurons", "1 − S = 0.04: neurons", "1 − S = 0.25: the two others are a binary code",
         "1 − S = 0.04: every feature is its own pair of neurons", "that count never rises as features get sparser",
@@ -334,9 +334,7 @@ def test_counts_and_ratios_are_drawn_over_density(rng):
     import xarray as xr
 
     p = {"feature_probability": [0.7, 0.1]}
-    ax = sp.plot.monosemantic_count(
-        xr.DataArray([5, 0], p), plt.figure().add_subplot(), expected={0.7: 5}, close=[(0.1, 1)]
-    )
+    ax = monosemantic_count(xr.DataArray([5, 0], p), plt.figure().add_subplot(), expected={0.7: 5}, close=[(0.1, 1)])
     assert {t.get_text() for t in ax.get_legend().get_texts()} == {"published", "least loss", "loss within 0.2 %"}
     assert_allclose(ax.lines[1].get_xydata(), [[1 / 0.7, 5], [10, 0]])
     values = xr.DataArray(rng.random((2, 3, 5)), p, ("feature_probability", "seed", "hidden"))

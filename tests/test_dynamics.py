@@ -9,15 +9,16 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.dynamics import drops, even_stages, logistic_rate, moves
-from superpos.claims.correlated_features import (
+from superpos.experiments import Claims, publish
+from superpos.experiments.correlated_features.arrangements import (
     antipodal_within,
     hexagon_of_pairs,
     n_collapsed,
     orthogonal_within,
     sum_and_difference,
 )
-from superpos.claims.learning_dynamics import chance, judge_levels, octahedron
-from superpos.experiments import Claims, publish
+from superpos.experiments.correlated_features.drawing import collapse_by_density, set_gram
+from superpos.experiments.learning_dynamics import chance, evaluate_levels, octahedron
 from superpos.experiments.publish import index
 from superpos.sweep.collect import attributes
 from superpos.sweep.run import lay_out
@@ -152,7 +153,7 @@ def test_moves_must_meet_the_falls_of_the_loss():
         moving = np.zeros(101, int)
         moving[30:32] = 2
         claims = Claims("x")
-        judge_levels(levels_table(final, drop, moving, np.arange(101) < 100), claims)
+        evaluate_levels(levels_table(final, drop, moving, np.arange(101) < 100), claims)
         return [claim.verdict for claim in claims.claims]
 
     at = np.zeros(101, bool)
@@ -243,9 +244,9 @@ def test_collapse_and_gram_of_sets():
         {"feature_probability": [0.1, 0.2]},
     )
     _, (count, cosine) = plt.subplots(2)
-    sp.plot.collapse_by_density(table, count, cosine)
+    collapse_by_density(table, count, cosine)
     assert count.lines[1].get_ydata().tolist() == [0, 1] and cosine.lines[1].get_ydata().tolist() == [0.5, 1.0]
-    swapped = sp.plot.set_gram(OPPOSED[:, [0, 2, 1, 3]], ((0, 2), (1, 3)), plt.figure().add_subplot())
+    swapped = set_gram(OPPOSED[:, [0, 2, 1, 3]], ((0, 2), (1, 3)), plt.figure().add_subplot())
     np.testing.assert_array_equal(swapped.images[0].get_array(), OPPOSED.T @ OPPOSED)
 
 

@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims import gosset as g
 from superpos.experiments import Claims
+from superpos.experiments import gosset as g
 from superpos.theory.uniform import optimum, structures
 
 
@@ -67,7 +67,7 @@ def ranges(shift=1.0):
 
 def judged(found=None, **changes):
     claims = Claims("")
-    g.judge(*tables(**changes), ranges() if found is None else found, claims)
+    g.evaluate(*tables(**changes), ranges() if found is None else found, claims)
     return claims
 
 
@@ -85,11 +85,11 @@ def test_every_claim_can_hold_and_fail():
 
 def test_discs_are_as_large_as_the_share_and_bands_lie_where_they_win():
     _, ax = plt.subplots()
-    sp.plot.trained_on_curves("2_21", [10.0, 20.0], [2.0, 3.0], [0.25, 1.0], ax)
+    g.trained_on_curves("2_21", [10.0, 20.0], [2.0, 3.0], [0.25, 1.0], ax)
     (discs,) = ax.collections
     np.testing.assert_allclose(discs.get_sizes() / discs.get_sizes()[1], [0.25, 1])
     _, ax = plt.subplots()
-    sp.plot.winners_band([(1, 2, "triangle"), (2, 2.1, "pentagon")], ax)
+    g.winners_band([(1, 2, "triangle"), (2, 2.1, "pentagon")], ax)
     assert [t.get_text() for t in ax.texts] == ["triangle"] and len(ax.patches) == 2
-    ax = sp.plot.benefits_by_sparsity([1, 10], {"2_21": [1, 2]}, plt.subplots()[1])
+    ax = g.benefits_by_sparsity([1, 10], {"2_21": [1, 2]}, plt.subplots()[1])
     assert ax.get_xscale() == "log" and ax.lines[0].get_label() == "2_21"

@@ -6,9 +6,8 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.claims.loss_levels import PUBLISHED, judge, landed, nearest, starts
 from superpos.experiments import Claims
-from superpos.plot.loss_levels import loss_on_levels
+from superpos.experiments.loss_levels import PUBLISHED, evaluate, landed, loss_on_levels, nearest, starts
 from superpos.theory.single_active import at_level, polygon_levels, single_active_loss
 
 LEVELS = polygon_levels(6)
@@ -72,7 +71,7 @@ def table(names, **changed):
 
 def failed(free, placed, begun, levels=LEVELS):
     claims = Claims("a paper")
-    judge(levels, free, placed, begun, claims)
+    evaluate(levels, free, placed, begun, claims)
     return [claim.statement for claim in claims.failed]
 
 

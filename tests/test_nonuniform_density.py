@@ -7,8 +7,16 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.table import geometry_table
-from superpos.claims.nonuniform_density import BASE, follow_both, judge, loop, nearest_angle, pointing_up
 from superpos.experiments import Claims
+from superpos.experiments.nonuniform_density import (
+    BASE,
+    evaluate,
+    follow_both,
+    loop,
+    nearest_angle,
+    one_feature_apart,
+    pointing_up,
+)
 from superpos.theory import follow
 from superpos.theory.polytopes import polygon
 
@@ -37,7 +45,7 @@ def fits(ways, every=3):
 
 def test_every_claim_holds_on_the_branches_themselves(ways):
     claims = Claims("")
-    judge(ways, *fits(ways), claims)
+    evaluate(ways, *fits(ways), claims)
     assert [claim.statement for claim in claims.claims if claim.verdict != "pass"] == []
     assert len(claims.claims) == 9
     assert ways.crossing == pytest.approx([0.2691], abs=3e-4) and ways.slopes[0] < ways.slopes[1]
@@ -47,15 +55,15 @@ def test_claims_fail_where_they_should(ways):
     """Fits 5 % too costly, and pentagons below the crossing."""
     best, table = fits(ways)
     claims = Claims("")
-    judge(ways, best.assign(loss=1.05 * best["loss"]), table, claims)
+    evaluate(ways, best.assign(loss=1.05 * best["loss"]), table, claims)
     assert [c.statement for c in claims.failed] == ["the best of many fits is on the lower branch"]
     claims = Claims("")
     near = [k for k in range(len(ways.factors)) if ways.factors[k] > ways.crossing[0]][-1]
-    judge(ways._replace(first=near), best, table, claims)  # pairs that end just above the crossing
+    evaluate(ways._replace(first=near), best, table, claims)  # pairs that end just above the crossing
     assert [c.statement for c in claims.failed] == ["hysteresis: each outlives the crossing"]
     claims = Claims("")
     W = best["W"].copy(data=np.broadcast_to(polygon(5).T, best["W"].shape))
-    judge(ways, best.assign(W=W), geometry_table(W, 2), claims)
+    evaluate(ways, best.assign(W=W), geometry_table(W, 2), claims)
     assert [c.statement for c in claims.failed] == ["below the crossing: two pairs, the sparse feature at 0"]
 
 
@@ -87,7 +95,7 @@ def test_angles_to_the_neighbours_by_hand():
 
 def test_pictures_show_what_they_are_given():
     W = 1.1 * polygon(5).T
-    ax = sp.plot.one_feature_apart(W, feature=1)
+    ax = one_feature_apart(W, feature=1)
     dots = {line.get_color(): line.get_data() for line in ax.lines if line.get_marker() == "o"}
     np.testing.assert_allclose(np.ravel(dots[sp.plot.PALETTE["red"]]), W[:, 1])
     assert sum(line.get_marker() == "o" for line in ax.lines) == 5

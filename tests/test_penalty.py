@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.analysis.regimes import regimes
 from superpos.analysis.table import geometry_table
-from superpos.claims.solving_superposition import alignment
+from superpos.experiments.solving_superposition import alignment, regime_map
 from superpos.plot.phases import PHASE_COLORS
 from superpos.theory import vanishing_penalty
 from superpos.train import evaluate, init
@@ -101,7 +101,7 @@ def test_the_map_colours_the_phases_and_shows_no_penalty_as_0():
         coords={"feature_probability": [1.0, 0.1], "hidden_l1": [0.0, 0.5]},
         dims=("feature_probability", "hidden_l1"),
     )
-    ax = sp.plot.regime_map(regime, ends=[0.3])
+    ax = regime_map(regime, ends=[0.3])
     colors = [to_hex(c).upper() for c in ax.collections[0].get_array().reshape(-1, 3)]
     expected = [PHASE_COLORS[name] for name in ("dedicated", "in superposition", "ignored", "dedicated")]
     assert colors == [to_hex(c).upper() for c in expected]

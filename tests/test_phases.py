@@ -1,7 +1,6 @@
 """Phase diagrams: labels, candidates and boundaries in closed form, the true optimum, and what training finds."""
 
 import dataclasses
-import runpy
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,9 +10,8 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis import against_optimum, phase, phase_table
+from superpos.experiments import phase_diagram
 from superpos.theory import boundaries, candidate_losses, candidates, crossings, follow, minimise, optimum
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_phases_by_hand():
@@ -260,8 +258,8 @@ def test_maps_draw_on_the_axes_they_are_given():
 @pytest.mark.parametrize("n_hidden", [1, 2])
 def test_a_full_diagram_agrees_with_the_true_optimum(n_hidden):
     """64 × 64 cells × 8 restarts: 99 % of the cells within 1 % of the optimum's loss, 97 % with its label."""
-    script = runpy.run_path(str(ROOT / "sweeps" / "phase_diagram.py"))
-    result = sp.sweep(*script["build"](n_hidden), block_size=script["BLOCK_SIZE"])
+    planned = phase_diagram.build(phase_diagram.SIZES.laptop)[n_hidden]
+    result = sp.sweep(*planned, block_size=phase_diagram.BLOCK_SIZE)
     compared = against_optimum(result.phases())
     print((compared["excess"] <= 0.01).mean().item(), compared["agrees"].mean().item(), compared["excess"].max().item())
     assert (compared["excess"] <= 0.01).mean() >= 0.99

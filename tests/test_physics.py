@@ -1,17 +1,13 @@
 """What the trained models must show: Elhage et al. 2022, at the sizes of the README and the sweep scripts."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import superpos as sp
+from superpos.experiments import uniform
 from superpos.theory import linear_loss, optimal_linear_loss
 
 pytestmark = pytest.mark.optimized
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
@@ -90,7 +86,7 @@ def test_linear_models_learn_the_projector_at_every_density():
 )
 def test_dimensionality_sticks_at_one_half_when_features_are_equal(levels):
     """n = 200, m = 20: the plateau of D*, the line at 1/2, and the packing law."""
-    task, config, grid = runpy.run_path(str(ROOT / "sweeps" / "uniform_geometry.py"))["build"]()
+    task, config, grid = uniform.build(uniform.SIZES.laptop)
     densities = grid.axes["feature_probability"].values[levels]
     result = sp.sweep(task, config, sp.Grid(feature_probability=densities, seed=[0]))
     table = result.geometry().isel(seed=0)
@@ -124,7 +120,7 @@ def test_the_larger_twin_and_the_sparse_end():
         best = sp.sweep(task, sp.TrainConfig(steps=10_000), grid).best("seed")
         per_dimension.append(best.geometry()["n_represented"].values / m)
     assert np.all(np.abs(per_dimension[0] - per_dimension[1]) <= 0.4)
-    task, config, _ = runpy.run_path(str(ROOT / "sweeps" / "uniform_geometry.py"))["build"](full=True)
+    task, config, _ = uniform.build(uniform.SIZES.full)
     result = sp.sweep(task, config, sp.Grid(feature_probability=[1 / 2.5, 1 / 3.0, 1 / 3.5], seed=[0]))
     assert np.all(np.abs(result.geometry()["d_star"] - 0.5) <= 0.03)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.plot.figures import five_features
+from superpos.experiments.five_features import draw
 from superpos.theory.polytopes import polygon
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +106,7 @@ def test_captions_come_from_the_configuration(quick_result):
 
 
 def test_figure_of_five_features(quick_result, tmp_path):
-    figure, caption = five_features(quick_result, quick_result.geometry())
+    figure, caption = draw(quick_result, quick_result.geometry())
     assert "best of 4 seeds" in caption
     assert figure.axes[0].get_title() == "1 − S = 1"
     assert figure.axes[4].get_xlabel() == "pentagon"
@@ -152,4 +152,4 @@ def test_every_figure_script_draws_its_figure(script, tmp_path):
 @pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "sweeps").glob("*.py")))
 def test_every_sweep_script_saves_its_result(script, tmp_path):
     runpy.run_path(str(ROOT / "sweeps" / script))["main"](quick=True, out=tmp_path / "r.zarr")
-    assert max(sp.open(tmp_path / "r.zarr").dims.values()) > 1
+    assert max(sp.open(tmp_path / "r.zarr").sizes.values()) > 1

@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from superpos.analysis.restarts import in_words, reached
-from superpos.claims.audit import Case, audit, judge, standing
-from superpos.claims.thermodynamic_limit import effort, summary, sums
-from superpos.claims.thermodynamic_limit import judge as judge_limit
 from superpos.experiments import Claims
+from superpos.experiments.audit import Case, audit, evaluate, standing
+from superpos.experiments.thermodynamic_limit import effort, summary, sums
+from superpos.experiments.thermodynamic_limit import evaluate as evaluate_limit
 from superpos.tasks import Toy
 
 LOSS = xr.DataArray([[1.0, 1.005, 2.0, np.nan], [1.0, 1.0, 1.0, 1.0]], dims=("p", "seed"))
@@ -32,7 +32,7 @@ def test_an_audit_tells_a_local_minimum_from_the_solution():
     assert table["best"].values == pytest.approx([2 * 0.1**2 / 6] * 2, rel=0.01)
     assert table["shown"].values.tolist() == ["dedicated", "antipodal pair"]
     claims = Claims("here")
-    judge(table, claims)
+    evaluate(table, claims)
     assert [c.verdict for c in claims.claims] == ["FAIL", "pass"] and "descends to antipodal pair" in claims.claims[
         0
     ].measured
@@ -56,6 +56,6 @@ def test_the_best_benefit_never_falls_below_its_parts():
         and found["left_out"].values.tolist() == [2] * 3
     )
     claims = Claims("here")
-    judge_limit(found, claims)
+    evaluate_limit(found, claims)
     assert [c.verdict for c in claims.claims] == ["FAIL", "pass", "FAIL"]  # m = 2 falls short; still rising by 20 %
     assert "32 at m = 1 to 2, 8 at m = 4, 300" in effort([(1, 32), (2, 32), (4, 8)], 300)

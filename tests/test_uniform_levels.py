@@ -7,17 +7,20 @@ import xarray as xr
 
 import superpos as sp
 from superpos.analysis.table import geometry_table
-from superpos.claims.uniform_levels import (
+from superpos.experiments import Claims
+from superpos.experiments.uniform_levels import (
     CROSSOVERS,
     LEVELS,
+    benefit_curves,
     crossover,
-    judge_losses,
-    judge_shapes,
-    judge_three_fifths,
+    dimensionality_by_shape,
+    evaluate_losses,
+    evaluate_shapes,
+    evaluate_three_fifths,
     named,
+    winner_bands,
     winner_ranges,
 )
-from superpos.experiments import Claims
 from superpos.theory.uniform import benefits
 
 P = 1 / np.array([1.2, 1.4, 3.0, 4.6, 5.6])  # where one shape of `LEVELS` after the other may win
@@ -53,14 +56,14 @@ def test_at_a_crossover_both_shapes_gain_the_same(known):
 
 def test_shapes_are_counted_where_they_may_win(known):
     claims = Claims("")
-    judge_shapes(perfect(known), known, claims)
+    evaluate_shapes(perfect(known), known, claims)
     found = {c.statement.split(":")[0]: c.verdict for c in claims.claims if "found" in c.statement}
     assert found == dict.fromkeys(LEVELS, "pass")
     lines = [c for c in claims.claims if "gather" in c.statement]
     assert len(lines) == 5 and not claims.failed
     assert lines[0].measured == "16, beside it 0 and 0"
     wrong = Claims("")
-    judge_shapes(perfect(known, swap=True), known, wrong)  # antiprisms when dense, tetrahedra when sparse
+    evaluate_shapes(perfect(known, swap=True), known, wrong)  # antiprisms when dense, tetrahedra when sparse
     assert {c.statement.split(":")[0] for c in wrong.failed if ": found" in c.statement} == {
         "tetrahedron",
         "triangle",
@@ -80,7 +83,7 @@ def test_losses_are_those_of_the_best_shape(known):
         result.attrs["task"] = {"n_features": n}
         table = xr.Dataset({"n_represented": (tuple(over), np.full((*exact.shape, 1), represented))}, over)
         claims = Claims("")
-        judge_losses(sp.SweepResult(result), table, known, claims)
+        evaluate_losses(sp.SweepResult(result), table, known, claims)
         return [c.verdict for c in claims.claims]
 
     assert judged(1.01) == ["pass", "pass"]
@@ -105,7 +108,7 @@ def test_three_fifths_is_asked_of_even_dimensions_and_explained_in_three(known):
         result.attrs["task"] = {"n_features": 12}
         table = xr.Dataset({"dimensionality": ((*over, "feature"), D), "d_star": (tuple(over), D[..., 0])}, over)
         claims = Claims("")
-        judge_three_fifths(sp.SweepResult(result), [table], known, claims)
+        evaluate_three_fifths(sp.SweepResult(result), [table], known, claims)
         return claims
 
     claims = judged()
@@ -143,7 +146,7 @@ def test_dots_have_the_colour_of_their_shape_and_bands_that_of_the_winner():
         [[0.5, 0.4, 0.2], [0.5, 0.3, 0.0]], {"feature_probability": [0.5, 0.2]}, ("feature_probability", "feature")
     )
     names = D.copy(data=np.array([["antipodal pair", "pentagon", "hexagon"], ["antipodal pair", "irregular", ""]]))
-    ax = sp.plot.dimensionality_by_shape(D, names, jitter=0)
+    ax = dimensionality_by_shape(D, names, jitter=0)
     dots = {line.get_label(): line for line in ax.lines if line.get_marker() == "."}
     assert {name: len(line.get_xdata()) for name, line in dots.items()} == {
         "other or none": 3,
@@ -153,11 +156,11 @@ def test_dots_have_the_colour_of_their_shape_and_bands_that_of_the_winner():
     np.testing.assert_allclose(dots["antipodal pair, 1/2"].get_xydata(), [[2, 0.5], [5, 0.5]])
     assert dots["pentagon, 2/5"].get_color() == sp.plot.PALETTE["orange"]
     _, ax = plt.subplots()
-    sp.plot.winner_bands([(1, 2, "triangle"), (2, 5, "pentagon")], ax)
+    winner_bands([(1, 2, "triangle"), (2, 5, "pentagon")], ax)
     assert [p.get_facecolor()[:3] for p in ax.patches] == [
         plt.matplotlib.colors.to_rgb(sp.plot.PALETTE[c]) for c in ("green", "orange")
     ]
     _, ax = plt.subplots()
-    sp.plot.benefit_curves([1, 2], {"triangle": [1.0, 2.0], "pentagon": [0.9, 2.5]}, ax)
+    benefit_curves([1, 2], {"triangle": [1.0, 2.0], "pentagon": [0.9, 2.5]}, ax)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0, -20])
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [-10, 0])

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import superpos as sp
-from superpos.claims.uniform_levels import CROSSOVERS
+from superpos.experiments.uniform_levels import CROSSOVERS
 from superpos.theory.one_output import exact_errors, outputs
 from superpos.theory.polytopes import polygon, prism, simplex, special_shapes
 from superpos.theory.symmetry import deformations, kinds

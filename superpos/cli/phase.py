@@ -6,9 +6,6 @@ from typing import Annotated
 
 import tyro
 
-# Models per program; divides the usual numbers of cells.
-BLOCK_SIZE = 64
-
 
 def phase(
     hidden: Annotated[int, tyro.conf.arg(help="1 for 2 features in 1 dimension, 2 for 3 features in 2")] = 1,
@@ -41,34 +38,27 @@ def phase(
         raise ConfigError(f"out must be a folder, and {out} is a file.")
     target = store.writable(out / f"phase_{n}_{hidden}.zarr", overwrite=overwrite, resume=True)
 
-    import numpy as np
-
     import superpos as sp
     from superpos.analysis import against_optimum
     from superpos.analysis.restarts import BEST_FOUND_BELOW
-    from superpos.plot.figures import phase_diagram
+    from superpos.experiments import phase_diagram
     from superpos.plot.written import free_figure
 
     free_figure(out / f"phase_{n}_{hidden}", overwrite=overwrite)
-    task = sp.tasks.Toy(n_features=n, n_hidden=hidden, importance=np.ones(n), objective="expected", order=16)
-    grid = sp.Grid(
-        feature_probability=np.geomspace(1, 0.01, cells),
-        relative_importance=sp.entry("importance", -1, np.geomspace(0.1, 10, cells)),
-        seed=range(seeds),
-    )
+    task, config, grid = phase_diagram.build(phase_diagram.Size((hidden,), cells, seeds, steps))[hidden]
     doing = "Reading" if target.exists() and not overwrite else "Training"
     print(f"{doing} {grid.n_cells:,} models of {n} features in {hidden}, {steps:,} exact steps each …", flush=True)
-    config = sp.TrainConfig(steps=steps, history=1)
-    trained = time.perf_counter()
-    result = sp.sweep(task, config, grid, store=target, overwrite=overwrite, block_size=min(BLOCK_SIZE, cells))
-    seconds = time.perf_counter() - trained
+    training_begins = time.perf_counter()
+    block_size = min(phase_diagram.BLOCK_SIZE, cells)
+    result = sp.sweep(task, config, grid, store=target, overwrite=overwrite, block_size=block_size)
+    seconds = time.perf_counter() - training_begins
     print(f"Looking for the true optimum of {min(cells, 64) ** 2:,} cells …", flush=True)
     table = result.phases()
     compared = sp.cached(target, against_optimum, table, steps=200, order=16)
     near, same = (100 * float(x.mean()) for x in (compared["excess"] <= 0.01, compared["agrees"]))
     with sp.plot.style():
-        made = phase_diagram([(result, table, compared, sp.theory.boundaries(n))])
-        files = sp.plot.save(*made, path=out / f"phase_{n}_{hidden}", overwrite=overwrite)
+        figure, caption = phase_diagram.draw([(result, table, compared, sp.theory.boundaries(n))])
+        files = sp.plot.save(figure, caption, path=out / f"phase_{n}_{hidden}", overwrite=overwrite)
     print(f"optimum {near:.2f} % of the cells are within 1 % of the least possible loss")
     print(f"phase   {same:.2f} % have the phase of the true optimum")
     print(

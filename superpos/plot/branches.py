@@ -5,17 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from superpos.plot.features import feature_directions, weights
-from superpos.plot.style import PALETTE, current_axes, shape_color
+from superpos.plot.style import current_axes, shape_color
 from superpos.plot.sweeps import plain_ticks
-
-
-def one_feature_apart(source: Any, ax: Axes | None = None, *, feature: int = 0, limit: float | None = None) -> Axes:
-    """Feature directions in the plane, one feature in red and all others in grey. Drawn as they are: nothing is turned."""
-    ax, W = current_axes(ax), weights(source)
-    feature_directions(np.delete(W, feature, axis=1), ax, color=PALETTE["grey"], limit=limit)
-    feature_directions(W[:, [feature]], ax, color=PALETTE["red"], limit=limit)
-    return ax
 
 
 def branches(curves: dict[str, tuple[Any, Any]], ax: Axes | None = None, *, crossing: Any = ()) -> Axes:

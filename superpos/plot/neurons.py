@@ -57,29 +57,6 @@ def neuron_keys() -> list[Patch]:
     return [Patch(color=color, label=name) for name, color in NEURON_COLORS.items()]
 
 
-def monosemantic_count(
-    count: xr.DataArray, ax: Axes | None = None, *, expected: Mapping[float, float] | None = None, close: Any = ()
-) -> Axes:
-    """How many neurons have exactly one feature, against 1/(1 − S); `count` is over `feature_probability`.
-
-    `expected` are published counts by density, drawn as grey squares; `close` pairs (density, count) of other models whose
-    loss is about as low, drawn as small crosses.
-    """
-    ax = current_axes(ax)
-    if expected:
-        x = [1 / p for p in expected]
-        ax.plot(x, list(expected.values()), "s", color="#BBBBBB", ms=9, mec="none", label="published")
-    ax.plot(1 / count.feature_probability, count, "o-", color="black", ms=4, label="least loss")
-    if len(close):
-        x, y = np.asarray(close, float).T
-        ax.plot(1 / x, y, "x", color=PALETTE["red"], ms=5, label="loss within 0.2 %", zorder=3)
-    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="neurons with exactly one feature")
-    ax.set_ylim(-0.35, None)
-    ax.legend()
-    plain_ticks(ax)
-    return ax
-
-
 def participation(values: Mapping[str, xr.DataArray], ax: Axes | None = None) -> Axes:
     """Effective number of features per neuron against 1/(1 − S): median of all neurons, band from quartile to quartile.
 

@@ -1,5 +1,6 @@
 """Pictures of many models over density."""
 
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
@@ -37,19 +38,27 @@ def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[f
         ax.set_xlabel(fill(shape, 15), fontsize=8, color=shape_color(shape))
 
 
+# Of shapes with one colour, in order of their frequency; the first has none.
+HATCHES = ("/////", ".....", "\\\\\\\\\\", "xxxxx", "-----", "|||||")
+
+
 def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Share of the seeds that ended in each geometry, stacked over density; dims (feature_probability, seed)."""
+    """Share of the seeds that ended in each geometry, stacked over density; dims (feature_probability, seed).
+
+    Of several geometries with one colour all but the most frequent are hatched.
+    """
     ax = current_axes(ax)
     shapes = shapes.sortby("feature_probability").transpose("feature_probability", "seed")
     x = 1 / shapes.feature_probability.values
     edges = log_edges(x[::-1])[::-1]
-    names = _by_frequency(shapes)
-    bottom = np.zeros(len(x))
-    for name in names:
-        share = (shapes.values == name).mean(axis=1)
-        ax.bar(
-            edges[1:], share, edges[:-1] - edges[1:], bottom, align="edge", color=shape_color(name), label=name, lw=0
-        )
+    bottom, times_used = np.zeros(len(x)), Counter[str]()
+    for name in _by_frequency(shapes):
+        share, color = (shapes.values == name).mean(axis=1), shape_color(name)
+        style: Any = {"color": color, "label": name, "lw": 0}
+        if times_used[color]:  # another shape has this colour, and no hatch or the one before
+            style |= {"edgecolor": "white", "hatch": HATCHES[(times_used[color] - 1) % len(HATCHES)]}
+        times_used[color] += 1
+        ax.bar(edges[1:], share, edges[:-1] - edges[1:], bottom, align="edge", **style)
         bottom += share
     ax.set(xscale="log", xlim=(edges[-1], edges[0]), ylim=(0, 1), xlabel="1 / (1 − S)", ylabel="share of seeds")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="geometry", alignment="left")

@@ -1,6 +1,10 @@
-"""Features that come together, or never do: Elhage et al. 2022, "Correlated and Anticorrelated Features"."""
+"""Features that come together, or never do: Elhage et al. 2022, "Correlated and Anticorrelated Features".
 
-from collections.abc import Callable
+How sets lie is told by `arrangements`; `drawing` has the panels and the figure.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -11,80 +15,84 @@ import xarray as xr
 from superpos.analysis.features import angle_gaps
 from superpos.data import Sets
 from superpos.experiments.claims import Claims
-from superpos.sweep import SweepResult
+from superpos.experiments.correlated_features.arrangements import (
+    COLLAPSED_ABOVE,
+    across,
+    antipodal_within,
+    cosines,
+    hexagon_of_pairs,
+    n_collapsed,
+    orthogonal_within,
+    pair_cosines,
+    sum_and_difference,
+    within,
+)
+from superpos.experiments.sizes import Sizes
+from superpos.sweep import Grid, SweepResult
+from superpos.tasks import Toy
 from superpos.theory.branches import crossings, follow
+from superpos.train_config import TrainConfig
 
-N_PAIRS, COLLAPSED_ABOVE = 3, 0.95
+SOURCE = "Elhage et al. 2022, Correlated and Anticorrelated Features"
+PAIRS, THREE = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5))
+TENS = (tuple(range(10)), tuple(range(10, 20)))  # two large sets, n = 20 and m = 10
+DRAWN_DENSITIES = (0.02, 0.1, 0.2, 0.4, 0.7)
+BASES_DENSITY = 0.05  # of the two large sets
+N_PAIRS = 3
 # Densities over which solutions for three correlated pairs in two dimensions are followed, far below any valley's width.
 FOLLOWED, NUDGE = np.geomspace(0.03, 0.6, 31), 1e-3
 SPARSE = 0.1  # densities up to this one count as sparse
 
 
-def cosines(W: Any) -> np.ndarray:
-    """Cosines between feature directions, (n_features, n_features); 0 for a feature of no length."""
-    W = np.asarray(W, float)
-    norms = np.linalg.norm(W, axis=0)
-    U = W / np.where(norms > 0, norms, 1)
-    return U.T @ U
+@dataclass(frozen=True)
+class Size:
+    """Densities beside the drawn ones, seeds, and how models are trained."""
+
+    more_densities: int = 14
+    seeds: int = 24
+    bases_seeds: int = 16
+    objective: str = "expected"
+    magnitude: str = "uniform"
+    training: TrainConfig = TrainConfig(steps=400)
 
 
-def within(W: Any, sets: Sets) -> np.ndarray:
-    """Cosines between different members of one set, all sets together."""
-    cos = cosines(W)
-    return np.concatenate([cos[np.ix_(s, s)][~np.eye(len(s), dtype=bool)] for s in map(list, sets)])
+SIZES = Sizes(
+    # A quick look samples features that are 0 or 1: the population loss of sets takes long to compile.
+    quick=Size(
+        more_densities=0,
+        seeds=4,
+        bases_seeds=1,
+        objective="sampled",
+        magnitude="constant",
+        training=TrainConfig(steps=100, batch_size=64, evaluation_samples=1),
+    ),
+    laptop=Size(),
+    full=Size(more_densities=48, seeds=64),
+)
 
 
-def across(W: Any, sets: Sets) -> np.ndarray:
-    """Cosines from every feature (a row) to the features of other sets, -inf … inf; NaN inside a set."""
-    cos = cosines(W)
-    for s in map(list, sets):
-        cos[np.ix_(s, s)] = np.nan
-    return cos
+def build(size: Size) -> dict[str, tuple[Toy, TrainConfig, Grid]]:
+    """Task, training and grid of every case. In an anticorrelated pair each feature has half the density of the pair."""
+    # Not up to density 1, where the members of a correlated set, always active together, are independent.
+    p = np.unique([*DRAWN_DENSITIES, *np.geomspace(0.01, 0.9, size.more_densities)])
 
+    def toy(n_features: int, n_hidden: int, **sets: Any) -> Toy:
+        return Toy(n_features=n_features, n_hidden=n_hidden, objective=size.objective, magnitude=size.magnitude, **sets)
 
-def orthogonal_within(W: Any, sets: Sets, tolerance: float = 0.1) -> bool:
-    """Whether sets are orthogonal bases placed on each other: every feature opposite to exactly one of another set."""
-    partners = np.sum(across(W, sets) < -0.95, axis=1)
-    return bool(np.all(np.abs(within(W, sets)) < tolerance) and np.all(partners == 1))
+    def grid(densities: Any, seeds: int = size.seeds) -> Grid:
+        return Grid(feature_probability=densities, seed=range(seeds))
 
-
-def antipodal_within(W: Any, sets: Sets) -> bool:
-    """Whether members of a pair are opposite and different pairs orthogonal."""
-    return bool(np.all(within(W, sets) < -0.98) and np.nanmax(np.abs(across(W, sets))) < 0.05)
-
-
-def n_collapsed(W: Any, sets: Sets) -> int:
-    """How many pairs share one direction, or nearly so: cosine above .95.
-
-    Solutions with three pairs in two dimensions have cosines below .51 or above .98. The second pair collapses in two steps:
-    at 1 − S = .14 it jumps to cosine .985, and at .18 it has closed smoothly.
-    """
-    return int(np.sum(pair_cosines(W, sets) > COLLAPSED_ABOVE))
-
-
-def pair_cosines(W: Any, sets: Sets) -> np.ndarray:
-    """Cosine between the two members of every pair."""
-    cos = cosines(W)
-    return np.array([cos[i, j] for i, j in sets])
+    opposite = toy(4, 2, feature_probability=0.5, anticorrelated_sets=PAIRS)
+    return {
+        "pairs": (toy(4, 2, correlated_sets=PAIRS), size.training, grid(p)),
+        "opposite": (opposite, size.training, grid(p / 2)),
+        "three": (toy(6, 2, correlated_sets=THREE), size.training, grid(p)),
+        "bases": (toy(20, 10, correlated_sets=TENS), size.training, grid([BASES_DENSITY], size.bases_seeds)),
+    }
 
 
 def _has_collapsed(W: Any, *, sets: Sets, count: int) -> bool:
     return n_collapsed(W, sets) == count
-
-
-def hexagon_of_pairs(W: Any, sets: Sets) -> bool:
-    """Whether all directions are 60° ± 10° apart and the members of a pair are neighbours."""
-    order = np.argsort(np.arctan2(*np.asarray(W)[::-1]))
-    neighbours = {frozenset((int(i), int(j))) for i, j in zip(order, np.roll(order, -1), strict=True)}
-    return bool(np.all(np.abs(angle_gaps(W) - 60) <= 10)) and all(frozenset(s) in neighbours for s in sets)
-
-
-def sum_and_difference(W: Any, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
-    """What is kept of (a + b)/√2 and of (a − b)/√2 in every pair: norms of their directions in hidden space."""
-    W = np.asarray(W)
-    both = np.array([(W[:, i] + W[:, j], W[:, i] - W[:, j]) for i, j in sets]) / np.sqrt(2)
-    lengths = np.linalg.norm(both, axis=2)
-    return lengths[:, 0], lengths[:, 1]
 
 
 def sets_of(result: SweepResult) -> Sets:
@@ -120,7 +128,14 @@ def collapse(result: SweepResult) -> xr.Dataset:
     return xr.Dataset(variables, {over: result[over].values})
 
 
-def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Claims) -> None:
+def evaluate(results: Mapping[str, SweepResult], followed: xr.Dataset | None, claims: Claims) -> None:
+    """All claims; `results` are of the sweeps of `build`, `followed` of `follow_collapse`, None in a quick look."""
+    evaluate_pairs(results["pairs"], results["opposite"], claims)
+    evaluate_three(results["three"], followed, claims)
+    evaluate_local_bases(results["bases"].isel(feature_probability=0), claims)
+
+
+def evaluate_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Claims) -> None:
     """Two correlated pairs lie orthogonally, two anticorrelated ones oppositely; over (feature_probability, seed)."""
     sets: Sets = sets_of(correlated)
     p = correlated["feature_probability"].values
@@ -128,9 +143,9 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
     Ws, loss = best_weights(correlated)[sparse], 4 * correlated.best("seed")["loss"].values[sparse]
     inside, partners = max(np.abs(within(W, sets)).max() for W in Ws), [np.sum(across(W, sets) < -0.95, 1) for W in Ws]
     measured = f"|cos| ≤ {inside:.3f}, partners {np.min(partners)}…{np.max(partners)}"
-    measured, holds = _found(correlated, partial(orthogonal_within, sets=sets), measured, sparse, p)
-    wanted = "within |cos| < .1, one partner of the other pair at cos < −.95"
-    claims.add("two correlated pairs, sparse: pairs are orthogonal", wanted, measured, holds)
+    measured, holds = _in_every_best(correlated, partial(orthogonal_within, sets=sets), measured, sparse, p)
+    expected = "within |cos| < .1, one partner of the other pair at cos < −.95"
+    claims.add("two correlated pairs, sparse: pairs are orthogonal", expected, measured, holds)
     above = 100 * np.max(loss / (4 * p[sparse] ** 2 / 6) - 1)
     claims.add("two correlated pairs, sparse: loss (sum)", "4p²/6 + 2 % or less", f"{above:+.2f} %", above <= 2)
 
@@ -140,9 +155,9 @@ def judge_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims: Cl
     Ws, loss = best_weights(anticorrelated)[sparse], 4 * anticorrelated.best("seed")["loss"].values[sparse]
     inside, outside = max(within(W, sets).max() for W in Ws), max(np.nanmax(np.abs(across(W, sets))) for W in Ws)
     measured = f"within at most {inside:.4f}, across at most {outside:.4f}"
-    measured, holds = _found(anticorrelated, partial(antipodal_within, sets=sets), measured, sparse, density)
-    wanted = "within cos < −.98, across |cos| < .05"
-    claims.add("two anticorrelated pairs, sparse: pairs are opposite", wanted, measured, holds)
+    measured, holds = _in_every_best(anticorrelated, partial(antipodal_within, sets=sets), measured, sparse, density)
+    expected = "within cos < −.98, across |cos| < .05"
+    claims.add("two anticorrelated pairs, sparse: pairs are opposite", expected, measured, holds)
     most = float(loss.max())
     claims.add("two anticorrelated pairs, sparse: loss (sum)", "below 1e-4", f"{most:.1e}", most < 1e-4)
 
@@ -184,16 +199,16 @@ def collapse_crossings(followed: xr.Dataset) -> list[float]:
     cheapest = loss.argmin(axis=0)
     if np.any(np.diff(cheapest) < 0) or set(cheapest) != set(range(len(loss))):
         return []
-    found = []
+    densities = []
     for fewer, more in pairwise(loss):
         both = np.isfinite(fewer) & np.isfinite(more)
         if not both.any():
             return []
-        found.append(np.exp(crossings(np.log(p[both]), fewer[both], more[both])))
-    return [float(at[0]) for at in found] if all(len(at) == 1 for at in found) else []
+        densities.append(np.exp(crossings(np.log(p[both]), fewer[both], more[both])))
+    return [float(at[0]) for at in densities] if all(len(at) == 1 for at in densities) else []
 
 
-def judge_three(result: SweepResult, followed: xr.Dataset | None, claims: Claims) -> None:
+def evaluate_three(result: SweepResult, followed: xr.Dataset | None, claims: Claims) -> None:
     """Three correlated pairs in two dimensions: a hexagon, then pairs collapse one by one into principal components.
 
     From the paper's picture one reads off .05, .15 and .25. Where one pair more collapses two exact losses cross, the first
@@ -204,38 +219,35 @@ def judge_three(result: SweepResult, followed: xr.Dataset | None, claims: Claims
     p, Ws = result["feature_probability"].values, best_weights(result)
     ends = collapse_crossings(followed) if followed is not None else []
     measured = f"at 1 − S = {', '.join(f'{at:.3f}' for at in ends)}" if ends else "not in this order"
-    wanted = "the cheapest solution has 0, 1, 2, then 3 collapsed"
-    claims.add("three correlated pairs: denser, one after another collapses", wanted, measured, bool(ends))
-    should = np.searchsorted(ends, p)
-    found = np.array([n_collapsed(W, sets) for W in Ws])
+    expected = "the cheapest solution has 0, 1, 2, then 3 collapsed"
+    claims.add("three correlated pairs: denser, one after another collapses", expected, measured, bool(ends))
+    cheapest = np.searchsorted(ends, p)
+    trained = np.array([n_collapsed(W, sets) for W in Ws])
     rates = [
         hit_rate(result.isel(feature_probability=[k]), partial(_has_collapsed, sets=sets, count=int(n)))[0]
-        for k, n in enumerate(should)
+        for k, n in enumerate(cheapest)
     ]
     cos = np.array([pair_cosines(W, sets) for W in Ws])
     closed = cos > COLLAPSED_ABOVE
-    measured = (
-        f"{np.sum(found == should)} of {len(p)} densities, by {_percent(np.array(rates))} of seeds; cosines of pairs "
-    )
-    measured += (
-        f"{cos[closed].min(initial=1):.3f} or more if collapsed, else {cos[~closed].max(initial=-1):.2f} or less"
-    )
-    wanted = "as many as in the cheapest solution, at every density"
-    claims.add("… in trained models, too", wanted, measured, bool(ends) and np.all(found == should))
-    at = should == 0
+    measured = f"{np.sum(trained == cheapest)} of {len(p)} densities, by {_percent(np.array(rates))} of seeds; "
+    measured += f"cosines of pairs {cos[closed].min(initial=1):.3f} or more if collapsed, "
+    measured += f"else {cos[~closed].max(initial=-1):.2f} or less"
+    expected = "as many as in the cheapest solution, at every density"
+    claims.add("… in trained models, too", expected, measured, bool(ends) and np.all(trained == cheapest))
+    at = cheapest == 0
     gaps = [angle_gaps(W) for W in Ws[at]] or [np.zeros(1)]
     measured = f"gaps {np.min(gaps):.0f}…{np.max(gaps):.0f}° at {_range(p[at])}"
     holds = bool(ends) and bool(at.any()) and all(hexagon_of_pairs(W, sets) for W in Ws[at])
     claims.add("… none collapsed: a hexagon", "partners adjacent, gaps 60 ± 10°", measured, holds)
     at = p > 0.5
-    kept, dropped = zip(*[sum_and_difference(W, sets) for W in Ws[at]], strict=True)
-    measured = f"sums at least {np.min(kept):.2f}, differences at most {np.max(dropped):.3f}, at {_range(p[at])}"
-    holds = np.min(kept) > 0.5 and np.max(dropped) < 0.1
-    wanted = "norm of (a + b)/√2 above .5, of (a − b)/√2 below .1"
-    claims.add("three correlated pairs, 1 − S > .5: principal components", wanted, measured, holds)
+    sums, differences = zip(*[sum_and_difference(W, sets) for W in Ws[at]], strict=True)
+    measured = f"sums at least {np.min(sums):.2f}, differences at most {np.max(differences):.3f}, at {_range(p[at])}"
+    holds = np.min(sums) > 0.5 and np.max(differences) < 0.1
+    expected = "norm of (a + b)/√2 above .5, of (a − b)/√2 below .1"
+    claims.add("three correlated pairs, 1 − S > .5: principal components", expected, measured, holds)
 
 
-def judge_local_bases(result: SweepResult, claims: Claims) -> None:
+def evaluate_local_bases(result: SweepResult, claims: Claims) -> None:
     """Two large correlated sets: each is orthogonal in itself, although features outnumber dimensions; over `seed`."""
     sets: Sets = sets_of(result)
     W = result.best("seed")["W"].values
@@ -254,7 +266,7 @@ def judge_local_bases(result: SweepResult, claims: Claims) -> None:
     claims.add("… and all together are in superposition", "more than m, some opposite", measured, holds)
 
 
-def _found(
+def _in_every_best(
     result: SweepResult, good: Callable[[Any], bool], measured: str, chosen: np.ndarray, density: np.ndarray
 ) -> tuple[str, bool]:
     """What was measured at the chosen densities, in how many seeds it is good, and whether it is in every best one."""

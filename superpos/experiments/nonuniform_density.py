@@ -1,21 +1,70 @@
 """One feature of the pentagon made denser and sparser: Elhage et al. 2022, "Non-Uniform Superposition"."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.interpolate import CubicSpline
 
 from superpos.analysis.features import angle_gaps
 from superpos.experiments.claims import Claims
+from superpos.experiments.sizes import Sizes
+from superpos.plot.branches import branches, hysteresis
+from superpos.plot.features import feature_directions, weights
+from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.sweep import Grid, SweepResult, entry
+from superpos.tasks import Toy
 from superpos.theory.branches import Branch, follow
+from superpos.train_config import TrainConfig
 
+SOURCE = "Elhage et al. 2022, Non-Uniform Superposition"
+DRAWN_FACTORS = (4, 2, 1, 0.5, 0.3, 0.2)
 BASE = 0.05  # density of the other four
 # Norm and bias of the pentagon of equal features there, as a first start.
 NORM, BIAS = 1.13, -0.25
 OUTLIVES = 1.25
 CROSSING = 0.2691  # ρ at which pentagon and two pairs cost the same
 NUDGE = 1e-3  # far below any valley's width, far above rounding
+
+
+@dataclass(frozen=True)
+class Size:
+    """The density factors ρ at which solutions are followed, those of fresh fits beside the drawn ones, and both trainings.
+
+    Solutions are followed from ρ = 2^(−first / per_octave) to ρ = 2^(−last / per_octave).
+    """
+
+    first: int = -24
+    last: int = 48
+    per_octave: int = 12
+    order: int = 64  # terms of the series of the expected loss along a branch
+    fitted_factors: tuple[float, ...] = tuple((2.0 ** np.arange(2, -3.6, -0.5)).tolist())
+    seeds: int = 16
+    steps: int | None = None  # None: the task's own
+
+    @property
+    def factors(self) -> np.ndarray:
+        """ρ of the followed solutions, from large to small."""
+        return 2.0 ** -(np.arange(self.first, self.last + 1) / self.per_octave)
+
+
+SIZES = Sizes(
+    quick=Size(first=-4, last=11, per_octave=3, order=16, fitted_factors=(4.0, 1.0, 0.25), seeds=2, steps=100),
+    laptop=Size(),
+    full=Size(first=-48, last=96, per_octave=24, seeds=64),
+)
+
+
+def build(size: Size) -> tuple[Toy, TrainConfig, Grid]:
+    """Task, training and grid of the fresh fits, over `density`, that of feature 0."""
+    task = Toy(n_features=5, n_hidden=2, feature_probability=BASE, objective="expected")
+    factors = sorted({*size.fitted_factors, *DRAWN_FACTORS}, reverse=True)
+    grid = Grid(density=entry("feature_probability", 0, BASE * np.array(factors)), seed=range(size.seeds))
+    return task, TrainConfig(steps=size.steps), grid
 
 
 class Loop(NamedTuple):
@@ -56,8 +105,11 @@ def follow_both(factors: Any, *, order: int = 64) -> xr.Dataset:
     pairs, bias = np.array([[0, 1.0, -1, 0, 0], [0, 0, 0, 1, -1]]), np.array([p[-1, 0] / 2, 0, 0, 0, 0])
     up = follow(pairs, bias, rho[::-1], p[::-1], order=order, nudge=NUDGE)
     dims = {"values": (), "W": ("hidden", "feature"), "b": ("feature",), "loss": (), "gradient": ()}
-    found = {k: (("way", "point", *inner), np.stack([vars(b)[k] for b in (down, up)])) for k, inner in dims.items()}
-    return xr.Dataset(found, {"way": ["down", "up"]})
+    variables = {
+        name: (("way", "point", *inner), np.stack([vars(branch)[name] for branch in (down, up)]))
+        for name, inner in dims.items()
+    }
+    return xr.Dataset(variables, {"way": ["down", "up"]})
 
 
 def loop(table: xr.Dataset) -> Loop:
@@ -92,7 +144,7 @@ def nearest_angle(W: Any, feature: int = 0) -> float:
     return float(np.sort(np.abs((others + 180) % 360 - 180))[:2].mean())
 
 
-def judge(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
+def evaluate(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
     """Pentagon and pairs at equal densities, bending, crossing, hysteresis, and what fresh fits find.
 
     `best` is a sweep's best seed over `density`, that of feature 0; `table` its geometry.
@@ -107,20 +159,20 @@ def judge(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
     )
     claims.add("equal densities: the pentagon", "norms 1.13 ± .03, b −.25 ± .03, loss .008904 ± .2 %", measured, holds)
     loss = 5 * pairs.loss[equal]
-    wanted, holds = ".017705 ± .2 %", abs(loss / 0.017705 - 1) <= 0.002
-    claims.add("equal densities: loss of two pairs and a feature left out", wanted, f"{loss:.5f}", holds)
+    expected, holds = ".017705 ± .2 %", abs(loss / 0.017705 - 1) <= 0.002
+    claims.add("equal densities: loss of two pairs and a feature left out", expected, f"{loss:.5f}", holds)
     at = float(loop.crossing[0]) if len(loop.crossing) == 1 else np.nan
     angles = np.array([nearest_angle(W) for W in down.W[: last + 1]])
     denser, sparser = angles[: equal + 1], angles[equal:][rho[equal : last + 1] >= at]
-    wanted = "angle to its neighbours above 72° and rising with ρ"
+    expected = "angle to its neighbours above 72° and rising with ρ"
     measured = f"{denser[-1]:.1f}° at ρ = 1 to {denser[0]:.1f}° at ρ = {rho[0]:.2g}"
-    claims.add("denser: the others are pushed away", wanted, measured, np.all(np.diff(denser) < 0))
+    claims.add("denser: the others are pushed away", expected, measured, np.all(np.diff(denser) < 0))
     measured = f"down to {sparser[-1]:.1f}° at ρ = {rho[equal + len(sparser) - 1]:.2g}" if len(sparser) else "no such ρ"
-    wanted = "below 72° and falling with ρ, as far as it is best"
-    claims.add("sparser: they close in", wanted, measured, len(sparser) > 1 and np.all(np.diff(sparser) < 0))
+    expected = "below 72° and falling with ρ, as far as it is best"
+    claims.add("sparser: they close in", expected, measured, len(sparser) > 1 and np.all(np.diff(sparser) < 0))
     measured = ", ".join(f"ρ = {v:.4f} ({1 / v:.1f} times sparser)" for v in loop.crossing) or "none"
-    wanted = f"one crossing, ρ = {CROSSING:g} ± .001 (derived; the paper: about 2.5 times sparser)"
-    claims.add("sparser still: two smooth loss curves cross", wanted, measured, abs(at - CROSSING) <= 0.001)
+    expected = f"one crossing, ρ = {CROSSING:g} ± .001 (derived; the paper: about 2.5 times sparser)"
+    claims.add("sparser still: two smooth loss curves cross", expected, measured, abs(at - CROSSING) <= 0.001)
     steep = loop.slopes[0] / loop.slopes[1] if len(loop.slopes) == 2 else np.nan
     measured = f"dL/d log ρ of the pentagon is {steep:.2f} times that of the pairs"
     claims.add("first order: the best loss has a kink there", "slopes differ", measured, abs(steep - 1) > 0.1)
@@ -128,17 +180,17 @@ def judge(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
     measured += ", the largest" if loop.first == 0 else ""
     # The crossing was looked for where both exist, so that it lies between their ends says nothing: it must do so clearly.
     outlives = rho[last] < at / OUTLIVES and rho[loop.first] > OUTLIVES * at
-    wanted = f"down: below it, up: above it, by a factor of {OUTLIVES:g} each"
-    claims.add("hysteresis: each outlives the crossing", wanted, measured, outlives)
-    _judge_fits(loop, at, best, table, claims)
+    expected = f"down: below it, up: above it, by a factor of {OUTLIVES:g} each"
+    claims.add("hysteresis: each outlives the crossing", expected, measured, outlives)
+    _evaluate_fits(loop, at, best, table, claims)
 
 
-def _judge_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: Claims) -> None:
+def _evaluate_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: Claims) -> None:
     """Fresh fits know nothing of the branches, and must land on the lower one."""
     factor = best["density"].values / BASE
     lower = np.minimum(loop.down.loss, loop.pairs.loss)[::-1]
-    known = np.exp(np.interp(np.log(factor), np.log(loop.factors[::-1]), np.log(lower)))
-    excess = 100 * (best["loss"].values / known - 1)
+    followed = np.exp(np.interp(np.log(factor), np.log(loop.factors[::-1]), np.log(lower)))
+    excess = 100 * (best["loss"].values / followed - 1)
     worst = excess[np.abs(excess).argmax()]
     claims.add("the best of many fits is on the lower branch", "loss ± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
     names, W = table["shape"].values, best["W"].transpose("density", "hidden", "feature").values
@@ -146,8 +198,55 @@ def _judge_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: Cla
     for k in np.flatnonzero(factor < at):
         left_out.append(np.linalg.norm(W[k, :, 0]))
         turns.append(float(abs(angle_gaps(W[k][:, 1:]) - 90).max()))
-    found = " / ".join(sorted(set(names[factor < at].tolist())))
-    measured = f"{found}; norm of it at most {max(left_out):.3f}, gaps 90 ± {max(turns):.1f}°" if left_out else "no fit"
-    holds = bool(left_out) and found == "2 × antipodal pair" and max(left_out) < 0.1 and max(turns) <= 3
-    wanted = "2 × antipodal pair; its norm below .1, gaps of the others 90 ± 3°"
-    claims.add("below the crossing: two pairs, the sparse feature at 0", wanted, measured, holds)
+    shapes = " / ".join(sorted(set(names[factor < at].tolist())))
+    measured = "no fit"
+    if left_out:
+        measured = f"{shapes}; norm of it at most {max(left_out):.3f}, gaps 90 ± {max(turns):.1f}°"
+    holds = bool(left_out) and shapes == "2 × antipodal pair" and max(left_out) < 0.1 and max(turns) <= 3
+    expected = "2 × antipodal pair; its norm below .1, gaps of the others 90 ± 3°"
+    claims.add("below the crossing: two pairs, the sparse feature at 0", expected, measured, holds)
+
+
+def draw(result: SweepResult, loop: Loop) -> tuple[Figure, str]:
+    """Figure and caption: the best fits, and loss, angle and norm along both solutions."""
+    best, rho, until = result.best("seed"), loop.factors, slice(0, loop.last + 1)
+    figure = plt.figure(figsize=(8.2, 4.6), layout="constrained")
+    rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.75))
+    for ax, factor in zip(rows[0].subplots(1, len(DRAWN_FACTORS)), DRAWN_FACTORS, strict=True):
+        cell = best.sel(density=factor * BASE, method="nearest")
+        one_feature_apart(pointing_up(cell["W"].values), ax, limit=1.35)
+        ax.set_title(f"ρ = {float(cell['density']) / BASE:.2g}")
+    left, middle, right = rows[1].subplots(1, 3)
+    curves = {
+        "pentagon": (rho[until], 5 * loop.down.loss[until]),
+        "2 × antipodal pair": (rho[loop.first :], 5 * loop.pairs.loss[loop.first :]),
+    }
+    branches(curves, left, crossing=loop.crossing)
+    left.plot(best["density"] / BASE, 5 * best["loss"], "o", color="black", mfc="none", ms=4, label="fresh fits")
+    left.set(ylabel="loss (sum over features)", yscale="log")
+    left.legend(loc="lower right")
+    angles = np.array([nearest_angle(W) for W in loop.down.W[until]])
+    branches({"pentagon": (rho[until], angles)}, middle, crossing=loop.crossing)
+    middle.axhline(72, color="#BBBBBB", lw=0.8, zorder=0)
+    middle.set(ylabel="angle to its two neighbours (°)")
+    ways = (("getting sparser", loop.down), ("getting denser", loop.up))
+    lengths = {name: (way.values, np.linalg.norm(way.W[:, :, 0], axis=1)) for name, way in ways}
+    hysteresis(lengths, right, arrows=(0.7, 0.2))
+    right.set_ylabel("norm of the varied feature")
+    right.legend()
+    for ax in (left, middle, right):
+        ax.set_xlabel("ρ, its density over the others'")
+    text = (
+        f"One of five features (red) has ρ times the density {BASE:g} of the others. Top: "
+        f"{result.best_of(what='fits')}, turned so that it points up. Bottom: both solutions, each followed with warm "
+        "starts from one ρ to the next; dotted where their losses cross."
+    )
+    return figure, caption(result.attrs, text)
+
+
+def one_feature_apart(source: Any, ax: Axes | None = None, *, feature: int = 0, limit: float | None = None) -> Axes:
+    """Feature directions in the plane, one feature in red and all others in grey. Drawn as they are: nothing is turned."""
+    ax, W = current_axes(ax), weights(source)
+    feature_directions(np.delete(W, feature, axis=1), ax, color=PALETTE["grey"], limit=limit)
+    feature_directions(W[:, [feature]], ax, color=PALETTE["red"], limit=limit)
+    return ax

@@ -1,17 +1,20 @@
-"""Sets of features that come together, or never do."""
+"""Panels of sets of features that come together, or never do, and the figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.plot.features import feature_directions, gram, set_colors, weights
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
+from superpos.sweep import SweepResult
 
 
 def set_directions(
@@ -70,3 +73,41 @@ def set_gram(source: Any, sets: Sequence[Sequence[int]], ax: Axes | None = None)
         ax.axhline(edge, color="black", lw=0.6)
         ax.axvline(edge, color="black", lw=0.6)
     return ax
+
+
+def draw(results: Mapping[str, SweepResult], table: xr.Dataset, densities: Sequence[float]) -> tuple[Figure, str]:
+    """Directions of pairs over density, the collapse of three correlated pairs, and two large correlated sets.
+
+    `results` has "pairs", "opposite" and "three" over (feature_probability, seed), and "bases" over the same with one
+    density; `table` is the `collapse` of "three".
+    """
+    figure = plt.figure(figsize=(8, 8))
+    top = figure.add_gridspec(3, len(densities), left=0.05, right=0.99, bottom=0.37, top=0.97, wspace=0.02, hspace=0.12)
+    rows = (("pairs", "two correlated pairs", 1.0), ("opposite", "two anticorrelated pairs", 0.5))
+    captions = []
+    for row, (name, words, share) in enumerate((*rows, ("three", "three correlated pairs", 1.0))):
+        best, axes = results[name].best("seed"), [figure.add_subplot(top[row, k]) for k in range(len(densities))]
+        task = best.attrs["task"]
+        sets = task["correlated_sets"] or task["anticorrelated_sets"]
+        set_directions(best, axes, densities, sets, per_density=share)
+        axes[0].set_ylabel(words)
+        captions.append(caption(best.attrs, f"{words.capitalize()}, {results[name].best_of()}:"))
+        for ax in axes if row else ():
+            ax.set_title("")
+    left = figure.add_gridspec(2, 1, left=0.08, right=0.42, bottom=0.06, top=0.31, hspace=0.15)
+    collapse_by_density(table, figure.add_subplot(left[0, 0]), figure.add_subplot(left[1, 0]))
+    right = figure.add_gridspec(1, 3, left=0.47, right=0.93, bottom=0.06, top=0.27, width_ratios=(2, 1, 1), wspace=0.12)
+    panels = [figure.add_subplot(right[0, k]) for k in range(3)]
+    best = results["bases"].isel(feature_probability=0).best("seed")
+    W, sets = best["W"].values, best.attrs["task"]["correlated_sets"]
+    set_gram(W, sets, panels[0]).set_title("$W^\\top W$, two sets")
+    for k, (members, ax) in enumerate(zip(sets, panels[1:], strict=True)):
+        gram(W[:, list(members)], ax).set_title(f"set {k + 1} alone")
+    bar = figure.add_axes((0.945, 0.09, 0.012, 0.15))
+    figure.colorbar(panels[0].images[0], cax=bar, ticks=[-1, 0, 1])
+    captions.append(caption(best.attrs, f"Two large sets, {results['bases'].isel(feature_probability=0).best_of()}:"))
+    text = (
+        "Top: feature directions at several densities 1 − S of the sets; members of one set share a colour. Bottom left: "
+        "collapse of the three correlated pairs. Bottom right: Gram matrices of two large correlated sets."
+    )
+    return figure, " ".join([text, *captions])

@@ -1,20 +1,53 @@
 """Linear against ReLU models: Elhage et al. 2022, "Demonstrating Superposition", "Basic Results"."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from superpos.analysis.geometry import geometry
 from superpos.data import FeatureDistribution
 from superpos.experiments.claims import Claims
-from superpos.sweep import SweepResult
+from superpos.experiments.sizes import Sizes
+from superpos.plot.features import feature_norms, gram
+from superpos.plot.style import PALETTE, caption
+from superpos.sweep import Grid, SweepResult
+from superpos.tasks import Toy
 from superpos.theory.branches import follow
 from superpos.theory.linear import optimal_linear_loss
 from superpos.theory.polytopes import polygon
+from superpos.train_config import TrainConfig
 
+SOURCE = "Elhage et al. 2022, Demonstrating Superposition, Basic Results"
+DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 # How many features 20 → 5 represents at each density, and how far off a run may be.
 COUNTS = {1.0: (5, 0), 0.3: (7, 1), 0.1: (9, 1), 0.03: (10, 1), 0.01: (12, 2), 0.003: (14, 2), 0.001: (16, 3)}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Seeds and steps."""
+
+    seeds: int = 4
+    steps: int = 10_000
+
+
+SIZES = Sizes(quick=Size(seeds=1, steps=300), laptop=Size(), full=Size())
+
+
+def build(size: Size) -> dict[str, tuple[Toy, TrainConfig, Grid]]:
+    """Task, training and grid of linear and ReLU models at every density, small ("20_5") and large ("80_20")."""
+    grid = Grid(activation=["identity", "relu"], feature_probability=DENSITIES, seed=range(size.seeds))
+    sweeps = {}
+    for n, m, decay in ((20, 5, 0.7), (80, 20, 0.7**0.25)):
+        task = Toy(n_features=n, n_hidden=m, importance=decay ** np.arange(n))
+        sweeps[f"{n}_{m}"] = task, TrainConfig(steps=size.steps), grid
+    return sweeps
 
 
 def counts(best: SweepResult) -> np.ndarray:
@@ -53,7 +86,18 @@ def audit(best: SweepResult, *, order: int = 64, tolerance: float = 1e-6) -> xr.
     return xr.Dataset(data, {"arrangement": [*ARRANGEMENTS]})
 
 
-def judge_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> None:
+def evaluate(results: Mapping[str, SweepResult], audited: xr.Dataset | None, claims: Claims) -> None:
+    """All claims; `results` are of the sweeps of `build`, `audited` is that of `audit`, None in a quick look."""
+    small, large = (results[name].best("seed") for name in ("20_5", "80_20"))
+    relu = small.sel(activation="relu")
+    evaluate_linear(small.sel(activation="identity"), claims)
+    evaluate_relu(relu, claims)
+    if audited is not None:
+        evaluate_audit(relu, audited, claims)
+    evaluate_scaling(relu, large.sel(activation="relu"), claims)
+
+
+def evaluate_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> None:
     """Five pairs, the published picture at density .03, are a minimum, but not the lowest; `audited` is that of `audit`."""
     pairs, mixed = (audited.sel(arrangement=name) for name in ARRANGEMENTS)
     W = pairs["W"].values[:, sorted(i for pair in PAIRS for i in pair)]
@@ -71,11 +115,11 @@ def judge_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> None:
     name = geometry(trained["W"].transpose("hidden", "feature").values).name
     measured = f"{less:.1f} % less; trained: {name}, {above:+.2f} %"
     holds = less > 0 and name == "pentagon + 3 × antipodal pair" and abs(above) <= 1
-    wanted = "a pentagon and three pairs cost less, and are what the best seed finds, within 1 %"
-    claims.add("… but a local one", wanted, measured, holds)
+    expected = "a pentagon and three pairs cost less, and are what the best seed finds, within 1 %"
+    claims.add("… but a local one", expected, measured, holds)
 
 
-def judge_linear(best: SweepResult, claims: Claims) -> None:
+def evaluate_linear(best: SweepResult, claims: Claims) -> None:
     """The linear model is principal component analysis at every density; `best` is over `feature_probability`."""
     task = best.attrs["task"]
     n, m = task["n_features"], task["n_hidden"]
@@ -90,42 +134,44 @@ def judge_linear(best: SweepResult, claims: Claims) -> None:
         features = FeatureDistribution(n_features=n, feature_probability=float(p))
         least = float(optimal_linear_loss(features, np.asarray(task["importance"]), m))
         excess.append(100 * (float(cell["loss"]) / least - 1))
-    wanted = "every entry ± .02"
-    claims.add("linear: WᵀW projects on the m most important features", wanted, f"{max(apart):.4f}", max(apart) <= 0.02)
+    expected = "every entry ± .02"
+    claims.add(
+        "linear: WᵀW projects on the m most important features", expected, f"{max(apart):.4f}", max(apart) <= 0.02
+    )
     claims.add("linear: b is 0 where learned, p/2 elsewhere", "± .02", f"{max(bias):.4f}", max(bias) <= 0.02)
     worst = max(excess, key=abs)
     claims.add("linear: loss of the best projector", "± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
 
 
-def judge_relu(best: SweepResult, claims: Claims) -> None:
+def evaluate_relu(best: SweepResult, claims: Claims) -> None:
     """What 20 → 5 with importance 0.7^i represents, density by density; `best` is over `feature_probability`."""
     densities = best["feature_probability"].values
-    at: dict[float, Any] = {float(p): best.isel(feature_probability=k).model() for k, p in enumerate(densities)}
-    found = {p: geometry(np.asarray(model.W)) for p, model in at.items()}
-    dense = at[1.0]
+    models: dict[float, Any] = {float(p): best.isel(feature_probability=k).model() for k, p in enumerate(densities)}
+    geometries = {p: geometry(np.asarray(model.W)) for p, model in models.items()}
+    dense = models[1.0]
     W, b = np.asarray(dense.W), np.asarray(dense.b)
     off = max(np.abs(W.T @ W - np.diag(np.arange(20) < 5)).max(), np.abs(b[5:] - 0.5).max())
     claims.add("dense: the ReLU model is the linear one, b = 1/2 elsewhere", "± .02", f"{off:.4f}", off <= 0.02)
     n = counts(best)
-    wanted = ", ".join(f"{c} ± {t}" if t else f"{c}" for c, t in COUNTS.values())
+    expected = ", ".join(f"{c} ± {t}" if t else f"{c}" for c, t in COUNTS.values())
     holds = all(abs(k - COUNTS[float(p)][0]) <= COUNTS[float(p)][1] for k, p in zip(n, densities, strict=True))
-    claims.add("features of norm above 1/2, dense to sparse", wanted, ", ".join(map(str, n)), holds)
+    claims.add("features of norm above 1/2, dense to sparse", expected, ", ".join(map(str, n)), holds)
     claims.add("that count never falls", "± 1", f"largest fall {-min(0, np.diff(n).min())}", np.diff(n).min() >= -1)
-    two, one = found[0.3].interference[:2].max(), found[0.1].interference[0]
+    two, one = geometries[0.3].interference[:2].max(), geometries[0.1].interference[0]
     measured = f"{two:.3f} (top 2 at .3), {one:.3f} (top 1 at .1)"
     claims.add("important features are interfered with last", "below .05", measured, max(two, one) < 0.05)
     lone, negative = False, []
-    for p in (p for p in at if p <= 0.01):
-        W, chosen = np.asarray(at[p].W), found[p].represented
+    for p in (p for p in models if p <= 0.01):
+        W, chosen = np.asarray(models[p].W), geometries[p].represented
         U = W[:, chosen] / np.linalg.norm(W[:, chosen], axis=0)
         lone |= bool(np.any(np.sum(U.T @ U < -0.9, axis=1) == 0))
-        negative.append(float(np.mean(np.asarray(at[p].b)[chosen] < 0)))
+        negative.append(float(np.mean(np.asarray(models[p].b)[chosen] < 0)))
     measured = f"{'yes' if lone else 'no'}, b < 0 for {100 * min(negative):.0f} % or more"
     holds = lone and min(negative) >= 0.6
     claims.add("1 − S ≤ .01: more than pairs, most biases negative", "yes, ≥ 60 %", measured, holds)
 
 
-def judge_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> None:
+def evaluate_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> None:
     """80 → 20 against 20 → 5, importance falling as far over as large a share of the features, as 0.7^(i/4).
 
     The paper calls the larger model a rescaled copy. It is one as long as the blocks that features form are small: pairs and
@@ -138,8 +184,8 @@ def judge_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> Non
     dense, sparse = p >= SMALL_BLOCKS_FROM, p < SMALL_BLOCKS_FROM
     apart = float(np.abs(few - many)[dense].max())
     statement = "80 → 20, importance .7^(i/4), is a rescaled copy of 20 → 5 while blocks are pairs and pentagons"
-    wanted = f"as many per dimension ± .4 at 1 − S ≥ {SMALL_BLOCKS_FROM:g}"
-    claims.add(statement, wanted, f"at most {apart:.2f} apart", apart <= 0.4)
+    expected = f"as many per dimension ± .4 at 1 − S ≥ {SMALL_BLOCKS_FROM:g}"
+    claims.add(statement, expected, f"at most {apart:.2f} apart", apart <= 0.4)
     measured = "; ".join(
         f"{q:g}: {b:.2f} and {a:.2f}" for q, a, b in zip(p[sparse], few[sparse], many[sparse], strict=True)
     )
@@ -147,3 +193,31 @@ def judge_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> Non
     claims.add(
         "… sparser it is not: twenty dimensions have room for larger blocks", "more per dimension", measured, holds
     )
+
+
+def draw(results: Mapping[str, SweepResult]) -> tuple[Figure, str]:
+    """Figure and caption: Gram matrix and norms of a linear model and of ReLU models by density, for both sizes.
+
+    `results` are of the sweeps of `build`.
+    """
+    figure, axes = plt.subplots(4, 8, figsize=(10, 7.2), height_ratios=(1, 0.9, 1, 0.9), layout="constrained")
+    captions = []
+    for result, (above, below) in zip(results.values(), (axes[:2], axes[2:]), strict=True):
+        n, m = result.attrs["task"]["n_features"], result.attrs["task"]["n_hidden"]
+        captions.append(caption(result.attrs, f"{n} → {m}, {result.best_of()}:"))
+        for k, (activation, p) in enumerate([("identity", 1.0), *(("relu", p) for p in DENSITIES)]):
+            model = result.sel(activation=activation, feature_probability=p).best("seed").model()
+            shape = geometry(model.W)
+            gram(model, above[k])
+            feature_norms(shape.norms, shape.interference, below[k])
+            above[k].set_title("linear" if activation == "identity" else f"ReLU\n1 − S = {p:g}")
+        above[0].set_ylabel(f"$W^\\top W$\nn = {n}, m = {m}")
+        below[0].set_ylabel("features")
+        below[0].set_xlabel("$\\|W_i\\|$")
+    bar = figure.colorbar(axes[0, 0].images[0], ax=axes[::2, -1], shrink=0.6, ticks=[-1, 0, 1])
+    bar.set_label("entry of $W^\\top W$")
+    keys = [Patch(color=c) for c in ("black", PALETTE["orange"])]
+    words = ["no other feature interferes", "others can speak along its direction"]
+    figure.legend(keys, words, loc="outside lower center", ncols=2)
+    text = "Bars: norm of each feature, black where no other feature interferes, orange where others do. "
+    return figure, text + " ".join(captions)
