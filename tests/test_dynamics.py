@@ -19,8 +19,8 @@ from superpos.claims.correlated_features import (
 from superpos.claims.learning_dynamics import chance, judge_levels, octahedron
 from superpos.experiments import Claims, publish
 from superpos.experiments.publish import index
-from superpos.sweep.collect import attributes
-from superpos.sweep.run import lay_out
+from superpos.sweep.attributes import attributes
+from superpos.sweep.compiled import lay_out
 from superpos.theory.polytopes import polygon
 
 PAIRS, THREE, TRIPLES = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5)), ((0, 1, 2), (3, 4, 5))

@@ -17,7 +17,7 @@ from superpos.sweep import layout
 from superpos.sweep.engines import cluster
 from superpos.sweep.engines import ray as engine
 from superpos.sweep.engines.addresses import HELLO, speaks_grpc
-from superpos.sweep.engines.part import train_part
+from superpos.sweep.engines.worker import train_part
 
 
 class RayError(Exception):
@@ -77,12 +77,12 @@ class StandIn(types.ModuleType):
         return tasks[:1], tasks[1:]
 
     def get(self, task):
-        path, sweep, module, chunks, options, lanes = self.tasks[task]
+        path, sweep, module, chunks, options, n_concurrent = self.tasks[task]
         assert module == "superpos.tasks.toy"  # what a worker must import first
         fate = self.fate(task)
         if isinstance(fate, Exception):
             raise fate
-        train_part(Path(path), sweep, chunks[:fate], options, lanes, name="stand-in")
+        train_part(Path(path), sweep, chunks[:fate], options, n_concurrent, name="stand-in")
         if fate is not None:
             raise RayError("The worker died unexpectedly.")
 
@@ -119,7 +119,7 @@ def whole(tmp_path_factory):
 
 
 def on_ray(path, **settings):
-    return small.go(path, engine="ray", engine_options={"chunks_per_task": 4, **settings})
+    return small.go(path, engine=sp.engines.Ray(**{"chunks_per_task": 4, **settings}))
 
 
 def test_workers_that_die_now_and_then_lose_nothing(ray, whole, tmp_path, caplog):

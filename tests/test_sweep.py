@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.sweep import plan
 from superpos.sweep.budget import parse_bytes, show_bytes
-from superpos.sweep.run import lay_out, prepare
+from superpos.sweep.compiled import lay_out, prepare
 
 QUICK = sp.TrainConfig(steps=60, batch_size=33, evaluation_samples=99, history=6)  # odd sizes: no vector width fits
 # Constant magnitudes: their loss is sampled at the end, which compiles in a fifth of the time of the exact one.
@@ -347,16 +347,15 @@ def test_cells_of_flat_designs_are_chosen_by_their_coordinates():
 
 
 def test_an_interrupt_stops_the_other_calls_soon(one_device, monkeypatch):
-    run_module = sys.modules["superpos.sweep.run"]
     seen = []
 
     def broken(self, *args):
         seen.append(args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["superpos.sweep.collect"].Collector, "add", broken)
+    monkeypatch.setattr(sys.modules["superpos.sweep.collector"].Collector, "add", broken)
     with pytest.raises(KeyboardInterrupt):
-        run_module.sweep(TASK, QUICK, sp.Grid(seed=range(40)), block_size=2, devices=one_device)
+        sp.sweep(TASK, QUICK, sp.Grid(seed=range(40)), block_size=2, devices=one_device)
     assert len(seen) == 1
 
 
@@ -378,7 +377,7 @@ def test_snapshots_and_attributes(quick_result):
 def test_a_finished_sweep_is_read_and_not_trained_again(tmp_path, monkeypatch):
     grid = sp.Grid(seed=range(2))
     first = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr", block_size=2)
-    monkeypatch.setattr(sys.modules["superpos.sweep.engines.local"], "train", None)
+    monkeypatch.setattr(sp.engines.Local, "train", None)
     second = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr")
     xr.testing.assert_identical(first.dataset, second.dataset)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
@@ -410,18 +409,18 @@ def test_memory_budget_limits_what_runs_side_by_side(one_device):
     one = work.programs[0].bytes
     assert one > 2 * 33 * 5 * 4  # at least the batch of every model
     tight = prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one, devices=one_device)
-    assert tight.lanes == 1 and work.lanes == min(len(os.sched_getaffinity(0)), 64)
+    assert tight.n_concurrent == 1 and work.n_concurrent == min(len(os.sched_getaffinity(0)), 64)
     with pytest.raises(sp.ConfigError, match="memory_budget of .* is too small"):
         prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one - 1, devices=one_device)
 
 
 @pytest.mark.optimized
-def test_lanes_do_not_change_bits(one_device):
+def test_how_many_launches_run_side_by_side_changes_no_bit(one_device):
     grid = sp.Grid(feature_probability=[0.1, 0.5, 0.9], seed=range(6))
     work = prepare(TASK, QUICK, grid, block_size=2, devices=one_device)
-    from superpos.sweep.run import run
+    from superpos.sweep.api import run
 
-    results = [run(dataclasses.replace(work, lanes=lanes), TASK, QUICK, grid) for lanes in (1, 3)]
+    results = [run(dataclasses.replace(work, n_concurrent=n), TASK, QUICK, grid) for n in (1, 3)]
     assert bits(results[0]) == bits(results[1])
 
 

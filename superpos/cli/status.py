@@ -9,7 +9,7 @@ import tyro
 from superpos.console import words_are_the_result
 
 if TYPE_CHECKING:
-    from superpos.sweep.journal import Entry
+    from superpos.sweep.store.run_log import Entry
 
 RECENT_SECONDS = 600
 PAUSE_SECONDS = 120
@@ -25,22 +25,22 @@ def status(
 
     import numpy as np
 
-    from superpos.sweep import reading
-    from superpos.sweep.journal import read
-    from superpos.sweep.store import DONE
+    from superpos.sweep.store import contents, reader
+    from superpos.sweep.store.run_log import read
+    from superpos.sweep.store.writer import DONE
 
-    opened = reading.opened(result)
+    opened = reader.opened(result)
     if opened.attributes["format"] == 1:
         print(f"models    {opened.n_cells:,}, all trained (written in one go by an earlier version)")
         return
-    if opened.attributes["format"] == reading.SAVED:
+    if opened.attributes["format"] == contents.SAVED:
         there = opened.n_cells - opened.n_missing  # pyright: ignore[reportAttributeAccessIssue]
         print(f"models    {there:,} of {opened.n_cells:,} (a saved result)")
         return
     done = int((opened.status == DONE).sum())
     print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
     print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")
-    with reading.blaming(result):
+    with reader.blaming(result):
         steps = np.asarray(opened.source_group["diverged_step"][...])
     print(f"diverged  {int((steps[opened.status[: len(steps)] == DONE] >= 0).sum()):,}")
     if done == opened.n_cells:

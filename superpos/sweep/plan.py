@@ -13,7 +13,7 @@ from superpos import check
 from superpos.errors import ConfigError
 from superpos.optimizers import named_leaves
 from superpos.stopping import check_metric
-from superpos.sweep import settle
+from superpos.sweep import axis_checks
 from superpos.sweep.grid import Axis, Grid
 from superpos.sweep.sorting import distinct, firsts
 from superpos.tasks.base import Task, numeric_fields, static_fields
@@ -70,7 +70,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     static: dict[str, Any] = {}
     numeric: dict[str, dict[str, Axis]] = {"task": {}, "config": {}}
     columns = grid.columns()
-    base = settle.one_cell(task, config, grid.axes, columns, 0)  # what is swept is judged by values that are swept
+    base = axis_checks.one_cell(task, config, grid.axes, columns, 0)  # what is swept is judged by values that are swept
     check_all(*base)
     for name, axis in grid.axes.items():
         owner = _owner(*base, name, axis)
@@ -84,7 +84,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     for seed in (seeds.min(), seeds.max()) if seeds.dtype.kind in "iu" else seeds:
         check_seed(seed)
 
-    settle.check_labels(grid, numeric["task"] | numeric["config"])
+    axis_checks.check_labels(grid, numeric["task"] | numeric["config"])
     found, parts = [], []
     for values, cells in _groups(static, grid.n_cells):
 
@@ -93,7 +93,9 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
 
         family_task, family_config = chosen(task), chosen(config)
-        part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells)
+        part = axis_checks.Part(
+            *axis_checks.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells
+        )
         check_all(part.task, part.config)
         parts.append(part)
         family_config = family_config.with_defaults(family_task)
@@ -111,7 +113,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             for node in family.stacked(some):
                 node.check_values()
         found.append(family)
-    for sentence in settle.check_effects(grid, columns, parts):
+    for sentence in axis_checks.check_effects(grid, columns, parts):
         log.warning("%s", sentence)
     return found
 

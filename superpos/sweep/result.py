@@ -20,11 +20,12 @@ from superpos.config import task_from_dict, train_config_from_dict
 from superpos.console import printable_lines
 from superpos.errors import ConfigError, StoreError, one_line
 from superpos.optimizers import named_leaves
-from superpos.sweep import elsewhere, exported, mapped, plan, questions, reading, saved, settle, store
+from superpos.sweep import axis_checks, foreign_models, mapped, plan, selection
 from superpos.sweep.divergence import explained
 from superpos.sweep.grid import Axis
-from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
+from superpos.sweep.store import export_reader, grid_writer, reader, writer
+from superpos.sweep.store.handle import Held
 from superpos.tasks.base import Model, Task
 from superpos.train import TrainConfig
 
@@ -51,7 +52,7 @@ class SweepResult:
     """
 
     def __init__(self, dataset: xr.Dataset):
-        self.dataset = elsewhere.described(dataset)
+        self.dataset = foreign_models.described(dataset)
 
     def __getitem__(self, name: str) -> xr.DataArray:
         check.known_key(str(name), [str(n) for n in self.dataset.variables], "result")
@@ -77,18 +78,18 @@ class SweepResult:
         for name, wanted in chosen.items():
             self._check_axis(name)
             if name in self.dataset.coords:  # all questions before the first answer
-                questions.check(str(name), self.dataset.coords[name].values, wanted)
-        questions.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
+                selection.check(str(name), self.dataset.coords[name].values, wanted)
+        selection.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
         selected = self.dataset
         for name, wanted in chosen.items():
-            selected = questions.select(selected, str(name), wanted, method)
+            selected = selection.select(selected, str(name), wanted, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
         for name, wanted in axes.items():
             self._check_axis(name)
-            questions.check_positions(name, self.sizes.get(name, 0), wanted)
+            selection.check_positions(name, self.sizes.get(name, 0), wanted)
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
@@ -278,15 +279,15 @@ class SweepResult:
 
         (The store of a sweep is flat while and after it runs: `superpos.open(store).save(path)` gives it this form.)
         """
-        target = store.writable(path, overwrite=overwrite)
+        target = writer.writable(path, overwrite=overwrite)
         self.check_storable()
-        saved.save(self.dataset, self.sizes, target, overwrite=overwrite)
+        grid_writer.save(self.dataset, self.sizes, target, overwrite=overwrite)
         return target
 
     def check_storable(self) -> None:
         """Raise `ConfigError` if the configuration does not fit the models, so that nobody could open them again."""
         try:
-            settle.check_said(self.dataset, self._axes)
+            axis_checks.check_said(self.dataset, self._axes)
         except (ConfigError, LookupError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"result cannot be stored: its configuration does not fit it ({one_line(error)})"
@@ -306,7 +307,7 @@ class SweepResult:
         said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
         unused = {"activation"} if task["kind"] == "sparse_autoencoder" else set()  # of what it reads, not its own
         sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said and k not in unused)
-        if task["kind"] == elsewhere.KIND:
+        if task["kind"] == foreign_models.KIND:
             return f"SweepResult of {n_models:,} models from elsewhere over {over}\n  {sizes or 'no W'}; loss {spread}"
         how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
         if said.get("objective") != "expected":
@@ -333,7 +334,7 @@ class SweepResult:
     @property
     def _settings(self) -> tuple[Task, TrainConfig]:
         """Task and configuration of the one cell this result holds."""
-        if self.attrs["task"]["kind"] == elsewhere.KIND:
+        if self.attrs["task"]["kind"] == foreign_models.KIND:
             raise ConfigError(
                 "result does not say how its models were trained, so it has no task, configuration or model."
             )
@@ -380,12 +381,12 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
         StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
             and a damaged part is noticed then.
     """
-    dataset = exported.read(path) if exported.is_exported(path) else reading.read(path, same_as)
+    dataset = export_reader.read(path) if export_reader.is_exported(path) else reader.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
         if "diverged_step" not in dataset:
             raise ConfigError("the variable diverged_step is missing.")
         result = SweepResult(dataset)
-        settle.check_said(result.dataset, result._axes)
+        axis_checks.check_said(result.dataset, result._axes)
     except (ConfigError, LookupError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

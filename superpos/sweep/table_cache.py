@@ -16,7 +16,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError, one_line
 from superpos.identity import Identity, identity_of
-from superpos.sweep import files, store, stored, tables
+from superpos.sweep.store import atomic_io, resume, tables, writer
 
 log = logging.getLogger("superpos")
 
@@ -29,7 +29,7 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     """`compute(*inputs, **options)`, an `xarray.Dataset`, read from disk if it was computed before.
 
     The table lies next to `beside`, the path of the result it is of: that of `five.zarr` and `measure` in
-    `five.measure.nc`, a NetCDF file (`superpos.sweep.tables`) followed by a seal: the SHA-256 of the file and of all
+    `five.measure.nc`, a NetCDF file (`superpos.sweep.store.tables`) followed by a seal: the SHA-256 of the file and of all
     that the table depends on. These are the function's code with everything that it reaches (`superpos.identity`: helpers,
     globals, defaults, closures, the object of a method), its inputs (of results and tables every number, label and
     attribute), the sources of superpos that decide numbers, the versions of Python, JAX, NumPy, SciPy, xarray and other
@@ -43,8 +43,8 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     name = getattr(compute, "__qualname__", "<no name>")
     if "<" in name or not str(getattr(compute, "__name__", "")).isidentifier():
         raise ConfigError(f"compute must be a function with a name of its own in its module, got {name}.")
-    path = stored.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
-    store.outside(path, f"table of {name}")
+    path = resume.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
+    writer.outside(path, f"table of {name}")
     code = identity_of(compute, name)
     given = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
     key = json.dumps([compute.__module__, name, code.digest, given, _circumstances(code)], sort_keys=True).encode()
@@ -61,8 +61,8 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     try:
         raw = tables.encode(table)
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.clean(path.parent, of=path.name)
-        files.write(path, raw + _seal(key, raw))
+        atomic_io.clean(path.parent, of=path.name)
+        atomic_io.write(path, raw + _seal(key, raw))
     except (OSError, ValueError) as error:
         log.warning("%s could not be cached: %s", path, getattr(error, "strerror", None) or one_line(error))
         return table

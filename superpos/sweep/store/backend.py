@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import StoreError
-from superpos.sweep.files import TEMPORARY
-from superpos.sweep.held import MAX_METADATA, METADATA, Held
-from superpos.sweep.store import STATUS
+from superpos.sweep.store.atomic_io import TEMPORARY
+from superpos.sweep.store.handle import MAX_METADATA, METADATA, Held
+from superpos.sweep.store.writer import STATUS
 
 # Beyond `SMALL`, what is read may take this many times what is on disk: sweeps that have just begun promise much.
 SMALL = 64 * 2**20

@@ -8,7 +8,8 @@ import xarray as xr
 import superpos
 from superpos import arrays
 from superpos.config import to_dict
-from superpos.sweep import layout
+from superpos.sweep.attributes import versions
+from superpos.sweep.variables import FORMAT
 from superpos.train import Run
 
 # The kind of models of which nothing is known but their numbers.
@@ -29,12 +30,10 @@ def dataset_of(name: str, value: Any) -> xr.Dataset:
         variables["b"] = (("feature",), arrays.as_numpy(f"{name}.b", model.b, shape=(W.shape[1],), finite=False))
     said = {}
     if isinstance(value, Run):
-        from superpos.sweep.collect import versions  # which builds on results
-
         said = {"task": to_dict(value.task), "train": to_dict(value.config), "grid": {"axes": []}}
         said |= {
             "superpos": superpos.__version__,
-            "format": layout.FORMAT,
+            "format": FORMAT,
             "block_size": [1],
             "versions": dict(versions()),
         }
@@ -52,7 +51,7 @@ def described(dataset: xr.Dataset) -> xr.Dataset:
     if "diverged_step" not in dataset:
         healthy = np.full(dataset["loss"].shape, -1, np.int32)
         dataset = dataset.assign(diverged_step=(over, healthy))
-    written = {"superpos": superpos.__version__, "format": layout.FORMAT}
+    written = {"superpos": superpos.__version__, "format": FORMAT}
     if {"task", "train", "grid"} <= set(dataset.attrs):
         return dataset if set(written) <= set(dataset.attrs) else dataset.assign_attrs({**written, **dataset.attrs})
     task: dict[str, Any] = {"kind": KIND}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError
-from superpos.sweep import store
 from superpos.sweep.result import SweepResult
 from superpos.sweep.sorting import firsts
+from superpos.sweep.store import writer
 
 
 def check(tensorboard: Path | None, wandb: str | None, target: Path | None = None) -> None:
@@ -28,8 +28,8 @@ def check(tensorboard: Path | None, wandb: str | None, target: Path | None = Non
 
 
 def _check_folder(name: str, folder: Path, target: Path | None) -> None:
-    place = store.outside(folder, f"{name} folder")
-    if store.is_ours(place) or (target is not None and store.outside(target) in (place, *place.parents)):
+    place = writer.outside(folder, f"{name} folder")
+    if writer.is_ours(place) or (target is not None and writer.outside(target) in (place, *place.parents)):
         raise ConfigError(f"{name} folder {folder} lies inside a result; choose another path.")
     while not place.exists():
         place = place.parent

@@ -9,17 +9,18 @@ import numpy as np
 from superpos.config import compared, task_from_dict, to_dict, train_config_from_dict
 from superpos.errors import ConfigError, shortened
 from superpos.identity import code_difference, code_of
-from superpos.sweep import plan, reading
+from superpos.sweep import plan
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
 from superpos.sweep.result import SweepResult, open_result
+from superpos.sweep.store import reader
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known
 from superpos.train import TrainConfig
 
 
-def finished(
-    path: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout, block_size: int | None
+def completed_result(
+    path: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layout, block_size: int | None
 ) -> SweepResult | None:
     """The result at `path` if every model of it is trained; None if some are missing.
 
@@ -28,11 +29,11 @@ def finished(
     Raises:
         ConfigError: it is of another sweep; the message names the first difference.
     """
-    contents = reading.opened(path)
+    contents = reader.opened(path)
     if contents.attributes["format"] != 1 and not contents.complete:
         return None
     result = open_result(path, same_as=contents.source.held)
-    wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, where.families)), "grid": grid.describe()}
+    wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, layout.families)), "grid": grid.describe()}
     for part, here in wanted.items():
         here, there = compared(here), compared(_today(part, result.attrs[part]))
         if different := [key for key in here if here[key] != there.get(key)]:
@@ -43,7 +44,7 @@ def finished(
             )
     if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
-    dtype = str(jax.tree.leaves(where.families[0].task)[0].dtype)
+    dtype = str(jax.tree.leaves(layout.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:
         raise ConfigError(
             f"{path} holds another sweep: its numbers are {result.attrs['dtype']}, here they are {dtype}."
@@ -53,7 +54,7 @@ def finished(
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
-    here = None if where.starts is None else where.starts.described()
+    here = None if layout.starts is None else layout.starts.described()
     if (there := result.attrs.get("init")) != here:
         said = "other weights" if there and here else "given weights" if there else "weights of their own"
         raise ConfigError(f"{path} holds another sweep: its models start from {said}; choose another path.")

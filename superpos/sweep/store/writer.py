@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import files, storable
-from superpos.sweep.held import METADATA, Held
-from superpos.sweep.layout import Field
+from superpos.sweep.store import atomic_io, storable
+from superpos.sweep.store.handle import METADATA, Held
+from superpos.sweep.variables import Field
 
 STATUS, GRID_INDEX = "status", "grid_index"
 MISSING, DONE, PADDING = 0, 1, 2
@@ -35,7 +35,7 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
     With `resume` a result that is there already is no error.
     """
     target = outside(path)
-    files.clean_beside(target)
+    atomic_io.clean_beside(target)
     if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
     if target.exists() and not overwrite and not resume:
@@ -116,22 +116,22 @@ def write_chunk(store: Held, number: int, chunk: int, values: Mapping[str, np.nd
     for name, found in values.items():
         _write_array(store.name(name), number, _padded(found, chunk), store.descriptor)
     for name in values:
-        files.sync(store.name(name), store.descriptor)
+        atomic_io.sync(store.name(name), store.descriptor)
     store.check(JOINED)
     _write_array(store.name(STATUS), number, _padded(status, chunk), store.descriptor)
-    files.sync(store.name(STATUS), store.descriptor)
+    atomic_io.sync(store.name(STATUS), store.descriptor)
 
 
 @contextmanager
 def _new(target: Path) -> Iterator[Path]:
     """Where a new store is laid out, before it moves in."""
     try:
-        with files.folder_beside(target) as temporary:
+        with atomic_io.folder_beside(target) as temporary:
             yield temporary / "new"
     except StoreError:
         raise
     except OSError as error:
-        raise files.failed(target, error) from error
+        raise atomic_io.failed(target, error) from error
 
 
 def digest(attributes: Mapping[str, Any]) -> str:
@@ -190,7 +190,7 @@ def _lay_out(
             words[name], array = meaning.tolist(), array.astype(np.int32)
         array = _in_slots(array, grid_index) if "cell" in dims and name != GRID_INDEX else array
         declare(name, dims, array.shape, array.shape, array.dtype)
-        labels[name] = files.sha256(*_write_array(path / name, 0, array))
+        labels[name] = atomic_io.sha256(*_write_array(path / name, 0, array))
     metadata = {name: (path / name / METADATA).read_bytes() for name in variables}
     said = {
         **attributes,
@@ -198,11 +198,11 @@ def _lay_out(
         "coordinate_names": list(coordinates),
         "coordinates": " ".join(n for n in (*coordinates, GRID_INDEX)),  # what readers of CF conventions look for
         "variables": variables,
-        "checksums": {name: files.checksum(raw).hex() for name, raw in metadata.items()},
+        "checksums": {name: atomic_io.checksum(raw).hex() for name, raw in metadata.items()},
         "labels": labels,  # sweeps that differ in the values of their axes alone are others
     }
     group.attrs.put({**said, "digest": digest(said)})
-    files.sync_tree(path)
+    atomic_io.sync_tree(path)
 
 
 def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
@@ -210,7 +210,7 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
 
     (A process that dies between the two renames leaves the old one beside, and whoever writes there next moves it back.)
     """
-    old = new.with_name(files.MOVED_AWAY)
+    old = new.with_name(atomic_io.MOVED_AWAY)
     if target.exists() and overwrite:
         target.rename(old)
         try:
@@ -227,15 +227,15 @@ def _move_in(new: Path, target: Path, overwrite: bool) -> bool:
             if is_ours(target):
                 return False
             raise
-    files.sync(target.parent)
+    atomic_io.sync(target.parent)
     return True
 
 
 def _write_array(
     path: Path, number: int, values: np.ndarray, folder: int | None = None
 ) -> tuple[bytes | memoryview, ...]:
-    encoded = files.encode(values)
-    files.write(path / key(number, values.ndim), encoded, folder)
+    encoded = atomic_io.encode(values)
+    atomic_io.write(path / key(number, values.ndim), encoded, folder)
     return encoded
 
 

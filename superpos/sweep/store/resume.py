@@ -15,12 +15,15 @@ import numpy as np
 from superpos.config import compared, task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, shortened
 from superpos.identity import code_difference
-from superpos.sweep import files, layout, reading, store
-from superpos.sweep.collect import attributes, coordinates
+from superpos.sweep import variables
+from superpos.sweep.attributes import attributes, coordinates
 from superpos.sweep.grid import Grid
-from superpos.sweep.held import Held
 from superpos.sweep.layout import Layout
 from superpos.sweep.plan import Block
+from superpos.sweep.store import atomic_io, reader, writer
+from superpos.sweep.store.contents import SAVED, Contents
+from superpos.sweep.store.handle import Held
+from superpos.sweep.variables import BlockResult
 from superpos.tasks.base import Task
 from superpos.train import TrainConfig
 
@@ -41,9 +44,9 @@ class Committed(NamedTuple):
 class StoredSweep:
     """A store that a sweep writes to. Blocks are handed in as they come; a chunk is written when it has all of its blocks."""
 
-    def __init__(self, held: Held, where: Layout, digest: str, committed: Iterable[int] = ()):
-        self.held, self.path, self.layout, self.digest = held, held.path, where, digest
-        self.fields = layout.fields(where.families)
+    def __init__(self, held: Held, layout: Layout, digest: str, committed: Iterable[int] = ()):
+        self.held, self.path, self.layout, self.digest = held, held.path, layout, digest
+        self.fields = variables.fields(layout.families)
         self._committed, self._lock = set(committed), threading.Lock()
         self._pending: dict[int, tuple[dict[str, np.ndarray], np.ndarray, set[int]]] = {}
 
@@ -52,8 +55,8 @@ class StoredSweep:
         """Chunks that are not committed."""
         return [c for c in range(self.layout.n_chunks) if c not in self._committed]
 
-    def add(self, family: int, number: int, block: Block, outcome: dict[str, Any]) -> Committed | None:
-        """Take one block's outcome. If it was the last of its chunk, commit the chunk and say so.
+    def add(self, family: int, number: int, block: Block, result: BlockResult) -> Committed | None:
+        """Take one block's result. If it was the last of its chunk, commit the chunk and say so.
 
         Raises:
             StoreError: it could not be written, or its path leads elsewhere by now. What was committed before stays.
@@ -63,46 +66,46 @@ class StoredSweep:
         with self._lock:
             if chunk not in self._pending:
                 n_slots = len(blocks) * self.layout.width
-                arrays = {name: layout.empty(field, n_slots) for name, field in self.fields.items()}
-                self._pending[chunk] = (arrays, np.full(n_slots, store.PADDING, np.int8), set(blocks))
+                arrays = {name: variables.empty(field, n_slots) for name, field in self.fields.items()}
+                self._pending[chunk] = (arrays, np.full(n_slots, writer.PADDING, np.int8), set(blocks))
             arrays, status, left = self._pending[chunk]
             slots = self.layout.slots(number - blocks.start, block)
-            for name, found in layout.values(outcome).items():
-                layout.write_corner(arrays[name], slots, found)
-            status[slots] = store.DONE
+            for name, values in variables.values(result).items():
+                variables.write_corner(arrays[name], slots, values)
+            status[slots] = writer.DONE
             left.discard(number)
             if left:
                 return None
             del self._pending[chunk]
         try:
-            store.write_chunk(self.held, chunk, self.layout.chunk, arrays, status)
+            writer.write_chunk(self.held, chunk, self.layout.chunk, arrays, status)
         except StoreError:
             raise
         except OSError as error:
             self.check()
-            raise files.failed(self.path, error) from error
+            raise atomic_io.failed(self.path, error) from error
         self._committed.add(chunk)
-        real = status == store.DONE
+        real = status == writer.DONE
         diverged = int((arrays["diverged_step"][real] >= 0).sum())
         return Committed(chunk, int(real.sum()), arrays["loss"][real], diverged)
 
     def mark(self, chunks: Iterable[int]) -> None:
         """Note chunks that somebody else has committed."""
-        self._committed |= {c for c in chunks if self.held.has(f"{store.STATUS}/{store.key(c, 1)}")}
+        self._committed |= {c for c in chunks if self.held.has(f"{writer.STATUS}/{writer.key(c, 1)}")}
 
     def check(self) -> None:
         """Raise `StoreError` if the path leads to another store by now, or to none."""
-        self.held.check(store.JOINED)
+        self.held.check(writer.JOINED)
 
     def clean(self) -> None:
         """Remove what dead writers left behind."""
         self.check()
-        for name in (*self.fields, store.STATUS):
-            files.clean(self.path / name)
+        for name in (*self.fields, writer.STATUS):
+            atomic_io.clean(self.path / name)
 
 
 def start(
-    target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout, *, resume: str, overwrite: bool
+    target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, resume: str, overwrite: bool
 ) -> StoredSweep:
     """Create the store, or go on with the one that is there.
 
@@ -116,53 +119,51 @@ def start(
     if target.exists() and resume == "never" and not overwrite:
         raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
     if overwrite or not target.exists():
-        said = {**attributes(task, config, grid, where), "dims": grid.sizes}
-        fields = layout.fields(where.families)
-        laid_out = (said, fields, coordinates(config, grid, where), where.grid_index, where.chunk)
-        store.create(target, *laid_out, overwrite=overwrite)
+        said = {**attributes(task, config, grid, layout), "dims": grid.sizes}
+        fields = variables.fields(layout.families)
+        laid_out = (said, fields, coordinates(config, grid, layout), layout.grid_index, layout.chunk)
+        writer.create(target, *laid_out, overwrite=overwrite)
         del laid_out  # ten million labels take their memory
-    return join(target, task, config, grid, where)
+    return join(target, task, config, grid, layout)
 
 
-def join(target: Path, task: Task, config: TrainConfig, grid: Grid, where: Layout) -> StoredSweep:
+def join(target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layout) -> StoredSweep:
     """Go on with a store, if it is of the very same sweep."""
-    contents = inside(target)
+    contents = resumable(target)
     held = contents.source.held
-    said = attributes(task, config, grid, where)
-    if differing := difference(contents, said, coordinates(config, grid, where), grid.sizes):
+    said = attributes(task, config, grid, layout)
+    if differing := difference(contents, said, coordinates(config, grid, layout), grid.sizes):
         raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
-    if contents.chunk % where.width or not np.array_equal(contents.grid_index, where.grid_index):
+    if contents.chunk % layout.width or not np.array_equal(contents.grid_index, layout.grid_index):
         raise StoreError(f"{target} is damaged: its cells do not lie where these settings put them.")
-    where = replace(where, chosen_blocks_per_chunk=contents.chunk // where.width)
+    layout = replace(layout, chosen_blocks_per_chunk=contents.chunk // layout.width)
     committed = set(np.flatnonzero(contents.committed).tolist())
     for number in sorted(committed):
         if name := contents.broken(number):
             log.warning("%s: %s lacks chunk %d or holds it damaged: it is trained again", target, name, number)
             committed.discard(number)
             with suppress(FileNotFoundError):
-                os.unlink(held.name(f"{store.STATUS}/{store.key(number, 1)}"), dir_fd=held.descriptor)
-    stored = StoredSweep(held, where, contents.attributes["digest"], committed)
+                os.unlink(held.name(f"{writer.STATUS}/{writer.key(number, 1)}"), dir_fd=held.descriptor)
+    stored = StoredSweep(held, layout, contents.attributes["digest"], committed)
     stored.clean()
     return stored
 
 
-def inside(target: Path) -> reading.Contents:
+def resumable(target: Path) -> Contents:
     """What a store holds, checked.
 
     Raises:
         StoreError: it is damaged, or an earlier version wrote it.
     """
-    contents = reading.opened(target)
-    if contents.attributes["format"] == reading.SAVED:
+    contents = reader.opened(target)
+    if contents.attributes["format"] == SAVED:
         raise StoreError(f"{target} holds a result that was saved, which is no sweep to go on with.")
-    if contents.attributes["format"] != layout.FORMAT:
+    if contents.attributes["format"] != variables.FORMAT:
         raise StoreError(f"{target} was written by an earlier version of superpos, which does not resume.")
     return contents
 
 
-def difference(
-    contents: reading.Contents, said: dict[str, Any], coords: dict[str, Any], dims: dict[str, int]
-) -> list[str]:
+def difference(contents: Contents, said: dict[str, Any], coords: dict[str, Any], dims: dict[str, int]) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     found: list[str] = []
     unsaid = {"code"} | ({"cpu_threads"} - set(contents.attributes))  # stores of version 0.1 do not say the threads
@@ -178,7 +179,7 @@ def difference(
     return found
 
 
-def restored(contents: reading.Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
+def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
     """Task, configuration, grid and block size of a store: what another process needs to train a part of it.
 
     The block size is None where families have different ones, which only the default choice makes.

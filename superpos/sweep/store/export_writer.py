@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import exported, outputs, reading, saved, storable
-from superpos.sweep.held import METADATA
+from superpos.sweep import outputs
 from superpos.sweep.result import SweepResult, open_result
-from superpos.sweep.source import Source
 from superpos.sweep.starts import parameters
+from superpos.sweep.store import contents, export_reader, grid_writer, reader, storable
+from superpos.sweep.store.backend import Source
+from superpos.sweep.store.handle import METADATA
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file knows: equal results give equal files
 
@@ -25,7 +26,7 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
         StoreError: the store is damaged or unfinished, or the file cannot be written.
     """
     target = outputs.free(target, outputs.PACKED, outputs.DATA[outputs.PACKED], overwrite=overwrite)
-    opened = reading.opened(path)
+    opened = reader.opened(path)
     if path.is_file():
         raise ConfigError(f"{path} is packed already.")
     if opened.attributes["format"] == 1:
@@ -38,13 +39,13 @@ def pack(path: Path, target: Path, *, overwrite: bool = False) -> Path:
     source = opened.source
 
     def write(temporary: Path) -> None:
-        if opened.attributes["format"] == reading.SAVED:
+        if opened.attributes["format"] == contents.SAVED:
             _zip(source, temporary)
         else:  # a store is flat; what is shared has a dimension for every axis
             result, grid = open_result(path, same_as=source.held), temporary.with_name("grid")
-            saved.save(result.dataset, result.sizes, grid)
+            grid_writer.save(result.dataset, result.sizes, grid)
             _zip(Source(grid), temporary)
-        source.held.check(reading.OPENED)
+        source.held.check(contents.OPENED)
 
     return outputs.write_by(target, write)
 
@@ -69,9 +70,9 @@ def export(result: SweepResult, target: Path, *, overwrite: bool = False) -> Pat
     """
     if target.suffix == ".zarr":
         return result.save(target, overwrite=overwrite)
-    if target.suffix not in exported.FORMATS:
-        raise ConfigError(f"out must end in one of {', '.join(exported.FORMATS)} or .zarr, got {target.name!r}.")
-    exported.installed(target.suffix)
+    if target.suffix not in export_reader.FORMATS:
+        raise ConfigError(f"out must end in one of {', '.join(export_reader.FORMATS)} or .zarr, got {target.name!r}.")
+    export_reader.installed(target.suffix)
     kind = f"{target.suffix} file"
     target = outputs.free(target, kind, outputs.DATA[kind], overwrite=overwrite)
     writers = {".nc": _netcdf, ".parquet": _parquet, ".safetensors": _safetensors}
@@ -95,7 +96,7 @@ def _netcdf(result: SweepResult, path: Path) -> None:
         raise ConfigError("attribute coordinates cannot be written as .nc, which means something else by the name.")
     for dim in map(str, dataset.dims):
         storable.check_name("dimension", dim)
-    dataset = dataset.assign_attrs({k: exported.as_json(v) for k, v in dataset.attrs.items()})
+    dataset = dataset.assign_attrs({k: export_reader.as_json(v) for k, v in dataset.attrs.items()})
     dataset.to_netcdf(path, engine="h5netcdf")
 
 
@@ -105,7 +106,7 @@ def _parquet(result: SweepResult, path: Path) -> None:
 
     dataset, grid = storable.checked(result.dataset, unicode=True), result.sizes
     own = [str(n) for n, v in dataset.data_vars.items() if not grid or set(grid) & set(v.dims)]
-    said = exported.labels(dataset, grid, own)
+    said = export_reader.labels(dataset, grid, own)
     axes = [a["name"] for a in result.attrs["grid"]["axes"] if a["name"] in dataset.coords]
     columns, shapes = {}, {}
     for name in dict.fromkeys((*axes, *said["columns"])):
@@ -131,7 +132,7 @@ def _safetensors(result: SweepResult, path: Path) -> None:
     curves = [n for n in map(str, dataset.variables) if n.endswith(("_history", "_snapshots"))]
     dataset = dataset.drop_vars(curves)
     own = [name for name in parameters(dataset) if dataset[name].dtype.kind != "U"]
-    said = exported.labels(dataset, grid, own)
+    said = export_reader.labels(dataset, grid, own)
     arrays = {}
     for name in said["columns"]:
         if name == "__metadata__":

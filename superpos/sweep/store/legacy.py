@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import StoreError
-from superpos.sweep import layout
-from superpos.sweep.files import CHECKSUM_BYTES
-from superpos.sweep.held import METADATA
-from superpos.sweep.source import Source
-from superpos.sweep.storable import TYPES
+from superpos.sweep.flat import unflatten
+from superpos.sweep.store.atomic_io import CHECKSUM_BYTES
+from superpos.sweep.store.backend import Source
+from superpos.sweep.store.handle import METADATA
+from superpos.sweep.store.storable import TYPES
 
 # Beyond `SMALL`, a result may promise this many times what is on disk.
 MAX_RATIO = 20
@@ -66,7 +66,7 @@ def read(source: Source, attributes: dict[str, Any]) -> xr.Dataset:
     for name, meaning in words.items():
         flat[name] = (flat[name].dims, source.spelt(meaning, flat[name].values))
     flat = flat.set_coords(list(coordinate_dims))
-    dataset = layout.unflatten(flat, dims)
+    dataset = unflatten(flat, dims)
     for name, kept in coordinate_dims.items():
         # a coordinate along some of the dimensions was repeated along the others
         extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}

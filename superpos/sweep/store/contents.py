@@ -2,9 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,98 +11,25 @@ from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
 from superpos.errors import StoreError, one_line
-from superpos.sweep import files, format1, layout
+from superpos.sweep.flat import unflatten
 from superpos.sweep.grid import MAX_CELLS
-from superpos.sweep.held import METADATA, Held
-from superpos.sweep.layout import FORMAT
 from superpos.sweep.sorting import distinct
-from superpos.sweep.source import MAX_EMPTY, Source
-from superpos.sweep.storable import FORM, TYPES
-from superpos.sweep.store import DONE, GRID_INDEX, JOINED, STATUS, digest, key
+from superpos.sweep.store import atomic_io
+from superpos.sweep.store.backend import MAX_EMPTY, Source
+from superpos.sweep.store.handle import METADATA
+from superpos.sweep.store.storable import FORM, TYPES
+from superpos.sweep.store.writer import DONE, GRID_INDEX, STATUS, digest, key
+from superpos.sweep.variables import FORMAT, Field, empty
 
 OPENED = "the result that was opened"
 
 # Results up to this size are read at once; of larger ones, what is asked for.
 EAGER_BYTES = 64 * 2**20
 
-# Format of a result that was saved in grid form, see `superpos.sweep.saved`.
+# Format of a result that was saved in grid form, see `superpos.sweep.store.grid_contents`.
 SAVED = 3
 
 MAX_EMPTY_SLOTS = 2**20  # of a chunk, beyond those of the store
-
-
-def read(path: str | Path, same_as: Held | None = None) -> xr.Dataset:
-    """The dataset in grid form; with `same_as`, it must be the very store that is held.
-
-    Raises:
-        StoreError: there is none at `path`, or it is damaged or not ours. Damage inside a chunk of a large result is
-            noticed when the chunk is read.
-    """
-    contents = opened(path)
-    held = contents.source.held
-    if same_as is not None and held.is_other(same_as):
-        raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
-    with blaming(path):
-        if contents.attributes["format"] == 1:
-            dataset = format1.read(contents.source, contents.attributes)
-        elif contents.attributes["format"] == SAVED:
-            dataset = contents.dataset()  # pyright: ignore[reportAttributeAccessIssue]
-        else:
-            dataset = xr.open_dataset(contents, engine=_Engine)  # pyright: ignore[reportArgumentType]
-            dataset = dataset.load() if contents.n_bytes <= EAGER_BYTES else dataset
-        held.check(OPENED)
-        return dataset
-
-
-def opened(path: str | Path) -> "Contents":
-    """What is at `path`, checked as far as that goes without reading the numbers.
-
-    Raises:
-        StoreError: there is nothing, or it is damaged or not ours.
-    """
-    try:
-        target = Path(path).expanduser()
-        if not (exists := target.exists()) and target.name:
-            files.clean_beside(target)  # a process may have died while it replaced this result
-            exists = target.exists()
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise StoreError(f"path of a result cannot be used: {one_line(error)}.") from None
-    if not exists:
-        raise StoreError(f"there is no result at {path}.")
-    with blaming(path):
-        source = Source(target)
-        attributes = _attributes(source)
-        if attributes["format"] == SAVED:
-            from superpos.sweep.saved import Saved  # which builds on this module
-
-            contents: Contents = Saved(source, attributes)
-        else:
-            contents = Contents(source, attributes)
-        source.held.check(OPENED)
-        return contents
-
-
-def _attributes(source: Source) -> dict[str, Any]:
-    if METADATA not in source.sizes[""]:
-        raise StoreError(f"{source.path} is no superpos result.")
-    root = json.loads(source.metadata())
-    attributes = root.get("attributes") if isinstance(root, dict) else None
-    if not isinstance(attributes, dict) or not {"superpos", "format"} <= set(attributes):
-        raise StoreError(f"{source.path} is no superpos result.")
-    return attributes
-
-
-@contextmanager
-def blaming(path: str | Path) -> Iterator[None]:
-    """Whatever the reader trips over, the file is at fault."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        if isinstance(error, PermissionError):
-            raise StoreError(f"{path} cannot be read: {one_line(error)}.") from None
-        raise StoreError(f"{path} is damaged: {type(error).__name__}: {one_line(error)}.") from error
 
 
 class Contents:
@@ -181,7 +106,7 @@ class Contents:
     def sound(self, name: str, number: int) -> bool:
         """Whether a chunk has the checksum it ends with."""
         raw = memoryview(self.source.read(name, key(number, len(self.variables[name]["shape"]))))
-        return files.checksum(raw[: -files.CHECKSUM_BYTES]) == raw[-files.CHECKSUM_BYTES :]
+        return atomic_io.checksum(raw[: -atomic_io.CHECKSUM_BYTES]) == raw[-atomic_io.CHECKSUM_BYTES :]
 
     def check_now(self, name: str, numbers: Iterable[int]) -> None:
         """The result must still be the one that was opened, with these chunks: Zarr reads one that went as fill values.
@@ -206,14 +131,19 @@ class Contents:
         meaning = self.attributes["words"].get(name)
         return values if meaning is None else self.source.spelt(meaning, values)
 
+    def dataset(self) -> xr.Dataset:
+        """The result in grid form, its numbers not yet read if they are many."""
+        dataset = xr.open_dataset(self, engine=_FlatEngine)  # pyright: ignore[reportArgumentType]
+        return dataset.load() if self.n_bytes <= EAGER_BYTES else dataset
+
     def _fixed(self, name: str) -> np.ndarray:
         """A variable of one chunk, as it lies on disk."""
         said = self.variables[name]
         raw = memoryview(self.source.read(name, key(0, len(said["shape"]))))  # not copied: labels may be many
-        values, sum_ = raw[: -files.CHECKSUM_BYTES], raw[-files.CHECKSUM_BYTES :]
-        if len(raw) != self._expected_size(name) or files.checksum(values) != sum_:
+        values, sum_ = raw[: -atomic_io.CHECKSUM_BYTES], raw[-atomic_io.CHECKSUM_BYTES :]
+        if len(raw) != self._expected_size(name) or atomic_io.checksum(values) != sum_:
             self.damaged(f"chunk 0 of {name} has a wrong checksum")
-        if (label := self.attributes.get("labels", {}).get(name)) is not None and label != files.sha256(raw):
+        if (label := self.attributes.get("labels", {}).get(name)) is not None and label != atomic_io.sha256(raw):
             self.damaged(f"the values of {name} are those of another result")
         found = np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<")).reshape(said["shape"])
         return found.astype(said["dtype"], copy=False)
@@ -227,7 +157,7 @@ class Contents:
 
     def _check_metadata(self, name: str) -> None:
         said, raw = self.variables[name], self.source.metadata(name)
-        if files.checksum(raw).hex() != self.attributes["checksums"][name]:
+        if atomic_io.checksum(raw).hex() != self.attributes["checksums"][name]:
             self.damaged(f"{name}/{METADATA} was changed")
         found = json.loads(raw)
         grid, codecs = found["chunk_grid"], [codec["name"] for codec in found["codecs"]]
@@ -256,7 +186,7 @@ class Contents:
 
     def _expected_size(self, name: str) -> int:
         said = self.variables[name]
-        return math.prod(said["chunks"]) * np.dtype(said["dtype"]).itemsize + files.CHECKSUM_BYTES
+        return math.prod(said["chunks"]) * np.dtype(said["dtype"]).itemsize + atomic_io.CHECKSUM_BYTES
 
     def _chunk_size(self, name: str, number: int) -> int | None:
         return self.source.sizes[name].get(key(number, len(self.variables[name]["shape"])))
@@ -292,11 +222,13 @@ class Contents:
             if self._chunk_size(STATUS, number) == self._expected_size(STATUS) and self.sound(STATUS, number):
                 raw = self.source.read(STATUS, key(number, 1))
                 committed[number] = True
-                self.status[number * self.chunk :][: self.chunk] = np.frombuffer(raw[: -files.CHECKSUM_BYTES], np.int8)
+                self.status[number * self.chunk :][: self.chunk] = np.frombuffer(
+                    raw[: -atomic_io.CHECKSUM_BYTES], np.int8
+                )
         return committed
 
 
-class _Engine(BackendEntrypoint):
+class _FlatEngine(BackendEntrypoint):
     """How xarray is told about a store; it keeps what was read and reads nothing else."""
 
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: Any = None) -> xr.Dataset:
@@ -310,7 +242,7 @@ class _Engine(BackendEntrypoint):
         for name in opened.coordinates:
             coords[name] = (opened.variables[name]["dims"], opened.column(name))
         flat = xr.Dataset(coords=coords, attrs={k: v for k, v in attributes.items() if k not in FORM})
-        dataset = layout.unflatten(flat, dims)
+        dataset = unflatten(flat, dims)
         for name, kept in attributes.get("coordinate_dims", {}).items():
             # a coordinate along some of the dimensions was repeated along the others
             extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
@@ -342,8 +274,8 @@ class _Cells(BackendArray):
         slots = _outer(self._slots, wanted[:n], 0)
         there, where = np.unique(slots[slots >= 0], return_inverse=True)
         self._check_promise(slots.size)
-        field = layout.Field((), self.shape[n:], self.dtype)
-        found = layout.empty(field, slots.size)
+        field = Field((), self.shape[n:], self.dtype)
+        found = empty(field, slots.size)
         if len(there):
             first, last = int(there[0]), int(there[-1])
             self._check_files(distinct(there // self._opened.chunk))

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from superpos.errors import ConfigError, one_line
-from superpos.sweep import tables
-from superpos.sweep.held import MAX_METADATA, METADATA
+from superpos.sweep.store import tables
+from superpos.sweep.store.handle import MAX_METADATA, METADATA
 
 # Attributes that describe the form of a store on disk, and are no part of a result.
 FORM = (

@@ -11,20 +11,20 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from superpos.sweep.stored import Committed, beside
+from superpos.sweep.store.resume import Committed, beside
 
 LONGEST_LINE = 4_096
 END_OF_TIME = 2**33  # seconds: the year 2242
 
 
-class Journal:
+class RunLog:
     """One file per worker, appended line by line: {"event": "chunk", "time": …, "models": …, "loss_mean": …}."""
 
     def __init__(self, target: Path, sweep: str, worker: str):
         self._path = beside(target, "log") / f"{worker}-{sweep[:8]}.jsonl"  # of this very sweep: paths are used again
 
     def write(self, event: str, **values: Any) -> None:
-        """Append one line. A journal that cannot be written stops nothing."""
+        """Append one line. A log that cannot be written stops nothing."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n"
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

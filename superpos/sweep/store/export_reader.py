@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep import storable, tables
+from superpos.sweep.store import storable, tables
 
 # suffix: what must be installed to write and to read it
 FORMATS = {".nc": ("h5netcdf", "h5py"), ".parquet": ("pyarrow",), ".safetensors": ("safetensors",)}
