@@ -38,11 +38,12 @@ _CODE = (type, types.FunctionType, types.MethodType, property, staticmethod, cla
 
 
 class Identity(NamedTuple):
-    """A digest, whether anything outside superpos and the installed libraries decided it, and the libraries reached."""
+    """A digest, whether anything outside superpos and the installed libraries decided it, and what it reached."""
 
     digest: str
     foreign: bool
     libraries: dict[str, str]  # name: version
+    modules: frozenset[str]  # of superpos, that hold code which was reached
 
 
 class _Unknown(Exception):
@@ -79,7 +80,7 @@ def identity_of(value: Any, name: str, *, as_input: bool = False) -> Identity:
             f"{way} cannot be looked at ({one_line(error)[:80]}), so pass plain values instead."
         ) from None
     libraries = {name: _version(name) for name in sorted(walk.libraries)}
-    return Identity(digest.hex(), walk.n_foreign > 0, libraries)
+    return Identity(digest.hex(), walk.n_foreign > 0, libraries, frozenset(walk.modules))
 
 
 @functools.cache
@@ -108,6 +109,7 @@ class _Walk:
     def __init__(self, as_input: bool):
         self.trail: list[str] = []
         self.libraries: set[str] = set()
+        self.modules: set[str] = set()
         self.n_foreign = 0
         self._as_input, self._in_code = as_input, 0
         self._open: dict[int, int] = {}
@@ -246,6 +248,7 @@ class _Walk:
     def _module(self, module: types.ModuleType) -> bytes:
         match belongs_to(module):
             case "package":
+                self.modules.add(module.__name__)
                 return _hash("package", module.__name__)
             case "library":
                 self.libraries.add(module.__name__.partition(".")[0])
@@ -320,13 +323,17 @@ class _Walk:
 
     def _of_package(self, value: Any, inside: Iterable[Any]) -> bytes:
         """Of superpos itself the name counts, and whatever code was put into it from outside."""
-        before, found = self.n_foreign, []
-        for one in _flat(inside):
-            if isinstance(one, _CODE) or hasattr(one, "__wrapped__"):
+        self.modules.add(value.__module__)
+        before, foreign_digests = self.n_foreign, []
+        for part in _flat(inside):
+            if isinstance(part, _CODE) or hasattr(part, "__wrapped__"):
                 count = self.n_foreign
-                digest = self.of(one)
-                found += [digest] if self.n_foreign > count else []
-        return _hash("package", value.__module__, value.__qualname__, *(found if self.n_foreign > before else []))
+                digest = self.of(part)
+                if self.n_foreign > count:
+                    foreign_digests.append(digest)
+        if self.n_foreign == before:
+            foreign_digests = []
+        return _hash("package", value.__module__, value.__qualname__, *foreign_digests)
 
     def _code(self, code: types.CodeType) -> bytes:
         """What a code object does, without where it stands and what it says of itself."""

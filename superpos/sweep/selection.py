@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.errors import ConfigError
+from superpos.errors import ConfigError, MissingKeyError
 
 
 def check(name: str, values: Any, wanted: Any) -> None:
@@ -64,7 +64,7 @@ def select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> x
         try:
             return dataset.sel({name: wanted}, method=method if numeric else None)
         except Exception:  # xarray and pandas have one for every kind of index
-            raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.') from None
+            raise _no_cell(name, wanted, numeric) from None
     if values.ndim != 1:
         raise ConfigError(f"result cannot be chosen by {name}, which was chosen before or differs from cell to cell.")
     if isinstance(wanted, slice):
@@ -78,5 +78,10 @@ def select(dataset: xr.Dataset, name: str, wanted: Any, method: str | None) -> x
         )
     found = np.flatnonzero(np.isin(values.values, listed))
     if not np.isin(listed, values.values).all():
-        raise ConfigError(f'result has no cell at {name}={wanted}; method="nearest" takes the closest.')
+        raise _no_cell(name, wanted, numeric)
     return dataset.isel({values.dims[0]: found})
+
+
+def _no_cell(name: str, label: Any, numeric: bool) -> MissingKeyError:
+    hint = 'method="nearest" takes the closest' if numeric else "words and truth values must match exactly"
+    return MissingKeyError(f"result has no cell at {name}={label}; {hint}.")
