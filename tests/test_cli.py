@@ -178,7 +178,7 @@ def test_losses_along_every_axis_go_to_tensorboard_and_wandb(tmp_path, quick_res
         there = loss.sel(feature_probability=value)
         assert mean == pytest.approx(float(there.mean())) and least == pytest.approx(float(there.min()))
     with monkeypatch.context() as patch:
-        patch.setattr(summaries, "find_spec", lambda name: None)
+        patch.setattr(loggers, "find_spec", lambda name: None)
         with pytest.raises(sp.ConfigError, match=r"superpos\[tensorboard\]"):
             loggers.check(tmp_path, None)
         with pytest.raises(sp.ConfigError, match=r"superpos\[wandb\]"):

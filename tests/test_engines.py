@@ -1,5 +1,7 @@
 """Many processes: killed, racing, in step, or on a Ray cluster; always the same bytes in the end."""
 
+import dataclasses
+import json
 import os
 import random
 import re
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -373,6 +376,25 @@ def test_settings_of_engines_are_checked(tmp_path):
         with pytest.raises(sp.ConfigError, match=word):
             small.go(tmp_path / "r.zarr", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Backwards(sp.engines.Engine):
+    """An engine of one's own: the last chunk first."""
+
+    def train(self, job):
+        for chunk in reversed(job.chunks):
+            sp.engines.Local().train(dataclasses.replace(job, chunks=[chunk]))
+
+
+def test_an_engine_of_ones_own_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 4)
+    small.go(tmp_path / "local.zarr", 20)
+    small.go(tmp_path / "own.zarr", 20, engine=Backwards())
+    assert small.files(tmp_path / "own.zarr") == small.files(tmp_path / "local.zarr")
+    order = [json.loads(line) for line in next((tmp_path / "own.log").iterdir()).read_text().splitlines()]
+    chunks = [line["chunk"] for line in order if line["event"] == "chunk"]
+    assert chunks == sorted(chunks, reverse=True) and len(chunks) > 1
 
 
 def test_the_processes_of_one_program_make_equally_many_calls():

@@ -244,13 +244,14 @@ SWEEP = "[task]\nn_features = 2\nn_hidden = 1\n[train]\nsteps = 2\n[grid]\nseed 
 @pytest.mark.parametrize("flag", ["--tensorboard", "--wandb"])
 def test_no_log_goes_inside_a_result(flag, stored, tmp_path, monkeypatch, capsys):
     """Refused before anything is trained or written, whether the result is there already or is the one to come."""
+    from superpos.sweep import loggers
 
     _, path = stored
     before, file = sorted(path.rglob("*")), tmp_path / "s.toml"
     file.write_text(SWEEP)
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "a file").write_text("mine")
-    monkeypatch.setattr(summaries, "find_spec", lambda name: name)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: name)
     target = tmp_path / "t.zarr"
     for folder in (path, path / "W", path / "new" / "newer", tmp_path / "link" / "x", target, target / "x"):
         monkeypatch.setenv("WANDB_DIR", str(folder))

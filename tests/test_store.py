@@ -486,8 +486,8 @@ def test_shares_of_workers_are_fixed_and_make_the_same_store(whole, tmp_path):
 def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkeypatch):
     """The loser of the race joins: here every one of three threads creates, and all train everything."""
     path, gate, results = tmp_path / "r.zarr", threading.Barrier(3), []
-    real = resume.store.create
-    monkeypatch.setattr(resume.store, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
+    real = resume.writer.create
+    monkeypatch.setattr(resume.writer, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
     threads = [threading.Thread(target=lambda: results.append(small.go(path))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -541,7 +541,7 @@ def test_a_task_with_a_setting_that_no_file_can_hold_is_refused_before_training(
     object.__setattr__(task, "order", np.sin)
     said = {"task": vars(task), "train": {}}
     with pytest.raises(sp.ConfigError, match="order must be numbers, words, .* to be stored, got ufunc"):
-        resume.store.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
+        resume.writer.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -313,6 +313,6 @@ def test_a_joined_store_keeps_no_file_open_once_it_is_forgotten(places):
         pytest.skip("this system does not list open files")
     before = len(list(folder.iterdir()))
     for _ in range(5):
-        resume.inside(other)
+        resume.resumable(other)
         sp.open(other)
     assert len(list(folder.iterdir())) <= before

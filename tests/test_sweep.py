@@ -261,6 +261,31 @@ def test_best_takes_the_lowest_loss_of_every_cell(quick_result):
         )
 
 
+def test_a_cell_is_a_run(quick_result):
+    run = quick_result.cell(feature_probability=0.3, seed=2)
+    labels = {"feature_probability": 0.3, "seed": 2}
+    chosen = quick_result.dataset.sel(labels)
+    assert isinstance(run, sp.Run) and run.seed == 2 and float(run.task.feature_probability[0]) == np.float32(0.3)
+    for values, name in ((run.model.W[...], "W"), (run.loss, "loss"), (run.history.loss, "loss_history")):
+        assert np.array_equal(values, chosen[name])
+    assert np.array_equal(run.snapshots.W[...], chosen["W_snapshots"]) and run.config.snapshots == (0, 100, 1_500)
+    assert np.array_equal(run.history_steps, quick_result["record_step"]) and "seed 2, 1500 steps" in repr(run)
+    assert np.array_equal(quick_result.cell(feature_probability=0.31, seed=2, method="nearest").loss, run.loss)
+    with pytest.raises(sp.ConfigError, match="one cell is needed; choose along seed"):
+        quick_result.cell(feature_probability=0.3)
+
+
+def test_names_that_are_not_there_are_key_errors(quick_result):
+    for ask, sentence in (
+        (lambda: quick_result["lost"], "result has no variable 'lost'. Did you mean loss? It has W, "),
+        (lambda: quick_result.sel(sede=0), "result has no axis 'sede'. Did you mean seed? Axes: feature_prob"),
+        (lambda: quick_result.sel(seed=9), 'result has no cell at seed=9; method="nearest" takes the closest.'),
+    ):
+        with pytest.raises(KeyError) as caught:
+            ask()
+        assert isinstance(caught.value, sp.ConfigError) and str(caught.value).startswith(sentence)
+
+
 def test_geometry_of_a_sweep_is_the_geometry_of_each_model(quick_result):
     table = quick_result.geometry()
     for p in table.feature_probability.values:

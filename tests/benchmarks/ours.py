@@ -89,7 +89,7 @@ def throughput(
                 "rates": rates,
                 "steps": steps,
                 "block_size": work.block_sizes[0],
-                "lanes": work.lanes,
+                "lanes": work.n_concurrent,
             }
         )
     return out
