@@ -185,7 +185,7 @@ def test_needs_that_no_machine_meets_are_said(ray, tmp_path, monkeypatch, caplog
     with pytest.raises(sp.ConfigError, match="gpus_per_task is 0.5, and no machine of the cluster has more than 0"):
         on_ray(tmp_path / "r.zarr", gpus_per_task=0.5)
     module = ray(lambda task: sp.EngineError("enough"))
-    monkeypatch.setattr(engine, "_door", lambda address: None)
+    monkeypatch.setattr(engine, "_entrance", lambda address: None)
     with pytest.raises(sp.EngineError, match="enough"):
         on_ray(tmp_path / "r.zarr", address="auto", cpus_per_task=3)  # a cluster may grow
     assert "cpus_per_task is 3, and no machine of the cluster has more than 2: this waits" in caplog.text

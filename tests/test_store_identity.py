@@ -168,7 +168,7 @@ def test_sweeps_that_differ_in_the_values_of_an_axis_alone_are_others(places):
 def test_a_large_result_is_read_only_from_the_store_that_was_opened(places, monkeypatch):
     path, away, other = places
     whole = go(path)["W"].values
-    monkeypatch.setattr(reader, "EAGER_BYTES", 0)
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
     monkeypatch.chdir(path.parent)
     result = sp.open(path.name)
     monkeypatch.chdir(path.parent.parent)
