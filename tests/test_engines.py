@@ -364,6 +364,7 @@ def test_ray_that_is_not_there_is_named(tmp_path, monkeypatch):
         small.go(tmp_path / "r.zarr", engine="ray")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_settings_of_engines_are_checked(tmp_path):
     for options, word in (
         ({"engine": "slurm"}, "engine must be one of"),
