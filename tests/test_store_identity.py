@@ -266,7 +266,7 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     counts = {"committed": 0, "refused": 0}
 
-    def writer(place, value):
+    def writing(place, value):
         mine = handle.Held(place)
 
         def write():
@@ -293,7 +293,7 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
                 turns.step()
                 source.rename(target)
 
-        turns.run(writer(first, 1.0), writer(second, 2.0), rename)
+        turns.run(writing(first, 1.0), writing(second, 2.0), rename)
         for place in (first, second, third):
             if place.exists():
                 value = float((place / handle.METADATA).read_text())

@@ -149,9 +149,9 @@ def import_module_of_ones_own(name: str) -> None:
 
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"import must name a module, such as my_tasks or my_package.tasks, got {name!r}.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         import_module(name)
     except Exception as error:  # whatever the module does

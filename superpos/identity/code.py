@@ -175,8 +175,8 @@ class _Walk:
             case enum.Enum():
                 return _hash("enum", self.of(type(value)), value.name)
             case dataclasses.Field():
-                said = (value.name, value.default, value.default_factory, value.metadata, repr(value._field_type))  # pyright: ignore[reportAttributeAccessIssue]
-                return _hash("field", self._all(said))
+                settings = (value.name, value.default, value.default_factory, value.metadata, repr(value._field_type))  # pyright: ignore[reportAttributeAccessIssue]
+                return _hash("field", self._all(settings))
             case re.Pattern():
                 return _hash("pattern", self.of(value.pattern), str(value.flags))
             case range() | slice():
@@ -216,24 +216,24 @@ class _Walk:
             if self._as_input and not self._in_code:  # in code it marks something, and has no state
                 raise _Unknown("is a bare object")
             return _hash("object")
-        said = ["object", self.of(cls, cls.__name__), items or b""]
+        parts = ["object", self.of(cls, cls.__name__), items or b""]
         if belongs_to(cls) != "library":
-            return _hash(*said, self._state(value))
+            return _hash(*parts, self._state(value))
         if hasattr(value, "__wrapped__"):  # a compiled or caching function, or one with a derivative of its own
             rest = {name: held for name, held in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
-            return _hash(*said, self.of(value.__wrapped__, "wrapped"), self._named(rest))
+            return _hash(*parts, self.of(value.__wrapped__, "wrapped"), self._named(rest))
         if hasattr(value, "pyfunc"):  # numpy.vectorize, whose other state changes as it is used
-            return _hash(*said, self._all((value.pyfunc, value.otypes, value.signature, value.excluded)))
+            return _hash(*parts, self._all((value.pyfunc, value.otypes, value.signature, value.excluded)))
         try:
-            made = value.__reduce_ex__(4)  # constructor and state: what copies are made of
+            recipe = value.__reduce_ex__(4)  # constructor and state: what copies are made of
         except Exception:
             raise _Unknown(f"is of type {cls.__name__}, whose state cannot be read") from None
-        if isinstance(made, str):
-            return _hash(*said, made)
-        rest = [list(part) if k > 2 and part is not None else part for k, part in enumerate(made)]
+        if isinstance(recipe, str):
+            return _hash(*parts, recipe)
+        rest = [list(part) if k > 2 and part is not None else part for k, part in enumerate(recipe)]
         if len(rest) > 2 and isinstance(rest[2], dict):
             rest[2] = {key: part for key, part in rest[2].items() if not str(key).startswith("__")}
-        return _hash(*said, self._all(rest))
+        return _hash(*parts, self._all(rest))
 
     def _state(self, value: Any) -> bytes:
         """What an instance holds; what it computed once from that is left out."""
@@ -265,9 +265,9 @@ class _Walk:
                 inside = [v for base in cls.__mro__ if belongs_to(base) == "package" for v in vars(base).values()]
                 return self._of_package(cls, inside)
         self.n_foreign += 1
-        own = {n: v for n, v in vars(cls).items() if n not in _OF_EVERY_CLASS}
+        attributes = {n: v for n, v in vars(cls).items() if n not in _OF_EVERY_CLASS}
         bases = [self.of(base, base.__name__) for base in (*cls.__bases__, type(cls)) if base not in (object, type)]
-        return _hash("class", cls.__name__, *bases, self._named(own))
+        return _hash("class", cls.__name__, *bases, self._named(attributes))
 
     def _function(self, f: types.FunctionType) -> bytes:
         owner = belongs_to(f)
@@ -289,9 +289,9 @@ class _Walk:
         names = names_in(f.__code__)
         cells = {n: c for n, c in cells.items() if not write_only(_content(c), names.free.get(n, ()))}
         attributes = {n: v for n, v in vars(f).items() if n not in ("__wrapped__", "pytestmark")}
-        said = [self._code(f.__code__), self._all((f.__defaults__, f.__kwdefaults__)), self._named(attributes)]
+        parts = [self._code(f.__code__), self._all((f.__defaults__, f.__kwdefaults__)), self._named(attributes)]
         closed = [part for n in sorted(cells) for part in (n, self.of(_content(cells[n]), n))]
-        return _hash("function", *said, *closed, *self._outside(f, names))
+        return _hash("function", *parts, *closed, *self._outside(f, names))
 
     def _outside(self, f: types.FunctionType, names: Names) -> list[bytes]:
         """The globals and imports that a function names."""
@@ -304,7 +304,7 @@ class _Walk:
 
     def _end(self, end: End) -> bytes:
         """What a name leads to. Settings that a library's module holds are its own; its generators of numbers are not."""
-        if any(end.value is one for one in RUN_TIME):
+        if any(end.value is banned for banned in RUN_TIME):
             raise _Unknown(f"uses {end.path}")
         if end.holder is not None and belongs_to(end.holder) == "library" and _is_theirs(end.value):
             self.libraries.add(end.holder.__name__.partition(".")[0])
@@ -377,8 +377,8 @@ def _slots(cls: type) -> list[str]:
     slots = vars(cls).get("__slots__", ())
     names = [slots] if isinstance(slots, str) else list(slots)
     private = [n.startswith("__") and not n.endswith("__") for n in names]  # kept under another name
-    known = [f"_{cls.__name__.lstrip('_')}{n}" if hidden else n for n, hidden in zip(names, private, strict=True)]
-    return [n for n in known if n not in ("__dict__", "__weakref__")]
+    mangled = [f"_{cls.__name__.lstrip('_')}{n}" if hidden else n for n, hidden in zip(names, private, strict=True)]
+    return [n for n in mangled if n not in ("__dict__", "__weakref__")]
 
 
 def _place(value: Any) -> str | None:
@@ -386,7 +386,7 @@ def _place(value: Any) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", getattr(value, "__name__", None))
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
         return None
-    found: Any = sys.modules[module]
+    holder: Any = sys.modules[module]
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}.{name}" if found is value and belongs_to(sys.modules[module]) == "library" else None
+        holder = getattr(holder, part, None)
+    return f"{module}.{name}" if holder is value and belongs_to(sys.modules[module]) == "library" else None

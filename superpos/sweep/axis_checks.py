@@ -29,10 +29,10 @@ def one_cell(
     settled = []
     order = ("value", "decay", "entry")
     for node in (task, config):
-        known = {f.name for f in fields(node)}
+        names = {f.name for f in fields(node)}
         values: dict[str, Any] = {}
-        ours = [(name, axis) for name, axis in axes.items() if axis.field in known]
-        for name, axis in sorted(ours, key=lambda item: order.index(item[1].rule) if item[1].rule in order else 0):
+        node_axes = [(name, axis) for name, axis in axes.items() if axis.field in names]
+        for name, axis in sorted(node_axes, key=lambda item: order.index(item[1].rule) if item[1].rule in order else 0):
             value = columns[name][cell]
             value = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
             base = values.get(axis.field, getattr(node, axis.field))
@@ -113,13 +113,13 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
         swept = []
         for node in (part.task, part.config):
             names = numeric_fields(node)
-            ours = {
+            columns_of_node = {
                 a.field: columns[n][part.cells] for n, a in grid.axes.items() if a.rule == "value" and a.field in names
             }
-            swept.append(replace(node, **{k: v for k, v in ours.items() if v.ndim == 1}))  # type: ignore[type-var]
+            swept.append(replace(node, **{k: v for k, v in columns_of_node.items() if v.ndim == 1}))  # type: ignore[type-var]
         unread_in.append(unread(*swept))
-    nowhere = {name: why for name, why in unread_in[0].items() if all(name in found for found in unread_in)}
-    said = list(dict.fromkeys(line for part in parts for line in part.task.doubts()))
+    nowhere = {name: why for name, why in unread_in[0].items() if all(name in reasons for reasons in unread_in)}
+    sentences = list(dict.fromkeys(line for part in parts for line in part.task.doubts()))
     for name, axis in grid.axes.items():
         label = grid.design != "product" and _same(axis.values)
         if axis.field in nowhere and not label:
@@ -129,11 +129,11 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
         ]
         if again and not label:
             why = unread_in[again[0]][axis.field]
-            said.append(
+            sentences.append(
                 f"grid axis {name} has no effect on some models, which are trained once for every value: {why}."
             )
     swept_fields = [axis.field for axis in grid.axes.values()]
-    return said + without_effect((parts[0].task, parts[0].config), nowhere, swept_fields)
+    return sentences + without_effect((parts[0].task, parts[0].config), nowhere, swept_fields)
 
 
 def _same(values: Any) -> bool:

@@ -28,16 +28,16 @@ def dataset_of(name: str, value: Any) -> xr.Dataset:
     model = value.model if isinstance(value, Run) else value
     if getattr(model, "W", None) is not None and getattr(model, "b", None) is not None:
         variables["b"] = (("feature",), arrays.as_numpy(f"{name}.b", model.b, shape=(W.shape[1],), finite=False))
-    said = {}
+    attrs = {}
     if isinstance(value, Run):
-        said = {"task": to_dict(value.task), "train": to_dict(value.config), "grid": {"axes": []}}
-        said |= {
+        attrs = {"task": to_dict(value.task), "train": to_dict(value.config), "grid": {"axes": []}}
+        attrs |= {
             "superpos": superpos.__version__,
             "format": FORMAT,
             "block_size": [1],
             "versions": dict(versions()),
         }
-    return described(xr.Dataset(variables, attrs=said))
+    return described(xr.Dataset(variables, attrs=attrs))
 
 
 def described(dataset: xr.Dataset) -> xr.Dataset:
@@ -59,5 +59,5 @@ def described(dataset: xr.Dataset) -> xr.Dataset:
         arrays.labelled("dataset's W", dataset["W"], (*over, "hidden", "feature"), values=True)
         task |= {"n_features": int(dataset.sizes["feature"]), "n_hidden": int(dataset.sizes["hidden"])}
     axes = [{"name": d, "field": d, "rule": "value", "index": 0} for d in over if d in dataset.coords]
-    said = {**written, "task": task, "train": {}, "grid": {"axes": axes}}
-    return dataset.assign_attrs({**said, **dataset.attrs})
+    attrs = {**written, "task": task, "train": {}, "grid": {"axes": axes}}
+    return dataset.assign_attrs({**attrs, **dataset.attrs})

@@ -42,10 +42,12 @@ class Axis:
         return f"{self.field}[{self.index}]" if self.rule == "entry" else self.field
 
     @classmethod
-    def described(cls, said: Mapping[str, Any]) -> "Axis":
+    def described(cls, attrs: Mapping[str, Any]) -> "Axis":
         """The axis that a result's attributes speak of, without its values."""
-        rows = said.get("vectors")
-        return cls(None, said["field"], said["rule"], said["index"], None if rows is None else np.asarray(rows, float))
+        rows = attrs.get("vectors")
+        return cls(
+            None, attrs["field"], attrs["rule"], attrs["index"], None if rows is None else np.asarray(rows, float)
+        )
 
 
 def entry(field: str, index: int, values: Any) -> Axis:
@@ -200,11 +202,11 @@ class Grid:
         """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
         if self.design != "product":
             return {name: axis.values for name, axis in self.axes.items()}
-        shape, found = tuple(self.sizes.values()), {}
+        shape, columns = tuple(self.sizes.values()), {}
         for k, (name, axis) in enumerate(self.axes.items()):
             along = axis.values.reshape([-1 if k == other else 1 for other in range(len(shape))])
-            found[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
-        return found
+            columns[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
+        return columns
 
     def describe(self) -> dict[str, Any]:
         """Design and axes without their values, for a result's attributes."""
@@ -353,11 +355,11 @@ def _values(name: str, given: Any) -> Any:
     if len(values) == 0:
         raise ConfigError(f"grid axis {name} is empty.")
     kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}
-    found = {
+    kinds_of_values = {
         next((word for kind, word in kinds.items() if issubclass(t, kind)), "numbers") for t in set(map(type, values))
     }
-    if len(found) > 1:
-        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
-    if found == {"numbers"}:
+    if len(kinds_of_values) > 1:
+        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(kinds_of_values))}.")
+    if kinds_of_values == {"numbers"}:
         check.finite_array(f"grid axis {name}", values)
     return np.asarray(list(values))  # of a list: arrays of objects become arrays of what they hold

@@ -46,8 +46,8 @@ class Layout:
             size * f.task.elements_per_step(f.config.batch_size) * int(f.config.steps)
             for f, size in zip(self.families, self.block_sizes, strict=True)
         )
-        wanted = min(NUMBERS_PER_CHUNK // most, CELLS_PER_CHUNK // self.width, self.n_blocks)
-        return 2 ** int(math.log2(max(1, wanted)))
+        n_fitting = min(NUMBERS_PER_CHUNK // most, CELLS_PER_CHUNK // self.width, self.n_blocks)
+        return 2 ** int(math.log2(max(1, n_fitting)))
 
     @cached_property
     def blocks_of_families(self) -> list[int]:
@@ -106,5 +106,5 @@ class Layout:
 
 def batched(items: Iterator[Any], n: int) -> Iterator[tuple[Any, ...]]:
     """Tuples of n items, the last perhaps shorter."""
-    while some := tuple(islice(items, n)):
-        yield some
+    while batch := tuple(islice(items, n)):
+        yield batch

@@ -18,8 +18,8 @@ def check(tensorboard: Path | None, wandb: str | None, target: Path | None = Non
 
     Neither writes inside a result, be it there already or the one that is to come.
     """
-    for name, wanted, package in (("tensorboard", tensorboard, "tensorboardX"), ("wandb", wandb, "wandb")):
-        if wanted is not None and find_spec(package) is None:
+    for name, setting, package in (("tensorboard", tensorboard, "tensorboardX"), ("wandb", wandb, "wandb")):
+        if setting is not None and find_spec(package) is None:
             raise ConfigError(f"{name} needs {package}: pip install 'superpos[{name}]'.")
     if tensorboard is not None:
         _check_folder("tensorboard", tensorboard, target)
@@ -41,7 +41,7 @@ def along_axes(result: SweepResult) -> dict[str, list[tuple[float, float, float]
     """For every axis of numbers: its values, and mean and least loss over the cells that have each."""
     loss = result["loss"]
     flat = loss.values.ravel()
-    found = {}
+    rows = {}
     for axis in (a["name"] for a in result.attrs["grid"]["axes"]):
         column = loss.coords[axis].broadcast_like(loss).transpose(*loss.dims).values.ravel()
         if column.dtype.kind not in "iuf":
@@ -51,8 +51,8 @@ def along_axes(result: SweepResult) -> dict[str, list[tuple[float, float, float]
         ordered, losses = column[finite][order], flat[finite][order]
         starts = np.flatnonzero(firsts(ordered))
         groups = zip(ordered[starts], np.split(losses, starts[1:]), strict=True) if len(starts) else ()
-        found[axis] = [(float(value), float(there.mean()), float(there.min())) for value, there in groups]
-    return found
+        rows[axis] = [(float(value), float(group.mean()), float(group.min())) for value, group in groups]
+    return rows
 
 
 def write(result: SweepResult, *, tensorboard: Path | None = None, wandb: str | None = None) -> None:

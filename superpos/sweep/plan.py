@@ -62,9 +62,9 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     check_kinds(task, config)
     if not isinstance(grid, Grid):
         raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
-    known = _known(task, config)
+    field_names = _known(task, config)
     for name, axis in grid.axes.items():
-        _check_field(known, name, axis)
+        _check_field(field_names, name, axis)
         if any(isinstance(getattr(node, axis.field, None), tuple) for node in (task, config)):
             raise ConfigError(f"{axis.field} cannot be a grid axis.")
     static: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         check_seed(seed)
 
     axis_checks.check_labels(grid, numeric["task"] | numeric["config"])
-    found, parts = [], []
+    all_families, parts = [], []
     for values, cells in _groups(static, grid.n_cells):
 
         def chosen(node: Any, values: dict[str, Any] = values) -> Any:
@@ -109,13 +109,13 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         )
         _check_rules(family)
         check_metric(family.task, family.config)  # again: a bound may be an axis
-        for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
-            for node in family.stacked(some):
+        for batch in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
+            for node in family.stacked(batch):
                 node.check_values()
-        found.append(family)
+        all_families.append(family)
     for sentence in axis_checks.check_effects(grid, columns, parts):
         log.warning("%s", sentence)
-    return found
+    return all_families
 
 
 def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
@@ -197,18 +197,18 @@ def _known(task: Task, config: TrainConfig) -> list[str]:
     return [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
 
 
-def _check_field(known: list[str], name: str, axis: Axis) -> None:
+def _check_field(field_names: list[str], name: str, axis: Axis) -> None:
     """Refuse an axis that sets no field, or has the name of another."""
     if axis.field == "seed":
         return
-    if name != axis.field and name in (*known, "seed"):
+    if name != axis.field and name in (*field_names, "seed"):
         raise ConfigError(f"grid axis {name} sets {axis.target}, so it needs a name that is not taken.")
-    if axis.field not in known:
+    if axis.field not in field_names:
         extra = "" if axis.field == name else f" (axis {name})"
         if axis.field in RECORD_FIELDS:
             raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
-        hint = check.suggestion(axis.field, [*known, "seed"])
-        listed = "" if hint else f" Axes: seed, {', '.join(known)}."
+        hint = check.suggestion(axis.field, [*field_names, "seed"])
+        listed = "" if hint else f" Axes: seed, {', '.join(field_names)}."
         raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint}{listed}")
 
 
@@ -293,6 +293,6 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
     node: Any
     for node in (task, config.with_defaults(task)):
         node = _to_numpy(node, axes)
-        ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
-        settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))
+        node_axes = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
+        settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, node_axes, np.array([0]))))
     return settled[0], settled[1]

@@ -83,21 +83,21 @@ class SweepResult:
         chosen = {**(indexers or {}), **axes}
         if method not in (None, "nearest"):
             raise ConfigError(f'method must be None or "nearest", got {method!r}.')
-        for name, wanted in chosen.items():
+        for name, labels in chosen.items():
             self._check_axis(name)
             if name in self.dataset.coords:  # all questions before the first answer
-                selection.check(str(name), self.dataset.coords[name].values, wanted)
+                selection.check(str(name), self.dataset.coords[name].values, labels)
         selection.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
         selected = self.dataset
-        for name, wanted in chosen.items():
-            selected = selection.select(selected, str(name), wanted, method)
+        for name, labels in chosen.items():
+            selected = selection.select(selected, str(name), labels, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
-        for name, wanted in axes.items():
+        for name, positions in axes.items():
             self._check_axis(name)
-            selection.check_positions(name, self.sizes.get(name, 0), wanted)
+            selection.check_positions(name, self.sizes.get(name, 0), positions)
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
@@ -282,12 +282,12 @@ class SweepResult:
     def diverged(self) -> list[dict[str, Any]]:
         """Coordinates of every cell that diverged, the step at which it was frozen, and a reason if its series was short."""
         steps = self.dataset["diverged_step"]
-        where = np.nonzero(steps.values.ravel() >= 0)[0]
-        if not len(where):
+        cells = np.nonzero(steps.values.ravel() >= 0)[0]
+        if not len(cells):
             return []
         columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
-        listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
-        listed["step"] = steps.values.ravel()[where].tolist()
+        listed = {name: column.values.ravel()[cells].tolist() for name, column in columns.items()}
+        listed["step"] = steps.values.ravel()[cells].tolist()
         return explained(self, [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)])
 
     def diverged_lines(self, most: int = 100) -> list[str]:
@@ -365,10 +365,10 @@ class SweepResult:
         return self.attrs["task"][field]
 
     def _check_axis(self, name: Hashable) -> None:
-        known = [*self._axes, *(d for d in self.sizes if d not in self._axes)]
-        if name not in known:
+        axes = [*self._axes, *(d for d in self.sizes if d not in self._axes)]
+        if name not in axes:
             raise MissingKeyError(
-                f"result has no axis {name!r}.{check.suggestion(str(name), known)} Axes: {', '.join(known)}."
+                f"result has no axis {name!r}.{check.suggestion(str(name), axes)} Axes: {', '.join(axes)}."
             )
 
 

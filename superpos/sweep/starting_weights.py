@@ -55,7 +55,7 @@ def match_starts(init: Any, grid: Grid, families: list[Family]) -> Starts:
     if not given:
         given = given_parameters(init)
     known_names(given, {name: leaf for f in families for name, leaf in shapes_of(f.task).items()})
-    found, per_cell = {}, []
+    parameters_of_cells, per_cell = {}, []
     for name, values in given.items():
         if check.is_traced(values):
             raise ConfigError(
@@ -64,8 +64,8 @@ def match_starts(init: Any, grid: Grid, families: list[Family]) -> Starts:
         if not isinstance(values, xr.DataArray):
             values = np.asarray(arrays.plain(f"init: {name}", values))
         of_cells, row = values, rows
-        wanted = [shapes_of(f.task).get(name) for f in families]
-        n_dims = next(leaf.ndim for leaf in wanted if leaf is not None)
+        shapes = [shapes_of(f.task).get(name) for f in families]
+        n_dims = next(leaf.ndim for leaf in shapes if leaf is not None)
         if isinstance(values, xr.DataArray) and values.ndim > n_dims:
             of_cells, row = _rows(values, [str(d) for d in values.dims[: values.ndim - n_dims]], grid)
         elif row is None and np.ndim(values) > n_dims:
@@ -78,21 +78,21 @@ def match_starts(init: Any, grid: Grid, families: list[Family]) -> Starts:
         dtype = jnp.zeros((), float).dtype
         if row is None:
             of_cells = parameter_numbers(name, of_cells).astype(dtype)
-            for leaf in wanted:
+            for leaf in shapes:
                 if leaf is None or of_cells.shape != leaf.shape:
                     raise wrong_shape(name, of_cells.shape, leaf.shape if leaf else ())
-            found[name] = of_cells
+            parameters_of_cells[name] = of_cells
             continue
         of_cells = np.asarray(of_cells)
         full = np.zeros((grid.n_cells, *of_cells.shape[1:]), dtype)
-        for family, leaf in zip(families, wanted, strict=True):
+        for family, leaf in zip(families, shapes, strict=True):
             _fill(name, full, of_cells[row[family.cells]], family, leaf)
-        found[name] = full
+        parameters_of_cells[name] = full
         per_cell.append(name)
-    starts = Starts(found, tuple(per_cell))
+    starts = Starts(parameters_of_cells, tuple(per_cell))
     for family in families:
-        for some in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
-            check_start(family.task, starts.of(family, family.cells[some]))
+        for batch in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
+            check_start(family.task, starts.of(family, family.cells[batch]))
     return starts
 
 
@@ -119,10 +119,10 @@ def _labelled(result: Any, grid: Grid) -> tuple[dict[str, Any], np.ndarray | Non
     if bool(result.missing.any()):
         raise ConfigError("init is a result whose sweep is not finished: some of its models are missing.")
     first = result.dataset.squeeze([d for d, n in result.sizes.items() if n == 1])
-    found, rows = {}, None
+    values, rows = {}, None
     for name in names:
-        found[name], rows = _rows(first[name], dims, grid, [a["name"] for a in result.attrs["grid"]["axes"]])
-    return found, rows
+        values[name], rows = _rows(first[name], dims, grid, [a["name"] for a in result.attrs["grid"]["axes"]])
+    return values, rows
 
 
 def _rows(values: xr.DataArray, dims: list[str], grid: Grid, axes: Any = ()) -> tuple[np.ndarray, np.ndarray]:
@@ -139,25 +139,25 @@ def _rows(values: xr.DataArray, dims: list[str], grid: Grid, axes: Any = ()) -> 
     flat = values.transpose(*dims, ...).values
     flat = flat.reshape((int(np.prod(shape)), *flat.shape[len(dims) :]))
     columns = grid.columns()
-    mine, theirs = np.zeros(grid.n_cells, np.int64), np.zeros(len(flat), np.int64)
+    grid_codes, given_codes = np.zeros(grid.n_cells, np.int64), np.zeros(len(flat), np.int64)
     for name, label in labels.items():
-        there = label.broadcast_like(values.isel({d: 0 for d in values.dims if d not in dims})).transpose(*dims)
-        known, code = np.unique(there.values.ravel(), return_inverse=True)
+        column = label.broadcast_like(values.isel({d: 0 for d in values.dims if d not in dims})).transpose(*dims)
+        labels_given, code = np.unique(column.values.ravel(), return_inverse=True)
         if name not in columns:
-            if len(known) == 1:
+            if len(labels_given) == 1:
                 continue  # of a design whose cells are listed: the same in all of them
             raise ConfigError(
                 f"init has models for several {name}, and the grid has no such axis: choose one with sel."
             )
-        wanted = columns[name]
-        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        if len(lost := np.flatnonzero(known[place] != wanted)):
-            raise ConfigError(f"init has no model at {name}={wanted[lost[0]]}.")
-        mine, theirs = mine * len(known) + place, theirs * len(known) + code
-    order = np.argsort(theirs, kind="stable")
-    place = np.minimum(np.searchsorted(theirs, mine, sorter=order), len(flat) - 1)
+        grid_values = columns[name]
+        place = np.minimum(np.searchsorted(labels_given, grid_values), len(labels_given) - 1)
+        if len(lost := np.flatnonzero(labels_given[place] != grid_values)):
+            raise ConfigError(f"init has no model at {name}={grid_values[lost[0]]}.")
+        grid_codes, given_codes = grid_codes * len(labels_given) + place, given_codes * len(labels_given) + code
+    order = np.argsort(given_codes, kind="stable")
+    place = np.minimum(np.searchsorted(given_codes, grid_codes, sorter=order), len(flat) - 1)
     rows = order[place]
-    if len(lost := np.flatnonzero(theirs[rows] != mine)):
-        said = ", ".join(f"{name}={columns[name][lost[0]]}" for name in labels if name in columns)
-        raise ConfigError(f"init has no model at {said}.")
+    if len(lost := np.flatnonzero(given_codes[rows] != grid_codes)):
+        cell = ", ".join(f"{name}={columns[name][lost[0]]}" for name in labels if name in columns)
+        raise ConfigError(f"init has no model at {cell}.")
     return flat, rows

@@ -32,32 +32,34 @@ class Starts:
 
     def coordinates(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         """The arrays as coordinates of a result, on dimensions of their own."""
-        found = {}
+        coords = {}
         for name, array in self.arrays.items():
             lead = ("cell",) if name in self.per_cell else ()
             dims = (f"{name}{ENDING}_{k}" for k in range(array.ndim - len(lead)))
-            found[f"{name}{ENDING}"] = ((*lead, *dims), array)
-        return found
+            coords[f"{name}{ENDING}"] = ((*lead, *dims), array)
+        return coords
 
     def of(self, family: Family, cells: Any) -> dict[str, np.ndarray]:
         """The parameters that some cells of a family start from, with the dimensions of `cells` leading."""
-        found = {}
+        parameters = {}
         for name, leaf in shapes_of(family.task).items():
             if name in self.arrays:
                 corner = (..., *(slice(n) for n in leaf.shape))
-                one = self.arrays[name][corner]
-                found[name] = one[cells] if name in self.per_cell else np.broadcast_to(one, (*cells.shape, *one.shape))
-        return found
+                values = self.arrays[name][corner]
+                parameters[name] = (
+                    values[cells] if name in self.per_cell else np.broadcast_to(values, (*cells.shape, *values.shape))
+                )
+        return parameters
 
 
 def restored(contents: Any) -> Starts | None:
     """The starts that a store keeps; None if its models start as their task starts them."""
-    if (said := contents.attributes.get("init")) is None:
+    if (description := contents.attributes.get("init")) is None:
         return None
-    if lost := [name for name in said["parameters"] if f"{name}{ENDING}" not in contents.variables]:
+    if lost := [name for name in description["parameters"] if f"{name}{ENDING}" not in contents.variables]:
         contents.damaged(f"the start of {lost[0]} is not there")
-    dims = {name: contents.variables[f"{name}{ENDING}"]["dims"] for name in said["parameters"]}
-    arrays = {name: np.ascontiguousarray(contents.column(f"{name}{ENDING}")) for name in said["parameters"]}
+    dims = {name: contents.variables[f"{name}{ENDING}"]["dims"] for name in description["parameters"]}
+    arrays = {name: np.ascontiguousarray(contents.column(f"{name}{ENDING}")) for name in description["parameters"]}
     return Starts(arrays, tuple(name for name in arrays if "cell" in dims[name]))
 
 

@@ -45,8 +45,11 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     writer.outside(path, f"table of {name}")
     code = identity_of(compute, name)
     identities = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
-    digests = [one.digest for one in identities[0]], {key: one.digest for key, one in identities[1].items()}
-    modules = code.modules.union(*(one.modules for one in (*identities[0], *identities[1].values())))
+    digests = (
+        [identity.digest for identity in identities[0]],
+        {key: identity.digest for key, identity in identities[1].items()},
+    )
+    modules = code.modules.union(*(identity.modules for identity in (*identities[0], *identities[1].values())))
     circumstances = _circumstances(code.libraries, modules)
     key = json.dumps([compute.__module__, name, code.digest, digests, circumstances], sort_keys=True).encode()
     try:
@@ -78,8 +81,8 @@ def _input(value: Any) -> Identity:
     try:
         return identity_of(value, type(value).__name__, as_input=True)
     except ConfigError as error:
-        said = f"inputs must be results, tables, arrays, numbers and words, got {type(value).__name__}"
-        raise ConfigError(f"{said} ({str(error).rstrip('.')}).") from None
+        expected = f"inputs must be results, tables, arrays, numbers and words, got {type(value).__name__}"
+        raise ConfigError(f"{expected} ({str(error).rstrip('.')}).") from None
 
 
 def _circumstances(libraries: Mapping[str, str], modules: frozenset[str]) -> list[Any]:

@@ -83,10 +83,10 @@ def write(path: Path, data: bytes | Sequence[bytes | memoryview], folder: int | 
 def clean(folder: Path, of: str = "") -> None:
     """Remove temporary files of writers that are dead; with `of`, only those of the file of that name."""
     with os.scandir(folder) as entries:
-        found = list(entries)
-    for entry in found:
-        ours = entry.name.startswith(f"{of}." if of else "") and entry.name.endswith(TEMPORARY)
-        if ours and entry.is_file(follow_symlinks=False):
+        listed = list(entries)
+    for entry in listed:
+        is_temporary = entry.name.startswith(f"{of}." if of else "") and entry.name.endswith(TEMPORARY)
+        if is_temporary and entry.is_file(follow_symlinks=False):
             _end_file(entry.path)
 
 
@@ -128,10 +128,10 @@ def clean_beside(target: Path) -> None:
     """
     try:
         with os.scandir(target.parent) as entries:
-            found = list(entries)
+            listed = list(entries)
     except OSError:
         return
-    for entry in found:
+    for entry in listed:
         if (hidden := _HIDDEN.fullmatch(entry.name)) and entry.is_dir(follow_symlinks=False):
             _end(Path(entry.path), target.with_name(hidden[1]))
         elif _WRITTEN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):

@@ -47,10 +47,10 @@ class Source:
         if self._zip is not None:
             return self.sizes.get(folder, {}).get(name)
         try:
-            found = os.stat(self.held.name(f"{folder}/{name}"), dir_fd=self.held.descriptor, follow_symlinks=False)
+            status = os.stat(self.held.name(f"{folder}/{name}"), dir_fd=self.held.descriptor, follow_symlinks=False)
         except OSError:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def on_disk(self, *folders: str) -> int:
         """Bytes that some folders take up, of which files with holes have fewer than their sizes say."""
@@ -60,8 +60,8 @@ class Source:
 
     def check_labels(self, promised: int, *folders: str) -> None:
         """Refuse labels, which are read at once, that take far more memory than their files take up."""
-        if promised > max(SMALL, MAX_EMPTY * (there := self.on_disk(*folders))):
-            raise StoreError(f"{self.path} is refused: it promises {promised:,} bytes of labels and holds {there:,}.")
+        if promised > max(SMALL, MAX_EMPTY * (on_disk := self.on_disk(*folders))):
+            raise StoreError(f"{self.path} is refused: it promises {promised:,} bytes of labels and holds {on_disk:,}.")
 
     def spelt(self, words: list[str], numbers: np.ndarray) -> np.ndarray:
         """The words that numbers stand for. A long word of many cells takes memory that no file has."""
@@ -98,19 +98,19 @@ class Source:
         for entry in sorted(_entries(self.path, self.path.name), key=lambda entry: entry.name != STATUS):
             folder = entry.name if entry.is_dir() else ""
             inside = _entries(entry.path, entry.name) if folder else [entry]
-            found = {e.name: e.stat() for e in inside if e.is_file() and not e.name.endswith(TEMPORARY)}
-            sizes[folder] = sizes.get(folder, {}) | {name: said.st_size for name, said in found.items()}
-            taken = sum(min(said.st_size, 512 * getattr(said, "st_blocks", 0)) for said in found.values())
+            files = {e.name: e.stat() for e in inside if e.is_file() and not e.name.endswith(TEMPORARY)}
+            sizes[folder] = sizes.get(folder, {}) | {name: status.st_size for name, status in files.items()}
+            taken = sum(min(status.st_size, 512 * getattr(status, "st_blocks", 0)) for status in files.values())
             self._taken[folder] = self._taken.get(folder, 0) + taken
         return sizes
 
 
-def _entries(path: Path | str, shown: str) -> list[os.DirEntry[str]]:
+def _entries(path: Path | str, name: str) -> list[os.DirEntry[str]]:
     with os.scandir(path) as entries:
-        found = list(entries)
-    if link := next((entry.name for entry in found if entry.is_symlink()), None):
-        raise StoreError(f"{shown} is refused: {link} in it is a link.")
-    return found
+        listed = list(entries)
+    if link := next((entry.name for entry in listed if entry.is_symlink()), None):
+        raise StoreError(f"{name} is refused: {link} in it is a link.")
+    return listed
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -129,8 +129,8 @@ def _promised_members(path: Path) -> int:
         file.seek(max(0, size - END_BYTES))
         end = file.read()
     directory = 0
-    for found in re.finditer(re.escape(b"PK\5\6"), end):  # a comment may hold others: whichever zipfile takes
-        at = found.start()
+    for match in re.finditer(re.escape(b"PK\5\6"), end):  # a comment may hold others: whichever zipfile takes
+        at = match.start()
         directory = max(directory, int.from_bytes(end[at + 12 : at + 16], "little"))
         if end[max(0, at - 20) : at].startswith(b"PK\6\7"):  # of a large file, in a record before
             directory = max(directory, int.from_bytes(end[max(0, at - 36) : max(0, at - 28)], "little"))

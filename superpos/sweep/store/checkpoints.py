@@ -45,12 +45,12 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         leaves = {f"{k:04d}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
-        kept = {"loss": records.loss, **({"metrics": records.metrics} if records.metrics else {})}
+        record_arrays = {"loss": records.loss, **({"metrics": records.metrics} if records.metrics else {})}
         path = self._path(call, cut)
         try:
             # Orbax writes under a temporary name and renames, so a checkpoint is there in full or not at all.
             with _ONE_AT_A_TIME, ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(path / str(segments), {"states": leaves, "records": kept}, force=True)
+                checkpointer.save(path / str(segments), {"states": leaves, "records": record_arrays}, force=True)
                 checkpointer.wait_until_finished()
         except Exception as error:  # a full disk, for example
             log.warning("checkpoint %s could not be written (%s)", path, shortened(str(error), 200))
@@ -96,8 +96,8 @@ class Checkpoints:
             self.folder.parent.rmdir()
 
     def _path(self, call: Any, cut: Any) -> Path:
-        said = repr((self._sweep, [number for number, _ in call.blocks], call.n_real, cut))
-        return self.folder / f"{call.blocks[0][0]}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        key = repr((self._sweep, [number for number, _ in call.blocks], call.n_real, cut))
+        return self.folder / f"{call.blocks[0][0]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _steps(path: Path) -> list[int]:

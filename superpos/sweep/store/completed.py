@@ -33,14 +33,14 @@ def completed_result(
     if contents.attributes["format"] != 1 and not contents.complete:
         return None
     result = open_result(path, same_as=contents.source.held)
-    wanted = {"task": to_dict(task), "train": to_dict(plan.stated(config, layout.families)), "grid": grid.describe()}
-    for part, here in wanted.items():
-        here, there = compared(here), compared(_today(part, result.attrs[part]))
-        if different := [key for key in here if here[key] != there.get(key)]:
+    settings = {"task": to_dict(task), "train": to_dict(plan.stated(config, layout.families)), "grid": grid.describe()}
+    for part, current in settings.items():
+        current, stored = compared(current), compared(_today(part, result.attrs[part]))
+        if different := [key for key in current if current[key] != stored.get(key)]:
             key = different[0]
             raise ConfigError(
-                f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(there.get(key)), 200)} there and "
-                f"{shortened(repr(here[key]), 200)} here; choose another path."
+                f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(stored.get(key)), 200)} there and "
+                f"{shortened(repr(current[key]), 200)} here; choose another path."
             )
     if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
@@ -54,10 +54,10 @@ def completed_result(
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
             raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
-    here = None if layout.starts is None else layout.starts.described()
-    if (there := result.attrs.get("init")) != here:
-        said = "other weights" if there and here else "given weights" if there else "weights of their own"
-        raise ConfigError(f"{path} holds another sweep: its models start from {said}; choose another path.")
+    current = None if layout.starts is None else layout.starts.described()
+    if (stored := result.attrs.get("init")) != current:
+        start = "other weights" if stored and current else "given weights" if stored else "weights of their own"
+        raise ConfigError(f"{path} holds another sweep: its models start from {start}; choose another path.")
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
     return result

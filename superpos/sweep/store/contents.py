@@ -138,15 +138,15 @@ class Contents:
 
     def _fixed(self, name: str) -> np.ndarray:
         """A variable of one chunk, as it lies on disk."""
-        said = self.variables[name]
-        raw = memoryview(self.source.read(name, key(0, len(said["shape"]))))  # not copied: labels may be many
+        variable = self.variables[name]
+        raw = memoryview(self.source.read(name, key(0, len(variable["shape"]))))  # not copied: labels may be many
         values, sum_ = raw[: -atomic_io.CHECKSUM_BYTES], raw[-atomic_io.CHECKSUM_BYTES :]
         if len(raw) != self._expected_size(name) or atomic_io.checksum(values) != sum_:
             self.damaged(f"chunk 0 of {name} has a wrong checksum")
         if (label := self.attributes.get("labels", {}).get(name)) is not None and label != atomic_io.sha256(raw):
             self.damaged(f"the values of {name} are those of another result")
-        found = np.frombuffer(values, np.dtype(said["dtype"]).newbyteorder("<")).reshape(said["shape"])
-        return found.astype(said["dtype"], copy=False)
+        array = np.frombuffer(values, np.dtype(variable["dtype"]).newbyteorder("<")).reshape(variable["shape"])
+        return array.astype(variable["dtype"], copy=False)
 
     @property
     def source_group(self) -> Any:
@@ -156,37 +156,37 @@ class Contents:
         return self._group
 
     def _check_metadata(self, name: str) -> None:
-        said, raw = self.variables[name], self.source.metadata(name)
+        variable, raw = self.variables[name], self.source.metadata(name)
         if atomic_io.checksum(raw).hex() != self.attributes["checksums"][name]:
             self.damaged(f"{name}/{METADATA} was changed")
-        found = json.loads(raw)
-        grid, codecs = found["chunk_grid"], [codec["name"] for codec in found["codecs"]]
+        metadata = json.loads(raw)
+        grid, codecs = metadata["chunk_grid"], [codec["name"] for codec in metadata["codecs"]]
         if codecs != ["bytes", "crc32c"]:
             raise StoreError(f"{self.path} is refused: {name} is stored with {', '.join(map(str, codecs))}.")
         keys = {"name": "default", "configuration": {"separator": "."}}
-        kind = self._said_type(found["data_type"])
+        kind = self._said_type(metadata["data_type"])
         if (
-            [found["shape"], grid["configuration"]["chunk_shape"], kind, found.get("dimension_names", [])]
-            != [said["shape"], said["chunks"], said["dtype"], said["dims"]]
+            [metadata["shape"], grid["configuration"]["chunk_shape"], kind, metadata.get("dimension_names", [])]
+            != [variable["shape"], variable["chunks"], variable["dtype"], variable["dims"]]
             or grid["name"] != "regular"
             or kind is None
-            or found["chunk_key_encoding"] != keys
-            or not all(isinstance(n, int) and n >= 1 for n in (*said["shape"], *said["chunks"]))
-            or said["shape"][1:] != said["chunks"][1:]
+            or metadata["chunk_key_encoding"] != keys
+            or not all(isinstance(n, int) and n >= 1 for n in (*variable["shape"], *variable["chunks"]))
+            or variable["shape"][1:] != variable["chunks"][1:]
         ):
             self.damaged(f"{name} is not what the result says")
 
-    def _said_type(self, found: Any) -> str | None:
+    def _said_type(self, data_type: Any) -> str | None:
         """NumPy's name of a Zarr type that results have; None for others."""
-        return found if isinstance(found, str) and found in TYPES else None
+        return data_type if isinstance(data_type, str) and data_type in TYPES else None
 
     def _item_bytes(self, name: str) -> int:
-        said = self.variables[name]
-        return math.prod(said["shape"][1:]) * np.dtype(said["dtype"]).itemsize
+        variable = self.variables[name]
+        return math.prod(variable["shape"][1:]) * np.dtype(variable["dtype"]).itemsize
 
     def _expected_size(self, name: str) -> int:
-        said = self.variables[name]
-        return math.prod(said["chunks"]) * np.dtype(said["dtype"]).itemsize + atomic_io.CHECKSUM_BYTES
+        variable = self.variables[name]
+        return math.prod(variable["chunks"]) * np.dtype(variable["dtype"]).itemsize + atomic_io.CHECKSUM_BYTES
 
     def _chunk_size(self, name: str, number: int) -> int | None:
         return self.source.sizes[name].get(key(number, len(self.variables[name]["shape"])))
@@ -209,8 +209,12 @@ class Contents:
         if (order < 0).any():
             self.damaged(f"{GRID_INDEX} names a cell twice")
         for name in self.data:
-            said = self.variables[name]
-            if said["dims"][:1] != ["cell"] or said["shape"][0] != len(index) or said["chunks"][0] != self.chunk:
+            variable = self.variables[name]
+            if (
+                variable["dims"][:1] != ["cell"]
+                or variable["shape"][0] != len(index)
+                or variable["chunks"][0] != self.chunk
+            ):
                 self.damaged(f"{name} is not laid out like {STATUS}")
         return order
 
@@ -243,9 +247,9 @@ class _FlatEngine(BackendEntrypoint):
             coords[name] = (opened.variables[name]["dims"], opened.column(name))
         flat = xr.Dataset(coords=coords, attrs={k: v for k, v in attributes.items() if k not in FORM})
         dataset = unflatten(flat, dims)
-        for name, kept in attributes.get("coordinate_dims", {}).items():
+        for name, own_dims in attributes.get("coordinate_dims", {}).items():
             # a coordinate along some of the dimensions was repeated along the others
-            extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
+            extra = {d: 0 for d in dataset[name].dims if d in dims and d not in own_dims}
             dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
         slots = opened.slots()
         slots[opened.status[slots] != DONE] = -1
@@ -266,50 +270,56 @@ class _Cells(BackendArray):
         self.shape = (*self._slots.shape, *said["shape"][1:])
         self.dtype = np.dtype(said["dtype"])
 
-    def __getitem__(self, wanted: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(wanted, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
 
-    def _fetch(self, wanted: tuple[Any, ...]) -> np.ndarray:
+    def _fetch(self, indices: tuple[Any, ...]) -> np.ndarray:
         n = self._slots.ndim
-        slots = _outer(self._slots, wanted[:n], 0)
-        there, where = np.unique(slots[slots >= 0], return_inverse=True)
+        slots = _outer(self._slots, indices[:n], 0)
+        unique_slots, inverse = np.unique(slots[slots >= 0], return_inverse=True)
         self._check_promise(slots.size)
         field = Field((), self.shape[n:], self.dtype)
-        found = empty(field, slots.size)
-        if len(there):
-            first, last = int(there[0]), int(there[-1])
-            self._check_files(distinct(there // self._opened.chunk))
+        values = empty(field, slots.size)
+        if len(unique_slots):
+            first, last = int(unique_slots[0]), int(unique_slots[-1])
+            self._check_files(distinct(unique_slots // self._opened.chunk))
             try:
-                dense = 2 * len(there) > last - first
-                rows = self._array[first : last + 1][there - first] if dense else self._array.oindex[there]
+                dense = 2 * len(unique_slots) > last - first
+                rows = (
+                    self._array[first : last + 1][unique_slots - first] if dense else self._array.oindex[unique_slots]
+                )
                 self._opened.source.held.check(OPENED)  # not replaced meanwhile
             except StoreError:
                 raise
             except Exception as error:
                 self._opened.source.held.check(OPENED)
-                bad = [k for k in distinct(there // self._opened.chunk) if not self._opened.sound(self._name, int(k))]
+                bad = [
+                    k
+                    for k in distinct(unique_slots // self._opened.chunk)
+                    if not self._opened.sound(self._name, int(k))
+                ]
                 what = f"chunk {bad[0]} of {self._name} has a wrong checksum" if bad else one_line(error)
                 cure = f"; remove status/{key(int(bad[0]), 1)} and resume the sweep to train it again" if bad else ""
                 raise StoreError(f"{self._opened.path} is damaged: {what}{cure}.") from error
-            found[slots.ravel() >= 0] = rows[where.ravel()]
-        return _outer(found.reshape((*slots.shape, *self.shape[n:])), wanted[n:], slots.ndim)
+            values[slots.ravel() >= 0] = rows[inverse.ravel()]
+        return _outer(values.reshape((*slots.shape, *self.shape[n:])), indices[n:], slots.ndim)
 
     def _check_promise(self, n_cells: int) -> None:
         """Refuse to fill memory with cells that hold nothing: of a sweep that has just begun, or a folder that lies."""
-        wanted, opened = n_cells * math.prod(self.shape[self._slots.ndim :]) * self.dtype.itemsize, self._opened
-        there = opened.source.on_disk(self._name)
-        if wanted > max(EAGER_BYTES, MAX_EMPTY * there):
+        n_promised, opened = n_cells * math.prod(self.shape[self._slots.ndim :]) * self.dtype.itemsize, self._opened
+        n_stored = opened.source.on_disk(self._name)
+        if n_promised > max(EAGER_BYTES, MAX_EMPTY * n_stored):
             raise StoreError(
-                f"{opened.path} promises {wanted:,} bytes of {self._name} and holds {there:,}: let the sweep go on before "
-                "you read all of it."
+                f"{opened.path} promises {n_promised:,} bytes of {self._name} and holds {n_stored:,}: let the sweep go on "
+                "before you read all of it."
             )
 
     def _check_files(self, chunks: np.ndarray) -> None:
         self._opened.check_now(self._name, chunks.tolist())
 
 
-def _outer(array: np.ndarray, wanted: tuple[Any, ...], first: int) -> np.ndarray:
+def _outer(array: np.ndarray, key: tuple[Any, ...], first: int) -> np.ndarray:
     """Index some axes, each for itself; the last first, for a whole number removes its axis."""
-    for axis in reversed(range(len(wanted))):
-        array = array[(slice(None),) * (first + axis) + (wanted[axis],)]
+    for axis in reversed(range(len(key))):
+        array = array[(slice(None),) * (first + axis) + (key[axis],)]
     return np.asarray(array)

@@ -45,20 +45,25 @@ def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Collection[str]) 
     Where the values together are more than `MAX_LABELS`, the variables that are left become columns, too: the keys of
     `columns` say what the file must hold.
     """
-    said: dict[str, Any] = {"dims": dims, "columns": {}, "values": {}, "coordinates": list(map(str, dataset.coords))}
+    description: dict[str, Any] = {
+        "dims": dims,
+        "columns": {},
+        "values": {},
+        "coordinates": list(map(str, dataset.coords)),
+    }
     if attributes := storable.attributes_of(dataset):
-        said["attributes"] = attributes
+        description["attributes"] = attributes
     left = MAX_LABELS
     for name, variable in dataset.variables.items():
         over, kind = list(map(str, variable.dims)), variable.dtype
         if str(name) not in columns and variable.size <= left:
             listed = variable.values.tolist()
             if (left := left - len(json.dumps(listed))) >= 0:
-                said["values"][str(name)] = [over, "U" if kind.kind == "U" else str(kind), listed]
+                description["values"][str(name)] = [over, "U" if kind.kind == "U" else str(kind), listed]
                 continue
             left = 0
-        said["columns"][str(name)] = [over, str(kind)]
-    return said
+        description["columns"][str(name)] = [over, str(kind)]
+    return description
 
 
 def as_json(value: Any) -> str:
@@ -111,39 +116,41 @@ def _parquet(path: Path) -> xr.Dataset:
 
     with pq.ParquetFile(path) as file:
         about, schema, rows = file.schema_arrow.metadata or {}, file.schema_arrow, file.metadata.num_rows
-        attrs, said = _about(path, {key.decode(): value for key, value in about.items()})
+        attrs, description = _about(path, {key.decode(): value for key, value in about.items()})
         inner, total = json.loads(about[b"shapes"]), 0
-        for name, (_, dtype) in said["columns"].items():
+        for name, (_, dtype) in description["columns"].items():
             kind = pa.from_numpy_dtype(np.dtype(dtype))
-            wanted = pa.list_(kind, math.prod(inner[name])) if inner[name] else kind
-            if not schema.field(name).type.equals(wanted):
+            expected = pa.list_(kind, math.prod(inner[name])) if inner[name] else kind
+            if not schema.field(name).type.equals(expected):
                 raise StoreError(f"{path} is damaged: {name} is not what the result says.")
             total += rows * math.prod(inner[name]) * np.dtype(dtype).itemsize
         _check_size(path, total, MAX_RATIO)
-        table = file.read(columns=list(said["columns"]))
-    grid, columns = list(said["dims"]), {}
-    for name, (dims, dtype) in said["columns"].items():
+        table = file.read(columns=list(description["columns"]))
+    grid, columns = list(description["dims"]), {}
+    for name, (dims, dtype) in description["columns"].items():
         column = table[name].combine_chunks()
         column = column.flatten() if inner[name] else column
-        values = column.to_numpy(zero_copy_only=False).astype(dtype).reshape((*said["dims"].values(), *inner[name]))
+        values = (
+            column.to_numpy(zero_copy_only=False).astype(dtype).reshape((*description["dims"].values(), *inner[name]))
+        )
         rest = [d for d in dims if d not in grid]
         whole = xr.Variable([*grid, *rest], values)  # a row has every number of its cell, also those of other cells
         columns[name] = whole.isel({d: 0 for d in grid if d not in dims}).transpose(*dims)
-    return _assembled(attrs, said, columns)
+    return _assembled(attrs, description, columns)
 
 
 def _safetensors(path: Path) -> xr.Dataset:
     from safetensors import safe_open  # pyright: ignore[reportMissingImports]
 
     with safe_open(path, framework="numpy") as opened:  # checks that offsets lie within the file
-        attrs, said = _about(path, opened.metadata() or {})
-        grid, columns = list(said["dims"]), {}
-        for name, (dims, dtype) in said["columns"].items():
+        attrs, description = _about(path, opened.metadata() or {})
+        grid, columns = list(description["dims"]), {}
+        for name, (dims, dtype) in description["columns"].items():
             values = opened.get_tensor(name)
             values = values.view(np.dtype(dtype))[..., 0] if np.dtype(dtype).kind == "U" else values
             order = [d for d in grid if d in dims] + [d for d in dims if d not in grid]
             columns[name] = xr.Variable(order, values).transpose(*dims)
-    return _assembled(attrs, said, columns)
+    return _assembled(attrs, description, columns)
 
 
 def _about(path: Path, metadata: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -152,18 +159,18 @@ def _about(path: Path, metadata: dict[str, Any]) -> tuple[dict[str, Any], dict[s
         raise StoreError(f"{path} is no superpos result.")
     if "labels" not in metadata:
         raise StoreError(f"{path} was exported by an earlier version of superpos, without the labels of its axes.")
-    attrs, said = json.loads(metadata["superpos"]), json.loads(metadata["labels"])
+    attrs, description = json.loads(metadata["superpos"]), json.loads(metadata["labels"])
     _ours(path, attrs)
-    return attrs, said
+    return attrs, description
 
 
-def _assembled(attrs: dict[str, Any], said: dict[str, Any], columns: dict[str, Any]) -> xr.Dataset:
-    for name, (dims, dtype, values) in said["values"].items():
+def _assembled(attrs: dict[str, Any], description: dict[str, Any], columns: dict[str, Any]) -> xr.Dataset:
+    for name, (dims, dtype, values) in description["values"].items():
         array = np.asarray(values, str if dtype == "U" else np.dtype(dtype))
         columns[name] = xr.Variable(dims, array)
-    for name, plain in said.get("attributes", {}).items():
+    for name, plain in description.get("attributes", {}).items():
         columns[name].attrs = tables._from_plain(plain)
-    coords = {name: columns.pop(name) for name in said["coordinates"]}
+    coords = {name: columns.pop(name) for name in description["coordinates"]}
     return xr.Dataset(columns, coords, attrs)
 
 
@@ -173,6 +180,6 @@ def _ours(path: Path, attrs: Any) -> None:
 
 
 def _check_size(path: Path, promised: int, ratio: int) -> None:
-    there = path.stat().st_size
-    if promised > max(SMALL, ratio * there):
-        raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {there:,}.")
+    on_disk = path.stat().st_size
+    if promised > max(SMALL, ratio * on_disk):
+        raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {on_disk:,}.")

@@ -105,23 +105,23 @@ def _parquet(result: SweepResult, path: Path) -> None:
     import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
 
     dataset, grid = storable.checked(result.dataset, unicode=True), result.sizes
-    own = [str(n) for n, v in dataset.data_vars.items() if not grid or set(grid) & set(v.dims)]
-    said = export_reader.labels(dataset, grid, own)
+    per_cell = [str(n) for n, v in dataset.data_vars.items() if not grid or set(grid) & set(v.dims)]
+    description = export_reader.labels(dataset, grid, per_cell)
     axes = [a["name"] for a in result.attrs["grid"]["axes"] if a["name"] in dataset.coords]
     columns, shapes = {}, {}
-    for name in dict.fromkeys((*axes, *said["columns"])):
+    for name in dict.fromkeys((*axes, *description["columns"])):
         variable = dataset.variables[name]
         rest = {str(d): n for d, n in variable.sizes.items() if d not in grid}
-        if grid and len(rest) == variable.ndim and name in said["columns"]:
+        if grid and len(rest) == variable.ndim and name in description["columns"]:
             raise ConfigError(
                 f"variable {name} cannot be written as .parquet: it is large, and over no axis of the grid."
             )
         values = variable.set_dims({**grid, **rest}).transpose(*grid, *rest).values
         flat = pa.array(np.ascontiguousarray(values).ravel())
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, math.prod(rest.values())) if rest else flat
-        if name in said["columns"]:
+        if name in description["columns"]:
             shapes[name] = list(rest.values())
-    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": json.dumps(said)}
+    about = {"superpos": json.dumps(result.attrs), "shapes": json.dumps(shapes), "labels": json.dumps(description)}
     pq.write_table(pa.table(columns).replace_schema_metadata(about), path)  # lists are flat
 
 
@@ -131,10 +131,10 @@ def _safetensors(result: SweepResult, path: Path) -> None:
     dataset, grid = storable.checked(result.dataset, unicode=True), result.sizes
     curves = [n for n in map(str, dataset.variables) if n.endswith(("_history", "_snapshots"))]
     dataset = dataset.drop_vars(curves)
-    own = [name for name in parameters(dataset) if dataset[name].dtype.kind != "U"]
-    said = export_reader.labels(dataset, grid, own)
+    per_cell = [name for name in parameters(dataset) if dataset[name].dtype.kind != "U"]
+    description = export_reader.labels(dataset, grid, per_cell)
     arrays = {}
-    for name in said["columns"]:
+    for name in description["columns"]:
         if name == "__metadata__":
             raise ConfigError(
                 f"variable {name} cannot be written as .safetensors, which means something else by the name."
@@ -146,7 +146,9 @@ def _safetensors(result: SweepResult, path: Path) -> None:
         words = values.dtype.kind == "U"
         arrays[name] = values[..., None].view(np.uint32) if words else values
     axes = {
-        a["name"]: said["values"][a["name"]][2] for a in result.attrs["grid"]["axes"] if a["name"] in said["values"]
+        a["name"]: description["values"][a["name"]][2]
+        for a in result.attrs["grid"]["axes"]
+        if a["name"] in description["values"]
     }
-    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": json.dumps(said)}
+    about = {"superpos": json.dumps(result.attrs), "axes": json.dumps(axes), "labels": json.dumps(description)}
     save_file(arrays, path, metadata=about)

@@ -44,14 +44,14 @@ class Saved(contents.Contents):
             self._check_metadata(name)
         self.data = list(self.variables)
         sizes = {**self.sizes}
-        for name, said in self.variables.items():
-            if len(set(said["dims"])) != len(said["shape"]) or any(
-                sizes.setdefault(d, n) != n for d, n in zip(said["dims"], said["shape"], strict=True)
+        for name, variable in self.variables.items():
+            if len(set(variable["dims"])) != len(variable["shape"]) or any(
+                sizes.setdefault(d, n) != n for d, n in zip(variable["dims"], variable["shape"], strict=True)
             ):
                 self.damaged(f"the dimensions of {name} do not fit the others")
             for number in range(self._n_files(name)):
                 self._check_chunk(name, number)
-        if not set(self.sizes) <= {d for said in self.variables.values() for d in said["dims"]}:
+        if not set(self.sizes) <= {d for variable in self.variables.values() for d in variable["dims"]}:
             self.damaged(f"no variable is over {', '.join(self.sizes)}")
         self.coordinates = [n for n in attributes["coordinate_names"] if n in self.variables]
         source.check_labels(sum(map(self._bytes, self.coordinates)), *self.coordinates)
@@ -83,18 +83,22 @@ class Saved(contents.Contents):
         return dataset.load() if self.n_bytes <= contents.EAGER_BYTES else dataset
 
     def _bytes(self, name: str) -> int:
-        said = self.variables[name]
-        return math.prod(said["shape"]) * np.dtype(said["dtype"]).itemsize
+        variable = self.variables[name]
+        return math.prod(variable["shape"]) * np.dtype(variable["dtype"]).itemsize
 
     def _n_files(self, name: str) -> int:
-        said = self.variables[name]
-        return -(-said["shape"][0] // said["chunks"][0]) if said["shape"] else 1
+        variable = self.variables[name]
+        return -(-variable["shape"][0] // variable["chunks"][0]) if variable["shape"] else 1
 
-    def _said_type(self, found: Any) -> str | None:
-        if isinstance(found, dict) and found.get("name") == TEXT and set(found) == {"name", "configuration"}:
-            length = found["configuration"]["length_bytes"]
+    def _said_type(self, data_type: Any) -> str | None:
+        if (
+            isinstance(data_type, dict)
+            and data_type.get("name") == TEXT
+            and set(data_type) == {"name", "configuration"}
+        ):
+            length = data_type["configuration"]["length_bytes"]
             return f"U{length // 4}" if isinstance(length, int) and length > 0 and length % 4 == 0 else None
-        return super()._said_type(found)
+        return super()._said_type(data_type)
 
 
 class _Engine(BackendEntrypoint):
@@ -104,10 +108,10 @@ class _Engine(BackendEntrypoint):
         """The dataset, its data not yet read."""
         saved: Saved = filename_or_obj
         variables = {}
-        for name, said in saved.variables.items():
+        for name, variable in saved.variables.items():
             lazy = indexing.LazilyIndexedArray(_Array(saved, name))
             values = np.asarray(saved.source_group[name][...]) if name in saved.coordinates else lazy
-            variables[name] = xr.Variable(said["dims"], values, tables._from_plain(said.get("attributes", {})))
+            variables[name] = xr.Variable(variable["dims"], values, tables._from_plain(variable.get("attributes", {})))
         attrs = {k: v for k, v in saved.attributes.items() if k not in contents.FORM} | {"format": FORMAT}
         coords = {name: variables.pop(name) for name in saved.coordinates}
         return xr.Dataset(variables, coords, attrs)
@@ -117,27 +121,27 @@ class _Array(BackendArray):
     """One variable, fetched when it is asked for."""
 
     def __init__(self, saved: Saved, name: str):
-        self._saved, self._name, said = saved, name, saved.variables[name]
-        self.shape, self.dtype = tuple(said["shape"]), np.dtype(said["dtype"])
+        self._saved, self._name, variable = saved, name, saved.variables[name]
+        self.shape, self.dtype = tuple(variable["shape"]), np.dtype(variable["dtype"])
 
-    def __getitem__(self, wanted: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(wanted, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._fetch)
 
-    def _files(self, wanted: tuple[Any, ...]) -> list[int]:
+    def _files(self, key: tuple[Any, ...]) -> list[int]:
         """Numbers of the files that hold what is wanted: to look at all of them for every cell would be quadratic."""
         if not self.shape:
             return [0]
-        rows = np.atleast_1d(np.arange(self.shape[0])[wanted[0]])
+        rows = np.atleast_1d(np.arange(self.shape[0])[key[0]])
         return distinct(rows // self._saved.variables[self._name]["chunks"][0]).tolist()
 
-    def _fetch(self, wanted: tuple[Any, ...]) -> np.ndarray:
+    def _fetch(self, key: tuple[Any, ...]) -> np.ndarray:
         saved, name = self._saved, self._name
-        files = self._files(wanted)
+        files = self._files(key)
         saved.check_now(name, files)
         try:
-            found = np.asarray(saved.source_group[name].oindex[wanted])
+            values = np.asarray(saved.source_group[name].oindex[key])
             saved.source.held.check(contents.OPENED)  # not replaced meanwhile
-            return found
+            return values
         except StoreError:
             raise
         except Exception as error:

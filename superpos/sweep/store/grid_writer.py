@@ -23,7 +23,7 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
     variables = {str(n): v.transpose(*order, missing_dims="ignore") for n, v in dataset.variables.items()}
     of_variables = storable.attributes_of(dataset)
     attributes = storable.check_not_form(dataset.attrs)
-    said = {
+    attrs = {
         "superpos": attributes["superpos"],  # first, where a packed file is told by it
         **attributes,
         "format": contents.SAVED,
@@ -34,7 +34,7 @@ def save(dataset: xr.Dataset, dims: Mapping[str, int], target: Path, *, overwrit
         ),  # for readers of CF conventions
     }
     with writer._new(target) as new:
-        _write(new, variables, dims, said, of_variables)
+        _write(new, variables, dims, attrs, of_variables)
         try:  # whatever would be refused later is refused now
             reader.opened(new)
         except StoreError as error:
@@ -47,7 +47,7 @@ def _write(
     path: Path,
     variables: Mapping[str, xr.Variable],
     dims: Mapping[str, int],
-    said: dict[str, Any],
+    attrs: dict[str, Any],
     of_variables: Mapping[str, Any],
 ) -> None:
     import warnings
@@ -85,12 +85,12 @@ def _write(
             values = np.asarray(part.values).astype(dtype)
             writer._write_array(path / name, number, writer._padded(values, rows) if variable.ndim else values)
     metadata = {name: (path / name / METADATA).read_bytes() for name in shapes}
-    said = {
-        **said,
+    attrs = {
+        **attrs,
         "variables": shapes,
         "checksums": {name: atomic_io.checksum(raw).hex() for name, raw in metadata.items()},
     }
-    group.attrs.put({**said, "digest": writer.digest(said)})
+    group.attrs.put({**attrs, "digest": writer.digest(attrs)})
     atomic_io.sync_tree(path)
 
 

@@ -75,8 +75,8 @@ class Held:
         try:  # no link, no pipe, and nothing that would fill memory: whoever reads it refuses those by name
             flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
             with open(os.open(self.name(METADATA), flags, dir_fd=self.descriptor), "rb") as file:
-                there = os.fstat(file.fileno())
-                if not stat.S_ISREG(there.st_mode) or there.st_size > MAX_METADATA:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_METADATA:
                     return ""
                 return hashlib.sha256(file.read(MAX_METADATA)).hexdigest()
         except OSError:  # a packed file, or none of ours

@@ -43,15 +43,15 @@ def read(source: Source, attributes: dict[str, Any]) -> xr.Dataset:
         raise StoreError(f"{path} is refused: results of format 1 were never packed.")
     if any(p.is_symlink() for p in path.rglob("*")):
         raise StoreError(f"{path} is refused: there are links in it.")
-    there = sum(p.lstat().st_size for p in path.rglob("*"))
+    on_disk = sum(p.lstat().st_size for p in path.rglob("*"))
     names = set(source.sizes) - {""}
     if missing := set(attrs["variables"]) - names:
         raise StoreError(f"{path} is damaged: {', '.join(sorted(missing))} is missing.")
     if more := names - set(attrs["variables"]):
         raise StoreError(f"{path} is refused: {min(more)} in it is no variable of it.")
     promised = sum(_check(source, name) for name in sorted(names))
-    if promised > max(SMALL, MAX_RATIO * there):
-        raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {there:,}.")
+    if promised > max(SMALL, MAX_RATIO * on_disk):
+        raise StoreError(f"{path} is refused: it promises {promised:,} bytes and holds {on_disk:,}.")
     flat = xr.open_zarr(path, consolidated=False, chunks=None, decode_cf=False)
     dims: dict[str, int] = attrs.pop("dims")
     coordinate_dims: dict[str, list[str]] = attrs.pop("coordinate_dims")
@@ -67,29 +67,30 @@ def read(source: Source, attributes: dict[str, Any]) -> xr.Dataset:
         flat[name] = (flat[name].dims, source.spelt(meaning, flat[name].values))
     flat = flat.set_coords(list(coordinate_dims))
     dataset = unflatten(flat, dims)
-    for name, kept in coordinate_dims.items():
+    for name, own_dims in coordinate_dims.items():
         # a coordinate along some of the dimensions was repeated along the others
-        extra = {d: 0 for d in dataset[name].dims if d in dims and d not in kept}
+        extra = {d: 0 for d in dataset[name].dims if d in dims and d not in own_dims}
         dataset = dataset.assign_coords({name: dataset[name].variable.isel(extra)})
     return dataset
 
 
 def _check(source: Source, name: str) -> int:
     """The bytes that a variable unpacks to, after a look at its metadata and at the frames of all of its chunks."""
-    path, found = source.path, json.loads(source.metadata(name))
-    shape, chunks = found["shape"], found["chunk_grid"]["configuration"]["chunk_shape"]
-    codecs = CODECS if found["data_type"] not in ("bool", "int8", "uint8") else [{"name": "bytes"}, *CODECS[1:]]
-    if found["codecs"] != codecs or found["data_type"] not in TYPES:
+    path, metadata = source.path, json.loads(source.metadata(name))
+    shape, chunks = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    codecs = CODECS if metadata["data_type"] not in ("bool", "int8", "uint8") else [{"name": "bytes"}, *CODECS[1:]]
+    if metadata["codecs"] != codecs or metadata["data_type"] not in TYPES:
         raise StoreError(f"{path} is refused: {name} is not stored as earlier versions did.")
     if (
-        (found["node_type"], found["chunk_grid"]["name"], found["chunk_key_encoding"]) != ("array", "regular", KEYS)
-        or found.get("storage_transformers")
+        (metadata["node_type"], metadata["chunk_grid"]["name"], metadata["chunk_key_encoding"])
+        != ("array", "regular", KEYS)
+        or metadata.get("storage_transformers")
         or len(shape) != len(chunks)
         or not all(isinstance(n, int) and n >= 1 for n in chunks)
         or not all(isinstance(n, int) and n >= 0 for n in shape)
     ):
         raise StoreError(f"{path} is damaged: {name} is not what the result says.")
-    itemsize = np.dtype(found["data_type"]).itemsize
+    itemsize = np.dtype(metadata["data_type"]).itemsize
     files = [f for f in (path / name).rglob("*") if f.is_file() and f.name != METADATA]
     n_chunks = math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
     if len(files) != n_chunks and 0 not in shape:  # Zarr reads a chunk that is not there as fill values, without a word

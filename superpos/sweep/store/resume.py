@@ -119,9 +119,9 @@ def start(
     if target.exists() and resume == "never" and not overwrite:
         raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
     if overwrite or not target.exists():
-        said = {**attributes(task, config, grid, layout), "dims": grid.sizes}
+        attrs = {**attributes(task, config, grid, layout), "dims": grid.sizes}
         fields = variables.fields(layout.families)
-        laid_out = (said, fields, coordinates(config, grid, layout), layout.grid_index, layout.chunk)
+        laid_out = (attrs, fields, coordinates(config, grid, layout), layout.grid_index, layout.chunk)
         writer.create(target, *laid_out, overwrite=overwrite)
         del laid_out  # ten million labels take their memory
     return join(target, task, config, grid, layout)
@@ -131,8 +131,8 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layo
     """Go on with a store, if it is of the very same sweep."""
     contents = resumable(target)
     held = contents.source.held
-    said = attributes(task, config, grid, layout)
-    if differing := difference(contents, said, coordinates(config, grid, layout), grid.sizes):
+    attrs = attributes(task, config, grid, layout)
+    if differing := difference(contents, attrs, coordinates(config, grid, layout), grid.sizes):
         raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
     if contents.chunk % layout.width or not np.array_equal(contents.grid_index, layout.grid_index):
         raise StoreError(f"{target} is damaged: its cells do not lie where these settings put them.")
@@ -163,20 +163,20 @@ def resumable(target: Path) -> Contents:
     return contents
 
 
-def difference(contents: Contents, said: dict[str, Any], coords: dict[str, Any], dims: dict[str, int]) -> list[str]:
+def difference(contents: Contents, attrs: dict[str, Any], coords: dict[str, Any], dims: dict[str, int]) -> list[str]:
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
-    found: list[str] = []
+    differing: list[str] = []
     unsaid = {"code"} | ({"cpu_threads"} - set(contents.attributes))  # stores of version 0.1 do not say the threads
-    for part in dict.fromkeys((*(part for part in said if part not in unsaid), "init", "dims")):
-        there, here = contents.attributes.get(part), dims if part == "dims" else said.get(part)
-        found += _differing(part, compared(there), compared(json.loads(json.dumps(here))))
-    if changed := code_difference(contents.attributes.get("code"), said.get("code")):
-        found.append(changed)
-    if not found:
+    for part in dict.fromkeys((*(part for part in attrs if part not in unsaid), "init", "dims")):
+        stored, current = contents.attributes.get(part), dims if part == "dims" else attrs.get(part)
+        differing += _differing(part, compared(stored), compared(json.loads(json.dumps(current))))
+    if changed := code_difference(contents.attributes.get("code"), attrs.get("code")):
+        differing.append(changed)
+    if not differing:
         for name, (_, values) in coords.items():
             same = name in contents.variables and np.array_equal(contents.column(name), values)
-            found += [] if same else [f"the values of {name} are other ones"]
-    return found
+            differing += [] if same else [f"the values of {name} are other ones"]
+    return differing
 
 
 def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
@@ -184,11 +184,11 @@ def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
 
     The block size is None where families have different ones, which only the default choice makes.
     """
-    said = contents.attributes
-    columns = {axis["name"]: contents.column(axis["name"]) for axis in said["grid"]["axes"]}
-    grid = Grid.restored(said["grid"], contents.sizes, columns)
-    block_size = said["block_size"][0] if len(said["block_size"]) == 1 else None
-    return task_from_dict(said["task"]), train_config_from_dict(said["train"]), grid, block_size
+    attrs = contents.attributes
+    columns = {axis["name"]: contents.column(axis["name"]) for axis in attrs["grid"]["axes"]}
+    grid = Grid.restored(attrs["grid"], contents.sizes, columns)
+    block_size = attrs["block_size"][0] if len(attrs["block_size"]) == 1 else None
+    return task_from_dict(attrs["task"]), train_config_from_dict(attrs["train"]), grid, block_size
 
 
 def beside(target: Path, what: str) -> Path:
@@ -197,10 +197,10 @@ def beside(target: Path, what: str) -> Path:
     return target.with_name(f"{target.name.removesuffix('.zarr')}.{what}")
 
 
-def _differing(name: str, there: Any, here: Any) -> list[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        keys = sorted(here.keys() | there.keys())
-        return [line for key in keys for line in _differing(f"{name}.{key}", there.get(key), here.get(key))]
-    if there == here or name == "versions.python":
+def _differing(name: str, stored: Any, current: Any) -> list[str]:
+    if isinstance(stored, dict) and isinstance(current, dict):
+        keys = sorted(current.keys() | stored.keys())
+        return [line for key in keys for line in _differing(f"{name}.{key}", stored.get(key), current.get(key))]
+    if stored == current or name == "versions.python":
         return []
-    return [f"{name} is {shortened(json.dumps(there))} there and {shortened(json.dumps(here))} here"]
+    return [f"{name} is {shortened(json.dumps(stored))} there and {shortened(json.dumps(current))} here"]

@@ -59,13 +59,13 @@ class Entry(NamedTuple):
 
 def read(target: Path, sweep: str) -> list[Entry]:
     """All lines of all workers of a sweep, in order of time. Lines that are torn or not ours are left out."""
-    found = []
+    entries = []
     for path in sorted(beside(target, "log").glob(f"*-{sweep[:8]}.jsonl")):
         with suppress(OSError):
             if path.is_file():  # anybody may put something here: a pipe, for example, would never end
                 with path.open("rb") as file:
-                    found += [entry for line in _lines(file) if (entry := _entry(line)) is not None]
-    return sorted(found, key=lambda entry: entry.time)
+                    entries += [entry for line in _lines(file) if (entry := _entry(line)) is not None]
+    return sorted(entries, key=lambda entry: entry.time)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -81,14 +81,14 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 def _entry(line: bytes) -> Entry | None:
     """What a line says, or None if it is not one that `Journal` writes."""
     try:
-        said = json.loads(line.decode("utf-8"))
+        event = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return None
-    when, chunk = said.get("time"), said.get("chunk")
+    when, chunk = event.get("time"), event.get("chunk")
     if isinstance(when, bool) or not isinstance(when, int | float) or not 0 < when < END_OF_TIME:
         return None
-    if said["event"] == "chunk" and (not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 0):
+    if event["event"] == "chunk" and (not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 0):
         return None
-    return Entry(said["event"], float(when), chunk if said["event"] == "chunk" else None)
+    return Entry(event["event"], float(when), chunk if event["event"] == "chunk" else None)

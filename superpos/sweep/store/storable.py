@@ -67,13 +67,13 @@ def attributes_of(dataset: xr.Dataset) -> dict[str, Any]:
     Raises:
         ConfigError: one cannot be written.
     """
-    found = {}
+    attributes = {}
     for name, variable in dataset.variables.items():
         try:
-            found |= {str(name): tables._to_plain(dict(variable.attrs))} if variable.attrs else {}
+            attributes |= {str(name): tables._to_plain(dict(variable.attrs))} if variable.attrs else {}
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"attributes of variable {name} cannot be stored: {one_line(error)}.") from None
-    return found
+    return attributes
 
 
 def check_not_form(attributes: dict[str, Any]) -> dict[str, Any]:

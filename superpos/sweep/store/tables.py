@@ -58,7 +58,7 @@ def _plain(table: xr.Dataset) -> bytes:
     types = {str(name): variable.dtype.str for name, variable in table.variables.items()}
     of_variables = {str(name): _to_plain(variable.attrs) for name, variable in table.variables.items()}
     noted = {_ATTRIBUTES: _to_plain(table.attrs), _TYPES: types, _VARIABLE_ATTRIBUTES: of_variables}
-    bare = table.drop_attrs().drop_encoding().assign_attrs({name: json.dumps(said) for name, said in noted.items()})
+    bare = table.drop_attrs().drop_encoding().assign_attrs({name: json.dumps(note) for name, note in noted.items()})
     return bytes(bare.to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
 
 
@@ -68,7 +68,7 @@ def _packed(table: xr.Dataset) -> bytes:
         if (index := table.xindexes.get(dim)) is not None and len(index.create_variables()) > 1:
             several[dim] = [name for name in index.create_variables() if name != dim]
     flat = table.reset_index(list(several)) if several else table
-    blob, said = bytearray(), []
+    blob, entries = bytearray(), []
     for name, variable in flat.variables.items():
         values = variable.values
         if values.dtype.hasobject or values.dtype.kind == "T":
@@ -77,9 +77,9 @@ def _packed(table: xr.Dataset) -> bytes:
             held = {"start": len(blob), "dtype": _spelled(values.dtype)}
             blob += np.ascontiguousarray(values).tobytes()
         dims = [_to_plain(dim) for dim in variable.dims]
-        said.append([_to_plain(name), dims, list(variable.shape), held, _to_plain(variable.attrs)])
+        entries.append([_to_plain(name), dims, list(variable.shape), held, _to_plain(variable.attrs)])
     head = {
-        "variables": said,
+        "variables": entries,
         "coordinates": [_to_plain(name) for name in flat.coords],
         "indexes": [_to_plain(name) for name in flat.xindexes],
         "several": [[_to_plain(dim), [_to_plain(name) for name in names]] for dim, names in several.items()],
@@ -93,7 +93,7 @@ def _packed(table: xr.Dataset) -> bytes:
 def _unpacked(raw: bytes) -> xr.Dataset:
     start = 8 + int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8:start])
-    found = {}
+    variables = {}
     for name, dims, shape, held, attributes in head["variables"]:
         kind = _dtype(held["dtype"])
         if "objects" in held:
@@ -103,9 +103,9 @@ def _unpacked(raw: bytes) -> xr.Dataset:
         else:
             values = np.frombuffer(raw, kind, math.prod(shape), start + held["start"]).copy()
         variable = xr.Variable([_from_plain(dim) for dim in dims], values.reshape(shape), _from_plain(attributes))
-        found[_from_plain(name)] = variable
-    coords = {_from_plain(name): found.pop(_from_plain(name)) for name in head["coordinates"]}
-    table = xr.Dataset(found, xr.Coordinates(coords, indexes={}), _from_plain(head["attributes"]))
+        variables[_from_plain(name)] = variable
+    coords = {_from_plain(name): variables.pop(_from_plain(name)) for name in head["coordinates"]}
+    table = xr.Dataset(variables, xr.Coordinates(coords, indexes={}), _from_plain(head["attributes"]))
     for name in head["indexes"]:
         table = table.set_xindex(_from_plain(name))
     for dim, names in head["several"]:
@@ -129,16 +129,16 @@ def _described(variable: xr.Variable) -> tuple[Any, ...]:
 
 
 def _spelled(kind: np.dtype) -> Any:
-    said = kind.descr if kind.names else kind.str
-    if _dtype(json.loads(json.dumps(said))) == kind:
-        return said
+    spelled = kind.descr if kind.names else kind.str
+    if _dtype(json.loads(json.dumps(spelled))) == kind:
+        return spelled
     if np.dtype(kind.name) == kind:  # of other libraries, such as bfloat16
         return kind.name
     raise TypeError(f"numbers of type {kind} have no name")
 
 
-def _dtype(said: Any) -> np.dtype:
-    return np.dtype([tuple(field) for field in said] if isinstance(said, list) else said)
+def _dtype(spelled: Any) -> np.dtype:
+    return np.dtype([tuple(field) for field in spelled] if isinstance(spelled, list) else spelled)
 
 
 def _to_plain(value: Any) -> Any:
@@ -166,14 +166,14 @@ def _to_plain(value: Any) -> Any:
     raise TypeError(f"a value of type {kind.__name__} cannot be written")
 
 
-def _from_plain(said: Any) -> Any:
-    if isinstance(said, list):
-        return [_from_plain(item) for item in said]
-    if not isinstance(said, dict):
-        return said
-    if len(said) != 1 or not (tag := next(iter(said))).startswith(_TAG):
-        return {key: _from_plain(item) for key, item in said.items()}
-    held = said[tag]
+def _from_plain(plain: Any) -> Any:
+    if isinstance(plain, list):
+        return [_from_plain(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if len(plain) != 1 or not (tag := next(iter(plain))).startswith(_TAG):
+        return {key: _from_plain(item) for key, item in plain.items()}
+    held = plain[tag]
     match tag.removeprefix(_TAG):
         case "tuple":
             return tuple(_from_plain(item) for item in held)

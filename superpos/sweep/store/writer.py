@@ -113,8 +113,8 @@ def write_chunk(store: Held, number: int, chunk: int, values: Mapping[str, np.nd
         StoreError: its path leads elsewhere by now.
     """
     store.check(JOINED)
-    for name, found in values.items():
-        _write_array(store.name(name), number, _padded(found, chunk), store.descriptor)
+    for name, array in values.items():
+        _write_array(store.name(name), number, _padded(array, chunk), store.descriptor)
     for name in values:
         atomic_io.sync(store.name(name), store.descriptor)
     store.check(JOINED)
@@ -192,7 +192,7 @@ def _lay_out(
         declare(name, dims, array.shape, array.shape, array.dtype)
         labels[name] = atomic_io.sha256(*_write_array(path / name, 0, array))
     metadata = {name: (path / name / METADATA).read_bytes() for name in variables}
-    said = {
+    attrs = {
         **attributes,
         "words": words,
         "coordinate_names": list(coordinates),
@@ -201,7 +201,7 @@ def _lay_out(
         "checksums": {name: atomic_io.checksum(raw).hex() for name, raw in metadata.items()},
         "labels": labels,  # sweeps that differ in the values of their axes alone are others
     }
-    group.attrs.put({**said, "digest": digest(said)})
+    group.attrs.put({**attrs, "digest": digest(attrs)})
     atomic_io.sync_tree(path)
 
 
