@@ -132,6 +132,7 @@ def test_who_waits_long_says_for_whom(address, monkeypatch, capsys):
     assert capsys.readouterr().err == ""  # the sentence at its end comes soon enough
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -26,7 +26,7 @@ def test_the_first_fifteen_lines_run(tmp_path, monkeypatch):
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["result"].sizes == {"feature_probability": 3, "seed": 2}
-    assert sp.open("results/five_features.zarr").dims == names["result"].dims
+    assert sp.open("results/five_features.zarr").sizes == names["result"].sizes
 
 
 def test_the_other_examples_run():

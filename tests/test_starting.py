@@ -376,7 +376,7 @@ def test_a_model_is_frozen_at_the_first_point_beyond_the_bound_whatever_is_train
     assert f"{(wanted >= 0).sum()} stopped early" in repr(stopped)
     for index in np.ndindex(wanted.shape):
         end = (wanted[index] if wanted[index] >= 0 else 20) // 5
-        weights = full["W_snapshots"].transpose(*full.dims, "snapshot", ...).values[index][end - 1]
+        weights = full["W_snapshots"].transpose(*full.sizes, "snapshot", ...).values[index][end - 1]
         assert np.allclose(stopped["W"].values[index], weights, rtol=1e-5, atol=1e-6)
         assert np.isnan(stopped["loss_history"].values[index]).tolist() == [k >= end for k in range(4)]
     assert (stopped["diverged_step"] == -1).all() and np.isfinite(stopped["loss"]).all()
