@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from superpos.sweep import SweepResult as SweepResult
     from superpos.sweep import cached as cached
     from superpos.sweep import decay as decay
+    from superpos.sweep import engines as engines
     from superpos.sweep import entry as entry
     from superpos.sweep import open_result as open
     from superpos.sweep import sparsity_grid as sparsity_grid
@@ -60,6 +61,7 @@ _HOME = {
     "ToyModel": "superpos.models",
     "TrainConfig": "superpos.train",
     "decay": "superpos.sweep",
+    "engines": "superpos.sweep",
     "entry": "superpos.sweep",
     "expected_loss": "superpos.theory",
     "feature_dimensionality": "superpos.analysis",

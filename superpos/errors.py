@@ -13,6 +13,13 @@ class ConfigError(ValueError):
         super().__init__(printable(message))
 
 
+class MissingKeyError(ConfigError, KeyError):
+    """A name or label that a result does not have: a `KeyError`, too, as xarray and pandas raise."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would quote it
+
+
 def one_line(error: BaseException) -> str:
     """An error's text without line breaks, to stand inside a sentence."""
     return printable(" ".join(str(error).split()))

@@ -14,7 +14,7 @@ import xarray as xr
 
 import superpos as sp
 from superpos import arrays
-from superpos.sweep import exports
+from superpos.sweep.store import export_writer
 
 W = np.array([[1.0, -1.0, 0.25], [0.125, 0.5, 1.0]], np.float32)
 TASK = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, objective="expected", order=8)
@@ -193,7 +193,7 @@ def test_a_saved_result_is_in_grid_form_for_plain_xarray(swept, tmp_path):
     xr.testing.assert_equal(plain, swept.dataset)
     cell = plain.sel(activation="identity", seed=1)
     np.testing.assert_array_equal(cell["W"], swept.model(activation="identity", seed=1).W)
-    packed = exports.pack(path, tmp_path / "r.zip")
+    packed = export_writer.pack(path, tmp_path / "r.zip")
     xr.testing.assert_identical(sp.open(packed).dataset, swept.dataset)
 
 
@@ -206,7 +206,7 @@ def test_every_export_opens_again(suffix, swept, tmp_path):
         expected = result.dataset
         if suffix == "safetensors":  # parameters, losses and labels
             expected = expected.drop_vars([n for n in expected if str(n).endswith(("_history", "_snapshots"))])
-        again = sp.open(exports.export(result, path, overwrite=True))
+        again = sp.open(export_writer.export(result, path, overwrite=True))
         xr.testing.assert_identical(again.dataset, expected)
     assert again.model().W.shape == (2, 3)
     if suffix != "zarr":

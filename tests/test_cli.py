@@ -169,22 +169,22 @@ def test_workers_are_read_from_array_jobs():
 
 
 def test_losses_along_every_axis_go_to_tensorboard_and_wandb(tmp_path, quick_result, monkeypatch):
-    from superpos.sweep import summaries
+    from superpos.sweep import loggers
 
-    rows = summaries.along_axes(quick_result)
+    rows = loggers.along_axes(quick_result)
     loss = quick_result["loss"]
     assert [value for value, _, _ in rows["seed"]] == [0, 1, 2, 3]
     for value, mean, least in rows["feature_probability"]:
         there = loss.sel(feature_probability=value)
         assert mean == pytest.approx(float(there.mean())) and least == pytest.approx(float(there.min()))
     with monkeypatch.context() as patch:
-        patch.setattr(summaries, "find_spec", lambda name: None)
+        patch.setattr(loggers, "find_spec", lambda name: None)
         with pytest.raises(sp.ConfigError, match=r"superpos\[tensorboard\]"):
-            summaries.check(tmp_path, None)
+            loggers.check(tmp_path, None)
         with pytest.raises(sp.ConfigError, match=r"superpos\[wandb\]"):
-            summaries.check(None, "project")
+            loggers.check(None, "project")
     pytest.importorskip("tensorboardX")
-    summaries.write(quick_result, tensorboard=tmp_path / "tb")
+    loggers.write(quick_result, tensorboard=tmp_path / "tb")
     assert next(p.name for p in (tmp_path / "tb").iterdir()).startswith("events.out")
 
 

@@ -1,5 +1,7 @@
 """Many processes: killed, racing, in step, or on a Ray cluster; always the same bytes in the end."""
 
+import dataclasses
+import json
 import os
 import random
 import re
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +19,8 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import files, layout
+from superpos.sweep import layout
+from superpos.sweep.store import atomic_io
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTEST_CURRENT_TEST")}
@@ -57,7 +61,7 @@ def committed_are_good(path, whole):
     numbers = [name.split("/")[1] for name in now if name.startswith("status/c")]
     for name, data in now.items():
         file = name.split("/")[-1]
-        if not name.endswith(files.TEMPORARY) and (
+        if not name.endswith(atomic_io.TEMPORARY) and (
             (file.split(".")[:2] and ".".join(file.split(".")[:2]) in numbers) or "zarr.json" in name
         ):
             assert whole[name] == data, name
@@ -65,7 +69,9 @@ def committed_are_good(path, whole):
 
 
 def chunks_there(path):
-    return sum(p.name.startswith("c.") and not p.name.endswith(files.TEMPORARY) for p in (path / "status").glob("*"))
+    return sum(
+        p.name.startswith("c.") and not p.name.endswith(atomic_io.TEMPORARY) for p in (path / "status").glob("*")
+    )
 
 
 def killed_at_random_moments(path, whole, n_kills, seed):
@@ -114,7 +120,7 @@ def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_pa
 
 def test_what_a_twin_removes_is_no_error(tmp_path, monkeypatch):
     """The same worker, started twice: the checkpoints of both have one name, and one is done first."""
-    from superpos.sweep import checkpoints
+    from superpos.sweep.store import checkpoints
 
     kept = checkpoints.Checkpoints(tmp_path / "r.checkpoints", "0123456789abcdef", 1)
     kept.folder.mkdir(parents=True)
@@ -203,9 +209,9 @@ def together(path, n_processes, n_devices, **options):
         settings = (  # (waiting long, for the machine may be busy)
             f"coordinator_address='127.0.0.1:{free_port()}', num_processes={n_processes}, process_id=int(sys.argv[2]), wait_seconds=60"
         )
-        engine = f"dict(engine='distributed', engine_options=dict({settings}))"
+        engine = f"dict(engine=sp.engines.Distributed({settings}))"
     code = (
-        "import sys, jax, small\nfrom superpos.cli import one_sentence\nfrom superpos.sweep import layout\n"
+        "import sys, jax, small, superpos as sp\nfrom superpos.cli import one_sentence\nfrom superpos.sweep import layout\n"
         "layout.CELLS_PER_CHUNK = 2\n"
         f"with one_sentence('superpos'): small.go(sys.argv[1], {STEPS}, devices=None, **{engine}, **{options!r})\n"
         f"assert jax.device_count() == {n_processes * n_devices}"
@@ -289,7 +295,7 @@ def kill_one():
     os.kill(mine[0], signal.SIGKILL)
 
 threading.Thread(target=kill_one, daemon=True).start()
-small.go(path, int(sys.argv[2]), engine="ray", engine_options=dict(cpus_per_task=1, chunks_per_task=4))
+small.go(path, int(sys.argv[2]), engine=sp.engines.Ray(cpus_per_task=1, chunks_per_task=4))
 """
 
 
@@ -331,7 +337,7 @@ def kill_it():
 threading.Thread(target=kill_it, daemon=True).start()
 try:
     with one_sentence("superpos"):
-        small.go(path, int(sys.argv[2]), engine="ray", engine_options=dict(cpus_per_task=1, chunks_per_task=4))
+        small.go(path, int(sys.argv[2]), engine=sp.engines.Ray(cpus_per_task=1, chunks_per_task=4))
 finally:
     print(time.monotonic())
 """
@@ -366,11 +372,13 @@ def test_ray_that_is_not_there_is_named(tmp_path, monkeypatch):
         small.go(tmp_path / "r.zarr", engine="ray")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_settings_of_engines_are_checked(tmp_path):
     for options, word in (
         ({"engine": "slurm"}, "engine must be one of"),
-        ({"engine": "ray", "engine_options": {"adress": "x"}}, "address"),
-        ({"engine_options": {"address": "x"}}, "engine local"),
+        ({"engine": sp.engines.Ray}, r"engine must be made from its class: Ray\(\)"),
+        ({"engine": sp.engines.Ray(cpus_per_task=0)}, "cpus_per_task"),
+        ({"engine": sp.engines.Distributed(wait_seconds=-1)}, "wait_seconds"),
         ({"engine": "ray", "worker": "0/2"}, "worker is for the local engine"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
     ):
@@ -379,16 +387,35 @@ def test_settings_of_engines_are_checked(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@dataclass(frozen=True)
+class Backwards(sp.engines.Engine):
+    """An engine of one's own: the last chunk first."""
+
+    def train(self, job):
+        for chunk in reversed(job.chunks):
+            sp.engines.Local().train(dataclasses.replace(job, chunks=[chunk]))
+
+
+def test_an_engine_of_ones_own_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 4)
+    small.go(tmp_path / "local.zarr", 20)
+    small.go(tmp_path / "own.zarr", 20, engine=Backwards())
+    assert small.files(tmp_path / "own.zarr") == small.files(tmp_path / "local.zarr")
+    order = [json.loads(line) for line in next((tmp_path / "own.log").iterdir()).read_text().splitlines()]
+    chunks = [line["chunk"] for line in order if line["event"] == "chunk"]
+    assert chunks == sorted(chunks, reverse=True) and len(chunks) > 1
+
+
 def test_the_processes_of_one_program_make_equally_many_calls():
+    from superpos.sweep.compiled import compile_sweep, lay_out
     from superpos.sweep.engines.distributed import in_step
-    from superpos.sweep.run import compile_work, lay_out
 
     said = small.settings(20)
     grid = sp.Grid(feature_probability=[0.1, 0.3, 0.5, 0.7, 0.9], seed=[0, 1, 2])
     where = lay_out(said["task"], said["config"], grid, block_size=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "CELLS_PER_CHUNK", 2)
-        work = compile_work(where, grid.n_cells)
+        work = compile_sweep(where, grid.n_cells)
         calls = [list(in_step(work, list(range(where.n_chunks)), k, 4)) for k in range(4)]
     assert len({len(c) for c in calls}) == 1
     trained = sorted(number for some in calls for call in some for number, _ in call.real)
@@ -402,8 +429,8 @@ def test_an_address_where_nobody_listens_is_said_within_seconds(tmp_path, monkey
     monkeypatch.setattr(ray, "FIND_SECONDS", 0.5)
     settings = {"coordinator_address": closed, "num_processes": 2, "process_id": 1, "wait_seconds": 0.5}
     with pytest.raises(sp.EngineError, match=f"coordinator_address: process 0 did not answer at {closed} within 0"):
-        small.go(tmp_path / "r.zarr", engine="distributed", engine_options=settings)
+        small.go(tmp_path / "r.zarr", engine=sp.engines.Distributed(**settings))
     if find_spec("ray") is not None:
         for address in (closed, f"ray://{closed}"):
             with pytest.raises(sp.EngineError, match=f"engine ray: address: nobody answers at {closed}: "):
-                small.go(tmp_path / "r.zarr", engine="ray", engine_options={"address": address})
+                small.go(tmp_path / "r.zarr", engine=sp.engines.Ray(address=address))

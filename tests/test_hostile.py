@@ -16,7 +16,8 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import exports, files, layout, store
+from superpos.sweep import layout
+from superpos.sweep.store import atomic_io, export_writer, writer
 
 CODE = "import superpos as sp, sys\ntry:\n    sp.open(sys.argv[1]).dataset.load()\nexcept sp.StoreError as e:\n    print(e)"
 
@@ -39,7 +40,7 @@ def resigned(path, change):
     """Change the attributes as somebody would who knows how they are signed."""
     root = json.loads((path / "zarr.json").read_text())
     change(root["attributes"])
-    root["attributes"]["digest"] = store.digest(root["attributes"])
+    root["attributes"]["digest"] = writer.digest(root["attributes"])
     (path / "zarr.json").write_text(json.dumps(root))
 
 
@@ -51,7 +52,7 @@ def remade(path, name, change):
     metadata.write_text(json.dumps(found))
 
     def say(attributes):
-        attributes["checksums"][name] = files.checksum(metadata.read_bytes()).hex()
+        attributes["checksums"][name] = atomic_io.checksum(metadata.read_bytes()).hex()
         said = attributes["variables"][name]
         said["shape"], said["chunks"] = found["shape"], found["chunk_grid"]["configuration"]["chunk_shape"]
         said["dtype"] = found["data_type"]
@@ -183,7 +184,7 @@ def test_links_are_refused(copy, tmp_path):
 
 def packed_with(whole, target, **changes):
     """A packed result with a member more: name, data and how it is kept."""
-    exports.pack(whole, target)
+    export_writer.pack(whole, target)
     with zipfile.ZipFile(target, "a") as opened:
         member = zipfile.ZipInfo(changes["name"])
         member.external_attr = changes.get("attr", 0o644 << 16)
@@ -213,7 +214,7 @@ def test_packed_files_with_hostile_members_are_refused(word, changes, whole, tmp
 
 
 def test_damaged_packed_files_are_refused(whole, tmp_path):
-    target = exports.pack(whole, tmp_path / "r.zip")
+    target = export_writer.pack(whole, tmp_path / "r.zip")
     good = target.read_bytes()
     rng = np.random.default_rng(5)
     for _ in range(40):
@@ -239,7 +240,7 @@ def bomb(path):
     block = ((131_072 << 3) | (1 << 1)).to_bytes(3, "little") + b"\0"  # 128 KiB of zeros in four bytes
     last = ((131_072 << 3) | (1 << 1) | 1).to_bytes(3, "little") + b"\0"
     raw = frame + block * (2**33 // 131_072 - 1) + last
-    chunk.write_bytes(raw + files.checksum(raw))
+    chunk.write_bytes(raw + atomic_io.checksum(raw))
 
 
 def test_memory_stays_small_whatever_a_file_promises(whole, tmp_path):
@@ -312,9 +313,9 @@ def test_chunks_of_the_first_format_hold_one_frame_that_says_its_size(raw, tmp_p
     path = Path(shutil.copytree(Path(__file__).parent / "fixtures" / "format1.zarr", tmp_path / "r.zarr"))
     chunk = path / "W" / "c" / "0" / "0" / "0"
     good = frame(says=192, length=192)  # 8 × 2 × 3 numbers of four bytes
-    chunk.write_bytes(good + files.checksum(good))
+    chunk.write_bytes(good + atomic_io.checksum(good))
     assert not sp.open(path)["W"].values.any()
-    chunk.write_bytes(raw + files.checksum(raw))
+    chunk.write_bytes(raw + atomic_io.checksum(raw))
     with pytest.raises(sp.StoreError, match="does not hold what chunks of it hold"):
         sp.open(path)
 

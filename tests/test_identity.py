@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import superpos as sp
 from superpos.identity import code_of, identity_of
-from superpos.sweep import tables
+from superpos.sweep.store import tables
 
 IMPORTS = "import collections, dataclasses, functools, jax, operator, random\nimport numpy as np\nimport xarray as xr\n"
 
@@ -135,13 +135,13 @@ def test_a_cell_edited_in_a_notebook_is_computed_again(tmp_path):
 
     run("import superpos as sp, xarray as xr\nk, calls = 3, []")
     run("def measure():\n    calls.append(1)\n    return xr.Dataset({'x': 1.0 * k})")
-    assert (kept(), kept()) == (3, 3)
+    assert (cached(), cached()) == (3, 3)
     run("def measure():\n    calls.append(1)  # the same\n\n    return xr.Dataset({'x': 1.0 * k})")
-    assert kept() == 3 and len(shell.user_ns["calls"]) == 1
+    assert cached() == 3 and len(shell.user_ns["calls"]) == 1
     run("def measure():\n    calls.append(1)\n    return xr.Dataset({'x': 2.0 * k})")
-    assert kept() == 6
+    assert cached() == 6
     run("k = 5")
-    assert kept() == 10 and len(shell.user_ns["calls"]) == 3
+    assert cached() == 10 and len(shell.user_ns["calls"]) == 3
 
 
 def test_a_module_imported_by_a_function_counts(tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ import superpos as sp
 from superpos.experiments import Claims, publish
 from superpos.experiments.publish import index
 from superpos.explorer.assemble import page, write_page
-from superpos.sweep import exports, files, outputs
+from superpos.sweep import outputs
+from superpos.sweep.store import atomic_io, export_writer
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,10 @@ def writers(result, path, html):
     claims = Claims("nobody")
     return {
         "page.html": lambda p, **o: write_page(p, html, **o),
-        "r.zip": lambda p, **o: exports.pack(path, p, **o),
-        "r.parquet": lambda p, **o: exports.export(result, p, **o),
-        "r.nc": lambda p, **o: exports.export(result, p, **o),
-        "r.safetensors": lambda p, **o: exports.export(result, p, **o),
+        "r.zip": lambda p, **o: export_writer.pack(path, p, **o),
+        "r.parquet": lambda p, **o: export_writer.export(result, p, **o),
+        "r.nc": lambda p, **o: export_writer.export(result, p, **o),
+        "r.safetensors": lambda p, **o: export_writer.export(result, p, **o),
         "f.svg": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
         "f.png": lambda p, **o: sp.plot.save(figure, "c", path=p, **o),
         "f.txt": lambda p, **o: sp.plot.save(figure, "c", path=p.with_suffix(""), **o),
@@ -79,7 +80,7 @@ def test_what_is_not_its_own_is_replaced_on_purpose_only(name, stored, html, tmp
     else:
         with pytest.raises(sp.ConfigError, match="exists"):
             write(target)
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.name.endswith(files.TEMPORARY)]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.name.endswith(atomic_io.TEMPORARY)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +95,7 @@ def test_folders_devices_dead_links_and_results_are_never_written_to(name, store
     (tmp_path / "folder" / name).mkdir(parents=True)
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / name)
-    packed = exports.pack(path, tmp_path / "packed" / name)
+    packed = export_writer.pack(path, tmp_path / "packed" / name)
     good = packed.read_bytes()
     before = sorted(path.rglob("*"))
     wrong = [inside, path / name, *(tmp_path / n / name for n in ("link", "dead", "folder", "pipe"))]
@@ -158,14 +159,14 @@ def test_inside_a_store_packing_writes_beside_it(stored, tmp_path, monkeypatch, 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from superpos.sweep import exports, files
+from superpos.sweep.store import export_writer, atomic_io
 from superpos.explorer.assemble import write_page
 real = os.fsync
 def dying(descriptor):
     os.kill(os.getpid(), signal.SIGKILL)
 os.fsync = dying
 store, out = map(Path, sys.argv[1:])
-write_page(out / "page.html", "<p>") if out.name == "page" else exports.pack(store, out / "r.zip")
+write_page(out / "page.html", "<p>") if out.name == "page" else export_writer.pack(store, out / "r.zip")
 """
 
 
@@ -184,7 +185,7 @@ def test_what_killed_writers_leave_is_removed_by_the_next_one(stored, tmp_path, 
     ):  # killed before they were said to be anybody's
         (tmp_path / name).mkdir()
         if owner is not None:
-            (tmp_path / name / files.OWNER).write_bytes(owner)
+            (tmp_path / name / atomic_io.OWNER).write_bytes(owner)
     (tmp_path / ".kept.by.somebody").mkdir()
     (tmp_path / ".kept.by.somebody" / "x").write_text("")
     (tmp_path / "notes.tmp").write_text("")
@@ -194,12 +195,12 @@ def test_what_killed_writers_leave_is_removed_by_the_next_one(stored, tmp_path, 
 
 def test_a_writer_that_lives_keeps_its_file(tmp_path, monkeypatch):
     descriptor = os.open(tmp_path / "a.1-0123abcd.tmp", os.O_RDWR | os.O_CREAT)
-    assert files._lock(descriptor)
-    with files.folder_beside(tmp_path / "b") as folder:
+    assert atomic_io._lock(descriptor)
+    with atomic_io.folder_beside(tmp_path / "b") as folder:
         outputs.write(tmp_path / "c", b"")
         assert folder.exists() and (tmp_path / "a.1-0123abcd.tmp").exists()
     os.close(descriptor)
-    files.clean_beside(tmp_path / "d")
+    atomic_io.clean_beside(tmp_path / "d")
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
 
 
@@ -208,13 +209,13 @@ def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
     import json
     import shutil
 
-    from superpos.sweep import store
+    from superpos.sweep.store import writer
 
     def hostile(name, change):
         copy = Path(shutil.copytree(stored[1], tmp_path / name))
         root = json.loads((copy / "zarr.json").read_text())
         change(copy, root["attributes"])
-        root["attributes"]["digest"] = store.digest(root["attributes"])
+        root["attributes"]["digest"] = writer.digest(root["attributes"])
         (copy / "zarr.json").write_text(json.dumps(root))
         return copy
 
@@ -225,7 +226,7 @@ def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
         raw = json.dumps(found).encode()
         (copy / "record_step" / "zarr.json").write_bytes(raw)
         os.truncate(copy / "record_step" / "c.0", 8 * 2**30 + 4)
-        attributes["checksums"]["record_step"] = files.checksum(raw).hex()
+        attributes["checksums"]["record_step"] = atomic_io.checksum(raw).hex()
         attributes["variables"]["record_step"] |= {"dims": ["hole"], "shape": [2**30], "chunks": [2**30]}
 
     with pytest.raises(sp.StoreError, match="bytes of labels and holds"):
@@ -243,14 +244,14 @@ SWEEP = "[task]\nn_features = 2\nn_hidden = 1\n[train]\nsteps = 2\n[grid]\nseed 
 @pytest.mark.parametrize("flag", ["--tensorboard", "--wandb"])
 def test_no_log_goes_inside_a_result(flag, stored, tmp_path, monkeypatch, capsys):
     """Refused before anything is trained or written, whether the result is there already or is the one to come."""
-    from superpos.sweep import summaries
+    from superpos.sweep import loggers
 
     _, path = stored
     before, file = sorted(path.rglob("*")), tmp_path / "s.toml"
     file.write_text(SWEEP)
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "a file").write_text("mine")
-    monkeypatch.setattr(summaries, "find_spec", lambda name: name)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: name)
     target = tmp_path / "t.zarr"
     for folder in (path, path / "W", path / "new" / "newer", tmp_path / "link" / "x", target, target / "x"):
         monkeypatch.setenv("WANDB_DIR", str(folder))
@@ -373,8 +374,11 @@ def killed_writers(result, store, out, trained=True):
         return plt.figure(figsize=(1, 1))
 
     return {
-        **{n: twice(lambda n=n: exports.export(result, out / n, overwrite=True)) for n in (*WRITERS[:3], "r.zarr")},
-        "packed.zip": twice(lambda: exports.pack(store, out / "packed.zip", overwrite=True)),
+        **{
+            n: twice(lambda n=n: export_writer.export(result, out / n, overwrite=True))
+            for n in (*WRITERS[:3], "r.zarr")
+        },
+        "packed.zip": twice(lambda: export_writer.pack(store, out / "packed.zip", overwrite=True)),
         "page.html": twice(lambda: write_page(out / "page.html", page("explorer.js", {}, title="T"))),
         "plot": twice(lambda: sp.plot.save(picture(), "c", path=out / "plot")),
         "publish": twice(lambda: publish(picture(), "c", Claims("nobody"), path=out / "publish")),
@@ -395,7 +399,7 @@ def test_killed_while_it_writes_every_command_leaves_the_earlier_file_and_cleans
 
     def found(folder):
         everything = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        dead = {n for n in everything if n.startswith(".") or n.endswith(files.TEMPORARY)}
+        dead = {n for n in everything if n.startswith(".") or n.endswith(atomic_io.TEMPORARY)}
         return {n: raw for n, raw in everything.items() if n not in dead}, dead
 
     for folder in sorted(tmp_path.glob("*/*")):

@@ -132,6 +132,7 @@ def test_who_waits_long_says_for_whom(address, monkeypatch, capsys):
     assert capsys.readouterr().err == ""  # the sentence at its end comes soon enough
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -151,7 +152,7 @@ def test_who_waits_long_says_for_whom(address, monkeypatch, capsys):
 def test_settings_are_judged_before_anything_waits(settings, sentence):
     said = {"coordinator_address": "127.0.0.1:1", "num_processes": 2, "process_id": 1, "wait_seconds": 30} | settings
     with pytest.raises(sp.ConfigError, match=re.escape(sentence)):
-        distributed.begin(said)
+        sp.engines.Distributed(**said).connect()
 
 
 def test_a_process_knows_how_long_it_has_lived():
@@ -168,11 +169,11 @@ def test_what_is_not_given_is_asked_of_the_cluster(monkeypatch):
     for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "JAX_COORDINATOR_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(sp.ConfigError, match="num_processes must be given"):
-        distributed.begin({"coordinator_address": "127.0.0.1:1", "process_id": 0})
+        sp.engines.Distributed(coordinator_address="127.0.0.1:1", process_id=0).connect()
     slurm = {"JOB_ID": "1", "STEP_NODELIST": "n[003,7]", "NTASKS": "4", "PROCID": "2", "LOCALID": "1"}
     for name, value in slurm.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    found = distributed._found({}, 1.0)
+    found = distributed._cluster_settings({}, 1.0)
     assert found == {
         "coordinator_address": "n003:61441",
         "num_processes": 4,
@@ -181,7 +182,7 @@ def test_what_is_not_given_is_asked_of_the_cluster(monkeypatch):
     }
     monkeypatch.setenv("SLURM_NTASKS", "many")
     with pytest.raises(sp.EngineError, match="give coordinator_address, num_processes and process_id"):
-        distributed._found({}, 1.0)
+        distributed._cluster_settings({}, 1.0)
 
 
 PROGRAM = """

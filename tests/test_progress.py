@@ -177,12 +177,11 @@ def test_a_bar_moves_in_a_notebook_before_the_cell_ends(monkeypatch):
 
 
 def test_a_sweep_in_memory_shows_its_bar_while_it_compiles(monkeypatch):
-
-    from superpos.sweep import run
+    from superpos.sweep import api
 
     order = []
-    compile_work = run.compile_work
-    monkeypatch.setattr(run.Progress, "__enter__", lambda self: order.append("bar") or self)
-    monkeypatch.setattr(run, "compile_work", lambda *a, **k: order.append("compile") or compile_work(*a, **k))
+    compile_sweep = api.compile_sweep
+    monkeypatch.setattr(api.Progress, "__enter__", lambda self: order.append("bar") or self)
+    monkeypatch.setattr(api, "compile_sweep", lambda *a, **k: order.append("compile") or compile_sweep(*a, **k))
     small.go(None)
     assert order == ["bar", "compile"]

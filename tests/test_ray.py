@@ -17,7 +17,7 @@ from superpos.sweep import layout
 from superpos.sweep.engines import cluster
 from superpos.sweep.engines import ray as engine
 from superpos.sweep.engines.addresses import HELLO, speaks_grpc
-from superpos.sweep.engines.part import train_part
+from superpos.sweep.engines.worker import train_part
 
 
 class RayError(Exception):
@@ -77,12 +77,12 @@ class StandIn(types.ModuleType):
         return tasks[:1], tasks[1:]
 
     def get(self, task):
-        path, sweep, module, chunks, options, lanes = self.tasks[task]
+        path, sweep, module, chunks, options, n_concurrent = self.tasks[task]
         assert module == "superpos.tasks.toy"  # what a worker must import first
         fate = self.fate(task)
         if isinstance(fate, Exception):
             raise fate
-        train_part(Path(path), sweep, chunks[:fate], options, lanes, name="stand-in")
+        train_part(Path(path), sweep, chunks[:fate], options, n_concurrent, name="stand-in")
         if fate is not None:
             raise RayError("The worker died unexpectedly.")
 
@@ -119,7 +119,7 @@ def whole(tmp_path_factory):
 
 
 def on_ray(path, **settings):
-    return small.go(path, engine="ray", engine_options={"chunks_per_task": 4, **settings})
+    return small.go(path, engine=sp.engines.Ray(**{"chunks_per_task": 4, **settings}))
 
 
 def test_workers_that_die_now_and_then_lose_nothing(ray, whole, tmp_path, caplog):
@@ -185,7 +185,7 @@ def test_needs_that_no_machine_meets_are_said(ray, tmp_path, monkeypatch, caplog
     with pytest.raises(sp.ConfigError, match="gpus_per_task is 0.5, and no machine of the cluster has more than 0"):
         on_ray(tmp_path / "r.zarr", gpus_per_task=0.5)
     module = ray(lambda task: sp.EngineError("enough"))
-    monkeypatch.setattr(engine, "_door", lambda address: None)
+    monkeypatch.setattr(engine, "_entrance", lambda address: None)
     with pytest.raises(sp.EngineError, match="enough"):
         on_ray(tmp_path / "r.zarr", address="auto", cpus_per_task=3)  # a cluster may grow
     assert "cpus_per_task is 3, and no machine of the cluster has more than 2: this waits" in caplog.text

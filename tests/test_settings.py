@@ -14,7 +14,7 @@ import superpos as sp
 from superpos.cli import main
 from superpos.cli.sae import _check_read, one_cell
 from superpos.optimizers import READS
-from superpos.sweep.run import lay_out
+from superpos.sweep.compiled import lay_out
 from superpos.tasks import REGISTRY
 from superpos.train import init
 

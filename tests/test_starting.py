@@ -16,11 +16,12 @@ import superpos as sp
 from superpos import start
 from superpos.cli import main, sweepfile
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep import reading
-from superpos.sweep.engines.part import train_part
-from superpos.sweep.run import lay_out
+from superpos.sweep.compiled import lay_out
+from superpos.sweep.engines.worker import train_part
+from superpos.sweep.store import reader
 
-calls = importlib.import_module("superpos.sweep.calls")
+compiled = importlib.import_module("superpos.sweep.compiled")
+training = importlib.import_module("superpos.sweep.training")
 
 TASK = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.3, magnitude="constant")
 QUICK = sp.TrainConfig(steps=20, batch_size=16, history=4, evaluation_samples=32, schedule="constant", snapshots=(0,))
@@ -162,7 +163,7 @@ def test_the_start_belongs_to_a_stores_identity_and_is_stored(tmp_path, result):
     for other in (sp.SweepResult(first), None):
         with pytest.raises(ConfigError, match="holds another sweep: init"):
             go(store=path, config=config, init=other)
-    train_part(path, reading.opened(path).attributes["digest"], [0], {}, 1, name="other")
+    train_part(path, reader.opened(path).attributes["digest"], [0], {}, 1, name="other")
     xr.testing.assert_identical(sp.open(path).dataset, whole.dataset)
     (path / "status" / "c.0").unlink()
     xr.testing.assert_identical(go(store=path, init=result).dataset, whole.dataset)
@@ -312,7 +313,7 @@ def test_a_vector_of_an_axis_is_the_vector_of_the_task(tmp_path, compilations):
     assert np.array_equal(result.task(importance=0, seed=1).importance, np.float32(IMPORTANCE[0]))
     assert sp.open(tmp_path / "r.zarr").attrs["grid"]["axes"][0]["vectors"] == IMPORTANCE
     (tmp_path / "r.zarr" / "status" / "c.0").unlink()
-    train_part(tmp_path / "r.zarr", reading.opened(tmp_path / "r.zarr").attributes["digest"], [0], {}, 1, name="other")
+    train_part(tmp_path / "r.zarr", reader.opened(tmp_path / "r.zarr").attributes["digest"], [0], {}, 1, name="other")
     xr.testing.assert_identical(sp.open(tmp_path / "r.zarr").dataset, result.dataset)
     others = [IMPORTANCE[0], IMPORTANCE[1], [0.1, 0.2, 0.3, 0.8]]
     with pytest.raises(ConfigError, match=r"holds another sweep: grid\.axes differs"):
@@ -375,16 +376,16 @@ def test_a_model_is_frozen_at_the_first_point_beyond_the_bound_whatever_is_train
     assert f"{(wanted >= 0).sum()} stopped early" in repr(stopped)
     for index in np.ndindex(wanted.shape):
         end = (wanted[index] if wanted[index] >= 0 else 20) // 5
-        weights = full["W_snapshots"].transpose(*full.dims, "snapshot", ...).values[index][end - 1]
+        weights = full["W_snapshots"].transpose(*full.sizes, "snapshot", ...).values[index][end - 1]
         assert np.allclose(stopped["W"].values[index], weights, rtol=1e-5, atol=1e-6)
         assert np.isnan(stopped["loss_history"].values[index]).tolist() == [k >= end for k in range(4)]
     assert (stopped["diverged_step"] == -1).all() and np.isfinite(stopped["loss"]).all()
     names = (*NUMBERS, "stopped_step")
     alone = go(dataclasses.replace(TASK, feature_probability=0.3), config, sp.Grid(seed=[1]))
     assert same(alone, stopped.sel(feature_probability=0.3, seed=[1]), names)
-    saved, real = [], calls.ends_early
-    monkeypatch.setattr(calls, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 4 * 16 * 3})  # three steps at a time
-    monkeypatch.setattr(calls, "ends_early", lambda *arguments: saved.append(real(*arguments)) or saved[-1])
+    saved, real = [], training.ends_early
+    monkeypatch.setattr(compiled, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 4 * 16 * 3})  # three steps at a time
+    monkeypatch.setattr(training, "ends_early", lambda *arguments: saved.append(real(*arguments)) or saved[-1])
     assert same(go(config=config), stopped, names) and any(saved)
 
 

@@ -7,8 +7,8 @@ import small
 
 from superpos.cli.status import pace
 from superpos.sweep import layout
-from superpos.sweep.journal import Entry, read
-from superpos.sweep.stored import beside
+from superpos.sweep.store.resume import beside
+from superpos.sweep.store.run_log import Entry, read
 
 NOW = 1_000_000.0
 

@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.sweep import exported, exports, files, outputs, reading, source, store
+from superpos.sweep import outputs
 from superpos.sweep.sorting import distinct
+from superpos.sweep.store import atomic_io, backend, contents, export_reader, export_writer, writer
 
 SUFFIXES = (".zarr", ".nc", ".parquet", ".safetensors")
 GRID = ("p", "seed")
@@ -23,9 +24,9 @@ def dataset(**more):
 
 
 def written(result, path):
-    for package in exported.FORMATS.get(path.suffix, ()):
+    for package in export_reader.FORMATS.get(path.suffix, ()):
         pytest.importorskip(package)
-    return exports.export(result, path)
+    return export_writer.export(result, path)
 
 
 BAD = {
@@ -111,7 +112,7 @@ def test_what_is_written_is_read_as_it_was(what, suffix, tmp_path):
     result = sp.SweepResult(GOOD[what])
     same(sp.open(written(result, tmp_path / f"r{suffix}")).dataset, result.dataset)
     if suffix == ".zarr":
-        same(sp.open(exports.pack(tmp_path / "r.zarr", tmp_path / "r.zip")).dataset, result.dataset)
+        same(sp.open(export_writer.pack(tmp_path / "r.zarr", tmp_path / "r.zip")).dataset, result.dataset)
 
 
 def test_an_attribute_that_would_be_lost_is_refused_unless_a_reader_of_stores_shows_it(tmp_path):
@@ -128,7 +129,7 @@ def test_an_attribute_that_would_be_lost_is_refused_unless_a_reader_of_stores_sh
 def test_whatever_else_would_be_refused_is_refused_before_it_takes_its_place(tmp_path, monkeypatch):
     """The reader itself is asked: here of more metadata than it reads."""
     sp.SweepResult(dataset()).save(tmp_path / "r.zarr")
-    monkeypatch.setattr(source, "MAX_TABLES", 50)
+    monkeypatch.setattr(backend, "MAX_TABLES", 50)
     with pytest.raises(sp.ConfigError, match="could not be opened again: .* too many lists"):
         sp.SweepResult(dataset().assign_attrs(a=[[]] * 60)).save(tmp_path / "r.zarr", overwrite=True)
     monkeypatch.undo()
@@ -144,7 +145,7 @@ def test_labels_beyond_the_limit_of_a_head_are_arrays(most, suffix, tmp_path, mo
     )  # fmt: skip
     result = sp.SweepResult(given)
     usual = written(result, tmp_path / f"usual{suffix}").read_bytes()
-    monkeypatch.setattr(exported, "MAX_LABELS", most)
+    monkeypatch.setattr(export_reader, "MAX_LABELS", most)
     path = written(result, tmp_path / f"r{suffix}")
     same(sp.open(path).dataset, result.dataset)
     assert path.read_bytes() != usual
@@ -178,15 +179,15 @@ def test_exports_of_earlier_versions_are_read(tmp_path):
 
 
 def test_reading_one_cell_of_a_saved_result_looks_at_its_file_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SAVED_CHUNK", 2)
+    monkeypatch.setattr(writer, "SAVED_CHUNK", 2)
     n = 12
     given = xr.Dataset(
         {"loss": ("seed", np.arange(float(n))), "W": (("seed", "hidden", "feature"), np.ones((n, 1, 2)))}
     )
     sp.SweepResult(given.assign_coords(seed=range(n))).save(tmp_path / "r.zarr")
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
-    result, looks, real = sp.open(tmp_path / "r.zarr"), [], source.Source.size_now
-    monkeypatch.setattr(source.Source, "size_now", lambda self, *names: (looks.append(names), real(self, *names))[1])
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
+    result, looks, real = sp.open(tmp_path / "r.zarr"), [], backend.Source.size_now
+    monkeypatch.setattr(backend.Source, "size_now", lambda self, *names: (looks.append(names), real(self, *names))[1])
     for index, numbers in ((3, [1]), (slice(1, 5), [0, 1, 2]), ([0, 11], [0, 5]), (slice(None, None, -1), range(6))):
         looks.clear()
         np.testing.assert_array_equal(result["loss"][index].values, np.arange(n)[index])
@@ -218,11 +219,11 @@ def test_columns_of_a_product_run_through_the_last_axis_first(rng):
 
 def test_arrays_are_written_without_a_copy(tmp_path):
     values = np.arange(5.0)
-    raw, sum_ = files.encode(values)
-    assert np.shares_memory(np.frombuffer(raw, np.uint8), values) and sum_ == files.checksum(values.tobytes())
-    files.write(tmp_path / "x", (raw, sum_))
+    raw, sum_ = atomic_io.encode(values)
+    assert np.shares_memory(np.frombuffer(raw, np.uint8), values) and sum_ == atomic_io.checksum(values.tobytes())
+    atomic_io.write(tmp_path / "x", (raw, sum_))
     assert (tmp_path / "x").read_bytes() == values.astype("<f8").tobytes() + sum_
-    files.write(tmp_path / "y", files.encode(values.astype(">f8")))
+    atomic_io.write(tmp_path / "y", atomic_io.encode(values.astype(">f8")))
     assert (tmp_path / "y").read_bytes() == (tmp_path / "x").read_bytes()
 
 
@@ -231,7 +232,7 @@ def test_a_packed_result_or_export_that_is_there_is_said_to_be_one(tmp_path, mon
 
     result = sp.SweepResult(dataset())
     path = result.save(tmp_path / "r.zarr")
-    packed = exports.pack(path, tmp_path / "r.zarr.zip")
+    packed = export_writer.pack(path, tmp_path / "r.zarr.zip")
     good = packed.read_bytes()
     for suffix, kind in (
         (".nc", r"\.nc file"),
@@ -251,5 +252,5 @@ def test_a_packed_result_or_export_that_is_there_is_said_to_be_one(tmp_path, mon
     main()
     assert packed.read_bytes() == good
     long = sp.SweepResult(dataset().assign_attrs(task={"kind": "mine", "a": "x" * 9_000}, train={}, grid={"axes": []}))
-    exports.pack(long.save(tmp_path / "s.zarr"), tmp_path / "s.zip")
+    export_writer.pack(long.save(tmp_path / "s.zarr"), tmp_path / "s.zip")
     assert outputs.is_packed((tmp_path / "s.zip").read_bytes()[: outputs.HEAD_BYTES])  # whatever it says of itself

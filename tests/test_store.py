@@ -20,8 +20,9 @@ import xarray as xr
 import zarr
 
 import superpos as sp
-from superpos.sweep import files, layout, reading, stored
-from superpos.sweep.collect import attributes
+from superpos.sweep import layout
+from superpos.sweep.attributes import attributes
+from superpos.sweep.store import atomic_io, contents, resume, writer
 
 pytestmark = pytest.mark.optimized
 
@@ -53,9 +54,8 @@ def whole(stored_once, tmp_path, chunked):
 
 def interrupted_after(n_chunks, path, monkeypatch, **options):
     """Train the small sweep until some chunks are committed; the next write fails."""
-    from superpos.sweep import store
 
-    real, done = store.write_chunk, []
+    real, done = writer.write_chunk, []
 
     def write(*arguments):
         if len(done) == n_chunks:
@@ -64,7 +64,7 @@ def interrupted_after(n_chunks, path, monkeypatch, **options):
         done.append(arguments[1])
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_chunk", write)
+        patch.setattr(writer, "write_chunk", write)
         with pytest.raises(sp.StoreError, match=r"could not be written: Input/output error"):
             small.go(path, **options)
 
@@ -113,9 +113,11 @@ def test_resuming_trains_the_rest_and_ends_with_the_same_bytes(whole, tmp_path, 
     interrupted_after(3, path, monkeypatch)
     before = {p: p.stat().st_mtime_ns for p in (path / "status").iterdir()}
     trained = []
-    run = sys.modules["superpos.sweep.run"]
-    real = run.train_call
-    monkeypatch.setattr(run, "train_call", lambda work, call, *rest: trained.append(call) or real(work, call, *rest))
+    training = sys.modules["superpos.sweep.training"]
+    real = training.train_launch
+    monkeypatch.setattr(
+        training, "train_launch", lambda sweep, launch, *rest: trained.append(launch) or real(sweep, launch, *rest)
+    )
     result = small.go(path)
     assert small.files(path) == small.files(whole)
     assert sum(call.n_real for call in trained) == 5
@@ -143,14 +145,14 @@ def test_every_failing_write_is_one_sentence_and_can_be_resumed(every, whole, tm
     while n_writes < 200:
         count[0], tries = 0, tries + 1
         with monkeypatch.context() as patch:
-            patch.setattr(files.os, "write", counting)
+            patch.setattr(atomic_io.os, "write", counting)
             try:
                 small.go(path)
                 break
             except sp.StoreError as error:
                 said = str(error)
         assert "No space left on device" in said and "bytes are free" in said and str(path) in said
-        assert not [p for p in tmp_path.rglob("*") if p.name.endswith(files.TEMPORARY) or p.name.startswith(".")]
+        assert not [p for p in tmp_path.rglob("*") if p.name.endswith(atomic_io.TEMPORARY) or p.name.startswith(".")]
         n_writes += every if path.exists() else 1
         if path.exists():
             left = sp.open(path)
@@ -163,14 +165,13 @@ def test_every_failing_write_is_one_sentence_and_can_be_resumed(every, whole, tm
 
 
 def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path, monkeypatch):
-    from superpos.sweep import store
 
     def failing(*arguments, **more):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     for name in ("sync_tree", "sync"):
         with monkeypatch.context() as patch:
-            patch.setattr(store.files, name, failing)
+            patch.setattr(writer.atomic_io, name, failing)
             with pytest.raises(sp.StoreError, match="Read-only file system"):
                 small.go(tmp_path / "r.zarr")
         assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -213,11 +214,11 @@ def test_another_version_of_jax_does_not_go_on_but_reads_what_is_finished(tmp_pa
         return said | {"versions": said["versions"] | {"jax": "9.9.9"}}
 
     with monkeypatch.context() as patch:
-        patch.setattr(stored, "attributes", newer)
+        patch.setattr(resume, "attributes", newer)
         with pytest.raises(sp.ConfigError, match=rf"versions.jax is \"{jax.__version__}\" there and \"9.9.9\" here"):
             small.go(path)
     finished = small.go(path)
-    monkeypatch.setattr(stored, "attributes", newer)
+    monkeypatch.setattr(resume, "attributes", newer)
     xr.testing.assert_identical(small.go(path).dataset, finished.dataset)
 
 
@@ -251,21 +252,21 @@ def test_a_committed_chunk_that_is_lost_is_trained_again(whole, tmp_path, chunke
 
 
 def test_what_dead_writers_leave_is_removed_and_what_living_ones_write_is_not(tmp_path):
-    dead = tmp_path / f"c.0.1-ab{files.TEMPORARY}"
+    dead = tmp_path / f"c.0.1-ab{atomic_io.TEMPORARY}"
     dead.write_bytes(b"half")
-    living = tmp_path / f"c.1.1-ab{files.TEMPORARY}"
+    living = tmp_path / f"c.1.1-ab{atomic_io.TEMPORARY}"
     with living.open("wb") as file:
-        files.fcntl.flock(file, files.fcntl.LOCK_EX)
-        files.clean(tmp_path)
+        atomic_io.fcntl.flock(file, atomic_io.fcntl.LOCK_EX)
+        atomic_io.clean(tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == [living.name]
-    files.write(tmp_path / "x", b"123")
+    atomic_io.write(tmp_path / "x", b"123")
     assert (tmp_path / "x").read_bytes() == b"123"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path, monkeypatch):
-    path, run = tmp_path / "r.zarr", sys.modules["superpos.sweep.run"]
-    real, seen = run.train_call, []
+    path, training = tmp_path / "r.zarr", sys.modules["superpos.sweep.training"]
+    real, seen = training.train_launch, []
 
     def noticed(*arguments):
         seen.append(1)
@@ -276,7 +277,7 @@ def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path,
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "train_call", noticed)
+        patch.setattr(training, "train_launch", noticed)
         with pytest.raises(sp.Interrupted, match=r"interrupted: \d+ of 12 models are kept in .*r\.zarr") as caught:
             small.go(path, devices=jax.devices()[:1])
     assert caught.value.signal == number and signal.getsignal(number) == before
@@ -286,17 +287,17 @@ def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path,
 
 def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole, tmp_path, chunked, monkeypatch):
     """Every segment is kept; the training dies after each of them in turn, and goes on from there."""
-    calls = sys.modules["superpos.sweep.calls"]
-    monkeypatch.setattr(calls, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})  # seven steps of two models
+    compiled = sys.modules["superpos.sweep.compiled"]
+    monkeypatch.setattr(compiled, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})  # seven steps of two models
     path, kept = tmp_path / "r.zarr", tmp_path / "r.checkpoints"
-    real, trained = sys.modules["superpos.sweep.checkpoints"].Checkpoints.save, []
+    real, trained = sys.modules["superpos.sweep.store.checkpoints"].Checkpoints.save, []
 
     def dying(self, *arguments):
         real(self, *arguments)
         raise OSError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["superpos.sweep.checkpoints"].Checkpoints, "save", dying)
+        patch.setattr(sys.modules["superpos.sweep.store.checkpoints"].Checkpoints, "save", dying)
         for _ in range(6):
             with pytest.raises(OSError, match="power cut"):
                 small.go(path, checkpoint_every=1)
@@ -309,9 +310,9 @@ def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole,
 
 def died_after_a_checkpoint(path, monkeypatch, **options):
     """Every segment is kept; the process dies after the first."""
-    from superpos.sweep.checkpoints import Checkpoints
+    from superpos.sweep.store.checkpoints import Checkpoints
 
-    monkeypatch.setattr(sys.modules["superpos.sweep.calls"], "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})
+    monkeypatch.setattr(sys.modules["superpos.sweep.compiled"], "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})
     real = Checkpoints.save
 
     def dying(self, *arguments):
@@ -358,15 +359,15 @@ def test_a_damaged_checkpoint_or_one_that_cannot_be_written_costs_time_only(whol
 
 def test_a_large_sweep_that_has_just_begun_goes_on(tmp_path, monkeypatch):
     """A store that promises far more than it holds may be joined, watched and opened; only its emptiness is not read."""
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
-    monkeypatch.setattr(reading, "MAX_EMPTY", 0.01)
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
+    monkeypatch.setattr(contents, "MAX_EMPTY", 0.01)
     monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 2)
     path = tmp_path / "r.zarr"
     interrupted_after(1, path, monkeypatch)
     assert 0 < sp.open(path).missing.sum() < 12
     with pytest.raises(sp.StoreError, match="promises .* bytes of W and holds"):
         sp.open(path)["W"].load()
-    monkeypatch.setattr(reading, "MAX_EMPTY", 64)
+    monkeypatch.setattr(contents, "MAX_EMPTY", 64)
     assert small.go(path).missing.sum() == 0
 
 
@@ -390,7 +391,7 @@ def test_a_store_is_not_gone_on_with_under_another_number_of_threads(tmp_path, m
 
 
 def test_a_result_that_was_replaced_is_not_mixed_with_the_new_one(whole, monkeypatch):
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
     result = sp.open(whole)
     lost = whole / "b" / "c.0.0"
     good = lost.read_bytes()
@@ -430,24 +431,24 @@ def test_a_result_whose_replacement_was_killed_comes_back(whole, tmp_path):
 
 def test_hidden_folders_of_the_living_and_of_other_machines_are_left_alone(whole, tmp_path, monkeypatch):
     target = tmp_path / "r.zarr"
-    with files.folder_beside(target) as folder:
-        files.clean_beside(target)
+    with atomic_io.folder_beside(target) as folder:
+        atomic_io.clean_beside(target)
         assert folder.exists()
     assert not folder.exists()
     left = tmp_path / ".r.zarr.abcdefgh"
     left.mkdir()
     (left / "kept").write_text("")
-    files.clean_beside(target)  # not said whose
-    (left / files.OWNER).write_text("another")
-    files.clean_beside(target)
+    atomic_io.clean_beside(target)  # not said whose
+    (left / atomic_io.OWNER).write_text("another")
+    atomic_io.clean_beside(target)
     assert left.exists()
-    monkeypatch.setattr(files, "_machine", lambda: b"another")
-    files.clean_beside(target)
+    monkeypatch.setattr(atomic_io, "_machine", lambda: b"another")
+    atomic_io.clean_beside(target)
     assert not left.exists()
 
 
 def test_large_results_are_read_when_they_are_looked_at(whole, monkeypatch):
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
     lazy, eager = sp.open(whole), small.go(None)
     assert "loss" in lazy.dataset and not lazy.dataset["W"].variable._in_memory
     cell = {"feature_probability": 0.3, "activation": "relu", "seed": 1}
@@ -485,8 +486,8 @@ def test_shares_of_workers_are_fixed_and_make_the_same_store(whole, tmp_path):
 def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkeypatch):
     """The loser of the race joins: here every one of three threads creates, and all train everything."""
     path, gate, results = tmp_path / "r.zarr", threading.Barrier(3), []
-    real = stored.store.create
-    monkeypatch.setattr(stored.store, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
+    real = resume.writer.create
+    monkeypatch.setattr(resume.writer, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
     threads = [threading.Thread(target=lambda: results.append(small.go(path))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -540,46 +541,46 @@ def test_a_task_with_a_setting_that_no_file_can_hold_is_refused_before_training(
     object.__setattr__(task, "order", np.sin)
     said = {"task": vars(task), "train": {}}
     with pytest.raises(sp.ConfigError, match="order must be numbers, words, .* to be stored, got ufunc"):
-        stored.store.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
+        resume.writer.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
-    from superpos.sweep import exports
+    from superpos.sweep.store import export_writer
 
-    packed = exports.pack(whole, tmp_path / "r.zarr.zip")
+    packed = export_writer.pack(whole, tmp_path / "r.zarr.zip")
     xr.testing.assert_identical(sp.open(packed).dataset, sp.open(whole).dataset)
     with zarr.storage.ZipStore(packed, mode="r") as store:
         xr.testing.assert_equal(xr.open_zarr(store, consolidated=False).load(), sp.open(whole).dataset)
     first = packed.read_bytes()
-    assert exports.pack(whole, packed, overwrite=True).read_bytes() == first
+    assert export_writer.pack(whole, packed, overwrite=True).read_bytes() == first
     with pytest.raises(sp.ConfigError, match="exists"):
-        exports.pack(whole, packed)
+        export_writer.pack(whole, packed)
     with pytest.raises(sp.ConfigError, match="packed already"):
-        exports.pack(packed, tmp_path / "s.zip")
+        export_writer.pack(packed, tmp_path / "s.zip")
     (tmp_path / "text").write_text("no result")
     with pytest.raises(sp.StoreError, match="no superpos result"):
-        exports.pack(tmp_path / "text", tmp_path / "s.zip")
+        export_writer.pack(tmp_path / "text", tmp_path / "s.zip")
 
 
 def test_exports_hold_the_same_numbers(whole, tmp_path):
-    from superpos.sweep import exports
+    from superpos.sweep.store import export_writer
 
     pytest.importorskip("h5netcdf")
     pq = pytest.importorskip("pyarrow.parquet")
     load_file = pytest.importorskip("safetensors.numpy").load_file
     result = sp.open(whole)
-    with xr.open_dataset(exports.export(result, tmp_path / "r.nc"), engine="h5netcdf") as netcdf:
+    with xr.open_dataset(export_writer.export(result, tmp_path / "r.nc"), engine="h5netcdf") as netcdf:
         assert np.array_equal(netcdf["W"].values, result["W"].values)
         assert netcdf["activation"].values.tolist() == ["relu", "identity"]
-    table = pq.read_table(exports.export(result, tmp_path / "r.parquet"))
+    table = pq.read_table(export_writer.export(result, tmp_path / "r.parquet"))
     assert table.num_rows == 12 and np.array_equal(table["loss"].to_numpy(), result["loss"].values.ravel())
     assert np.array_equal(np.array(table["W"].to_pylist(), np.float32), result["W"].values.reshape(12, -1))
-    tensors = load_file(exports.export(result, tmp_path / "r.safetensors"))
+    tensors = load_file(export_writer.export(result, tmp_path / "r.safetensors"))
     assert np.array_equal(tensors["W"], result["W"].values) and set(tensors) == {"W", "b"}
     for wrong, word in ((tmp_path / "r.csv", "out must end"), (tmp_path / "r.nc", "exists")):
         with pytest.raises(sp.ConfigError, match=word):
-            exports.export(result, wrong)
+            export_writer.export(result, wrong)
 
 
 def test_stores_of_every_format_open_with_the_same_values_for_ever():
@@ -595,7 +596,7 @@ def test_stores_of_every_format_open_with_the_same_values_for_ever():
 
 def test_a_huge_number_of_cells_is_laid_out_in_chunks_of_bounded_size():
     task = sp.tasks.Toy(n_features=2, n_hidden=1, objective="expected", order=8)
-    from superpos.sweep.run import lay_out
+    from superpos.sweep.compiled import lay_out
 
     where = lay_out(
         task, sp.TrainConfig(history=1), sp.Grid(feature_probability=np.linspace(0.01, 1, 2_000), seed=range(100))

@@ -10,8 +10,9 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import files, held, layout, reading, reuse, store, stored
-from superpos.sweep.engines.part import train_part
+from superpos.sweep import layout
+from superpos.sweep.engines.worker import train_part
+from superpos.sweep.store import atomic_io, completed, contents, handle, reader, resume, writer
 
 OWN, OTHER = [0.8, 0.9], [0.1, 0.2]
 
@@ -39,7 +40,7 @@ def places(tmp_path):
 
 def before_commit(number, act, monkeypatch):
     """Act once, before the given call that commits a chunk; after the last one, with three."""
-    real, calls = store.write_chunk, []
+    real, calls = writer.write_chunk, []
 
     def write(*arguments):
         calls.append(arguments)
@@ -49,7 +50,7 @@ def before_commit(number, act, monkeypatch):
         if len(calls) == number == 3:
             act()
 
-    monkeypatch.setattr(store, "write_chunk", write)
+    monkeypatch.setattr(writer, "write_chunk", write)
 
 
 def other_chunks(path):
@@ -98,7 +99,7 @@ def test_what_has_the_path_later_is_not_written_to(commit, what, places, monkeyp
 @pytest.mark.parametrize("densities", [OTHER, OWN])
 def test_a_store_that_another_process_overwrites_is_left_to_it(densities, places, monkeypatch):
     path, *_ = places
-    real, nested = store.write_chunk, []
+    real, nested = writer.write_chunk, []
 
     def write(*arguments):
         if len(list((path / "status").glob("c.*"))) == 1 and not nested:
@@ -106,7 +107,7 @@ def test_a_store_that_another_process_overwrites_is_left_to_it(densities, places
             go(path, densities, overwrite=True)
         real(*arguments)
 
-    monkeypatch.setattr(store, "write_chunk", write)
+    monkeypatch.setattr(writer, "write_chunk", write)
     with pytest.raises(sp.StoreError, match="no longer the store that was begun"):
         go(path)
     alone = path.with_name("alone.zarr")
@@ -127,14 +128,14 @@ def test_a_store_that_changes_in_place_is_another(places, monkeypatch):
 def test_a_finished_result_is_the_one_that_was_compared(places, monkeypatch):
     path, away, other = places
     go(path)
-    real = reuse.open_result
+    real = completed.open_result
 
     def swapped(target, **options):
         path.rename(away)
         other.rename(path)
         return real(target, **options)
 
-    monkeypatch.setattr(reuse, "open_result", swapped)
+    monkeypatch.setattr(completed, "open_result", swapped)
     with pytest.raises(sp.StoreError, match="no longer the store"):
         go(path)
 
@@ -144,7 +145,7 @@ def test_a_worker_that_is_told_a_path_checks_whose_store_it_is(places):
     _, _, other = places
     for chunk in (other / "status").glob("c.*"):
         chunk.unlink()
-    before, digest = small.files(other), reading.opened(other).attributes["digest"]
+    before, digest = small.files(other), reader.opened(other).attributes["digest"]
     with pytest.raises(sp.StoreError, match="no longer the store that was begun"):
         train_part(other, "0" * 64, [0, 1, 2], {}, 1, name="ray-0")
     assert small.files(other) == before
@@ -156,7 +157,7 @@ def test_sweeps_that_differ_in_the_values_of_an_axis_alone_are_others(places):
     """Their checkpoints, journals and stores are told apart by their digest, and labels by the store they are of."""
     path, _, other = places
     go(path)
-    mine, others = (reading.opened(p).attributes for p in (path, other))
+    mine, others = (reader.opened(p).attributes for p in (path, other))
     assert mine["digest"] != others["digest"] and "labels" not in sp.open(path).attrs
     name = "feature_probability/c.0"
     shutil.copy(other / name, path / name)
@@ -167,22 +168,22 @@ def test_sweeps_that_differ_in_the_values_of_an_axis_alone_are_others(places):
 def test_a_large_result_is_read_only_from_the_store_that_was_opened(places, monkeypatch):
     path, away, other = places
     whole = go(path)["W"].values
-    monkeypatch.setattr(reading, "EAGER_BYTES", 0)
+    monkeypatch.setattr(contents, "EAGER_BYTES", 0)
     monkeypatch.chdir(path.parent)
     result = sp.open(path.name)
     monkeypatch.chdir(path.parent.parent)
     np.testing.assert_array_equal(result["W"][0].values, whole[0])  # whatever folder the process is in by now
-    real = reading._Cells._check_files
+    real = contents._Cells._check_files
 
     def swapped(self, chunks):
         real(self, chunks)
         path.rename(away)  # between the look and the reading
         other.rename(path)
 
-    monkeypatch.setattr(reading._Cells, "_check_files", swapped)
+    monkeypatch.setattr(contents._Cells, "_check_files", swapped)
     with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
         result["W"].load()
-    monkeypatch.setattr(reading._Cells, "_check_files", real)
+    monkeypatch.setattr(contents._Cells, "_check_files", real)
     with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
         result["W"].load()
 
@@ -191,14 +192,14 @@ def test_labels_and_numbers_of_two_results_are_never_opened_as_one(places, monke
     """Replaced while it is opened."""
     path, away, other = places
     go(path)
-    real = reading.Contents._find_committed
+    real = contents.Contents._find_committed
 
     def swapped(self):
         path.rename(away)
         other.rename(path)
         return real(self)
 
-    monkeypatch.setattr(reading.Contents, "_find_committed", swapped)
+    monkeypatch.setattr(contents.Contents, "_find_committed", swapped)
     with pytest.raises(sp.StoreError, match="no longer the result that was opened"):
         sp.open(path)
 
@@ -206,7 +207,7 @@ def test_labels_and_numbers_of_two_results_are_never_opened_as_one(places, monke
 def test_what_was_put_in_the_way_meanwhile_is_not_overwritten(places, monkeypatch):
     path, *_ = places
     result = go(path)
-    real = store._move_in
+    real = writer._move_in
 
     def late(*arguments):
         shutil.rmtree(path)
@@ -214,7 +215,7 @@ def test_what_was_put_in_the_way_meanwhile_is_not_overwritten(places, monkeypatc
         (path / "thesis.txt").write_text("mine")
         return real(*arguments)
 
-    monkeypatch.setattr(store, "_move_in", late)
+    monkeypatch.setattr(writer, "_move_in", late)
     with pytest.raises(sp.ConfigError, match="no superpos result any longer"):
         result.save(path, overwrite=True)
     assert (path / "thesis.txt").read_text() == "mine" and not list(path.parent.glob(".*"))
@@ -265,13 +266,13 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     counts = {"committed": 0, "refused": 0}
 
-    def writer(place, value):
-        mine = held.Held(place)
+    def writing(place, value):
+        mine = handle.Held(place)
 
         def write():
             for number in range(2):
                 try:
-                    store.write_chunk(mine, number, 1, {"W": np.full(1, value)}, np.ones(1, np.int8))
+                    writer.write_chunk(mine, number, 1, {"W": np.full(1, value)}, np.ones(1, np.int8))
                     counts["committed"] += 1
                 except sp.StoreError:
                     counts["refused"] += 1
@@ -283,7 +284,7 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
         for place, value in ((first, 1.0), (second, 2.0)):
             for name in ("W", "status"):
                 (place / name).mkdir(parents=True)
-            (place / held.METADATA).write_text(str(value))
+            (place / handle.METADATA).write_text(str(value))
 
         moves = [(first, third), (second, first), (third, second)][: rng.integers(1, 4)]
 
@@ -292,12 +293,12 @@ def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_ce
                 turns.step()
                 source.rename(target)
 
-        turns.run(writer(first, 1.0), writer(second, 2.0), rename)
+        turns.run(writing(first, 1.0), writing(second, 2.0), rename)
         for place in (first, second, third):
             if place.exists():
-                value = float((place / held.METADATA).read_text())
+                value = float((place / handle.METADATA).read_text())
                 for chunk in (place / "W").iterdir():
-                    assert np.frombuffer(chunk.read_bytes()[: -files.CHECKSUM_BYTES]).tolist() == [value]
+                    assert np.frombuffer(chunk.read_bytes()[: -atomic_io.CHECKSUM_BYTES]).tolist() == [value]
                 status, data = ({p.name for p in (place / n).iterdir()} for n in ("status", "W"))
                 assert status <= data  # nothing is said to be there that is not
         for place in (first, second, third):
@@ -312,6 +313,6 @@ def test_a_joined_store_keeps_no_file_open_once_it_is_forgotten(places):
         pytest.skip("this system does not list open files")
     before = len(list(folder.iterdir()))
     for _ in range(5):
-        stored.inside(other)
+        resume.resumable(other)
         sp.open(other)
     assert len(list(folder.iterdir())) <= before

@@ -43,6 +43,28 @@ def test_imports_point_one_way(path):
                 assert ORDER.index(parts[1]) <= here, f"{path.name} imports {name}"
 
 
+def imports_of(path: Path, modules: set[str]) -> set[str]:
+    """Modules of superpos that a file imports, anywhere in it; what a package's face offers counts as the face."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            imported |= {name if name in modules else str(node.module) for name in names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+    return imported & modules - {"superpos"}  # which imports nothing before it is asked
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Modules that import nothing are taken away, then those that import only them, and so on: nothing is left."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES}
+    names = {path: name.removesuffix(".__init__") for path, name in names.items()}
+    imports = {name: imports_of(path, set(names.values())) - {name} for path, name in names.items()}
+    while done := {name for name, imported in imports.items() if not imported}:
+        imports = {name: imported - done for name, imported in imports.items() if name not in done}
+    assert not imports, f"circle among {sorted(imports)}"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_of_a_size_one_can_read(path):
     assert len(path.read_text().splitlines()) <= 400

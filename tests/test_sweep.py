@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.sweep import plan
 from superpos.sweep.budget import parse_bytes, show_bytes
-from superpos.sweep.run import lay_out, prepare
+from superpos.sweep.compiled import lay_out, prepare
 
 QUICK = sp.TrainConfig(steps=60, batch_size=33, evaluation_samples=99, history=6)  # odd sizes: no vector width fits
 # Constant magnitudes: their loss is sampled at the end, which compiles in a fifth of the time of the exact one.
@@ -261,6 +261,31 @@ def test_best_takes_the_lowest_loss_of_every_cell(quick_result):
         )
 
 
+def test_a_cell_is_a_run(quick_result):
+    run = quick_result.cell(feature_probability=0.3, seed=2)
+    labels = {"feature_probability": 0.3, "seed": 2}
+    chosen = quick_result.dataset.sel(labels)
+    assert isinstance(run, sp.Run) and run.seed == 2 and float(run.task.feature_probability[0]) == np.float32(0.3)
+    for values, name in ((run.model.W[...], "W"), (run.loss, "loss"), (run.history.loss, "loss_history")):
+        assert np.array_equal(values, chosen[name])
+    assert np.array_equal(run.snapshots.W[...], chosen["W_snapshots"]) and run.config.snapshots == (0, 100, 1_500)
+    assert np.array_equal(run.history_steps, quick_result["record_step"]) and "seed 2, 1500 steps" in repr(run)
+    assert np.array_equal(quick_result.cell(feature_probability=0.31, seed=2, method="nearest").loss, run.loss)
+    with pytest.raises(sp.ConfigError, match="one cell is needed; choose along seed"):
+        quick_result.cell(feature_probability=0.3)
+
+
+def test_names_that_are_not_there_are_key_errors(quick_result):
+    for ask, sentence in (
+        (lambda: quick_result["lost"], "result has no variable 'lost'. Did you mean loss? It has W, "),
+        (lambda: quick_result.sel(sede=0), "result has no axis 'sede'. Did you mean seed? Axes: feature_prob"),
+        (lambda: quick_result.sel(seed=9), 'result has no cell at seed=9; method="nearest" takes the closest.'),
+    ):
+        with pytest.raises(KeyError) as caught:
+            ask()
+        assert isinstance(caught.value, sp.ConfigError) and str(caught.value).startswith(sentence)
+
+
 def test_geometry_of_a_sweep_is_the_geometry_of_each_model(quick_result):
     table = quick_result.geometry()
     for p in table.feature_probability.values:
@@ -347,16 +372,15 @@ def test_cells_of_flat_designs_are_chosen_by_their_coordinates():
 
 
 def test_an_interrupt_stops_the_other_calls_soon(one_device, monkeypatch):
-    run_module = sys.modules["superpos.sweep.run"]
     seen = []
 
     def broken(self, *args):
         seen.append(args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["superpos.sweep.collect"].Collector, "add", broken)
+    monkeypatch.setattr(sys.modules["superpos.sweep.collector"].Collector, "add", broken)
     with pytest.raises(KeyboardInterrupt):
-        run_module.sweep(TASK, QUICK, sp.Grid(seed=range(40)), block_size=2, devices=one_device)
+        sp.sweep(TASK, QUICK, sp.Grid(seed=range(40)), block_size=2, devices=one_device)
     assert len(seen) == 1
 
 
@@ -378,7 +402,7 @@ def test_snapshots_and_attributes(quick_result):
 def test_a_finished_sweep_is_read_and_not_trained_again(tmp_path, monkeypatch):
     grid = sp.Grid(seed=range(2))
     first = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr", block_size=2)
-    monkeypatch.setattr(sys.modules["superpos.sweep.engines.local"], "train", None)
+    monkeypatch.setattr(sp.engines.Local, "train", None)
     second = sp.sweep(TASK, QUICK, grid, tmp_path / "r.zarr")
     xr.testing.assert_identical(first.dataset, second.dataset)
     with pytest.raises(sp.ConfigError, match="train.steps differs"):
@@ -410,18 +434,18 @@ def test_memory_budget_limits_what_runs_side_by_side(one_device):
     one = work.programs[0].bytes
     assert one > 2 * 33 * 5 * 4  # at least the batch of every model
     tight = prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one, devices=one_device)
-    assert tight.lanes == 1 and work.lanes == min(len(os.sched_getaffinity(0)), 64)
+    assert tight.n_concurrent == 1 and work.n_concurrent == min(len(os.sched_getaffinity(0)), 64)
     with pytest.raises(sp.ConfigError, match="memory_budget of .* is too small"):
         prepare(TASK, QUICK, sp.Grid(seed=range(64)), block_size=2, memory_budget=one - 1, devices=one_device)
 
 
 @pytest.mark.optimized
-def test_lanes_do_not_change_bits(one_device):
+def test_how_many_launches_run_side_by_side_changes_no_bit(one_device):
     grid = sp.Grid(feature_probability=[0.1, 0.5, 0.9], seed=range(6))
     work = prepare(TASK, QUICK, grid, block_size=2, devices=one_device)
-    from superpos.sweep.run import run
+    from superpos.sweep.api import run
 
-    results = [run(dataclasses.replace(work, lanes=lanes), TASK, QUICK, grid) for lanes in (1, 3)]
+    results = [run(dataclasses.replace(work, n_concurrent=n), TASK, QUICK, grid) for n in (1, 3)]
     assert bits(results[0]) == bits(results[1])
 
 

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import superpos as sp
+from superpos.identity import sources
 from superpos.sweep import cached as cached_function
 
 cache_module = sys.modules["superpos.sweep.table_cache"]
@@ -103,25 +104,59 @@ def test_equal_inputs_are_the_same_and_others_are_not(path):
 
 def test_a_changed_analyser_computes_again(path, monkeypatch):
     sp.cached(path, table_of)
-    monkeypatch.setattr(cache_module, "source_digest", lambda: "of other sources")
+    monkeypatch.setattr(cache_module, "digest_of_modules", lambda modules: "of other sources")
     sp.cached(path, table_of)
     assert len(calls) == 2
 
 
-def test_sources_that_decide_numbers_are_digested(tmp_path, monkeypatch):
-    (tmp_path / "analysis").mkdir()
-    (tmp_path / "plot").mkdir()
-    for name in ("analysis/a.py", "plot/p.py", "train.py"):
-        (tmp_path / name).write_text("x = 1\n")
-    monkeypatch.setattr(cache_module, "PACKAGE", tmp_path)
-    digest = cache_module.source_digest.__wrapped__
-    before = digest()
-    (tmp_path / "plot" / "p.py").write_text("x = 2\n")
-    assert digest() == before
-    (tmp_path / "analysis" / "a.py").write_text("x = 2\n")
-    changed = digest()
-    (tmp_path / "analysis" / "a.py").rename(tmp_path / "analysis" / "b.py")
-    assert len({before, changed, digest()}) == 3
+FILES = {
+    "__init__.py": "",
+    "analysis/__init__.py": "from superpos.analysis.a import f as f\nfrom superpos.analysis.b import g as g\n",
+    "analysis/a.py": "from superpos.numbers import one\ndef f(): return one\n",
+    "analysis/b.py": "def g(): return 2\n",
+    "numbers.py": "one = 1\n",
+    "plot/__init__.py": "from superpos.analysis import g\n",
+    "experiments/x.py": "from superpos import plot\nfrom superpos.analysis import f\ndef measure(): return f()\n",
+    "experiments/y.py": "import superpos as sp\ndef measure(): return sp.analysis.g()\n",
+}
+CHANGES = {  # file: new text, and the experiments whose tables are computed again
+    "experiments/y.py": ("import superpos as sp\ndef measure(): return -sp.analysis.g()\n", "y"),
+    "experiments/x.py": ('"""Words."""\n\n' + FILES["experiments/x.py"] + "# a comment\n", ""),
+    "analysis/a.py": ("from superpos.numbers import one\ndef f(): return one + 1\n", "xy"),  # (y takes the whole face)
+    "analysis/b.py": ("def g(): return 3\n", "y"),
+    "numbers.py": ("one = 3\n", "xy"),
+    "plot/__init__.py": ("x = 3\n", ""),
+}
+
+
+def test_a_table_depends_on_what_its_code_imports_and_on_no_more(tmp_path, monkeypatch):
+    """A small package in place of superpos; a comment, or a change in what another experiment imports, keeps the table."""
+
+    def digests():
+        for function in (sources._imported_by, sources._face, sources._digest_of_file):
+            function.cache_clear()
+        return {name: sources.digest_of_modules([f"superpos.experiments.{name}"]) for name in "xy"}
+
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path)
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = digests()
+    for name, (text, again) in CHANGES.items():
+        (tmp_path / name).write_text(text)
+        assert "".join(k for k, digest in digests().items() if digest != before[k]) == again, name
+        (tmp_path / name).write_text(FILES[name])
+    assert digests() == before
+    monkeypatch.undo()
+    digests()
+
+
+def test_code_reached_through_a_result_counts():
+    """Methods of a result, tasks that it finds by name and all that these import; no experiment, page or picture."""
+    assert "superpos.sweep.result" in cache_module.identity_of(result(), "result", as_input=True).modules
+    files = sources.closure(["superpos.sweep.result"])
+    assert {"analysis/geometry.py", "tasks/toy.py", "train.py", "theory/expected_loss.py"} <= files
+    assert not {name for name in files if name.startswith(("experiments", "plot", "explorer", "cli", "demos"))}
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "foreign", "extend", "folder"])

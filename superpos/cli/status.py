@@ -9,7 +9,7 @@ import tyro
 from superpos.console import words_are_the_result
 
 if TYPE_CHECKING:
-    from superpos.sweep.journal import Entry
+    from superpos.sweep.store.run_log import Entry
 
 RECENT_SECONDS = 600
 PAUSE_SECONDS = 120
@@ -25,22 +25,22 @@ def status(
 
     import numpy as np
 
-    from superpos.sweep import reading
-    from superpos.sweep.journal import read
-    from superpos.sweep.store import DONE
+    from superpos.sweep.store import contents, reader
+    from superpos.sweep.store.run_log import read
+    from superpos.sweep.store.writer import DONE
 
-    opened = reading.opened(result)
+    opened = reader.opened(result)
     if opened.attributes["format"] == 1:
         print(f"models    {opened.n_cells:,}, all trained (written in one go by an earlier version)")
         return
-    if opened.attributes["format"] == reading.SAVED:
-        there = opened.n_cells - opened.n_missing  # pyright: ignore[reportAttributeAccessIssue]
-        print(f"models    {there:,} of {opened.n_cells:,} (a saved result)")
+    if opened.attributes["format"] == contents.SAVED:
+        n_models = opened.n_cells - opened.n_missing  # pyright: ignore[reportAttributeAccessIssue]
+        print(f"models    {n_models:,} of {opened.n_cells:,} (a saved result)")
         return
     done = int((opened.status == DONE).sum())
     print(f"models    {done:,} of {opened.n_cells:,} ({done / opened.n_cells:.1%})")
     print(f"chunks    {int(opened.committed.sum()):,} of {opened.n_chunks:,}")
-    with reading.blaming(result):
+    with reader.blaming(result):
         steps = np.asarray(opened.source_group["diverged_step"][...])
     print(f"diverged  {int((steps[opened.status[: len(steps)] == DONE] >= 0).sum()):,}")
     if done == opened.n_cells:
@@ -59,20 +59,20 @@ def pace(entries: Sequence["Entry"], in_chunks: Sequence[int], n_left: int, now:
     """
     from superpos.cli.sweep import duration
 
-    known = [e for e in entries if e.time <= now + GRACE_SECONDS]
-    said = []
-    if ahead := len(entries) - len(known):
+    past = [e for e in entries if e.time <= now + GRACE_SECONDS]
+    lines = []
+    if ahead := len(entries) - len(past):
         by = duration(max(e.time for e in entries) - now)
-        said.append(f"clocks    {ahead:,} lines of the journal are left out: they lie up to {by} after now")
+        lines.append(f"clocks    {ahead:,} lines of the journal are left out: they lie up to {by} after now")
     since = now  # back over what happened lately, up to a pause
-    for entry in reversed(known):
+    for entry in reversed(past):
         if entry.time < max(now - RECENT_SECONDS, since - PAUSE_SECONDS):
             break
         since = min(since, entry.time)
     # A chunk counts once, whoever trained it again, with what is on disk of it.
-    lately = {e.chunk for e in known if e.chunk is not None and e.chunk < len(in_chunks) and e.time >= since}
+    lately = {e.chunk for e in past if e.chunk is not None and e.chunk < len(in_chunks) and e.time >= since}
     trained, seconds = sum(in_chunks[chunk] for chunk in lately), max(now - since, GRACE_SECONDS)
     rate = trained / seconds
-    said.append(f"rate      {rate:.3g} models/s over the last {seconds:.0f} s")
+    lines.append(f"rate      {rate:.3g} models/s over the last {seconds:.0f} s")
     left = duration(n_left / rate) if trained else "unknown: nothing was trained lately"
-    return [*said, f"time left {left}"]
+    return [*lines, f"time left {left}"]

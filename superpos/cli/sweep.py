@@ -5,9 +5,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from superpos.cli.sweepfile import SweepFile
+    from superpos.sweep.engines import Engine
 
 
 def sweep(
@@ -69,47 +73,68 @@ def sweep(
 ) -> None:
     """Train every model a sweep file describes. The same command again goes on where it was ended."""
     from superpos.cli import sweepfile
-    from superpos.errors import ConfigError
-    from superpos.sweep import run, store, summaries
+    from superpos.sweep import loggers
+    from superpos.sweep.api import sweep as train_sweep
+    from superpos.sweep.store import writable
 
     for module in imports:
         import_module_of_ones_own(module)
-    given = sweepfile.read(file, overrides)
+    sweep_file = sweepfile.read(file, overrides)
     target = out or Path("results") / f"{file.stem}.zarr"
-    settings = {
-        "ray": {"address": ray_address, "cpus_per_task": cpus_per_task, "gpus_per_task": gpus_per_task}
-        | {"chunks_per_task": chunks_per_task},
-        "distributed": {"coordinator_address": coordinator_address, "num_processes": num_processes}
-        | {"process_id": process_id, "wait_seconds": wait_seconds},
-    }
-    for name, values in settings.items():
-        for key, value in values.items():
-            if value is not None and name != engine:
-                flag = "ray_address" if key == "address" else key
-                raise ConfigError(f"{flag} is a setting of engine {name}; add --engine {name}.")
-    summaries.check(tensorboard, wandb, target)
+    chosen_engine = engine_of_flags(
+        engine,
+        ray={
+            "ray_address": ray_address,
+            "cpus_per_task": cpus_per_task,
+            "gpus_per_task": gpus_per_task,
+            "chunks_per_task": chunks_per_task,
+        },
+        distributed={
+            "coordinator_address": coordinator_address,
+            "num_processes": num_processes,
+            "process_id": process_id,
+            "wait_seconds": wait_seconds,
+        },
+    )
+    loggers.check(tensorboard, wandb, target)
     if dry_run:
-        _dry_run(given, store.writable(target, overwrite=overwrite, resume=resume != "never"))
+        _dry_run(sweep_file, writable(target, overwrite=overwrite, resume=resume != "never"))
         return
     if engine == "local" and worker is None and (worker := worker_of(os.environ)):
         print(f"worker {worker}, of an array job", file=sys.stderr)
     begin = time.perf_counter()
-    result = run.sweep(
-        given.task,
-        given.config,
-        given.grid,
+    result = train_sweep(
+        sweep_file.task,
+        sweep_file.config,
+        sweep_file.grid,
         target,
         resume=resume,
         overwrite=overwrite,
-        engine=engine,
+        engine=chosen_engine,
         worker=worker,
         checkpoint_every=checkpoint_every,
-        engine_options={k: v for k, v in settings.get(engine, {}).items() if v is not None},
-        **given.options,
+        **sweep_file.options,
     )
-    summaries.write(result, tensorboard=tensorboard, wandb=wandb)
+    loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
+
+
+def engine_of_flags(name: str, **flags: Mapping[str, Any]) -> "Engine":
+    """The engine of a name, with the flags that were given for it; `flags` are those of every engine.
+
+    Raises:
+        ConfigError: a flag of another engine was given.
+    """
+    from superpos.errors import ConfigError
+    from superpos.sweep.engines import ENGINES
+
+    for engine, values in flags.items():
+        for flag, value in values.items():
+            if value is not None and engine != name:
+                raise ConfigError(f"{flag} is a setting of engine {engine}; add --engine {engine}.")
+    given = {flag.removeprefix("ray_"): value for flag, value in flags.get(name, {}).items() if value is not None}
+    return ENGINES[name](**given)
 
 
 def import_module_of_ones_own(name: str) -> None:
@@ -124,9 +149,9 @@ def import_module_of_ones_own(name: str) -> None:
 
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"import must name a module, such as my_tasks or my_package.tasks, got {name!r}.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         import_module(name)
     except Exception as error:  # whatever the module does
@@ -164,22 +189,28 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _dry_run(given: object, target: Path) -> None:
+def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
     from superpos.console import words_are_the_result
-    from superpos.sweep import run
     from superpos.sweep.budget import show_bytes
-    from superpos.sweep.estimate import seconds
+    from superpos.sweep.compiled import prepare
+    from superpos.sweep.estimate import estimated_seconds
 
     words_are_the_result()
-    work = run.prepare(given.task, given.config, given.grid, **given.options)  # type: ignore[attr-defined]
-    padded = sum(s * -(-c // work.blocks_per_call) * work.blocks_per_call for s, c in work.counts())
-    grid, where = given.grid, work.layout  # type: ignore[attr-defined]
-    print(f"models            {work.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
-    print(f"compile families  {len(work.families)}")
-    print(f"blocks            {work.n_blocks:,} of {_listed(work.block_sizes)} models ({padded:,} with padding)")
-    print(f"chunks            {where.n_chunks:,} of {where.blocks_per_chunk} block(s), each committed as a whole")
-    print(f"memory            {show_bytes(work.bytes)} on {work.mesh.size} device(s), {work.lanes} call(s) at a time")
-    print(f"estimated time    {duration(seconds(work))}, from timing a few steps")
+    grid = sweep_file.grid
+    compiled = prepare(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
+    layout, per_launch = compiled.layout, compiled.blocks_per_launch
+    padded = sum(size * -(-n // per_launch) * per_launch for size, n in compiled.counts())
+    memory = (
+        f"{show_bytes(compiled.bytes)} on {compiled.mesh.size} device(s), {compiled.n_concurrent} call(s) at a time"
+    )
+    print(f"models            {compiled.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
+    print(f"compile families  {len(compiled.families)}")
+    print(
+        f"blocks            {compiled.n_blocks:,} of {_listed(compiled.block_sizes)} models ({padded:,} with padding)"
+    )
+    print(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
+    print(f"memory            {memory}")
+    print(f"estimated time    {duration(estimated_seconds(compiled))}, from timing a few steps")
     print(f"output            {target}{' (exists)' if target.exists() else ''}")
 
 

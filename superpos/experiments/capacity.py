@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from superpos import arrays, check
 from superpos.analysis.features import feature_capacity, frame_defect
-from superpos.experiments.uniform import SMALL_BEST_UP_TO
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.experiments.uniform import SMALL_BEST_UP_TO
 from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
 from superpos.sweep import Grid, SweepResult

@@ -10,7 +10,7 @@ from superpos.errors import ConfigError
 from superpos.explorer.assemble import free_page, page, write_page
 from superpos.explorer.pack import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
-from superpos.sweep import SweepResult, elsewhere
+from superpos.sweep import SweepResult, foreign_models
 
 TITLE_CHARACTERS = 80
 AUTOENCODERS = "sparse_autoencoder"
@@ -51,7 +51,7 @@ def explore(
     check.boolean("overwrite", overwrite)
     if not isinstance(result, SweepResult):
         try:
-            result = SweepResult(elsewhere.dataset_of("result", result))
+            result = SweepResult(foreign_models.dataset_of("result", result))
         except ConfigError as error:
             raise ConfigError(
                 f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"

@@ -38,11 +38,12 @@ _CODE = (type, types.FunctionType, types.MethodType, property, staticmethod, cla
 
 
 class Identity(NamedTuple):
-    """A digest, whether anything outside superpos and the installed libraries decided it, and the libraries reached."""
+    """A digest, whether anything outside superpos and the installed libraries decided it, and what it reached."""
 
     digest: str
     foreign: bool
     libraries: dict[str, str]  # name: version
+    modules: frozenset[str]  # of superpos, that hold code which was reached
 
 
 class _Unknown(Exception):
@@ -79,7 +80,7 @@ def identity_of(value: Any, name: str, *, as_input: bool = False) -> Identity:
             f"{way} cannot be looked at ({one_line(error)[:80]}), so pass plain values instead."
         ) from None
     libraries = {name: _version(name) for name in sorted(walk.libraries)}
-    return Identity(digest.hex(), walk.n_foreign > 0, libraries)
+    return Identity(digest.hex(), walk.n_foreign > 0, libraries, frozenset(walk.modules))
 
 
 @functools.cache
@@ -108,6 +109,7 @@ class _Walk:
     def __init__(self, as_input: bool):
         self.trail: list[str] = []
         self.libraries: set[str] = set()
+        self.modules: set[str] = set()
         self.n_foreign = 0
         self._as_input, self._in_code = as_input, 0
         self._open: dict[int, int] = {}
@@ -173,8 +175,8 @@ class _Walk:
             case enum.Enum():
                 return _hash("enum", self.of(type(value)), value.name)
             case dataclasses.Field():
-                said = (value.name, value.default, value.default_factory, value.metadata, repr(value._field_type))  # pyright: ignore[reportAttributeAccessIssue]
-                return _hash("field", self._all(said))
+                settings = (value.name, value.default, value.default_factory, value.metadata, repr(value._field_type))  # pyright: ignore[reportAttributeAccessIssue]
+                return _hash("field", self._all(settings))
             case re.Pattern():
                 return _hash("pattern", self.of(value.pattern), str(value.flags))
             case range() | slice():
@@ -214,24 +216,24 @@ class _Walk:
             if self._as_input and not self._in_code:  # in code it marks something, and has no state
                 raise _Unknown("is a bare object")
             return _hash("object")
-        said = ["object", self.of(cls, cls.__name__), items or b""]
+        parts = ["object", self.of(cls, cls.__name__), items or b""]
         if belongs_to(cls) != "library":
-            return _hash(*said, self._state(value))
+            return _hash(*parts, self._state(value))
         if hasattr(value, "__wrapped__"):  # a compiled or caching function, or one with a derivative of its own
             rest = {name: held for name, held in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
-            return _hash(*said, self.of(value.__wrapped__, "wrapped"), self._named(rest))
+            return _hash(*parts, self.of(value.__wrapped__, "wrapped"), self._named(rest))
         if hasattr(value, "pyfunc"):  # numpy.vectorize, whose other state changes as it is used
-            return _hash(*said, self._all((value.pyfunc, value.otypes, value.signature, value.excluded)))
+            return _hash(*parts, self._all((value.pyfunc, value.otypes, value.signature, value.excluded)))
         try:
-            made = value.__reduce_ex__(4)  # constructor and state: what copies are made of
+            recipe = value.__reduce_ex__(4)  # constructor and state: what copies are made of
         except Exception:
             raise _Unknown(f"is of type {cls.__name__}, whose state cannot be read") from None
-        if isinstance(made, str):
-            return _hash(*said, made)
-        rest = [list(part) if k > 2 and part is not None else part for k, part in enumerate(made)]
+        if isinstance(recipe, str):
+            return _hash(*parts, recipe)
+        rest = [list(part) if k > 2 and part is not None else part for k, part in enumerate(recipe)]
         if len(rest) > 2 and isinstance(rest[2], dict):
             rest[2] = {key: part for key, part in rest[2].items() if not str(key).startswith("__")}
-        return _hash(*said, self._all(rest))
+        return _hash(*parts, self._all(rest))
 
     def _state(self, value: Any) -> bytes:
         """What an instance holds; what it computed once from that is left out."""
@@ -246,6 +248,7 @@ class _Walk:
     def _module(self, module: types.ModuleType) -> bytes:
         match belongs_to(module):
             case "package":
+                self.modules.add(module.__name__)
                 return _hash("package", module.__name__)
             case "library":
                 self.libraries.add(module.__name__.partition(".")[0])
@@ -262,9 +265,9 @@ class _Walk:
                 inside = [v for base in cls.__mro__ if belongs_to(base) == "package" for v in vars(base).values()]
                 return self._of_package(cls, inside)
         self.n_foreign += 1
-        own = {n: v for n, v in vars(cls).items() if n not in _OF_EVERY_CLASS}
+        attributes = {n: v for n, v in vars(cls).items() if n not in _OF_EVERY_CLASS}
         bases = [self.of(base, base.__name__) for base in (*cls.__bases__, type(cls)) if base not in (object, type)]
-        return _hash("class", cls.__name__, *bases, self._named(own))
+        return _hash("class", cls.__name__, *bases, self._named(attributes))
 
     def _function(self, f: types.FunctionType) -> bytes:
         owner = belongs_to(f)
@@ -286,9 +289,9 @@ class _Walk:
         names = names_in(f.__code__)
         cells = {n: c for n, c in cells.items() if not write_only(_content(c), names.free.get(n, ()))}
         attributes = {n: v for n, v in vars(f).items() if n not in ("__wrapped__", "pytestmark")}
-        said = [self._code(f.__code__), self._all((f.__defaults__, f.__kwdefaults__)), self._named(attributes)]
+        parts = [self._code(f.__code__), self._all((f.__defaults__, f.__kwdefaults__)), self._named(attributes)]
         closed = [part for n in sorted(cells) for part in (n, self.of(_content(cells[n]), n))]
-        return _hash("function", *said, *closed, *self._outside(f, names))
+        return _hash("function", *parts, *closed, *self._outside(f, names))
 
     def _outside(self, f: types.FunctionType, names: Names) -> list[bytes]:
         """The globals and imports that a function names."""
@@ -301,7 +304,7 @@ class _Walk:
 
     def _end(self, end: End) -> bytes:
         """What a name leads to. Settings that a library's module holds are its own; its generators of numbers are not."""
-        if any(end.value is one for one in RUN_TIME):
+        if any(end.value is banned for banned in RUN_TIME):
             raise _Unknown(f"uses {end.path}")
         if end.holder is not None and belongs_to(end.holder) == "library" and _is_theirs(end.value):
             self.libraries.add(end.holder.__name__.partition(".")[0])
@@ -320,13 +323,17 @@ class _Walk:
 
     def _of_package(self, value: Any, inside: Iterable[Any]) -> bytes:
         """Of superpos itself the name counts, and whatever code was put into it from outside."""
-        before, found = self.n_foreign, []
-        for one in _flat(inside):
-            if isinstance(one, _CODE) or hasattr(one, "__wrapped__"):
+        self.modules.add(value.__module__)
+        before, foreign_digests = self.n_foreign, []
+        for part in _flat(inside):
+            if isinstance(part, _CODE) or hasattr(part, "__wrapped__"):
                 count = self.n_foreign
-                digest = self.of(one)
-                found += [digest] if self.n_foreign > count else []
-        return _hash("package", value.__module__, value.__qualname__, *(found if self.n_foreign > before else []))
+                digest = self.of(part)
+                if self.n_foreign > count:
+                    foreign_digests.append(digest)
+        if self.n_foreign == before:
+            foreign_digests = []
+        return _hash("package", value.__module__, value.__qualname__, *foreign_digests)
 
     def _code(self, code: types.CodeType) -> bytes:
         """What a code object does, without where it stands and what it says of itself."""
@@ -370,8 +377,8 @@ def _slots(cls: type) -> list[str]:
     slots = vars(cls).get("__slots__", ())
     names = [slots] if isinstance(slots, str) else list(slots)
     private = [n.startswith("__") and not n.endswith("__") for n in names]  # kept under another name
-    known = [f"_{cls.__name__.lstrip('_')}{n}" if hidden else n for n, hidden in zip(names, private, strict=True)]
-    return [n for n in known if n not in ("__dict__", "__weakref__")]
+    mangled = [f"_{cls.__name__.lstrip('_')}{n}" if hidden else n for n, hidden in zip(names, private, strict=True)]
+    return [n for n in mangled if n not in ("__dict__", "__weakref__")]
 
 
 def _place(value: Any) -> str | None:
@@ -379,7 +386,7 @@ def _place(value: Any) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", getattr(value, "__name__", None))
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:
         return None
-    found: Any = sys.modules[module]
+    holder: Any = sys.modules[module]
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return f"{module}.{name}" if found is value and belongs_to(sys.modules[module]) == "library" else None
+        holder = getattr(holder, part, None)
+    return f"{module}.{name}" if holder is value and belongs_to(sys.modules[module]) == "library" else None

@@ -29,8 +29,8 @@ def data_parts(value: Any) -> list[Any] | None:
     if isinstance(value, np.random.BitGenerator):
         return [b"bits", value.state]
     for library, parts in (("jax", _of_jax), ("xarray", _of_xarray), ("pandas", _of_pandas), ("flax", _of_flax)):
-        if library in sys.modules and (found := parts(value)) is not None:
-            return found
+        if library in sys.modules and (described := parts(value)) is not None:
+            return described
     module = type(value).__module__.partition(".")[0]
     if module == "torch" and hasattr(value, "detach"):
         return [b"tensor", np.asarray(value.detach().cpu())]
@@ -44,7 +44,7 @@ def hides_code(value: Any) -> bool:
 
 def _array(value: np.ndarray) -> list[Any]:
     if belongs_to(type(value)) == "user":  # a class of somebody's own, and what its arrays hold beside their numbers
-        held = {key: one for key, one in vars(value).items() if not key.startswith("_")}
+        held = {key: attribute for key, attribute in vars(value).items() if not key.startswith("_")}
         plain = np.ma.MaskedArray if isinstance(value, np.ma.MaskedArray) else np.ndarray
         return [b"own", type(value), held, value.view(plain)]
     name = type(value).__qualname__

@@ -50,18 +50,18 @@ class Names(NamedTuple):
 
     def imported(self, f: FunctionType, *, only_loaded: bool = False) -> list["End"]:
         """What the imports inside a function lead to, by name; modules of libraries are not loaded for that."""
-        found = []
-        for level, name, wanted in sorted(self.imports):
+        ends = []
+        for level, name, taken in sorted(self.imports):
             package = f.__globals__.get("__package__") or ""
             full = util.resolve_name("." * level + name, package) if level and package else name
             module = _loaded(full, only_loaded)
-            if module is missing or not wanted:
-                found.append(End(full, module, None))
-            for one in wanted if module is not missing else ():
-                end = getattr(module, one, missing)
-                end = _loaded(f"{full}.{one}", only_loaded) if end is missing else end
-                found.append(End(f"{full}.{one}", end, module))
-        return found
+            if module is missing or not taken:
+                ends.append(End(full, module, None))
+            for attribute in taken if module is not missing else ():
+                end = getattr(module, attribute, missing)
+                end = _loaded(f"{full}.{attribute}", only_loaded) if end is missing else end
+                ends.append(End(f"{full}.{attribute}", end, module))
+        return ends
 
 
 def _loaded(name: str, only_loaded: bool) -> Any:
@@ -78,26 +78,26 @@ def _loaded(name: str, only_loaded: bool) -> Any:
 @lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> Names:
     """Read the code; nothing is run."""
-    found = Names({}, {}, set(), _documented(code))
+    names = Names({}, {}, set(), _documented(code))
     steps = [step for step in dis.get_instructions(code) if step.opname not in _BETWEEN]
     for k, step in enumerate(steps):
-        kinds = found.globals if step.opname in _LOADS else found.free if step.opname in _CELLS else None
+        kinds = names.globals if step.opname in _LOADS else names.free if step.opname in _CELLS else None
         if kinds is not None:
             end = k + 1
             while end < len(steps) and steps[end].opname in _TAKES:
                 end += 1
             kinds.setdefault(step.argval, set()).add(tuple(s.argval for s in steps[k + 1 : end]))
         elif step.opname == "IMPORT_NAME":
-            level, wanted = steps[k - 2].argval, steps[k - 1].argval
-            found.imports.add((level if isinstance(level, int) else 0, step.argval, tuple(wanted or ())))
+            level, taken = steps[k - 2].argval, steps[k - 1].argval
+            names.imports.add((level if isinstance(level, int) else 0, step.argval, tuple(taken or ())))
     for const in code.co_consts:
         if isinstance(const, CodeType):
             inside = names_in(const)
-            for mine, theirs in ((found.globals, inside.globals), (found.free, inside.free)):
-                for name, chains in theirs.items():
-                    mine.setdefault(name, set()).update(chains)
-            found.imports.update(inside.imports)
-    return found
+            for outer, inner in ((names.globals, inside.globals), (names.free, inside.free)):
+                for name, chains in inner.items():
+                    outer.setdefault(name, set()).update(chains)
+            names.imports.update(inside.imports)
+    return names
 
 
 def _documented(code: CodeType) -> bool:

@@ -19,10 +19,10 @@ def code_of(*parts: Any) -> dict[str, str] | None:
         ConfigError: see `identity_of`.
     """
     values = [value for part in parts for value in (type(part), *_fields_with_code(part))]
-    found = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
-    if not any(one.foreign for one in found):
+    identities = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
+    if not any(identity.foreign for identity in identities):
         return None
-    digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()
+    digest = hashlib.sha256("".join(identity.digest for identity in identities).encode()).hexdigest()
     return {"digest": digest, "python": "{}.{}".format(*sys.version_info)}  # another Python compiles otherwise
 
 
@@ -43,16 +43,16 @@ def code_token(*parts: Any) -> str | None:
     return None if code is None else code["digest"]
 
 
-def code_difference(there: Any, here: dict[str, str] | None) -> str | None:
+def code_difference(stored: Any, current: dict[str, str] | None) -> str | None:
     """What differs between the code that a result says trained it and the code that would go on, in words."""
-    if there == here:
+    if stored == current:
         return None
-    if here is None:
+    if current is None:
         return "its task had code from outside superpos, which is not there now"
-    if not isinstance(there, dict):
+    if not isinstance(stored, dict):
         return "it does not say which code of the task trained it"
-    if there.get("python") != here["python"]:
-        return f"the task's code was compiled by Python {there.get('python')} there and {here['python']} here"
+    if stored.get("python") != current["python"]:
+        return f"the task's code was compiled by Python {stored.get('python')} there and {current['python']} here"
     return "the task's code changed"
 
 

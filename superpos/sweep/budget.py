@@ -48,9 +48,9 @@ def cpu_threads() -> int:
     half of the cores idle if it is 1 (`tests/benchmarks/thread_independence.py`). So a result states the number.
     """
     for name in ("PJRT_NPROC", "NPROC"):
-        said = os.environ.get(name, "")
-        if said.isdecimal() and int(said) > 0:
-            return int(said)
+        setting = os.environ.get(name, "")
+        if setting.isdecimal() and int(setting) > 0:
+            return int(setting)
     return cpu_cores()
 
 
@@ -64,11 +64,11 @@ def default_budget(device: Any) -> int:
 
 def _memory() -> int:
     """Bytes of the machine, or of the container or job this process is in, if that is less."""
-    found = 8 * 2**30
+    n_bytes = 8 * 2**30
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if (left := address_space_left()) is not None:
-        found = min(found, left)
+        n_bytes = min(n_bytes, left)
     with suppress(OSError, ValueError):  # "max", or no control groups here
-        found = min(found, int(CGROUP_LIMIT.read_text()))
-    return found
+        n_bytes = min(n_bytes, int(CGROUP_LIMIT.read_text()))
+    return n_bytes

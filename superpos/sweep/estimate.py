@@ -6,32 +6,33 @@ import jax
 import numpy as np
 
 from superpos.sweep import mesh as meshes
-from superpos.sweep.calls import Work, call_inputs, call_starts
+from superpos.sweep.compiled import CompiledSweep
+from superpos.sweep.training import launch_inputs, launch_starts
 from superpos.train import Intervals
 
 TIMED_SECONDS = 0.3
 
 
-def seconds(work: Work) -> float:
+def estimated_seconds(sweep: CompiledSweep) -> float:
     """Estimated seconds of training, compilation left out."""
     total = 0.0
-    for k in range(len(work.families)):
-        call = next(work.calls(k))
-        family, compiled = work.families[call.family], work.programs[call.family]
-        inputs = call_inputs(work, call)
-        states = compiled.start(*inputs, call_starts(work, call))
-        n_pieces = compiled.n_intervals
-        n_steps, spent = 4, 0.0
-        while spent < TIMED_SECONDS and n_steps < 100_000:
+    for k in range(len(sweep.families)):
+        launch = next(sweep.launches(k))
+        family, programs = sweep.families[launch.family], sweep.programs[launch.family]
+        inputs = launch_inputs(sweep, launch)
+        states = programs.start(*inputs, launch_starts(sweep, launch))
+        n_intervals = programs.n_intervals
+        n_steps, elapsed = 4, 0.0
+        while elapsed < TIMED_SECONDS and n_steps < 100_000:
             n_steps *= 2
-            stops = np.full(n_pieces, n_steps, np.int32)
+            stops = np.full(n_intervals, n_steps, np.int32)
             start = np.concatenate([[0], stops[1:]]).astype(np.int32)
-            piece = Intervals(start, start, stops, np.full(n_pieces, -1, np.int32))
+            segment = Intervals(start, start, stops, np.full(n_intervals, -1, np.int32))
             begin = time.perf_counter()
             states, _ = jax.block_until_ready(
-                compiled.advance(*inputs, states, meshes.place_everywhere(work.mesh, piece))
+                programs.advance(*inputs, states, meshes.place_everywhere(sweep.mesh, segment))
             )
-            spent = time.perf_counter() - begin
-        calls = -(-work.counts()[call.family][1] // work.blocks_per_call)
-        total += spent / n_steps * family.config.steps * calls / min(work.lanes, calls)
+            elapsed = time.perf_counter() - begin
+        n_launches = -(-sweep.counts()[launch.family][1] // sweep.blocks_per_launch)
+        total += elapsed / n_steps * family.config.steps * n_launches / min(sweep.n_concurrent, n_launches)
     return total

@@ -14,26 +14,14 @@ from superpos.errors import ConfigError
 from superpos.sweep.sorting import firsts
 
 # Names that results use for something else.
-RESERVED = (
-    *(
-        "cell",
-        "row",
-        "hidden",
-        "feature",
-        "latent",
-        "record",
-        "snapshot",
-        "record_step",
-        "snapshot_step",
-        "loss",
-        "diverged_step",
-        "stopped_step",
-    ),
-    *("shape", "residual", "n_represented", "packing", "d_star", "norm", "represented", "interference"),
-    *("dimensionality", "component", "component_shape", "polysemanticity"),
-    *("phase", "basin_probability", "optimal_loss", "optimal_phase", "optimal_norm", "optimal_interference"),
-    *("excess", "agrees"),
-)
+RESERVED = frozenset((
+    "cell", "row", "hidden", "feature", "latent", "record", "snapshot", "record_step", "snapshot_step",
+    "loss", "diverged_step", "stopped_step",
+    "shape", "residual", "n_represented", "packing", "d_star", "norm", "represented", "interference",
+    "dimensionality", "component", "component_shape", "polysemanticity",
+    "phase", "basin_probability", "optimal_loss", "optimal_phase", "optimal_norm", "optimal_interference",
+    "excess", "agrees",
+))  # fmt: skip
 MAX_CELLS = 10**8
 MAX_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
 
@@ -54,10 +42,12 @@ class Axis:
         return f"{self.field}[{self.index}]" if self.rule == "entry" else self.field
 
     @classmethod
-    def described(cls, said: Mapping[str, Any]) -> "Axis":
+    def described(cls, attrs: Mapping[str, Any]) -> "Axis":
         """The axis that a result's attributes speak of, without its values."""
-        rows = said.get("vectors")
-        return cls(None, said["field"], said["rule"], said["index"], None if rows is None else np.asarray(rows, float))
+        rows = attrs.get("vectors")
+        return cls(
+            None, attrs["field"], attrs["rule"], attrs["index"], None if rows is None else np.asarray(rows, float)
+        )
 
 
 def entry(field: str, index: int, values: Any) -> Axis:
@@ -111,13 +101,20 @@ class Grid:
     """
 
     def __init__(self, /, **axes: Any):
-        self._set("product", axes)
+        self.design, self.axes = "product", _checked_axes("product", axes)
         for name, axis in self.axes.items():
             ordered = np.sort(axis.values)
             if np.any(repeated := ~firsts(ordered)):
-                twice = ordered[repeated][0]
-                said = twice if axis.vectors is None else f"the vector {axis.vectors[twice].tolist()}"
-                raise ConfigError(f"grid axis {name} holds {said} twice.")
+                value = ordered[repeated][0]
+                label = value if axis.vectors is None else f"the vector {axis.vectors[value].tolist()}"
+                raise ConfigError(f"grid axis {name} holds {label} twice.")
+
+    @classmethod
+    def _of(cls, design: str, axes: dict[str, Axis]) -> "Grid":
+        """A grid of axes that are checked."""
+        grid = cls.__new__(cls)
+        grid.design, grid.axes = design, axes
+        return grid
 
     @classmethod
     def zipped(cls, /, **axes: Any) -> "Grid":
@@ -126,13 +123,12 @@ class Grid:
         >>> sp.Grid.zipped(feature_probability=[0.1, 0.3], learning_rate=[0.01, 0.02]).sizes
         {'cell': 2}
         """
-        grid = cls.__new__(cls)
-        grid._set("zipped", axes)
-        lengths = {name: len(axis.values) for name, axis in grid.axes.items()}
+        checked = _checked_axes("zipped", axes)
+        lengths = {name: len(axis.values) for name, axis in checked.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise ConfigError(f"grid axes of a zipped design must have equal lengths, got {listed}.")
-        return grid
+        return cls._of("zipped", checked)
 
     @classmethod
     def random(cls, n_cells: int, /, *, random_seed: int = 0, **axes: Any) -> "Grid":
@@ -143,10 +139,8 @@ class Grid:
         check.integer("grid: n_cells", n_cells, at_least=1, at_most=MAX_CELLS)
         check.integer("grid: random_seed", random_seed)
         rng = np.random.default_rng(random_seed)
-        grid = cls.__new__(cls)
-        grid._set("random", axes)
         drawn = {}
-        for name, axis in grid.axes.items():
+        for name, axis in _checked_axes("random", axes).items():
             if hasattr(axis.values, "rvs"):
                 try:
                     values = np.asarray(axis.values.rvs(size=n_cells, random_state=rng))
@@ -160,8 +154,7 @@ class Grid:
             else:
                 values = axis.values[rng.integers(len(axis.values), size=n_cells)]
             drawn[name] = replace(axis, values=values)
-        grid.axes = drawn
-        return grid
+        return cls._of("random", drawn)
 
     @classmethod
     def points(cls, points: Any) -> "Grid":
@@ -178,48 +171,21 @@ class Grid:
                 raise ConfigError(
                     f"grid: point {k} must set {', '.join(names)}, as point 0 does; got {', '.join(point)}."
                 )
-        grid = cls.__new__(cls)
-        grid._set("points", {name: [point[name] for point in listed] for name in names})
-        return grid
+        return cls._of("points", _checked_axes("points", {name: [point[name] for point in listed] for name in names}))
 
     @classmethod
     def restored(cls, description: Mapping[str, Any], dims: Mapping[str, int], columns: Mapping[str, Any]) -> "Grid":
         """The grid that `describe` and `columns` are of."""
-        grid = cls.__new__(cls)
-        grid.design, grid.axes = description["design"], {}
-        for a in description["axes"]:
-            values = columns[a["name"]]
-            if grid.design == "product":  # the axis itself: the values along its dimension, at the start of all others
-                at = tuple(slice(None) if d == a["name"] else 0 for d in dims)
+        design: str = description["design"]
+        axes: dict[str, Axis] = {}
+        for axis in description["axes"]:
+            name = axis["name"]
+            values = columns[name]
+            if design == "product":  # the axis itself: the values along its dimension, at the start of all others
+                at = tuple(slice(None) if dim == name else 0 for dim in dims)
                 values = values.reshape(tuple(dims.values()))[at]
-            grid.axes[a["name"]] = replace(Axis.described(a), values=values)
-        return grid
-
-    def _set(self, design: str, axes: Mapping[str, Any]) -> None:
-        if not axes:
-            raise ConfigError("grid must have at least one axis, such as seed=range(8).")
-        self.design = design
-        self.axes: dict[str, Axis] = {}
-        targets: dict[str, str] = {}
-        for name in axes:  # names and limits first: values may be many
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
-                raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
-            if name in RESERVED or name.endswith(("_history", "_snapshots", "_start")):
-                raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
-        lengths = [_length(given) for given in axes.values()]
-        n_cells = math.prod(lengths) if design == "product" else max(lengths)
-        if n_cells > MAX_CELLS:
-            raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
-        for name, given in axes.items():
-            axis = given if isinstance(given, Axis) else _axis(name, given)
-            if hasattr(axis.values, "rvs") and design != "random":
-                raise ConfigError(f"grid axis {name} is a distribution; only Grid.random draws from distributions.")
-            if axis.target in targets:
-                raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
-            targets[axis.target] = name
-            self.axes[name] = axis
-        if design == "product" and self.n_cells > MAX_CELLS:  # axes that do not tell their length before
-            raise ConfigError(f"grid of {self.n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
+            axes[name] = replace(Axis.described(axis), values=values)
+        return cls._of(design, axes)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -236,11 +202,11 @@ class Grid:
         """Every axis's value in every cell, each of shape (n_cells,); cells of a product run through the last axis first."""
         if self.design != "product":
             return {name: axis.values for name, axis in self.axes.items()}
-        shape, found = tuple(self.sizes.values()), {}
+        shape, columns = tuple(self.sizes.values()), {}
         for k, (name, axis) in enumerate(self.axes.items()):
             along = axis.values.reshape([-1 if k == other else 1 for other in range(len(shape))])
-            found[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
-        return found
+            columns[name] = np.array(np.broadcast_to(along, shape), order="C").reshape(-1)
+        return columns
 
     def describe(self) -> dict[str, Any]:
         """Design and axes without their values, for a result's attributes."""
@@ -258,6 +224,41 @@ class Grid:
             ends = str(v[0]) if len(v) == 1 else f"{v[0]}, {v[1]}" if len(v) == 2 else f"{v[0]} … {v[-1]}"
             lines.append(f"  {name}: {len(v)} values, {ends}")
         return printable_lines("\n".join([f"Grid of {self.n_cells:,} models ({self.design})", *lines]))
+
+
+def _checked_axes(design: str, given_axes: Mapping[str, Any]) -> dict[str, Axis]:
+    """The axes of a design, checked: names and limits first, for values may be many.
+
+    Raises:
+        ConfigError: there are none, a name is not allowed, two set the same, or the grid is too large.
+    """
+    if not given_axes:
+        raise ConfigError("grid must have at least one axis, such as seed=range(8).")
+    for name in given_axes:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+            raise ConfigError(f"grid axis {name!r} must have a name of letters, digits and underscores.")
+        if name in RESERVED or name.endswith(("_history", "_snapshots", "_start")):
+            raise ConfigError(f"grid axis may not be called {name}: results use the name for something else.")
+    lengths = [_length(given) for given in given_axes.values()]
+    _check_size(math.prod(lengths) if design == "product" else max(lengths))
+    axes: dict[str, Axis] = {}
+    targets: dict[str, str] = {}
+    for name, given in given_axes.items():
+        axis = given if isinstance(given, Axis) else _axis(name, given)
+        if hasattr(axis.values, "rvs") and design != "random":
+            raise ConfigError(f"grid axis {name} is a distribution; only Grid.random draws from distributions.")
+        if axis.target in targets:
+            raise ConfigError(f"grid axes {targets[axis.target]} and {name} both set {axis.target}.")
+        targets[axis.target] = name
+        axes[name] = axis
+    if design == "product":  # again: some axes do not tell their length before they are read
+        _check_size(math.prod(len(axis.values) for axis in axes.values()))
+    return axes
+
+
+def _check_size(n_cells: int) -> None:
+    if n_cells > MAX_CELLS:
+        raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
 
 
 def _axis(name: str, given: Any) -> Axis:
@@ -354,11 +355,11 @@ def _values(name: str, given: Any) -> Any:
     if len(values) == 0:
         raise ConfigError(f"grid axis {name} is empty.")
     kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}
-    found = {
+    kinds_of_values = {
         next((word for kind, word in kinds.items() if issubclass(t, kind)), "numbers") for t in set(map(type, values))
     }
-    if len(found) > 1:
-        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(found))}.")
-    if found == {"numbers"}:
+    if len(kinds_of_values) > 1:
+        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(kinds_of_values))}.")
+    if kinds_of_values == {"numbers"}:
         check.finite_array(f"grid axis {name}", values)
     return np.asarray(list(values))  # of a list: arrays of objects become arrays of what they hold

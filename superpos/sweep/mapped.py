@@ -33,9 +33,9 @@ def map_models(
     for cells in _of_one_shape(result, columns, np.flatnonzero(healthy)):
         example = _settings(result, columns, cells[0])
         shapes = jax.eval_shape(example.broadcast().init, jax.random.key(0))
-        for some in np.split(cells, range(at_once, len(cells), at_once)):
-            models = _models(result, shapes, some)
-            given = (models, _stacked([_settings(result, columns, cell) for cell in some])) if with_task else (models,)
+        for batch in np.split(cells, range(at_once, len(cells), at_once)):
+            models = _models(result, shapes, batch)
+            given = (models, _stacked([_settings(result, columns, cell) for cell in batch])) if with_task else (models,)
             try:
                 values = mapped(*given)
             except Exception as error:
@@ -43,7 +43,7 @@ def map_models(
                     f"map: {_name(function)} failed for one model under jax.vmap: {type(error).__name__}: {one_line(error)}"
                 ) from error
             values = jax.tree.map(np.asarray, values)
-            for k, cell in enumerate(some):
+            for k, cell in enumerate(batch):
                 outputs[cell] = jax.tree.map(lambda leaf, k=k: leaf[k], values)
     return _labelled(function, outputs, loss, dims or {})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from superpos.errors import ConfigError, StoreError, one_line
-from superpos.sweep import files, store
+from superpos.sweep.store import atomic_io, writer
 
 HEAD_BYTES = 4_096
 
@@ -25,7 +25,7 @@ def free(path: str | Path, kind: str, is_own: Callable[[bytes], bool], *, overwr
     Raises:
         ConfigError: something else is there, or the path cannot be used.
     """
-    target = store.outside(path)
+    target = writer.outside(path)
     try:
         if not target.exists():
             if not target.name:
@@ -75,10 +75,10 @@ def write(target: Path, data: bytes) -> Path:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        files.clean_beside(target)
-        files.write(target, data)
+        atomic_io.clean_beside(target)
+        atomic_io.write(target, data)
     except OSError as error:
-        raise files.failed(target, error) from error
+        raise atomic_io.failed(target, error) from error
     return target
 
 
@@ -90,15 +90,15 @@ def write_by(target: Path, writer: Callable[[Path], object]) -> Path:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        files.clean_beside(target)
-        with files.folder_beside(target) as folder:
+        atomic_io.clean_beside(target)
+        with atomic_io.folder_beside(target) as folder:
             temporary = folder / f"new{target.suffix}"
             writer(temporary)
-            files.sync(temporary)
+            atomic_io.sync(temporary)
             os.replace(temporary, target)
-        files.sync(target.parent)
+        atomic_io.sync(target.parent)
     except StoreError:
         raise
     except OSError as error:
-        raise files.failed(target, error) from error
+        raise atomic_io.failed(target, error) from error
     return target

@@ -13,7 +13,7 @@ from superpos import check
 from superpos.errors import ConfigError
 from superpos.optimizers import named_leaves
 from superpos.stopping import check_metric
-from superpos.sweep import settle
+from superpos.sweep import axis_checks
 from superpos.sweep.grid import Axis, Grid
 from superpos.sweep.sorting import distinct, firsts
 from superpos.tasks.base import Task, numeric_fields, static_fields
@@ -62,15 +62,15 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     check_kinds(task, config)
     if not isinstance(grid, Grid):
         raise ConfigError(f"grid must be a superpos.Grid, got {type(grid).__name__}.")
-    known = _known(task, config)
+    field_names = _known(task, config)
     for name, axis in grid.axes.items():
-        _check_field(known, name, axis)
+        _check_field(field_names, name, axis)
         if any(isinstance(getattr(node, axis.field, None), tuple) for node in (task, config)):
             raise ConfigError(f"{axis.field} cannot be a grid axis.")
     static: dict[str, Any] = {}
     numeric: dict[str, dict[str, Axis]] = {"task": {}, "config": {}}
     columns = grid.columns()
-    base = settle.one_cell(task, config, grid.axes, columns, 0)  # what is swept is judged by values that are swept
+    base = axis_checks.one_cell(task, config, grid.axes, columns, 0)  # what is swept is judged by values that are swept
     check_all(*base)
     for name, axis in grid.axes.items():
         owner = _owner(*base, name, axis)
@@ -84,8 +84,8 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
     for seed in (seeds.min(), seeds.max()) if seeds.dtype.kind in "iu" else seeds:
         check_seed(seed)
 
-    settle.check_labels(grid, numeric["task"] | numeric["config"])
-    found, parts = [], []
+    axis_checks.check_labels(grid, numeric["task"] | numeric["config"])
+    all_families, parts = [], []
     for values, cells in _groups(static, grid.n_cells):
 
         def chosen(node: Any, values: dict[str, Any] = values) -> Any:
@@ -93,7 +93,9 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
             return replace(node, **{grid.axes[n].field: v for n, v in values.items() if grid.axes[n].field in names})
 
         family_task, family_config = chosen(task), chosen(config)
-        part = settle.Part(*settle.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells)
+        part = axis_checks.Part(
+            *axis_checks.one_cell(family_task, family_config, grid.axes, columns, int(cells[0])), cells
+        )
         check_all(part.task, part.config)
         parts.append(part)
         family_config = family_config.with_defaults(family_task)
@@ -107,13 +109,13 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         )
         _check_rules(family)
         check_metric(family.task, family.config)  # again: a bound may be an axis
-        for some in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
-            for node in family.stacked(some):
+        for batch in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
+            for node in family.stacked(batch):
                 node.check_values()
-        found.append(family)
-    for sentence in settle.check_effects(grid, columns, parts):
+        all_families.append(family)
+    for sentence in axis_checks.check_effects(grid, columns, parts):
         log.warning("%s", sentence)
-    return found
+    return all_families
 
 
 def stated(config: TrainConfig, families: list[Family]) -> TrainConfig:
@@ -195,18 +197,18 @@ def _known(task: Task, config: TrainConfig) -> list[str]:
     return [f.name for f in (*fields(task), *fields(config)) if f.name not in RECORD_FIELDS]  # type: ignore[arg-type]
 
 
-def _check_field(known: list[str], name: str, axis: Axis) -> None:
+def _check_field(field_names: list[str], name: str, axis: Axis) -> None:
     """Refuse an axis that sets no field, or has the name of another."""
     if axis.field == "seed":
         return
-    if name != axis.field and name in (*known, "seed"):
+    if name != axis.field and name in (*field_names, "seed"):
         raise ConfigError(f"grid axis {name} sets {axis.target}, so it needs a name that is not taken.")
-    if axis.field not in known:
+    if axis.field not in field_names:
         extra = "" if axis.field == name else f" (axis {name})"
         if axis.field in RECORD_FIELDS:
             raise ConfigError(f"{axis.field} cannot be a grid axis{extra}: it shapes the record of every run.")
-        hint = check.suggestion(axis.field, [*known, "seed"])
-        listed = "" if hint else f" Axes: seed, {', '.join(known)}."
+        hint = check.suggestion(axis.field, [*field_names, "seed"])
+        listed = "" if hint else f" Axes: seed, {', '.join(field_names)}."
         raise ConfigError(f"grid has no axis {axis.field!r}{extra}.{hint}{listed}")
 
 
@@ -291,6 +293,6 @@ def with_settings(task: Task, config: TrainConfig, axes: dict[str, Axis], values
     node: Any
     for node in (task, config.with_defaults(task)):
         node = _to_numpy(node, axes)
-        ours = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
-        settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, ours, np.array([0]))))
+        node_axes = {n: (a, np.array([values[n]])) for n, a in axes.items() if a.field in numeric_fields(node)}
+        settled.append(jax.tree.map(lambda leaf: leaf[0], _stack(node, node_axes, np.array([0]))))
     return settled[0], settled[1]

@@ -17,19 +17,18 @@ from superpos.analysis.recovery import score_autoencoder
 from superpos.analysis.restarts import in_words, reached
 from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
-from superpos.console import printable_lines
-from superpos.errors import ConfigError, StoreError, one_line
+from superpos.errors import ConfigError, MissingKeyError, StoreError, one_line
 from superpos.optimizers import named_leaves
-from superpos.sweep import elsewhere, exported, mapped, plan, questions, reading, saved, settle, store
+from superpos.run_record import Run
+from superpos.sweep import axis_checks, foreign_models, mapped, plan, selection
+from superpos.sweep.describe import summary, unusual_settings
 from superpos.sweep.divergence import explained
 from superpos.sweep.grid import Axis
-from superpos.sweep.held import Held
 from superpos.sweep.progress import Progress
+from superpos.sweep.store import export_reader, grid_writer, reader, writer
+from superpos.sweep.store.handle import Held
 from superpos.tasks.base import Model, Task
-from superpos.train import TrainConfig
-
-# Fields of a task that a result names when it prints itself.
-SAID_OF_A_MODEL = ("n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation")
+from superpos.train import Record, TrainConfig
 
 
 class SweepResult:
@@ -51,10 +50,14 @@ class SweepResult:
     """
 
     def __init__(self, dataset: xr.Dataset):
-        self.dataset = elsewhere.described(dataset)
+        self.dataset = foreign_models.described(dataset)
 
     def __getitem__(self, name: str) -> xr.DataArray:
-        check.known_key(str(name), [str(n) for n in self.dataset.variables], "result")
+        if name not in self.dataset.variables:
+            names = [str(n) for n in self.dataset.variables]
+            raise MissingKeyError(
+                f"result has no variable {name!r}.{check.suggestion(str(name), names)} It has {', '.join(names)}."
+            )
         return self.dataset[name]
 
     @property
@@ -68,27 +71,33 @@ class SweepResult:
         return dict(self.dataset.attrs)
 
     def sel(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> "SweepResult":
-        """Choose cells by their coordinates, as in xarray: `result.sel(feature_probability=0.05, method="nearest")`."""
+        """Choose cells by their coordinates, as in xarray: `result.sel(feature_probability=0.05, method="nearest")`.
+
+        "nearest" is about numbers; words and truth values must match exactly all the same.
+
+        Raises:
+            ConfigError: a value is not of the axis's kind. It is a `KeyError`, too, where no axis or no cell is so called.
+        """
         if indexers is not None and not isinstance(indexers, Mapping):
             raise ConfigError(f"sel takes axes by name, such as sel(seed=0), got {indexers!r}.")
         chosen = {**(indexers or {}), **axes}
         if method not in (None, "nearest"):
             raise ConfigError(f'method must be None or "nearest", got {method!r}.')
-        for name, wanted in chosen.items():
+        for name, labels in chosen.items():
             self._check_axis(name)
             if name in self.dataset.coords:  # all questions before the first answer
-                questions.check(str(name), self.dataset.coords[name].values, wanted)
-        questions.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
+                selection.check(str(name), self.dataset.coords[name].values, labels)
+        selection.check_method(method, [self.dataset.coords[name] for name in chosen if name in self.dataset.coords])
         selected = self.dataset
-        for name, wanted in chosen.items():
-            selected = questions.select(selected, str(name), wanted, method)
+        for name, labels in chosen.items():
+            selected = selection.select(selected, str(name), labels, method)
         return _not_empty(SweepResult(selected))
 
     def isel(self, **axes: Any) -> "SweepResult":
         """Choose cells by position along the axes."""
-        for name, wanted in axes.items():
+        for name, positions in axes.items():
             self._check_axis(name)
-            questions.check_positions(name, self.sizes.get(name, 0), wanted)
+            selection.check_positions(name, self.sizes.get(name, 0), positions)
         try:
             chosen = self.dataset.isel(axes)
         except (IndexError, TypeError, ValueError) as error:
@@ -118,38 +127,68 @@ class SweepResult:
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.sizes)}.")
         return self.dataset["loss"].fillna(np.inf).argmin(dim)
 
-    def task(self, **axes: Any) -> Task:
-        """The task of one cell, with every field as it was trained.
+    def cell(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> Run:
+        """One cell as a run, chosen as by `sel`: `result.cell(feature_probability=0.1, seed=3).model`.
 
-        Swept alone with the same block size it gives the same bytes; `train` gives the same model up to rounding.
+        It has what `superpos.train` returns, but for the state of the optimiser, which no sweep keeps. Task and configuration
+        have every field as it was trained: swept alone with the same block size the cell gives the same bytes, and `train`
+        gives the same model up to rounding.
+
+        Raises:
+            ConfigError: the labels leave no cell, or more than one.
         """
-        return self._cell(axes)._settings[0]
+        cell = self._one_cell(indexers, method, axes)
+        task, config = cell._settings
+        data = {str(name): variable for name, variable in cell.dataset.variables.items()}
+        n_points = len(config.boundaries())
+        metrics = {
+            name.removesuffix("_history"): jnp.asarray(variable.values[:n_points])
+            for name, variable in data.items()
+            if name.endswith("_history") and name != "loss_history"
+        }
+        loss_history = jnp.asarray(data["loss_history"].values[:n_points]) if "loss_history" in data else None
+        return Run(
+            task=task,
+            config=config,
+            seed=int(data["seed"].values) if "seed" in data else 0,
+            model=cell._parameters(task),
+            loss=jnp.asarray(data["loss"].values),
+            history=Record(loss_history, metrics),  # pyright: ignore[reportArgumentType]
+            snapshots=cell._parameters(task, "_snapshots") if "snapshot" in cell.dataset.dims else None,
+            diverged_step=jnp.asarray(data["diverged_step"].values),
+            stopped_step=jnp.asarray(data["stopped_step"].values) if "stopped_step" in data else None,
+        )
+
+    def task(self, **axes: Any) -> Task:
+        """The task of one cell: `cell(…).task`, also where the parameters are not there."""
+        return self._one_cell(None, None, axes)._settings[0]
 
     def config(self, **axes: Any) -> TrainConfig:
-        """The training configuration of one cell."""
-        return self._cell(axes)._settings[1]
+        """The training configuration of one cell: `cell(…).config`, also where the parameters are not there."""
+        return self._one_cell(None, None, axes)._settings[1]
 
     def model(self, **axes: Any) -> Model:
-        """The trained model of one cell: `result.model(feature_probability=0.1, seed=3)`."""
-        return self._models(axes)
+        """The trained model of one cell: `cell(…).model`."""
+        cell = self._one_cell(None, None, axes)
+        return cell._parameters(cell._settings[0])
 
     def snapshots(self, **axes: Any) -> Model:
-        """The model of one cell at every snapshot, on a leading axis.
+        """The model of one cell at every snapshot, on a leading axis: `cell(…).snapshots`.
 
         Raises:
             ConfigError: training kept none.
         """
         if "snapshot" not in self.dataset.dims:
             raise ConfigError("result has no snapshots; TrainConfig(snapshots=(0, 100)) keeps some.")
-        return self._models(axes, "_snapshots")
+        cell = self._one_cell(None, None, axes)
+        return cell._parameters(cell._settings[0], "_snapshots")
 
-    def _models(self, axes: Mapping[str, Any], ending: str = "") -> Model:
-        """The parameters of one cell, without what pads them to the largest shape of the sweep."""
-        cell = self._cell(axes)
-        shapes = jax.eval_shape(cell._settings[0].broadcast().init, jax.random.key(0))
+    def _parameters(self, task: Task, ending: str = "") -> Model:
+        """The parameters of the one cell this result holds, without what pads them to the largest shape of the sweep."""
+        shapes = jax.eval_shape(task.broadcast().init, jax.random.key(0))
         leaves = []
         for name, leaf in named_leaves(shapes):
-            values = cell.dataset[name + ending]
+            values = self.dataset[name + ending]
             values = values.transpose("snapshot", ...).values if ending else values.values
             leaves.append(jnp.asarray(values[(..., *(slice(n) for n in leaf.shape))]))
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
@@ -219,20 +258,7 @@ class SweepResult:
         self._directions(healthy & ~self.missing)
         loss = dataset["loss"].where(healthy)
         table = phase_table(dataset["W"], loss, feature=feature, dim=dim, **options)
-        task = self.attrs["task"]
-        plain = {"kind": "toy", "activation": "relu", "bias": True, "magnitude": "uniform", "loss_exponent": 2}
-        plain |= {"correlated_sets": [], "anticorrelated_sets": [], "attack_norm": 0}
-        swept = {axis.field for axis in self._axes.values()}
-        unusual = [name for name, value in plain.items() if name in swept or task.get(name, value) != value]
-        unusual += ["hidden_l1"] * bool("hidden_l1" in swept or task.get("hidden_l1"))
-        given = [a.vectors[:, :-1] for a in self._axes.values() if a.field == "importance" and a.vectors is not None]
-        others = (
-            given[0]
-            if given
-            else np.broadcast_to(np.asarray(task.get("importance", 1.0), float), (table.attrs["n_features"],))[:-1]
-        )
-        unusual += ["importance of the others is not 1"] * bool(np.any(others != 1))
-        table.attrs["unusual"] = ", ".join(unusual)
+        table.attrs["unusual"] = ", ".join(unusual_settings(self, table.attrs["n_features"]))
         return table
 
     def _directions(self, healthy: xr.DataArray) -> xr.DataArray:
@@ -241,8 +267,8 @@ class SweepResult:
             "W1" in self.dataset and bool((self.dataset["W1"].notnull().any(("hidden", "feature")) & healthy).any())
         )
         if lacking:
-            other = "; choose the others with .sel(tied=True)" * ("tied" in self._axes and "W" in self.dataset)
-            raise ConfigError(f"models without tied weights have no W whose columns could be named{other}.")
+            hint = "; choose the others with .sel(tied=True)" if "tied" in self._axes and "W" in self.dataset else ""
+            raise ConfigError(f"models without tied weights have no W whose columns could be named{hint}.")
         return self.dataset["W"]
 
     @property
@@ -256,12 +282,12 @@ class SweepResult:
     def diverged(self) -> list[dict[str, Any]]:
         """Coordinates of every cell that diverged, the step at which it was frozen, and a reason if its series was short."""
         steps = self.dataset["diverged_step"]
-        where = np.nonzero(steps.values.ravel() >= 0)[0]
-        if not len(where):
+        cells = np.nonzero(steps.values.ravel() >= 0)[0]
+        if not len(cells):
             return []
         columns = {a: steps.coords[a].broadcast_like(steps).transpose(*steps.dims) for a in self._axes}
-        listed = {name: column.values.ravel()[where].tolist() for name, column in columns.items()}
-        listed["step"] = steps.values.ravel()[where].tolist()
+        listed = {name: column.values.ravel()[cells].tolist() for name, column in columns.items()}
+        listed["step"] = steps.values.ravel()[cells].tolist()
         return explained(self, [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)])
 
     def diverged_lines(self, most: int = 100) -> list[str]:
@@ -269,24 +295,26 @@ class SweepResult:
         cells = self.diverged
         lines = []
         for cell in cells[:most]:
-            said = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items() if k != "reason"]
-            lines.append(", ".join(said) + (f": {cell['reason']}" if "reason" in cell else ""))
-        return lines + [f"and {len(cells) - most:,} more cells"] * (len(cells) > most)
+            labels = [f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in cell.items() if k != "reason"]
+            lines.append(", ".join(labels) + (f": {cell['reason']}" if "reason" in cell else ""))
+        if len(cells) > most:
+            lines.append(f"and {len(cells) - most:,} more cells")
+        return lines
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a Zarr v3 group in grid form that `superpos.open` and `xarray.open_zarr` read. Returns the path.
 
         (The store of a sweep is flat while and after it runs: `superpos.open(store).save(path)` gives it this form.)
         """
-        target = store.writable(path, overwrite=overwrite)
+        target = writer.writable(path, overwrite=overwrite)
         self.check_storable()
-        saved.save(self.dataset, self.sizes, target, overwrite=overwrite)
+        grid_writer.save(self.dataset, self.sizes, target, overwrite=overwrite)
         return target
 
     def check_storable(self) -> None:
         """Raise `ConfigError` if the configuration does not fit the models, so that nobody could open them again."""
         try:
-            settle.check_said(self.dataset, self._axes)
+            axis_checks.check_said(self.dataset, self._axes)
         except (ConfigError, LookupError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"result cannot be stored: its configuration does not fit it ({one_line(error)})"
@@ -298,30 +326,7 @@ class SweepResult:
         return superpos.explorer.explore(self, path, **options)
 
     def __repr__(self) -> str:
-        task, train = self.attrs["task"], self.attrs["train"]
-        n_models = int(np.prod(list(self.sizes.values()), dtype=np.int64))
-        over = " × ".join(f"{d} ({n})" for d, n in self.sizes.items()) or "one cell"
-        loss = self.dataset["loss"].values
-        spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
-        said = {**task, **train} | {a["field"]: "swept" for a in self.attrs["grid"]["axes"]}
-        unused = {"activation"} if task["kind"] == "sparse_autoencoder" else set()  # of what it reads, not its own
-        sizes = ", ".join(f"{k} {said[k]}" for k in SAID_OF_A_MODEL if k in said and k not in unused)
-        if task["kind"] == elsewhere.KIND:
-            return f"SweepResult of {n_models:,} models from elsewhere over {over}\n  {sizes or 'no W'}; loss {spread}"
-        how = f"steps {'by objective' if said['steps'] is None else said['steps']}"
-        if said.get("objective") != "expected":
-            how += f", batch_size {said['batch_size']}"
-        n_diverged, n_missing = int((self.dataset["diverged_step"] >= 0).sum()), int(self.missing.sum())
-        n_stopped = int((self.dataset["stopped_step"] >= 0).sum()) if "stopped_step" in self.dataset else 0
-        lines = [
-            f"SweepResult of {n_models:,} {task['kind']} models over {over}",
-            f"  {sizes}; {how}, {said['optimizer']}{', in float64' * (self.attrs.get('dtype') == 'float64')}",
-            f"  loss {spread}"
-            + (f"; {n_diverged} diverged" if n_diverged else "")
-            + (f"; {n_stopped:,} stopped early" if n_stopped else "")
-            + (f"; UNFINISHED: {n_missing:,} models are missing" if n_missing else ""),
-        ]
-        return printable_lines("\n".join(lines))  # names come from files
+        return summary(self)
 
     @cached_property
     def _axes(self) -> dict[str, Axis]:
@@ -333,7 +338,7 @@ class SweepResult:
     @property
     def _settings(self) -> tuple[Task, TrainConfig]:
         """Task and configuration of the one cell this result holds."""
-        if self.attrs["task"]["kind"] == elsewhere.KIND:
+        if self.attrs["task"]["kind"] == foreign_models.KIND:
             raise ConfigError(
                 "result does not say how its models were trained, so it has no task, configuration or model."
             )
@@ -344,8 +349,10 @@ class SweepResult:
         task, config = task_from_dict(self.attrs["task"]), train_config_from_dict(self.attrs["train"])
         return plan.with_settings(task, config, self._axes, dict(values))
 
-    def _cell(self, axes: Mapping[str, Any]) -> "SweepResult":
-        cell = self.sel(**axes) if axes else self
+    def _one_cell(self, indexers: Mapping[Any, Any] | None, method: Any, axes: Mapping[str, Any]) -> "SweepResult":
+        """The result that holds only the cell which labels choose."""
+        labels = {**axes, **({} if method is None else {"method": method})}
+        cell = self.sel(indexers, **labels) if labels or indexers else self
         cell = SweepResult(cell.dataset.squeeze(list(cell.sizes))) if set(cell.sizes.values()) == {1} else cell
         if cell.sizes:
             left = ", ".join(f"{d} ({n} values)" for d, n in cell.sizes.items())
@@ -358,10 +365,10 @@ class SweepResult:
         return self.attrs["task"][field]
 
     def _check_axis(self, name: Hashable) -> None:
-        known = [*self._axes, *(d for d in self.sizes if d not in self._axes)]
-        if name not in known:
-            raise ConfigError(
-                f"result has no axis {name!r}.{check.suggestion(str(name), known)} Axes: {', '.join(known)}."
+        axes = [*self._axes, *(d for d in self.sizes if d not in self._axes)]
+        if name not in axes:
+            raise MissingKeyError(
+                f"result has no axis {name!r}.{check.suggestion(str(name), axes)} Axes: {', '.join(axes)}."
             )
 
 
@@ -380,12 +387,12 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
         StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
             and a damaged part is noticed then.
     """
-    dataset = exported.read(path) if exported.is_exported(path) else reading.read(path, same_as)
+    dataset = export_reader.read(path) if export_reader.is_exported(path) else reader.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
         if "diverged_step" not in dataset:
             raise ConfigError("the variable diverged_step is missing.")
         result = SweepResult(dataset)
-        settle.check_said(result.dataset, result._axes)
+        axis_checks.check_said(result.dataset, result._axes)
     except (ConfigError, LookupError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is damaged: its configuration does not fit it ({one_line(error)})") from None
     return result

@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,23 @@ import scipy
 import xarray as xr
 
 from superpos.errors import ConfigError, one_line
-from superpos.identity import Identity, identity_of
-from superpos.sweep import files, store, stored, tables
+from superpos.identity import Identity, digest_of_modules, identity_of
+from superpos.sweep.store import atomic_io, resume, tables, writer
 
 log = logging.getLogger("superpos")
 
 SEAL_BYTES = 32
-PACKAGE = Path(__file__).parents[1]
-DECIDES_NO_NUMBER = ("plot", "explorer", "cli")
 
 
 def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     """`compute(*inputs, **options)`, an `xarray.Dataset`, read from disk if it was computed before.
 
     The table lies next to `beside`, the path of the result it is of: that of `five.zarr` and `measure` in
-    `five.measure.nc`, a NetCDF file (`superpos.sweep.tables`) followed by a seal: the SHA-256 of the file and of all
+    `five.measure.nc`, a NetCDF file (`superpos.sweep.store.tables`) followed by a seal: the SHA-256 of the file and of all
     that the table depends on. These are the function's code with everything that it reaches (`superpos.identity`: helpers,
     globals, defaults, closures, the object of a method), its inputs (of results and tables every number, label and
-    attribute), the sources of superpos that decide numbers, the versions of Python, JAX, NumPy, SciPy, xarray and other
+    attribute), those sources of superpos that the code imports (but for pictures, pages and the command line; comments and
+    docstrings do not count), the versions of Python, JAX, NumPy, SciPy, xarray and other
     libraries that the function uses, and the kind of device. A file with another seal, also a damaged one, is computed
     again and replaced; a table that cannot be written is returned all the same, with a warning.
 
@@ -43,11 +41,17 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     name = getattr(compute, "__qualname__", "<no name>")
     if "<" in name or not str(getattr(compute, "__name__", "")).isidentifier():
         raise ConfigError(f"compute must be a function with a name of its own in its module, got {name}.")
-    path = stored.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
-    store.outside(path, f"table of {name}")
+    path = resume.beside(Path(beside).expanduser(), f"{compute.__name__}.nc")
+    writer.outside(path, f"table of {name}")
     code = identity_of(compute, name)
-    given = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
-    key = json.dumps([compute.__module__, name, code.digest, given, _circumstances(code)], sort_keys=True).encode()
+    identities = [_input(value) for value in inputs], {key: _input(value) for key, value in options.items()}
+    digests = (
+        [identity.digest for identity in identities[0]],
+        {key: identity.digest for key, identity in identities[1].items()},
+    )
+    modules = code.modules.union(*(identity.modules for identity in (*identities[0], *identities[1].values())))
+    circumstances = _circumstances(code.libraries, modules)
+    key = json.dumps([compute.__module__, name, code.digest, digests, circumstances], sort_keys=True).encode()
     try:
         raw = path.read_bytes()
         if raw[-SEAL_BYTES:] == _seal(key, raw[:-SEAL_BYTES]):
@@ -61,8 +65,8 @@ def cached(beside: str | Path, compute: Callable[..., Any], *inputs: Any, **opti
     try:
         raw = tables.encode(table)
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.clean(path.parent, of=path.name)
-        files.write(path, raw + _seal(key, raw))
+        atomic_io.clean(path.parent, of=path.name)
+        atomic_io.write(path, raw + _seal(key, raw))
     except (OSError, ValueError) as error:
         log.warning("%s could not be cached: %s", path, getattr(error, "strerror", None) or one_line(error))
         return table
@@ -73,28 +77,16 @@ def _seal(key: bytes, raw: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(key).digest() + raw).digest()
 
 
-def _input(value: Any) -> str:
+def _input(value: Any) -> Identity:
     try:
-        return identity_of(value, type(value).__name__, as_input=True).digest
+        return identity_of(value, type(value).__name__, as_input=True)
     except ConfigError as error:
-        said = f"inputs must be results, tables, arrays, numbers and words, got {type(value).__name__}"
-        raise ConfigError(f"{said} ({str(error).rstrip('.')}).") from None
+        expected = f"inputs must be results, tables, arrays, numbers and words, got {type(value).__name__}"
+        raise ConfigError(f"{expected} ({str(error).rstrip('.')}).") from None
 
 
-def _circumstances(code: Identity) -> list[Any]:
-    """What else decides numbers: sources, versions, the kind of device, and the precision."""
+def _circumstances(libraries: Mapping[str, str], modules: frozenset[str]) -> list[Any]:
+    """What else decides numbers: sources of superpos, versions, the kind of device, and the precision."""
     versions = [platform.python_version(), jax.__version__, np.__version__, scipy.__version__, xr.__version__]
-    decided = [source_digest(), versions, code.libraries]
-    return [*decided, jax.default_backend(), str(jax.dtypes.canonicalize_dtype(float))]
-
-
-@cache
-def source_digest() -> str:
-    """SHA-256 over the sources of superpos that decide numbers: all but pictures and the command line."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        where = path.relative_to(PACKAGE)
-        if where.parts[0] not in DECIDES_NO_NUMBER:
-            raw = path.read_bytes()
-            digest.update(f"{where.as_posix()} {len(raw)}\n".encode() + raw)
-    return digest.hexdigest()
+    precision = str(jax.dtypes.canonicalize_dtype(float))
+    return [digest_of_modules(modules), versions, libraries, jax.default_backend(), precision]

@@ -11,13 +11,14 @@ import numpy as np
 from workloads import probabilities
 
 import superpos as sp
+from superpos.sweep.api import run
+from superpos.sweep.compiled import CompiledSweep, prepare
 from superpos.sweep.mesh import Programs
 from superpos.sweep.plan import default_block_size
-from superpos.sweep.run import Work, prepare, run
 from superpos.tasks.toy import EXACT_ORDER
 
 
-def _any_length(work: Work) -> Work:
+def _any_length(work: CompiledSweep) -> CompiledSweep:
     """The same work with programs that train any number of steps, so that one compilation serves all timings.
 
     With one point of history and a constant schedule the number of steps reaches the program as data; only the
@@ -36,7 +37,7 @@ def _any_length(work: Work) -> Work:
     )
 
 
-def _timed(work: Work, task: Any, config: Any, grid: Any, steps: int) -> float:
+def _timed(work: CompiledSweep, task: Any, config: Any, grid: Any, steps: int) -> float:
     """Seconds of a sweep of `steps` steps with programs that are compiled already."""
     families = [replace(f, config=replace(f.config, steps=steps)) for f in work.families]
     begin = time.perf_counter()
@@ -88,7 +89,7 @@ def throughput(
                 "rates": rates,
                 "steps": steps,
                 "block_size": work.block_sizes[0],
-                "lanes": work.lanes,
+                "lanes": work.n_concurrent,
             }
         )
     return out

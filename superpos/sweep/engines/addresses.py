@@ -43,15 +43,15 @@ HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 def speaks_grpc(address: str, seconds: float) -> bool:
     """Whether who listens at HOST:PORT answers as gRPC does, with a frame of settings (HTTP/2, RFC 9113 section 3.4)."""
-    end, said = time.monotonic() + seconds, b""
-    with suppress(OSError), socket.create_connection(check_address(address, "address"), timeout=seconds) as one:
-        one.sendall(HELLO)
-        while len(said) < 9 and (left := end - time.monotonic()) > 0:
-            one.settimeout(left)
-            if not (more := one.recv(9 - len(said))):
+    end, answer = time.monotonic() + seconds, b""
+    with suppress(OSError), socket.create_connection(check_address(address, "address"), timeout=seconds) as connection:
+        connection.sendall(HELLO)
+        while len(answer) < 9 and (left := end - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not (more := connection.recv(9 - len(answer))):
                 break
-            said += more
-    return len(said) == 9 and said[3] == 4
+            answer += more
+    return len(answer) == 9 and answer[3] == 4
 
 
 def answers(host: str, port: int, seconds: float = 1.0) -> bool:

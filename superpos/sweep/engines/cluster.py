@@ -54,23 +54,23 @@ class Cluster:
         if self._machines is None or any(answers(*machine) for machine in self._machines[:1]):
             return True
         nodes = within(LOST_SECONDS, self._ray.nodes) or []
-        found = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in nodes if node["Alive"]]
-        self._machines = [machine for machine in found if answers(*machine)]
+        machines = [(node["NodeManagerAddress"], node["NodeManagerPort"]) for node in nodes if node["Alive"]]
+        self._machines = [machine for machine in machines if answers(*machine)]
         return bool(self._machines)
 
 
 def within(seconds: float, call: Callable[[], Any]) -> Any:
     """What a call returns; None if it fails or takes longer, and then it goes on in a thread that nobody waits for."""
-    found: list[Any] = []
+    returned: list[Any] = []
 
     def calling() -> None:
         with suppress(Exception):
-            found.append(call())
+            returned.append(call())
 
     thread = threading.Thread(target=calling, name=CALLING, daemon=True)
     thread.start()
     thread.join(seconds)
-    return found[0] if found else None
+    return returned[0] if returned else None
 
 
 class _Without:

@@ -1,27 +1,33 @@
 """Train in this process, on all of its devices."""
 
-from typing import Any
+from dataclasses import dataclass
 
-from superpos.sweep.checkpoints import Checkpoints
-from superpos.sweep.engines.job import Job
+from superpos.sweep.compiled import compile_sweep
+from superpos.sweep.engines.base import Engine, Job
 from superpos.sweep.plan import Block
-from superpos.sweep.run import compile_work, train_all
-from superpos.sweep.stored import beside
+from superpos.sweep.store.checkpoints import Checkpoints
+from superpos.sweep.store.resume import beside
+from superpos.sweep.training import train_all
+from superpos.sweep.variables import BlockResult
 
 
-def train(job: Job) -> None:
-    """Commit the chunks of the job, one after the other, with as many calls side by side as the machine has room for."""
-    where, chunks = job.stored.layout, set(job.chunks)
-    work = compile_work(where, where.n_cells_in(job.chunks), **job.options)
-    kept = Checkpoints(beside(job.path, "checkpoints"), job.stored.digest, job.checkpoint_every)
+@dataclass(frozen=True)
+class Local(Engine):
+    """This process, with as many launches side by side as the machine has room for."""
 
-    def add(family: int, number: int, block: Block, outcome: dict[str, Any]) -> None:
-        if done := job.stored.add(family, number, block, outcome):
-            job.committed(done)
+    def train(self, job: Job) -> None:
+        """Commit the chunks of the job, one after the other."""
+        layout, chunks = job.stored.layout, set(job.chunks)
+        compiled = compile_sweep(layout, layout.n_cells_in(job.chunks), **job.device_options)
+        checkpoints = Checkpoints(beside(job.path, "checkpoints"), job.stored.digest, job.checkpoint_every)
 
-    def wanted(number: int) -> bool:
-        return number // where.blocks_per_chunk in chunks
+        def add(family: int, number: int, block: Block, result: BlockResult) -> None:
+            if committed := job.stored.add(family, number, block, result):
+                job.log_chunk(committed)
 
-    train_all(work, add, job.bar.advance, job.stop, wanted, kept)
-    if not job.stored.pending:
-        kept.remove_all()
+        def is_needed(number: int) -> bool:
+            return number // layout.blocks_per_chunk in chunks
+
+        train_all(compiled, add, job.bar.advance, job.stop, is_needed, checkpoints)
+        if not job.stored.pending:
+            checkpoints.remove_all()

@@ -10,6 +10,7 @@ import selectors
 import socket
 import time
 from contextlib import suppress
+from typing import Any
 
 from superpos import console
 from superpos.errors import ConfigError, EngineError, one_line
@@ -73,76 +74,90 @@ class _Waiting:
 
 def _gather(n_processes: int, waiting: _Waiting) -> dict[int, socket.socket]:
     """Process 0: wait for the others."""
-    here: dict[int, socket.socket] = {}
-    strangers: dict[socket.socket, bytes] = {}  # who has not said who it is, and what it said so far
+    meeting = _Meeting(n_processes)
     try:
         with _listener(waiting) as listener, selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
-            while missing := _named([k for k in range(1, n_processes) if k not in here], n_processes):
+            while missing := _named(meeting.missing, n_processes):
                 if not waiting.left:
                     raise waiting.in_vain(missing)
                 waiting.say(f"process 0 waits for {missing}")
-                for one in here.values():
-                    send(one, {"missing": missing})
+                meeting.tell({"missing": missing})
                 end = time.monotonic() + TURN_SECONDS
                 while (ready := selector.select(max(0.0, end - time.monotonic()))) and time.monotonic() < end:
                     for key, _ in ready:
-                        one = key.fileobj
-                        assert isinstance(one, socket.socket)
-                        if one is listener:
+                        connection = key.fileobj
+                        assert isinstance(connection, socket.socket)
+                        if connection is listener:
                             with suppress(OSError):
                                 new = listener.accept()[0]
-                                strangers[new] = b""
+                                meeting.strangers[new] = b""
                                 selector.register(new, selectors.EVENT_READ)
-                        elif not _heard(one, here, strangers, n_processes):
-                            selector.unregister(one)
-                            one.close()
-                    if len(here) == n_processes - 1:
+                        elif not meeting.listen_to(connection):
+                            selector.unregister(connection)
+                            connection.close()
+                    if not meeting.missing:
                         break
-        for one in here.values():
-            send(one, {"missing": ""})
-        return here
+        meeting.tell({"missing": ""})
+        return meeting.connections
     except (ConfigError, EngineError) as error:
-        for one in here.values():
-            send(one, {"wrong": str(error), "setting": isinstance(error, ConfigError)})
-            one.close()
+        meeting.tell({"wrong": str(error), "setting": isinstance(error, ConfigError)})
+        for connection in meeting.connections.values():
+            connection.close()
         raise
     finally:
-        for one in strangers:
-            one.close()
+        for connection in meeting.strangers:
+            connection.close()
 
 
-def _heard(
-    one: socket.socket, here: dict[int, socket.socket], strangers: dict[socket.socket, bytes], n_processes: int
-) -> bool:
-    """Note what one says, or that it left. False if it has left or is none of ours.
+class _Meeting:
+    """Who has come to process 0: the connections of processes by number, and those of whom it is not known yet."""
 
-    Raises:
-        ConfigError: it is one of ours and should not be; it is told, too.
-    """
-    more = received(one)
-    if one not in strangers:  # such a one says nothing before all are there, so it has left; it may come again
-        del here[next(number for number, other in here.items() if other is one)]
-        return False
-    said = strangers.pop(one) + more
-    if more and b"\n" not in said and len(said) < LONGEST_LINE:
-        strangers[one] = said  # more will come
+    def __init__(self, n_processes: int):
+        self.n_processes = n_processes
+        self.connections: dict[int, socket.socket] = {}
+        self.strangers: dict[socket.socket, bytes] = {}  # with what each has said so far
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the processes that have not come."""
+        return [k for k in range(1, self.n_processes) if k not in self.connections]
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send it to all that have come."""
+        for connection in self.connections.values():
+            send(connection, message)
+
+    def listen_to(self, connection: socket.socket) -> bool:
+        """Note what one says, or that it left. False if it has left or is none of ours.
+
+        Raises:
+            ConfigError: it is one of ours and should not be; it is told, too.
+        """
+        more = received(connection)
+        if connection not in self.strangers:  # such a one says nothing before all have come, so it left; it may return
+            del self.connections[next(number for number, other in self.connections.items() if other is connection)]
+            return False
+        line = self.strangers.pop(connection) + more
+        if more and b"\n" not in line and len(line) < LONGEST_LINE:
+            self.strangers[connection] = line  # more will come
+            return True
+        message = line_of(line) or {}
+        number, its_count = message.get("process_id"), message.get("num_processes")
+        if type(number) is not int or type(its_count) is not int or number < 1:
+            return False
+        wrong = ""
+        if its_count != self.n_processes:
+            counts = f"process {number} was told {its_count}, and process 0 {self.n_processes}"
+            wrong = f"num_processes: {counts}; tell all the same."
+        elif number in self.connections:
+            wrong = f"process_id: two processes say that they are process {number} of {self.n_processes}; give each its own."
+        if wrong:
+            send(connection, {"wrong": wrong, "setting": True})
+            connection.close()
+            raise ConfigError(wrong)
+        self.connections[number] = connection
         return True
-    found = line_of(said) or {}
-    number, told = found.get("process_id"), found.get("num_processes")
-    if type(number) is not int or type(told) is not int or number < 1:
-        return False
-    wrong = ""
-    if told != n_processes:
-        wrong = f"num_processes: process {number} was told {told}, and process 0 {n_processes}; tell all the same."
-    elif number in here:
-        wrong = f"process_id: two processes say that they are process {number} of {n_processes}; give each its own."
-    if wrong:
-        send(one, {"wrong": wrong, "setting": True})
-        one.close()
-        raise ConfigError(wrong)
-    here[number] = one
-    return True
 
 
 def _come(process: int, n_processes: int, waiting: _Waiting) -> socket.socket:
@@ -209,6 +224,8 @@ def _named(numbers: list[int], n_processes: int) -> str:
     """ "process 1 of 2", "processes 1, 2 and 3 of 4", "processes 1, 2, 3, 4, 5, 6, 7, 8 and 40 others of 64", or nothing."""
     if not numbers:
         return ""
-    shown = [str(n) for n in numbers[:8]] + [f"{len(numbers) - 8} others"] * (len(numbers) > 8)
-    first, last = ", ".join(shown[:-1]), shown[-1]
+    listed = [str(n) for n in numbers[:8]]
+    if len(numbers) > 8:
+        listed.append(f"{len(numbers) - 8} others")
+    first, last = ", ".join(listed[:-1]), listed[-1]
     return f"processes {first} and {last} of {n_processes}" if first else f"process {last} of {n_processes}"

@@ -47,9 +47,9 @@ class Words:
     def pass_on(self) -> None:
         """Write to the error output what is not about peers. A line that has no end yet waits."""
         with self._lock:
-            said = os.pread(self._file.fileno(), 2**20, self._at)
-            self._at += len(said)
-            *lines, self._begun = (self._begun + said).split(b"\n")
+            output = os.pread(self._file.fileno(), 2**20, self._at)
+            self._at += len(output)
+            *lines, self._begun = (self._begun + output).split(b"\n")
             for line in lines:
                 if MESSAGE.match(line):
                     self._hidden = bool(ABOUT_PEERS.search(line)) or (self._hidden and line.startswith(b"*** "))

@@ -9,15 +9,16 @@ import os
 import time
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
 from superpos.sweep.engines.addresses import reach, speaks_grpc
+from superpos.sweep.engines.base import Engine, Job
 from superpos.sweep.engines.cluster import KEPT, Cluster, errors_are_not_printed, within
-from superpos.sweep.engines.job import Job
 from superpos.tasks.registry import task_class
 
 log = logging.getLogger("superpos")
@@ -32,128 +33,177 @@ SEEN_SECONDS = 5.0
 DEATHS, DEATHS_SECONDS = 3, 12.0
 
 
-def train(job: Job) -> None:
-    """Commit the chunks of the job by Ray's workers. They write to the store themselves: its path must lead there.
+@dataclass(frozen=True)
+class Ray(Engine):
+    """Ray's workers, which write to the store themselves: its path must lead there on every machine.
 
-    Settings: `address` of a running cluster (a local one is started, and ended, without it), `cpus_per_task` (1),
-    `gpus_per_task` (0), `chunks_per_task`.
-
-    Raises:
-        ConfigError: Ray is not installed, or a setting is not allowed.
-        EngineError: the cluster cannot be reached any longer, or workers die again and again.
-        StoreError: a worker could not write.
+    Attributes:
+        address: of a running cluster, as HOST:PORT, ray://HOST:PORT or "auto"; a local one is started, and ended, without.
+        cpus_per_task: CPU cores that a task takes.
+        gpus_per_task: GPUs that a task takes.
+        chunks_per_task: chunks that a task trains; a few tasks for every core of the cluster if None.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault(
-        "RAY_NUM_REDIS_GET_RETRIES", "5"
-    )  # seconds for which one that is none of Ray's is asked again
-    try:
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-    except ModuleNotFoundError:
-        raise ConfigError("engine ray needs Ray: pip install 'superpos[ray]'.") from None
-    settings = dict(job.settings)
-    address, cpus, gpus = settings.get("address"), settings.get("cpus_per_task", 1), settings.get("gpus_per_task", 0)
-    check.in_range("cpus_per_task", cpus, above=0)
-    check.in_range("gpus_per_task", gpus, at_least=0)
-    if "chunks_per_task" in settings:
-        check.integer("chunks_per_task", settings["chunks_per_task"], at_least=1)
-    module = module_of(job.kind)
-    door = _door(address)
-    if door is not None:
-        reach(door, FIND_SECONDS, "engine ray: address")
-        if not speaks_grpc(door, FIND_SECONDS):
-            raise EngineError(
-                f"engine ray: address: who answers at {door} is no Ray cluster; give HOST:PORT of its head (port 6379, "
-                "unless it was chosen), or auto."
-            )
-    ours = not ray.is_initialized()
-    try:
-        if ours:
-            where = {"address": address} if address else {"address": "local", "include_dashboard": False}
-            with warnings.catch_warnings():  # JAX warns of every fork; what Ray starts are programs, which is no harm
-                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-        n_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // cpus))
-        cluster = Cluster(ray, door if str(address).startswith("ray://") else None)
-    except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise EngineError(
-            f"engine ray: the cluster at {address or 'this machine'} does not answer: {one_line(error)}"
-        ) from None
-    for field, need, most in (
-        ("cpus_per_task", cpus, cluster.most("CPU")),
-        ("gpus_per_task", gpus, cluster.most("GPU")),
-    ):
-        if need > most:  # Ray waits for one, without a word
-            wrong = f"{field} is {need:g}, and no machine of the cluster has more than {most:g}"
-            if not address:
-                if ours:
-                    ray.shutdown()
-                raise ConfigError(f"{wrong}.")
-            log.warning("%s: this waits until there is one.", wrong)
-    per_task = settings.get("chunks_per_task", -(-len(job.chunks) // (TASKS_PER_CPU * n_workers)))
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_task)
-    options = {k: v for k, v in job.options.items() if k != "devices"}
-    waiting: dict[Any, tuple[list[int], list[float]]] = {}  # the chunks of a task, and when workers have died on them
 
-    def submit(some: list[int], deaths: list[float]) -> None:
-        task = remote.remote(str(job.path), job.stored.digest, module, some, options, max(1, int(cpus)))
-        waiting[task] = (some, deaths)
+    address: str | None = None
+    cpus_per_task: float = 1
+    gpus_per_task: float = 0
+    chunks_per_task: int | None = None
 
-    def committed(some: list[int]) -> list[int]:
-        """Note which of some chunks are committed; the others."""
-        job.stored.mark(some)
-        left = sorted(set(some) & set(job.stored.pending))
-        job.bar.advance(job.stored.layout.n_cells_in(sorted(set(some) - set(left))))
-        return left
+    chooses_devices: ClassVar[bool] = True
 
-    def see(task: Any) -> None:
-        """Take what became of a task."""
-        some, deaths = waiting.pop(task)
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        check.in_range("cpus_per_task", self.cpus_per_task, above=0)
+        check.in_range("gpus_per_task", self.gpus_per_task, at_least=0)
+        if self.chunks_per_task is not None:
+            check.integer("chunks_per_task", self.chunks_per_task, at_least=1)
+
+    def train(self, job: Job) -> None:
+        """Commit the chunks of the job by Ray's workers.
+
+        Raises:
+            ConfigError: Ray is not installed, or no machine of the cluster is large enough.
+            EngineError: the cluster cannot be reached any longer, or workers die again and again.
+            StoreError: a worker could not write.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Seconds for which a control store that is none of Ray's is asked again.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
         try:
-            ray.get(task)
+            import ray
+            from ray.exceptions import RayError
+        except ModuleNotFoundError:
+            raise ConfigError("engine ray needs Ray: pip install 'superpos[ray]'.") from None
+        module = module_of(job.kind)
+        starts_cluster = not ray.is_initialized()
+        cluster, n_workers = self._connect(ray)
+        self._check_sizes(ray, cluster, starts_cluster)
+        per_task = self.chunks_per_task or -(-len(job.chunks) // (TASKS_PER_CPU * n_workers))
+        remote = ray.remote(num_cpus=self.cpus_per_task, num_gpus=self.gpus_per_task, max_retries=0)(_task)
+        tasks = _Tasks(ray, remote, job, module, max(1, int(self.cpus_per_task)))
+        try:
+            with errors_are_not_printed():
+                for k in range(0, len(job.chunks), per_task):
+                    tasks.submit(job.chunks[k : k + per_task], [])
+                while tasks.chunks_of and not job.stop.is_set():
+                    for task in ray.wait(list(tasks.chunks_of), timeout=0.5)[0]:
+                        tasks.finish(task)
+                    cluster.check()
+        except RayError as error:
+            raise EngineError(f"engine ray: the cluster fails: {one_line(error)[:300]}; {KEPT}.") from None
+        finally:
+            with errors_are_not_printed(ending=True):
+                within(END_SECONDS, lambda: [ray.cancel(task) for task in tasks.chunks_of])
+                if starts_cluster:
+                    within(END_SECONDS, ray.shutdown) if cluster.lost else ray.shutdown()
+
+    def _connect(self, ray: Any) -> tuple[Cluster, int]:
+        """The cluster, and how many tasks it runs at once.
+
+        Raises:
+            EngineError: nobody answers at its address, or somebody else.
+        """
+        from ray.exceptions import RayError
+
+        entrance = _entrance(self.address)
+        if entrance is not None:
+            reach(entrance, FIND_SECONDS, "engine ray: address")
+            if not speaks_grpc(entrance, FIND_SECONDS):
+                raise EngineError(
+                    f"engine ray: address: who answers at {entrance} is no Ray cluster; give HOST:PORT of its head (port "
+                    "6379, unless it was chosen), or auto."
+                )
+        try:
+            if not ray.is_initialized():
+                options: dict[str, Any] = {"address": "local", "include_dashboard": False}
+                if self.address:
+                    options = {"address": self.address}
+                with warnings.catch_warnings():  # JAX warns of every fork; what Ray starts are programs: no harm
+                    warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                    ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+            n_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // self.cpus_per_task))
+            return Cluster(ray, entrance if str(self.address).startswith("ray://") else None), n_workers
+        except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"engine ray: the cluster at {self.address or 'this machine'} does not answer: {one_line(error)}"
+            ) from None
+
+    def _check_sizes(self, ray: Any, cluster: Cluster, starts_cluster: bool) -> None:
+        """Refuse tasks that no machine is large enough for, or warn, for Ray waits for one without a word."""
+        for field, needed, available in (
+            ("cpus_per_task", self.cpus_per_task, cluster.most("CPU")),
+            ("gpus_per_task", self.gpus_per_task, cluster.most("GPU")),
+        ):
+            if needed > available:
+                wrong = f"{field} is {needed:g}, and no machine of the cluster has more than {available:g}"
+                if not self.address:
+                    if starts_cluster:
+                        ray.shutdown()
+                    raise ConfigError(f"{wrong}.")
+                log.warning("%s: this waits until there is one.", wrong)
+
+
+class _Tasks:
+    """The tasks that run: which chunks each trains, and when workers have died on them."""
+
+    def __init__(self, ray: Any, remote: Any, job: Job, module: str, n_concurrent: int):
+        self._ray, self._remote, self._job, self._module, self._n_concurrent = ray, remote, job, module, n_concurrent
+        self._options = {k: v for k, v in job.device_options.items() if k != "devices"}
+        self.chunks_of: dict[Any, tuple[list[int], list[float]]] = {}
+
+    def submit(self, chunks: list[int], deaths: list[float]) -> None:
+        """Let a worker train some chunks."""
+        path, sweep = str(self._job.path), self._job.stored.digest
+        task = self._remote.remote(path, sweep, self._module, chunks, self._options, self._n_concurrent)
+        self.chunks_of[task] = (chunks, deaths)
+
+    def pending(self, chunks: list[int]) -> list[int]:
+        """Note which of some chunks are committed; the others."""
+        stored = self._job.stored
+        stored.mark(chunks)
+        pending = sorted(set(chunks) & set(stored.pending))
+        self._job.bar.advance(stored.layout.n_cells_in(sorted(set(chunks) - set(pending))))
+        return pending
+
+    def finish(self, task: Any) -> None:
+        """Take what became of a task; what a worker that died has not committed is submitted again.
+
+        Raises:
+            EngineError: workers die again and again on the same chunks.
+            ConfigError, StoreError: what a worker raised.
+        """
+        from ray.exceptions import RayError, RayTaskError
+
+        chunks, deaths = self.chunks_of.pop(task)
+        try:
+            self._ray.get(task)
             end = time.monotonic() + SEEN_SECONDS
-            while (left := committed(some)) and time.monotonic() < end:
-                some = left
+            while (pending := self.pending(chunks)) and time.monotonic() < end:
+                chunks = pending
                 time.sleep(0.2)
-            if left:
-                job.stored.check()
+            if pending:
+                self._job.stored.check()
                 raise StoreError(
-                    f"{job.path} lacks what Ray's workers have written: the path must lead to one folder on all machines."
+                    f"{self._job.path} lacks what Ray's workers have written: the path must lead to one folder on all "
+                    "machines."
                 )
         except RayTaskError as error:
             if isinstance(error.cause, ConfigError | StoreError):
                 raise error.cause from None
             raise EngineError(f"engine ray: a task failed: {_last_line(error)}") from None
         except RayError as error:  # its process is gone, or its machine
-            left, why = committed(some), one_line(error)[:300].removesuffix(".")
-            deaths = [*(deaths if left == some else []), time.monotonic()]
+            pending, why = self.pending(chunks), one_line(error)[:300].removesuffix(".")
+            deaths = [*(deaths if pending == chunks else []), time.monotonic()]
             if len(deaths) >= DEATHS or deaths[-1] > deaths[0] + DEATHS_SECONDS:
                 raise EngineError(
                     f"engine ray: {len(deaths)} workers in a row died before they committed anything ({why}); {KEPT}."
                 ) from None
-            if left:
+            if pending:
                 log.warning("engine ray: a worker died, and what it trained is tried again (%s)", why)
-                submit(left, deaths)
-
-    try:
-        with errors_are_not_printed():
-            for k in range(0, len(job.chunks), per_task):
-                submit(job.chunks[k : k + per_task], [])
-            while waiting and not job.stop.is_set():
-                for task in ray.wait(list(waiting), timeout=0.5)[0]:
-                    see(task)
-                cluster.check()
-    except RayError as error:
-        raise EngineError(f"engine ray: the cluster fails: {one_line(error)[:300]}; {KEPT}.") from None
-    finally:
-        with errors_are_not_printed(ending=True):
-            within(END_SECONDS, lambda: [ray.cancel(task) for task in waiting])
-            if ours:
-                within(END_SECONDS, ray.shutdown) if cluster.lost else ray.shutdown()
+                self.submit(pending, deaths)
 
 
-def _door(address: Any) -> str | None:
+def _entrance(address: Any) -> str | None:
     """HOST:PORT of a cluster that is named, also where Ray finds the name by itself; None if there is none."""
     if address == "auto":
         with suppress(Exception):  # Ray's own look-up, which is private; it says by itself that there is none
@@ -182,9 +232,9 @@ def module_of(kind: str) -> str:
     return module
 
 
-def _task(path: str, sweep: str, module: str, chunks: list[int], options: dict[str, Any], lanes: int) -> None:
+def _task(path: str, sweep: str, module: str, chunks: list[int], options: dict[str, Any], n_concurrent: int) -> None:
     """What one worker does: make the sweep again from its store, and commit some chunks."""
-    from superpos.sweep.engines.part import train_part
+    from superpos.sweep.engines.worker import train_part
 
     import_module(module)
-    train_part(Path(path), sweep, chunks, options, lanes, name=f"ray-{chunks[0]}")
+    train_part(Path(path), sweep, chunks, options, n_concurrent, name=f"ray-{chunks[0]}")
