@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.experiments import Claims, publish
+from superpos.experiments import Claims, publish, size_suffix
 from superpos.experiments.publish import index, totals
 from superpos.experiments.run_scripts import Finished
 from superpos.theory.polytopes import polygon
