@@ -92,9 +92,9 @@ def _fit(cosines: np.ndarray, shape: KnownShape) -> _Fit | None:
 
 def _order(cosines: np.ndarray, shape: KnownShape, like_first: np.ndarray) -> np.ndarray:
     """Which direction is each of the shape's vertices, (k,); -1s if none fits. `like_first`: may be the first vertex."""
-    if np.ptp(shape.views) < 1e-9:  # a simplex: all orders are equal
+    if shape.is_simplex:  # all orders are equal
         return np.arange(len(cosines))
-    if shape.dimensions == 2:
+    if shape.is_plane:
         return _around_the_circle(cosines)
     if len(shape.views) == 1:
         return _align(cosines, shape.gram, [0])
