@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ LARGE = 3_000
 class TaskWithExpectedLoss(Protocol):
     """What `polish` reads of a task: a `Toy`, or one that says the same of itself. (Tasks stand above this package.)"""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     n_features: Any
     n_hidden: Any
     activation: Any
@@ -34,6 +35,9 @@ class TaskWithExpectedLoss(Protocol):
     hidden_l1: Any
     order: Any
     features: Any
+
+    def check(self) -> None:
+        """Raise `ConfigError` for settings that are not allowed."""
 
     def expected_loss(self, model: Any) -> Any:
         """The population loss of a model."""
