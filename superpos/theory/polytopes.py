@@ -136,6 +136,8 @@ def known_shape(name: str, *, argument: str = "name") -> KnownShape:
     Raises:
         ConfigError: no shape has that name; the message names the caller's `argument`.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"{argument} must be the name of a shape, got {check.short(name)}.")
     by_size = {word: k for k, word in (SIMPLICES | POLYGONS).items()}
     canonical, n_vertices = name, by_size.get(name, 0)
     if numbered := re.fullmatch(r"(\d{1,3})-(simplex|gon)", name):
