@@ -98,8 +98,8 @@ def weights_of(name: str, value: Any) -> Any:
     """The W of a model, a run or a result of one cell; anything else as it is."""
     from flax import nnx
 
-    if (elsewhere := _from_elsewhere(value)) is not None:
-        return elsewhere["W"]
+    if (parameters := _from_elsewhere(value)) is not None:
+        return parameters["W"]
     model = model_of(value)
     if model is None:
         return value
@@ -126,8 +126,8 @@ def model_of(value: Any) -> Any:
 
 def _from_elsewhere(value: Any) -> Any:
     """The arrays of one model in a result that does not say how it was trained; None for anything else."""
-    said = getattr(value, "attrs", None) if type(value).__module__.startswith("superpos.") else None
-    if not isinstance(said, dict) or (said.get("task") or {}).get("kind") != "foreign" or "W" not in value.dataset:
+    attrs = getattr(value, "attrs", None) if type(value).__module__.startswith("superpos.") else None
+    if not isinstance(attrs, dict) or (attrs.get("task") or {}).get("kind") != "foreign" or "W" not in value.dataset:
         return None
     return value.dataset.squeeze()
 
@@ -140,8 +140,8 @@ def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = Non
     Raises:
         ConfigError: the model has no W, another f, or a hidden layer that is not Wx.
     """
-    if (elsewhere := _from_elsewhere(value)) is not None:
-        return elsewhere["W"], elsewhere.get("b") if b is None else b
+    if (parameters := _from_elsewhere(value)) is not None:
+        return parameters["W"], parameters.get("b") if b is None else b
     model = model_of(value)
     if model is None:
         return value, b
@@ -149,10 +149,10 @@ def weights_and_bias(name: str, value: Any, b: Any, activation: str | None = Non
         raise ConfigError(
             f"{name} must be of a model with the hidden layer Wx, not with one of {model.hidden_activation}."
         )
-    own = getattr(model, "activation", activation)
-    if activation is not None and own != activation:
+    model_activation = getattr(model, "activation", activation)
+    if activation is not None and model_activation != activation:
         raise ConfigError(
-            f'activation must be "{own}", which is that of the model given as {name}, got "{activation}".'
+            f'activation must be "{model_activation}", which is that of the model given as {name}, got "{activation}".'
         )
     return weights_of(name, value), getattr(model, "b", None) if b is None else b
 
@@ -205,12 +205,12 @@ def labelled(
     """
     import xarray as xr
 
-    wanted = xr.Dataset if variables else xr.DataArray
-    if not isinstance(value, wanted):
-        raise ConfigError(f"{name} must be an xarray.{wanted.__name__}, got {_short(value)}.")
+    kind = xr.Dataset if variables else xr.DataArray
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} must be an xarray.{kind.__name__}, got {_short(value)}.")
     if lacking := [d for d in dims if d not in value.dims]:
-        found = ", ".join(map(str, value.dims)) or "none"
-        raise ConfigError(f"{name} must be labelled along {', '.join(lacking)}; its dimensions: {found}.")
+        dimensions = ", ".join(map(str, value.dims)) or "none"
+        raise ConfigError(f"{name} must be labelled along {', '.join(lacking)}; its dimensions: {dimensions}.")
     if lacking := [v for v in variables if v not in value]:
         raise ConfigError(f"{name} must have {', '.join(lacking)}, got {', '.join(map(str, value))}.")
     if values and not _is_real(value.dtype):
@@ -225,9 +225,9 @@ def own(value: _T) -> _T:
         return value
     changed = {}
     for field in fields(value):
-        held = getattr(value, field.name)
-        if is_foreign(held):
-            changed[field.name] = plain(field.name, held)
+        field_value = getattr(value, field.name)
+        if is_foreign(field_value):
+            changed[field.name] = plain(field.name, field_value)
     return replace(value, **changed) if changed else value  # pyright: ignore[reportReturnType]
 
 
@@ -274,9 +274,9 @@ def _read(value: Any) -> Any:
             return np.asarray(getattr(value, method)())
     if hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
-    held = getattr(value, "values", None)
-    if held is not None and not callable(held):
-        return _read(held)
+    values = getattr(value, "values", None)
+    if values is not None and not callable(values):
+        return _read(values)
     try:
         return np.asarray(memoryview(value))
     except TypeError:
@@ -325,19 +325,21 @@ def _floating(array: Any) -> Any:
 def _check_shape(
     name: str, array: Any, ndim: int | Sequence[int] | None, shape: Sequence[int | None] | None, empty: bool
 ) -> None:
-    found = tuple(array.shape)
+    actual = tuple(array.shape)
     if shape is not None:
-        fits = len(found) == len(shape) and all(n is None or n == m for n, m in zip(shape, found, strict=True))
+        fits = len(actual) == len(shape) and all(n is None or n == m for n, m in zip(shape, actual, strict=True))
         if not fits:
-            wanted = ", ".join("any" if n is None else str(n) for n in shape) + "," * (len(shape) == 1)
-            raise ConfigError(f"{name} must have shape ({wanted}), got shape {found}.")
+            lengths = ", ".join("any" if n is None else str(n) for n in shape)
+            if len(shape) == 1:
+                lengths += ","
+            raise ConfigError(f"{name} must have shape ({lengths}), got shape {actual}.")
     if ndim is not None:
         allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
-        if len(found) not in allowed:
-            said = " or ".join(_AXES.get(n, f"an array of {n} axes") for n in allowed)
-            raise ConfigError(f"{name} must be {said}, got an array of shape {found}.")
-    if not empty and 0 in found:
-        raise ConfigError(f"{name} must not be empty, got an array of shape {found}.")
+        if len(actual) not in allowed:
+            expected = " or ".join(_AXES.get(n, f"an array of {n} axes") for n in allowed)
+            raise ConfigError(f"{name} must be {expected}, got an array of shape {actual}.")
+    if not empty and 0 in actual:
+        raise ConfigError(f"{name} must not be empty, got an array of shape {actual}.")
 
 
 _AXES = {0: "one number", 1: "a vector", 2: "a matrix (rows, columns)"}

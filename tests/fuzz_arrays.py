@@ -91,6 +91,7 @@ CALLS = {
     "theory.boolean_baseline": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
     "theory.candidate_losses": {"n_features": 2, "feature_probability": vector, "importance": vector},
     "theory.crossings": {"values": vector, "first": vector, "second": b},
+    "theory.known_shape": {"name": "pentagon"},
     "theory.linear_control": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
     "theory.linear_loss": {"W": W, "b": b, "features": features, "importance": vector},
     "theory.linear_vulnerability": {"W": W},

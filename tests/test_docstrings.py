@@ -24,7 +24,8 @@ WITH_EXAMPLES = {
         f"theory.{name}": getattr(sp.theory, name)
         for name in (
             "linear_loss", "optimal_linear_loss", "candidate_losses", "boundaries", "vanishing_penalty", "naive_baseline",
-            "linear_vulnerability", "crossings", "known_shapes", "arrangement",
+            "linear_vulnerability", "crossings", "known_shape", "known_shapes",
+            "arrangement",
         )
     },
 }  # fmt: skip

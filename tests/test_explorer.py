@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from browser import Opened
 import superpos as sp
 from superpos.explorer import encode, pack
 from superpos.explorer.assemble import PAGE, bundle
+from superpos.theory.polytopes import POLYGONS, polygon_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,6 +104,12 @@ def node(*arguments, **options):
     )
     program = Path(playwright.__file__).parent / "driver" / ("node.exe" if sys.platform == "win32" else "node")
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, **options)
+
+
+def test_the_page_calls_polygons_what_the_library_calls_them():
+    words = re.search(r"const POLYGONS = \{(.*)\}", (PAGE / "measure.js").read_text()).group(1)
+    polygons = {int(k): name for k, name in re.findall(r'(\d+): "(\w+)"', words)}
+    assert polygons == {k: polygon_name(k) for k in (3, *POLYGONS)}
 
 
 def test_the_modules_pass_their_own_tests():

@@ -21,7 +21,9 @@ from superpos.analysis import (
     represented,
 )
 from superpos.analysis.geometry import geometries
-from superpos.theory.polytopes import known_shapes, polygon, prism, simplex
+from superpos.plot.style import SHAPE_COLORS
+from superpos.plot.sweeps import NAMED_LINES
+from superpos.theory.polytopes import KnownShape, known_shapes, polygon, prism, simplex
 
 SHAPES = {
     (shape.name, k, len(shape.vertices[0])): shape.vertices
@@ -175,6 +177,27 @@ def test_a_shape_without_a_vertex_has_no_name():
             continue
         for shape in geometries(np.stack([np.delete(V, v, axis=0).T for v in range(k)])):
             assert [(c.name, len(c.features)) for c in shape.components] == [("irregular", k - 1)], name
+
+
+def test_every_shape_is_found_by_its_name_and_has_the_dimensionality_of_the_table():
+    for name, n, d, D in TABLE:
+        shape = sp.theory.known_shape(name)
+        assert (len(shape.vertices), shape.dimensions) == (n, d) and shape.dimensionality == pytest.approx(D)
+    assert sp.theory.known_shape("3-gon").name == "triangle" and sp.theory.known_shape("11-gon").is_plane
+
+
+def test_the_lines_of_figures_are_those_of_the_paper():
+    """Elhage et al. 2022, "The Geometry of Superposition"; one colour each, and highest first."""
+    levels = {1: "dedicated", 3 / 4: "tetrahedron", 2 / 3: "triangle", 1 / 2: "antipodal pair", 2 / 5: "pentagon"}
+    assert list(NAMED_LINES.items()) == list((levels | {3 / 8: "square antiprism"}).items())
+    assert len({SHAPE_COLORS[name] for name in NAMED_LINES.values()}) == len(NAMED_LINES)
+
+
+def test_a_shape_whose_vertices_see_the_same_and_are_not_alike_is_refused():
+    """Four vertices that see each other, beside two threes that see the other three: every vertex sees three."""
+    edges = block_diag(1 - np.eye(4), np.kron(1 - np.eye(2), np.ones((3, 3))))
+    with pytest.raises(sp.ConfigError, match="vertices of ten see the same cosines, so they must be alike"):
+        KnownShape("ten", np.linalg.cholesky(np.eye(10) + 0.1 * edges))
 
 
 def damaged(V, rng):

@@ -21,7 +21,7 @@ from superpos.analysis.baselines import (
     random_baseline,
 )
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.analysis.matching import cosines, match
+from superpos.analysis.matching import Match, cosines, match
 from superpos.errors import ConfigError
 
 # Latents this close to one feature (as cosine) split it among them.
@@ -69,18 +69,18 @@ class SAEScores:
 
     def scalars(self) -> dict[str, float]:
         """Every single number by name, those of the baselines as `random_mmcs`, `pca_f1`, …"""
-        found = {}
+        numbers = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Baseline):
-                found |= {f"{field.name}_{f.name}": getattr(value, f.name) for f in fields(value)}
+                numbers |= {f"{field.name}_{f.name}": getattr(value, f.name) for f in fields(value)}
             elif not isinstance(value, np.ndarray):
-                found[field.name] = value
-        return found
+                numbers[field.name] = value
+        return numbers
 
     def __repr__(self) -> str:
         optional = {"loss recovered": self.loss_recovered, "absorption": self.absorption}
-        said = "".join(f", {name} {value:.2f}" for name, value in optional.items() if np.isfinite(value))
+        optional_text = "".join(f", {name} {value:.2f}" for name, value in optional.items() if np.isfinite(value))
         return (
             f"{self.n_latents} latents for {self.n_represented} of {self.n_features} features: MMCS {self.mmcs:.2f} "
             f"(random {self.random.mmcs:.2f}, PCA {self.pca.mmcs:.2f}), MCC {self.mcc:.2f} "
@@ -88,7 +88,7 @@ class SAEScores:
             f"  F1 {self.f1:.2f} (random {self.random.f1:.2f}, PCA {self.pca.f1:.2f}), precision {self.precision:.2f}, "
             f"recall {self.recall:.2f}, L0 {self.l0:.2f} (true {self.l0_true:.2f})\n"
             f"  R² {self.explained_variance:.2f}, shrinkage {self.shrinkage:.2f}, uniqueness {self.uniqueness:.2f}, "
-            f"dead {self.dead_share:.2f}, splitting {self.splitting:.2f}{said}"
+            f"dead {self.dead_share:.2f}, splitting {self.splitting:.2f}{optional_text}"
         )
 
 
@@ -154,10 +154,8 @@ def score_sae(
     m, n = directions.shape
     x = _matrix("x", x, n)
     h = _matrix("h", h, m, x.shape[1])
-    decoder, latents = (
-        arrays.as_numpy("decoder", decoder, finite=False, empty=True),
-        arrays.as_numpy("latents", latents, finite=False, empty=True),
-    )  # what is not used may be anything
+    decoder = arrays.as_numpy("decoder", decoder, finite=False, empty=True)  # what is not used may be anything
+    latents = arrays.as_numpy("latents", latents, finite=False, empty=True)
     mask = _mask(used, decoder.shape)
     decoder, latents = _columns("decoder", decoder, mask, m), _rows("latents", latents, mask, x.shape[1])
     reconstruction = _matrix("reconstruction", reconstruction, m, x.shape[1])
@@ -166,69 +164,95 @@ def score_sae(
     parents = None if parents is None else check_parents(parents, n)
 
     represented = np.linalg.norm(directions, axis=0) > represented_above
-    kept = directions[:, represented]
-    cosine = cosines(kept, decoder)
-    found = match(cosine)
+    findable = directions[:, represented]
+    cosine = cosines(findable, decoder)
+    matched = match(cosine)
     together, on, present = count_activity(latents, x)
-    frequency = on / x.shape[1]
-    quality = detection(found, together[:, represented], on, present[represented])
-    near = np.sum((cosine > split_above) & (on > 0), axis=1)
-    best = np.bincount(found.best_latent[: len(cosine)], minlength=len(on)) if len(cosine) else np.zeros(len(on))
-
-    def over_features(values: np.ndarray, fill: Any) -> np.ndarray:
-        return _spread(values, represented, fill)
-
-    def over_latents(values: np.ndarray, fill: Any = np.nan) -> np.ndarray:
-        return _spread(values, mask, fill)
-
-    place = np.flatnonzero(mask)
-    latent = np.where(found.latent >= 0, place[found.latent], -1)
-    matched_feature = np.full(len(on), -1)
-    has = found.latent >= 0
-    matched_feature[found.latent[has]] = np.flatnonzero(represented)[has]
-    per_latent = np.full((3, len(on)), np.nan)
-    per_latent[:, found.latent[has]] = quality[:, has]
-    absorbed = np.full(n, np.nan)
-    if parents is not None:
-        own = over_features(found.latent, -1)
-        absorbed = absorption(directions, decoder, x, latents, parents, own, represented)
+    precision, recall, f1 = quality = detection(matched, together[:, represented], on, present[represented])
+    n_latents, n_inputs = len(on), x.shape[1]
+    latent_of_feature = _spread(matched.latent, represented, -1)
+    if parents is None:
+        absorbed = np.full(n, np.nan)
+    else:
+        absorbed = absorption(directions, decoder, x, latents, parents, latent_of_feature, represented)
 
     return SAEScores(
         n_features=n,
         n_represented=int(represented.sum()),
-        n_latents=len(on),
-        mmcs=found.mmcs,
-        mcc=found.mcc,
-        mcc_signed=found.mcc_signed,
-        precision=mean_known(quality[0]),
-        recall=mean_known(quality[1]),
-        f1=mean_known(quality[2]),
-        uniqueness=float(np.mean(best == 1)),
-        l0=float(frequency.sum()),
-        l0_true=float(present.sum() / x.shape[1]),
-        l0_represented=float(present[represented].sum() / x.shape[1]),
+        n_latents=n_latents,
+        represented=represented,
+        **_match_scores(matched, cosine, on, split_above),
+        **_match_arrays(matched, represented, mask),
+        precision=mean_known(precision),
+        recall=mean_known(recall),
+        f1=mean_known(f1),
+        feature_f1=_spread(f1, represented, np.nan),
+        **_detection_of_latents(matched, quality, represented, mask),
+        **_activity_scores(on, present, represented, mask, n_inputs),
         explained_variance=explained_variance(h, reconstruction),
         loss_recovered=loss_recovered(loss, h, reconstruction),
         shrinkage=_shrinkage(h, reconstruction),
-        dead_share=float(np.mean(on == 0)),
         absorption=mean_known(absorbed),
-        splitting=mean_known(np.maximum(near - 1.0, 0)),
-        split_share=mean_known((near > 1).astype(float)),
-        random=random_baseline(kept, x[represented], h, len(on), seed),
-        pca=pca_baseline(kept, x[represented], h, len(on)),
-        represented=represented,
-        best_latent=over_features(place[found.best_latent] if len(cosine) else found.best_latent, -1),
-        best_cosine=over_features(found.best_cosine, np.nan),
-        matched_latent=over_features(latent, -1),
-        matched_cosine=over_features(found.cosine, np.nan),
-        feature_f1=over_features(quality[2], np.nan),
         feature_absorption=absorbed,
-        matched_feature=over_latents(matched_feature, -1),
-        latent_precision=over_latents(per_latent[0]),
-        latent_recall=over_latents(per_latent[1]),
-        latent_f1=over_latents(per_latent[2]),
-        frequency=over_latents(frequency),
+        random=random_baseline(findable, x[represented], h, n_latents, seed),
+        pca=pca_baseline(findable, x[represented], h, n_latents),
     )
+
+
+def _match_scores(matched: Match, cosine: np.ndarray, on: np.ndarray, split_above: float) -> dict[str, float]:
+    """What directions alone say; `cosine` is (n_represented, n_latents), `on` how often each latent is active."""
+    n_near = np.sum((cosine > split_above) & (on > 0), axis=1)
+    n_nearest = np.bincount(matched.best_latent, minlength=len(on)) if len(cosine) else np.zeros(len(on))
+    return {
+        "mmcs": matched.mmcs,
+        "mcc": matched.mcc,
+        "mcc_signed": matched.mcc_signed,
+        "uniqueness": float(np.mean(n_nearest == 1)),
+        "splitting": mean_known(np.maximum(n_near - 1.0, 0)),
+        "split_share": mean_known((n_near > 1).astype(float)),
+    }
+
+
+def _match_arrays(matched: Match, represented: np.ndarray, used: np.ndarray) -> dict[str, np.ndarray]:
+    """Which latent is whose, over all features and all latents; numbers of latents count those not used."""
+    place = np.flatnonzero(used)
+    has_latent = matched.latent >= 0
+    latent = np.where(has_latent, place[matched.latent], -1)
+    feature_of_latent = np.full(len(place), -1)
+    feature_of_latent[matched.latent[has_latent]] = np.flatnonzero(represented)[has_latent]
+    best_latent = place[matched.best_latent] if len(matched.latent) else matched.best_latent
+    return {
+        "best_latent": _spread(best_latent, represented, -1),
+        "best_cosine": _spread(matched.best_cosine, represented, np.nan),
+        "matched_latent": _spread(latent, represented, -1),
+        "matched_cosine": _spread(matched.cosine, represented, np.nan),
+        "matched_feature": _spread(feature_of_latent, used, -1),
+    }
+
+
+def _detection_of_latents(
+    matched: Match, quality: np.ndarray, represented: np.ndarray, used: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Precision, recall and F1 of every latent against its feature, from those of the features, (3, n_represented)."""
+    has_latent = matched.latent >= 0
+    per_latent = np.full((3, int(used.sum())), np.nan)
+    per_latent[:, matched.latent[has_latent]] = quality[:, has_latent]
+    names = ("latent_precision", "latent_recall", "latent_f1")
+    return {name: _spread(values, used, np.nan) for name, values in zip(names, per_latent, strict=True)}
+
+
+def _activity_scores(
+    on: np.ndarray, present: np.ndarray, represented: np.ndarray, used: np.ndarray, n_inputs: int
+) -> dict[str, Any]:
+    """How often latents and features are active, from on how many inputs each is."""
+    frequency = on / n_inputs
+    return {
+        "l0": float(frequency.sum()),
+        "l0_true": float(present.sum() / n_inputs),
+        "l0_represented": float(present[represented].sum() / n_inputs),
+        "dead_share": float(np.mean(on == 0)),
+        "frequency": _spread(frequency, used, np.nan),
+    }
 
 
 def hidden_loss(outputs: Callable[[Any], Any], x: Any, importance: Any = 1.0) -> Callable[[Any], float]:
@@ -262,19 +286,20 @@ def _shrinkage(h: np.ndarray, reconstruction: np.ndarray) -> float:
     return mean_known(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
 
 
-def _spread(values: np.ndarray, where: np.ndarray, fill: Any) -> np.ndarray:
-    result = np.full(len(where), fill)
-    result[where] = values
+def _spread(values: np.ndarray, mask: np.ndarray, fill: Any) -> np.ndarray:
+    """An array as long as the mask, with the values where it is true."""
+    result = np.full(len(mask), fill)
+    result[mask] = values
     return result
 
 
 def _matrix(name: str, value: Any, rows: int | None = None, columns: int | None = None) -> np.ndarray:
     """`value` as a finite float matrix of the wanted shape (None: any size but 0); single precision stays single."""
     array = arrays.as_numpy(name, value, finite=False, empty=True)
-    wanted = f"({'any' if rows is None else rows}, {'any' if columns is None else columns})"
-    right = array.ndim == 2 and rows in (None, len(array)) and columns in (None, array.shape[-1])
-    if not right or 0 in array.shape:
-        raise ConfigError(f"{name} must be a matrix of shape {wanted} and not empty, got shape {array.shape}.")
+    expected = f"({'any' if rows is None else rows}, {'any' if columns is None else columns})"
+    fits = array.ndim == 2 and rows in (None, len(array)) and columns in (None, array.shape[-1])
+    if not fits or 0 in array.shape:
+        raise ConfigError(f"{name} must be a matrix of shape {expected} and not empty, got shape {array.shape}.")
     return arrays.as_numpy(name, array, largest=arrays.MAX_WEIGHT)
 
 

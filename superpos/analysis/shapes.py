@@ -27,82 +27,84 @@ MAX_TRIES = 20_000
 
 
 class Match(NamedTuple):
-    """The best known shape for each of N groups."""
+    """The known shape that a group of k directions is nearest to."""
 
-    names: np.ndarray  # (N,) of str
-    dimensions: np.ndarray  # (N,) of int
-    residuals: np.ndarray  # (N,); for an irregular group the residual of the nearest known shape, at most 1
-    ideal: np.ndarray  # (N, k, k): cosines of the exact shape, in the group's order; NaN where nothing fits
+    name: str
+    dimensions: int
+    residual: float  # of an irregular group that of the nearest known shape, at most 1
+    ideal: np.ndarray  # (k, k): cosines of the exact shape, in the group's order; NaN for an irregular group
 
 
-def match_shapes(cosines: np.ndarray) -> Match:
-    r"""Name N groups of k directions each from their cosines, shape (N, k, k).
+def match_shape(cosines: np.ndarray) -> Match:
+    r"""Name a group of k directions from its cosines, shape (k, k).
 
     The residual is $\|C - C^*\|_F / \|C^*\|_F$, with $C^*$ the shape's cosines in an order of its vertices that fits. A
     group has the name of a shape in d dimensions only if it spans d dimensions: eigenvalue d + 1 of its cosines may not
     exceed 1 / (2 (k + 1)) of eigenvalue d, or a hundredth if k is large. (A regular simplex without a vertex has cosines
     close to those of the smaller simplex. Its eigenvalues are 1 + 1/k and, once, 1/k: twice the limit.)
-    Groups no shape fits are "irregular", and their dimensions are the numerical rank.
+    A group no shape fits is "irregular", and its dimensions are the numerical rank.
     """
-    n, k = cosines.shape[:2]
-    eigenvalues = np.linalg.eigvalsh(cosines)[:, ::-1]
-    rank = np.maximum(1, np.sum(eigenvalues > RANK_LIMIT * eigenvalues[:, :1], axis=1))
-    names, dimensions, residuals = np.full(n, IRREGULAR, object), rank, np.ones(n)
-    ideal = np.full(cosines.shape, np.nan)
+    k = len(cosines)
+    eigenvalues = np.linalg.eigvalsh(cosines)[::-1]
+    rank = max(1, int(np.sum(eigenvalues > RANK_LIMIT * eigenvalues[0])))
+    noise = max(1 / (2 * (k + 1)), NOISE_LIMIT)
+    nearest = Match(IRREGULAR, rank, 1.0, np.full(cosines.shape, np.nan))
     for shape in known_shapes(k):
         d = shape.dimensions
-        error, gram = _errors(cosines, shape)
-        better = error < residuals
-        residuals = np.where(better, error, residuals)
-        spanned = rank >= d
-        if d < k:
-            spanned &= eigenvalues[:, d] <= max(1 / (2 * (k + 1)), NOISE_LIMIT) * eigenvalues[:, d - 1]
-        fits = better & spanned & (error <= RESIDUAL_LIMIT)
-        names[better], dimensions[better] = IRREGULAR, rank[better]  # the nearest shape decides, fitting or not
-        names[fits], dimensions[fits], ideal[fits] = shape.name, d, gram[fits]
-    return Match(names, dimensions, residuals, ideal)
+        fit = _fit(cosines, shape)
+        if fit is None or fit.residual >= nearest.residual:
+            continue
+        spanned = rank >= d and (d == k or eigenvalues[d] <= noise * eigenvalues[d - 1])
+        if spanned and fit.residual <= RESIDUAL_LIMIT:
+            nearest = Match(shape.name, d, fit.residual, fit.ideal)
+        else:  # the nearest shape decides, fitting or not
+            nearest = Match(IRREGULAR, rank, fit.residual, np.full(cosines.shape, np.nan))
+    return nearest
 
 
-def _errors(cosines: np.ndarray, shape: KnownShape) -> tuple[np.ndarray, np.ndarray]:
-    """Relative error of each group against one shape, (N,), and the shape's cosines in the group's order, (N, k, k).
+class _Fit(NamedTuple):
+    residual: float
+    ideal: np.ndarray  # (k, k): the shape's cosines in the group's order
 
-    The error is infinite where no order of the vertices comes close.
-    """
-    n, k = cosines.shape[:2]
-    errors, ideal = np.full(n, np.inf), np.full(cosines.shape, np.nan)
+
+def _fit(cosines: np.ndarray, shape: KnownShape) -> _Fit | None:
+    """How well a group fits one shape; None where no order of its vertices comes close."""
+    k = len(cosines)
     if k == 1:
-        return np.zeros(n), np.ones(cosines.shape)
-    seen = np.sort(cosines[:, ~np.eye(k, dtype=bool)].reshape(n, k, k - 1), axis=2)
-    like = [np.abs(seen - view).max(axis=2) <= COSINE_LIMIT for view in shape.views]  # of every kind of vertex, (N, k)
-    close = np.flatnonzero(np.any(like, axis=0).all(axis=1))
-    if not len(close):
-        return errors, ideal
-    if np.ptp(shape.views) < 1e-9:  # a simplex: all orders are equal
-        orders = np.broadcast_to(np.arange(k), (len(close), k))
-    elif shape.dimensions == 2:
-        orders = _around_the_circle(cosines[close])
-    elif len(shape.views) == 1:
-        orders = np.array([_align(cosines[c], shape.gram, [0]) for c in close])
-    else:
-        starts = [np.flatnonzero(like[0][c]) for c in close]
-        orders = np.array([_nearest_order(cosines[c], shape, s) for c, s in zip(close, starts, strict=True)])
-    found = orders[:, 0] >= 0
-    close, orders = close[found], orders[found]
-    ordered = cosines[close[:, None, None], orders[:, :, None], orders[:, None, :]]
-    difference = ordered - shape.gram
-    distance = np.linalg.norm(difference, axis=(1, 2))
+        return _Fit(0.0, np.ones((1, 1)))
+    seen = np.sort(cosines[~np.eye(k, dtype=bool)].reshape(k, k - 1), axis=1)
+    like = [np.abs(seen - view).max(axis=1) <= COSINE_LIMIT for view in shape.views]  # of every kind of vertex, (k,)
+    if not np.any(like, axis=0).all():
+        return None
+    order = _order(cosines, shape, like[0])
+    if order[0] < 0:
+        return None
+    difference = cosines[np.ix_(order, order)] - shape.gram
     with_others = np.sqrt(np.sum(shape.gram**2, axis=1) - 1)
-    fits = np.abs(difference).max(axis=(1, 2), initial=0.0) <= COSINE_LIMIT
-    fits &= np.all(np.linalg.norm(difference, axis=2) <= ROW_LIMIT * with_others, axis=1)
-    errors[close] = np.where(fits, distance / np.linalg.norm(shape.gram), np.inf)
-    ideal[close[:, None, None], orders[:, :, None], orders[:, None, :]] = shape.gram
-    return errors, ideal
+    if np.abs(difference).max() > COSINE_LIMIT:
+        return None
+    if np.any(np.linalg.norm(difference, axis=1) > ROW_LIMIT * with_others):
+        return None
+    ideal = np.empty(cosines.shape)
+    ideal[np.ix_(order, order)] = shape.gram
+    return _Fit(float(np.linalg.norm(difference, axis=(0, 1)) / np.linalg.norm(shape.gram)), ideal)
+
+
+def _order(cosines: np.ndarray, shape: KnownShape, like_first: np.ndarray) -> np.ndarray:
+    """Which direction is each of the shape's vertices, (k,); -1s if none fits. `like_first`: may be the first vertex."""
+    if shape.is_simplex:  # all orders are equal
+        return np.arange(len(cosines))
+    if shape.is_plane:
+        return _around_the_circle(cosines)
+    if len(shape.views) == 1:
+        return _align(cosines, shape.gram, [0])
+    return _nearest_order(cosines, shape, np.flatnonzero(like_first))
 
 
 def _around_the_circle(cosines: np.ndarray) -> np.ndarray:
-    """Order groups of (almost) coplanar directions by angle, (N, k)."""
-    plane = np.linalg.eigh(cosines)[1][:, :, -2:]
-    return np.argsort(np.arctan2(plane[:, :, 1], plane[:, :, 0]), axis=1)
+    """Order a group of (almost) coplanar directions by angle, (k,)."""
+    plane = np.linalg.eigh(cosines)[1][:, -2:]
+    return np.argsort(np.arctan2(plane[:, 1], plane[:, 0]))
 
 
 def _nearest_order(cosines: np.ndarray, shape: KnownShape, starts: np.ndarray) -> np.ndarray:

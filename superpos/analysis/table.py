@@ -27,13 +27,13 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     sizes = (
         n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
     )
-    found = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), **options)
-    n, m, k = len(found), *W.shape[-2:]
+    results = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), **options)
+    n, m, k = len(results), *W.shape[-2:]
 
     component = np.full((n, k), -1)
     component_shape = np.full((n, k), "", object)
     poly = np.full((n, m), np.nan)
-    for row, g in enumerate(found):
+    for row, g in enumerate(results):
         poly[row, : len(g.polysemanticity)] = g.polysemanticity
         for number, c in enumerate(g.components):
             component[row, list(c.features)] = number
@@ -44,19 +44,19 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
         return (*lead, *inner), array.reshape((*shape, *array.shape[1:]))
 
     per_feature = {
-        "norm": np.stack([g.norms for g in found]),
-        "represented": np.stack([g.represented for g in found]),
-        "interference": np.stack([g.interference for g in found]),
-        "dimensionality": np.stack([g.dimensionality for g in found]),
+        "norm": np.stack([g.norms for g in results]),
+        "represented": np.stack([g.represented for g in results]),
+        "interference": np.stack([g.interference for g in results]),
+        "dimensionality": np.stack([g.dimensionality for g in results]),
         "component": component,
         "component_shape": component_shape.astype(str),
     }
     per_model = {
-        "shape": np.array([g.name for g in found]),
-        "residual": np.array([g.residual for g in found]),
-        "n_represented": np.array([g.represented.sum() for g in found]),
-        "packing": np.array([g.packing for g in found]),
-        "d_star": np.array([g.d_star for g in found]),
+        "shape": np.array([g.name for g in results]),
+        "residual": np.array([g.residual for g in results]),
+        "n_represented": np.array([g.represented.sum() for g in results]),
+        "packing": np.array([g.packing for g in results]),
+        "d_star": np.array([g.d_star for g in results]),
     }
     variables = {name: over(("feature",), array) for name, array in per_feature.items()}
     variables |= {name: over((), array) for name, array in per_model.items()}
@@ -82,24 +82,24 @@ def sae_score_table(scores: Iterable[SAEScores | None], cells: xr.DataArray) -> 
     Raises:
         ConfigError: there are not as many scores as cells, or no model has any.
     """
-    found = list(scores)
-    if len(found) != cells.size:
-        raise ConfigError(f"scores must be as many as cells, {cells.size}, got {len(found)}.")
-    known = [s for s in found if s is not None]
-    if not known:
+    listed = list(scores)
+    if len(listed) != cells.size:
+        raise ConfigError(f"scores must be as many as cells, {cells.size}, got {len(listed)}.")
+    sound = [s for s in listed if s is not None]
+    if not sound:
         raise ConfigError("scores must hold those of one model at least, got none.")
-    columns = [{} if s is None else s.scalars() for s in found]
+    columns = [{} if s is None else s.scalars() for s in listed]
     variables = {}
-    for name in known[0].scalars():
+    for name in sound[0].scalars():
         if name in cells.coords:  # n_features or n_latents where they are axes
             continue
         values = np.array([column.get(name, np.nan) for column in columns], float)
         variables[name] = (cells.dims, values.reshape(cells.shape))
     for names, dim in ((_PER_FEATURE, "feature"), (_PER_LATENT, "latent")):
-        longest = max(len(getattr(s, names[0])) for s in known)
+        longest = max(len(getattr(s, names[0])) for s in sound)
         for name in names:
-            filled = np.full((len(found), longest), np.nan)
-            for row, s in zip(filled, found, strict=True):
+            filled = np.full((len(listed), longest), np.nan)
+            for row, s in zip(filled, listed, strict=True):
                 if s is not None:
                     row[: len(getattr(s, name))] = getattr(s, name)
             variables[name] = ((*cells.dims, dim), filled.reshape((*cells.shape, longest)))

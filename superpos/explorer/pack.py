@@ -9,10 +9,15 @@ from superpos.errors import ConfigError
 from superpos.explorer import encode
 from superpos.plot.style import OTHER_SHAPES, SHAPE_COLORS, caption, shape_color
 from superpos.sweep import SweepResult
+from superpos.theory.polytopes import POLYGONS
 
 FORMAT = 1
 # Features whose pairs a page can draw.
 MAX_FEATURES = 512
+# What training in the page can arrive at in a plane, whatever the sweep found (`planeShape` in page/measure.js).
+LIVE_SHAPES = (
+    *SHAPE_COLORS, *POLYGONS.values(), "2 × dedicated", "2 × antipodal pair", "antipodal pair + dedicated",
+)  # fmt: skip
 LABELS = {
     "feature_probability": "density p = 1 − S",
     "n_features": "features n",
@@ -76,14 +81,9 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "cells": cells,
         "history": _history(dataset, rows),
         "snapshots": _snapshots(dataset, rows),
-        "colors": {"shapes": {str(s): shape_color(s) for s in {*named["words"], *_sure()}}, "other": OTHER_SHAPES},
+        "colors": {"shapes": {str(s): shape_color(s) for s in {*named["words"], *LIVE_SHAPES}}, "other": OTHER_SHAPES},
         "task": {k: v for k, v in dataset.attrs["task"].items() if k in ("n_features", "n_hidden", "importance")},
     }
-
-
-def _sure() -> set[str]:
-    """Shapes that live training may find, whatever the sweep found."""
-    return {*SHAPE_COLORS, "hexagon", "triangle + dedicated"}
 
 
 def axes_of(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], bool]:

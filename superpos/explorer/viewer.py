@@ -59,7 +59,7 @@ def pack_dictionaries(
     dataset = result.dataset if result.sizes else result.dataset.expand_dims("cell")
     result, lead = SweepResult(dataset), list(result.sizes) or ["cell"]
     shape = tuple(result.sizes.values())
-    axes = _columns(dataset, lead)
+    axes, codes = _columns(dataset, lead)
     loss = dataset["loss"].values.ravel().astype(float)
     sound = ((dataset["diverged_step"] < 0) & ~result.missing).transpose(*lead).values.ravel()
     if not sound.any():
@@ -69,14 +69,14 @@ def pack_dictionaries(
     truths: dict[str, int] = {}
     room = MAX_CHARACTERS
     with Progress(int(sound.sum()), doing="describing", enabled=progress) as bar:
-        for cell in _order(axes, np.where(sound, loss, np.nan)):
+        for cell in _order(codes, np.where(sound, loss, np.nan)):
             place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
-            one = result.isel(**{d: int(i) for d, i in place.items()})
-            task, model = one.task(), one.model()
+            model_result = result.isel(**{d: int(i) for d, i in place.items()})
+            task, model = model_result.task(), model_result.model()
             if room > 0 and len(shown) < most:
-                found = dashboard_of(task, model, n_inputs=n_inputs)
-                scores[cell] = {k: np.nan if v is None else v for k, v in found["scores"].items()}
-                packed = _pack_one(found)
+                dashboard = dashboard_of(task, model, n_inputs=n_inputs)
+                scores[cell] = {k: np.nan if v is None else v for k, v in dashboard["scores"].items()}
+                packed = _pack_one(dashboard)
                 truth = json.dumps(packed.pop("truth"))
                 packed |= {"cell": int(cell), "truth": truths.setdefault(truth, len(truths))}
                 room -= len(json.dumps(packed))
@@ -98,7 +98,7 @@ def pack_dictionaries(
         "axes": axes,
         "architecture": encode.words(words),
         "architectures": {
-            w: [ARCHITECTURE_NAMES.get(w, w), ARCHITECTURE_COLORS.get(w, "#999999")] for w in sorted(set(words))
+            w: [ARCHITECTURE_NAMES.get(w, w), ARCHITECTURE_COLORS.get(w, PALETTE["grey"])] for w in sorted(set(words))
         },
         "scores": [
             {"name": name, "label": label, "values": encode.numbers(values)}
@@ -113,23 +113,25 @@ def pack_dictionaries(
     }
 
 
-def _order(axes: list[dict[str, Any]], loss: np.ndarray) -> np.ndarray:
-    """Sound cells: the best of every setting, then the second best of every setting, …"""
+def _order(codes: dict[str, np.ndarray], loss: np.ndarray) -> np.ndarray:
+    """Sound cells: the best of every setting, then the second best of every setting, …
+
+    `codes` are the places of every cell along each axis.
+    """
     sound = np.flatnonzero(np.isfinite(loss))
-    settings = [np.asarray(a["codes"]) for a in axes if a["name"] not in REPETITIONS]
-    keys = list(zip(*(s[sound].tolist() for s in settings), strict=True)) or [()] * len(sound)
-    rank, seen = np.zeros(len(sound), int), {}
+    columns = [column[sound].tolist() for name, column in codes.items() if name not in REPETITIONS]
+    settings = list(zip(*columns, strict=True)) if columns else [()] * len(sound)
+    rank, last_rank = np.zeros(len(sound), int), {}
     for i in np.argsort(loss[sound], kind="stable"):
-        rank[i] = seen[keys[i]] = seen.get(keys[i], -1) + 1
-    for axis in axes:
-        del axis["codes"]
+        rank[i] = last_rank[settings[i]] = last_rank.get(settings[i], -1) + 1
     return sound[np.lexsort((sound, rank))]
 
 
-def _columns(dataset: xr.Dataset, lead: list[str]) -> list[dict[str, Any]]:
-    """The axes with the place of every cell along them; −1 where its architecture has no use for the value."""
+def _columns(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """The axes, and by their names the place of every cell along each; −1 where its architecture does not read the value."""
     axes, flat = axes_of(dataset, lead)
-    wanted = np.array([SPARSITY_FIELD.get(word, "") for word in _architectures(dataset, lead)])
+    codes: dict[str, np.ndarray] = {}
+    sparsity_fields = np.array([SPARSITY_FIELD.get(word, "") for word in _architectures(dataset, lead)])
     places = np.indices([dataset.sizes[d] for d in lead]).reshape(len(lead), -1)
     for number, axis in enumerate(axes):
         if flat and axis["name"] in dataset.coords:
@@ -137,9 +139,9 @@ def _columns(dataset: xr.Dataset, lead: list[str]) -> list[dict[str, Any]]:
         else:
             index = places[0 if flat else number]
         if axis["name"] in SPARSITY_FIELD.values():
-            index = np.where(wanted == axis["name"], index, -1)
-        axis["codes"], axis["index"] = index, encode.whole(index)
-    return axes
+            index = np.where(sparsity_fields == axis["name"], index, -1)
+        codes[axis["name"]], axis["index"] = np.asarray(index), encode.whole(index)
+    return axes, codes
 
 
 def _architectures(dataset: xr.Dataset, lead: list[str]) -> list[str]:
@@ -149,21 +151,16 @@ def _architectures(dataset: xr.Dataset, lead: list[str]) -> list[str]:
     return [str(dataset.attrs["task"]["architecture"])] * dataset["loss"].size
 
 
-def _known(word: str) -> list[str]:
-    """Name and colour of an architecture."""
-    return [ARCHITECTURE_NAMES.get(word, word), ARCHITECTURE_COLORS.get(word, PALETTE["grey"])]
-
-
 def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
     """One dashboard in few characters: a column per quantity, one row per latent; −1 and NaN fill rows up."""
     latents, inputs = data["latents"], data["inputs"]
 
     def column(name: str, missing: Any = np.nan) -> list[Any]:
-        return [missing if one[name] is None else one[name] for one in latents]
+        return [missing if latent[name] is None else latent[name] for latent in latents]
 
     def table(name: str, place: int, missing: Any) -> np.ndarray:
-        most = max((len(one[name]) for one in latents), default=0)
-        rows = [[entry[place] for entry in one[name]] for one in latents]
+        most = max((len(latent[name]) for latent in latents), default=0)
+        rows = [[entry[place] for entry in latent[name]] for latent in latents]
         rows = [[missing if v is None else v for v in row] + [missing] * (most - len(row)) for row in rows]
         return np.array(rows).reshape(len(latents), most)
 

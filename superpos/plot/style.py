@@ -18,6 +18,7 @@ from superpos.plot.written import ENDINGS, MARK, free_figure
 from superpos.sweep import outputs
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known, task_class
+from superpos.theory.polytopes import COLORS
 
 OPTIMIZER_NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "lion": "Lion", "muon": "Muon"}
 
@@ -34,13 +35,7 @@ PALETTE = {
     "grey": "#999999",
 }
 # One colour per shape, the same throughout the lab.
-SHAPE_COLORS = {
-    "dedicated": PALETTE["black"],
-    "antipodal pair": PALETTE["blue"],
-    "triangle": PALETTE["green"],
-    "tetrahedron": PALETTE["purple"],
-    "pentagon": PALETTE["orange"],
-    "square antiprism": PALETTE["sky"],
+SHAPE_COLORS = {name: PALETTE[color] for name, color in COLORS.items()} | {
     "irregular": PALETTE["grey"],
     "shared feature": PALETTE["grey"],
     "nothing represented": "#DDDDDD",

@@ -11,16 +11,10 @@ from matplotlib.axes import Axes
 
 from superpos.plot.features import feature_directions
 from superpos.plot.style import current_axes, shape_color
+from superpos.theory.polytopes import COLORS, known_shape
 
 # The lines features gather at: Elhage et al. 2022, "The Geometry of Superposition".
-NAMED_LINES = {
-    1.0: "dedicated",
-    3 / 4: "tetrahedron",
-    2 / 3: "triangle",
-    1 / 2: "antipodal pair",
-    2 / 5: "pentagon",
-    3 / 8: "square antiprism",
-}
+NAMED_LINES = {known_shape(name).dimensionality: name for name in COLORS}
 
 
 def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[float], shapes: xr.DataArray) -> None:

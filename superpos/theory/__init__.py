@@ -25,5 +25,6 @@ from superpos.theory.phases import candidates as candidates
 from superpos.theory.phases import optimum as optimum
 from superpos.theory.polish import polish as polish
 from superpos.theory.polytopes import KnownShape as KnownShape
+from superpos.theory.polytopes import known_shape as known_shape
 from superpos.theory.polytopes import known_shapes as known_shapes
 from superpos.theory.series import chosen_order as chosen_order

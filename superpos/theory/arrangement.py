@@ -1,6 +1,5 @@
 """Weights in which features lie as known shapes do: to start training from, or to compare with."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +8,7 @@ import xarray as xr
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.theory import polytopes
-from superpos.theory.polytopes import KnownShape, known_shapes
+from superpos.theory.polytopes import KnownShape, known_shape
 
 
 def arrangement(
@@ -47,13 +45,13 @@ def arrangement(
     )
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(f"shapes must be a name or a list of names, got {' '.join(repr(shapes).split())[:60]}.")
-    found = [part for name in names for part in _parts(name)]
-    vertices, dimensions = sum(len(s.vertices) for s in found), sum(s.dimensions for s in found)
-    for what, needed, there in (("features", vertices, n_features), ("dimensions", dimensions, n_hidden)):
-        if needed > there:
-            raise ConfigError(f"shapes {', '.join(map(str, names))} need {needed} {what}, and there are {there}.")
+    parts = [part for name in names for part in _parts(name)]
+    n_vertices, dimensions = sum(len(shape.vertices) for shape in parts), sum(shape.dimensions for shape in parts)
+    for what, needed, available in (("features", n_vertices, n_features), ("dimensions", dimensions, n_hidden)):
+        if needed > available:
+            raise ConfigError(f"shapes {', '.join(map(str, names))} need {needed} {what}, and there are {available}.")
     W, row, column = np.zeros((n_hidden, n_features)), 0, 0
-    for shape in found:
+    for shape in parts:
         k, d = shape.vertices.shape
         W[row : row + d, column : column + k] = length * shape.vertices.T
         row, column = row + d, column + k
@@ -78,21 +76,5 @@ def arrangement(
 def _parts(name: str) -> list[KnownShape]:
     """The shapes of a name; a square is two antipodal pairs."""
     if name in ("square", "4-gon"):
-        return 2 * [known_shapes(2)[0]]
-    name = "triangle" if name == "3-gon" else name
-    size = {polytopes.simplex_name(k): k for k in (2, 3, 4)} | {"dedicated": 1}
-    size |= {word: k for k, word in polytopes.POLYGONS.items()}
-    if match := re.fullmatch(r"(\d{1,3})-(simplex|gon)", str(name)):
-        k = int(match[1]) + (match[2] == "simplex")
-        kind = polytopes.simplex_name(k) if match[2] == "simplex" else polytopes.POLYGONS.get(k, f"{k}-gon")
-        there = known_shapes(k) if k > 1 else ()
-    else:
-        kind, there = name, known_shapes(size[name]) if name in size else polytopes.special_shapes()
-    found = [shape for shape in there if shape.name == kind]
-    if not found:
-        known = [*size, *(shape.name for shape in polytopes.special_shapes()), "square"]
-        raise ConfigError(
-            f"shapes: {name!r} is no known shape.{check.suggestion(str(name), known)} superpos.theory.known_shapes(k) lists "
-            "those with k vertices."
-        )
-    return found[:1]
+        return 2 * [known_shape("antipodal pair")]
+    return [known_shape(name, argument="shapes")]

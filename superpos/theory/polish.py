@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,28 @@ from superpos.theory.optimum import Minimum
 
 # Parameters up to which BFGS keeps their whole square matrix.
 LARGE = 3_000
+
+
+@runtime_checkable
+class TaskWithExpectedLoss(Protocol):
+    """What `polish` reads of a task: a `Toy`, or one that says the same of itself. (Tasks stand above this package.)"""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    n_features: Any
+    n_hidden: Any
+    activation: Any
+    bias: Any
+    importance: Any
+    loss_exponent: Any
+    hidden_l1: Any
+    order: Any
+    features: Any
+
+    def check(self) -> None:
+        """Raise `ConfigError` for settings that are not allowed."""
+
+    def expected_loss(self, model: Any) -> Any:
+        """The population loss of a model."""
 
 
 def polish(
@@ -45,7 +67,7 @@ def polish(
         ConfigError: a shape or number is not allowed, the exact loss of the task is unknown, or `order` is too short.
     """
     W = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=MAX_PARAMETER).astype(np.float64)
-    if not hasattr(task, "expected_loss") or not hasattr(task, "order"):
+    if not isinstance(task, TaskWithExpectedLoss):
         raise ConfigError(f"task must be a superpos.tasks.Toy, got {type(task).__name__}.")
     task.check()
     check_expected(task.features, task.activation)

@@ -5,30 +5,75 @@ triangular bipyramid a triangle and a pair (the paper's tegum products). Beside 
 Gosset's k_21 (`superpos.theory.gosset`) and the best placements of points in space (`superpos.theory.spherical_codes`).
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations, permutations, product
 
 import numpy as np
 
+from superpos import check
+from superpos.errors import ConfigError
 from superpos.theory import gosset, spherical_codes, symmetry
 
 # Neighbours in a larger polygon are so close that any crowd of directions in a plane looks like one.
 MAX_POLYGON = 24
+SIMPLICES = {1: "dedicated", 2: "antipodal pair", 3: "triangle", 4: "tetrahedron"}
 POLYGONS = {5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
+# The shapes whose D_i are the lines that features gather at (Elhage et al. 2022, "The Geometry of Superposition"), highest
+# line first, each with its colour in figures: a word of the lab's palette. All other shapes share one colour.
+COLORS = {
+    "dedicated": "black",
+    "tetrahedron": "purple",
+    "triangle": "green",
+    "antipodal pair": "blue",
+    "pentagon": "orange",
+    "square antiprism": "sky",
+}
 
 
 @dataclass(frozen=True)
 class KnownShape:
-    """A name and its vertices, the rows of a (k, d) array of unit vectors spanning d dimensions."""
+    """A name and its vertices, the rows of a (k, d) array of unit vectors spanning d dimensions.
+
+    Raises:
+        ConfigError: all vertices see the same cosines, and still they are not alike.
+    """
 
     name: str
     vertices: np.ndarray
 
+    def __post_init__(self) -> None:
+        # `superpos.analysis.shapes` lays any direction on the first vertex if all vertices see the same cosines.
+        needs_alike = not self.is_simplex and not self.is_plane and len(self.views) == 1
+        if needs_alike and not symmetry.looks_alike(self.gram):
+            raise ConfigError(f"vertices of {self.name} see the same cosines, so they must be alike in everything.")
+
     @property
     def dimensions(self) -> int:
-        """Dimensions the vertices span."""
+        """Dimensions the vertices span, d."""
         return self.vertices.shape[1]
+
+    @property
+    def dimensionality(self) -> float:
+        """d / k: D_i of every vertex where the vertices fill their dimensions evenly, else an upper bound of its mean."""
+        return self.dimensions / len(self.vertices)
+
+    @property
+    def color(self) -> str | None:
+        """Its colour in figures, a word of the lab's palette; None for the colour that all other shapes share."""
+        return COLORS.get(self.name)
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether its vertices lie in a plane and span it."""
+        return self.dimensions == 2
+
+    @cached_property
+    def is_simplex(self) -> bool:
+        """Whether all pairs of vertices have one cosine, so that any order of the vertices is as good as another."""
+        pairs = self.gram[~np.eye(len(self.gram), dtype=bool)]
+        return not len(pairs) or bool(np.ptp(pairs) < 1e-9)
 
     @cached_property
     def gram(self) -> np.ndarray:
@@ -70,10 +115,10 @@ def known_shapes(k: int) -> tuple[KnownShape, ...]:
     ['4-simplex', 'pentagon', 'square pyramid']
     """
     if k == 1:
-        return (KnownShape("dedicated", np.ones((1, 1))),)
+        return (KnownShape(SIMPLICES[1], np.ones((1, 1))),)
     shapes = [KnownShape(simplex_name(k), simplex(k))]
     if 5 <= k <= MAX_POLYGON:
-        shapes.append(KnownShape(POLYGONS.get(k, f"{k}-gon"), polygon(k)))
+        shapes.append(KnownShape(polygon_name(k), polygon(k)))
     return (*shapes, *(shape for shape in _special() if len(shape.vertices) == k))
 
 
@@ -82,9 +127,45 @@ def special_shapes() -> tuple[KnownShape, ...]:
     return _special()
 
 
+def known_shape(name: str, *, argument: str = "name") -> KnownShape:
+    """The shape of a name; of shapes that share one, the first.
+
+    >>> sp.theory.known_shape("pentagon").dimensionality
+    0.4
+
+    Raises:
+        ConfigError: no shape has that name; the message names the caller's `argument`.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"{argument} must be the name of a shape, got {check.short(name)}.")
+    by_size = {word: k for k, word in (SIMPLICES | POLYGONS).items()}
+    canonical, n_vertices = name, by_size.get(name, 0)
+    if numbered := re.fullmatch(r"(\d{1,3})-(simplex|gon)", name):
+        n_vertices = int(numbered[1])
+        if numbered[2] == "simplex":
+            n_vertices += 1
+            canonical = simplex_name(n_vertices)
+        else:
+            canonical = polygon_name(n_vertices)
+    candidates = known_shapes(n_vertices) if n_vertices else special_shapes()
+    for shape in candidates:
+        if shape.name == canonical:
+            return shape
+    names = [*SIMPLICES.values(), *POLYGONS.values(), *(shape.name for shape in special_shapes()), "square"]
+    raise ConfigError(
+        f"{argument}: {name!r} is no known shape.{check.suggestion(name, names)} superpos.theory.known_shapes(k) lists "
+        "those with k vertices."
+    )
+
+
 def simplex_name(k: int) -> str:
     """The regular simplex on k vertices: antipodal pair, triangle, tetrahedron, 4-simplex, …"""
-    return {2: "antipodal pair", 3: "triangle", 4: "tetrahedron"}.get(k, f"{k - 1}-simplex")
+    return SIMPLICES.get(k, f"{k - 1}-simplex")
+
+
+def polygon_name(k: int) -> str:
+    """The regular polygon with k vertices: triangle, pentagon, …, 9-gon. (A square is two antipodal pairs.)"""
+    return SIMPLICES[3] if k == 3 else POLYGONS.get(k, f"{k}-gon")
 
 
 def simplex(k: int) -> np.ndarray:

@@ -29,6 +29,22 @@ def kinds(gram: np.ndarray) -> np.ndarray:
         label = refined
 
 
+def looks_alike(gram: np.ndarray) -> bool:
+    """Whether the shape with the cosines `gram`, (k, k), looks the same from every vertex.
+
+    Every cosine gets a weight, and from every vertex the closed walks of three, four and five steps are counted with the
+    weights they pass. Vertices that a symmetry takes to each other have the same counts.
+    """
+    weights = np.exp(gram)
+    walk = weights @ weights
+    for _ in range(3):
+        walk = walk @ weights
+        counts = np.diag(walk)
+        if np.ptp(counts) > SAME * counts.mean():
+            return False
+    return True
+
+
 def deformations(vertices: np.ndarray) -> np.ndarray:
     """Independent ways to move the unit vectors in rows that keep the symmetry and the lengths, (ways, k, d)."""
     k, d = vertices.shape

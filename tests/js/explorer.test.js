@@ -8,7 +8,7 @@ const { Trainer, randomFrom, normalFrom } = await import(new URL("toy.js", page)
 const { measure, gaps, planeShape, hull, project, eigen } = await import(new URL("measure.js", page));
 const { toLink, fromLink } = await import(new URL("state.js", page));
 const { decode } = await import(new URL("decode.js", page));
-const { Crew } = await import(new URL("crew.js", page));
+const { Ensemble } = await import(new URL("ensemble.js", page));
 
 const polygon = (n, length = 1) => [Math.cos, Math.sin].flatMap((f) => Array.from({ length: n }, (_, i) => length * f((2 * Math.PI * i) / n + 0.3)));
 const near = (a, b, tolerance = 1e-9) => assert.ok(Math.abs(a - b) <= tolerance, `${a} is not ${b}`);
@@ -114,15 +114,15 @@ test("five features find a pentagon in two dimensions", () => {
   for (const gap of between) near(gap, 72, 3);
 });
 
-test("a crew tells of every slice, trains on under new settings and stops at its steps", async () => {
+test("an ensemble posts every slice, trains on under new settings and stops at its steps", async () => {
   const told = [];
   await new Promise((resolve) => {
-    const crew = new Crew((state) => {
+    const ensemble = new Ensemble((state) => {
       told.push(state);
       if (state.done) resolve();
     });
-    crew.hear({ start: { steps: 60, batch: 8 }, run: 4, seed: 1, count: 2 });
-    crew.hear({ change: { p: 0.5 } });
+    ensemble.onMessage({ start: { steps: 60, batch: 8 }, run: 4, seed: 1, count: 2 });
+    ensemble.onMessage({ change: { p: 0.5 } });
   });
   assert.equal(told.at(-1).step, 60);
   assert.equal(told.at(-1).models.length, 2);

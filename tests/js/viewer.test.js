@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const page = new URL("../../superpos/explorer/page/", import.meta.url);
-const { cosines, matches, nameOf, ordered, pairs, readBook, tally } = await import(new URL("book.js", page));
+const { cosines, matches, nameOf, ordered, pairs, readSaeSweep, tally } = await import(new URL("sae_sweep.js", page));
 const { scale } = await import(new URL("scatter.js", page));
 const { fixed } = await import(new URL("dom.js", page));
 const { percent } = await import(new URL("latents.js", page));
-const { byFeature } = await import(new URL("atlas.js", page));
+const { byFeature } = await import(new URL("dictionary_view.js", page));
 const { onDark } = await import(new URL("color.js", page));
 
 const codes = (kind, type) => (values, shape = [values.length]) => ({ type, shape, data: btoa(String.fromCharCode(...new Uint8Array(new kind(values).buffer))) });
@@ -44,8 +44,8 @@ const data = {
   architecture: { words: ["topk", "relu"], index: whole([0, 0, 1, 1]) }, architectures: { topk: ["TopK", "#E69F00"], relu: ["ReLU", "#0072B2"] },
   scores: [{ name: "f1", label: "F1", values: numbers([0.5, 0.6, 0.7, 0.8]) }], beside: {}, loss: numbers([1, 0.5, 1, 1]), sound: whole([1, 1, 1, 1]),
 };
-const book = readBook(data);
-const [A, B, other] = [2, 0, 3].map((cell) => book.open(cell));
+const saeSweep = readSaeSweep(data);
+const [A, B, other] = [2, 0, 3].map((cell) => saeSweep.open(cell));
 
 test("an autoencoder is read as it was packed", () => {
   assert.deepEqual([A.n, A.m, A.count, A.inputs], [2, 2, 4, 2]);
@@ -53,8 +53,8 @@ test("an autoencoder is read as it was packed", () => {
   assert.deepEqual(A.features(0).map(({ index, precision, recall }) => [index, fixed(precision), fixed(recall)]), [[1, "0.50", "0.25"]]);
   assert.deepEqual(A.neighbours(2), []);
   assert.deepEqual([0, 1, 2, 3].map(A.sort), ["clean", "partly", "surplus", "dead"]);
-  assert.equal(book.open(1), null);
-  assert.deepEqual([0, 3].map((cell) => nameOf(book, cell)), ["TopK, k 1, seed 0", "ReLU, k 2, λ 1, seed 1"]);
+  assert.equal(saeSweep.open(1), null);
+  assert.deepEqual([0, 3].map((cell) => nameOf(saeSweep, cell)), ["TopK, k 1, seed 0", "ReLU, k 2, λ 1, seed 1"]);
   assert.deepEqual(byFeature(A), [1, 0, 2, 3]);
 });
 

@@ -8,8 +8,8 @@ import { measure, planeShape } from "./measure.js";
 import { createMap, describe, indexCells } from "./map.js";
 import { createPicture, miniature } from "./picture.js";
 import { createBars, createHeat } from "./panels.js";
-import { createShell } from "./shell.js";
-import { LIVE, createLive, sensible } from "./live.js";
+import { createPageFrame } from "./page_frame.js";
+import { LIVE, createLive, sensible } from "./live_training.js";
 import { createPredict } from "./predict.js";
 import { createTime } from "./time.js";
 
@@ -103,8 +103,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const [x, y] = startingAxes(sweep);
   const defaults = { mode: "sweep", cell: bestCell(sweep), x, y, color: "shape", snap: -1, pick: -1, yaw: 0.6, pitch: 0.35, theme, ask: false };
   const state = createState({ ...defaults, ...LIVE }, { link });
-  const shell = createShell(root, { title: sweep.title, caption: sweep.caption, state, link });
-  let [hovered, view, track, views, filmed] = [-1, null, null, [], ""];
+  const pageFrame = createPageFrame(root, { title: sweep.title, caption: sweep.caption, state, link });
+  let [hovered, view, track, views, framesKey] = [-1, null, null, [], ""];
 
   const onhover = (feature) => {
     if (feature === hovered) return;
@@ -120,7 +120,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const predict = createPredict({ state, onanswer: () => render() });
   const name = el("h2", { class: "shape-name" });
   const facts = el("p", { class: "facts" });
-  const aloud = el("p", { class: "unseen", role: "status" });
+  const announcer = el("p", { class: "unseen", role: "status" });
   const minis = el("div", { class: "minis" });
   const miniTitle = el("h3", {});
   const tab = (mode, words) => el("button", { type: "button", role: "tab", "data-mode": mode, onclick: () => {
@@ -130,16 +130,16 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "what to look at" }, tab("sweep", "The sweep"), tab("live", "Train here"));
   const timeCard = el("section", { class: "card time", "aria-label": "training in time" }, el("h3", {}, "Training"), time.node);
   const miniCard = el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis);
-  shell.main.append(
+  pageFrame.main.append(
     el("section", { class: "card from", "aria-label": "models to choose from" }, tabs, map.node, live.node),
-    el("section", { class: "card geometry", "aria-label": "geometry" }, el("div", { class: "naming" }, el("div", {}, name, facts, predict.verdict), predict.toggle), el("div", { class: "stage" }, picture.node, predict.cover), aloud),
+    el("section", { class: "card geometry", "aria-label": "geometry" }, el("div", { class: "naming" }, el("div", {}, name, facts, predict.verdict), predict.toggle), el("div", { class: "stage" }, picture.node, predict.cover), announcer),
     el("section", { class: "card numbers", "aria-label": "numbers" }, el("h3", {}, "WᵀW"), heat.node, el("h3", {}, "Features"), bars.node),
     timeCard, miniCard,
   );
 
   function light() {
     for (const node of root.querySelectorAll("[data-feature]")) node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
-    shell.main.classList.toggle("lighting", hovered >= 0);
+    pageFrame.main.classList.toggle("lighting", hovered >= 0);
     if (!view) return;
     const dark = isDark(root);
     heat.show(view, hovered, dark);
@@ -151,7 +151,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     return snap < 0 ? Math.max(0, last) : Math.min(snap, last);
   }
   /** Repair what a link may say wrongly. */
-  function mend(s) {
+  function sanitize(s) {
     if (!(Number.isInteger(s.cell) && s.cell >= 0 && s.cell < sweep.nCells)) s.cell = defaults.cell;
     for (const axis of ["x", "y"]) if (!sweep.axes[s[axis]]) s[axis] = defaults[axis];
     if (!Number.isInteger(s.snap) || s.snap < -1) s.snap = -1;
@@ -163,10 +163,10 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   function lookAtSweep(s, dark) {
     map.show(dark, predict.covers(`cell ${s.cell}`));
     const key = `${s.cell} ${dark}`;
-    if (filmed !== key) {
+    if (framesKey !== key) {
       views = (sweep.snapshots?.steps ?? []).map((_, k) => viewOf(sweep, s.cell, colorOf, dark, k));
       track = trackOf(sweep, s.cell, views);
-      filmed = key;
+      framesKey = key;
     }
     const last = views.length - 1;
     const at = s.snap < 0 || last < 0 ? -1 : Math.min(s.snap, last);
@@ -182,18 +182,18 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     showMinis(near.slice(0, MAX_MINIATURES).map((c) => ({ view: viewOf(sweep, c, colorOf, dark), chosen: c === s.cell, pick: () => state.set({ cell: c, snap: -1 }) })), s, dark);
   }
   function lookAtLive(s, dark) {
-    const { film } = live;
+    const { frames } = live;
     live.show();
-    filmed = "";
+    framesKey = "";
     const settings = sensible(s);
-    const last = film.models.length - 1;
+    const last = frames.models.length - 1;
     if (last < 0) return;
-    const k = s.pick >= 0 && s.pick < film.models[last].length ? s.pick : live.best();
+    const k = s.pick >= 0 && s.pick < frames.models[last].length ? s.pick : live.best();
     const at = s.snap < 0 ? last : Math.min(s.snap, last);
-    track = { steps: film.steps, lossSteps: film.steps, loss: film.models.map((models) => models[k].loss), D: film.models.map((models) => models[k].D ?? (models[k].D = measure(models[k].W, settings.m, settings.n).D)) };
-    view = liveView(film.models[at][k], settings, colorOf, dark);
+    track = { steps: frames.steps, lossSteps: frames.steps, loss: frames.models.map((models) => models[k].loss), D: frames.models.map((models) => models[k].D ?? (models[k].D = measure(models[k].W, settings.m, settings.n).D)) };
+    view = liveView(frames.models[at][k], settings, colorOf, dark);
     miniTitle.textContent = "Starts, side by side (the best is shown)";
-    showMinis(film.models[at].map((model, j) => ({ view: liveView(model, settings, colorOf, dark), chosen: j === k, pick: () => state.set({ pick: j }) })), s, dark);
+    showMinis(frames.models[at].map((model, j) => ({ view: liveView(model, settings, colorOf, dark), chosen: j === k, pick: () => state.set({ pick: j }) })), s, dark);
   }
   function showMinis(list, s, dark) {
     miniCard.hidden = list.length < 2;
@@ -204,31 +204,31 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   }
   function render() {
     const s = state.get();
-    mend(s);
+    sanitize(s);
     const dark = isDark(root);
     map.node.hidden = s.mode !== "sweep";
     live.node.hidden = s.mode !== "live";
     for (const button of tabs.children) button.setAttribute("aria-selected", String(button.dataset.mode === s.mode));
-    if (s.mode === "live" && live.film.run === 0) live.restart();
+    if (s.mode === "live" && live.frames.run === 0) live.restart();
     if (s.mode === "live") lookAtLive(s, dark);
     else lookAtSweep(s, dark);
     if (!view) return;
-    const key = s.mode === "live" ? `live ${live.film.run}` : `cell ${s.cell}`;
+    const key = s.mode === "live" ? `live ${live.frames.run}` : `cell ${s.cell}`;
     const secret = predict.covers(key);
     predict.show(view, key);
     name.textContent = secret ? "?" : short(view.name, 80);
     const residual = Number.isFinite(view.residual) ? `residual ${say(view.residual, 2)} · ` : "";
     facts.textContent = secret ? "" : `${residual}${view.represented} of ${view.n} represented · ΣD/m ${say(view.packing, 2)}${Number.isFinite(view.loss) ? ` · loss ${say(view.loss)}` : ""}`;
-    root.dataset.shows = s.mode === "live" ? (live.film.models.length ? "live" : "nothing yet") : "sweep";
+    root.dataset.shows = s.mode === "live" ? (live.frames.models.length ? "live" : "nothing yet") : "sweep";
     root.classList.toggle("secret", secret);
     if (secret) view = { ...view, said: `${view.n} features in ${view.m} dimensions` };
     picture.show(view, [s.yaw, s.pitch], dark);
     bars.show(view, dark);
-    if (s.mode === "sweep") aloud.textContent = secret ? "" : describe(sweep, s.cell);
+    if (s.mode === "sweep") announcer.textContent = secret ? "" : describe(sweep, s.cell);
     light();
   }
   state.listen((s, names) => {
-    if (s.mode === "live" && names.has("mode") && live.film.run === 0) live.restart();
+    if (s.mode === "live" && names.has("mode") && live.frames.run === 0) live.restart();
     render();
   });
   globalThis.addEventListener("resize", render);

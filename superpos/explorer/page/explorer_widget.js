@@ -1,7 +1,7 @@
 // The same explorer inside a notebook (anywidget).
 
 import { start } from "./explorer.js";
-import { hostTheme } from "./shell.js";
+import { hostTheme } from "./page_frame.js";
 
 /** Called by anywidget for every view of the widget. */
 export function render({ model, el }) {

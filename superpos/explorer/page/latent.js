@@ -1,7 +1,7 @@
 // One latent: what it does, which true features it answers to, when it fires, and who is near.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { SORTS } from "./book.js";
+import { SORTS } from "./sae_sweep.js";
 import { percent } from "./latents.js";
 
 /** What a latent does, in a sentence or two. */

@@ -1,7 +1,7 @@
 // The table of latents of one autoencoder, or of pairs of two: search, sort, choose.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { SORTS, matches, ordered, pairs, tally } from "./book.js";
+import { SORTS, matches, ordered, pairs, tally } from "./sae_sweep.js";
 
 /** A share in per cent as a person writes it. */
 export function percent(share) {

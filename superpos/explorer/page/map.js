@@ -57,7 +57,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   const note = el("p", { class: "note" });
   const node = el("div", {}, controls, grid, note, legend, sliders);
   let shown = [];
-  let untold = false;
+  let hidden = false;
 
 
   const size = (a) => (a < 0 ? 1 : sweep.axes[a].values.length);
@@ -101,7 +101,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (event.buttons & 1) onpick(at(event));
-    else canvas.title = untold ? "" : describe(sweep, at(event));
+    else canvas.title = hidden ? "" : describe(sweep, at(event));
   });
   canvas.addEventListener("keydown", (event) => {
     const s = state.get();
@@ -174,7 +174,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       said.textContent = value;
     }
     canvas.setAttribute("aria-label", `Map of the sweep. Arrow keys move.${secret ? "" : ` ${describe(sweep, s.cell)}`}`);
-    untold = secret;
+    hidden = secret;
   }
 
   function drawTicks(place, axis) {

@@ -2,16 +2,16 @@
 
 import { el, fit, labelled, say, select, short } from "./dom.js";
 import { onDark } from "./color.js";
-import { nameOf } from "./book.js";
+import { nameOf } from "./sae_sweep.js";
 
 // Marks beside colours, for those who cannot tell these apart: one for each architecture.
 const MARKS = ["circle", "square", "triangle", "diamond", "cross", "down"];
 
 /** What dots can be placed by: scores, loss, and axes; { key, label, values, ticks }. */
-export function quantities(book) {
-  const found = book.scores.map(({ name, label, values }) => ({ key: name, label, values }));
-  found.push({ key: "loss", label: "loss", values: book.loss });
-  for (const axis of book.axes) {
+export function quantities(saeSweep) {
+  const found = saeSweep.scores.map(({ name, label, values }) => ({ key: name, label, values }));
+  found.push({ key: "loss", label: "loss", values: saeSweep.loss });
+  for (const axis of saeSweep.axes) {
     if (axis.values.length < 2 || found.some(({ key }) => key === axis.name)) continue;
     const numeric = axis.values.every((v) => typeof v === "number");
     const values = Float64Array.from(axis.index, (i) => (i < 0 ? Number.NaN : numeric ? axis.values[i] : i));
@@ -59,8 +59,8 @@ function mark(context, kind, x, y, r) {
 }
 
 /** The plot, its axes and its legend. `onpick(cell, asB)`. */
-export function createScatter(book, { state, onpick }) {
-  const all = quantities(book);
+export function createScatter(saeSweep, { state, onpick }) {
+  const all = quantities(saeSweep);
   const keys = all.map(({ key, label }) => [key, label]);
   const find = (key) => all.find((one) => one.key === key) ?? all[0];
   const canvas = el("canvas", { class: "scatter", tabindex: "0", role: "img" });
@@ -68,7 +68,7 @@ export function createScatter(book, { state, onpick }) {
   const legend = el("div", { class: "legend" });
   const readout = el("p", { class: "note" });
   const node = el("div", {}, el("div", { class: "controls" }, labelled("across", across), labelled("up", up)), canvas, readout, legend);
-  const kinds = Object.keys(book.architectures);
+  const kinds = Object.keys(saeSweep.architectures);
   let dots = []; // [cell, x, y]
   let [order, twoSided] = [[], false];
 
@@ -78,11 +78,11 @@ export function createScatter(book, { state, onpick }) {
     let [best, least] = [-1, 40 ** 2];
     for (const [cell, x, y] of dots) {
       const off = (x - px) ** 2 + (y - py) ** 2;
-      if (off < least || (off === least && book.has(cell))) [best, least] = [cell, off];
+      if (off < least || (off === least && saeSweep.has(cell))) [best, least] = [cell, off];
     }
     return best;
   }
-  const told = (cell) => `${nameOf(book, cell)}: ${order.map((one) => `${one.label} ${one.words ? one.words[one.values[cell]] : say(one.values[cell])}`).join(", ")}${book.has(cell) ? "" : " (numbers only)"}`;
+  const told = (cell) => `${nameOf(saeSweep, cell)}: ${order.map((one) => `${one.label} ${one.words ? one.words[one.values[cell]] : say(one.values[cell])}`).join(", ")}${saeSweep.has(cell) ? "" : " (numbers only)"}`;
   canvas.addEventListener("pointermove", (event) => {
     const cell = nearest(event);
     canvas.style.cursor = cell < 0 ? "default" : "pointer";
@@ -141,15 +141,15 @@ export function createScatter(book, { state, onpick }) {
       context.fillText(short(order[1].label, 40), 0, 0);
       context.restore();
       dots = [];
-      for (let cell = 0; cell < book.nCells; cell++) {
+      for (let cell = 0; cell < saeSweep.nCells; cell++) {
         const [px, py] = [x(order[0].values[cell]), y(order[1].values[cell])];
         if (Number.isFinite(px) && Number.isFinite(py)) dots.push([cell, px, py]);
       }
-      const color = (kind) => (isDark ? onDark(book.architectures[kind][1]) : book.architectures[kind][1]);
+      const color = (kind) => (isDark ? onDark(saeSweep.architectures[kind][1]) : saeSweep.architectures[kind][1]);
       for (const filled of [false, true]) {
         for (const [cell, px, py] of dots) {
-          if (book.has(cell) !== filled) continue;
-          const kind = book.architecture.at(cell);
+          if (saeSweep.has(cell) !== filled) continue;
+          const kind = saeSweep.architecture.at(cell);
           mark(context, MARKS[kinds.indexOf(kind) % MARKS.length], px, py, filled ? 4.5 : 3.5);
           context[filled ? "fillStyle" : "strokeStyle"] = color(kind);
           context.globalAlpha = filled ? 0.9 : 0.7;
@@ -182,9 +182,9 @@ export function createScatter(book, { state, onpick }) {
         mark(pen, MARKS[k % MARKS.length], 14, 14, 9);
         pen.fillStyle = color(kind);
         pen.fill();
-        return el("span", { class: "key" }, image, short(book.architectures[kind][0], 40));
+        return el("span", { class: "key" }, image, short(saeSweep.architectures[kind][0], 40));
       };
-      const some = book.shown.length < Array.from(book.sound).filter(Boolean).length;
+      const some = saeSweep.shown.length < Array.from(saeSweep.sound).filter(Boolean).length;
       legend.replaceChildren(...(kinds.length > 1 ? kinds.map(key) : []), ...(some ? [el("small", {}, "hollow: numbers only")] : []));
     },
   };

@@ -32,7 +32,7 @@ export function createState(defaults, { link = true } = {}) {
   const listeners = [];
   let changed = new Set();
   let timer = 0;
-  const tell = () => {
+  const notify = () => {
     const names = changed;
     changed = new Set();
     for (const listen of listeners) listen(store, names);
@@ -45,7 +45,7 @@ export function createState(defaults, { link = true } = {}) {
     for (const [name, value] of Object.entries(patch)) {
       if (store[name] === value) continue;
       store[name] = value;
-      if (!changed.size) requestAnimationFrame(tell);
+      if (!changed.size) requestAnimationFrame(notify);
       changed.add(name);
     }
     if (link && changed.size) {

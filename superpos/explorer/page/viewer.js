@@ -3,37 +3,37 @@
 import { el, labelled, select } from "./dom.js";
 import { createState } from "./state.js";
 import { isDark } from "./color.js";
-import { SORTS, nameOf, readBook } from "./book.js";
+import { SORTS, nameOf, readSaeSweep } from "./sae_sweep.js";
 import { createScatter, quantities } from "./scatter.js";
 import { createScores, createSweepTable, leftOut } from "./scores.js";
-import { createCosineMap, createDirections } from "./atlas.js";
+import { createCosineMap, createDirections } from "./dictionary_view.js";
 import { createLatents } from "./latents.js";
 import { createLatent } from "./latent.js";
-import { createShell } from "./shell.js";
+import { createPageFrame } from "./page_frame.js";
 
 const FIRST = -2; // a latent that nobody has chosen yet: the first of the table
 
 /** The autoencoder of highest F1 among those whose latents are here. */
-export function bestShown(book) {
-  const f1 = book.score("f1")?.values ?? book.loss.map((v) => -v);
-  return book.shown.reduce((p, q) => (f1[q] > f1[p] || !Number.isFinite(f1[p]) ? q : p));
+export function bestShown(saeSweep) {
+  const f1 = saeSweep.score("f1")?.values ?? saeSweep.loss.map((v) => -v);
+  return saeSweep.shown.reduce((p, q) => (f1[q] > f1[p] || !Number.isFinite(f1[p]) ? q : p));
 }
 
 /** The one that stands for a setting of which only numbers are here: the same but for seed and source. */
-export function standIn(book, cell) {
-  const axes = book.axes.filter(({ name }) => name !== "seed" && name !== "source");
-  return book.shown.find((c) => axes.every(({ index }) => index[c] === index[cell])) ?? bestShown(book);
+export function standIn(saeSweep, cell) {
+  const axes = saeSweep.axes.filter(({ name }) => name !== "seed" && name !== "source");
+  return saeSweep.shown.find((c) => axes.every(({ index }) => index[c] === index[cell])) ?? bestShown(saeSweep);
 }
 
 /** Fill `root` with the viewer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
 export function start(root, text, { link = true, theme = "" } = {}) {
   const data = JSON.parse(text);
-  const book = readBook(data);
-  const keys = quantities(book).map(({ key }) => key);
+  const saeSweep = readSaeSweep(data);
+  const keys = quantities(saeSweep).map(({ key }) => key);
   const has = (key) => keys.includes(key);
-  const defaults = { a: bestShown(book), b: -1, latent: FIRST, other: FIRST, q: "", kind: "", sort: "f1", up: false, match: "feature", strip: "top", x: has("l0") ? "l0" : keys[0], y: has("f1") ? "f1" : keys[1] ?? keys[0], yaw: 0.6, pitch: 0.35, theme };
+  const defaults = { a: bestShown(saeSweep), b: -1, latent: FIRST, other: FIRST, q: "", kind: "", sort: "f1", up: false, match: "feature", strip: "top", x: has("l0") ? "l0" : keys[0], y: has("f1") ? "f1" : keys[1] ?? keys[0], yaw: 0.6, pitch: 0.35, theme };
   const state = createState(defaults, { link });
-  const shell = createShell(root, { title: data.title, caption: data.caption, state, link });
+  const pageFrame = createPageFrame(root, { title: data.title, caption: data.caption, state, link });
 
   /** Another autoencoder; the feature that one looks at stays, if it is found there. */
   function choose(cell, asB) {
@@ -42,41 +42,41 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       state.set({ b: cell, other: FIRST });
       return;
     }
-    const [old, next] = [book.open(s.a), book.open(cell)];
+    const [old, next] = [saeSweep.open(s.a), saeSweep.open(cell)];
     const row = old && s.latent >= 0 ? old.rowOf.get(s.latent) : undefined;
     const feature = row === undefined ? -1 : old.matched[row];
     const there = next && feature >= 0 ? next.matched.indexOf(feature) : -1;
     state.set({ a: cell, latent: there >= 0 ? next.index[there] : FIRST, other: FIRST });
   }
   const pickLatent = (latent, side) => {
-    const partner = (which) => (book.open(state.get().b) ? latents.partner(latent, which) : FIRST);
+    const partner = (which) => (saeSweep.open(state.get().b) ? latents.partner(latent, which) : FIRST);
     state.set(side === "b" ? { other: latent, latent: partner(1) } : { latent, other: partner(0) });
   };
-  const scatter = createScatter(book, { state, onpick: choose });
-  const scores = createScores(book);
-  const sweepTable = createSweepTable(book, { state, onpick: choose });
+  const scatter = createScatter(saeSweep, { state, onpick: choose });
+  const scores = createScores(saeSweep);
+  const sweepTable = createSweepTable(saeSweep, { state, onpick: choose });
   const turn = (yaw, pitch) => state.set({ yaw, pitch });
   const pictures = ["a", "b"].map((side) => ({ map: createCosineMap({ side, onpick: pickLatent }), directions: createDirections({ side, onpick: pickLatent, onturn: turn }) }));
   const latents = createLatents({ state, onpick: (latent, other) => state.set({ latent, other }) });
   const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent }));
   const choices = el("div", { class: "controls choosing" });
-  const aloud = el("p", { class: "unseen", role: "status" });
+  const announcer = el("p", { class: "unseen", role: "status" });
   const missing = el("div", { class: "missing" });
   const title = el("h3", {});
   const latentCard = el("section", { class: "card latents-card", "aria-label": "latents" }, title, missing, latents.node);
-  const atlasTitle = el("h3", {});
-  const atlas = el("div", { class: "atlas" }, ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]));
-  const out = el("p", { class: "note left-out" }, leftOut(book));
-  shell.main.classList.add("viewer");
-  shell.main.append(
-    el("section", { class: "card choose", "aria-label": "autoencoders to choose from" }, el("h3", {}, book.nCells > 1 ? `${book.nCells.toLocaleString("en")} autoencoders` : "Autoencoder"), book.nCells > 1 ? choices : null, book.nCells > 1 ? scatter.node : null, leftOut(book) ? out : null),
-    el("section", { class: "card atlas-card", "aria-label": "the dictionary" }, atlasTitle, atlas),
+  const dictionaryTitle = el("h3", {});
+  const dictionaryView = el("div", { class: "dictionary-view" }, ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]));
+  const out = el("p", { class: "note left-out" }, leftOut(saeSweep));
+  pageFrame.main.classList.add("viewer");
+  pageFrame.main.append(
+    el("section", { class: "card choose", "aria-label": "autoencoders to choose from" }, el("h3", {}, saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder"), saeSweep.nCells > 1 ? choices : null, saeSweep.nCells > 1 ? scatter.node : null, leftOut(saeSweep) ? out : null),
+    el("section", { class: "card dictionary-card", "aria-label": "the dictionary" }, dictionaryTitle, dictionaryView),
     el("section", { class: "card scores-card", "aria-label": "scores" }, el("h3", {}, "Scores"), scores.node),
-    latentCard, ...panels.map(({ node }) => node), ...(book.nCells > 1 ? [sweepTable.node] : []), aloud,
+    latentCard, ...panels.map(({ node }) => node), ...(saeSweep.nCells > 1 ? [sweepTable.node] : []), announcer,
   );
 
-  function mend(s) {
-    const cell = (c) => Number.isInteger(c) && c >= 0 && c < book.nCells && book.sound[c];
+  function sanitize(s) {
+    const cell = (c) => Number.isInteger(c) && c >= 0 && c < saeSweep.nCells && saeSweep.sound[c];
     if (!cell(s.a)) s.a = defaults.a;
     if (!cell(s.b)) s.b = -1;
     for (const axis of ["x", "y"]) if (!has(s[axis])) s[axis] = defaults[axis];
@@ -93,7 +93,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (listed === `${s.a} ${s.b}`) return;
     listed = `${s.a} ${s.b}`;
     const focused = [...choices.querySelectorAll("select")].indexOf(document.activeElement);
-    const pairsOf = (chosen) => [...new Set([...book.shown, ...(chosen >= 0 ? [chosen] : [])])].sort((p, q) => p - q).map((c) => [c, nameOf(book, c)]);
+    const pairsOf = (chosen) => [...new Set([...saeSweep.shown, ...(chosen >= 0 ? [chosen] : [])])].sort((p, q) => p - q).map((c) => [c, nameOf(saeSweep, c)]);
     choices.replaceChildren(
       labelled("look at (A)", select(pairsOf(s.a), s.a, (c) => choose(Number(c), false), "autoencoder A")),
       labelled("compare with (B)", select([[-1, "nothing"], ...pairsOf(s.b)], s.b, (c) => choose(Number(c), true), "autoencoder B")),
@@ -101,9 +101,9 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (focused >= 0) choices.querySelectorAll("select")[focused].focus();
   }
   function showAtlas(A, B, s, dark) {
-    atlas.classList.toggle("two", Boolean(B));
+    dictionaryView.classList.toggle("two", Boolean(B));
     const drawn = A && A.m > 1 && A.m <= 3;
-    atlasTitle.textContent = drawn ? "True features (dashed) and latents; dots are hidden layers that make the chosen one fire" : "Cosines of true features (rows) and latents (columns)";
+    dictionaryTitle.textContent = drawn ? "True features (dashed) and latents; dots are hidden layers that make the chosen one fire" : "Cosines of true features (rows) and latents (columns)";
     for (const [k, [sae, latent, letter]] of [[A, s.latent, "A"], [B, s.other, "B"]].entries()) {
       const { map, directions } = pictures[k];
       const plane = Boolean(sae) && sae.m > 1 && sae.m <= 3;
@@ -111,20 +111,20 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       directions.node.hidden = !plane;
       if (!sae) continue;
       const row = sae.rowOf.get(latent) ?? -1;
-      const name = B ? `${letter}: ${nameOf(book, k ? s.b : s.a)}` : "";
+      const name = B ? `${letter}: ${nameOf(saeSweep, k ? s.b : s.a)}` : "";
       if (plane) directions.show(sae, row, s.yaw, s.pitch, name);
       else map.show(sae, row, dark, name);
     }
   }
   function render() {
     const s = state.get();
-    mend(s);
+    sanitize(s);
     const dark = isDark(root);
-    const [A, B] = [book.open(s.a), book.open(s.b)];
+    const [A, B] = [saeSweep.open(s.a), saeSweep.open(s.b)];
     missing.hidden = Boolean(A) && (s.b < 0 || Boolean(B));
     const [lacking, asB] = A ? [s.b, true] : [s.a, false];
     if (!missing.hidden) {
-      missing.replaceChildren(el("p", {}, `Of ${nameOf(book, lacking)} this page has only the numbers.`), el("button", { type: "button", onclick: () => choose(standIn(book, lacking), asB) }, "Look at one of its setting that is here in full"));
+      missing.replaceChildren(el("p", {}, `Of ${nameOf(saeSweep, lacking)} this page has only the numbers.`), el("button", { type: "button", onclick: () => choose(standIn(saeSweep, lacking), asB) }, "Look at one of its setting that is here in full"));
     }
     latents.node.hidden = !A;
     title.textContent = A ? (B ? "Latents of both, side by side" : "Latents") : "Latents";
@@ -142,16 +142,16 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     }
     panels[0].node.hidden = !A;
     panels[1].node.hidden = !A || !B;
-    shell.main.classList.toggle("both", Boolean(A && B));
-    if (A) panels[0].show(A, s.latent, nameOf(book, s.a), s);
-    if (A && B) panels[1].show(B, s.other, nameOf(book, s.b), s);
+    pageFrame.main.classList.toggle("both", Boolean(A && B));
+    if (A) panels[0].show(A, s.latent, nameOf(saeSweep, s.a), s);
+    if (A && B) panels[1].show(B, s.other, nameOf(saeSweep, s.b), s);
     scores.show(s);
-    if (book.nCells > 1) {
+    if (saeSweep.nCells > 1) {
       scatter.show(dark);
       sweepTable.show(s);
     }
     showAtlas(A, A && B, s, dark);
-    aloud.textContent = `${nameOf(book, s.a)}${A && s.latent >= 0 ? `, latent ${s.latent}` : ""}${B ? `; B: ${nameOf(book, s.b)}${s.other >= 0 ? `, latent ${s.other}` : ""}` : ""}`;
+    announcer.textContent = `${nameOf(saeSweep, s.a)}${A && s.latent >= 0 ? `, latent ${s.latent}` : ""}${B ? `; B: ${nameOf(saeSweep, s.b)}${s.other >= 0 ? `, latent ${s.other}` : ""}` : ""}`;
   }
   state.listen(render);
   globalThis.addEventListener("resize", render);

@@ -1,6 +1,6 @@
 // The worker of live training.
 
-import { Crew } from "./crew.js";
+import { Ensemble } from "./ensemble.js";
 
-const crew = new Crew((state) => postMessage(state));
-globalThis.addEventListener("message", (event) => crew.hear(event.data));
+const ensemble = new Ensemble((state) => postMessage(state));
+globalThis.addEventListener("message", (event) => ensemble.onMessage(event.data));

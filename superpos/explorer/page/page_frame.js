@@ -10,7 +10,7 @@ export function hostTheme() {
 }
 
 /** Heading and an empty `main` inside `root`. `state` has a field `theme`: "", "light" or "dark". */
-export function createShell(root, { title, caption, state, link }) {
+export function createPageFrame(root, { title, caption, state, link }) {
   root.classList.add("sx");
   const applyTheme = () => {
     if (state.get().theme) root.dataset.theme = state.get().theme;

@@ -2,16 +2,16 @@
 
 import { Trainer } from "./toy.js";
 
-/** Trains, and hands its state to `tell` after every slice. Runs in a worker; where there is none, in the page. */
-export class Crew {
-  constructor(tell) {
-    this.tell = tell;
+/** Trains, and hands its state to `post` after every slice. Runs in a worker; where there is none, in the page. */
+export class Ensemble {
+  constructor(post) {
+    this.post = post;
     this.timer = 0;
     this.trainers = [];
   }
 
   /** { start: settings, seed, count }, { change: settings } or { stop: true }. */
-  hear(message) {
+  onMessage(message) {
     if (message.start) {
       this.run = message.run;
       this.trainers = Array.from({ length: message.count }, (_, k) => new Trainer(message.start, message.seed + 7919 * k));
@@ -37,7 +37,7 @@ export class Crew {
     }
     const done = this.trainers[0].done;
     const models = this.trainers.map(({ W, b, mean }) => ({ W: W.slice(), b: b.slice(), loss: mean }));
-    this.tell({ run: this.run, step: this.trainers[0].updates, models, done, seconds: (performance.now() - begin) / 1000, steps: steps * models.length });
+    this.post({ run: this.run, step: this.trainers[0].updates, models, done, seconds: (performance.now() - begin) / 1000, steps: steps * models.length });
     if (!done) this.timer = setTimeout(() => this.slice(), 4);
   }
 }

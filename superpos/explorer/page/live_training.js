@@ -1,11 +1,11 @@
 // Train here: sliders, and models that train while one looks.
 
 import { el, say } from "./dom.js";
-import { Crew } from "./crew.js";
+import { Ensemble } from "./ensemble.js";
 import { WORKER_SOURCE } from "./worker_source.js";
 
 const COUNT = 6; // starts side by side
-const MAX_POINTS = 400; // of the film that is kept
+const MAX_POINTS = 400; // as many frames are kept
 
 /** The settings of live training that the link holds. */
 export const LIVE = { p: 0.05, decay: 1, n: 5, m: 2, lr: 0.01, seed: 1 };
@@ -20,41 +20,41 @@ export function sensible(s) {
   };
 }
 
-function connect(tell) {
+function connect(post) {
   try {
     const address = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" }));
     const worker = new Worker(address);
-    worker.addEventListener("message", (event) => tell(event.data));
+    worker.addEventListener("message", (event) => post(event.data));
     return (message) => worker.postMessage(message);
   } catch {
-    const crew = new Crew(tell);
-    return (message) => crew.hear(message);
+    const ensemble = new Ensemble(post);
+    return (message) => ensemble.onMessage(message);
   }
 }
 
-/** The controls, and the film: every slice of training that arrived. */
+/** The controls, and the frames: every slice of training that arrived. */
 export function createLive({ state, onframe }) {
-  const film = { run: 0, steps: [], models: [], done: true, rate: 0 };
+  const frames = { run: 0, steps: [], models: [], done: true, rate: 0 };
   let send = null;
   const status = el("p", { class: "note", role: "status" });
 
-  function hear(news) {
-    if (news.run !== film.run) return;
-    film.steps.push(news.step);
-    film.models.push(news.models);
-    if (film.steps.length > MAX_POINTS) {
-      const keep = (_, i) => i % 2 === 0 || i === film.steps.length - 1;
-      [film.steps, film.models] = [film.steps.filter(keep), film.models.filter(keep)];
+  function onMessage(news) {
+    if (news.run !== frames.run) return;
+    frames.steps.push(news.step);
+    frames.models.push(news.models);
+    if (frames.steps.length > MAX_POINTS) {
+      const keep = (_, i) => i % 2 === 0 || i === frames.steps.length - 1;
+      [frames.steps, frames.models] = [frames.steps.filter(keep), frames.models.filter(keep)];
     }
-    film.done = news.done;
-    if (news.steps) film.rate = news.steps / news.seconds;
-    status.textContent = `${film.done ? "Trained" : "Training"}: step ${news.step.toLocaleString("en")} of ${COUNT} models${film.rate ? `, ${say(film.rate, 2)} steps a second` : ""}`;
+    frames.done = news.done;
+    if (news.steps) frames.rate = news.steps / news.seconds;
+    status.textContent = `${frames.done ? "Trained" : "Training"}: step ${news.step.toLocaleString("en")} of ${COUNT} models${frames.rate ? `, ${say(frames.rate, 2)} steps a second` : ""}`;
     onframe();
   }
   const restart = () => {
-    send ??= connect(hear);
-    Object.assign(film, { run: film.run + 1, steps: [], models: [], done: false });
-    send({ start: sensible(state.get()), run: film.run, seed: state.get().seed, count: COUNT });
+    send ??= connect(onMessage);
+    Object.assign(frames, { run: frames.run + 1, steps: [], models: [], done: false });
+    send({ start: sensible(state.get()), run: frames.run, seed: state.get().seed, count: COUNT });
   };
 
   const rows = [
@@ -69,7 +69,7 @@ export function createLive({ state, onframe }) {
       const value = Number(toValue(Number(input.value)).toPrecision(3));
       state.set({ [name]: value, snap: -1 });
       show();
-      if (name === "n" || name === "m" || !film.steps.length) restart();
+      if (name === "n" || name === "m" || !frames.steps.length) restart();
       else send({ change: sensible(state.get()) });
     } });
     const update = () => {
@@ -88,8 +88,8 @@ export function createLive({ state, onframe }) {
   const node = el("div", {}, el("div", { class: "sliders" }, ...rows.map((row) => row.node)), el("div", { class: "controls" }, fresh), status,
     el("p", { class: "note" }, "Change density, importance or rate while it trains: the same models go on under the new setting."));
   show();
-  return { node, film, restart, show, best: () => {
-    const models = film.models.at(-1) ?? [];
+  return { node, frames, restart, show, best: () => {
+    const models = frames.models.at(-1) ?? [];
     return models.reduce((best, model, k) => (model.loss < models[best].loss ? k : best), 0);
   } };
 }

@@ -2,7 +2,7 @@
 
 import { el, fit, fixed, svg } from "./dom.js";
 import { divergingParts } from "./color.js";
-import { cosines } from "./book.js";
+import { cosines } from "./sae_sweep.js";
 import { place } from "./picture.js";
 
 const MAX_NAMED = 24;

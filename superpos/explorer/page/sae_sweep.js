@@ -8,13 +8,13 @@ export const CLEAN = 0.9;
 export const SORTS = { clean: "finds its feature", partly: "finds it in part", surplus: "without a feature", dead: "dead" };
 
 /** The whole page. */
-export function readBook(data) {
+export function readSaeSweep(data) {
   const axes = data.axes.map((axis) => ({ ...axis, index: decode(axis.index).values }));
   const scores = data.scores.map((score) => ({ ...score, values: decode(score.values).values }));
   const beside = Object.fromEntries(Object.entries(data.beside).map(([name, coded]) => [name, decode(coded).values]));
   const loss = decode(data.loss).values;
   const opened = new Map();
-  const book = {
+  const saeSweep = {
     axes, scores, beside, loss,
     nCells: data.n_cells, nInputs: data.n_inputs, architectures: data.architectures,
     architecture: decodeWords(data.architecture), sound: decode(data.sound).values,
@@ -22,9 +22,9 @@ export function readBook(data) {
     score: (name) => scores.find((score) => score.name === name),
   };
   const place = new Map(data.shown.map((one, k) => [one.cell, k]));
-  book.has = (cell) => place.has(cell);
+  saeSweep.has = (cell) => place.has(cell);
   /** The latents of one autoencoder, read when first asked for. */
-  book.open = (cell) => {
+  saeSweep.open = (cell) => {
     if (!place.has(cell)) return null;
     if (!opened.has(cell)) {
       const one = data.shown[place.get(cell)];
@@ -32,7 +32,7 @@ export function readBook(data) {
     }
     return opened.get(cell);
   };
-  return book;
+  return saeSweep;
 }
 
 /** One autoencoder: arrays over latents, of which `latent` is the number in the model and `row` the place here. */
@@ -130,15 +130,15 @@ export function pairs(A, B, how) {
 }
 
 /** How an autoencoder is called: its settings, of the axes that differ and that its architecture uses. */
-export function nameOf(book, cell) {
-  const several = Object.keys(book.architectures).length > 1;
-  const parts = several ? [short(book.architectures[book.architecture.at(cell)][0], 40)] : [];
-  for (const axis of book.axes) {
+export function nameOf(saeSweep, cell) {
+  const several = Object.keys(saeSweep.architectures).length > 1;
+  const parts = several ? [short(saeSweep.architectures[saeSweep.architecture.at(cell)][0], 40)] : [];
+  for (const axis of saeSweep.axes) {
     if (axis.name === "architecture" || axis.values.length < 2 || axis.index[cell] < 0) continue;
     const symbol = axis.name === "sparsity_coefficient" ? "λ" : short(axis.label, 40);
     parts.push(`${symbol} ${say(axis.values[axis.index[cell]])}`);
   }
-  return parts.join(", ") || short(book.architectures[book.architecture.at(cell)][0], 40);
+  return parts.join(", ") || short(saeSweep.architectures[saeSweep.architecture.at(cell)][0], 40);
 }
 
 const FIELDS = { f1: "f1", precision: "precision", recall: "recall", density: "frequency" };
