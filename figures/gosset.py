@@ -25,17 +25,18 @@ def main(
     for name, planned in experiment.build(size).items():
         store = results / f"gosset_{name.replace(' ', '_')}{suffix}.zarr"
         order = size.large_order if name == "large" else size.order
-        sweeps[name] = sp.sweep(*planned, store=store)
+        sweeps[name] = sp.sweep(*planned, store=store, init=experiment.start(size.settings[name]))
         tables[name] = sp.cached(store, experiment.measured, sweeps[name], order=order)
     solids, large = tables.pop("solids"), tables.pop("large")
+    planted = {name: tables.pop(name) for name in experiment.PLANTED if name in tables}
     lines = sp.cached(path, experiment.curves, np.geomspace(*experiment.X_RANGE, size.n_curve_points), order=size.order)
     exact = winning = None
     if not quick:
-        x = np.unique(np.concatenate([t["x"].values for t in (*tables.values(), large)]).round(6))
+        x = np.unique(np.concatenate([t["x"].values for t in (*tables.values(), *planted.values(), large)]).round(6))
         exact = sp.cached(results / f"gosset_exact{suffix}", experiment.curves, x)
         winning = sp.cached(path, experiment.ranges, *experiment.X_RANGE)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(tables, exact, solids, large, winning, claims)
+    experiment.evaluate(tables, exact, solids, large, planted, winning, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(sweeps["large"], size.settings, tables, large, lines, winning)
         return publish(figure, caption, claims, path=out / f"gosset{suffix}").status

@@ -55,7 +55,7 @@ def tables(shape="pentagon", factor=1.0, large=3.0):
     solid = np.array([[g.SOLID_NAMES[v]] * 2 for v in g.SOLIDS.x])
     small, solids = table(benefit, names, x), table(np.zeros((3, 2)), solid, np.array(g.SOLIDS.x))
     many = table(np.full((2, 2), large), np.full((2, 2), ""), np.array([5.0, 20.0]))
-    return {"pentagon": small}, exact, solids, many
+    return {"pentagon": small}, exact, solids, many, {}
 
 
 def ranges(shift=1.0):
@@ -93,3 +93,25 @@ def test_discs_are_as_large_as_the_share_and_bands_lie_where_they_win():
     assert [t.get_text() for t in ax.texts] == ["triangle"] and len(ax.patches) == 2
     ax = g.benefits_by_sparsity([1, 10], {"2_21": [1, 2]}, plt.subplots()[1])
     assert ax.get_xscale() == "log" and ax.lines[0].get_label() == "2_21"
+
+
+def test_training_beside_a_structure_begins_near_it_and_its_claims_can_fail():
+    setting = g.PLANTED["3_21, planted"]
+    W = g.start(setting)["W"]
+    assert W.shape == (2, 2, 7, 56) and g.start(g.SETTINGS["pentagon"]) is None
+    np.testing.assert_allclose(np.linalg.norm(W, axis=-2), 1, atol=0.4)
+    assert not np.array_equal(W[0, 0], W[0, 1])
+    exact = xr.Dataset({"benefit": (("structure", "x"), [[3.0, 4.0]])}, {"structure": ["3_21"], "x": [40.0, 100.0]})
+
+    def failed(shape="3_21", benefit=3.0, prism="3 × antipodal pair"):
+        both = np.array([[benefit, 3.0], [4.0, 4.0]])
+        over = {"x": [40.0, 100.0], "seed": [0, 1]}
+        found = xr.Dataset({"benefit": (("x", "seed"), both), "shape": (("x", "seed"), np.full((2, 2), shape))}, over)
+        left = xr.Dataset({"shape": (("x", "seed"), np.full((2, 2), prism))})
+        claims = Claims("")
+        g.evaluate_planted({"3_21, planted": found, "triangular prism, planted": left}, exact, claims)
+        return [c.statement.split(":")[0] for c in claims.failed]
+
+    assert failed() == []
+    assert failed(shape="irregular") == failed(benefit=2.9) == ["3_21"]
+    assert failed(prism="triangular prism") == ["triangular prism"]

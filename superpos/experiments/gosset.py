@@ -49,17 +49,27 @@ class Setting:
     order: int | None = 24
     steps: int = 600
     objective: str = "expected"
+    beside: str = ""  # a structure that training begins beside; random weights if there is none
 
 
-# Structures that win somewhere, and one of Gosset's that does not.
+# Structures that win somewhere, one of Gosset's that does not, and those that training finds all the same.
 SETTINGS = {
+    "antipodal pair": Setting(2, 1, (2.0, 3.0), 16),
     "pentagon": Setting(5, 2, (4.7, 10.0), 16),
     "square antiprism": Setting(8, 3, (5.1, 10.0), 16),
     "rectified 5-cell": Setting(10, 4, (6.0, 10.0), 16),
     "5-demicube": Setting(16, 5, (6.0, 8.0, 10.0), 16),
     "2_21": Setting(27, 6, (15.0, 20.0, 30.0), 8, 32),
     "3_21": Setting(56, 7, (40.0, 100.0), 4, 64, 400),
+    "icosahedron": Setting(12, 3, (20.0, 40.0), 16),
+    "24-cell": Setting(24, 4, (100.0,), 8, 48),
 }
+# What random starts do not find: training from beside it stays there, or leaves it.
+PLANTED = {
+    "3_21, planted": Setting(56, 7, (40.0, 100.0), 2, 64, 400, beside="3_21"),
+    "triangular prism, planted": Setting(6, 3, (3.0, 8.0), 4, beside="triangular prism"),
+}
+PLANTED_NOISE = 0.1  # length of the noise on every planted feature of length 1
 # More features than places: what is left over stays out, or joins.
 SOLIDS = Setting(12, 3, (8.0, 12.0, 20.0), 16)
 # (The 10-point code and the gyroelongated square bipyramid are close: their benefits differ by .03 % at 1/(1 − S) = 10.)
@@ -95,9 +105,10 @@ SIZES = Sizes(
         order=8,
         large_order=8,
     ),
-    laptop=Size(SETTINGS | {"solids": SOLIDS, "large": LARGE}),
+    laptop=Size(SETTINGS | PLANTED | {"solids": SOLIDS, "large": LARGE}),
     full=Size(
         {name: replace(setting, seeds=64) for name, setting in (SETTINGS | {"solids": SOLIDS}).items()}
+        | PLANTED
         | {"large": LARGE}
     ),
 )
@@ -115,6 +126,17 @@ def planned(setting: Setting) -> tuple[Toy, TrainConfig, Grid]:
     )
     grid = Grid(feature_probability=1 / np.array(setting.x), seed=range(setting.seeds))
     return task, TrainConfig(steps=setting.steps), grid
+
+
+def start(setting: Setting) -> dict[str, np.ndarray] | None:
+    """Weights and biases beside a structure, W of shape (density, seed, hidden, feature); None for random ones."""
+    if not setting.beside:
+        return None
+    directions = next(shape for shape in structures() if shape.name == setting.beside).vertices.T
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((setting.seeds, *directions.shape)) / np.sqrt(setting.n_hidden)
+    W = np.broadcast_to(directions + PLANTED_NOISE * noise, (len(setting.x), *noise.shape))
+    return {"W": W, "b": np.full(setting.n_features, -0.1)}
 
 
 def curves(x: Any, names: tuple[str, ...] = CURVES, *, order: int = 64) -> xr.Dataset:
@@ -177,12 +199,14 @@ def evaluate(
     exact: xr.Dataset | None,
     solids: xr.Dataset,
     large: xr.Dataset,
+    planted: Mapping[str, xr.Dataset],
     winning: xr.Dataset | None,
     claims: Claims,
 ) -> None:
     """Winners of theory, what training finds, how near its loss is, and what beats all structures.
 
-    `tables` holds what was `measured` for every one of `SETTINGS`, `solids` and `large` likewise; `exact` are the `curves`
+    `tables` holds what was `measured` for every one of `SETTINGS`, `planted` for those of `PLANTED`, `solids` and `large`
+    likewise; `exact` are the `curves`
     at the x of all of them, and `winning` the `ranges`; nothing is judged of theory without these two.
     """
     if winning is not None:
@@ -198,9 +222,7 @@ def evaluate(
             claims.add(f"{name}: found by training", "some seeds at every density", measured, hits.any(axis=1).all())
         if exact is None:
             continue
-        n, d = SETTINGS[name].n_features, SETTINGS[name].n_hidden
-        benefit = exact["benefit"].sel(structure=name).sel(x=x, method="nearest").values[:, None]
-        gap = (n - d * table["benefit"].transpose("x", "seed").values) / (n - d * benefit) - 1
+        gap = _gap(SETTINGS[name], name, table, exact)
         if name == RARE:
             measured += f"; loss {100 * gap.min():+.2f} to {100 * gap.max():+.2f} %"
             expected = "no loss more than .1 % below the theory's"
@@ -211,6 +233,8 @@ def evaluate(
             expected = "within .1 % of the theory's"
             measured = f"{gap[hits].min():+.1e} to {gap[hits].max():+.1e} in {hits.sum()} models"
             claims.add(f"{name}: loss of those that found it", expected, measured, np.abs(gap[hits]).max() <= CLOSE)
+    if exact is not None and planted:
+        evaluate_planted(planted, exact, claims)
     x = solids["x"].values
     hits = np.array([(solids["shape"].sel(x=v).values == SOLID_NAMES[round(float(v), 6)]) for v in x])
     for name in dict.fromkeys(SOLID_NAMES.values()):
@@ -229,6 +253,32 @@ def evaluate(
         claims.add(
             "200 features in 20 dimensions beat every known structure", "all seeds, at 1/(1 − S) > 10", measured, holds
         )
+
+
+def _gap(setting: Setting, name: str, table: xr.Dataset, exact: xr.Dataset) -> np.ndarray:
+    """Loss above that of a structure at its best, as a share of it: (x, seed)."""
+    n, d = setting.n_features, setting.n_hidden
+    benefit = exact["benefit"].sel(structure=name).sel(x=table["x"].values, method="nearest").values[:, None]
+    return (n - d * table["benefit"].transpose("x", "seed").values) / (n - d * benefit) - 1
+
+
+def evaluate_planted(planted: Mapping[str, xr.Dataset], exact: xr.Dataset, claims: Claims) -> None:
+    """What random starts miss: 3_21 is a minimum with the theory's loss, and the triangular prism is no minimum."""
+    table = planted["3_21, planted"]
+    gap, stays = _gap(PLANTED["3_21, planted"], "3_21", table, exact), table["shape"].values == "3_21"
+    claims.add(
+        "3_21: training from beside it stays, with the theory's loss",
+        "all, within .1 %",
+        f"{stays.sum()} of {stays.size}, {gap.min():+.1e} to {gap.max():+.1e}",
+        stays.all() and np.abs(gap).max() <= CLOSE,
+    )
+    shapes = planted["triangular prism, planted"]["shape"].values
+    claims.add(
+        "triangular prism: no minimum, training from beside it ends in three antipodal pairs",
+        "all",
+        f"{(shapes == '3 × antipodal pair').sum()} of {shapes.size}",
+        (shapes == "3 × antipodal pair").all(),
+    )
 
 
 def draw(
