@@ -8,12 +8,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from superpos import analysis as analysis
     from superpos import data as data
     from superpos import demos as demos
+    from superpos import experiments as experiments
     from superpos import explorer as explorer
     from superpos import models as models
     from superpos import plot as plot
@@ -75,7 +76,7 @@ _HOME = {
     "train": "superpos.train",
     "vectors": "superpos.sweep",
 }
-_MODULES = ("analysis", "data", "demos", "explorer", "models", "plot", "tasks", "theory")
+_MODULES = ("analysis", "data", "demos", "experiments", "explorer", "models", "plot", "tasks", "theory")
 
 __all__ = [*_HOME, *_MODULES, "__version__"]  # noqa: PLE0604
 

@@ -184,8 +184,8 @@ OF_OPTIONS = ("word", "object", "nan", "complex", "minus", "ragged", "empty", "o
 NOT_HERE = {
     "analysis": ("against_optimum",),
     "theory": ("boundaries", "candidates"),
-    "data": ("random_directions", "unit_uniform"),
-    "plot": ("circuit_keys", "neuron_keys", "phase_keys", "publish", "save", "size_suffix", "style", "use_style"),
+    "data": ("modular_table", "random_directions", "repeated_tokens", "unit_uniform"),
+    "plot": ("circuit_keys", "neuron_keys", "phase_keys", "save", "style", "use_style"),
 }  # fmt: skip
 
 

@@ -84,4 +84,5 @@ def select(dataset: xr.Dataset, name: str, labels: Any, method: str | None) -> x
 
 def _no_cell(name: str, label: Any, numeric: bool) -> MissingKeyError:
     hint = 'method="nearest" takes the closest' if numeric else "words and truth values must match exactly"
-    return MissingKeyError(f"result has no cell at {name}={label}; {hint}.")
+    words = " ".join(str(label).split())[:60]
+    return MissingKeyError(f"result has no cell at {name}={words}; {hint}.")
