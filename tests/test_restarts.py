@@ -6,7 +6,7 @@ import xarray as xr
 
 from superpos.analysis.restarts import in_words, reached
 from superpos.experiments import Claims
-from superpos.experiments.audit import Case, audit, evaluate, standing
+from superpos.experiments.audit import LOCAL_MINIMA, Case, audit, evaluate, standing
 from superpos.experiments.thermodynamic_limit import effort, summary, sums
 from superpos.experiments.thermodynamic_limit import evaluate as evaluate_limit
 from superpos.tasks import Toy
@@ -59,3 +59,17 @@ def test_the_best_benefit_never_falls_below_its_parts():
     evaluate_limit(found, claims)
     assert [c.verdict for c in claims.claims] == ["FAIL", "pass", "FAIL"]  # m = 2 falls short; still rising by 20 %
     assert "32 at m = 1 to 2, 8 at m = 4, 300" in effort([(1, 32), (2, 32), (4, 8)], 300)
+
+
+def test_a_known_local_minimum_must_be_one_and_by_as_much():
+    (name,) = LOCAL_MINIMA
+
+    def holds(excess=4.58, best="pentagon + 3 × antipodal pair", ends="5 × antipodal pair"):
+        row = {"published": 1.0, "excess": excess, "share": 0.0, "best_is": best, "published_is": ends}
+        columns = {key: ("case", [value]) for key, value in row.items()} | {"shown": ("case", ["5 × antipodal pair"])}
+        claims = Claims("")
+        evaluate(xr.Dataset(columns, {"case": [name]}), claims)
+        return not claims.failed
+
+    assert holds()
+    assert not holds(excess=0.1) and not holds(best="pentagon") and not holds(ends="pentagon + 3 × antipodal pair")

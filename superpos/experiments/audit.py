@@ -28,6 +28,10 @@ SOURCE = "Elhage et al. 2022, Toy Models of Superposition"
 # Two losses are of one solution if they differ by less: what 300 steps leave, and less than what tells solutions apart.
 SAME_WITHIN = 2e-3
 
+# Published solutions that are a minimum and not the best: by how much more than the best they cost, in %, and what is better.
+# Five pairs hold ten features; a pentagon and three pairs hold eleven in the same five dimensions.
+LOCAL_MINIMA = {"20→5, .7ⁱ, p = .03: five pairs": (4.0, 5.0, "pentagon + 3 × antipodal pair")}
+
 PAIR, LARGE = "antipodal pair", 40
 
 
@@ -170,9 +174,8 @@ def standing(share: float) -> str:
 
 
 def evaluate(table: xr.Dataset, claims: Claims) -> None:
-    """For every case: is the published solution the best one, within .2 %?"""
-    expected = "a minimum, and the best within .2 %"
-    for name in table["case"].values:
+    """For every case: is the published solution the best one, within .2 %, or the local minimum that it is known to be?"""
+    for name in map(str, table["case"].values):
         row = table.sel(case=name)
         share = float(row["share"])
         reached = "no restarts" if np.isnan(share) else f"{100 * share:.0f} % of restarts"
@@ -183,7 +186,14 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         stays = row["published_is"].item() == row["shown"].item()
         if not stays:
             measured += f"; no minimum: it descends to {row['published_is'].item()}"
-        claims.add(str(name), expected, f"{measured} ({reached})", stays and excess <= 100 * SAME_WITHIN)
+        measured = f"{measured} ({reached})"
+        if name in LOCAL_MINIMA:
+            least, most, better = LOCAL_MINIMA[name]
+            expected = f"a minimum, {least:g} to {most:g} % above {better}"
+            holds = stays and least <= excess <= most and row["best_is"].item() == better
+            claims.add(f"{name} are a local minimum", expected, measured, holds)
+        else:
+            claims.add(name, "a minimum, and the best within .2 %", measured, stays and excess <= 100 * SAME_WITHIN)
 
 
 def draw(table: xr.Dataset) -> tuple[Figure, str]:

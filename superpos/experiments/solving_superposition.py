@@ -160,7 +160,7 @@ def represented_by_penalty(
     ax = current_axes(ax)
     x = _positions(count.hidden_l1.values)
     ax.axhline(n_hidden, color="#BBBBBB", lw=0.8, zorder=0)
-    ax.annotate("m", (1.005, n_hidden), xycoords=("axes fraction", "data"), va="center", color="#888888", fontsize=8)
+    ax.annotate("m", (0.01, n_hidden + 0.08), xycoords=("axes fraction", "data"), color="#888888", fontsize=8)
     ax.plot(x, count, "o-", color="black", ms=3)
     ax.set(ylabel="features represented", ylim=(0, None))
     other = ax.twinx()
