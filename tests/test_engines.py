@@ -281,6 +281,7 @@ def test_devices_blocks_per_call_and_processes_change_no_byte(
 RAY = """
 import os, signal, subprocess, sys, threading, time
 import small
+import superpos as sp
 from superpos.sweep import layout
 
 layout.CELLS_PER_CHUNK = 2
@@ -320,6 +321,7 @@ def test_ray_workers_one_of_them_killed_end_with_the_same_bytes(whole, tmp_path)
 LOST = """
 import os, signal, subprocess, sys, threading, time
 import small
+import superpos as sp
 from superpos.cli import one_sentence
 from superpos.sweep import layout
 

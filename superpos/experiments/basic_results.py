@@ -37,7 +37,7 @@ class Size:
     steps: int = 10_000
 
 
-SIZES = Sizes(quick=Size(seeds=1, steps=300), laptop=Size(), full=Size())
+SIZES = Sizes(quick=Size(seeds=1, steps=50), laptop=Size(), full=Size())
 
 
 def build(size: Size) -> dict[str, tuple[Toy, TrainConfig, Grid]]:
