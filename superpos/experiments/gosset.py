@@ -338,7 +338,7 @@ def trained_on_curves(
     """Trained models that found a structure: one disc per x, its area the share of seeds that did; none where none did."""
     ax = current_axes(ax)
     size = largest * np.asarray(share, float)
-    ax.scatter(x, benefit, s=size, facecolor=structure_color(name), edgecolor="black", lw=0.6, zorder=4)
+    ax.scatter(x, benefit, s=size, facecolor=structure_color(name), edgecolor="black", lw=0.6, zorder=4, clip_on=False)
     return ax
 
 
