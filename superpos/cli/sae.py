@@ -50,7 +50,7 @@ def sae(
     import numpy as np
 
     import superpos as sp
-    from superpos.tasks.sae import SPARSITY_FIELD
+    from superpos.models.sae import architecture_of
 
     found = one_cell(found, at)
     toy: Any = found.task()
@@ -60,7 +60,7 @@ def sae(
     settings = {}
     _check_read(architectures, k, coefficients)
     for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
-        if SPARSITY_FIELD.get(name) != "k":
+        if architecture_of(name).sparsity_field != "k":
             settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
         else:  # unless told: one, two and three, or, where k is an average, around the truth
             usual = (1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0)
@@ -76,16 +76,16 @@ def sae(
 def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficients: tuple[float, ...]) -> None:
     """Refuse numbers that no architecture reads, or that one would have to round."""
     from superpos.errors import ConfigError
-    from superpos.tasks.sae import SPARSITY_FIELD
+    from superpos.models.sae import architecture_of
 
     if len(set(architectures)) < len(architectures):
         raise ConfigError(f"architectures names one twice: {', '.join(architectures)}.")
     chosen = architectures or ("relu", "topk", "batch_topk", "jumprelu")
     if "topk" in chosen and (wrong := [value for value in k if value % 1 != 0]):
         raise ConfigError(f"k must be whole for topk, got {wrong[0]:g}; name other --architectures for fractions.")
-    for name, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
-        if values and field not in [SPARSITY_FIELD.get(a) for a in chosen]:
-            raise ConfigError(f"{name} is read by none of {', '.join(chosen)}.")
+    for option, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
+        if values and all(field not in architecture_of(name).fields_read for name in chosen):
+            raise ConfigError(f"{option} is read by none of {', '.join(chosen)}.")
 
 
 def one_cell(found: Any, at: tuple[str, ...]) -> Any:
