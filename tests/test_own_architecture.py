@@ -136,12 +136,21 @@ def test_classes_that_are_no_architectures_are_refused():
     class Elsewhere(Soft):
         sparsity_field = "bandwidth"
 
+    class Mistyped(Soft):
+        reads = ("band",)
+
+    class Colourless(Soft):
+        color = "url(x)"
+
+    class Doubled(Soft):
+        latent_parameters: ClassVar = {"W_enc": sp.models.LatentParameter()}
+
     class Unfinished(sp.models.Architecture):
         label = "unfinished"
 
     for cls, message in (
         (SAE, "derives from"), (Nameless, "label"), (Elsewhere, "sparsity_field must be one of"),
-        (Unfinished, "abstract"),
+        (Unfinished, "abstract"), (Mistyped, "reads must be one of"), (Colourless, "color"), (Doubled, "names of their own"),
     ):  # fmt: skip
         with pytest.raises(sp.ConfigError, match=message) as error:
             sp.models.register_architecture("wrong")(cls)

@@ -60,10 +60,11 @@ def sae(
     settings = {}
     _check_read(architectures, k, coefficients)
     for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
-        if architecture_of(name).sparsity_field != "k":
+        architecture = architecture_of(name)
+        if architecture.sparsity_field != "k":
             settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
         else:  # unless told: one, two and three, or, where k is an average, around the truth
-            usual = (1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0)
+            usual = (1, 2, 3) if architecture.whole_k else (0.5 * true_l0, 0.75 * true_l0, true_l0)
             settings[name] = k or sorted({min(value, size) for value in usual})
     grid = sp.sparsity_grid(settings, seed=range(seeds or 4))
     b = None if model.b is None else model.b[...]
@@ -81,8 +82,11 @@ def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficien
     if len(set(architectures)) < len(architectures):
         raise ConfigError(f"architectures names one twice: {', '.join(architectures)}.")
     chosen = architectures or ("relu", "topk", "batch_topk", "jumprelu")
-    if "topk" in chosen and (wrong := [value for value in k if value % 1 != 0]):
-        raise ConfigError(f"k must be whole for topk, got {wrong[0]:g}; name other --architectures for fractions.")
+    whole = [name for name in chosen if architecture_of(name).whole_k]
+    if whole and (fractions := [value for value in k if value % 1 != 0]):
+        raise ConfigError(
+            f"k must be whole for {whole[0]}, got {fractions[0]:g}; name other --architectures for fractions."
+        )
     for option, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
         if values and all(field not in architecture_of(name).fields_read for name in chosen):
             raise ConfigError(f"{option} is read by none of {', '.join(chosen)}.")

@@ -92,7 +92,7 @@ def shape_color(shape: str) -> str:
 def architecture_color(name: str) -> str:
     """Colour of an architecture of sparse autoencoders, grey for one that this process does not know."""
     color = ARCHITECTURES[name].color if name in ARCHITECTURES else "grey"
-    return PALETTE.get(color, color)
+    return PALETTE.get(color, color if color.startswith("#") else PALETTE["grey"])
 
 
 def architecture_label(name: str) -> str:

@@ -10,13 +10,10 @@ from jaxtyping import Array, Float
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, architecture_of
-from superpos.models.sae.base import SPARSITY_FIELDS, mean_error
+from superpos.models.sae.base import FIELDS_OF_SOME, mean_error
 from superpos.models.sae.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import revival
-
-# Fields that only some architectures read.
-OF_SOME = (*SPARSITY_FIELDS, "bandwidth", "initial_threshold", "prefixes")
 
 
 def auxiliary_error(
@@ -44,7 +41,7 @@ def unread(task: Any) -> dict[str, str]:
 
     kind = f'architecture="{task.architecture}" does not read it'
     architecture = architecture_of(task.architecture)
-    unread_fields = dict.fromkeys((field for field in OF_SOME if field not in architecture.fields_read), kind)
+    unread_fields = dict.fromkeys((field for field in FIELDS_OF_SOME if field not in architecture.fields_read), kind)
     way = f'revival="{task.revival}" does not read it'
     if task.revival != "resample":
         unread_fields |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)

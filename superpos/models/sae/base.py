@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from superpos.errors import ConfigError
 
-# Fields of the task of which every architecture's sparsity is set by one.
+# Fields of the task of which every architecture's sparsity is set by one, and all that only some architectures read.
 SPARSITY_FIELDS = ("sparsity_coefficient", "k")
+FIELDS_OF_SOME = (*SPARSITY_FIELDS, "bandwidth", "initial_threshold", "prefixes")
 
 
 class PreActivations(NamedTuple):
@@ -69,6 +70,7 @@ class Architecture(ABC):
     label: ClassVar[str]  # in captions and legends
     color: ClassVar[str] = "grey"  # a colour of `plot.style.PALETTE`, or #RRGGBB
     sparsity_field: ClassVar[str] = "sparsity_coefficient"  # what sets how sparse it is; or "k"
+    whole_k: ClassVar[bool] = False  # whether k must be a whole number
     reads: ClassVar[tuple[str, ...]] = ()  # fields of the task that it reads beside those that all do
     encoder_bias: ClassVar[bool] = True  # whether there is b_enc
     latent_parameters: ClassVar[dict[str, LatentParameter]] = {}  # by name
@@ -119,7 +121,10 @@ class Architecture(ABC):
 
     def check_k(self, k: np.ndarray, size: np.ndarray) -> None:
         """Raise `ConfigError` for a `k` that this cannot have; `size` latents exist, and both may be of many cells."""
-        if self.sparsity_field == "k" and np.any(k > size):
+        if self.whole_k and np.any(k % 1):
+            fraction = float(k[k % 1 > 0].flat[0])
+            raise ConfigError(f'k must be a whole number for architecture="{self.name}", got {fraction:g}.')
+        if "k" in self.fields_read and np.any(k > size):
             too_large = np.broadcast_to(k > size, np.broadcast_shapes(k.shape, size.shape))
             k, size = (np.broadcast_to(values, too_large.shape)[too_large].flat[0] for values in (k, size))
             raise ConfigError(f"k must be at most the dictionary size, {size:g}, got {k:g}.")

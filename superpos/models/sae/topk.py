@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
 from jaxtyping import Array, Float
 
-from superpos.errors import ConfigError
 from superpos.models.sae.base import Architecture, PreActivations, TrainingLatents
 from superpos.models.sae.registry import register_architecture
 from superpos.models.sae.sparse_activations import top_k
@@ -22,6 +20,7 @@ class TopK(Architecture):
     label = "TopK"
     color = "orange"
     sparsity_field = "k"
+    whole_k = True
     encoder_bias = False
     own_scale = False
 
@@ -36,9 +35,3 @@ class TopK(Architecture):
     def training_latents(self, model: Any, pre: PreActivations, task: Any) -> TrainingLatents:
         """The k largest, with the k of the task."""
         return TrainingLatents(top_k(pre.positive, task.k), None)
-
-    def check_k(self, k: np.ndarray, size: np.ndarray) -> None:
-        """k must be a whole number, and at most the number of latents."""
-        if np.any(k % 1):
-            raise ConfigError(f'k must be a whole number for architecture="topk", got {float(k[k % 1 > 0].flat[0]):g}.')
-        super().check_k(k, size)
