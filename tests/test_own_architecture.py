@@ -1,7 +1,7 @@
 """An architecture of sparse autoencoders from outside the package: everything that a built-in one can do."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def test_lengths_of_columns_and_revival_know_its_parameter():
     model.frequency[...] = jnp.asarray([1.0, 0.0, 1.0])
     inputs = revival.Inputs(h, jnp.sum(h**2, axis=0))
     numbers = {"dead_below": jnp.asarray(0.1), "scale": jnp.asarray(1.0), "initial_threshold": jnp.asarray(0.25)}
-    revived = revival.resample(model, (), inputs, jax.random.key(0), **numbers)[0]
+    revived: Any = revival.resample(model, (), inputs, jax.random.key(0), **numbers)[0]
     assert_allclose(revived.offset[...], [0.6, 0.25, 0.6], rtol=1e-6)
 
 
@@ -148,10 +148,11 @@ def test_classes_that_are_no_architectures_are_refused():
     class Unfinished(sp.models.Architecture):
         label = "unfinished"
 
-    for cls, message in (
+    refused: Any = (
         (SAE, "derives from"), (Nameless, "label"), (Elsewhere, "sparsity_field must be one of"),
         (Unfinished, "abstract"), (Mistyped, "reads must be one of"), (Colourless, "color"), (Doubled, "names of their own"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for cls, message in refused:
         with pytest.raises(sp.ConfigError, match=message) as error:
             sp.models.register_architecture("wrong")(cls)
         assert "\n" not in str(error.value) and "wrong" not in ARCHITECTURES
