@@ -53,41 +53,41 @@ def resample(
     are too short to win against a threshold or a top k: 5→2 is recovered with 1 … 1.5, not with 0.5. The residual leaves
     out what other latents explain already (as ARENA's exercises do).
     """
-    who = dead(model, dead_below)
+    restart = dead(model, dead_below)
     logits = 2 * jnp.log(inputs.squares + MIN_NORM)
     drawn = jnp.argsort(-(logits + jax.random.gumbel(key, logits.shape, logits.dtype)))  # in the order of a draw
-    turn = jnp.cumsum(who) - 1  # the first dead latent takes the first input, and so on
-    who &= turn < len(drawn)
+    turn = jnp.cumsum(restart) - 1  # the first dead latent takes the first input, and so on
+    restart &= turn < len(drawn)
     chosen = drawn[jnp.clip(turn, 0, len(drawn) - 1)]
     residuals = inputs.residuals[:, chosen]
     norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + MIN_NORM**2)
     columns = residuals / norms
-    who &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
+    restart &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
     parameters = model.kind.latent_parameters
     new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0}
     new |= {name: parameter.initial(initial_threshold) for name, parameter in parameters.items()}
     if model.W_enc is not None:
         lengths = jnp.linalg.norm(model.W_enc[...], axis=1)
-        living = model.exists & ~who
+        living = model.exists & ~restart
         mean = jnp.sum(jnp.where(living, lengths, 0.0)) / jnp.maximum(jnp.sum(living), 1)
         new["W_enc"] = columns.T * (scale * jnp.where(mean > 0, mean, 1.0))
-    restarted = _replaced(model, who, new)
+    restarted = _replaced(model, restart, new)
     frequency = model.frequency[...]
-    restarted.frequency[...] = jnp.where(who, jnp.max(frequency), frequency)  # not dead before it had its chance
+    restarted.frequency[...] = jnp.where(restart, jnp.max(frequency), frequency)  # not dead before it had its chance
     clear = dict.fromkeys(model.latent_axes, 0.0)
 
     def cleared(node: Any) -> Any:
-        return _replaced(node, who, clear) if isinstance(node, SAE) else node
+        return _replaced(node, restart, clear) if isinstance(node, SAE) else node
 
     return restarted, jax.tree.map(cleared, optimizer, is_leaf=lambda node: isinstance(node, SAE))
 
 
-def _replaced(model: SAE, who: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:
+def _replaced(model: SAE, restart: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:
     """A copy of a model, or of what an optimiser remembers of one, with other numbers for some latents."""
     model = jax.tree.map(lambda leaf: leaf, model)
     for name, axis in model.latent_axes.items():
         leaf = getattr(model, name)
         if leaf is not None:
             shape = [-1 if k == axis else 1 for k in range(leaf.ndim)]
-            leaf[...] = jnp.where(jnp.reshape(who, shape), new[name], leaf[...])
+            leaf[...] = jnp.where(jnp.reshape(restart, shape), new[name], leaf[...])
     return model

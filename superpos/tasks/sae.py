@@ -122,11 +122,11 @@ class SparseAutoencoder(Task):
             b = np.zeros((*lead, W.shape[-1]))
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
         shared -= {"activation", "importance"} if b is None else set()  # which only an output that is known gives a use
-        own = {name: getattr(toy, name) for name in shared}
+        settings_of_toy = {name: getattr(toy, name) for name in shared}
         if b is not None:
             b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
-            own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
-        return cls(**{**own, "directions": W, **settings})
+            settings_of_toy["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
+        return cls(**{**settings_of_toy, "directions": W, **settings})
 
     @property
     def features(self) -> FeatureDistribution:
