@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
 from superpos.models.sae import ARCHITECTURES, SAE
+from superpos.models.sae.batch_topk import THRESHOLD_RATE
 from superpos.tasks import revival
-from superpos.tasks.sae import THRESHOLD_RATE
 from superpos.train import advance, init, intervals
 from superpos.train import materialize as ready_task
 

@@ -9,7 +9,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from superpos.models.sparse_activations import PEELED_UP_TO, above, batch_top_k, ceiling, jump_relu, kth_largest, top_k
+from superpos.models.sae.sparse_activations import (
+    PEELED_UP_TO,
+    above,
+    batch_top_k,
+    ceiling,
+    jump_relu,
+    kth_largest,
+    top_k,
+)
 
 KTH, TOP, BATCH = jax.jit(partial(kth_largest, axis=0)), jax.jit(top_k), jax.jit(batch_top_k)
 

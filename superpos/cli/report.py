@@ -8,7 +8,8 @@ import xarray as xr
 from rich.table import Table
 
 from superpos.console import say, terminal, word
-from superpos.tasks.sae import SPARSITY_FIELD
+from superpos.models.sae import ARCHITECTURES
+from superpos.models.sae.base import SPARSITY_FIELDS
 
 
 def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
@@ -84,8 +85,8 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     columns = list(_SCORES.values())
     rows = frame.groupby(axes, sort=False)[columns].mean().reset_index() if axes else frame[columns].mean().to_frame().T
     for _, row in rows.head(most).iterrows():
-        used = SPARSITY_FIELD.get(row["architecture"]) if "architecture" in axes else None
-        unused = {"sparsity_coefficient", "k"} - {used} if used else set()
+        architecture = ARCHITECTURES.get(row["architecture"]) if "architecture" in axes else None
+        unused = set(SPARSITY_FIELDS) - architecture.fields_read if architecture else set()
         settings = (word("–" if name in unused else _number(row[name])) for name in axes)
         shown.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
     terminal().print(shown)

@@ -36,34 +36,35 @@ def sae(
     for name, value in (("seeds", seeds), ("steps", steps), ("latents", latents)):
         if value is not None:
             check.integer(name, value, at_least=1)
-    found = open_result(result)
-    kind = found.attrs["task"]["kind"]
+    models = open_result(result)
+    kind = models.attrs["task"]["kind"]
     if kind == "sparse_autoencoder":
-        given = {"at": at, "architectures": architectures, "latents": latents, "coefficients": coefficients, "k": k}
-        given |= {"seeds": seeds, "steps": steps, "out": out}
-        if wrong := [name for name, value in given.items() if value not in (None, ())]:
-            raise ConfigError(f"{wrong[0]} is for toy models, and {result} holds autoencoders already.")
-        return _print_scores(found)
+        options = {"at": at, "architectures": architectures, "latents": latents, "coefficients": coefficients, "k": k}
+        options |= {"seeds": seeds, "steps": steps, "out": out}
+        if for_toys := [name for name, value in options.items() if value not in (None, ())]:
+            raise ConfigError(f"{for_toys[0]} is for toy models, and {result} holds autoencoders already.")
+        return _print_scores(models)
     if kind not in ("toy", "adversarial_toy"):
         raise ConfigError(f"result must hold toy models or sparse autoencoders, and {result} holds {kind} models.")
 
     import numpy as np
 
     import superpos as sp
-    from superpos.tasks.sae import SPARSITY_FIELD
+    from superpos.models.sae import architecture_of
 
-    found = one_cell(found, at)
-    toy: Any = found.task()
-    model = found.model()
+    models = one_cell(models, at)
+    toy: Any = models.task()
+    model = models.model()
     size = toy.n_features if latents is None else latents
     true_l0 = float(np.sum(np.broadcast_to(toy.feature_probability, (toy.n_features,))))
     settings = {}
     _check_read(architectures, k, coefficients)
     for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
-        if SPARSITY_FIELD.get(name) != "k":
+        architecture = architecture_of(name)
+        if architecture.sparsity_field != "k":
             settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
         else:  # unless told: one, two and three, or, where k is an average, around the truth
-            usual = (1, 2, 3) if name == "topk" else (0.5 * true_l0, 0.75 * true_l0, true_l0)
+            usual = (1, 2, 3) if architecture.whole_k else (0.5 * true_l0, 0.75 * true_l0, true_l0)
             settings[name] = k or sorted({min(value, size) for value in usual})
     grid = sp.sparsity_grid(settings, seed=range(seeds or 4))
     b = None if model.b is None else model.b[...]
@@ -76,19 +77,22 @@ def sae(
 def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficients: tuple[float, ...]) -> None:
     """Refuse numbers that no architecture reads, or that one would have to round."""
     from superpos.errors import ConfigError
-    from superpos.tasks.sae import SPARSITY_FIELD
+    from superpos.models.sae import architecture_of
 
     if len(set(architectures)) < len(architectures):
         raise ConfigError(f"architectures names one twice: {', '.join(architectures)}.")
     chosen = architectures or ("relu", "topk", "batch_topk", "jumprelu")
-    if "topk" in chosen and (wrong := [value for value in k if value % 1 != 0]):
-        raise ConfigError(f"k must be whole for topk, got {wrong[0]:g}; name other --architectures for fractions.")
-    for name, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
-        if values and field not in [SPARSITY_FIELD.get(a) for a in chosen]:
-            raise ConfigError(f"{name} is read by none of {', '.join(chosen)}.")
+    whole = [name for name in chosen if architecture_of(name).whole_k]
+    if whole and (fractions := [value for value in k if value % 1 != 0]):
+        raise ConfigError(
+            f"k must be whole for {whole[0]}, got {fractions[0]:g}; name other --architectures for fractions."
+        )
+    for option, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
+        if values and all(field not in architecture_of(name).fields_read for name in chosen):
+            raise ConfigError(f"{option} is read by none of {', '.join(chosen)}.")
 
 
-def one_cell(found: Any, at: tuple[str, ...]) -> Any:
+def one_cell(models: Any, at: tuple[str, ...]) -> Any:
     """The one cell of a result of toy models that is left after choosing `at`, texts axis=value, and then the best seed."""
     from superpos import check
     from superpos.errors import ConfigError
@@ -102,23 +106,23 @@ def one_cell(found: Any, at: tuple[str, ...]) -> Any:
         if not equals:
             raise ConfigError(f"at must be written axis=value, got {text!r}.")
         chosen: dict[str, Any] = {name: _number(name, value)}
-        if name == "cell" and "cell" in found.sizes:
+        if name == "cell" and "cell" in models.sizes:
             check.whole_numbers("at: cell", chosen[name])
-            check.integer("at: cell", round(chosen[name]), at_most=found.sizes["cell"] - 1)
-            found = found.isel(cell=[round(chosen[name])])
+            check.integer("at: cell", round(chosen[name]), at_most=models.sizes["cell"] - 1)
+            models = models.isel(cell=[round(chosen[name])])
         else:
-            found = found.sel(method="nearest", **chosen)
-    axes = {axis["name"]: distinct(found.dataset[axis["name"]].values) for axis in found.attrs["grid"]["axes"]}
-    if "seed" in found.sizes:
-        found = found.best("seed")
-    elif "cell" in found.sizes and all(len(values) == 1 for name, values in axes.items() if name != "seed"):
-        found = found.best("cell")  # points that differ in their seeds alone
-    if any(size > 1 for size in found.sizes.values()):
+            models = models.sel(method="nearest", **chosen)
+    axes = {axis["name"]: distinct(models.dataset[axis["name"]].values) for axis in models.attrs["grid"]["axes"]}
+    if "seed" in models.sizes:
+        models = models.best("seed")
+    elif "cell" in models.sizes and all(len(values) == 1 for name, values in axes.items() if name != "seed"):
+        models = models.best("cell")  # points that differ in their seeds alone
+    if any(size > 1 for size in models.sizes.values()):
         several = {name: len(values) for name, values in axes.items() if name != "seed" and len(values) > 1}
         left = ", ".join(f"{name} ({size} values)" for name, size in several.items())
-        or_number = f", or cell=0 … {found.sizes['cell'] - 1}" if "cell" in found.sizes else ""
+        or_number = f", or cell=0 … {models.sizes['cell'] - 1}" if "cell" in models.sizes else ""
         raise ConfigError(f"at must leave one cell of the result; choose along {left}{or_number}.")
-    return found
+    return models
 
 
 def _number(name: str, value: str) -> float:

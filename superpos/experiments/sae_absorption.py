@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import ARCHITECTURE_COLORS, DIVERGING, caption, current_axes
+from superpos.plot.style import DIVERGING, architecture_color, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweep import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder
@@ -241,7 +241,7 @@ def score_by_l0(
     for kind, table in tables.items():
         l0, mean, error = (table[name].values for name in ("l0", score, f"{score}_error"))
         order = np.argsort(l0)
-        style: dict[str, Any] = {"ls": ls, "ms": 3, "capsize": 2, "elinewidth": 0.8, "color": ARCHITECTURE_COLORS[kind]}
+        style: dict[str, Any] = {"ls": ls, "ms": 3, "capsize": 2, "elinewidth": 0.8, "color": architecture_color(kind)}
         ax.errorbar(l0[order], mean[order], error[order], fmt="o", label=(names or {}).get(kind), **style)
     ax.set(xscale="log", xlabel="active latents $L_0$", ylabel=score)
     plain_ticks(ax)

@@ -20,7 +20,7 @@ from superpos.analysis.pursuit import pursuit
 from superpos.data import FeatureDistribution
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, caption, current_axes
+from superpos.plot.style import architecture_color, architecture_label, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweep import Grid, SweepResult, sparsity_grid
 from superpos.tasks import SparseAutoencoder, Toy
@@ -272,10 +272,10 @@ def sparsity_frontier(table: xr.Dataset, score: str, ax: Axes | None = None) -> 
     ax = current_axes(ax)
     for name in table["architecture"].values:
         models = table.sel(architecture=name)
-        color = ARCHITECTURE_COLORS[str(name)]
+        color = architecture_color(str(name))
         mean = models[["l0", score]].mean("seed").sortby("l0")
         ax.plot(models["l0"].values.ravel(), models[score].values.ravel(), ".", color=color, ms=3, alpha=0.35, mew=0)
-        ax.plot(mean["l0"], mean[score], "-", color=color, label=ARCHITECTURE_NAMES[str(name)])
+        ax.plot(mean["l0"], mean[score], "-", color=color, label=architecture_label(str(name)))
     ax.axvline(float(table["l0_true"].mean()), color="#888888", ls=":", lw=1)
     ax.set(xscale="log", xlabel="L0 (active latents per input)")
     return ax

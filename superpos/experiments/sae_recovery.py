@@ -17,7 +17,7 @@ from superpos.analysis.matching import cosines, match, random_directions
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d
-from superpos.plot.style import ARCHITECTURE_NAMES, caption
+from superpos.plot.style import architecture_label, caption
 from superpos.sweep import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder, Toy
 from superpos.train_config import TrainConfig
@@ -269,7 +269,7 @@ def _drawn(result: Any, scores: xr.Dataset, toys: np.ndarray) -> tuple[np.ndarra
 def _settings(result: Any, name: str) -> str:
     task = result.attrs["task"]
     by_k = name in ("topk", "batch_topk", "matryoshka")
-    label = ARCHITECTURE_NAMES[name]
+    label = architecture_label(name)
     return f"{label}, k = {task['k']:g}" if by_k else f"{label}, λ = {task['sparsity_coefficient']:g}"
 
 

@@ -11,10 +11,11 @@ from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer import encode
 from superpos.explorer.pack import axes_of
-from superpos.plot.style import ARCHITECTURE_COLORS, ARCHITECTURE_NAMES, PALETTE, caption
+from superpos.models.sae import ARCHITECTURES
+from superpos.models.sae.base import SPARSITY_FIELDS
+from superpos.plot.style import architecture_color, architecture_label, caption
 from superpos.sweep import SweepResult
 from superpos.sweep.progress import Progress
-from superpos.tasks.sae import SPARSITY_FIELD
 
 FORMAT = 1
 STYLES = ("style.css", "viewer.css")
@@ -88,7 +89,7 @@ def pack_dictionaries(
     def column(name: str) -> np.ndarray:
         return np.array([s.get(name, np.nan) for s in scores], float)
 
-    words = _architectures(dataset, lead)
+    names = _architectures(dataset, lead)
     return {
         "format": FORMAT,
         "kind": "dictionaries",
@@ -96,10 +97,8 @@ def pack_dictionaries(
         "n_inputs": n_inputs,
         "n_cells": len(loss),
         "axes": axes,
-        "architecture": encode.words(words),
-        "architectures": {
-            w: [ARCHITECTURE_NAMES.get(w, w), ARCHITECTURE_COLORS.get(w, PALETTE["grey"])] for w in sorted(set(words))
-        },
+        "architecture": encode.words(names),
+        "architectures": {name: [architecture_label(name), architecture_color(name)] for name in sorted(set(names))},
         "scores": [
             {"name": name, "label": label, "values": encode.numbers(values)}
             for name, label in SCORES.items()
@@ -131,15 +130,16 @@ def _columns(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]]
     """The axes, and by their names the place of every cell along each; −1 where its architecture does not read the value."""
     axes, flat = axes_of(dataset, lead)
     codes: dict[str, np.ndarray] = {}
-    sparsity_fields = np.array([SPARSITY_FIELD.get(word, "") for word in _architectures(dataset, lead)])
+    names = _architectures(dataset, lead)
+    fields_read = [ARCHITECTURES[name].fields_read if name in ARCHITECTURES else frozenset() for name in names]
     places = np.indices([dataset.sizes[d] for d in lead]).reshape(len(lead), -1)
     for number, axis in enumerate(axes):
         if flat and axis["name"] in dataset.coords:
             index = np.unique(dataset.coords[axis["name"]].values, return_inverse=True)[1]
         else:
             index = places[0 if flat else number]
-        if axis["name"] in SPARSITY_FIELD.values():
-            index = np.where(sparsity_fields == axis["name"], index, -1)
+        if axis["name"] in SPARSITY_FIELDS:
+            index = np.where([axis["name"] in fields for fields in fields_read], index, -1)
         codes[axis["name"]], axis["index"] = np.asarray(index), encode.whole(index)
     return axes, codes
 

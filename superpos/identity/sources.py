@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1]
 # Rooms that decide no number: pictures, pages, and the command line. What experiments import from there is left out.
 DECIDES_NO_NUMBER = ("plot", "explorer", "cli")
 # A module that finds others at run time, by a name in a result, and those that it may find.
-FINDS = {"tasks/registry.py": "tasks/__init__.py"}
+FINDS = {"tasks/registry.py": "tasks/__init__.py", "models/sae/registry.py": "models/sae/__init__.py"}
 
 
 def digest_of_modules(modules: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from superpos.errors import ConfigError
@@ -9,17 +10,22 @@ from superpos.identity.code import identity_of
 from superpos.identity.names import belongs_to
 
 
-def code_of(*parts: Any) -> dict[str, str] | None:
+def code_of(*parts: Any, families: Iterable[Any] = ()) -> dict[str, str] | None:
     """The code from outside superpos that tasks and configurations bring along, as a result states it; None without any.
 
-    It is that of their classes with everything that these reach, of methods that were put into superpos's own, and of
-    fields that hold functions or objects of foreign classes. Numbers are stated elsewhere.
+    It is that of their classes with everything that these reach, of methods that were put into superpos's own, of fields
+    that hold functions or objects of foreign classes, and of classes that fields name by a word (`Task.named_code`), also
+    in the tasks of `families`, which a grid makes of the first. Numbers are stated elsewhere.
 
     Raises:
         ConfigError: see `identity_of`.
     """
     values = [value for part in parts for value in (type(part), *_fields_with_code(part))]
     identities = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
+    named = [cls for part in (*parts, *families) for cls in _named_code(part)]
+    named_by_place = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in named}
+    of_named = [identity_of(named_by_place[place], place) for place in sorted(named_by_place)]
+    identities += [identity for identity in of_named if identity.foreign]
     if not any(identity.foreign for identity in identities):
         return None
     digest = hashlib.sha256("".join(identity.digest for identity in identities).encode()).hexdigest()
@@ -31,15 +37,17 @@ def code_token(*parts: Any) -> str | None:
 
     Of classes that are superpos's own only their methods are looked at, so it costs little.
     """
-    own = [value for part in parts for cls in type(part).__mro__ for value in (cls, *vars(cls).values())]
-    own += [value for part in parts for value in _fields_with_code(part)]
-    inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in own]
+    classes = [cls for part in parts for named in (type(part), *_named_code(part)) for cls in named.__mro__]
+    values = [value for cls in classes for value in (cls, *vars(cls).values())]
+    values += [value for part in parts for value in _fields_with_code(part)]
+    inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in values]
     if all(belongs_to(value) != "user" for value in inner if hasattr(value, "__globals__") or isinstance(value, type)):
         return None
     try:
         code = code_of(*parts)
     except ConfigError:  # then a class defined anew is another one, and more cannot be told
-        return " ".join(f"{type(part).__qualname__} {id(type(part))}" for part in parts)
+        classes = [named for part in parts for named in (type(part), *_named_code(part))]
+        return " ".join(f"{cls.__qualname__} {id(cls)}" for cls in classes)
     return None if code is None else code["digest"]
 
 
@@ -59,3 +67,8 @@ def code_difference(stored: Any, current: dict[str, str] | None) -> str | None:
 def _fields_with_code(part: Any) -> list[Any]:
     values = getattr(part, "__dict__", {}).values()
     return [value for value in values if callable(value) or belongs_to(type(value)) == "user"]
+
+
+def _named_code(part: Any) -> tuple[type, ...]:
+    """Classes that a task's fields name; a configuration has no such fields."""
+    return getattr(part, "named_code", tuple)()

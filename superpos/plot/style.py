@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from superpos.models.sae import ARCHITECTURES
 from superpos.plot.written import ENDINGS, MARK, free_figure
 from superpos.sweep import outputs
 from superpos.tasks.base import Task
@@ -39,23 +40,6 @@ SHAPE_COLORS = {name: PALETTE[color] for name, color in COLORS.items()} | {
     "irregular": PALETTE["grey"],
     "shared feature": PALETTE["grey"],
     "nothing represented": "#DDDDDD",
-}
-# One colour and one name per architecture of a sparse autoencoder.
-ARCHITECTURE_COLORS = {
-    "relu": PALETTE["blue"],
-    "topk": PALETTE["orange"],
-    "batch_topk": PALETTE["red"],
-    "gated": PALETTE["purple"],
-    "jumprelu": PALETTE["green"],
-    "matryoshka": PALETTE["black"],
-}
-ARCHITECTURE_NAMES = {
-    "relu": "ReLU + L1",
-    "topk": "TopK",
-    "batch_topk": "BatchTopK",
-    "gated": "Gated",
-    "jumprelu": "JumpReLU",
-    "matryoshka": "Matryoshka",
 }
 OTHER_SHAPES = PALETTE["yellow"]
 MIXED_SHAPES = PALETTE["red"]
@@ -103,6 +87,17 @@ def shape_color(shape: str) -> str:
     """Colour of a shape or of a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
     kinds = {re.sub(r"^\d+ × ", "", part).split(" (")[0] for part in shape.split(" + ")}
     return SHAPE_COLORS.get(kinds.pop(), OTHER_SHAPES) if len(kinds) == 1 else MIXED_SHAPES
+
+
+def architecture_color(name: str) -> str:
+    """Colour of an architecture of sparse autoencoders, grey for one that this process does not know."""
+    color = ARCHITECTURES[name].color if name in ARCHITECTURES else "grey"
+    return PALETTE.get(color, color if color.startswith("#") else PALETTE["grey"])
+
+
+def architecture_label(name: str) -> str:
+    """What an architecture of sparse autoencoders is called, its bare name where this process does not know it."""
+    return ARCHITECTURES[name].label if name in ARCHITECTURES else name
 
 
 def current_axes(ax: Axes | None) -> Axes:
@@ -237,6 +232,8 @@ def _defaults(kind: str) -> dict[str, Any]:
 
 def _in_words(field: str, value: Any) -> str:
     name = _name(field)
+    if field == "architecture":
+        return f"{architecture_label(value)} architecture"
     if field == "init_scale":
         return f"initial weights × {value:g}"
     if isinstance(value, bool):

@@ -42,7 +42,7 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, s
         ConfigError: the task's own code has no known identity, so what it trains cannot be `stored` and gone on with.
     """
     try:
-        code: Any = code_of(task, config)
+        code: Any = code_of(task, config, families=[family.task for family in layout.families])
     except ConfigError as error:
         if stored:
             raise ConfigError(f"task cannot be swept to a store: {error}") from None

@@ -6,9 +6,8 @@ from typing import Any
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.models.sae import ARCHITECTURES
+from superpos.models.sae import ARCHITECTURES, architecture_of
 from superpos.sweep.grid import Axis, Grid
-from superpos.tasks.sae import SPARSITY_FIELD
 
 
 def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any) -> Grid:
@@ -30,9 +29,9 @@ def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any)
     further = {name: _listed(name, values) for name, values in {**axes, "seed": seed}.items()}
     points = []
     for architecture, values in settings.items():
-        check.one_of("settings: architecture", architecture, ARCHITECTURES)
+        check.one_of("settings: architecture", architecture, tuple(ARCHITECTURES))
         for value, *rest in product(map(float, _listed(architecture, values)), *further.values()):
-            chosen = {"sparsity_coefficient": 0.0, "k": 1.0} | {SPARSITY_FIELD[architecture]: value}
+            chosen = {"sparsity_coefficient": 0.0, "k": 1.0} | {architecture_of(architecture).sparsity_field: value}
             points.append({"architecture": architecture, **chosen, **dict(zip(further, rest, strict=True))})
     return Grid.points(points)
 

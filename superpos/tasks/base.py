@@ -137,6 +137,10 @@ class Task(ABC):
         """
         return {}
 
+    def named_code(self) -> tuple[type, ...]:
+        """Classes that fields name by a word, whose code counts as the task's own where it is from outside superpos."""
+        return ()
+
     def training_defaults(self) -> dict[str, Any]:
         """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""
         return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}

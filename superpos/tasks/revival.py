@@ -12,9 +12,6 @@ WAYS = ("none", "resample", "auxiliary")
 
 SILENT = 1e-7  # share of the inputs
 
-# Which axis of a parameter counts latents; the others have none.
-LATENT_AXES = {"W_dec": 1, **dict.fromkeys(("W_enc", "b_enc", "r_mag", "b_mag", "log_threshold"), 0)}
-
 
 class Inputs(NamedTuple):
     """What a batch of inputs was not reconstructed of."""
@@ -49,46 +46,48 @@ def resample(
     For each, an input of its own is drawn with a probability proportional to the square of its loss $\|h - \hat h\|^2$,
     without replacement: two latents with the same column and row would stay the same for ever. The new decoder column is the
     direction of its residual $h - \hat h$, the encoder row the same times `scale` × the mean length of the living rows,
-    biases are 0, and the optimiser's memories of the latent are cleared.
+    biases are 0, parameters of the architecture have their first values, and the optimiser's memories of the latent are
+    cleared.
 
     Bricken et al. 2023, "Towards Monosemanticity", appendix, take the input h, and rows of 0.2 × the mean length, which here
     are too short to win against a threshold or a top k: 5→2 is recovered with 1 … 1.5, not with 0.5. The residual leaves
     out what other latents explain already (as ARENA's exercises do).
     """
-    who = dead(model, dead_below)
+    restart = dead(model, dead_below)
     logits = 2 * jnp.log(inputs.squares + MIN_NORM)
     drawn = jnp.argsort(-(logits + jax.random.gumbel(key, logits.shape, logits.dtype)))  # in the order of a draw
-    turn = jnp.cumsum(who) - 1  # the first dead latent takes the first input, and so on
-    who &= turn < len(drawn)
+    turn = jnp.cumsum(restart) - 1  # the first dead latent takes the first input, and so on
+    restart &= turn < len(drawn)
     chosen = drawn[jnp.clip(turn, 0, len(drawn) - 1)]
     residuals = inputs.residuals[:, chosen]
     norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + MIN_NORM**2)
     columns = residuals / norms
-    who &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
-    new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0, "r_mag": 0.0, "b_mag": 0.0}
-    new["log_threshold"] = jnp.log(initial_threshold)
+    restart &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
+    parameters = model.kind.latent_parameters
+    new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0}
+    new |= {name: parameter.initial(initial_threshold) for name, parameter in parameters.items()}
     if model.W_enc is not None:
         lengths = jnp.linalg.norm(model.W_enc[...], axis=1)
-        living = model.exists & ~who
+        living = model.exists & ~restart
         mean = jnp.sum(jnp.where(living, lengths, 0.0)) / jnp.maximum(jnp.sum(living), 1)
         new["W_enc"] = columns.T * (scale * jnp.where(mean > 0, mean, 1.0))
-    restarted = _replaced(model, who, new)
+    restarted = _replaced(model, restart, new)
     frequency = model.frequency[...]
-    restarted.frequency[...] = jnp.where(who, jnp.max(frequency), frequency)  # not dead before it had its chance
-    clear = dict.fromkeys(LATENT_AXES, 0.0)
+    restarted.frequency[...] = jnp.where(restart, jnp.max(frequency), frequency)  # not dead before it had its chance
+    clear = dict.fromkeys(model.latent_axes, 0.0)
 
     def cleared(node: Any) -> Any:
-        return _replaced(node, who, clear) if isinstance(node, SAE) else node
+        return _replaced(node, restart, clear) if isinstance(node, SAE) else node
 
     return restarted, jax.tree.map(cleared, optimizer, is_leaf=lambda node: isinstance(node, SAE))
 
 
-def _replaced(model: SAE, who: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:
+def _replaced(model: SAE, restart: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:
     """A copy of a model, or of what an optimiser remembers of one, with other numbers for some latents."""
     model = jax.tree.map(lambda leaf: leaf, model)
-    for name, axis in LATENT_AXES.items():
+    for name, axis in model.latent_axes.items():
         leaf = getattr(model, name)
         if leaf is not None:
             shape = [-1 if k == axis else 1 for k in range(leaf.ndim)]
-            leaf[...] = jnp.where(jnp.reshape(who, shape), new[name], leaf[...])
+            leaf[...] = jnp.where(jnp.reshape(restart, shape), new[name], leaf[...])
     return model

@@ -12,9 +12,8 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 from superpos import arrays, check
 from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
-from superpos.models.decoder_lengths import check_lengths, with_unit_columns
-from superpos.models.sae import ARCHITECTURES, BATCH_ARCHITECTURES, SAE
-from superpos.models.sparse_activations import above, batch_top_k, jump_relu, top_k
+from superpos.models.sae import SAE, Architecture, architecture_of
+from superpos.models.sae.decoder_lengths import check_lengths, with_unit_columns
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
@@ -22,21 +21,13 @@ from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
 from superpos.tasks.registry import register
 
-# What sets how sparse the latents of an architecture are.
-SPARSITY_FIELD: dict[str, str] = dict.fromkeys(ARCHITECTURES, "sparsity_coefficient") | dict.fromkeys(
-    ("topk", *BATCH_ARCHITECTURES), "k"
-)
-
-# Weight of one step in the running mean of the smallest value kept by a batch's top k.
-THRESHOLD_RATE = 0.01
-
 
 class Seen(NamedTuple):
     """What a training step saw, for what happens after it."""
 
     activity: Float[Array, " n_latents"]  # share of the inputs on which each latent was active
     inputs: revival.Inputs
-    smallest: Float[Array, ""]  # value kept by a batch's top k
+    by_architecture: Any  # what the architecture's own `after_step` wants to see
 
 
 @register("sparse_autoencoder")
@@ -52,16 +43,9 @@ class SparseAutoencoder(Task):
 
     $$E\,\|h - \hat h\|_2^2 + \lambda\,E\,S(z) + \text{(auxiliary)},$$
 
-    the *sum* over the hidden layer and the mean over inputs, λ = `sparsity_coefficient`, and
-
-    * `"relu"`: $S = \sum_j z_j$ (decoder columns have length 1).
-    * `"topk"`, `"batch_topk"`: no S; k latents of an input are active, or k on average.
-    * `"matryoshka"`: as `"batch_topk"`, with the error summed over the reconstructions from the first
-      $\lceil f \cdot \text{dictionary\_size} \rceil$ latents, for every f of `prefixes`.
-    * `"gated"`: $S = \sum_j \mathrm{ReLU}(a_j)$, and the error of $D\,\mathrm{ReLU}(a) + b_\mathrm{dec}$, with D and
-      $b_\mathrm{dec}$ held fixed, is added.
-    * `"jumprelu"`: $S = \sum_j H(a_j - \theta_j)$, the number of active latents; θ learns through a rectangle of width
-      `bandwidth`.
+    the *sum* over the hidden layer and the mean over inputs, λ = `sparsity_coefficient`. S and what is added are the
+    architecture's: the classes in `superpos.models.sae` have the equations. Where k sets how many latents are active
+    (`"topk"`, `"batch_topk"`, `"matryoshka"`) there is no S.
 
     Conventions differ: ARENA averages the error over the hidden layer, so its L1 coefficient λ is ours divided by n_hidden.
     Sharkey et al. 2022 divide λ by the dictionary size too. Gao et al. 2024 divide errors by the variance of h.
@@ -138,11 +122,11 @@ class SparseAutoencoder(Task):
             b = np.zeros((*lead, W.shape[-1]))
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
         shared -= {"activation", "importance"} if b is None else set()  # which only an output that is known gives a use
-        own = {name: getattr(toy, name) for name in shared}
+        settings_of_toy = {name: getattr(toy, name) for name in shared}
         if b is not None:
             b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
-            own["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
-        return cls(**{**own, "directions": W, **settings})
+            settings_of_toy["output_bias"] = b.reshape(-1, b.shape[-1]) if several else b
+        return cls(**{**settings_of_toy, "directions": W, **settings})
 
     @property
     def features(self) -> FeatureDistribution:
@@ -155,7 +139,7 @@ class SparseAutoencoder(Task):
             check.integer(name, getattr(self, name), at_least=1, at_most=MAX_FEATURES)
         for name in ("n_features", "n_latents"):
             check.integer(f"n_hidden × {name}", int(self.n_hidden) * int(getattr(self, name)), at_most=MAX_WEIGHTS)
-        check.one_of("architecture", self.architecture, ARCHITECTURES)
+        architecture_of(self.architecture)
         check.one_of("activation", self.activation, tuple(ACTIVATIONS))
         check.one_of("revival", self.revival, revival.WAYS)
         for name in ("tied", "decoder_bias"):
@@ -195,12 +179,7 @@ class SparseAutoencoder(Task):
             raise ConfigError(f"dictionary_size must be a whole number, got {float(size[size % 1 > 0].flat[0]):g}.")
         k = np.asarray(self.k, np.float64)
         check.in_range("k", k, above=0)
-        if self.architecture == "topk" and np.any(k % 1):
-            raise ConfigError(f'k must be a whole number for architecture="topk", got {float(k[k % 1 > 0].flat[0]):g}.')
-        if self.architecture in ("topk", *BATCH_ARCHITECTURES) and np.any(k > size):
-            wrong = np.broadcast_to(k > size, np.broadcast_shapes(k.shape, size.shape))
-            k, size = (np.broadcast_to(a, wrong.shape)[wrong].flat[0] for a in (k, size))
-            raise ConfigError(f"k must be at most the dictionary size, {size:g}, got {k:g}.")
+        self.kind.check_k(k, size)
         source = np.asarray(self.source, np.float64)
         check.in_range("source", source, at_least=0, at_most=2**24)
         if np.any(source % 1):
@@ -240,7 +219,7 @@ class SparseAutoencoder(Task):
     def init(self, key: PRNGKeyArray) -> SAE:
         """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
         W_dec = random_directions(key, self.n_hidden, self.n_latents)
-        W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self._size, W_dec, 0.0)
+        W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self.size, W_dec, 0.0)
         W_enc = None if self.tied else W_dec.T
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
         numbers = {"k": self.k, "initial_threshold": self.initial_threshold}
@@ -266,12 +245,12 @@ class SparseAutoencoder(Task):
     def loss(self, model: SAE, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Error and sparsity of the model as it is used after training, without what revives dead latents."""
         _, h = self.sample(key, batch_size)
-        z = model.encode(h)
+        pre = model.pre_activations(h)
+        z = self.kind.latents(model, pre)
         error = jnp.mean(jnp.sum(jnp.square(h - model.decode(z)), axis=0))
         l0 = jnp.mean(jnp.sum(z > 0, axis=0, dtype=z.dtype))
-        penalised = jax.nn.relu(model.shifted(model.project(h))) if self.architecture == "gated" else z
-        penalty = l0 if self.architecture == "jumprelu" else jnp.mean(jnp.sum(penalised, axis=0))
-        loss = error if self._counts_latents else error + self.sparsity_coefficient * penalty
+        penalty = self.kind.penalty(model, pre, z)
+        loss = error if penalty is None else error + self.sparsity_coefficient * penalty
         return loss, {"error": error, "l0": l0}
 
     def training_loss(
@@ -279,48 +258,29 @@ class SparseAutoencoder(Task):
     ) -> tuple[Float[Array, ""], tuple[Metrics, Seen]]:
         """What is minimised on a fresh batch, and what `after_step` needs."""
         _, h = self.sample(key, batch_size)
-        projection = model.project(h, model.decoder)  # whose gradient has no part along a column
-        a = model.shifted(projection)
-        positive = jax.nn.relu(a)
-        penalty, smallest = jnp.zeros((), a.dtype), jnp.zeros((), a.dtype)
-        extra = penalty
-        match self.architecture:
-            case "relu":
-                z = positive
-                penalty = jnp.mean(jnp.sum(z, axis=0))
-            case "topk":
-                z = top_k(positive, self.k)
-            case "gated":
-                z = jnp.where(a > 0, model.magnitude(projection), 0.0)
-                penalty = jnp.mean(jnp.sum(positive, axis=0))
-                extra = terms.mean_error(h, terms.frozen_decode(model, positive))
-            case "jumprelu":
-                threshold = jnp.exp(model.log_threshold[...])[:, None]
-                z = jump_relu(a, threshold, self.bandwidth)
-                counted = above(a, threshold, self.bandwidth) * model.exists[:, None]  # θ of others must not learn
-                penalty = jnp.mean(jnp.sum(counted, axis=0))
-            case _:
-                z, smallest = batch_top_k(positive, self.k)
-        if self.architecture == "matryoshka":
-            residuals = [h - part for part in terms.prefix_reconstructions(model, z, self.prefixes, self._size)]
-            extra = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in residuals[:-1]), extra)
-            residual = residuals[-1]
-        else:
-            residual = h - model.decode(z, model.decoder)
+        kind = self.kind
+        pre = model.pre_activations(h, model.decoder)  # whose gradient has no part along a column
+        z, penalty, seen = kind.training_latents(model, pre, self)
+        auxiliary = kind.auxiliary_error(model, pre, h)
+        *of_prefixes, residual = kind.residuals(model, z, h, self)
+        extra = jnp.zeros((), z.dtype) if auxiliary is None else auxiliary
+        extra = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in of_prefixes), extra)
         squares = jnp.sum(jnp.square(residual), axis=0)
         error = jnp.mean(squares)
-        loss = error + extra + (0.0 if self._counts_latents else self.sparsity_coefficient * penalty)
+        loss = error + extra + (0.0 if penalty is None else self.sparsity_coefficient * penalty)
         active = z > 0
         activity = jnp.mean(active, axis=1, dtype=z.dtype)
         metrics = {
             "error": error,
             "l0": jnp.mean(jnp.sum(active, axis=0, dtype=z.dtype)),
-            "dead": jnp.sum(revival.dead(model, self.dead_below), dtype=z.dtype) / self._size,
+            "dead": jnp.sum(revival.dead(model, self.dead_below), dtype=z.dtype) / self.size,
         }
         if self.revival == "auxiliary":
             k = self.auxiliary_k or max(1, self.n_hidden // 2)
-            loss += self.auxiliary_coefficient * terms.auxiliary_error(model, positive, residual, k, self.dead_below)
-        return loss, (metrics, Seen(activity, revival.Inputs(residual, squares), smallest))
+            loss += self.auxiliary_coefficient * terms.auxiliary_error(
+                model, pre.positive, residual, k, self.dead_below
+            )
+        return loss, (metrics, Seen(activity, revival.Inputs(residual, squares), seen))
 
     def after_step(
         self,
@@ -343,13 +303,7 @@ class SparseAutoencoder(Task):
         model.W_dec[...] = model.decoder
         rate = jnp.maximum(1 / self.frequency_window, 1 / (step + 1.0))  # at first a plain mean
         model.frequency[...] = before.frequency[...] + rate * (seen.activity - before.frequency[...])
-        if model.threshold is not None:
-            old = before.threshold[...]
-            model.threshold[...] = old + jnp.maximum(THRESHOLD_RATE, 1 / (step + 1.0)) * (
-                jax.lax.stop_gradient(seen.smallest) - old
-            )
-        if model.n_active is not None:
-            model.n_active[...] = before.n_active[...]
+        self.kind.after_step(before, model, seen.by_architecture, step)
         if self.revival != "resample":
             return model, optimizer
         share = self.resample_until * steps
@@ -383,17 +337,22 @@ class SparseAutoencoder(Task):
 
         What only scores read (`output_bias` and with it `activation` and `importance`) counts as read.
         """
-        return terms.unread(self, counts_latents=self._counts_latents)
+        return terms.unread(self)
 
     def elements_per_step(self, batch_size: int) -> int:
         """The batch of features and of latents."""
         return (self.n_features + self.n_latents) * batch_size
 
-    @property
-    def _size(self) -> Any:
-        return self.n_latents if self.dictionary_size is None else self.dictionary_size
+    def named_code(self) -> tuple[type, ...]:
+        """The class of the architecture, which a word names."""
+        return (type(self.kind),)
 
     @property
-    def _counts_latents(self) -> bool:
-        """Whether k sets the number of active latents, so that nothing penalises it."""
-        return SPARSITY_FIELD[self.architecture] == "k"
+    def kind(self) -> Architecture:
+        """The architecture that `architecture` names."""
+        return architecture_of(self.architecture)
+
+    @property
+    def size(self) -> Any:
+        """How many latents exist: `dictionary_size`, or all."""
+        return self.n_latents if self.dictionary_size is None else self.dictionary_size

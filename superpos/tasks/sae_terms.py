@@ -9,37 +9,11 @@ from jaxtyping import Array, Float
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.models.sae import SAE
-from superpos.models.sparse_activations import ceiling, top_k
+from superpos.models.sae import SAE, architecture_of
+from superpos.models.sae.base import FIELDS_OF_SOME, mean_error
+from superpos.models.sae.sparse_activations import top_k
 from superpos.models.toy import FULL_PRECISION
 from superpos.tasks import revival
-
-
-def mean_error(target: Float[Array, "n_hidden batch"], found: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
-    r"""$E\,\|t - f\|_2^2$: the sum over the hidden layer, the mean over inputs."""
-    return jnp.mean(jnp.sum(jnp.square(target - found), axis=0))
-
-
-def frozen_decode(model: SAE, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_hidden batch"]:
-    """The reconstruction from z by a decoder that this does not train (Gated SAEs, section 3.2)."""
-    found = jnp.dot(jax.lax.stop_gradient(model.decoder), z, precision=FULL_PRECISION)
-    return found if model.b_dec is None else found + jax.lax.stop_gradient(model.b_dec[...])[:, None]
-
-
-def prefix_reconstructions(
-    model: SAE, z: Float[Array, "n_latents batch"], prefixes: tuple[float, ...], size: Float[Array, ""] | int
-) -> list[Float[Array, "n_hidden batch"]]:
-    """Reconstructions from the first ⌈f · size⌉ latents, for every f of `prefixes`: each adds its own to the last."""
-    place = jnp.arange(z.shape[0])[:, None]
-    total = 0.0 if model.b_dec is None else model.b_dec[...][:, None]
-    decoder, start, found = model.decoder, 0, []
-    for fraction in prefixes:
-        stop = ceiling(jnp.asarray(fraction, float), size)
-        part = jnp.where((place >= start) & (place < stop), z, 0.0)
-        total = total + jnp.dot(decoder, part, precision=FULL_PRECISION)
-        found.append(total)
-        start = stop
-    return found
 
 
 def auxiliary_error(
@@ -59,48 +33,47 @@ def auxiliary_error(
     return jnp.where(jnp.any(dead), mean_error(jax.lax.stop_gradient(residual), modelled), 0.0)
 
 
-def unread(task: Any, *, counts_latents: bool) -> dict[str, str]:
+def unread(task: Any) -> dict[str, str]:
     """Fields of a `SparseAutoencoder` that have no effect given the others, each with why."""
 
     def never(value: Any) -> bool:
         return not check.is_traced(value) and not np.any(np.asarray(value))
 
     kind = f'architecture="{task.architecture}" does not read it'
-    found = {"sparsity_coefficient" if counts_latents else "k": kind}
-    if task.architecture != "jumprelu":
-        found |= {"bandwidth": kind, "initial_threshold": kind}
-    if task.architecture != "matryoshka":
-        found["prefixes"] = kind
+    architecture = architecture_of(task.architecture)
+    unread_fields = dict.fromkeys((field for field in FIELDS_OF_SOME if field not in architecture.fields_read), kind)
     way = f'revival="{task.revival}" does not read it'
     if task.revival != "resample":
-        found |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)
+        unread_fields |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)
     elif never(task.resample_until):
-        found |= dict.fromkeys(("resample_every", "resample_scale"), "resample_until is 0")
+        unread_fields |= dict.fromkeys(("resample_every", "resample_scale"), "resample_until is 0")
     elif task.tied:
-        found["resample_scale"] = "tied autoencoders have no rows of the encoder"
+        unread_fields["resample_scale"] = "tied autoencoders have no rows of the encoder"
     if task.revival != "auxiliary":
-        found |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
+        unread_fields |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
     elif never(task.auxiliary_coefficient):
-        found["auxiliary_k"] = "auxiliary_coefficient is 0"
+        unread_fields["auxiliary_k"] = "auxiliary_coefficient is 0"
     if task.output_bias is None:
-        found |= dict.fromkeys(("activation", "importance"), "the output of the toy model is not known (output_bias)")
+        unread_fields |= dict.fromkeys(
+            ("activation", "importance"), "the output of the toy model is not known (output_bias)"
+        )
     if task.directions is not None and np.ndim(task.directions) == 2:
-        found["source"] = "directions are of one toy model"
-    of = [parent for parent in task.parents if parent >= 0]
-    if len(set(of)) == len(of):
-        found["exclusive_children"] = "no feature has two children"
-    return found
+        unread_fields["source"] = "directions are of one toy model"
+    parents = [parent for parent in task.parents if parent >= 0]
+    if len(set(parents)) == len(parents):
+        unread_fields["exclusive_children"] = "no feature has two children"
+    return unread_fields
 
 
 def check_directions(task: Any) -> None:
     """Raise `ConfigError` unless the directions of the features, and the biases beside them, have their shapes."""
-    wanted = (task.n_hidden, task.n_features)
+    expected = (task.n_hidden, task.n_features)
     if task.directions is not None:
         check.finite_array("directions", task.directions)
         shape = tuple(np.shape(task.directions))
-        if len(shape) not in (2, 3) or shape[-2:] != wanted:
+        if len(shape) not in (2, 3) or shape[-2:] != expected:
             raise ConfigError(
-                f"directions must have shape (n_hidden, n_features) = {wanted}, or several such, got {shape}."
+                f"directions must have shape (n_hidden, n_features) = {expected}, or several such, got {shape}."
             )
     if task.output_bias is not None:
         check.finite_array("output_bias", task.output_bias)

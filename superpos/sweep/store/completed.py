@@ -42,7 +42,8 @@ def completed_result(
                 f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(stored.get(key)), 200)} there and "
                 f"{shortened(repr(current[key]), 200)} here; choose another path."
             )
-    if changed := code_difference(result.attrs.get("code"), code_of(task, config)):
+    code = code_of(task, config, families=[family.task for family in layout.families])
+    if changed := code_difference(result.attrs.get("code"), code):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
     dtype = str(jax.tree.leaves(layout.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:

@@ -9,14 +9,10 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.models.decoder_lengths import fold_lengths, lengths_of
-from superpos.models.sparse_activations import top_k
+from superpos.models.sae.base import Architecture, PreActivations
+from superpos.models.sae.decoder_lengths import fold_lengths, lengths_of
+from superpos.models.sae.registry import architecture_of
 from superpos.models.toy import FULL_PRECISION
-
-ARCHITECTURES: tuple[str, ...] = ("relu", "topk", "batch_topk", "gated", "jumprelu", "matryoshka")
-
-# Kinds that keep the largest latents of a batch while training, and those above a fixed threshold afterwards.
-BATCH_ARCHITECTURES: tuple[str, ...] = ("batch_topk", "matryoshka")
 
 MIN_NORM = 1e-12  # of a decoder column; those of latents that do not exist are 0
 
@@ -36,18 +32,8 @@ class SAE(nnx.Module):
     $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column is 0 does not exist: it adds nothing and never
     learns, so smaller dictionaries live in arrays of one size.
 
-    `architecture` says what σ is:
-
-    * `"relu"`: $z = \mathrm{ReLU}(a)$.
-    * `"topk"`: the k largest of $\mathrm{ReLU}(a)$ for each input (Gao et al. 2024); k is kept as `n_active`. As in the paper
-      there is no $b_\mathrm{enc}$ (their code and SAELens have one): with it some latent fires on every empty input.
-    * `"batch_topk"`: in training the k × batch largest of a batch (Bussmann et al. 2024). Afterwards $z = \mathrm{ReLU}(a)$
-      where it exceeds `threshold`, the running mean of the smallest value that was kept.
-    * `"matryoshka"`: σ as for `"batch_topk"`; only its loss differs (Bussmann et al. 2025).
-    * `"gated"`: $z = H(a) \odot \mathrm{ReLU}(e^{r_\mathrm{mag}} \odot W_\mathrm{enc}(h - b_\mathrm{dec}) + b_\mathrm{mag})$
-      (Rajamanoharan et al. 2024, "Improving Dictionary Learning with Gated Sparse Autoencoders"); `b_enc` is the gate's bias.
-    * `"jumprelu"`: $z = a\,H(a - \theta)$ with $\theta = e^{\mathrm{log\_threshold}}$ (Rajamanoharan et al. 2024, "Jumping
-      Ahead"; there without $b_\mathrm{dec}$ before the encoder, which another `b_enc` makes up for).
+    `architecture` says what σ is: `"relu"`, `"topk"`, `"batch_topk"`, `"gated"`, `"jumprelu"` or `"matryoshka"`, whose
+    classes in `superpos.models.sae` have the equations, or one of your own (`superpos.models.register_architecture`).
 
     One rule for columns of any length: the function is the one that the arrays say, or they are refused. Lengths of columns
     that are passed here, or given to a training as `init`, move into the encoder (`decoder_lengths.fold_lengths`), and are
@@ -58,14 +44,14 @@ class SAE(nnx.Module):
     inputs on which a latent is active.
     """
 
-    # Names of the axes of each parameter, for labelled results.
     FROM_TASK: ClassVar[tuple[str, ...]] = ("n_active",)  # a setting, which given weights do not replace
-    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "W_enc": ("latent", "hidden"),
-        "W_dec": ("hidden", "latent"),
-        "b_dec": ("hidden",),
-        **dict.fromkeys(("b_enc", "r_mag", "b_mag", "log_threshold", "frequency"), ("latent",)),
-    }
+
+    # Parameters and statistics of some architectures: None where the architecture has none.
+    r_mag: Any = None
+    b_mag: Any = None
+    log_threshold: Any = None
+    n_active: Any = None
+    threshold: Any = None
 
     def __init__(
         self,
@@ -79,7 +65,7 @@ class SAE(nnx.Module):
         initial_threshold: Any = 0.1,
         unit_columns: bool = False,
     ):
-        check.one_of("architecture", architecture, ARCHITECTURES)
+        kind = architecture_of(architecture)
         check.number("k", k, above=0, at_most=2**24)
         check.number("initial_threshold", initial_threshold, above=0, at_most=arrays.MAX_WEIGHT)
         check.boolean("unit_columns", unit_columns)
@@ -91,28 +77,41 @@ class SAE(nnx.Module):
 
         W_enc = given("W_enc", W_enc, (n_latents, n_hidden))
         b_enc, b_dec = given("b_enc", b_enc, (n_latents,)), given("b_dec", b_dec, (n_hidden,))
-        if architecture == "topk" and b_enc is not None:
+        if not kind.encoder_bias and b_enc is not None:
             if check.is_traced(b_enc) or bool(jnp.any(b_enc != 0)):
-                raise ConfigError('b_enc must be left out for architecture="topk", which has none.')
+                raise ConfigError(f'b_enc must be left out for architecture="{architecture}", which has none.')
             b_enc = None
         factor = None
         if not unit_columns:
             W_dec, W_enc, b_enc, factor = fold_lengths(W_dec, W_enc, b_enc, architecture)
         zeros = jnp.zeros(n_latents, W_dec.dtype)
-        larger = zeros if factor is None else jnp.log(factor)
         self.W_dec: Any = nnx.Param(W_dec)
         self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
-        self.b_enc: Any = None if architecture == "topk" else nnx.Param(zeros if b_enc is None else b_enc)
+        self.b_enc: Any = nnx.Param(zeros if b_enc is None else b_enc) if kind.encoder_bias else None
         self.b_dec: Any = None if b_dec is None else nnx.Param(b_dec)
-        self.r_mag: Any = nnx.Param(larger) if architecture == "gated" else None
-        self.b_mag: Any = nnx.Param(zeros) if architecture == "gated" else None
-        theta = jnp.log(jnp.asarray(initial_threshold, W_dec.dtype))
-        threshold = jnp.full_like(zeros, theta) if factor is None else theta + larger
-        self.log_threshold: Any = nnx.Param(threshold) if architecture == "jumprelu" else None
-        self.n_active: Any = Statistic(jnp.asarray(k, W_dec.dtype)) if architecture == "topk" else None
-        self.threshold: Any = Statistic(jnp.zeros((), W_dec.dtype)) if architecture in BATCH_ARCHITECTURES else None
+        for name, parameter in kind.latent_parameters.items():
+            initial = parameter.initial(jnp.asarray(initial_threshold, W_dec.dtype))
+            setattr(self, name, nnx.Param(parameter.grown(jnp.full_like(zeros, initial), factor)))
+        for name, value in kind.statistics(k).items():
+            setattr(self, name, Statistic(jnp.asarray(value, W_dec.dtype)))
         self.frequency: Any = Statistic(zeros)
         self.architecture = architecture
+
+    @property
+    def kind(self) -> Architecture:
+        """The architecture that `architecture` names."""
+        return architecture_of(self.architecture)
+
+    @property
+    def latent_axes(self) -> dict[str, int]:
+        """Which axis of a parameter counts latents, by name; the others have none."""
+        return {"W_dec": 1, **dict.fromkeys(("W_enc", "b_enc", *self.kind.latent_parameters), 0)}
+
+    @property
+    def DIMS(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of each parameter, for labelled results."""
+        of_latents = dict.fromkeys(("b_enc", "frequency", *self.kind.latent_parameters), ("latent",))
+        return {"W_enc": ("latent", "hidden"), "W_dec": ("hidden", "latent"), "b_dec": ("hidden",), **of_latents}
 
     @property
     def decoder(self) -> Float[Array, "n_hidden n_latents"]:
@@ -144,25 +143,17 @@ class SAE(nnx.Module):
         """The pre-activation a: the projection with the encoder's bias, if there is one."""
         return projection if self.b_enc is None else projection + self.b_enc[...][:, None]
 
+    def pre_activations(
+        self, h: Float[Array, "n_hidden batch"], D: Float[Array, "n_hidden n_latents"] | None = None
+    ) -> PreActivations:
+        """The projection, a and ReLU(a) of inputs as columns; D is `columns` if it is not given."""
+        projection = self.project(h, D)
+        a = self.shifted(projection)
+        return PreActivations(projection, a, jax.nn.relu(a))
+
     def encode(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
         """The latents z of inputs as columns, as after training."""
-        projection = self.project(h)
-        a = self.shifted(projection)
-        match self.architecture:
-            case "relu":
-                return jax.nn.relu(a)
-            case "topk":
-                return top_k(jax.nn.relu(a), self.n_active[...])
-            case "gated":
-                return jnp.where(a > 0, self.magnitude(projection), 0.0)
-            case "jumprelu":
-                return jnp.where(a > jnp.exp(self.log_threshold[...])[:, None], a, 0.0)
-        return jnp.where(a > self.threshold[...], jax.nn.relu(a), 0.0)
-
-    def magnitude(self, projection: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
-        r"""What an open gate lets through, $\mathrm{ReLU}(e^{r_\mathrm{mag}} \odot W_\mathrm{enc}(h - b_\mathrm{dec}) +
-        b_\mathrm{mag})$; for `"gated"` only."""
-        return jax.nn.relu(jnp.exp(self.r_mag[...])[:, None] * projection + self.b_mag[...][:, None])
+        return self.kind.latents(self, self.pre_activations(h))
 
     def decode(
         self, z: Float[Array, "n_latents batch"], D: Float[Array, "n_hidden n_latents"] | None = None

@@ -8,9 +8,7 @@ import numpy as np
 
 from superpos import check
 from superpos.errors import ConfigError
-
-# Where every latent's scale is its own; the others compare latents with each other, or with one threshold.
-OWN_SCALE: tuple[str, ...] = ("relu", "gated", "jumprelu")
+from superpos.models.sae.registry import architecture_of
 
 ROUNDING = 1e-5  # columns as long as that from 1 are of length 1 in single precision
 
@@ -29,8 +27,9 @@ def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folde
 
     What a latent adds to the reconstruction is $W_{\mathrm{dec},j}\,z_j = (W_{\mathrm{dec},j} / L_j)\,(L_j z_j)$, and
     $L_j z_j$ is the latent of an encoder with the row $L_j W_{\mathrm{enc},j}$ and the bias $L_j b_j$, since
-    $L\,\mathrm{ReLU}(a) = \mathrm{ReLU}(La)$. For `"jumprelu"` θ grows by L, too. For `"gated"` only what the gate lets
-    through does, $r_\mathrm{mag} = \log L$. A latent whose column is 0 adds nothing, and gets an encoder of 0.
+    $L\,\mathrm{ReLU}(a) = \mathrm{ReLU}(La)$. Parameters of an architecture grow as its `latent_parameters` say: for
+    `"jumprelu"` θ grows by L, too. For `"gated"` only what the gate lets through does, $r_\mathrm{mag} = \log L$. A latent
+    whose column is 0 adds nothing, and gets an encoder of 0.
 
     The architectures that keep the k largest latents choose by z, not by Lz: there all columns must be of one length.
 
@@ -62,35 +61,36 @@ def check_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied
     Raises:
         ConfigError: as `fold_lengths`, if they cannot be moved.
     """
-    if any(check.is_traced(one) for one in (W_dec, W_enc, b_enc)):
-        if tied or architecture not in OWN_SCALE:
+    own_scale = architecture_of(architecture).own_scale
+    if any(check.is_traced(array) for array in (W_dec, W_enc, b_enc)):
+        if tied or not own_scale:
             raise ConfigError(
                 "W_dec cannot be looked at inside a transformation, and the lengths of its columns decide (a model's "
                 "unit_columns=True says that they are 1)."
             )
         return UNKNOWN
     L = np.linalg.norm(np.asarray(W_dec, np.float64), axis=-2)
-    there = L > 0
-    close = ROUNDING if tied or architecture not in OWN_SCALE else 0.0
-    odd = there & (np.abs(L - 1) > max(close, rounding_of(W_dec)))
-    left_over = ~there & (np.zeros(L.shape, bool) if W_enc is None else np.any(np.asarray(W_enc) != 0, axis=-1))
-    left_over |= ~there & (np.zeros(L.shape, bool) if b_enc is None else np.asarray(b_enc) > 0)
+    has_column = L > 0
+    close = ROUNDING if tied or not own_scale else 0.0
+    odd = has_column & (np.abs(L - 1) > max(close, rounding_of(W_dec)))
+    left_over = ~has_column & (np.zeros(L.shape, bool) if W_enc is None else np.any(np.asarray(W_enc) != 0, axis=-1))
+    left_over |= ~has_column & (np.zeros(L.shape, bool) if b_enc is None else np.asarray(b_enc) > 0)
     if odd.any() and tied:
         raise ConfigError(
             f"W_dec must have columns of length 1 where W_enc is left out, because its rows are then these columns; column "
             f"{int(np.argwhere(odd)[0][-1])} has length {L[odd][0]:.4g}: divide by it, or pass W_enc."
         )
-    if architecture not in OWN_SCALE:
+    if not own_scale:
         if left_over.any():
             raise ConfigError(
                 f"W_dec has no column for latent {int(np.argwhere(left_over)[0][-1])}, which W_enc or b_enc make active: for "
                 f'architecture="{architecture}" it would take a place among the largest; set its row and bias to 0.'
             )
-        longest, shortest = np.where(there, L, 0).max(-1), np.where(there, L, np.inf).min(-1)
-        if (several := longest - shortest > ROUNDING * longest).any():
+        longest, shortest = np.where(has_column, L, 0).max(-1), np.where(has_column, L, np.inf).min(-1)
+        if (differ := longest - shortest > ROUNDING * longest).any():
             raise ConfigError(
                 f'W_dec must have columns of one length for architecture="{architecture}", which compares latents, got '
-                f"lengths from {shortest[several].flat[0]:.4g} to {longest[several].flat[0]:.4g}: divide each column by its "
+                f"lengths from {shortest[differ].flat[0]:.4g} to {longest[differ].flat[0]:.4g}: divide each column by its "
                 "length and multiply the row of W_enc by it, which chooses among latents anew."
             )
     return bool(odd.any() or left_over.any())
@@ -113,23 +113,15 @@ def with_unit_columns(model: Any) -> Any:
     `check_lengths` says which models have one; nothing is looked at here.
     """
     model = jax.tree.map(lambda leaf: leaf, model)  # a copy: modules are changed in place below
-    L, exists = lengths_of(model.W_dec[...])[0], model.exists
-    own = L if model.architecture != "gated" else jnp.ones_like(L)  # a gate's own size is its own
-    model.W_dec[...] = model.W_dec[...] / L[None]
-    for name, factor in (("W_enc", own[:, None]), ("b_enc", own), ("b_mag", L)):
-        if (held := getattr(model, name)) is not None:
-            held[...] = jnp.where(exists.reshape(factor.shape), held[...] * factor, 0.0)
-    for name in ("r_mag", "log_threshold"):
-        if (held := getattr(model, name)) is not None:
-            held[...] = held[...] + jnp.log(L)
-    if model.threshold is not None:
-        model.threshold[...] = model.threshold[...] * jnp.max(jnp.where(exists, L, 0.0), initial=0.0)
+    lengths, exists = lengths_of(model.W_dec[...])[0], model.exists
+    model.W_dec[...] = model.W_dec[...] / lengths[None]
+    model.kind.rescale(model, lengths, exists)
     return model
 
 
 def _moved(unit: Any, W_enc: Any, b_enc: Any, L: Any, architecture: str) -> Folded:
     """The encoder that gives latents L times as large, 0 where L is 0."""
     factor = jnp.where(L > 0, L, 1)
-    times = jnp.where(L > 0, 1.0, 0.0).astype(L.dtype) if architecture == "gated" else L  # a gate's own size is its own
+    times = L if architecture_of(architecture).scaled_by_encoder else jnp.where(L > 0, 1.0, 0.0).astype(L.dtype)
     W_enc = None if W_enc is None else W_enc * times[:, None]
     return Folded(unit, W_enc, None if b_enc is None else b_enc * times, factor)
