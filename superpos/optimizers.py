@@ -38,6 +38,9 @@ READS: dict[str, tuple[str, ...]] = {
 }
 OPTIMIZERS = tuple(READS)
 
+# Optimisers in words.
+NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "lion": "Lion", "muon": "Muon"}
+
 # What an optimiser takes for numbers that were left None; Adam's own memories are the task's.
 USUAL: dict[str, dict[str, float]] = {
     "rmsprop": {"beta2": 0.99},

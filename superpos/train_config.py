@@ -1,5 +1,6 @@
 """How one model is trained: every number and choice that is not the task's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -74,6 +75,34 @@ class TrainConfig:
     def with_defaults(self, task: Task) -> "TrainConfig":
         """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
         return replace(self, **optimizers.with_defaults(self, task.training_defaults()))
+
+    @staticmethod
+    def describe(settings: Mapping[str, Any], swept: set[str]) -> list[str]:
+        """A configuration in words, for captions: phrases about the `settings` that a result states, but for the batch."""
+
+        def words(field: str, phrase: str) -> str:
+            return f"{field.replace('_', ' ')} swept" if field in swept else phrase
+
+        steps = f"{settings['steps']:,} steps" if settings["steps"] else "steps by objective"
+        optimizer = optimizers.NAMES.get(settings["optimizer"], settings["optimizer"])
+        rate = settings["learning_rate"]
+        rate = f"learning rate {rate:g}" if rate else "learning rate by objective"
+        schedule = words("schedule", settings["schedule"])
+        if "warmup_steps" in swept or settings.get("warmup_steps"):
+            schedule += ", " + words("warmup_steps", f"warm-up of {settings['warmup_steps']:,} steps")
+        phrases = [
+            f"{words('steps', steps)} of {words('optimizer', optimizer)}",
+            f"{words('learning_rate', rate)} ({schedule})",
+        ]
+        if "weight_decay" in swept or settings.get("weight_decay"):
+            of = "of weights and biases " if settings.get("decay_bias") else ""
+            phrases.append(words("weight_decay", f"weight decay {of}{settings['weight_decay']:g}"))
+        return phrases
+
+    @staticmethod
+    def describe_batch(settings: Mapping[str, Any], swept: set[str]) -> str:
+        """How many fresh draws a step sees, in words."""
+        return "batch size swept" if "batch_size" in swept else f"batch {settings['batch_size']:,}"
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

@@ -1,7 +1,7 @@
 """The toy model trained on attacked inputs."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,9 @@ class AdversarialToy(Toy):
 
     Elhage et al. 2022, "Superposition and Adversarial Robustness".
     """
+
+    NAMES: ClassVar[dict[str, str]] = Toy.NAMES | {"attack_norm": "attack norm relative to the inputs'"}
+    ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Toy.ALWAYS_SAID, "attack_norm")
 
     attack_norm: Any = 0.1  # relative to the mean input norm
 

@@ -1,7 +1,8 @@
 """Squeeze n sparse features through m dimensions and back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +65,9 @@ class Toy(Task):
 
     Elhage et al. 2022, "Demonstrating Superposition"; "Approaches to Solving Superposition" for `hidden_l1`.
     """
+
+    NAMES: ClassVar[dict[str, str]] = {"hidden_l1": "hidden L1 penalty"}
+    UNSAID: ClassVar[tuple[str, ...]] = ("objective", "order")  # `describe_data` says them
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
@@ -199,6 +203,16 @@ class Toy(Task):
         if exact or (small and self._has_expectation()):
             found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
         return found
+
+    @classmethod
+    def describe_data(cls, settings: Mapping[str, Any], swept: set[str], batch: str) -> list[str]:
+        """What a step sees, in words, by the objective."""
+        objective = settings.get("objective", "sampled")
+        if "objective" in swept:
+            return [batch, "objective swept"]
+        if objective == "expected":
+            return [f"expected loss (order {settings['order']}), no sampling"]
+        return [batch] if objective == "sampled" else [batch, f"objective {objective}"]
 
     def elements_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
