@@ -2,26 +2,31 @@
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from superpos.errors import ConfigError
 from superpos.identity.code import identity_of
 from superpos.identity.names import belongs_to
+from superpos.identity.registered import functions_of
 
 
-def code_of(*parts: Any) -> dict[str, str] | None:
+def code_of(*parts: Any, named_by: Iterable[Any] = ()) -> dict[str, str] | None:
     """The code from outside superpos that tasks and configurations bring along, as a result states it; None without any.
 
     It is that of their classes with everything that these reach, of methods that were put into superpos's own, and of
-    fields that hold functions or objects of foreign classes. Numbers are stated elsewhere.
+    fields that hold functions or objects of foreign classes, and of registered functions that they, or the tasks and
+    configurations in `named_by`, name (`registered`). Numbers are stated elsewhere.
 
     Raises:
         ConfigError: see `identity_of`.
     """
     values = [value for part in parts for value in (type(part), *_fields_with_code(part))]
     identities = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
-    if not any(identity.foreign for identity in identities):
+    functions = functions_of(*parts, *named_by)
+    if not functions and not any(identity.foreign for identity in identities):
         return None
+    identities += [identity_of(functions[name], name) for name in sorted(functions)]
     digest = hashlib.sha256("".join(identity.digest for identity in identities).encode()).hexdigest()
     return {"digest": digest, "python": "{}.{}".format(*sys.version_info)}  # another Python compiles otherwise
 
@@ -33,13 +38,16 @@ def code_token(*parts: Any) -> str | None:
     """
     own = [value for part in parts for cls in type(part).__mro__ for value in (cls, *vars(cls).values())]
     own += [value for part in parts for value in _fields_with_code(part)]
+    functions = functions_of(*parts)
     inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in own]
-    if all(belongs_to(value) != "user" for value in inner if hasattr(value, "__globals__") or isinstance(value, type)):
+    with_code = [value for value in inner if hasattr(value, "__globals__") or isinstance(value, type)]
+    if not functions and all(belongs_to(value) != "user" for value in with_code):
         return None
     try:
         code = code_of(*parts)
     except ConfigError:  # then a class defined anew is another one, and more cannot be told
-        return " ".join(f"{type(part).__qualname__} {id(type(part))}" for part in parts)
+        words = [f"{type(part).__qualname__} {id(type(part))}" for part in parts]
+        return " ".join([*words, *(f"{name} {id(function)}" for name, function in functions.items())])
     return None if code is None else code["digest"]
 
 

@@ -1,6 +1,6 @@
 """The toy model trained on attacked inputs."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import jax
@@ -53,11 +53,6 @@ class AdversarialToy(Toy):
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         super().check_values()
         check.in_range("attack_norm", self.attack_norm, at_least=0, at_most=100)
-
-    def broadcast(self) -> "AdversarialToy":
-        """The same task with every numeric field an array of its full shape."""
-        plain: Any = super().broadcast()
-        return replace(plain, attack_norm=jnp.asarray(self.attack_norm, float))
 
     def loss(self, model: ToyModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The loss of a fresh batch under attack, with the penalty of `hidden_l1`."""
