@@ -1,7 +1,6 @@
 """Numbers of one's own that are recorded while a model trains: functions (task, model) → scalar, by name."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -74,12 +73,14 @@ def recorded(task: Task, config: Any) -> tuple[Any, Any]:
     Raises:
         ConfigError: a metric has the name of a number that the task records itself.
     """
-    full = materialize(task)
-    model = jax.eval_shape(full.init, jax.random.key(0))
-    of_training = partial(full.training_loss, key=jax.random.key(0), batch_size=config.batch_size)
-    loss, (metrics, _) = jax.eval_shape(of_training, model)
-    if taken := [name for name in config.metrics if name in metrics]:
+
+    def one_step() -> tuple[Any, Metrics, Metrics]:  # traced: base values of what is swept are not looked at
+        full, key = materialize(task), jax.random.key(0)
+        model = full.init(key)
+        loss, (metrics, _) = full.training_loss(model, key, config.batch_size)
+        return loss, metrics, measured(config.metrics, full, model, loss)
+
+    loss, metrics, own = jax.eval_shape(one_step)
+    if taken := [name for name in own if name in metrics]:
         raise ConfigError(f"metric {taken[0]!r} has the name of a number that the task records itself.")
-    if not config.metrics:
-        return loss, metrics
-    return loss, metrics | jax.eval_shape(partial(measured, config.metrics, full), model, loss)
+    return loss, metrics | own

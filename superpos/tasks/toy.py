@@ -247,7 +247,7 @@ class Toy(Task):
         return self.loss_exponent == 2 and is_known(self.magnitude, self.activation) and self._has_known_features()
 
     def _has_known_features(self) -> bool:
-        return type(self.features) is FeatureDistribution
+        return type(self).features is Toy.features or type(self.features) is FeatureDistribution
 
     def _expected(self, model: ToyModel, order: int) -> Float[Array, ""]:
         b = None if model.b is None else model.b[...]
