@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from superpos import demos as demos
     from superpos import experiments as experiments
     from superpos import explorer as explorer
+    from superpos import metrics as metrics
     from superpos import models as models
+    from superpos import optimizers as optimizers
     from superpos import plot as plot
     from superpos import tasks as tasks
     from superpos import theory as theory
@@ -76,7 +78,9 @@ _HOME = {
     "train": "superpos.train",
     "vectors": "superpos.sweep",
 }
-_MODULES = ("analysis", "data", "demos", "experiments", "explorer", "models", "plot", "tasks", "theory")
+_MODULES = (
+    "analysis", "data", "demos", "experiments", "explorer", "metrics", "models", "optimizers", "plot", "tasks", "theory",
+)  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES, "__version__"]  # noqa: PLE0604
 

@@ -118,7 +118,10 @@ def whole_numbers(name: str, value: Any) -> None:
 
 
 def trained_as(name: str, values: np.ndarray, dtype: Any) -> None:
-    """Refuse numbers that are not 0, but too small for the precision that models are trained in."""
+    """Refuse numbers that are too large, or not 0 but too small, for the precision that models are trained in."""
+    large = np.isfinite(values) & (np.abs(values) > np.finfo(dtype).max)
+    if large.any():
+        raise ConfigError(f"{name} must be at most {np.finfo(dtype).max:.3g} in size, got {_first(values, large):g}.")
     lost = (np.abs(values) < np.finfo(dtype).tiny) & (values != 0)
     if lost.any():
         least, small = f"{np.finfo(dtype).tiny:.3g}", f"{_first(values, np.asarray(lost)):g}"

@@ -15,7 +15,9 @@ $\theta \leftarrow \theta - \eta_t (u_t + \lambda \theta)$, decoupled (AdamW), w
   which its class says in `INPUTS_IN_ROWS`). The toy model's W counts as the map from features to the hidden layer.
 """
 
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,8 @@ import numpy as np
 import optax
 
 from superpos import check
+from superpos.errors import ConfigError
+from superpos.identity.registered import function_of, register_function
 from superpos.models.toy import FULL_PRECISION
 
 SCHEDULES = ("constant", "cosine", "linear")
@@ -38,6 +42,9 @@ READS: dict[str, tuple[str, ...]] = {
 }
 OPTIMIZERS = tuple(READS)
 
+# Optimisers in words.
+NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "lion": "Lion", "muon": "Muon"}
+
 # What an optimiser takes for numbers that were left None; Adam's own memories are the task's.
 USUAL: dict[str, dict[str, float]] = {
     "rmsprop": {"beta2": 0.99},
@@ -48,6 +55,44 @@ USUAL: dict[str, dict[str, float]] = {
 # The odd polynomial whose rounds bring singular values near 1, and the number of rounds (Jordan et al. 2024).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
+
+
+# Numbers that optimisers read; those of one's own take some of them.
+NUMBERS = ("beta1", "beta2", "epsilon", "momentum", "nesterov")
+
+Factory = TypeVar("Factory", bound=Callable[..., optax.GradientTransformation])
+
+
+def register(name: str) -> Callable[[Factory], Factory]:
+    """Give a function that returns an `optax.GradientTransformation` the name that `TrainConfig.optimizer` may have.
+
+    It makes $u_t$ of gradients, as optax's `scale_by_…` do: learning rate, schedule and weight decay are applied to what it
+    returns. Its arguments are among `beta1`, `beta2`, `epsilon`, `momentum` and `nesterov`: they come from the fields of
+    `TrainConfig`, may be swept and so be traced; its own defaults serve where a field is None::
+
+        @sp.optimizers.register("belief")
+        def belief(beta1, beta2=0.99):
+            return optax.scale_by_belief(beta1, beta2)
+
+    Another process must import the module that does this.
+
+    Raises:
+        ConfigError: the name is no plain word or taken, this is no function, or an argument is none of these.
+    """
+
+    def named(factory: Factory) -> Factory:
+        register_function("optimizer", name, factory, OPTIMIZERS)
+        arguments = inspect.signature(factory).parameters
+        if others := [argument for argument in arguments if argument not in NUMBERS]:
+            raise ConfigError(f"optimizer {name!r} may take {', '.join(NUMBERS)}, got an argument {others[0]!r}.")
+        defaults = {a: p.default for a, p in arguments.items() if p.default is not inspect.Parameter.empty}
+        if "epsilon" in defaults:
+            raise ConfigError(f"optimizer {name!r}: epsilon must have no default, since TrainConfig gives it one.")
+        READS[name] = tuple(arguments)
+        USUAL[name] = defaults
+        return factory
+
+    return named
 
 
 def with_defaults(config: Any, own: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +112,7 @@ def unread(config: Any) -> dict[str, str]:
     for name in dict.fromkeys(n for names in READS.values() for n in names):
         if name not in READS[config.optimizer]:
             found[name] = f'optimizer="{config.optimizer}" does not read it'
-    if "nesterov" not in found and config.optimizer != "muon" and not _some(config.momentum):
+    if "nesterov" not in found and config.optimizer in ("sgd", "rmsprop") and not _some(config.momentum):
         found["nesterov"] = "there is no momentum"
     if not _some(config.weight_decay):
         found["decay_bias"] = "weight_decay is 0"
@@ -110,7 +155,20 @@ def _direction(config: Any) -> optax.GradientTransformation:
             return optax.chain(scaled, _remembered(config))
         case "muon":
             return _muon(config)
+        case name if (factory := function_of("optimizer", name)) is not None:
+            return _of_ones_own(name, factory, config)
     return _remembered(config)
+
+
+def _of_ones_own(name: str, factory: Any, config: Any) -> optax.GradientTransformation:
+    numbers = {argument: getattr(config, argument) for argument in READS[name]}
+    if missing := [argument for argument, value in numbers.items() if value is None]:
+        raise ConfigError(f"{missing[0]} must be given for optimizer={name!r}.")
+    transformation = factory(**numbers)
+    if not isinstance(transformation, optax.GradientTransformation):
+        kind = type(transformation).__name__
+        raise ConfigError(f"optimizer {name!r} must return an optax.GradientTransformation, got {kind}.")
+    return transformation
 
 
 def _remembered(config: Any) -> optax.GradientTransformation:

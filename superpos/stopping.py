@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
 from superpos.errors import ConfigError
-from superpos.tasks.base import materialize
+from superpos.metrics import recorded
 
 LOSS = "loss"
 
@@ -22,11 +21,7 @@ def check_metric(task: Any, config: Any) -> None:
     """Raise `ConfigError` unless the task records the metric that a configuration stops by."""
     if not stops(config) or config.stop_metric in (None, LOSS):
         return
-    metrics = jax.eval_shape(
-        lambda: materialize(task).training_loss(
-            task.broadcast().init(jax.random.key(0)), jax.random.key(0), config.batch_size
-        )
-    )[1][0]
+    _, metrics = recorded(task, config)
     if config.stop_metric not in metrics:
         raise ConfigError(
             f"stop_metric must be a number that the task records, one of {', '.join([LOSS, *metrics])}, "

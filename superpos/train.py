@@ -15,6 +15,7 @@ from superpos import arrays, check, stopping
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
+from superpos.metrics import measured, recorded
 from superpos.optimizers import steps_taken
 from superpos.process import check_process
 from superpos.run_record import Run as Run
@@ -53,7 +54,10 @@ class TrainState(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is reported, one entry per interval: means over the steps since its origin. NaN from a divergence on."""
+    """What is reported, one entry per interval: means over the steps since its origin. NaN from a divergence on.
+
+    `TrainConfig.metrics` are no means: they are measured on the model at the end of the interval.
+    """
 
     loss: Float[Array, " k"]
     metrics: Metrics
@@ -139,6 +143,8 @@ def advance(
             )
             state = state._replace(snapshots=kept)
         mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)
+        if config.metrics:
+            mean_metrics |= measured(config.metrics, task, state.model, mean_loss)
         if state.stopped_step is not None:
             ends = (state.stopped_step < 0) & stopping.reached(config, piece.stop, mean_loss, mean_metrics)
             state = state._replace(stopped_step=jnp.where(ends, piece.stop, state.stopped_step))
@@ -280,6 +286,8 @@ def check_all(task: Task, config: TrainConfig) -> None:
     task.check()
     config.check()
     config.with_defaults(task).check()
+    if config.metrics:
+        recorded(task, config)
     stopping.check_metric(task, config)
     for node in (task, config):
         for name in numeric_fields(node):

@@ -1,5 +1,6 @@
 """How one model is trained: every number and choice that is not the task's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from superpos import check, optimizers
+from superpos import check, metrics, optimizers
 from superpos.errors import ConfigError
+from superpos.identity.registered import check_registered
 from superpos.optimizers import OPTIMIZERS, SCHEDULES
 from superpos.tasks.base import Task, numeric_fields
 
@@ -25,17 +27,19 @@ class TrainConfig:
 
     `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2`, `epsilon` and `momentum` may be swept without
     recompiling; the optimiser is built from them inside the compiled function. `optimizer` is `"adamw"`, `"adam"`, `"sgd"`,
-    `"rmsprop"`, `"lion"` or `"muon"`: `superpos.optimizers` defines them and says which numbers each reads; an axis over
-    others is refused, others set away from their defaults are warned about (`superpos.unread` states the rule). Weight decay
-    is decoupled (but for "adam") and spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4
-    when nothing is said; here the default is 0.) `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the
+    `"rmsprop"`, `"lion"`, `"muon"` or one of your own (`optimizers.register`): `superpos.optimizers` defines them and says
+    which numbers each reads; an axis over others is refused, others set away from their defaults are warned about
+    (`superpos.unread` states the rule). Weight decay is decoupled (but for "adam") and spares biases unless `decay_bias`.
+    (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said; here the default is 0.) `steps`,
+    `learning_rate`, `beta1` and `beta2` that are left None are the
     task's own, which suit Adam: 5,000 at 0.01 with Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with
     0.7 and 0.9 for its expected loss, whose gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos
     πt/T). RMSProp's and Lion's memories are their own where they are left None (`superpos.optimizers`).
 
     `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
-    are numbers of steps after which the weights are kept. After training, the loss is the population loss where the
-    task knows it; elsewhere it is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
+    are numbers of steps after which the weights are kept. `metrics` names functions of one's own that are recorded at these
+    points, too (`superpos.metrics`). After training, the loss is the population loss where the task knows it; elsewhere it
+    is measured on `evaluation_samples` fresh inputs (rounded up to whole batches of 1,024)
     that are the same for all seeds, so seeds compare fairly.
 
     `stop_below` and `stop_above` freeze a model at the first point of the record whose mean loss (or `stop_metric`,
@@ -65,6 +69,7 @@ class TrainConfig:
     decay_bias: bool = jax.tree.static(default=False)  # chooses code
     history: int = jax.tree.static(default=100)  # shape of the record
     snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
+    metrics: tuple[str, ...] = jax.tree.static(default=())  # names of `superpos.metrics`, chooses code
     evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
     stop_below: Any = None
     stop_above: Any = None
@@ -75,6 +80,34 @@ class TrainConfig:
         """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
         return replace(self, **optimizers.with_defaults(self, task.training_defaults()))
 
+    @staticmethod
+    def describe(settings: Mapping[str, Any], swept: set[str]) -> list[str]:
+        """A configuration in words, for captions: phrases about the `settings` that a result states, but for the batch."""
+
+        def words(field: str, phrase: str) -> str:
+            return f"{field.replace('_', ' ')} swept" if field in swept else phrase
+
+        steps = f"{settings['steps']:,} steps" if settings["steps"] else "steps by objective"
+        optimizer = optimizers.NAMES.get(settings["optimizer"], settings["optimizer"])
+        rate = settings["learning_rate"]
+        rate = f"learning rate {rate:g}" if rate else "learning rate by objective"
+        schedule = words("schedule", settings["schedule"])
+        if "warmup_steps" in swept or settings.get("warmup_steps"):
+            schedule += ", " + words("warmup_steps", f"warm-up of {settings['warmup_steps']:,} steps")
+        phrases = [
+            f"{words('steps', steps)} of {words('optimizer', optimizer)}",
+            f"{words('learning_rate', rate)} ({schedule})",
+        ]
+        if "weight_decay" in swept or settings.get("weight_decay"):
+            of = "of weights and biases " if settings.get("decay_bias") else ""
+            phrases.append(words("weight_decay", f"weight decay {of}{settings['weight_decay']:g}"))
+        return phrases
+
+    @staticmethod
+    def describe_batch(settings: Mapping[str, Any], swept: set[str]) -> str:
+        """How many fresh draws a step sees, in words."""
+        return "batch size swept" if "batch_size" in swept else f"batch {settings['batch_size']:,}"
+
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         most = MAX_STEPS if self.steps is None else self.steps
@@ -84,7 +117,7 @@ class TrainConfig:
         for field in numeric_fields(self):
             if getattr(self, field) is not None:
                 check.scalar(field, getattr(self, field))
-        check.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check_registered("optimizer", self.optimizer, OPTIMIZERS)
         check.one_of("schedule", self.schedule, SCHEDULES)
         check.integer("warmup_steps", self.warmup_steps, at_most=most - 1)
         check.boolean("decay_bias", self.decay_bias)
@@ -99,6 +132,7 @@ class TrainConfig:
             check.integer("snapshots: a step", step, at_most=most)
         if list(self.snapshots) != sorted(set(self.snapshots)):
             raise ConfigError(f"snapshots must be increasing numbers of steps, got {list(self.snapshots)}.")
+        metrics.check_names(self.metrics)
         check.integer("evaluation_samples", self.evaluation_samples, at_least=1)
         if self.stop_metric is not None and not isinstance(self.stop_metric, str):
             raise ConfigError(
@@ -129,6 +163,7 @@ class TrainConfig:
 
     def build_optimizer(self) -> optax.GradientTransformation:
         """The optimiser; called inside the traced function, so its numbers may be tracers."""
+        check_registered("optimizer", self.optimizer, OPTIMIZERS)
         self._need(*(n for n in optimizers.READS[self.optimizer] if n not in ("momentum", "nesterov")))
         self._need("steps", "learning_rate")
         return optimizers.build(self)

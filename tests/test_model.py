@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.models.toy import ACTIVATIONS
+from superpos.models.activations import BUILT_IN
 from superpos.theory import linear_loss, optimal_linear_loss
 
 
-@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("activation", BUILT_IN)
 @pytest.mark.parametrize("bias", [True, False])
 def test_model_is_the_formula_for_one_input_and_for_columns(activation, bias, rng):
     W, b, x = rng.standard_normal((3, 7)), rng.standard_normal(7), rng.random((7, 11))

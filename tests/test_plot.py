@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
+from superpos.config import to_dict
 from superpos.experiments.five_features import draw
 from superpos.theory.polytopes import polygon
 
@@ -103,6 +104,48 @@ def test_captions_come_from_the_configuration(quick_result):
         axes = [{"field": field}]
         said = sp.plot.caption({**quick_result.attrs, "task": tokens, "grid": {"axes": axes}})
         assert said.startswith("64 tokens; 2 layers; ") and words in said.replace(".", ";", 1)
+
+
+TOY = {"n_features": 5, "n_hidden": 2}
+CAPTIONS = [
+    (sp.tasks.Toy(**TOY, importance=0.9 ** np.arange(5), objective="expected", order=32), ("feature_probability",),
+     "5 features in 2 hidden dimensions; ReLU output; importance 0.9^i; feature probability swept; "
+     "steps by objective of AdamW, learning rate by objective (cosine), expected loss (order 32), no sampling"),
+    (sp.tasks.Toy(**TOY, bias=False, init_scale=0.5, hidden_l1=0.1, correlated_sets=((0, 1), (2, 3))), ("objective", "n_hidden"),
+     "5 features; n hidden swept; ReLU output; importance 1; feature probability 1; initial weights × 0.5; "
+     "hidden L1 penalty 0.1; no bias; 2 correlated sets of 2; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024, objective swept"),
+    (sp.tasks.AdversarialToy(**TOY), ("n_features",),
+     "n features swept; 2 hidden dimensions; ReLU output; importance 1; feature probability 1; "
+     "attack norm relative to the inputs' 0.1; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
+    (sp.tasks.Computation(**TOY, target="absolute", tied=False, magnitude="signed_uniform"), ("optimizer", "steps"),
+     "5 features in 2 hidden dimensions; ReLU hidden layer; importance 1; feature probability 1; target |x|; "
+     "untied weights; magnitude uniform on [−1, 1]; "
+     "steps swept of optimizer swept, learning rate by objective (cosine), batch 1,024"),
+    (sp.tasks.BooleanPairs(**TOY, operation="or"), ("batch_size",),
+     "5 features in 2 hidden dimensions; feature probability 0.5; operation or; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch size swept"),
+    (sp.tasks.DoubleDescent(**TOY, most_points=9), ("n_points",),
+     "5 features in 2 hidden dimensions; feature probability 0.01; n points swept; "
+     "steps by objective of AdamW, learning rate by objective (cosine), full batch of at most 9 points"),
+    (sp.tasks.ModularAddition(p=7), (),
+     "modulo 7; 4 heads; d_model 128; steps by objective of AdamW, learning rate by objective (cosine), full batch"),
+    (sp.tasks.SparseAutoencoder(**TOY, n_latents=4, parents=(-1, 0, 0, -1, -1), exclusive_children=True), ("k",),
+     "5 features in 2 hidden dimensions; 4 latents; feature probability 0.05; k swept; "
+     "2 features active only with their parent, one at a time; random directions; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "swept", "text"), CAPTIONS, ids=lambda part: type(part).__name__)
+def test_every_task_says_itself_in_words(task, swept, text):
+    axes = [{"field": field} for field in swept]
+    attrs = {"task": to_dict(task), "train": to_dict(sp.TrainConfig()), "grid": {"axes": axes}}
+    attrs |= {"superpos": "0.2", "versions": {"jax": "1"}}
+    assert sp.plot.caption(attrs) == f"{text}. Made with superpos 0.2, JAX 1."
+    foreign = {**attrs, "task": {"kind": "nowhere.Class", "width": 3, "tied": False}}  # its class is not here
+    assert sp.plot.caption(foreign).startswith("width 3; untied weights; ")
 
 
 def test_figure_of_five_features(quick_result, tmp_path):

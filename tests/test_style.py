@@ -10,7 +10,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "metrics", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
 # The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
 UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}

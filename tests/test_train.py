@@ -122,7 +122,13 @@ def test_changing_any_field_changes_the_result():
         "decay_bias": True, "objective": "expected", "order": 5, "first_step": 5, "stop_below": 1e3, "stop_above": 0.0,
         "momentum": 0.9, "nesterov": True,
     }  # fmt: skip
-    recorded = {"history", "snapshots", "evaluation_samples", "stop_metric"}  # the toy model records the loss alone
+    recorded = {
+        "history",
+        "snapshots",
+        "metrics",
+        "evaluation_samples",
+        "stop_metric",
+    }  # the toy model records the loss alone
     fields = {f.name for node in (task, config) for f in dataclasses.fields(node)}
     assert set(changes) | recorded == fields
     exact = {"objective": "expected", "magnitude": "uniform"}

@@ -8,26 +8,29 @@ from typing import Any
 from superpos.errors import ConfigError
 from superpos.identity.code import identity_of
 from superpos.identity.names import belongs_to
+from superpos.identity.registered import functions_of
 
 
-def code_of(*parts: Any, families: Iterable[Any] = ()) -> dict[str, str] | None:
+def code_of(*parts: Any, named_by: Iterable[Any] = ()) -> dict[str, str] | None:
     """The code from outside superpos that tasks and configurations bring along, as a result states it; None without any.
 
     It is that of their classes with everything that these reach, of methods that were put into superpos's own, of fields
-    that hold functions or objects of foreign classes, and of classes that fields name by a word (`Task.named_code`), also
-    in the tasks of `families`, which a grid makes of the first. Numbers are stated elsewhere.
+    that hold functions or objects of foreign classes, and of what fields name by a word: registered functions
+    (`registered`) and classes (`Task.named_code`). `named_by` are the tasks and configurations that a grid makes of the
+    first, whose fields may name others. Numbers are stated elsewhere.
 
     Raises:
         ConfigError: see `identity_of`.
     """
     values = [value for part in parts for value in (type(part), *_fields_with_code(part))]
     identities = [identity_of(value, getattr(value, "__name__", type(value).__name__)) for value in values]
-    named = [cls for part in (*parts, *families) for cls in _named_code(part)]
-    named_by_place = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in named}
-    of_named = [identity_of(named_by_place[place], place) for place in sorted(named_by_place)]
-    identities += [identity for identity in of_named if identity.foreign]
-    if not any(identity.foreign for identity in identities):
+    everywhere = (*parts, *named_by)
+    classes = {f"{cls.__module__}.{cls.__qualname__}": cls for part in everywhere for cls in _named_code(part)}
+    identities += [i for place in sorted(classes) if (i := identity_of(classes[place], place)).foreign]
+    functions = functions_of(*everywhere)
+    if not functions and not any(identity.foreign for identity in identities):
         return None
+    identities += [identity_of(functions[name], name) for name in sorted(functions)]
     digest = hashlib.sha256("".join(identity.digest for identity in identities).encode()).hexdigest()
     return {"digest": digest, "python": "{}.{}".format(*sys.version_info)}  # another Python compiles otherwise
 
@@ -40,14 +43,16 @@ def code_token(*parts: Any) -> str | None:
     classes = [cls for part in parts for named in (type(part), *_named_code(part)) for cls in named.__mro__]
     values = [value for cls in classes for value in (cls, *vars(cls).values())]
     values += [value for part in parts for value in _fields_with_code(part)]
+    functions = functions_of(*parts)
     inner = [getattr(value, "__func__", getattr(value, "fget", value)) for value in values]
-    if all(belongs_to(value) != "user" for value in inner if hasattr(value, "__globals__") or isinstance(value, type)):
+    with_code = [value for value in inner if hasattr(value, "__globals__") or isinstance(value, type)]
+    if not functions and all(belongs_to(value) != "user" for value in with_code):
         return None
     try:
         code = code_of(*parts)
     except ConfigError:  # then a class defined anew is another one, and more cannot be told
-        classes = [named for part in parts for named in (type(part), *_named_code(part))]
-        return " ".join(f"{cls.__qualname__} {id(cls)}" for cls in classes)
+        words = [f"{cls.__qualname__} {id(cls)}" for part in parts for cls in (type(part), *_named_code(part))]
+        return " ".join([*words, *(f"{name} {id(function)}" for name, function in functions.items())])
     return None if code is None else code["digest"]
 
 

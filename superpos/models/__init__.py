@@ -1,5 +1,6 @@
 """Networks with no batch-of-models axis anywhere: flax nnx modules, used as plain pytrees."""
 
+from superpos.models.activations import register_activation as register_activation
 from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
 from superpos.models.interventions import ablate as ablate

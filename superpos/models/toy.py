@@ -7,16 +7,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from superpos import arrays, check
-
-ACTIVATIONS = {"relu": jax.nn.relu, "identity": lambda a: a, "gelu": jax.nn.gelu}
+from superpos import arrays
+from superpos.models.activations import ACTIVATIONS as ACTIVATIONS
+from superpos.models.activations import check_activation
 
 # Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise.
 FULL_PRECISION = jax.lax.Precision.HIGHEST
 
 
 class ToyModel(nnx.Module):
-    r"""$x' = f(W^\top W x + b)$ with f = ReLU, identity or GELU.
+    r"""$x' = f(W^\top W x + b)$ with f = ReLU, identity, GELU or one of one's own (`register_activation`).
 
     `W` has shape (n_hidden, n_features): column `W[:, i]` is the direction of feature i. `b` has shape (n_features,),
     or is None. Encoder and decoder are tied by computation: one leaf, used twice.
@@ -35,7 +35,7 @@ class ToyModel(nnx.Module):
         *,
         activation: str = "relu",
     ):
-        check.one_of("activation", activation, tuple(ACTIVATIONS))
+        check_activation(activation)
         W = arrays.parameter("W", W, (None, None))
         self.W = nnx.Param(W)
         self.b = None if b is None else nnx.Param(arrays.parameter("b", b, (W.shape[1],), optional=True))

@@ -42,7 +42,7 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, s
         ConfigError: the task's own code has no known identity, so what it trains cannot be `stored` and gone on with.
     """
     try:
-        code: Any = code_of(task, config, families=[family.task for family in layout.families])
+        code: Any = code_of(task, config, named_by=registered_by(layout))
     except ConfigError as error:
         if stored:
             raise ConfigError(f"task cannot be swept to a store: {error}") from None
@@ -63,6 +63,11 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, s
         **({"cpu_threads": budget.cpu_threads()} if jax.default_backend() == "cpu" else {}),
         **({} if layout.starts is None else {"init": layout.starts.described()}),
     }
+
+
+def registered_by(layout: Layout) -> list[Any]:
+    """Tasks and configurations of all families: fields that name functions of one's own may be swept."""
+    return [node for family in layout.families for node in (family.task, family.config)]
 
 
 @cache

@@ -22,7 +22,7 @@ from superpos.train import TrainConfig, check_all, check_kinds, check_seed
 log = logging.getLogger("superpos")
 
 # They shape the record of a run, so results of two values would not fit one array.
-RECORD_FIELDS = ("history", "snapshots")
+RECORD_FIELDS = ("history", "snapshots", "metrics")
 
 
 @dataclass(frozen=True)

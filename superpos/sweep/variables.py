@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from superpos.metrics import recorded
 from superpos.optimizers import named_leaves
 from superpos.stopping import stops
 from superpos.sweep.plan import Family
-from superpos.tasks.base import materialize
 
 # Version of the form on disk, in every result's attributes.
 FORMAT = 2
@@ -60,12 +60,7 @@ def fields(families: list[Family]) -> dict[str, Field]:
                 shape = (len(config.snapshots), *leaf.shape)
                 add(f"{name}_snapshots", ("snapshot", *dims), shape, leaf.dtype)
         points = (len(config.boundaries()),)
-        loss, (metrics, _) = jax.eval_shape(
-            lambda model, task=task, config=config: materialize(task).training_loss(
-                model, jax.random.key(0), config.batch_size
-            ),
-            model,
-        )
+        loss, metrics = recorded(task, config)
         add("loss", (), (), loss.dtype)
         add("loss_history", ("record",), points, loss.dtype)
         for name, metric in metrics.items():

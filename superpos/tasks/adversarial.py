@@ -1,7 +1,7 @@
 """The toy model trained on attacked inputs."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,9 @@ class AdversarialToy(Toy):
     Elhage et al. 2022, "Superposition and Adversarial Robustness".
     """
 
+    NAMES: ClassVar[dict[str, str]] = Toy.NAMES | {"attack_norm": "attack norm relative to the inputs'"}
+    ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Toy.ALWAYS_SAID, "attack_norm")
+
     attack_norm: Any = 0.1  # relative to the mean input norm
 
     def check(self) -> None:
@@ -50,11 +53,6 @@ class AdversarialToy(Toy):
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         super().check_values()
         check.in_range("attack_norm", self.attack_norm, at_least=0, at_most=100)
-
-    def broadcast(self) -> "AdversarialToy":
-        """The same task with every numeric field an array of its full shape."""
-        plain: Any = super().broadcast()
-        return replace(plain, attack_norm=jnp.asarray(self.attack_norm, float))
 
     def loss(self, model: ToyModel, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The loss of a fresh batch under attack, with the penalty of `hidden_l1`."""

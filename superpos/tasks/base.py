@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.tasks import words
 
 Model = Any  # a flax nnx module, used as a pytree
 Metrics = dict[str, Float[Array, ""]]
@@ -40,6 +41,11 @@ class Task(ABC):
     SIZES: ClassVar[dict[str, str]] = {"n_features": "{} features", "n_hidden": "in {} hidden dimensions"}
     # What a step sees, where that is no batch of fresh draws, with fields in braces: "full batch of {n_points:,} points".
     DATA: ClassVar[str | None] = None
+    # Names of fields in captions, where they are not their own with spaces.
+    NAMES: ClassVar[dict[str, str]] = {}
+    # Fields that captions say at their defaults too, and fields that they never say.
+    ALWAYS_SAID: ClassVar[tuple[str, ...]] = words.FIRST
+    UNSAID: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -144,6 +150,25 @@ class Task(ABC):
     def training_defaults(self) -> dict[str, Any]:
         """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""
         return {"steps": 5_000, "learning_rate": 3e-3, "beta1": 0.9, "beta2": 0.999}
+
+    @classmethod
+    def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:
+        """A task in words, for captions: phrases about the `settings` that a result states, and which fields were `swept`.
+
+        By default its sizes, then everything that is swept or not at its default.
+        """
+        defaults = {f.name: f.default for f in fields(cls) if f.default is not MISSING} if is_dataclass(cls) else {}
+        stated = {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
+        unsaid = (*cls.SIZES, *cls.UNSAID)
+        changed = words.changed(
+            settings, swept, defaults=stated, names=cls.NAMES, always=cls.ALWAYS_SAID, unsaid=unsaid
+        )
+        return words.sizes(cls.SIZES, settings, swept) + changed
+
+    @classmethod
+    def describe_data(cls, settings: Mapping[str, Any], swept: set[str], batch: str) -> list[str]:
+        """What a step sees, in words: `DATA`, or by default `batch`, which says how many fresh draws there are."""
+        return [cls.DATA.format(**settings) if cls.DATA else batch]
 
     def elements_per_step(self, batch_size: int) -> int:
         """How many numbers one model's step goes through, roughly: the size of its largest activations, whole batch.

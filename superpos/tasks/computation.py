@@ -95,7 +95,7 @@ class Computation(Task):
 
     def broadcast(self) -> "Computation":
         """The same task with every numeric field an array of its full shape."""
-        return one_layer.broadcast(self, dedicated_features=jnp.asarray(self.dedicated_features, float))
+        return one_layer.broadcast(self)
 
     def init(self, key: PRNGKeyArray) -> ComputationModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""

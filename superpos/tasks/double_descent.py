@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ class DoubleDescent(Task):
     """
 
     DATA = "full batch of at most {most_points:,} points"
+    UNSAID: ClassVar[tuple[str, ...]] = ("most_points", "data_seed", "points")
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W

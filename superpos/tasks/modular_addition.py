@@ -50,6 +50,7 @@ class ModularAddition(Task):
 
     SIZES: ClassVar[dict[str, str]] = {"p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}"}
     DATA = "full batch"
+    UNSAID: ClassVar[tuple[str, ...]] = ("gradient_pairs", "test_pairs", "data_seed", "order")
 
     p: int = jax.tree.static(default=113)  # shape of W_E
     d_model: int = jax.tree.static(default=128)  # shape of W_E

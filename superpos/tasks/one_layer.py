@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from superpos import check
 from superpos.data import MAX_FEATURES, FeatureDistribution
+from superpos.tasks.base import numeric_fields
 
 MAX_WEIGHTS = 10**9
 
@@ -31,13 +32,12 @@ def check_numbers(task: Any) -> None:
     check.in_range("init_scale", task.init_scale, at_least=0, at_most=100)
 
 
-def broadcast(task: Any, **more: Any) -> Any:
-    """The task with densities and importances one per feature, other numbers as arrays, and the fields in `more`."""
-    full = {
-        name: jnp.broadcast_to(jnp.asarray(getattr(task, name), float), (task.n_features,))
-        for name in ("feature_probability", "importance")
-    }
-    return replace(task, **full, init_scale=jnp.asarray(task.init_scale, float), **more)
+def broadcast(task: Any) -> Any:
+    """The task with densities and importances one per feature, and other numbers as arrays."""
+    full = {n: jnp.asarray(v, float) for n in numeric_fields(task) if (v := getattr(task, n)) is not None}
+    for name in ("feature_probability", "importance"):
+        full[name] = jnp.broadcast_to(full[name], (task.n_features,))
+    return replace(task, **full)
 
 
 def features_of(task: Any, **more: Any) -> FeatureDistribution:

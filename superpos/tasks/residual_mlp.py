@@ -76,7 +76,7 @@ class ResidualMLP(Task):
 
     def broadcast(self) -> "ResidualMLP":
         """The same task with every numeric field an array of its full shape."""
-        return one_layer.broadcast(self, label_noise=jnp.asarray(self.label_noise, float))
+        return one_layer.broadcast(self)
 
     def init(self, key: PRNGKeyArray) -> residual_mlp.ResidualMLP:
         """A new model: Xavier-normal weights of this one model times `init_scale`."""

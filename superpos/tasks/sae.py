@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
 from superpos.tasks.registry import register
+from superpos.tasks.sae_words import SaidInWords
 
 
 class Seen(NamedTuple):
@@ -32,7 +33,7 @@ class Seen(NamedTuple):
 
 @register("sparse_autoencoder")
 @dataclass(frozen=True, kw_only=True)
-class SparseAutoencoder(Task):
+class SparseAutoencoder(SaidInWords):
     r"""Take features back out of a hidden layer $h = Wx$ in which they are in superposition.
 
     The truth is known: x comes from the `FeatureDistribution` of the fields below, and column i of W = `directions` is the
@@ -64,8 +65,6 @@ class SparseAutoencoder(Task):
 
     Sources: Bricken et al. 2023 and Sharkey et al. 2022 (relu), and those named in `models.SAE`.
     """
-
-    SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_latents": "{} latents"}
 
     n_features: int = jax.tree.static()  # shape of x
     n_hidden: int = jax.tree.static()  # shape of h

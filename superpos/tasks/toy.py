@@ -1,7 +1,8 @@
 """Squeeze n sparse features through m dimensions and back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from superpos import check
 from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
-from superpos.models.toy import ACTIVATIONS, ToyModel
+from superpos.models.activations import check_activation
+from superpos.models.toy import ToyModel
 from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.registry import register
@@ -65,6 +67,9 @@ class Toy(Task):
     Elhage et al. 2022, "Demonstrating Superposition"; "Approaches to Solving Superposition" for `hidden_l1`.
     """
 
+    NAMES: ClassVar[dict[str, str]] = {"hidden_l1": "hidden L1 penalty"}
+    UNSAID: ClassVar[tuple[str, ...]] = ("objective", "order")  # `describe_data` says them
+
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
     feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
@@ -81,8 +86,12 @@ class Toy(Task):
     order: int | None = jax.tree.static(default=None)  # shape of the series; None: by n
 
     @property
-    def features(self) -> FeatureDistribution:
-        """Where the inputs come from."""
+    def features(self) -> Any:
+        """Where the inputs come from: a class derived from this one may return a distribution of its own.
+
+        It is any object with `sample(key, batch_size)`, an array (n_features, batch_size), and `check()`, which raises
+        `ConfigError` for numbers that are not allowed. The expected loss of it is not known here.
+        """
         return one_layer.features_of(self)
 
     @property
@@ -95,11 +104,14 @@ class Toy(Task):
         one_layer.check_settings(self)
         if self.hidden_l1 is not None:
             check.scalar("hidden_l1", self.hidden_l1)
-        check.one_of("activation", self.activation, tuple(ACTIVATIONS))
+        check_activation(self.activation)
         check.one_of("objective", self.objective, OBJECTIVES)
         if self.order is not None:
             check.integer("order", self.order, at_least=1, at_most=series.MAX_TERMS)
         if self.objective == "expected":
+            if not self._has_known_features():
+                name = type(self.features).__name__
+                raise ConfigError(f'objective must be "sampled" for features of one\'s own ({name}), got "expected".')
             check_expected(self.features, self.activation)
             if self.loss_exponent != 2:
                 raise ConfigError(f'loss_exponent must be 2 for objective="expected", got {self.loss_exponent}.')
@@ -119,9 +131,7 @@ class Toy(Task):
 
     def broadcast(self) -> "Toy":
         """The same task with every numeric field an array of its full shape."""
-        return one_layer.broadcast(
-            self, hidden_l1=None if self.hidden_l1 is None else jnp.asarray(self.hidden_l1, float)
-        )
+        return one_layer.broadcast(self)
 
     def init(self, key: PRNGKeyArray) -> ToyModel:
         """A new model: Xavier-normal weights of this one model times `init_scale`, zero bias."""
@@ -200,6 +210,16 @@ class Toy(Task):
             found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
         return found
 
+    @classmethod
+    def describe_data(cls, settings: Mapping[str, Any], swept: set[str], batch: str) -> list[str]:
+        """What a step sees, in words, by the objective."""
+        objective = settings.get("objective", "sampled")
+        if "objective" in swept:
+            return [batch, "objective swept"]
+        if objective == "expected":
+            return [f"expected loss (order {settings['order']}), no sampling"]
+        return [batch] if objective == "sampled" else [batch, f"objective {objective}"]
+
     def elements_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
         if self._resolved() == "expected":
@@ -224,7 +244,10 @@ class Toy(Task):
         return "expected" if self._has_expectation() and self.n_features <= EXPECTED_UP_TO else "sampled"
 
     def _has_expectation(self) -> bool:
-        return self.loss_exponent == 2 and is_known(self.magnitude, self.activation)
+        return self.loss_exponent == 2 and is_known(self.magnitude, self.activation) and self._has_known_features()
+
+    def _has_known_features(self) -> bool:
+        return type(self).features is Toy.features or type(self.features) is FeatureDistribution
 
     def _expected(self, model: ToyModel, order: int) -> Float[Array, ""]:
         b = None if model.b is None else model.b[...]

@@ -10,6 +10,7 @@ from superpos.config import compared, task_from_dict, to_dict, train_config_from
 from superpos.errors import ConfigError, shortened
 from superpos.identity import code_difference, code_of
 from superpos.sweep import plan
+from superpos.sweep.attributes import registered_by
 from superpos.sweep.grid import Grid
 from superpos.sweep.layout import Layout
 from superpos.sweep.result import SweepResult, open_result
@@ -42,8 +43,7 @@ def completed_result(
                 f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(stored.get(key)), 200)} there and "
                 f"{shortened(repr(current[key]), 200)} here; choose another path."
             )
-    code = code_of(task, config, families=[family.task for family in layout.families])
-    if changed := code_difference(result.attrs.get("code"), code):
+    if changed := code_difference(result.attrs.get("code"), code_of(task, config, named_by=registered_by(layout))):
         raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
     dtype = str(jax.tree.leaves(layout.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:
