@@ -88,7 +88,7 @@ class TrainConfig:
             return f"{field.replace('_', ' ')} swept" if field in swept else phrase
 
         steps = f"{settings['steps']:,} steps" if settings["steps"] else "steps by objective"
-        optimizer = optimizers.NAMES.get(settings["optimizer"], settings["optimizer"])
+        optimizer = optimizers.NAMES.get(settings["optimizer"], str(settings["optimizer"]))
         rate = settings["learning_rate"]
         rate = f"learning rate {rate:g}" if rate else "learning rate by objective"
         schedule = words("schedule", settings["schedule"])

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,8 @@ from superpos.identity import code_of, registered
 from superpos.optimizers import is_weight
 
 HERE = Path(__file__).parent
-SIZES = {"n_features": 4, "n_hidden": 2}
-SHORT = {"steps": 20, "batch_size": 8, "history": 4, "evaluation_samples": 64}
+SIZES: dict[str, Any] = {"n_features": 4, "n_hidden": 2}
+SHORT: dict[str, Any] = {"steps": 20, "batch_size": 8, "history": 4, "evaluation_samples": 64}
 TASK = sp.tasks.Toy(**SIZES, activation="softsign")
 CONFIG = sp.TrainConfig(optimizer="belief", metrics=("largest_weight",), **SHORT)
 GRID = sp.Grid(beta1=[0.5, 0.9], seed=range(2))

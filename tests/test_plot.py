@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -106,7 +107,7 @@ def test_captions_come_from_the_configuration(quick_result):
         assert said.startswith("64 tokens; 2 layers; ") and words in said.replace(".", ";", 1)
 
 
-TOY = {"n_features": 5, "n_hidden": 2}
+TOY: dict[str, Any] = {"n_features": 5, "n_hidden": 2}
 CAPTIONS = [
     (sp.tasks.Toy(**TOY, importance=0.9 ** np.arange(5), objective="expected", order=32), ("feature_probability",),
      "5 features in 2 hidden dimensions; ReLU output; importance 0.9^i; feature probability swept; "
