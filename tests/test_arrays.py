@@ -216,6 +216,7 @@ def test_every_export_opens_again(suffix, swept, tmp_path):
             sp.open(path)
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypatch):
     """Some 26,000 calls in a process without the type checker of the tests; what they must come to is told in the script."""

@@ -173,6 +173,7 @@ def result():
     return sp.sweep(SMALL, SHORT, sp.Grid(feature_probability=[0.2, 0.5], seed=[0, 1]), block_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_of_a_sweep_is_that_cell_alone_and_new_densities_do_not_recompile(result, compilations):
     alone = sp.sweep(SMALL, SHORT, sp.Grid(feature_probability=[0.5], seed=[0, 1]), block_size=2)

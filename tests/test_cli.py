@@ -67,6 +67,7 @@ def test_version(monkeypatch, capsys):
     assert capsys.readouterr().out == f"superpos {sp.__version__}\n"
 
 
+@pytest.mark.slow
 def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
     """The second time as Windows redirects to a file: what its code page lacks is spelt, the rest is the same."""
     monkeypatch.chdir(tmp_path)

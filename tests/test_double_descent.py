@@ -80,6 +80,7 @@ def test_the_twin_trains_the_same_model():
     assert_allclose(run.history.loss, losses, rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_all_sizes_and_seeds_are_one_program_and_cells_keep_their_bits(compilations, one_device):
     grid = sp.Grid(n_points=[3, 20, 40], weight_decay=[0.01, 1.0], seed=range(2))

@@ -213,6 +213,7 @@ def damaged(V, rng):
     return rng.uniform(0.6, 1.5) * V.T
 
 
+@pytest.mark.slow
 def test_a_named_shape_has_as_many_dimensions_as_its_directions(rng):
     """10,000 damaged shapes and sets of random directions: the name's dimensions are the numerical rank of the cosines."""
     n_named = 0
@@ -392,6 +393,7 @@ def test_many_models_at_once_are_the_same_as_one_by_one(rng):
         assert sp.geometry(W).components == together.components
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_speed_of_the_analyser(rng):
     """The promise is 5 s for 10,000 models of 5→2 and 1 s for one of 400→30; here with a wide margin for busy machines."""

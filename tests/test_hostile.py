@@ -243,6 +243,7 @@ def bomb(path):
     chunk.write_bytes(raw + atomic_io.checksum(raw))
 
 
+@pytest.mark.slow
 def test_memory_stays_small_whatever_a_file_promises(whole, tmp_path):
     """In a process of its own: the most memory ever used, against that of opening a good result."""
     bomb(tmp_path / "bomb.zarr")

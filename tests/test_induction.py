@@ -175,6 +175,7 @@ def test_loss_is_the_mean_over_scored_positions():
     assert_allclose(loss, np.mean(wanted), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_is_what_it_is_alone():
     both = sp.sweep(SMALL, SHORT, sp.Grid(shortest_period=[3, 5]), block_size=2)

@@ -83,6 +83,7 @@ def test_a_small_loss_and_its_gradient_are_right_in_single_precision(margin):
         assert plain == 0 and its_gradient[0, 4] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(compilations, one_device):
     config = sp.TrainConfig(steps=4, history=2, snapshots=(0, 4))

@@ -94,6 +94,7 @@ def test_both_objectives_side_by_side(tmp_path):
     assert cell["loss"].item() == pytest.approx(float(exact), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_alone_is_the_cell_in_any_sweep():
     """The law of the engine holds for exact training too, to the byte."""

@@ -170,6 +170,7 @@ write_page(out / "page.html", "<p>") if out.name == "page" else export_writer.pa
 """
 
 
+@pytest.mark.slow
 def test_what_killed_writers_leave_is_removed_by_the_next_one(stored, tmp_path, html):
     """Killed in `pack` and in `explore`; then something else is written there."""
     _, path = stored
@@ -388,6 +389,7 @@ def killed_writers(result, store, out, trained=True):
     }
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_every_command_leaves_the_earlier_file_and_cleans_next_time(stored, tmp_path):
     """Killed before a file is on disk, before it has its name, and before a folder has: then the same is done again."""
     pytest.importorskip("h5netcdf"), pytest.importorskip("pyarrow"), pytest.importorskip("safetensors")

@@ -96,6 +96,7 @@ def test_the_same_from_the_command_line_and_in_another_process(store, tmp_path, 
     assert "got 'ring'" in sentence and "imported" in sentence and "\n" not in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_an_unfinished_sweep_goes_on_in_another_process(tmp_path):
     grid = "sp.Grid(width=[.1, .2], seed=range(3))"

@@ -115,6 +115,7 @@ def test_on_a_boundary_two_candidates_tie_and_none_is_lower(n, bias):
         assert np.all(np.min(list(losses.values()), axis=0) >= a * (1 - 1e-9))
 
 
+@pytest.mark.slow
 def test_the_optimum_is_below_every_candidate_and_kinks_at_the_boundary():
     """Never above the best candidate; within 2 % of it far from boundaries; on both sides of one the phase differs."""
     p = np.array([0.8, 0.05, 0.05, 0.3, 0.3])
@@ -142,6 +143,7 @@ def test_minimise_finds_the_published_pentagon():
     assert sp.geometry(end.W).name == "pentagon"
 
 
+@pytest.mark.slow
 def test_the_sparse_end_of_the_pentagon_is_first_order():
     """One feature made sparser: pentagon and two pairs cross at .2 < ρ < .45, and each outlives the crossing (hysteresis)."""
     angles = 2 * np.pi * np.arange(5) / 5
@@ -209,6 +211,7 @@ def test_wrong_input_is_named(call, words):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_small_diagram_end_to_end(monkeypatch, tmp_path, capsys):
     """`superpos phase` and the figure script: files, numbers, and the label of the optimum nearly everywhere."""
     from superpos.cli import main

@@ -125,6 +125,7 @@ def test_the_larger_twin_and_the_sparse_end():
     assert np.all(np.abs(result.geometry()["d_star"] - 0.5) <= 0.03)
 
 
+@pytest.mark.slow
 def test_the_demo_shows_the_same_phases_without_sampling():
     """The expected loss finds the same shapes: dedicated when dense, two pairs, then pentagons, 72° apart."""
     task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")

@@ -193,6 +193,7 @@ def test_every_figure_script_draws_its_figure(script, tmp_path):
     assert claims and verdicts == {"not judged"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", sorted(p.name for p in (ROOT / "sweeps").glob("*.py")))
 def test_every_sweep_script_saves_its_result(script, tmp_path):
     runpy.run_path(str(ROOT / "sweeps" / script))["main"](quick=True, out=tmp_path / "r.zarr")

@@ -77,6 +77,7 @@ def test_a_neuron_for_every_feature_and_no_noise_costs_nothing():
     assert float(task.loss(task.naive(), key(0), 100)[0]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_of_a_sweep_is_that_cell_alone_and_new_noise_does_not_recompile(compilations):
     grid = sp.Grid(label_noise=[0.0, 0.1], seed=[0, 1])

@@ -229,6 +229,7 @@ def test_what_is_reported_is_the_loss_of_the_model_as_it_is_used(architecture, r
 SOME = [a if a in ("gated", "batch_topk") else pytest.param(a, marks=pytest.mark.long) for a in ARCHITECTURES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", SOME)
 def test_columns_have_length_one_and_latents_that_do_not_exist_stay_away(architecture, eager):
     task = task_of(architecture, tied=architecture == "topk", bandwidth=0.5, resample_every=2, dead_below=0.9)
@@ -390,6 +391,7 @@ def test_only_dead_latents_learn_from_the_auxiliary_error(rng, eager):
 SWEPT = sp.TrainConfig(steps=20, batch_size=33, evaluation_samples=33, history=4)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 @pytest.mark.parametrize("architecture", ["batch_topk", pytest.param("jumprelu", marks=pytest.mark.long)])
 def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(

@@ -182,6 +182,7 @@ def test_frontier_draws_a_line_per_architecture_through_the_means():
     np.testing.assert_allclose(lines["TopK"].get_xydata(), [[1, 0.8], [2, 0.6]])
 
 
+@pytest.mark.slow
 def test_sae_reads_a_toy_model_and_its_own_result(tmp_path, monkeypatch, capsys):
     toy = sp.tasks.Toy(n_features=3, n_hidden=2)
     grid = sp.Grid(feature_probability=[0.3, 0.1], seed=range(2))

@@ -24,6 +24,7 @@ def swept():
     return sp.sweep(SHORT, STEPS, sp.Grid(feature_probability=densities), block_size=2, progress=False)
 
 
+@pytest.mark.slow
 def test_a_sweep_marks_models_that_the_series_led_astray_and_leaves_the_others_alone(swept):
     assert np.isfinite(swept["loss"].values).tolist() == [True, False, False]
     below, far = swept.diverged

@@ -328,6 +328,7 @@ def random_file(rng):
     return text, overrides * (rng.random() < 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 def test_random_sweep_files_are_planned_or_refused_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

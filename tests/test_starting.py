@@ -190,6 +190,7 @@ def test_a_sparse_autoencoder_keeps_its_own_k():
     assert np.array_equal(model.W_dec[...], other.W_dec[...])
 
 
+@pytest.mark.slow
 def test_what_the_readme_says_about_starting_runs_as_shown():
     """But for the number of steps; the task is the one of the README's example before it."""
     text = (Path(__file__).parents[1] / "README.md").read_text()
@@ -363,6 +364,7 @@ def test_vectors_that_are_none_are_refused(axes, message):
 EARLY = dataclasses.replace(QUICK, snapshots=())
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_model_is_frozen_at_the_first_point_beyond_the_bound_whatever_is_trained_beside_it(monkeypatch):
     full = go(config=dataclasses.replace(QUICK, snapshots=(5, 10, 15, 20)))

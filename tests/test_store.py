@@ -127,6 +127,7 @@ def test_resuming_trains_the_rest_and_ends_with_the_same_bytes(whole, tmp_path, 
     xr.testing.assert_identical(result.dataset, sp.open(whole).dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_every_failing_write_is_one_sentence_and_can_be_resumed(every, whole, tmp_path, monkeypatch):
     """The disk is full at the k-th write: each one of the metadata, then every third; three divides no chunk's files."""
@@ -326,6 +327,7 @@ def died_after_a_checkpoint(path, monkeypatch, **options):
     assert list(path.with_name("r.checkpoints").rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"devices": 1}, {"blocks_per_device": 2}, {"worker": "0/1", "devices": 2}])
 def test_a_checkpoint_of_other_blocks_is_never_used(other, whole, tmp_path, monkeypatch):
     """First every second chunk, two blocks at a time; then all of them, cut in other ways."""
@@ -497,6 +499,7 @@ def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkey
     assert small.files(path) == small.files(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_devices", "blocks"),
     [(1, 3), (2, 2), (4, 1), (4, 3), *(pytest.param(*pair, marks=pytest.mark.long) for pair in ((1, 1), (1, 2), (2, 1), (2, 3), (4, 2)))],

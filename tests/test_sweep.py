@@ -30,16 +30,19 @@ def bits(result, **cell):
 
 
 @pytest.mark.optimized
-@pytest.mark.optimized
 @pytest.mark.parametrize(
     "task",
     [
-        dataclasses.replace(TASK, magnitude="uniform"),
-        dataclasses.replace(TASK, magnitude="exponential", activation="gelu"),
-        dataclasses.replace(TASK, correlated_sets=((0, 1),), loss_exponent=3),
-        sp.tasks.Toy(n_features=40, n_hidden=7, magnitude="constant"),
+        pytest.param(dataclasses.replace(TASK, magnitude="uniform"), id="toy"),
+        *(
+            pytest.param(task, id=name, marks=pytest.mark.slow)
+            for name, task in {
+                "exponential gelu": dataclasses.replace(TASK, magnitude="exponential", activation="gelu"),
+                "correlated": dataclasses.replace(TASK, correlated_sets=((0, 1),), loss_exponent=3),
+                "40 → 7": sp.tasks.Toy(n_features=40, n_hidden=7, magnitude="constant"),
+            }.items()
+        ),
     ],
-    ids=["toy", "exponential gelu", "correlated", "40 → 7"],
 )
 def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep(task, one_device):
     """On one device and on four, whatever else is trained, however calls are cut, and whichever axes are swept."""
