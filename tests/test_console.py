@@ -20,7 +20,6 @@ from superpos.experiments import Claims
 from superpos.experiments.publish import show
 
 COMMAND = [sys.executable, "-c", "from superpos.cli import main; main()"]
-from superpos.script import run
 # Colour, title of the window, C1's short form, right to left, no width, a lone surrogate, a bell, markup of rich.
 HOSTILE = "a\x1b[31mb\x1b]0;t\x07c\x9b2Jd\u202ee\u200bf\ud800g\x07[red]h[/]"
 SWEEP = """
@@ -107,7 +106,6 @@ def test_a_sweep_leaves_its_results_whatever_becomes_of_the_words(monkeypatch, t
 @pytest.mark.parametrize("flag", ["--version", "--help"])
 def test_every_end_of_the_command_line_is_smooth(flag, ending, status, said):
     line = f"set -o pipefail; {sys.executable} -c 'from superpos.cli import main; main()' {flag} {ending}"
-from superpos.script import run
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     ran = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (status, said)
