@@ -15,9 +15,9 @@ import xarray as xr
 import superpos as sp
 from superpos import console
 from superpos.cli import main
-from superpos.script import run
 from superpos.experiments import Claims
 from superpos.experiments.publish import show
+from superpos.script import run
 
 COMMAND = [sys.executable, "-c", "from superpos.cli import main; main()"]
 # Colour, title of the window, C1's short form, right to left, no width, a lone surrogate, a bell, markup of rich.

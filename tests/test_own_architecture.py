@@ -115,9 +115,9 @@ def test_changed_code_of_it_is_another_sweep_and_another_program(store, monkeypa
     assert code_of(other) is None and code_token(other) is None
     before, grid = (code_of(TASK), code_token(TASK)), sp.sparsity_grid(GRID)
     assert sp.sweep(TASK, SHORT, grid, store).sizes == {"cell": 3}  # finished: nothing is trained
-    in_grid = code_of(other, families=[TASK])
+    in_grid = code_of(other, named_by=[TASK])
     monkeypatch.setattr(Soft, "latents", lambda self, model, pre: pre.positive * model.offset[...][:, None])
-    assert code_of(TASK) != before[0] and code_token(TASK) != before[1] and code_of(other, families=[TASK]) != in_grid
+    assert code_of(TASK) != before[0] and code_token(TASK) != before[1] and code_of(other, named_by=[TASK]) != in_grid
     with pytest.raises(sp.ConfigError, match="code changed"):
         sp.sweep(TASK, SHORT, grid, store)
 

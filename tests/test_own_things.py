@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import superpos as sp
 from superpos.identity import code_of, registered
 from superpos.optimizers import is_weight
+from superpos.sweep.engines.ray import modules_of
 
 HERE = Path(__file__).parent
 SIZES: dict[str, Any] = {"n_features": 4, "n_hidden": 2}
@@ -194,3 +196,12 @@ def test_what_functions_return_is_looked_at(renamed):
     renamed("optimizer", "belief", lambda beta1, beta2: None)
     with pytest.raises(sp.ConfigError, match="must return an optax.GradientTransformation, got NoneType"):
         sp.train(TASK, dataclasses.replace(CONFIG, metrics=()))
+
+
+def test_ray_workers_import_the_modules_of_all_names(unchecked, monkeypatch):
+    layout = SimpleNamespace(families=[SimpleNamespace(task=TASK, config=sp.TrainConfig())])
+    job = SimpleNamespace(stored=SimpleNamespace(layout=layout), kind="toy")
+    assert modules_of(job) == ["own_things", "superpos.tasks.toy"]
+    monkeypatch.setattr(own_things.softsign, "__module__", "__main__")
+    with pytest.raises(sp.ConfigError, match="activation softsign is defined in a script or notebook"):
+        modules_of(job)

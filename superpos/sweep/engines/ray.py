@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
+from superpos.identity.registered import functions_of
+from superpos.sweep.attributes import registered_by
 from superpos.sweep.engines.addresses import reach, speaks_grpc
 from superpos.sweep.engines.base import Engine, Job
 from superpos.sweep.engines.cluster import KEPT, Cluster, errors_are_not_printed, within
@@ -74,13 +76,13 @@ class Ray(Engine):
             from ray.exceptions import RayError
         except ModuleNotFoundError:
             raise ConfigError("engine ray needs Ray: pip install 'superpos[ray]'.") from None
-        module = module_of(job.kind)
+        modules = modules_of(job)
         starts_cluster = not ray.is_initialized()
         cluster, n_workers = self._connect(ray)
         self._check_sizes(ray, cluster, starts_cluster)
         per_task = self.chunks_per_task or -(-len(job.chunks) // (TASKS_PER_CPU * n_workers))
         remote = ray.remote(num_cpus=self.cpus_per_task, num_gpus=self.gpus_per_task, max_retries=0)(_task)
-        tasks = _Tasks(ray, remote, job, module, max(1, int(self.cpus_per_task)))
+        tasks = _Tasks(ray, remote, job, modules, max(1, int(self.cpus_per_task)))
         try:
             with errors_are_not_printed():
                 for k in range(0, len(job.chunks), per_task):
@@ -146,15 +148,15 @@ class Ray(Engine):
 class _Tasks:
     """The tasks that run: which chunks each trains, and when workers have died on them."""
 
-    def __init__(self, ray: Any, remote: Any, job: Job, module: str, n_concurrent: int):
-        self._ray, self._remote, self._job, self._module, self._n_concurrent = ray, remote, job, module, n_concurrent
+    def __init__(self, ray: Any, remote: Any, job: Job, modules: list[str], n_concurrent: int):
+        self._ray, self._remote, self._job, self._modules, self._n_concurrent = ray, remote, job, modules, n_concurrent
         self._options = {k: v for k, v in job.device_options.items() if k != "devices"}
         self.chunks_of: dict[Any, tuple[list[int], list[float]]] = {}
 
     def submit(self, chunks: list[int], deaths: list[float]) -> None:
         """Let a worker train some chunks."""
         path, sweep = str(self._job.path), self._job.stored.digest
-        task = self._remote.remote(path, sweep, self._module, chunks, self._options, self._n_concurrent)
+        task = self._remote.remote(path, sweep, self._modules, chunks, self._options, self._n_concurrent)
         self.chunks_of[task] = (chunks, deaths)
 
     def pending(self, chunks: list[int]) -> list[int]:
@@ -232,9 +234,32 @@ def module_of(kind: str) -> str:
     return module
 
 
-def _task(path: str, sweep: str, module: str, chunks: list[int], options: dict[str, Any], n_concurrent: int) -> None:
+def modules_of(job: Job) -> list[str]:
+    """All modules that workers must import: of the task, and of what is registered and named by a field of any family.
+
+    Raises:
+        ConfigError: one of them is a script or notebook, which no other process can import.
+    """
+    nodes = registered_by(job.stored.layout)
+    named = dict(functions_of(*nodes))
+    named |= {cls.__qualname__: cls for node in nodes for cls in getattr(node, "named_code", tuple)()}
+    modules = {module_of(job.kind)}
+    for name, code in named.items():
+        if code.__module__ == "__main__":
+            raise ConfigError(
+                f"engine ray: {name} is defined in a script or notebook, where Ray's workers cannot find it; move it to a "
+                "module of its own and import it."
+            )
+        modules.add(code.__module__)
+    return sorted(modules)
+
+
+def _task(
+    path: str, sweep: str, modules: list[str], chunks: list[int], options: dict[str, Any], n_concurrent: int
+) -> None:
     """What one worker does: make the sweep again from its store, and commit some chunks."""
     from superpos.sweep.engines.worker import train_part
 
-    import_module(module)
+    for module in modules:
+        import_module(module)
     train_part(Path(path), sweep, chunks, options, n_concurrent, name=f"ray-{chunks[0]}")
