@@ -96,22 +96,26 @@ def test_discs_are_as_large_as_the_share_and_bands_lie_where_they_win():
 
 
 def test_training_beside_a_structure_begins_near_it_and_its_claims_can_fail():
-    setting = g.PLANTED["3_21, planted"]
+    setting = g.PLANTED["3_21 planted"]
     W = g.start(setting)["W"]
     assert W.shape == (2, 2, 7, 56) and g.start(g.SETTINGS["pentagon"]) is None
     np.testing.assert_allclose(np.linalg.norm(W, axis=-2), 1, atol=0.4)
     assert not np.array_equal(W[0, 0], W[0, 1])
-    exact = xr.Dataset({"benefit": (("structure", "x"), [[3.0, 4.0]])}, {"structure": ["3_21"], "x": [40.0, 100.0]})
+    curves = (("structure", "x"), [[3.0, 4.0], [2.0, 3.0]])
+    exact = xr.Dataset({"benefit": curves}, {"structure": ["3_21", "4_21"], "x": [40.0, 100.0]})
 
-    def failed(shape="3_21", benefit=3.0, prism="3 × antipodal pair"):
+    def failed(shape="3_21", benefit=3.0, prism="3 × antipodal pair", large=4.5):
         both = np.array([[benefit, 3.0], [4.0, 4.0]])
         over = {"x": [40.0, 100.0], "seed": [0, 1]}
         found = xr.Dataset({"benefit": (("x", "seed"), both), "shape": (("x", "seed"), np.full((2, 2), shape))}, over)
         left = xr.Dataset({"shape": (("x", "seed"), np.full((2, 2), prism))})
+        columns = {"benefit": (("x", "seed"), [[large, 4.5]]), "shape": (("x", "seed"), [["irregular"] * 2])}
+        lower = xr.Dataset(columns, {"x": [100.0], "seed": [0, 1]})
+        planted = {"3_21 planted": found, "triangular prism planted": left, "4_21 planted": lower}
         claims = Claims("")
-        g.evaluate_planted({"3_21, planted": found, "triangular prism, planted": left}, exact, claims)
+        g.evaluate_planted(planted, exact, claims)
         return [c.statement.split(":")[0] for c in claims.failed]
 
     assert failed() == []
     assert failed(shape="irregular") == failed(benefit=2.9) == ["3_21"]
-    assert failed(prism="triangular prism") == ["triangular prism"]
+    assert failed(prism="triangular prism") == ["triangular prism"] and failed(large=2.9) == ["4_21"]

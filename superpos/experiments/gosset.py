@@ -66,8 +66,9 @@ SETTINGS = {
 }
 # What random starts do not find: training from beside it stays there, or leaves it.
 PLANTED = {
-    "3_21, planted": Setting(56, 7, (40.0, 100.0), 2, 64, 400, beside="3_21"),
-    "triangular prism, planted": Setting(6, 3, (3.0, 8.0), 4, beside="triangular prism"),
+    "3_21 planted": Setting(56, 7, (40.0, 100.0), 2, 64, 400, beside="3_21"),
+    "triangular prism planted": Setting(6, 3, (3.0, 8.0), 4, beside="triangular prism"),
+    "4_21 planted": Setting(240, 8, (100.0,), 2, None, 4_000, "sampled", beside="4_21"),
 }
 PLANTED_NOISE = 0.1  # length of the noise on every planted feature of length 1
 # More features than places: what is left over stays out, or joins.
@@ -263,21 +264,29 @@ def _gap(setting: Setting, name: str, table: xr.Dataset, exact: xr.Dataset) -> n
 
 
 def evaluate_planted(planted: Mapping[str, xr.Dataset], exact: xr.Dataset, claims: Claims) -> None:
-    """What random starts miss: 3_21 is a minimum with the theory's loss, and the triangular prism is no minimum."""
-    table = planted["3_21, planted"]
-    gap, stays = _gap(PLANTED["3_21, planted"], "3_21", table, exact), table["shape"].values == "3_21"
+    """What random starts miss: 3_21 is a minimum with the theory's loss, the triangular prism and (to 100) 4_21 are none."""
+    table = planted["3_21 planted"]
+    gap, stays = _gap(PLANTED["3_21 planted"], "3_21", table, exact), table["shape"].values == "3_21"
     claims.add(
         "3_21: training from beside it stays, with the theory's loss",
         "all, within .1 %",
         f"{stays.sum()} of {stays.size}, {gap.min():+.1e} to {gap.max():+.1e}",
         stays.all() and np.abs(gap).max() <= CLOSE,
     )
-    shapes = planted["triangular prism, planted"]["shape"].values
+    shapes = planted["triangular prism planted"]["shape"].values
     claims.add(
         "triangular prism: no minimum, training from beside it ends in three antipodal pairs",
         "all",
         f"{(shapes == '3 × antipodal pair').sum()} of {shapes.size}",
         (shapes == "3 × antipodal pair").all(),
+    )
+    table = planted["4_21 planted"]
+    gap, stays = _gap(PLANTED["4_21 planted"], "4_21", table, exact), table["shape"].values == "4_21"
+    claims.add(
+        "4_21: no minimum at 1/(1 − S) = 100, training from beside it leaves it for a lower loss",
+        "none stays, all lower",
+        f"{stays.sum()} of {stays.size} stay, {100 * gap.min():+.1f} to {100 * gap.max():+.1f} %",
+        not stays.any() and gap.max() < 0,
     )
 
 
