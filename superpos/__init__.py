@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from superpos.sweep import engines as engines
     from superpos.sweep import entry as entry
     from superpos.sweep import open_result as open
+    from superpos.sweep import polish_best as polish_best
     from superpos.sweep import sparsity_grid as sparsity_grid
     from superpos.sweep import sweep as sweep
     from superpos.sweep import vectors as vectors
@@ -73,6 +74,7 @@ _HOME = {
     "load": "superpos.weight_files",
     "more": "superpos.continuing",
     "open": "superpos.sweep:open_result",
+    "polish_best": "superpos.sweep",
     "sparsity_grid": "superpos.sweep",
     "sweep": "superpos.sweep",
     "train": "superpos.train",

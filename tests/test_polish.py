@@ -60,3 +60,33 @@ def test_shapes_go_to_the_most_important_features_first():
     assert np.abs(W).tolist() == [[0, 1, 0, 1], [0, 0, 1, 0]] and W[0, 1] == -W[0, 3]
     with pytest.raises(ConfigError, match="importance must"):
         sp.theory.arrangement("dedicated", 2, 1, importance=[1.0, 2.0, 3.0])
+
+
+def test_the_best_of_every_cell_is_polished_beside_planted_solutions():
+    task = sp.tasks.Toy(n_features=3, n_hidden=2, objective="expected", order=16)
+    grid = sp.Grid(n_hidden=[1, 2], feature_probability=[0.1], seed=range(3))
+    result = sp.sweep(task, sp.TrainConfig(steps=40), grid, block_size=1)
+    table = sp.polish_best(result, planted=["antipodal pair"])
+    assert table["loss"].dims == ("n_hidden", "feature_probability") and table.attrs == {"n_best": 2, "restarts": 3}
+    assert np.all(table["loss"] <= result["loss"].min("seed") * (1 + 1e-5))
+    cell = table.sel(n_hidden=1, feature_probability=0.1)
+    assert sp.geometry(cell["W"].values[:1]).name == "antipodal pair"  # and the third feature is left out
+    exact = result.cell(n_hidden=1, feature_probability=0.1, seed=0).task
+    again = sp.theory.polish(cell["W"].values[:1], cell["b"].values, exact)
+    assert float(again.loss) == pytest.approx(float(cell["loss"]), rel=1e-9)
+    assert np.isnan(cell["W"].values[1]).all() and np.isfinite(table.sel(n_hidden=2)["W"]).all()
+    with pytest.raises(sp.ConfigError, match="n_best"):
+        sp.polish_best(result, n_best=4)
+    with pytest.raises(sp.ConfigError, match="toy models over 'sed'"):
+        sp.polish_best(result, "sed")
+
+
+def test_a_planted_solution_wins_where_training_did_not_find_it_and_no_restart_has_its_loss():
+    task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=0.1, objective="expected", order=16)
+    alone = {"W": np.array([[0.0, 0.9, 0.0]]), "b": np.array([0.05, 0.0, 0.05])}  # one feature, a saddle's valley
+    result = sp.sweep(
+        task, sp.TrainConfig(steps=1, learning_rate=1e-6), sp.Grid(seed=range(2)), init=alone, block_size=2
+    )
+    table = sp.polish_best(result, n_best=1, planted=[["antipodal pair"]])
+    assert float(table["loss"]) < float(result["loss"].min()) and float(table["share"]) == 0
+    assert table["found_by"].item() in ("training", "antipodal pair")
