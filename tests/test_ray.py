@@ -78,7 +78,7 @@ class StandIn(types.ModuleType):
 
     def get(self, task):
         path, sweep, module, chunks, options, n_concurrent = self.tasks[task]
-        assert module == "superpos.tasks.toy"  # what a worker must import first
+        assert module == ["superpos.tasks.toy"]  # what a worker must import first
         fate = self.fate(task)
         if isinstance(fate, Exception):
             raise fate
