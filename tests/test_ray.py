@@ -77,8 +77,8 @@ class StandIn(types.ModuleType):
         return tasks[:1], tasks[1:]
 
     def get(self, task):
-        path, sweep, module, chunks, options, n_concurrent = self.tasks[task]
-        assert module == ["superpos.tasks.toy"]  # what a worker must import first
+        path, sweep, modules, chunks, options, n_concurrent = self.tasks[task]
+        assert modules == ["superpos.tasks.toy"]  # what a worker must import first
         fate = self.fate(task)
         if isinstance(fate, Exception):
             raise fate
