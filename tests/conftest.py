@@ -123,7 +123,7 @@ def pytest_runtest_setup(item):
     _compile_carefully(item.get_closest_marker("optimized") is not None)
 
 
-NEED_A_PROGRAM = ("running", "ray")  # fixtures that start a browser or a cluster
+NEED_A_PROGRAM = ("running",)  # fixtures that start a browser
 
 
 @pytest.hookimpl(tryfirst=True)
