@@ -105,8 +105,7 @@ def execute(book: Any, *, quick: bool) -> float:
     from nbclient import NotebookClient
 
     environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS", "SUPERPOS_QUICK")}
-    if quick:  # most of its time is compilation, and of that most is spent in the fusion emitters
-        environment |= {"SUPERPOS_QUICK": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+    environment |= {"SUPERPOS_QUICK": "1"} if quick else {}
     with tempfile.TemporaryDirectory() as sockets:  # in a folder of its own: no ports that others could reach
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
         client = NotebookClient(book, km=kernel, timeout=1_800, resources={"metadata": {"path": str(HERE)}})

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -91,13 +92,27 @@ def _forget_compiled_programs():
     jax.clear_caches()
 
 
+@cache
+def _quick_options():
+    """What turns XLA's fusion emitters off; nothing where it has no such option."""
+    option = {"xla_cpu_use_fusion_emitters": False}
+    before, carefully[0] = carefully[0], True  # while it is asked
+    try:
+        jax.jit(lambda x: x + 1).lower(0).compile(compiler_options=option)
+    except jax.errors.JaxRuntimeError:
+        return []
+    finally:
+        carefully[0] = before
+    return list(option.items())
+
+
 def _quickly(get_compile_options):
     """XLA's options for programs that need not be fast: its fusion emitters take most of the time of compiling."""
 
     def options(*arguments, **named):
         chosen = get_compile_options(*arguments, **named)
         if not carefully[0]:
-            chosen.env_option_overrides = [*chosen.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+            chosen.env_option_overrides = [*chosen.env_option_overrides, *_quick_options()]
         return chosen
 
     return options
