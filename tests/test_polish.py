@@ -66,7 +66,7 @@ def test_the_best_of_every_cell_is_polished_beside_planted_solutions():
     task = sp.tasks.Toy(n_features=3, n_hidden=2, objective="expected", order=16)
     grid = sp.Grid(n_hidden=[1, 2], feature_probability=[0.1], seed=range(3))
     result = sp.sweep(task, sp.TrainConfig(steps=40), grid, block_size=1)
-    table = sp.polish_best(result, planted=["antipodal pair"])
+    table = sp.polish_best(result, planted="antipodal pair")  # one word is one arrangement
     assert table["loss"].dims == ("n_hidden", "feature_probability") and table.attrs == {"n_best": 2, "restarts": 3}
     assert np.all(table["loss"] <= result["loss"].min("seed") * (1 + 1e-5))
     cell = table.sel(n_hidden=1, feature_probability=0.1)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from superpos import check
+from superpos.analysis.restarts import ROUNDING
 from superpos.errors import ConfigError
 from superpos.sweep.result import SweepResult
 from superpos.theory.arrangement import arrangement
@@ -19,7 +20,7 @@ NOISE = 0.01  # on planted weights, so that no saddle holds them
 
 
 def polish_best(
-    result: SweepResult, dim: str = "seed", *, n_best: int = 2, planted: Sequence[str | Sequence[str]] = ()
+    result: SweepResult, dim: str = "seed", *, n_best: int = 2, planted: str | Sequence[str | Sequence[str]] = ()
 ) -> xr.Dataset:
     r"""The best solution found for every cell: its best restarts and planted arrangements, all polished.
 
@@ -40,6 +41,7 @@ def polish_best(
     if not isinstance(result, SweepResult) or "W" not in result.dataset or dim not in result.sizes:
         raise ConfigError(f"result must hold toy models over {dim!r} to polish the best of them.")
     check.integer("n_best", n_best, at_least=1, at_most=result.sizes[dim])
+    planted = [planted] if isinstance(planted, str) else planted
     others = [d for d in map(str, result["loss"].dims) if d != dim]
     rows = []
     for index in product(*(range(result.sizes[d]) for d in others)):
@@ -75,7 +77,9 @@ def _best_of_cell(cell: SweepResult, dim: str, n_best: int, planted: Sequence[An
         b = np.where(left_out, np.asarray(task.features.moment(1)), 0.0) if task.bias else None
         ends.append((shapes if isinstance(shapes, str) else " + ".join(shapes), polish(W, b, task)))
     found_by, end = min(ends, key=lambda pair: pair[1].loss)
-    share = float(np.mean(losses <= float(end.loss) * (1 + SAME_WITHIN)))
+    share = float(
+        np.mean(losses <= float(end.loss) * (1 + SAME_WITHIN) + ROUNDING)
+    )  # (a perfect one has a loss of about 0)
     b = np.zeros(n) if end.b is None else end.b
     return {"loss": float(end.loss), "W": end.W, "b": b, "found_by": found_by, "share": share}
 
