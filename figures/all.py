@@ -14,7 +14,7 @@ from pathlib import Path
 
 from superpos import check
 from superpos.experiments.claims import RED
-from superpos.experiments.publish import free_index, index, totals
+from superpos.experiments.publishing import free_index, index, totals
 from superpos.experiments.run_scripts import run_scripts
 from superpos.experiments.sizes import size_suffix
 from superpos.plot.written import free_figure
@@ -22,7 +22,7 @@ from superpos.script import run
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem != "all")
-IMPORTED_ONCE = ["superpos.sweep", "superpos.theory", "superpos.experiments.uniform_levels", "tyro"]
+IMPORTED_ONCE = ["superpos.sweeping", "superpos.theory", "superpos.experiments.uniform_levels", "tyro"]
 
 
 def main(

@@ -13,7 +13,7 @@ from superpos.errors import ConfigError
 from superpos.tasks.base import numeric_fields
 from superpos.tasks.registry import kind_of, task_class
 from superpos.theory.series import chosen_order
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 # "0.9^i": a vector field that decays with the feature's index, as papers write it.
 _DECAY = re.compile(r"\s*([0-9.eE+-]+)\s*(?:\^|\*\*)\s*i\s*")

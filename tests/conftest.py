@@ -86,7 +86,7 @@ carefully = [True]  # how programs are compiled now
 
 
 def _forget_compiled_programs():
-    from superpos.sweep import mesh
+    from superpos.sweeping import mesh
 
     mesh._compile.cache_clear()
     jax.clear_caches()

@@ -5,8 +5,8 @@ import numpy as np
 import xarray as xr
 
 import superpos as sp
-from superpos import start
-from superpos.sweep.compiled import lay_out
+from superpos.sweeping.compiled import lay_out
+from superpos.training import start
 
 rng = np.random.default_rng(2)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import superpos as sp
-from superpos.sweep import layout
+from superpos.sweeping import layout
 
 
 def settings(steps: int) -> dict[str, Any]:

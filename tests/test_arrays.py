@@ -14,7 +14,7 @@ import xarray as xr
 
 import superpos as sp
 from superpos import arrays
-from superpos.sweep.store import export_writer
+from superpos.sweeping.store import export_writer
 
 W = np.array([[1.0, -1.0, 0.25], [0.125, 0.5, 1.0]], np.float32)
 TASK = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, objective="expected", order=8)

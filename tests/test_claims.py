@@ -9,7 +9,7 @@ from superpos.experiments import Claims
 from superpos.experiments.basic_results import ARRANGEMENTS, PAIRS, evaluate_audit, evaluate_scaling
 from superpos.experiments.claims import tally
 from superpos.experiments.correlated_features import collapse_crossings, evaluate_three, follow_collapse
-from superpos.sweep import SweepResult
+from superpos.sweeping import SweepResult
 from superpos.theory.polytopes import polygon
 
 THREE = ((0, 1), (2, 3), (4, 5))

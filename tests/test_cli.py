@@ -47,7 +47,7 @@ def test_train_and_sweep_are_functions_whatever_is_imported_first():
         "    for name in [m for m in sys.modules if m.partition('.')[0] == 'superpos']: del sys.modules[name]\n"
         "    import superpos as sp\n"
         "    getattr(sp, first)\n"
-        "    from superpos.sweep.grid import Grid\n"
+        "    from superpos.sweeping.grid import Grid\n"
         "    print(sp.train.__name__, sp.sweep.__name__)"
     )
     first = ["TrainConfig", "Grid", "geometry", "open", "train", "sweep"]
@@ -134,7 +134,7 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
 def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(FILE)
-    monkeypatch.setattr(sys.modules["superpos.sweep.layout"], "CELLS_PER_CHUNK", 2)
+    monkeypatch.setattr(sys.modules["superpos.sweeping.layout"], "CELLS_PER_CHUNK", 2)
     superpos(monkeypatch, "sweep", "mine.toml", "--out", "r.zarr", "--worker", "0/2")
     assert "UNFINISHED" in capsys.readouterr().out
     superpos(monkeypatch, "status", "r.zarr")
@@ -170,7 +170,7 @@ def test_workers_are_read_from_array_jobs():
 
 
 def test_losses_along_every_axis_go_to_tensorboard_and_wandb(tmp_path, quick_result, monkeypatch):
-    from superpos.sweep import loggers
+    from superpos.sweeping import loggers
 
     rows = loggers.along_axes(quick_result)
     loss = quick_result["loss"]

@@ -13,7 +13,7 @@ import yaml
 
 from superpos.cli import sweepfile
 from superpos.cli.sweep import sweep, worker_of
-from superpos.sweep.compiled import lay_out
+from superpos.sweeping.compiled import lay_out
 
 FOLDER = Path(__file__).parents[1] / "sweeps" / "cluster"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))

@@ -15,7 +15,7 @@ from superpos.cli.sweepfile import read
 from superpos.experiments import Claims
 from superpos.experiments.privileged_basis import evaluate, monosemantic_count, neurons
 from superpos.models import ComputationModel
-from superpos.optimizers import named_leaves
+from superpos.training.optimizers import named_leaves
 
 SHORT = sp.TrainConfig(steps=20, batch_size=16, history=4, evaluation_samples=32)
 FOUR = sp.tasks.Computation(n_features=4, n_hidden=3, feature_probability=0.6)

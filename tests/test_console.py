@@ -16,7 +16,7 @@ import superpos as sp
 from superpos import console
 from superpos.cli import main
 from superpos.experiments import Claims
-from superpos.experiments.publish import show
+from superpos.experiments.publishing import show
 from superpos.script import run
 
 COMMAND = [sys.executable, "-c", "from superpos.cli import main; main()"]

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
-from superpos import start
 from superpos.models import SAE
 from superpos.models.sae import ARCHITECTURES
+from superpos.training import start
 
 UNIT = np.eye(2, 3) + 0.1
 UNIT = UNIT / np.linalg.norm(UNIT, axis=0)

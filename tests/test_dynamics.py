@@ -19,9 +19,9 @@ from superpos.experiments.correlated_features.arrangements import (
 )
 from superpos.experiments.correlated_features.drawing import collapse_by_density, set_gram
 from superpos.experiments.learning_dynamics import chance, evaluate_levels, octahedron
-from superpos.experiments.publish import index
-from superpos.sweep.attributes import attributes
-from superpos.sweep.compiled import lay_out
+from superpos.experiments.publishing import index
+from superpos.sweeping.attributes import attributes
+from superpos.sweeping.compiled import lay_out
 from superpos.theory.polytopes import polygon
 
 PAIRS, THREE, TRIPLES = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5)), ((0, 1, 2), (3, 4, 5))

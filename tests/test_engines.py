@@ -19,8 +19,8 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import layout
-from superpos.sweep.store import atomic_io
+from superpos.sweeping import layout
+from superpos.sweeping.store import atomic_io
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTEST_CURRENT_TEST")}
@@ -120,7 +120,7 @@ def test_array_workers_race_to_create_are_killed_and_started_again(whole, tmp_pa
 
 def test_what_a_twin_removes_is_no_error(tmp_path, monkeypatch):
     """The same worker, started twice: the checkpoints of both have one name, and one is done first."""
-    from superpos.sweep.store import checkpoints
+    from superpos.sweeping.store import checkpoints
 
     kept = checkpoints.Checkpoints(tmp_path / "r.checkpoints", "0123456789abcdef", 1)
     kept.folder.mkdir(parents=True)
@@ -211,7 +211,7 @@ def together(path, n_processes, n_devices, **options):
         )
         engine = f"dict(engine=sp.engines.Distributed({settings}))"
     code = (
-        "import sys, jax, small, superpos as sp\nfrom superpos.cli import one_sentence\nfrom superpos.sweep import layout\n"
+        "import sys, jax, small, superpos as sp\nfrom superpos.cli import one_sentence\nfrom superpos.sweeping import layout\n"
         "layout.CELLS_PER_CHUNK = 2\n"
         f"with one_sentence('superpos'): small.go(sys.argv[1], {STEPS}, devices=None, **{engine}, **{options!r})\n"
         f"assert jax.device_count() == {n_processes * n_devices}"
@@ -282,7 +282,7 @@ RAY = """
 import os, signal, subprocess, sys, threading, time
 import small
 import superpos as sp
-from superpos.sweep import layout
+from superpos.sweeping import layout
 
 layout.CELLS_PER_CHUNK = 2
 path = sys.argv[1]
@@ -323,7 +323,7 @@ import os, signal, subprocess, sys, threading, time
 import small
 import superpos as sp
 from superpos.cli import one_sentence
-from superpos.sweep import layout
+from superpos.sweeping import layout
 
 layout.CELLS_PER_CHUNK = 2
 path = sys.argv[1]
@@ -409,8 +409,8 @@ def test_an_engine_of_ones_own_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_the_processes_of_one_program_make_equally_many_calls():
-    from superpos.sweep.compiled import compile_sweep, lay_out
-    from superpos.sweep.engines.distributed import in_step
+    from superpos.sweeping.compiled import compile_sweep, lay_out
+    from superpos.sweeping.engines.distributed import in_step
 
     said = small.settings(20)
     grid = sp.Grid(feature_probability=[0.1, 0.3, 0.5, 0.7, 0.9], seed=[0, 1, 2])
@@ -425,7 +425,7 @@ def test_the_processes_of_one_program_make_equally_many_calls():
 
 
 def test_an_address_where_nobody_listens_is_said_within_seconds(tmp_path, monkeypatch):
-    from superpos.sweep.engines import ray
+    from superpos.sweeping.engines import ray
 
     closed = f"127.0.0.1:{free_port()}"
     monkeypatch.setattr(ray, "FIND_SECONDS", 0.5)

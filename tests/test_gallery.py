@@ -13,7 +13,7 @@ import pytest
 
 import superpos as sp
 from superpos.experiments import Claims, publish, size_suffix
-from superpos.experiments.publish import index, totals
+from superpos.experiments.publishing import index, totals
 from superpos.experiments.run_scripts import Finished
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners

@@ -20,8 +20,8 @@ from superpos.analysis import (
     polysemanticity,
     represented,
 )
-from superpos.analysis.geometry import geometries
-from superpos.plot.style import SHAPE_COLORS
+from superpos.analysis.geometries import geometries
+from superpos.plot.appearance import SHAPE_COLORS
 from superpos.plot.sweeps import NAMED_LINES
 from superpos.theory.polytopes import KnownShape, known_shapes, polygon, prism, simplex
 

@@ -13,7 +13,7 @@ from test_data import SIGMAS, within
 import superpos as sp
 from superpos.data import FeatureDistribution
 from superpos.theory import linear_loss, optimal_linear_loss
-from superpos.theory.expected_loss import check_expected, expected_errors
+from superpos.theory.expectation import check_expected, expected_errors
 
 N = 100_000
 

@@ -16,8 +16,8 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import layout
-from superpos.sweep.store import atomic_io, export_writer, writer
+from superpos.sweeping import layout
+from superpos.sweeping.store import atomic_io, export_writer, writer
 
 CODE = "import superpos as sp, sys\ntry:\n    sp.open(sys.argv[1]).dataset.load()\nexcept sp.StoreError as e:\n    print(e)"
 

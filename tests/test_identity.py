@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import superpos as sp
 from superpos.identity import code_of, identity_of
-from superpos.sweep.store import tables
+from superpos.sweeping.store import tables
 
 IMPORTS = "import collections, dataclasses, functools, jax, operator, random\nimport numpy as np\nimport xarray as xr\n"
 

@@ -25,8 +25,8 @@ from superpos.experiments.induction_heads.evaluation import (
     windows,
 )
 from superpos.experiments.induction_heads.measures import NETWORKS, head_sets
-from superpos.optimizers import named_leaves
-from superpos.plot.style import PALETTE
+from superpos.plot.appearance import PALETTE
+from superpos.training.optimizers import named_leaves
 
 TASK = sp.tasks.RepeatedTokens(
     d_vocab=8, n_positions=8, n_layers=2, n_heads=2, d_model=4, shortest_period=3, longest_period=5

@@ -13,10 +13,10 @@ import xarray as xr
 
 import superpos as sp
 from superpos.experiments import Claims, publish
-from superpos.experiments.publish import index
+from superpos.experiments.publishing import index
 from superpos.explorer.assemble import page, write_page
-from superpos.sweep import outputs
-from superpos.sweep.store import atomic_io, export_writer
+from superpos.sweeping import outputs
+from superpos.sweeping.store import atomic_io, export_writer
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_inside_a_store_packing_writes_beside_it(stored, tmp_path, monkeypatch, 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from superpos.sweep.store import export_writer, atomic_io
+from superpos.sweeping.store import export_writer, atomic_io
 from superpos.explorer.assemble import write_page
 real = os.fsync
 def dying(descriptor):
@@ -210,7 +210,7 @@ def test_sizes_that_are_only_promised_take_no_memory(stored, tmp_path):
     import json
     import shutil
 
-    from superpos.sweep.store import writer
+    from superpos.sweeping.store import writer
 
     def hostile(name, change):
         copy = Path(shutil.copytree(stored[1], tmp_path / name))
@@ -245,7 +245,7 @@ SWEEP = "[task]\nn_features = 2\nn_hidden = 1\n[train]\nsteps = 2\n[grid]\nseed 
 @pytest.mark.parametrize("flag", ["--tensorboard", "--wandb"])
 def test_no_log_goes_inside_a_result(flag, stored, tmp_path, monkeypatch, capsys):
     """Refused before anything is trained or written, whether the result is there already or is the one to come."""
-    from superpos.sweep import loggers
+    from superpos.sweeping import loggers
 
     _, path = stored
     before, file = sorted(path.rglob("*")), tmp_path / "s.toml"

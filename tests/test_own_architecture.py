@@ -13,7 +13,7 @@ import superpos as sp
 from superpos.explorer.viewer import pack_dictionaries
 from superpos.identity import code_of, code_token
 from superpos.models.sae import ARCHITECTURES, SAE, architecture_of
-from superpos.plot.style import architecture_color, architecture_label
+from superpos.plot.appearance import architecture_color, architecture_label
 from superpos.tasks import revival
 from superpos.tasks.base import materialize
 

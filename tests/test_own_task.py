@@ -18,8 +18,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import superpos as sp
 from superpos.cli import main
 from superpos.identity import code_of
-from superpos.sweep.engines.ray import module_of
-from superpos.train import check_kinds
+from superpos.sweeping.engines.ray import module_of
+from superpos.training.loop import check_kinds
 
 HERE = Path(__file__).parent
 TASK = own_tasks.Ring(n_features=6)

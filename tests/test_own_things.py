@@ -19,8 +19,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
 from superpos.identity import code_of, registered
-from superpos.optimizers import is_weight
-from superpos.sweep.engines.ray import modules_of
+from superpos.sweeping.engines.ray import modules_of
+from superpos.training.optimizers import is_weight
 
 HERE = Path(__file__).parent
 SIZES: dict[str, Any] = {"n_features": 4, "n_hidden": 2}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import superpos as sp
-from superpos.sweep.engines import distributed, meeting
+from superpos.sweeping.engines import distributed, meeting
 
 ROOT = str(Path(sp.__file__).parents[1])
 FATAL = (
@@ -188,7 +188,7 @@ def test_what_is_not_given_is_asked_of_the_cluster(monkeypatch):
 PROGRAM = """
 import ctypes, json, os, socket, sys, threading, time, warnings
 from superpos.errors import ConfigError, Interrupted
-from superpos.sweep.engines import peers as module
+from superpos.sweeping.engines import peers as module
 warnings.simplefilter("ignore")  # JAX's about forks: it is imported here, and not used
 fatal, codes = (json.loads(given) for given in sys.argv[1:])
 children = []

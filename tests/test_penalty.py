@@ -16,7 +16,7 @@ from superpos.analysis.table import geometry_table
 from superpos.experiments.solving_superposition import alignment, regime_map
 from superpos.plot.phases import PHASE_COLORS
 from superpos.theory import vanishing_penalty
-from superpos.train import evaluate, init
+from superpos.training.loop import evaluate, init
 
 TASK = sp.tasks.Toy(n_features=6, n_hidden=3, feature_probability=0.4)
 

@@ -62,7 +62,7 @@ def test_too_small_an_address_space_is_refused_before_anything_is_imported():
 
 
 def test_a_limit_on_the_address_space_limits_the_memory_of_sweeps(monkeypatch):
-    from superpos.sweep import budget
+    from superpos.sweeping import budget
 
     assert process.address_space() is None or process.address_space_left() <= process.address_space()
     before = budget._memory()

@@ -13,8 +13,8 @@ import nbformat
 import pytest
 import small
 
-from superpos.sweep import progress
-from superpos.sweep.progress import Progress
+from superpos.sweeping import progress
+from superpos.sweeping.progress import Progress
 
 BUILD = runpy.run_path(str(Path(__file__).parents[1] / "demos" / "build.py"))
 # Loaded from its file, for the package would bring JAX, which takes seconds.
@@ -177,7 +177,7 @@ def test_a_bar_moves_in_a_notebook_before_the_cell_ends(monkeypatch):
 
 
 def test_a_sweep_in_memory_shows_its_bar_while_it_compiles(monkeypatch):
-    from superpos.sweep import api
+    from superpos.sweeping import api
 
     order = []
     compile_sweep = api.compile_sweep

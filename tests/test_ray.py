@@ -13,11 +13,11 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import layout
-from superpos.sweep.engines import cluster
-from superpos.sweep.engines import ray as engine
-from superpos.sweep.engines.addresses import HELLO, speaks_grpc
-from superpos.sweep.engines.worker import train_part
+from superpos.sweeping import layout
+from superpos.sweeping.engines import cluster
+from superpos.sweeping.engines import ray as engine
+from superpos.sweeping.engines.addresses import HELLO, speaks_grpc
+from superpos.sweeping.engines.worker import train_part
 
 
 class RayError(Exception):

@@ -18,8 +18,8 @@ import superpos as sp
 from superpos.models.sae import ARCHITECTURES, SAE
 from superpos.models.sae.batch_topk import THRESHOLD_RATE
 from superpos.tasks import revival
-from superpos.train import advance, init, intervals
-from superpos.train import materialize as ready_task
+from superpos.training.loop import advance, init, intervals
+from superpos.training.loop import materialize as ready_task
 
 N, M, L, SIZE, BATCH = 4, 3, 6, 5, 40  # features, hidden, latents in arrays, latents that exist, inputs
 W = np.random.default_rng(3).standard_normal((2, M, N))

@@ -25,7 +25,7 @@ from superpos.experiments.sae_recovery import (
     random_scores,
     recovered,
 )
-from superpos.plot.style import SHAPE_COLORS
+from superpos.plot.appearance import SHAPE_COLORS
 from superpos.theory.polytopes import polygon
 
 CHANCE = {PENTAGON: (0.82, 0.89), PAIRS: (0.8, 0.88)}

@@ -13,10 +13,10 @@ import pytest
 import superpos as sp
 from superpos.cli import main
 from superpos.cli.sae import _check_read, one_cell
-from superpos.optimizers import READS
-from superpos.sweep.compiled import lay_out
+from superpos.sweeping.compiled import lay_out
 from superpos.tasks import REGISTRY
-from superpos.train import init
+from superpos.training.loop import init
+from superpos.training.optimizers import READS
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -13,15 +13,15 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos import start
 from superpos.cli import main, sweepfile
 from superpos.errors import ConfigError, StoreError
-from superpos.sweep.compiled import lay_out
-from superpos.sweep.engines.worker import train_part
-from superpos.sweep.store import reader
+from superpos.sweeping.compiled import lay_out
+from superpos.sweeping.engines.worker import train_part
+from superpos.sweeping.store import reader
+from superpos.training import start
 
-compiled = importlib.import_module("superpos.sweep.compiled")
-training = importlib.import_module("superpos.sweep.training")
+compiled = importlib.import_module("superpos.sweeping.compiled")
+training = importlib.import_module("superpos.sweeping.launches")
 
 TASK = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.3, magnitude="constant")
 QUICK = sp.TrainConfig(steps=20, batch_size=16, history=4, evaluation_samples=32, schedule="constant", snapshots=(0,))
@@ -172,7 +172,7 @@ def test_the_start_belongs_to_a_stores_identity_and_is_stored(tmp_path, result):
 
 
 def test_an_unfinished_result_is_no_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["superpos.sweep.layout"], "CELLS_PER_CHUNK", 2)
+    monkeypatch.setattr(sys.modules["superpos.sweeping.layout"], "CELLS_PER_CHUNK", 2)
     path = tmp_path / "r.zarr"
     go(store=path, worker="0/2")
     with pytest.raises(ConfigError, match="not finished: some of its models are missing"):

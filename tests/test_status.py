@@ -6,9 +6,9 @@ import pytest
 import small
 
 from superpos.cli.status import pace
-from superpos.sweep import layout
-from superpos.sweep.store.resume import beside
-from superpos.sweep.store.run_log import Entry, read
+from superpos.sweeping import layout
+from superpos.sweeping.store.resume import beside
+from superpos.sweeping.store.run_log import Entry, read
 
 NOW = 1_000_000.0
 

@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.sweep import outputs
-from superpos.sweep.sorting import distinct
-from superpos.sweep.store import atomic_io, backend, contents, export_reader, export_writer, writer
+from superpos.sweeping import outputs
+from superpos.sweeping.sorting import distinct
+from superpos.sweeping.store import atomic_io, backend, contents, export_reader, export_writer, writer
 
 SUFFIXES = (".zarr", ".nc", ".parquet", ".safetensors")
 GRID = ("p", "seed")

@@ -20,9 +20,9 @@ import xarray as xr
 import zarr
 
 import superpos as sp
-from superpos.sweep import layout
-from superpos.sweep.attributes import attributes
-from superpos.sweep.store import atomic_io, contents, resume, writer
+from superpos.sweeping import layout
+from superpos.sweeping.attributes import attributes
+from superpos.sweeping.store import atomic_io, contents, resume, writer
 
 pytestmark = pytest.mark.optimized
 
@@ -113,7 +113,7 @@ def test_resuming_trains_the_rest_and_ends_with_the_same_bytes(whole, tmp_path, 
     interrupted_after(3, path, monkeypatch)
     before = {p: p.stat().st_mtime_ns for p in (path / "status").iterdir()}
     trained = []
-    training = sys.modules["superpos.sweep.training"]
+    training = sys.modules["superpos.sweeping.launches"]
     real = training.train_launch
     monkeypatch.setattr(
         training, "train_launch", lambda sweep, launch, *rest: trained.append(launch) or real(sweep, launch, *rest)
@@ -266,7 +266,7 @@ def test_what_dead_writers_leave_is_removed_and_what_living_ones_write_is_not(tm
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path, monkeypatch):
-    path, training = tmp_path / "r.zarr", sys.modules["superpos.sweep.training"]
+    path, training = tmp_path / "r.zarr", sys.modules["superpos.sweeping.launches"]
     real, seen = training.train_launch, []
 
     def noticed(*arguments):
@@ -288,17 +288,17 @@ def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path,
 
 def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole, tmp_path, chunked, monkeypatch):
     """Every segment is kept; the training dies after each of them in turn, and goes on from there."""
-    compiled = sys.modules["superpos.sweep.compiled"]
+    compiled = sys.modules["superpos.sweeping.compiled"]
     monkeypatch.setattr(compiled, "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})  # seven steps of two models
     path, kept = tmp_path / "r.zarr", tmp_path / "r.checkpoints"
-    real, trained = sys.modules["superpos.sweep.store.checkpoints"].Checkpoints.save, []
+    real, trained = sys.modules["superpos.sweeping.store.checkpoints"].Checkpoints.save, []
 
     def dying(self, *arguments):
         real(self, *arguments)
         raise OSError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["superpos.sweep.store.checkpoints"].Checkpoints, "save", dying)
+        patch.setattr(sys.modules["superpos.sweeping.store.checkpoints"].Checkpoints, "save", dying)
         for _ in range(6):
             with pytest.raises(OSError, match="power cut"):
                 small.go(path, checkpoint_every=1)
@@ -311,9 +311,9 @@ def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole,
 
 def died_after_a_checkpoint(path, monkeypatch, **options):
     """Every segment is kept; the process dies after the first."""
-    from superpos.sweep.store.checkpoints import Checkpoints
+    from superpos.sweeping.store.checkpoints import Checkpoints
 
-    monkeypatch.setattr(sys.modules["superpos.sweep.compiled"], "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})
+    monkeypatch.setattr(sys.modules["superpos.sweeping.compiled"], "NUMBERS_PER_SEGMENT", {"cpu": 2 * 3 * 16 * 7})
     real = Checkpoints.save
 
     def dying(self, *arguments):
@@ -549,7 +549,7 @@ def test_a_task_with_a_setting_that_no_file_can_hold_is_refused_before_training(
 
 
 def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
-    from superpos.sweep.store import export_writer
+    from superpos.sweeping.store import export_writer
 
     packed = export_writer.pack(whole, tmp_path / "r.zarr.zip")
     xr.testing.assert_identical(sp.open(packed).dataset, sp.open(whole).dataset)
@@ -567,7 +567,7 @@ def test_packing_makes_one_file_that_opens_with_equal_values(whole, tmp_path):
 
 
 def test_exports_hold_the_same_numbers(whole, tmp_path):
-    from superpos.sweep.store import export_writer
+    from superpos.sweeping.store import export_writer
 
     pytest.importorskip("h5netcdf")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -599,7 +599,7 @@ def test_stores_of_every_format_open_with_the_same_values_for_ever():
 
 def test_a_huge_number_of_cells_is_laid_out_in_chunks_of_bounded_size():
     task = sp.tasks.Toy(n_features=2, n_hidden=1, objective="expected", order=8)
-    from superpos.sweep.compiled import lay_out
+    from superpos.sweeping.compiled import lay_out
 
     where = lay_out(
         task, sp.TrainConfig(history=1), sp.Grid(feature_probability=np.linspace(0.01, 1, 2_000), seed=range(100))

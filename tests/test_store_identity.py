@@ -10,9 +10,9 @@ import pytest
 import small
 
 import superpos as sp
-from superpos.sweep import layout
-from superpos.sweep.engines.worker import train_part
-from superpos.sweep.store import atomic_io, completed, contents, handle, reader, resume, writer
+from superpos.sweeping import layout
+from superpos.sweeping.engines.worker import train_part
+from superpos.sweeping.store import atomic_io, completed, contents, handle, reader, resume, writer
 
 OWN, OTHER = [0.8, 0.9], [0.1, 0.2]
 

@@ -10,37 +10,64 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "metrics", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
 # The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
-UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}
+UPWARD = {("superpos/sweeping/result.py", "superpos.explorer")}
 
 
 def room(path: Path) -> str:
     return path.relative_to(ROOT / "superpos").parts[0].removesuffix(".py")
 
 
+def rooms_imported(path: Path) -> set[str]:
+    """Rooms of the package that a file imports, anywhere in it, but for its own and the one way up."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            module = node.module or ""
+            names += [f"superpos.{a.name}" for a in node.names] if module == "superpos" else [module]
+        elif isinstance(node, ast.Import):
+            names += [a.name for a in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "superpos":
+            names += [f"superpos.{node.attr}"]  # through the package, which imports when asked
+    names = [name for name in names if (str(path.relative_to(ROOT)), name) not in UPWARD]
+    return {name.split(".")[1] for name in names if name.startswith("superpos.")} & set(ORDER) - {room(path)}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_one_way(path):
     if path == ROOT / "superpos" / "__init__.py":
         return
-    here = ORDER.index(room(path))
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative import"
-            module = node.module or ""
-            names = [f"superpos.{a.name}" for a in node.names] if module == "superpos" else [module]
-        elif isinstance(node, ast.Import):
-            names = [a.name for a in node.names]
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "superpos":
-            names = [f"superpos.{node.attr}"]  # through the package, which imports when asked
-        for name in names:
-            if (str(path.relative_to(ROOT)), name) in UPWARD:
-                continue
-            parts = name.split(".")
-            if parts[0] == "superpos" and len(parts) > 1 and parts[1] in ORDER:
-                assert ORDER.index(parts[1]) <= here, f"{path.name} imports {name}"
+    above = ORDER[ORDER.index(room(path)) :]
+    assert not rooms_imported(path) & set(above)
+
+
+def test_the_house_has_fourteen_floors():
+    """A room's floor is one above the highest room that it imports; the longest chain is as long as there are floors.
+
+    Scripts and notebooks (figures, sweeps, demos) import from the top floors, so they are no higher than the commands.
+    """
+    floor: dict[str, int] = {}
+    for name in ORDER:  # every room comes after those that it imports
+        files = [path for path in SOURCES if path != ROOT / "superpos" / "__init__.py" and room(path) == name]
+        assert files, f"there is no room {name}"
+        floor[name] = 1 + max((floor[other] for path in files for other in rooms_imported(path)), default=0)
+    assert max(floor.values()) == 14
+    assert max(floor, key=lambda name: floor[name]) == "cli"
+    scripts = [path for folder in ("figures", "sweeps", "demos") for path in (ROOT / folder).glob("*.py")]
+    assert "cli" not in {imported for path in scripts for imported in imports_of_package(path)}
+
+
+def imports_of_package(path: Path) -> set[str]:
+    """Rooms that a script outside the package imports by path."""
+    lines = [
+        line.split()
+        for line in path.read_text().splitlines()
+        if line.startswith(("from superpos.", "import superpos."))
+    ]
+    return {words[1].split(".")[1] for words in lines}
 
 
 def imports_of(path: Path, modules: set[str]) -> set[str]:
@@ -65,6 +92,25 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not imports, f"circle among {sorted(imports)}"
 
 
+def test_no_module_has_the_name_of_what_its_package_offers():
+    """`superpos.train` is a function and nothing else: no module is hidden by it. Commands alone are named as their files."""
+    for face in (ROOT / "superpos").rglob("__init__.py"):
+        if face.parent.name == "cli":
+            continue
+        modules = {path.stem for path in face.parent.glob("*.py")} | {
+            path.parent.name for path in face.parent.glob("*/__init__.py")
+        }
+        package = ".".join(face.parent.relative_to(ROOT).parts)
+        offered = set()
+        for node in ast.walk(ast.parse(face.read_text())):
+            if isinstance(node, ast.ImportFrom):  # a module that is offered as itself hides nothing
+                names = {(alias.asname or alias.name) for alias in node.names}
+                offered |= names - modules if node.module == package else names
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                offered.add(node.name)
+        assert not offered & modules, face
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_of_a_size_one_can_read(path):
     assert len(path.read_text().splitlines()) <= 400
@@ -76,14 +122,14 @@ def test_scripts_are_short():
 
 
 def test_the_only_vmaps_over_models_live_in_one_file():
-    """Training: three lines in sweep/mesh.py. Others map an analysis over trained models, a minimiser over its starts, or one model over sequences."""
+    """Training: three lines in sweeping/mesh.py. Others map an analysis over trained models, a minimiser over its starts, or one model over sequences."""
     using = {str(p.relative_to(ROOT)) for p in SOURCES if "jax.vmap" in p.read_text()}
-    names = ("analysis/geometry", "analysis/phases", "experiments/double_descent", "theory/optimum")
+    names = ("analysis/geometries", "analysis/phases", "experiments/double_descent", "theory/minimisation")
     analyses = {f"superpos/{n}.py" for n in names}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
-    a_users_function = {"superpos/sweep/mapped.py"}  # over trained models
+    a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
-    assert using == {"superpos/sweep/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
+    assert using == {"superpos/sweeping/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

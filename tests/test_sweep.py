@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 import superpos as sp
-from superpos.sweep import plan
-from superpos.sweep.budget import parse_bytes, show_bytes
-from superpos.sweep.compiled import lay_out, prepare
+from superpos.sweeping import plan
+from superpos.sweeping.budget import parse_bytes, show_bytes
+from superpos.sweeping.compiled import lay_out, prepare
 
 QUICK = sp.TrainConfig(steps=60, batch_size=33, evaluation_samples=99, history=6)  # odd sizes: no vector width fits
 # Constant magnitudes: their loss is sampled at the end, which compiles in a fifth of the time of the exact one.
@@ -381,7 +381,7 @@ def test_an_interrupt_stops_the_other_calls_soon(one_device, monkeypatch):
         seen.append(args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["superpos.sweep.collector"].Collector, "add", broken)
+    monkeypatch.setattr(sys.modules["superpos.sweeping.collector"].Collector, "add", broken)
     with pytest.raises(KeyboardInterrupt):
         sp.sweep(TASK, QUICK, sp.Grid(seed=range(40)), block_size=2, devices=one_device)
     assert len(seen) == 1
@@ -446,7 +446,7 @@ def test_memory_budget_limits_what_runs_side_by_side(one_device):
 def test_how_many_launches_run_side_by_side_changes_no_bit(one_device):
     grid = sp.Grid(feature_probability=[0.1, 0.5, 0.9], seed=range(6))
     work = prepare(TASK, QUICK, grid, block_size=2, devices=one_device)
-    from superpos.sweep.api import run
+    from superpos.sweeping.api import run
 
     results = [run(dataclasses.replace(work, n_concurrent=n), TASK, QUICK, grid) for n in (1, 3)]
     assert bits(results[0]) == bits(results[1])
@@ -466,7 +466,7 @@ def test_default_block_size_depends_on_the_model_alone():
 
 
 def test_progress_shows_rate_and_time_left_and_is_silent_when_nobody_watches(capsys):
-    from superpos.sweep.progress import Progress
+    from superpos.sweeping.progress import Progress
 
     for enabled, shown in ((True, True), (False, False), (None, False)):
         with Progress(4, enabled=enabled) as bar:

@@ -12,9 +12,9 @@ import xarray as xr
 
 import superpos as sp
 from superpos.identity import sources
-from superpos.sweep import cached as cached_function
+from superpos.sweeping import cached as cached_function
 
-cache_module = sys.modules["superpos.sweep.table_cache"]
+cache_module = sys.modules["superpos.sweeping.table_cache"]
 calls: list[str] = []
 
 
@@ -153,9 +153,9 @@ def test_a_table_depends_on_what_its_code_imports_and_on_no_more(tmp_path, monke
 
 def test_code_reached_through_a_result_counts():
     """Methods of a result, tasks that it finds by name and all that these import; no experiment, page or picture."""
-    assert "superpos.sweep.result" in cache_module.identity_of(result(), "result", as_input=True).modules
-    files = sources.closure(["superpos.sweep.result"])
-    assert {"analysis/geometry.py", "tasks/toy.py", "train.py", "theory/expected_loss.py"} <= files
+    assert "superpos.sweeping.result" in cache_module.identity_of(result(), "result", as_input=True).modules
+    files = sources.closure(["superpos.sweeping.result"])
+    assert {"analysis/geometries.py", "tasks/toy.py", "training/loop.py", "theory/expectation.py"} <= files
     assert not {name for name in files if name.startswith(("experiments", "plot", "explorer", "cli", "demos"))}
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from twin import train_twin
 
 import superpos as sp
-from superpos.train import EVALUATION_TAG, INIT_TAG, _train, advance, check_all, init, intervals, numeric_fields
+from superpos.training.loop import EVALUATION_TAG, INIT_TAG, _train, advance, check_all, init, intervals, numeric_fields
 
 STEPS = 50
 

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
 from superpos.models import Transformer, ablate
-from superpos.optimizers import named_leaves
+from superpos.training.optimizers import named_leaves
 
 SIZES = {"d_vocab": 5, "n_positions": 7, "n_layers": 2, "n_heads": 2, "d_model": 6}
 KINDS = {

@@ -13,7 +13,7 @@ from superpos.analysis import dashboard_of
 from superpos.config import to_dict
 from superpos.explorer import encode, viewer
 from superpos.explorer.viewer import pack_dictionaries
-from superpos.sweep.attributes import versions
+from superpos.sweeping.attributes import versions
 
 N_INPUTS = 2_048
 ANGLES = 2 * np.pi * np.arange(5) / 5

@@ -21,9 +21,10 @@ from superpos.analysis.features import interference as interference
 from superpos.analysis.features import packing as packing
 from superpos.analysis.features import polysemanticity as polysemanticity
 from superpos.analysis.features import represented as represented
-from superpos.analysis.geometry import Component as Component
-from superpos.analysis.geometry import Geometry as Geometry
-from superpos.analysis.geometry import geometry as geometry
+from superpos.analysis.geometries import Component as Component
+from superpos.analysis.geometries import Geometry as Geometry
+from superpos.analysis.geometries import geometry as geometry
+from superpos.analysis.matching_pursuit import pursuit as pursuit
 from superpos.analysis.motifs import Motif as Motif
 from superpos.analysis.motifs import asymmetric_motifs as asymmetric_motifs
 from superpos.analysis.naive import naive_loss as naive_loss
@@ -37,7 +38,6 @@ from superpos.analysis.phases import phase_table as phase_table
 from superpos.analysis.points import point_dimensionality as point_dimensionality
 from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
-from superpos.analysis.pursuit import pursuit as pursuit
 from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder
 from superpos.analysis.sae_scores import SAEScores as SAEScores

@@ -20,7 +20,7 @@ from superpos.analysis.attention import (
 from superpos.data.sequences import Repeats
 from superpos.models.transformer import Transformer
 from superpos.tasks.induction import RepeatedTokens, repeat_loss
-from superpos.train import EVALUATION_TAG
+from superpos.training.loop import EVALUATION_TAG
 
 MODES = ("mean", "pattern-preserving")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from superpos.analysis.geometry import geometries
+from superpos.analysis.geometries import geometries
 from superpos.analysis.sae_scores import SAEScores
 from superpos.errors import ConfigError
 

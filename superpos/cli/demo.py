@@ -24,8 +24,8 @@ def demo(
     from superpos import check
     from superpos.cli.report import print_shapes
     from superpos.errors import ConfigError
-    from superpos.sweep import store
-    from superpos.train import TrainConfig
+    from superpos.sweeping import store
+    from superpos.training.loop import TrainConfig
 
     check.integer("densities", densities, at_least=2, at_most=10_000)
     check.integer("seeds", seeds, at_least=1, at_most=10_000)

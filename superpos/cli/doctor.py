@@ -15,7 +15,7 @@ def doctor() -> None:
 
     import superpos as sp
     from superpos.cache import cache_folder, use_compilation_cache
-    from superpos.sweep.attributes import versions
+    from superpos.sweeping.attributes import versions
 
     print(f"superpos {sp.__version__}, " + ", ".join(f"{name} {v}" for name, v in versions().items()))
     for device in jax.devices():

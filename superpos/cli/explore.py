@@ -23,7 +23,7 @@ def explore(
     import os
 
     from superpos.explorer import explore as write
-    from superpos.sweep import open_result
+    from superpos.sweeping import open_result
 
     name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
     path = write(open_result(result), out or Path(f"{name}.html"), title=title, n_inputs=n_inputs, overwrite=overwrite)

@@ -19,7 +19,7 @@ def geometry(
     words_are_the_result()
     from superpos import check
     from superpos.cli.report import print_shapes
-    from superpos.sweep import open_result
+    from superpos.sweeping import open_result
 
     check.in_range("represented_above", represented_above, at_least=0)
     check.integer("rows", rows, at_least=1)

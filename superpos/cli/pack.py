@@ -14,7 +14,7 @@ def pack(
     """Make one file of a result, to share. superpos opens it as it is, and so does any reader of Zarr."""
     import os
 
-    from superpos.sweep.store import export_writer
+    from superpos.sweeping.store import export_writer
 
     named = Path(os.path.abspath(result))  # "." has no name
     print(f"packed    {export_writer.pack(result, out or named.with_name(f'{named.name}.zip'), overwrite=overwrite)}")
@@ -26,7 +26,7 @@ def export(
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
 ) -> None:
     """Write a result as NetCDF, a table with one row per model, safetensors of parameters, or Zarr in grid form."""
-    from superpos.sweep import open_result
-    from superpos.sweep.store import export_writer
+    from superpos.sweeping import open_result
+    from superpos.sweeping.store import export_writer
 
     print(f"exported  {export_writer.export(open_result(result), out, overwrite=overwrite)}")

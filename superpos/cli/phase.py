@@ -27,7 +27,7 @@ def phase(
     begin = time.perf_counter()
     from superpos import check
     from superpos.errors import ConfigError
-    from superpos.sweep import store
+    from superpos.sweeping import store
 
     check.integer("hidden", hidden, at_least=1, at_most=2)
     check.integer("cells", cells, at_least=2, at_most=4_096)

@@ -29,7 +29,7 @@ def sae(
     """
     from superpos import check, console
     from superpos.errors import ConfigError
-    from superpos.sweep import open_result
+    from superpos.sweeping import open_result
 
     if out is None:
         console.words_are_the_result()
@@ -96,7 +96,7 @@ def one_cell(models: Any, at: tuple[str, ...]) -> Any:
     """The one cell of a result of toy models that is left after choosing `at`, texts axis=value, and then the best seed."""
     from superpos import check
     from superpos.errors import ConfigError
-    from superpos.sweep.sorting import distinct
+    from superpos.sweeping.sorting import distinct
 
     names = [text.partition("=")[0] for text in at]
     if twice := [name for name in names if names.count(name) > 1]:

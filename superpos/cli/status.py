@@ -9,7 +9,7 @@ import tyro
 from superpos.console import words_are_the_result
 
 if TYPE_CHECKING:
-    from superpos.sweep.store.run_log import Entry
+    from superpos.sweeping.store.run_log import Entry
 
 RECENT_SECONDS = 600
 PAUSE_SECONDS = 120
@@ -25,9 +25,9 @@ def status(
 
     import numpy as np
 
-    from superpos.sweep.store import contents, reader
-    from superpos.sweep.store.run_log import read
-    from superpos.sweep.store.writer import DONE
+    from superpos.sweeping.store import contents, reader
+    from superpos.sweeping.store.run_log import read
+    from superpos.sweeping.store.writer import DONE
 
     opened = reader.opened(result)
     if opened.attributes["format"] == 1:

@@ -11,7 +11,7 @@ import tyro
 
 if TYPE_CHECKING:
     from superpos.cli.sweepfile import SweepFile
-    from superpos.sweep.engines import Engine
+    from superpos.sweeping.engines import Engine
 
 
 def sweep(
@@ -73,9 +73,9 @@ def sweep(
 ) -> None:
     """Train every model a sweep file describes. The same command again goes on where it was ended."""
     from superpos.cli import sweepfile
-    from superpos.sweep import loggers
-    from superpos.sweep.api import sweep as train_sweep
-    from superpos.sweep.store import writable
+    from superpos.sweeping import loggers
+    from superpos.sweeping.api import sweep as train_sweep
+    from superpos.sweeping.store import writable
 
     for module in imports:
         import_module_of_ones_own(module)
@@ -127,7 +127,7 @@ def engine_of_flags(name: str, **flags: Mapping[str, Any]) -> "Engine":
         ConfigError: a flag of another engine was given.
     """
     from superpos.errors import ConfigError
-    from superpos.sweep.engines import ENGINES
+    from superpos.sweeping.engines import ENGINES
 
     for engine, values in flags.items():
         for flag, value in values.items():
@@ -191,9 +191,9 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
 
 def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
     from superpos.console import words_are_the_result
-    from superpos.sweep.budget import show_bytes
-    from superpos.sweep.compiled import prepare
-    from superpos.sweep.estimate import estimated_seconds
+    from superpos.sweeping.budget import show_bytes
+    from superpos.sweeping.compiled import prepare
+    from superpos.sweeping.estimate import estimated_seconds
 
     words_are_the_result()
     grid = sweep_file.grid

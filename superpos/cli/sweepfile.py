@@ -13,11 +13,11 @@ import numpy as np
 from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
-from superpos.sweep import Grid, decay, entry, vectors
-from superpos.sweep.sorting import distinct
+from superpos.sweeping import Grid, decay, entry, vectors
+from superpos.sweeping.sorting import distinct
 from superpos.tasks.registry import task_class
 from superpos.theory import arrangement
-from superpos.train import TrainConfig
+from superpos.training.loop import TrainConfig
 
 SECTIONS = ("task", "train", "grid", "design", "points", "sweep")
 DESIGN_KEYS = ("kind", "n_cells", "random_seed")

@@ -7,8 +7,8 @@ are what every experiment ends with.
 
 from superpos.experiments.claims import Claim as Claim
 from superpos.experiments.claims import Claims as Claims
-from superpos.experiments.publish import Published as Published
-from superpos.experiments.publish import publish as publish
+from superpos.experiments.publishing import Published as Published
+from superpos.experiments.publishing import publish as publish
 from superpos.experiments.sizes import Sizes as Sizes
 from superpos.experiments.sizes import choose as choose
 from superpos.experiments.sizes import size_suffix as size_suffix

@@ -18,12 +18,12 @@ from superpos.analysis.circuits import Circuit, circuit, neuron_counts
 from superpos.analysis.naive import naive_loss, relative_loss
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.neurons import neuron_keys, stacked_weights
-from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Computation
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Computation in Superposition"
 # Densities at which both kinds of neurons may exist.

@@ -20,12 +20,12 @@ from superpos.experiments import uniform
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.models.toy import ToyModel
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import AdversarialToy, Toy
 from superpos.theory.attacks import linear_vulnerability, whole_cost
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Superposition and Adversarial Robustness"
 DENSITIES = {0.05: "black", 0.2: "green"}  # trained on attacks, with the colours of their lines

@@ -13,16 +13,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpos.analysis.geometry import geometry
+from superpos.analysis.geometries import geometry
 from superpos.analysis.restarts import BEST_FOUND_BELOW
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, current_axes
-from superpos.sweep import Grid, sweep
+from superpos.plot.appearance import PALETTE, current_axes
+from superpos.sweeping import Grid, sweep
 from superpos.tasks.toy import Toy
-from superpos.theory.arrangement import arrangement
-from superpos.theory.polish import polish
-from superpos.train_config import TrainConfig
+from superpos.theory.planted import arrangement
+from superpos.theory.polishing import polish
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Toy Models of Superposition"
 # Two losses are of one solution if they differ by less: what 300 steps leave, and less than what tells solutions apart.

@@ -10,18 +10,18 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from superpos.analysis.geometry import geometry
+from superpos.analysis.geometries import geometry
 from superpos.data import FeatureDistribution
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import PALETTE, caption
 from superpos.plot.features import feature_norms, gram
-from superpos.plot.style import PALETTE, caption
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.branches import follow
 from superpos.theory.linear import optimal_linear_loss
 from superpos.theory.polytopes import polygon
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Demonstrating Superposition, Basic Results"
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from superpos.analysis.features import polysemanticity
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import BooleanPairs
 from superpos.theory.boolean import affine_errors
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Hänni et al. 2024, Mathematical Models of Computation in Superposition"
 # A gate counts as computed if it leaves less than this share of what the best affine readout of its features leaves.

@@ -18,13 +18,13 @@ from superpos.analysis.features import feature_capacity, frame_defect
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.experiments.uniform import SMALL_BEST_UP_TO
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.capacity import allocation, capacity_losses
 from superpos.theory.uniform import benefits, structures
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Scherlis et al. 2022, Polysemanticity and Capacity"
 DRAWN_DENSITIES = (1.0, 0.3, 0.1, 0.02)

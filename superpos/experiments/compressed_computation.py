@@ -19,13 +19,13 @@ from matplotlib.ticker import LogLocator
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.compressed import loss_over_naive, responses
-from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import ResidualMLP
-from superpos.train import TrainConfig, TrainState
-from superpos.train import evaluate as loss_of
+from superpos.training.loop import TrainConfig, TrainState
+from superpos.training.loop import evaluate as loss_of
 
 SOURCE = "Bhagat et al. 2026, Compressed Computation is (probably) not Computation in Superposition"
 NOISE = 0.03

@@ -18,17 +18,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from superpos.analysis.features import feature_dimensionality
-from superpos.analysis.geometry import geometries
+from superpos.analysis.geometries import geometries
 from superpos.analysis.points import point_dimensionality
 from superpos.config import task_from_dict
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import DoubleDescent
 from superpos.tasks.base import materialize
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Henighan et al. 2023, Superposition, Memorization, and Double Descent"
 # A point of a polygon has m/T, within this share of it.

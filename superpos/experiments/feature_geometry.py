@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.uniform import LINE, line
-from superpos.plot.style import caption
+from superpos.plot.appearance import caption
 from superpos.plot.sweeps import d_star, dimensionality
-from superpos.sweep import SweepResult
+from superpos.sweeping import SweepResult
 from superpos.theory.uniform import Structure, unlearned_loss
 
 SOURCE = "Elhage et al. 2022, The Geometry of Superposition"

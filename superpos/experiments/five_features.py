@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from superpos.analysis.features import angle_gaps
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import caption
+from superpos.plot.appearance import caption
 from superpos.plot.sweeps import directions_by_density, plain_ticks, shape_shares
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, opening figure"
 BLOCK_SIZE = 24

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, caption, current_axes, shape_color
+from superpos.plot.appearance import PALETTE, caption, current_axes, shape_color
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.one_output import exact_errors
 from superpos.theory.uniform import benefits, structures, unlearned_loss, winning_ranges
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Beyond Elhage et al. 2022, The Geometry of Superposition"
 X_RANGE = (1.05, 100.0)  # of 1/(1 − S) that is drawn

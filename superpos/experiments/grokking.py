@@ -18,11 +18,11 @@ from superpos.analysis import fourier
 from superpos.analysis.grokking import progress, squared_weights
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import DIVERGING, PALETTE, caption, current_axes
 from superpos.plot.grokking import embedding_circle, progress_curves
-from superpos.plot.style import DIVERGING, PALETTE, caption, current_axes
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import ModularAddition
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Nanda et al. 2023, Progress measures for grokking"
 

@@ -17,11 +17,11 @@ from superpos.analysis.generalisation import steps_to
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import ModularAddition
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Nanda et al. 2023, appendix D; Power et al. 2022"
 DRAWN_DECAY = 1.0  # the weight decay whose curves are drawn, and that of the second sweep

@@ -18,15 +18,15 @@ from superpos.experiments.correlated_features import sets_of
 from superpos.experiments.correlated_features.arrangements import across, orthogonal_within, within
 from superpos.experiments.sizes import Sizes
 from superpos.plot.animation import directions_animation
+from superpos.plot.appearance import caption
 from superpos.plot.dynamics import dimensionality_levels, logistic_growth, loss_steps
 from superpos.plot.features import feature_directions_3d, set_colors
-from superpos.plot.style import caption
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
-from superpos.theory.expected_loss import expected_loss
+from superpos.theory.expectation import expected_loss
 from superpos.theory.uniform import unlearned_loss
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Superposition and Learning Dynamics"
 TRIPLES = ((0, 1, 2), (3, 4, 5))

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.features import feature_directions
-from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.single_active import Level, at_level, polygon_levels
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Chen et al. 2023, Dynamical versus Bayesian Phase Transitions"
 N = 6  # features

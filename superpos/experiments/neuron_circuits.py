@@ -17,12 +17,12 @@ from superpos.analysis.circuits import Circuit, circuit
 from superpos.analysis.motifs import Motif, asymmetric_motifs
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import caption
 from superpos.plot.circuits import ablations, circuit_keys
 from superpos.plot.circuits import circuit as circuit_picture
-from superpos.plot.style import caption
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Computation
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Computation in Superposition"
 

@@ -13,13 +13,13 @@ from scipy.interpolate import CubicSpline
 from superpos.analysis.features import angle_gaps
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.branches import branches, hysteresis
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.features import feature_directions, weights
-from superpos.plot.style import PALETTE, caption, current_axes
-from superpos.sweep import Grid, SweepResult, entry
+from superpos.plot.solution_branches import branches, hysteresis
+from superpos.sweeping import Grid, SweepResult, entry
 from superpos.tasks import Toy
 from superpos.theory.branches import Branch, follow
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Non-Uniform Superposition"
 DRAWN_FACTORS = (4, 2, 1, 0.5, 0.3, 0.2)

@@ -13,12 +13,12 @@ from superpos.analysis.restarts import in_words
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import caption
 from superpos.plot.phases import basin_map, excess_map, phase_keys, phase_map
-from superpos.plot.style import caption
-from superpos.sweep import Grid, entry
+from superpos.sweeping import Grid, entry
 from superpos.tasks import Toy
 from superpos.theory.phases import candidate_losses, candidates
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Superposition as a Phase Change"
 BLOCK_SIZE = 64  # models per program; divides the usual numbers of cells

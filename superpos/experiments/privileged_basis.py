@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from superpos.analysis.neurons import HAS_ABOVE, neuron_has_feature, neuron_order
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.neurons import neuron_keys, participation, stacked_weights
-from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Computation
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Superposition in a Privileged Basis"
 DENSITIES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.12, 0.08, 0.06)

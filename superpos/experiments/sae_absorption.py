@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import DIVERGING, architecture_color, caption, current_axes
+from superpos.plot.appearance import DIVERGING, architecture_color, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder
-from superpos.train import materialize
-from superpos.train_config import TrainConfig
+from superpos.training.loop import materialize
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Chanin et al. 2024, A is for Absorption; Bussmann et al. 2025"
 STANDARD = {"relu": "ReLU", "topk": "TopK", "batch_topk": "BatchTopK"}

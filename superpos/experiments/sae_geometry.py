@@ -14,15 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from superpos.analysis.features import REPRESENTED_ABOVE
-from superpos.analysis.geometry import geometry
+from superpos.analysis.geometries import geometry
 from superpos.experiments.claims import Claims
 from superpos.experiments.sae_recovery import COSINE, SHARE, Scored, examples, random_scores, recovered
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import caption, current_axes, shape_color
 from superpos.plot.recovery import recovered_directions
-from superpos.plot.style import caption, current_axes, shape_color
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder, Toy
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Shapes: Elhage et al. 2022; autoencoders: Bricken et al. 2023"
 PENTAGON, PAIRS = "pentagon", "2 × antipodal pair"

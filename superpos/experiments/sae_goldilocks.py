@@ -22,11 +22,11 @@ from superpos.analysis.matching import cosines, random_directions
 from superpos.data import geometric_probabilities
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import caption, current_axes
+from superpos.plot.appearance import caption, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Sharkey et al. 2022, Taking features out of superposition"
 BAND = 0.95  # MMCS above this counts as having found the features

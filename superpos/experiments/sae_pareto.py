@@ -15,16 +15,16 @@ from matplotlib.figure import Figure
 
 from superpos.analysis.baselines import count_activity, detection, mean_known
 from superpos.analysis.matching import cosines, match, random_directions
+from superpos.analysis.matching_pursuit import pursuit
 from superpos.analysis.probes import linear_probe_f1
-from superpos.analysis.pursuit import pursuit
 from superpos.data import FeatureDistribution
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import architecture_color, architecture_label, caption, current_axes
+from superpos.plot.appearance import architecture_color, architecture_label, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import Grid, SweepResult, sparsity_grid
+from superpos.sweeping import Grid, SweepResult, sparsity_grid
 from superpos.tasks import SparseAutoencoder, Toy
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "targets of recovery from 40 features in 10 dimensions"
 DENSITY = 0.02

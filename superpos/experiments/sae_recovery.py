@@ -16,11 +16,11 @@ from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.analysis.matching import cosines, match, random_directions
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import architecture_label, caption
 from superpos.plot.recovery import recovered_directions, recovered_directions_3d
-from superpos.plot.style import architecture_label, caption
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder, Toy
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Bricken et al. 2023 and the papers of each architecture, on known features"
 # What sets the sparsity of each architecture.

@@ -17,13 +17,13 @@ from matplotlib.ticker import NullLocator
 from superpos.analysis.phases import PHASES
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
+from superpos.plot.appearance import DIVERGING, PALETTE, caption, current_axes
 from superpos.plot.phases import PHASE_COLORS, phase_keys
-from superpos.plot.style import DIVERGING, PALETTE, caption, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory import vanishing_penalty
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Approaches to Solving Superposition"
 DRAWN_DENSITY = 0.1  # the nearest one is drawn by itself

@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.style import PALETTE, caption, current_axes
-from superpos.sweep import Grid, SweepResult
+from superpos.plot.appearance import PALETTE, caption, current_axes
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.gosset import NAMES, k21
 from superpos.theory.polytopes import KnownShape
 from superpos.theory.uniform import benefits, structures, unlearned_loss
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, The Geometry of Superposition"
 DENSITY = 0.1

@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from superpos.experiments.sizes import Sizes
-from superpos.sweep import Grid
+from superpos.sweeping import Grid
 from superpos.tasks import Toy
 from superpos.theory.uniform import Structure, benefits, structures
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 # 1/(1 − S) up to which the best structure for n ≫ m has eight directions or fewer. There the 5-demicube, 16 directions in
 # five dimensions, overtakes the square antiprism (1.836 and 1.835 v per dimension at 5.3), and larger ones follow.

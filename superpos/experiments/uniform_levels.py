@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.experiments.uniform import LINE, SMALL_BEST_UP_TO, line
-from superpos.plot.style import SHAPE_COLORS, caption, current_axes, shape_color
+from superpos.plot.appearance import SHAPE_COLORS, caption, current_axes, shape_color
 from superpos.plot.sweeps import NAMED_LINES
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
 from superpos.theory.uniform import crossover as equal_benefit
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, The Geometry of Superposition"
 WINDOWS = ((1.1, 1.6), (4.0, 6.0))  # of 1/(1 − S)

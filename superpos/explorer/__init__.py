@@ -2,7 +2,7 @@
 
 from superpos.explorer.assemble import page as page
 from superpos.explorer.assemble import write_page as write_page
-from superpos.explorer.explore import explore as explore
-from superpos.explorer.pack import pack as pack
+from superpos.explorer.page_data import pack as pack
+from superpos.explorer.page_or_widget import explore as explore
 
 __all__ = ["explore", "pack", "page", "write_page"]

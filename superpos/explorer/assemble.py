@@ -20,7 +20,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from superpos.sweep import outputs
+from superpos.sweeping import outputs
 
 PAGE = Path(__file__).parent / "page"
 # A module that is made here: the source of the worker as a string, from `worker.js` and what it imports.

@@ -10,12 +10,12 @@ from superpos.analysis import dashboard_of, score_autoencoder
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer import encode
-from superpos.explorer.pack import axes_of
+from superpos.explorer.page_data import axes_of
 from superpos.models.sae import ARCHITECTURES
 from superpos.models.sae.base import SPARSITY_FIELDS
-from superpos.plot.style import architecture_color, architecture_label, caption
-from superpos.sweep import SweepResult
-from superpos.sweep.progress import Progress
+from superpos.plot.appearance import architecture_color, architecture_label, caption
+from superpos.sweeping import SweepResult
+from superpos.sweeping.progress import Progress
 
 FORMAT = 1
 STYLES = ("style.css", "viewer.css")

@@ -4,8 +4,12 @@ from inspect import isfunction as _isfunction
 
 import superpos.cache  # first, for its words with Matplotlib
 from superpos.plot.animation import directions_animation as directions_animation
-from superpos.plot.branches import branches as branches
-from superpos.plot.branches import hysteresis as hysteresis
+from superpos.plot.appearance import PALETTE as PALETTE
+from superpos.plot.appearance import caption as caption
+from superpos.plot.appearance import save as save
+from superpos.plot.appearance import shape_color as shape_color
+from superpos.plot.appearance import style as style
+from superpos.plot.appearance import use_style as use_style
 from superpos.plot.circuits import ablations as ablations
 from superpos.plot.circuits import circuit as circuit
 from superpos.plot.circuits import circuit_keys as circuit_keys
@@ -31,12 +35,8 @@ from superpos.plot.phases import phase_keys as phase_keys
 from superpos.plot.phases import phase_map as phase_map
 from superpos.plot.recovery import recovered_directions as recovered_directions
 from superpos.plot.recovery import recovered_directions_3d as recovered_directions_3d
-from superpos.plot.style import PALETTE as PALETTE
-from superpos.plot.style import caption as caption
-from superpos.plot.style import save as save
-from superpos.plot.style import shape_color as shape_color
-from superpos.plot.style import style as style
-from superpos.plot.style import use_style as use_style
+from superpos.plot.solution_branches import branches as branches
+from superpos.plot.solution_branches import hysteresis as hysteresis
 from superpos.plot.sweeps import d_star as d_star
 from superpos.plot.sweeps import dimensionality as dimensionality
 from superpos.plot.sweeps import directions_by_density as directions_by_density

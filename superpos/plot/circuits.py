@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 
 EXCITES, INHIBITS = PALETTE["black"], PALETTE["red"]
 MARKED = PALETTE["sky"]

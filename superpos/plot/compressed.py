@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 
 
 def loss_over_naive(

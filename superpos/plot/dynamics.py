@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 
 
 def dimensionality_levels(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from superpos import arrays
 from superpos.errors import ConfigError
-from superpos.plot.style import DIVERGING, PALETTE, current_axes
+from superpos.plot.appearance import DIVERGING, PALETTE, current_axes
 
 
 def weights(source: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from superpos import arrays
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 
 PHASE_SHADES = {"memorisation": "#EEEEEE", "circuit formation": "#D6E9F5", "clean-up": "#FBE8C8"}
 CURVES = {

@@ -8,8 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from superpos.plot.appearance import PALETTE, current_axes
 from superpos.plot.features import weights
-from superpos.plot.style import PALETTE, current_axes
 from superpos.plot.sweeps import plain_ticks
 
 # The colours of `feature_norms`: black has a direction to itself, orange shares it.

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
 
 PHASE_COLORS = {

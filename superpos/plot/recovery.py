@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from superpos.errors import ConfigError
+from superpos.plot.appearance import PALETTE, current_axes
 from superpos.plot.features import axes_3d
-from superpos.plot.style import PALETTE, current_axes
 
 TRUE_COLOR = "#BBBBBB"
 LATENT_COLORS = [PALETTE[name] for name in ("blue", "orange", "green", "purple", "red", "sky", "black", "yellow")]

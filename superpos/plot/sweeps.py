@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from superpos.plot.appearance import current_axes, shape_color
 from superpos.plot.features import feature_directions
-from superpos.plot.style import current_axes, shape_color
 from superpos.theory.polytopes import COLORS, known_shape
 
 # The lines features gather at: Elhage et al. 2022, "The Geometry of Superposition".

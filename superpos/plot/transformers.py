@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from superpos.plot.style import PALETTE, current_axes
+from superpos.plot.appearance import PALETTE, current_axes
 
 TWO, ONE, TRAP = PALETTE["blue"], PALETTE["grey"], PALETTE["red"]
 PREVIOUS = PALETTE["green"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from superpos.sweep import outputs
+from superpos.sweeping import outputs
 
 MARK = "superpos"  # what pictures name as their source
 ENDINGS = (".svg", ".png", ".txt")

@@ -139,7 +139,8 @@ class Task(ABC):
     def unread(self) -> dict[str, str]:
         """Fields that have no effect given the others, each with why; fields of `TrainConfig`, too. None by default.
 
-        A grid axis over such a field is refused, and one set away from its default is warned about (`superpos.unread`).
+        A grid axis over such a field is refused, and one set away from its default is warned about
+        (`superpos.training.unread`).
         """
         return {}
 

@@ -18,7 +18,7 @@ from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.registry import register
 from superpos.theory import series
-from superpos.theory.expected_loss import check_expected, expected_errors, is_known
+from superpos.theory.expectation import check_expected, expected_errors, is_known
 
 OBJECTIVES = ("sampled", "expected", "auto")
 

@@ -14,7 +14,7 @@ from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.data import FeatureDistribution, Sets
 from superpos.errors import ConfigError
-from superpos.theory.expected_loss import MAX_PARAMETER, expected_errors
+from superpos.theory.expectation import MAX_PARAMETER, expected_errors
 from superpos.theory.series import below_zero, check_order, check_trusted, doubtful, longer, too_short
 
 # The solution has left its branch where an entry of the Gram matrix changes by more than this in one step.

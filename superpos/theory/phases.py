@@ -13,7 +13,7 @@ import numpy as np
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.theory.optimum import Minimum, lowest_minima
+from superpos.theory.minimisation import Minimum, lowest_minima
 
 MAX_RATIO = 1e30  # of two importances
 

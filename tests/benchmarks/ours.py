@@ -11,10 +11,10 @@ import numpy as np
 from workloads import probabilities
 
 import superpos as sp
-from superpos.sweep.api import run
-from superpos.sweep.compiled import CompiledSweep, prepare
-from superpos.sweep.mesh import Programs
-from superpos.sweep.plan import default_block_size
+from superpos.sweeping.api import run
+from superpos.sweeping.compiled import CompiledSweep, prepare
+from superpos.sweeping.mesh import Programs
+from superpos.sweeping.plan import default_block_size
 from superpos.tasks.toy import EXACT_ORDER
 
 

@@ -28,10 +28,10 @@ from superpos.experiments.correlated_features.arrangements import (
     within,
 )
 from superpos.experiments.sizes import Sizes
-from superpos.sweep import Grid, SweepResult
+from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.branches import crossings, follow
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Correlated and Anticorrelated Features"
 PAIRS, THREE = ((0, 1), (2, 3)), ((0, 1), (2, 3), (4, 5))

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from superpos import check
 from superpos.errors import ConfigError
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.features import feature_directions, gram, set_colors, weights
-from superpos.plot.style import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
-from superpos.sweep import SweepResult
+from superpos.sweeping import SweepResult
 
 
 def set_directions(

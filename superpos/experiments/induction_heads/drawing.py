@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from superpos.experiments.induction_heads.evaluation import windows
-from superpos.plot.style import PALETTE, caption, current_axes
+from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.transformers import (
     PREVIOUS,
     TWO,
@@ -17,7 +17,7 @@ from superpos.plot.transformers import (
     repeat_loss_by_step,
     scores_by_step,
 )
-from superpos.sweep import SweepResult
+from superpos.sweeping import SweepResult
 
 SET_COLORS = {"induction heads": TWO, "previous-token heads": PREVIOUS, "other heads": PALETTE["grey"]}
 

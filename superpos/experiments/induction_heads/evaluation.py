@@ -8,7 +8,7 @@ import xarray as xr
 from superpos.analysis.attention import rise
 from superpos.experiments.claims import Claims
 from superpos.experiments.induction_heads.measures import INDUCTION, NETWORKS, PREVIOUS
-from superpos.sweep import SweepResult
+from superpos.sweeping import SweepResult
 
 BEFORE, SHARP = 0.15, 0.2  # a score that no head has yet, and a share of training
 COPIES = 0.5  # from which the eigenvalues of a head say that it copies

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis.heads import MODES, ablated_losses, circuit_scores, measure_heads
-from superpos.sweep import SweepResult
-from superpos.sweep.table_cache import cached
+from superpos.sweeping import SweepResult
+from superpos.sweeping.table_cache import cached
 
 INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
 NETWORKS = ("2 layers", "1 layer", "1 layer, fixed period")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superpos.experiments.sizes import Sizes
-from superpos.sweep import Grid
+from superpos.sweeping import Grid
 from superpos.tasks import RepeatedTokens
-from superpos.train_config import TrainConfig
+from superpos.training.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""A sweep as a page or a widget."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from superpos import arrays, check, console
+from superpos.analysis.recovery import N_INPUTS
+from superpos.errors import ConfigError
+from superpos.explorer.assemble import free_page, page, write_page
+from superpos.explorer.page_data import pack
+from superpos.explorer.viewer import STYLES, pack_dictionaries
+from superpos.sweeping import SweepResult, foreign_models
+
+TITLE_CHARACTERS = 80
+AUTOENCODERS = "sparse_autoencoder"
+# What is shown: title, module, style sheets.
+EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
+VIEWER = ("Feature viewer", "viewer", STYLES)
+
+
+def explore(
+    result: Any,
+    path: str | Path | None = None,
+    *,
+    title: str | None = None,
+    n_inputs: int | None = None,
+    overwrite: bool = False,
+) -> Any:
+    """Write one self-contained HTML page to explore the sweep in, or show it as a widget.
+
+    Of toy models, the page has a map of the sweep, the geometry of the chosen model, its training, and live training in the
+    browser. Of sparse autoencoders it is a feature viewer: scores of all of them, the latents of those that fit
+    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384).
+
+    `result` is a sweep's, or one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
+
+    A page needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
+    notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`. An earlier
+    page is replaced, any other file only with `overwrite`.
+
+    Raises:
+        ConfigError: the result holds other models than these, or more than the page can draw; or something else is at
+            the path.
+        StoreError: the page cannot be written.
+    """
+    if path is not None:
+        arrays.of_kind("path", path, (str, os.PathLike))
+    if title is not None:
+        arrays.of_kind("title", title, str)
+    check.boolean("overwrite", overwrite)
+    if not isinstance(result, SweepResult):
+        try:
+            result = SweepResult(foreign_models.dataset_of("result", result))
+        except ConfigError as error:
+            raise ConfigError(
+                f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
+            ) from None
+    kind = result.attrs["task"]["kind"]
+    if kind != AUTOENCODERS and n_inputs is not None:
+        raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
+    if kind != AUTOENCODERS and "W" not in result.dataset:
+        raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
+    target = "superpos-explorer.html" if path is None else path
+    widgets = path is None and console.in_kernel()
+    if not widgets:
+        free_page(target, overwrite=overwrite)  # before anything is computed
+    name, entry, styles = VIEWER if kind == AUTOENCODERS else EXPLORER
+    if kind == AUTOENCODERS:
+        data = pack_dictionaries(result, n_inputs=N_INPUTS if n_inputs is None else n_inputs)
+    else:
+        data = pack(result)
+    title = name if title is None else title
+    data = {**data, "title": title}
+    if widgets:
+        from superpos.explorer.widget import widget
+
+        return widget(data, entry, styles)
+    html = page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles)
+    return write_page(target, html, overwrite=overwrite)

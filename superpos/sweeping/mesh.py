@@ -1,0 +1,168 @@
+"""One mesh axis over the cells, and the compiled programs that run a block on every device."""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from superpos.identity import code_token
+from superpos.tasks.base import Task
+from superpos.training.loop import Intervals, TrainConfig, advance, finish, init
+
+CELLS = PartitionSpec("cells")
+EVERYWHERE = PartitionSpec()
+
+
+def cell_mesh(devices: list[Any]) -> Mesh:
+    """A one-dimensional mesh. Auto axes: JAX's default (Explicit) breaks a vmapped scan inside jit."""
+    return jax.make_mesh((len(devices),), ("cells",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+class Programs(NamedTuple):
+    """The three compiled stages of one compile family. Arrays lead with (block, cell)."""
+
+    start: Any  # (tasks, configs, seeds, starts) -> states
+    advance: Any  # (tasks, configs, seeds, states, intervals) -> (states, records)
+    finish: Any  # (tasks, configs, states) -> losses
+    n_intervals: int  # per call of `advance`
+    bytes: int  # device memory while the hungriest stage runs, by the compiler's own account
+
+
+def programs(
+    mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int, start: Any = None
+) -> Programs:
+    """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs.
+
+    `start` is an example of the weights that one model starts from, or None.
+    """
+    # Leaves go into the key as shapes: a new value must find the old program.
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
+    leaves, structure = jax.tree.flatten(shapes)
+    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, code_token(task, config))
+
+
+@lru_cache(maxsize=128)
+def _compile(
+    mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int, code: str | None
+) -> Programs:
+    cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
+
+    def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=sharding), tree)
+
+    task, config, given = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
+    seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
+    column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
+    todo = Intervals(column, column, column, column)
+    number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
+    start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code).compile()
+    states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds, given)
+    states = shaped((), cells, states)
+    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code).compile()
+    finish = _finish.lower(number, task, config, states, mesh=mesh, code=code).compile()
+    used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
+    count = place_everywhere(mesh, np.int32(n_blocks // mesh.size))
+    return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), n_intervals, used)
+
+
+class _Counted(NamedTuple):
+    """A compiled stage and the number of blocks it runs on every device."""
+
+    compiled: Any
+    count: Any
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compiled(self.count, *arguments)
+
+    def as_text(self) -> str:
+        """The compiled program."""
+        return self.compiled.as_text()
+
+
+def _bytes(memory: Any) -> int:
+    if not memory:  # not every backend tells
+        return 0
+    return int(memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes)
+
+
+def place(mesh: Mesh, tree: Any) -> Any:
+    """Put host arrays that lead with blocks onto the devices; with several processes, each its own blocks."""
+    return _put(NamedSharding(mesh, CELLS), tree)
+
+
+def local(leaf: Any) -> np.ndarray:
+    """What this process's devices hold of an array, on the host, in the order of the leading axis."""
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    shards = {shard.index[0].start or 0: shard.data for shard in leaf.addressable_shards}
+    return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
+
+
+def place_everywhere(mesh: Mesh, tree: Any) -> Any:
+    """Put a host array on every device."""
+    return _put(NamedSharding(mesh, EVERYWHERE), tree)
+
+
+def _put(sharding: NamedSharding, tree: Any) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
+
+
+# A block is B models of one seed. Seed and step decide the draw, so inside a block it is made once, unbatched, for all
+# models. These three lines are the only vmaps over models in the package. Blocks follow one another in a loop and
+# never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
+_start_block = jax.vmap(init, in_axes=(0, 0, None, 0))
+_advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
+_finish_block = jax.vmap(finish, in_axes=(0, 0, 0))
+
+
+def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: Any = None) -> Any:
+    """Train block after block on every device: `count` of them, which the compiler must not know.
+
+    A loop that runs once is none for XLA, and a slice of one row of one is none either: it would fuse across their edges
+    and round otherwise. So the count is data, and there is always a spare row.
+    """
+    shared = () if shared is None else (shared,)
+
+    def on_one_device(count: Any, blocks: Any, shared: Any) -> Any:
+        blocks = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:1]]), blocks)
+
+        def at(k: Any) -> Any:
+            return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, k, keepdims=False), blocks)
+
+        n_blocks = len(jax.tree.leaves(blocks)[0])
+        shapes = jax.eval_shape(lambda: one_block(*at(0), *shared))
+        empty = jax.tree.map(lambda leaf: jnp.zeros((n_blocks, *leaf.shape), leaf.dtype), shapes)
+
+        def body(k: Any, found: Any) -> Any:
+            new = one_block(*at(k), *shared)
+            return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, k, 0), found, new)
+
+        return jax.tree.map(lambda leaf: leaf[:-1], jax.lax.fori_loop(0, count, body, empty))
+
+    # check_vma: carries that start as constants would need marking by hand; there is no collective to get wrong.
+    specs = (EVERYWHERE, CELLS, EVERYWHERE)
+    return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=CELLS, check_vma=False)(
+        count, blocks, shared
+    )
+
+
+@partial(jax.jit, static_argnames=("mesh", "code"))
+def _start(count: Any, task: Any, config: Any, seeds: Any, given: Any, *, mesh: Mesh, code: str | None) -> Any:
+    return _over_blocks(mesh, _start_block, count, task, config, seeds, given)
+
+
+@partial(jax.jit, static_argnames=("mesh", "code"), donate_argnums=4)
+def _advance(
+    count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh, code: str | None
+) -> Any:
+    return _over_blocks(mesh, _advance_block, count, task, config, seeds, states, shared=todo)
+
+
+@partial(jax.jit, static_argnames=("mesh", "code"))
+def _finish(count: Any, task: Any, config: Any, states: Any, *, mesh: Mesh, code: str | None) -> Any:
+    return _over_blocks(mesh, _finish_block, count, task, config, states)
