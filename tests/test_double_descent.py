@@ -17,8 +17,8 @@ from superpos.analysis import point_dimensionality, point_leverage
 from superpos.config import to_dict
 from superpos.experiments import Claims
 from superpos.experiments.double_descent import DIMS, bump, draw, evaluate, hidden_vectors, measure, outliers, two_radii
+from superpos.models.points_loss import points_loss
 from superpos.tasks.base import materialize
-from superpos.tasks.double_descent import points_loss
 from superpos.theory.polytopes import polygon
 
 TASK = sp.tasks.DoubleDescent(n_features=30, n_hidden=2, most_points=40, feature_probability=0.1)

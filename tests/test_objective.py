@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
-from superpos.tasks.toy import EXPECTED_UP_TO
+from superpos.tasks.objectives import EXPECTED_UP_TO
 
 FIVE = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
 LINEAR = dataclasses.replace(FIVE, activation="identity")  # whose population loss, of moments alone, compiles quickly

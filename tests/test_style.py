@@ -130,6 +130,8 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
     assert using == {"superpos/sweeping/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
+    kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_vmap" in p.read_text()}
+    assert kernels == {"superpos/models/points_loss.py"}  # the one exception that README names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

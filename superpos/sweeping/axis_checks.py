@@ -18,7 +18,7 @@ from superpos.sweeping.sorting import distinct
 from superpos.tasks.base import Task, numeric_fields
 from superpos.tasks.registry import is_known
 from superpos.training.loop import TrainConfig
-from superpos.training.unread import unread, without_effect
+from superpos.training.unread import approximation_warnings, unread, without_effect
 
 # Numeric fields that may be one number or one per feature, whichever of them the base settings hold.
 VECTORS = ("feature_probability", "importance", "correlation")
@@ -121,7 +121,7 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
             swept.append(replace(node, **{k: v for k, v in columns_of_node.items() if v.ndim == 1}))  # type: ignore[type-var]
         unread_in.append(unread(*swept))
     nowhere = {name: why for name, why in unread_in[0].items() if all(name in reasons for reasons in unread_in)}
-    sentences = list(dict.fromkeys(line for part in parts for line in part.task.doubts()))
+    sentences = list(dict.fromkeys(line for part in parts for line in approximation_warnings(part.task)))
     for name, axis in grid.axes.items():
         label = grid.design != "product" and _same(axis.values)
         if axis.field in nowhere and not label:

@@ -14,7 +14,7 @@ def explained(result: Any, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Nothing of it is stored: the model is kept as it was when it was refused, and says it again.
     """
     kind = result.attrs["task"].get("kind")
-    if not is_known(kind) or task_class(kind).least_loss is Task.least_loss:
+    if not is_known(kind) or task_class(kind).approximation is Task.approximation:
         return cells
     return [cell | _reason(result, cell) for cell in cells]
 
@@ -26,4 +26,4 @@ def _reason(result: Any, cell: dict[str, Any]) -> dict[str, str]:
         why = misled_because(task, config.with_defaults(task), result.model(**axes), cell["step"])
     except (ConfigError, KeyError):  # arrays from elsewhere, or chosen ones, may not tell one model
         return {}
-    return {"reason": f"{why}: {task.too_short()}"} if why else {}
+    return {"reason": f"{why}: {task.approximation().remedy()}"} if why else {}

@@ -12,6 +12,7 @@ from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
 from superpos.tasks import one_layer
 from superpos.tasks.base import Metrics
+from superpos.tasks.objectives import penalised
 from superpos.tasks.registry import register
 from superpos.tasks.toy import Toy
 from superpos.theory.attacks import analytic_attack
@@ -60,7 +61,7 @@ class AdversarialToy(Toy):
         norm = self.attack_norm * jnp.mean(jnp.linalg.norm(x, axis=0))
         attack = analytic_attack(jax.lax.stop_gradient(model), x, norm, self._of_examples)
         hidden = model.encode(x + jax.lax.stop_gradient(attack))
-        return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
+        return penalised(self, one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
 
     def evaluation_task(self) -> Toy:
         """The task whose loss is reported after training: the same without attack or penalty."""

@@ -22,6 +22,29 @@ Metrics = dict[str, Float[Array, ""]]
 DEFINED: WeakValueDictionary[str, type["Task"]] = WeakValueDictionary()
 
 
+class Approximation(ABC):
+    """What a task minimises instead of its loss, where that may lead training astray: a series that is cut, for example.
+
+    A training that is led astray counts as diverged.
+    """
+
+    @abstractmethod
+    def warnings(self) -> list[str]:
+        """Sentences about settings that are likely to mislead."""
+
+    @abstractmethod
+    def remedy(self) -> str:
+        """What to do about a training that was misled, as the end of a sentence."""
+
+    @abstractmethod
+    def least_loss(self) -> Float[Array, ""]:
+        """What no training loss is below while the approximation holds. A step below it is refused."""
+
+    @abstractmethod
+    def misleads(self, model: Model) -> Bool[Array, ""]:
+        """Whether what was minimised is far from the true loss at a trained model."""
+
+
 class Task(ABC):
     """A model, its data and its loss: derive from this, as a frozen dataclass, and write the experiment for ONE model.
 
@@ -113,24 +136,12 @@ class Task(ABC):
         return model
 
     def expected_loss(self, model: Model) -> Float[Array, ""] | None:
-        """The loss without sampling; None, the default, where held-out inputs must estimate it, through `reported().loss`."""
+        """The loss without sampling; None, the default, where held-out inputs must estimate it, through `evaluation_task().loss`."""
         return None
 
-    def least_loss(self) -> Float[Array, ""] | None:
-        """What no training loss is below; None where nothing could take it there. A model below it counts as diverged."""
+    def approximation(self) -> Approximation | None:
+        """What is minimised instead of the loss, if it may lead astray; None, the default, where training may be trusted."""
         return None
-
-    def misled(self, model: Model) -> Bool[Array, ""] | None:
-        """Whether what was minimised is far from the true loss at a trained model; None, the default, where it cannot be."""
-        return None
-
-    def too_short(self) -> str:
-        """What to do about a training that was misled, as the end of a sentence."""
-        return ""
-
-    def doubts(self) -> list[str]:
-        """Sentences about settings that are likely to mislead, to warn with."""
-        return []
 
     def evaluation_task(self) -> "Task":
         """The task whose `loss` is meant, of one that trains on more than it reports (a penalty, an attack): itself."""

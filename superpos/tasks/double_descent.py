@@ -1,7 +1,6 @@
 """Memorise a fixed set of points, or learn the features they are made of."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -12,24 +11,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from superpos import check
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
-from superpos.models.toy import FULL_PRECISION, ToyModel
+from superpos.models.points_loss import DRAWN, largest_in_block, points_loss
+from superpos.models.toy import ToyModel
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MAX_WEIGHTS, features_of, initial_std
 from superpos.tasks.registry import register
-
-# Points of one step of the loops over a data set, the most first: many, for the products, and few for what is left after
-# them, so that a small set does not pay for a large tile. On a CPU three arrays of a tile's size must stay in the cache of
-# its core; elsewhere a tile must keep thousands of cores busy.
-TILES = {"cpu": (32, 8)}
-TILES_ELSEWHERE = (4_096, 256, 16)
-MAX_NUMBERS = {"cpu": 2**15}
-MAX_NUMBERS_ELSEWHERE = 2**26
-# Points that are drawn together, a multiple of the smallest tile.
-DRAWN = 16
-# Rows that are multiplied one by one.
-FEW = 8
-
-Points = Float[Array, "points n_features"]  # in rows: a tile of them is then contiguous
 
 
 @register("double_descent")
@@ -84,9 +70,9 @@ class DoubleDescent(Task):
             check.scalar("n_points", self.n_points)
         if self.points is not None:
             check.finite_array("points", self.points)
-            if tuple(np.shape(self.points)) != (wanted := (self.most_points, self.n_features)):
+            if tuple(np.shape(self.points)) != (shape := (self.most_points, self.n_features)):
                 raise ConfigError(
-                    f"points must have shape (most_points, n_features) = {wanted}, got {tuple(np.shape(self.points))}."
+                    f"points must have shape (most_points, n_features) = {shape}, got {tuple(np.shape(self.points))}."
                 )
         self.check_values()
 
@@ -128,7 +114,7 @@ class DoubleDescent(Task):
 
         empty = jnp.zeros((n_drawn * DRAWN, self.n_features), float)
         size = jnp.asarray(self.most_points if self.n_points is None else self.n_points)
-        needed = (_largest(size.astype(jnp.int32)) + DRAWN - 1) // DRAWN
+        needed = (largest_in_block(size.astype(jnp.int32)) + DRAWN - 1) // DRAWN
         return replace(self, points=jax.lax.fori_loop(0, needed, draw, empty))
 
     def init(self, key: PRNGKeyArray) -> ToyModel:
@@ -144,7 +130,7 @@ class DoubleDescent(Task):
     def training_loss(
         self, model: ToyModel, key: PRNGKeyArray, batch_size: int
     ) -> tuple[Float[Array, ""], tuple[Metrics, None]]:
-        """L on the first T points; of a task that is `prepared`. Nothing is random here."""
+        """L on the first T points; of a task that is precomputed. Nothing is random here."""
         assert model.b is not None
         return points_loss(model.W[...], model.b[...], self.points, jnp.asarray(self.n_points)), ({}, None)
 
@@ -158,8 +144,8 @@ class DoubleDescent(Task):
 
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
-        found = {"batch_size": "training is full batch"}
-        return found if self.points is None else found | {"data_seed": "points are given"}
+        fields = {"batch_size": "training is full batch"}
+        return fields if self.points is None else fields | {"data_seed": "points are given"}
 
     def elements_per_step(self, batch_size: int) -> int:
         """A sixteenth of the largest set: points are not drawn at every step, and most sets of a sweep are far smaller."""
@@ -169,104 +155,3 @@ class DoubleDescent(Task):
         x = self.features.sample(key, count)
         norm = jnp.sqrt(jnp.sum(jnp.square(x), axis=0, keepdims=True))
         return x / jnp.where(norm > 0, norm, 1)
-
-
-@jax.custom_batching.custom_vmap
-def _largest(size: Any) -> Any:
-    """The size, or the largest of a block: the number of points to draw is one for all, so that the loop is a plain one."""
-    return size
-
-
-@_largest.def_vmap
-def _(axis_size: int, batched: list[bool], size: Any) -> tuple[Any, bool]:
-    return jnp.max(size), False
-
-
-@jax.custom_vjp
-def points_loss(
-    W: Float[Array, "n_hidden n_features"], b: Float[Array, " n_features"], points: Points, n_points: Float[Array, ""]
-) -> Float[Array, ""]:
-    r"""$\frac1T \sum_{j \le T} \|\mathrm{ReLU}(W^\top W x_j + b) - x_j\|_2^2$ for the first T = `n_points` rows.
-
-    The number of rows is a multiple of `DRAWN`. Only tiles that hold one of the T points are gone through, in the forward
-    pass, which finds the gradient for W and b as well (as reverse mode could not, the length of the loops being data).
-    `points` and `n_points` have no gradient: it is 0.
-    """
-    return _loss_and_gradient(W, b, points, n_points)[0]
-
-
-@jax.custom_batching.custom_vmap
-def _loss_and_gradient(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any, Any]:
-    return _of_one(W, b, points[None], jnp.int32(0), n_points)
-
-
-# In a block one model follows another, each to its own T, in the program of one: together all would wait for the largest.
-@_loss_and_gradient.def_vmap
-def _(axis_size: int, batched: list[bool], *arguments: Any) -> tuple[Any, Any]:
-    W, b, points, n_points = (
-        leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-        for leaf, is_batched in zip(arguments, batched, strict=True)
-    )
-    # Points are looked up in the loop over tiles: a loop over models would copy the whole set of each at every step.
-    each = (W, b, jnp.arange(axis_size, dtype=jnp.int32), n_points)
-    found = jax.lax.map(lambda one: _of_one(one[0], one[1], points, one[2], one[3]), each)
-    return found, (True, True, True)
-
-
-def _of_one(W: Any, b: Any, sets: Any, which: Any, n_points: Any) -> tuple[Any, Any, Any]:
-    count = n_points.astype(jnp.int32)
-    decoder = jnp.concatenate([b[None], W])  # the bias is a hidden unit that is always 1
-
-    def add(start: Any, size: int, sums: Any) -> Any:
-        loss, decoding, encoding = sums
-        counted = start + jnp.arange(size) < count
-        x = jax.lax.dynamic_slice(sets, (which, start, jnp.zeros_like(start)), (1, size, len(b)))[0]
-        x = jnp.where(counted[:, None], x, 0)
-        h = jnp.concatenate([counted[None].astype(W.dtype), _rows_times(W, x.T)])
-        a = _combinations(h, decoder)  # 0 beyond T, and so is the error
-        error = jnp.maximum(a, 0) - x
-        to_a = jnp.where(a > 0, error, 0)  # half of dL/da
-        to_h = _rows_times(W, to_a.T)
-        return loss + jnp.vdot(error, error), decoding + _rows_times(h, to_a), encoding + _rows_times(to_h, x)
-
-    sums: Any = (jnp.zeros((), W.dtype), jnp.zeros_like(decoder), jnp.zeros_like(W))
-    done: Any = 0
-    for size in (sizes := _tiles(*sets.shape[1:])):
-        first, stop = done // size, (count if size > sizes[-1] else count + size - 1) // size
-        sums = jax.lax.fori_loop(first, stop, lambda k, sums, size=size: add(k * size, size, sums), sums)
-        done = stop * size
-    loss, decoding, encoding = sums
-    return loss / n_points, 2 * (decoding[1:] + encoding) / n_points, 2 * decoding[0] / n_points
-
-
-def _tiles(most_points: int, n_features: int) -> list[int]:
-    platform = jax.default_backend()
-    *large, least = TILES.get(platform, TILES_ELSEWHERE)
-    most = min(most_points, MAX_NUMBERS.get(platform, MAX_NUMBERS_ELSEWHERE) // n_features)
-    return [*(size for size in large if size <= most), least]
-
-
-def _rows_times(rows: Any, matrix: Any) -> Any:
-    """A product of matrices, one row of the first at a time if they are few: XLA is three times as fast at vectors then."""
-    dot = partial(jnp.dot, precision=FULL_PRECISION)
-    return jnp.stack([dot(row, matrix) for row in rows]) if len(rows) <= FEW else dot(rows, matrix)
-
-
-def _combinations(coefficients: Any, rows: Any) -> Any:
-    """The product of the first transposed and the second; of few rows an elementwise sum, which fuses with what follows."""
-    if len(rows) > FEW:
-        return jnp.dot(coefficients.T, rows, precision=FULL_PRECISION)
-    return sum(jnp.outer(*pair) for pair in zip(coefficients, rows, strict=True))
-
-
-def _forward(W: Any, b: Any, points: Any, n_points: Any) -> tuple[Any, Any]:
-    loss, to_W, to_b = _loss_and_gradient(W, b, points, n_points)
-    return loss, (to_W, to_b, points, n_points)
-
-
-def _backward(found: Any, scale: Any) -> tuple[Any, Any, Any, Any]:
-    to_W, to_b, points, n_points = found
-    return scale * to_W, scale * to_b, jnp.zeros_like(points), jnp.zeros_like(n_points)
-
-
-points_loss.defvjp(_forward, _backward)

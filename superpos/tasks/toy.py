@@ -6,31 +6,17 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.data import FeatureDistribution, Sets
-from superpos.errors import ConfigError
+from superpos.data import Sets
 from superpos.models.activations import check_activation
 from superpos.models.toy import ToyModel
 from superpos.tasks import one_layer
-from superpos.tasks.base import Metrics, Task
+from superpos.tasks.base import Approximation, Metrics, Task
+from superpos.tasks.objectives import OBJECTIVES, objective_of
 from superpos.tasks.registry import register
 from superpos.theory import series
-from superpos.theory.expectation import check_expected, expected_errors, is_known
-
-OBJECTIVES = ("sampled", "expected", "auto")
-
-# Above this many features sampling comes near the best loss sooner. Measured on two cores at p = 0.05 (2→1: 0.1) with
-# tests/benchmarks/versus_peers.py, seconds per model within 1 % of the best known loss, sampled against expected: 2→1
-# 0.0008 and 0.0003, 5→2 0.0031 and 0.0009, 20→5 0.034 and 0.036, 100→20 0.48 and 2.6. A step without noise costs 9 sampled
-# ones at n = 10, 16 at n = 20 and 23 at n = 50, where the default trainings (300 against 5,000 steps) cost the same at 17.
-EXPECTED_UP_TO = 20
-
-# The loss of a trained model is computed exactly up to this size, with a series long enough to compare seeds by.
-EXACT_UP_TO = 128
-EXACT_ORDER = 128
 
 
 @register("toy")
@@ -108,26 +94,15 @@ class Toy(Task):
         check.one_of("objective", self.objective, OBJECTIVES)
         if self.order is not None:
             check.integer("order", self.order, at_least=1, at_most=series.MAX_TERMS)
-        if self.objective == "expected":
-            if not self._has_known_features():
-                name = type(self.features).__name__
-                raise ConfigError(f'objective must be "sampled" for features of one\'s own ({name}), got "expected".')
-            check_expected(self.features, self.activation)
-            if self.loss_exponent != 2:
-                raise ConfigError(f'loss_exponent must be 2 for objective="expected", got {self.loss_exponent}.')
-            if self.activation == "relu":
-                series.check_order(self.order, self.n_features, self.n_hidden)
+        objective_of(self).check()
         self.check_values()
 
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         one_layer.check_numbers(self)
-        if self.hidden_l1 is None:
-            return
-        check.in_range("hidden_l1", self.hidden_l1, at_least=0)
-        if self._resolved() == "expected" and not check.is_traced(self.hidden_l1) and np.any(self.hidden_l1):
-            most = float(np.max(self.hidden_l1))
-            raise ConfigError(f'hidden_l1 must be 0 unless objective="sampled": E ‖h‖₁ is sampled; got {most:g}.')
+        if self.hidden_l1 is not None:
+            check.in_range("hidden_l1", self.hidden_l1, at_least=0)
+        objective_of(self).check_values()
 
     def broadcast(self) -> "Toy":
         """The same task with every numeric field an array of its full shape."""
@@ -144,36 +119,11 @@ class Toy(Task):
 
         On samples, with the penalty of `hidden_l1`.
         """
-        if self._resolved() == "expected":
-            return self._expected(model, self.terms), {}
-        x = self.features.sample(key, batch_size)
-        hidden = model.encode(x)
-        return self._penalised(one_layer.weighted_error(self, model.activate(hidden) - x), hidden), {}
+        return objective_of(self).loss(model, key, batch_size), {}
 
-    def least_loss(self) -> Float[Array, ""] | None:
-        """What no training loss is below, but for rounding; None where nothing could take it there.
-
-        Only a series shorter than n is doubted: longer ones lead nowhere wrong (see `superpos.theory.series`).
-        """
-        if not (self._has_series() and series.doubtful(self.n_features, self.terms)):
-            return None
-        return -series.ROUNDING * self._untrained()
-
-    def misled(self, model: ToyModel) -> Bool[Array, ""] | None:
-        """Whether the loss that was minimised is far from the true one at the trained model; None where it cannot be."""
-        if not (self._has_series() and series.doubtful(self.n_features, self.terms)):
-            return None
-        found, more = (self._expected(model, order) for order in (self.terms, series.longer(self.terms)))
-        untrained = self._untrained()
-        return series.below_zero(found, untrained) | series.far(found, more, untrained)
-
-    def too_short(self) -> str:
-        """What to do about a training that its series led astray."""
-        return series.too_short(self.terms, self.n_features, self.n_hidden)
-
-    def doubts(self) -> list[str]:
-        """Sentences about settings that are likely to mislead."""
-        return series.doubts(self.terms, self.n_features, self.n_hidden) if self._has_series() else []
+    def approximation(self) -> Approximation | None:
+        """The series of the expected loss, where it is minimised and may be too short to be trusted."""
+        return objective_of(self).approximation()
 
     def evaluation_task(self) -> "Toy":
         """The task whose loss is reported after training: the same without penalty."""
@@ -184,31 +134,15 @@ class Toy(Task):
 
         None where it is unknown, and above 128 features unless it was the objective.
         """
-        if self._resolved() == "expected":
-            return self._expected(model, max(self.terms, EXACT_ORDER if self.n_features <= EXACT_UP_TO else 0))
-        small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
-        return self._expected(model, EXACT_ORDER) if small and self._has_expectation() else None
+        return objective_of(self).expected_loss(model)
 
     def training_defaults(self) -> dict[str, Any]:
-        """5,000 noisy steps at a learning rate of 0.01, or 300 exact ones at 0.08 with little momentum.
-
-        Without noise there is nothing to average: short memories get there in half the steps or less (of 5→2 and 20→5
-        at densities .01 … 1, as many restarts reach the best within 1 % after 100 steps as after 200 of the usual).
-        """
-        if self._resolved() == "expected":
-            return {"steps": 300, "learning_rate": 0.08, "beta1": 0.7, "beta2": 0.9}
-        return {"steps": 5_000, "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999}
+        """5,000 noisy steps at a learning rate of 0.01, or 300 exact ones at 0.08 with little momentum."""
+        return objective_of(self).training_defaults()
 
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
-        exact = self._resolved() == "expected"
-        found = {} if self._has_series() else {"order": "no series is trained on"}
-        if exact:
-            found |= {"batch_size": "the expected loss draws no batches", "hidden_l1": "E ‖h‖₁ is sampled"}
-        small = self.activation == "identity" or self.n_features <= EXACT_UP_TO
-        if exact or (small and self._has_expectation()):
-            found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
-        return found
+        return objective_of(self).unread()
 
     @classmethod
     def describe_data(cls, settings: Mapping[str, Any], swept: set[str], batch: str) -> list[str]:
@@ -222,34 +156,4 @@ class Toy(Task):
 
     def elements_per_step(self, batch_size: int) -> int:
         """The batch of inputs, or the n² × order terms of the series with the arrays that make them."""
-        if self._resolved() == "expected":
-            return 8 * self.n_features**2 * (self.terms if self.activation == "relu" else 1)
-        return self.n_features * batch_size
-
-    def _penalised(self, loss: Float[Array, ""], hidden: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
-        if self.hidden_l1 is None:
-            return loss
-        return loss + self.hidden_l1 * jnp.mean(jnp.sum(jnp.abs(hidden), axis=0)) / self.n_features
-
-    def _untrained(self) -> Float[Array, ""]:
-        """Loss of W = 0 and b = 0: the mean of $I_i E x_i^2$."""
-        return jnp.mean(self.importance * self.features.moment(2))
-
-    def _has_series(self) -> bool:
-        return self.activation == "relu" and self._resolved() == "expected"
-
-    def _resolved(self) -> str:
-        if self.objective != "auto":
-            return self.objective
-        return "expected" if self._has_expectation() and self.n_features <= EXPECTED_UP_TO else "sampled"
-
-    def _has_expectation(self) -> bool:
-        return self.loss_exponent == 2 and is_known(self.magnitude, self.activation) and self._has_known_features()
-
-    def _has_known_features(self) -> bool:
-        return type(self).features is Toy.features or type(self.features) is FeatureDistribution
-
-    def _expected(self, model: ToyModel, order: int) -> Float[Array, ""]:
-        b = None if model.b is None else model.b[...]
-        errors = expected_errors(model.W[...], b, self.features, activation=self.activation, order=order)
-        return jnp.mean(self.importance * errors)
+        return objective_of(self).elements_per_step(batch_size)

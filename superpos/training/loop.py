@@ -103,7 +103,8 @@ def advance(
     reached its bound stays so, too.
     """
     task, config = materialize(task), config.broadcast()
-    least = task.least_loss()
+    approximation = task.approximation()
+    least = None if approximation is None else approximation.least_loss()
     optimizer = config.build_optimizer()
     key, first = jax.random.key(seed), config.first_step or 0
 
@@ -155,13 +156,13 @@ def advance(
 
 
 def finish(task: Task, config: TrainConfig, state: TrainState) -> tuple[Float[Array, ""], Integer[Array, ""]]:
-    """Loss of the trained model, and the step at which it diverged: the number of steps if its task finds it `misled`.
+    """Loss of the trained model, and the step at which it diverged: the number of steps if an approximation misled it.
 
     That is a model whose true loss is far from the one that was minimised. It has not been trained, whatever it is.
     """
     step = state.diverged_step
-    if (found := materialize(task).misled(state.model)) is not None:
-        step = jnp.where((step < 0) & found, jnp.asarray(config.steps, jnp.int32), step)
+    if (approximation := materialize(task).approximation()) is not None:
+        step = jnp.where((step < 0) & approximation.misleads(state.model), jnp.asarray(config.steps, jnp.int32), step)
     return evaluate(task, config, state._replace(diverged_step=step)), step
 
 
@@ -260,9 +261,8 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_
     )
     if not traced and int(run.diverged_step) >= 0:
         step = int(run.diverged_step)
-        if reason := misled_because(task, config, run.model, step):
-            told: Any = task
-            raise DivergedError(step, told.too_short(), reason)
+        if (approximation := task.approximation()) and (reason := misled_because(task, config, run.model, step)):
+            raise DivergedError(step, approximation.remedy(), reason)
         raise DivergedError(step, f"try a learning_rate below {float(config.learning_rate):g}.")
     return run
 
@@ -272,13 +272,13 @@ def misled_because(task: Any, config: TrainConfig, model: Model, step: int) -> s
 
     The model is as it was before the step that was refused, so its loss is the one that was seen there.
     """
+    task = materialize(task)
+    if (approximation := task.approximation()) is None:
+        return ""
     if step >= int(config.steps):
         return "the loss that was minimised is far from the true one"
-    task = materialize(task)
-    if (least := task.least_loss()) is None:
-        return ""
     loss, _ = task.training_loss(model, jax.random.key(0), config.batch_size)
-    return "the loss came out below 0, where no loss can be" if bool(loss < least) else ""
+    return "the loss came out below 0, where no loss can be" if bool(loss < approximation.least_loss()) else ""
 
 
 def check_all(task: Task, config: TrainConfig) -> None:

@@ -48,8 +48,14 @@ def without_effect(nodes: Iterable[Any], names: dict[str, str], left_out: Iterab
 
 def warn(task: Any, config: Any) -> None:
     """Warn about the fields of one model that were set away from their defaults and are not read, or likely mislead."""
-    for sentence in without_effect((task, config), unread(task, config)) + task.doubts():
+    for sentence in without_effect((task, config), unread(task, config)) + approximation_warnings(task):
         log.warning("%s", sentence)
+
+
+def approximation_warnings(task: Any) -> list[str]:
+    """Sentences about what a task minimises instead of its loss, where that is likely to mislead."""
+    approximation = task.approximation()
+    return [] if approximation is None else approximation.warnings()
 
 
 def _away(value: Any, default: Any) -> bool:

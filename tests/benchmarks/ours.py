@@ -15,7 +15,7 @@ from superpos.sweeping.api import run
 from superpos.sweeping.compiled import CompiledSweep, prepare
 from superpos.sweeping.mesh import Programs
 from superpos.sweeping.plan import default_block_size
-from superpos.tasks.toy import EXACT_ORDER
+from superpos.tasks.objectives import EXACT_ORDER
 
 
 def _any_length(work: CompiledSweep) -> CompiledSweep:
