@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos.arrays import is_traced as is_traced
-from superpos.arrays import plain
+from superpos.arrays import is_traced, plain
 from superpos.errors import ConfigError, shortened
 from superpos.process import check_process
 

@@ -17,6 +17,7 @@ import small
 
 import superpos as sp
 from superpos.sweeping import layout
+from superpos.sweeping.grid import Axis
 from superpos.sweeping.store import atomic_io, export_writer, writer
 
 CODE = "import superpos as sp, sys\ntry:\n    sp.open(sys.argv[1]).dataset.load()\nexcept sp.StoreError as e:\n    print(e)"
@@ -330,3 +331,10 @@ def test_the_first_format_has_exactly_the_codecs_that_it_wrote(codec, tmp_path):
     metadata.write_text(json.dumps(found))
     with pytest.raises(sp.StoreError, match="not stored as earlier versions did"):
         sp.open(path)
+
+
+def test_an_axis_with_an_unknown_rule_is_refused():
+    stated = {"name": "p", "field": "feature_probability", "rule": "squared", "index": 0}
+    with pytest.raises(sp.ConfigError, match="rule of a grid axis must be one of value, vector, decay, entry") as error:
+        Axis.described(stated)
+    assert "\n" not in str(error.value)

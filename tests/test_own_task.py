@@ -19,6 +19,8 @@ import superpos as sp
 from superpos.cli import main
 from superpos.identity import code_of
 from superpos.sweeping.engines.ray import module_of
+from superpos.tasks import Task
+from superpos.tasks.registry import described_as
 from superpos.training.loop import check_kinds
 
 HERE = Path(__file__).parent
@@ -59,6 +61,12 @@ def elsewhere(code, folder):
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["superpos", "sweep", "ring.toml", *arguments])
     main()
+
+
+def test_what_a_result_asks_its_task_has_an_answer_also_where_the_class_is_missing():
+    assert described_as("nowhere.Ring") is Task and not described_as("toy").TRAINS_AUTOENCODERS
+    assert described_as("sparse_autoencoder").TRAINS_AUTOENCODERS
+    assert "activation" not in described_as("sparse_autoencoder").SUMMARY  # that of what it reads, not its own
 
 
 def test_a_result_gives_back_task_model_geometry_caption_and_page(store, tmp_path):

@@ -1,5 +1,6 @@
 """What one model learned: which features share dimensions, and in which shape."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +141,7 @@ def _measure_all(Ws: np.ndarray) -> dict[str, np.ndarray]:
     for a compilation.
     """
     n_models, m, n = Ws.shape
-    sizes = [2 ** int(np.ceil(np.log2(n_models))), -(-m // 4) * 4, -(-n // 8) * 8]
+    sizes = [2 ** int(np.ceil(np.log2(n_models))), math.ceil(m / 4) * 4, math.ceil(n / 8) * 8]
     filled = np.zeros(sizes, np.float64 if jax.dtypes.canonicalize_dtype(float) == np.float64 else np.float32)
     filled[:n_models, :m, :n] = Ws
     measured = {name: np.asarray(values)[:n_models] for name, values in _measure_each(filled).items()}

@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 import tyro
 
+# Architectures that are trained side by side unless others are named.
+COMPARED = ("relu", "topk", "batch_topk", "jumprelu")
+
 
 def sae(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result of toy models or of autoencoders")],
     at: Annotated[tuple[str, ...], tyro.conf.arg(help="which toy models, such as feature_probability=0.05")] = (),
-    architectures: Annotated[tuple[str, ...], tyro.conf.arg(help="relu topk batch_topk jumprelu if not given")] = (),
+    architectures: Annotated[tuple[str, ...], tyro.conf.arg(help=f"{' '.join(COMPARED)} if not given")] = (),
     latents: Annotated[int | None, tyro.conf.arg(help="dictionary size; as many as features if not given")] = None,
     coefficients: Annotated[tuple[float, ...], tyro.conf.arg(help="sparsity coefficients, .05 … .6 if not given")] = (),
     k: Annotated[tuple[float, ...], tyro.conf.arg(help="active latents, for topk whole ones only")] = (),
@@ -30,6 +33,8 @@ def sae(
     from superpos import check, console
     from superpos.errors import ConfigError
     from superpos.sweeping import open_result
+    from superpos.tasks import Toy
+    from superpos.tasks.registry import described_as
 
     if out is None:
         console.words_are_the_result()
@@ -38,13 +43,13 @@ def sae(
             check.integer(name, value, at_least=1)
     models = open_result(result)
     kind = models.attrs["task"]["kind"]
-    if kind == "sparse_autoencoder":
+    if described_as(kind).TRAINS_AUTOENCODERS:
         options = {"at": at, "architectures": architectures, "latents": latents, "coefficients": coefficients, "k": k}
         options |= {"seeds": seeds, "steps": steps, "out": out}
         if for_toys := [name for name, value in options.items() if value not in (None, ())]:
             raise ConfigError(f"{for_toys[0]} is for toy models, and {result} holds autoencoders already.")
         return _print_scores(models)
-    if kind not in ("toy", "adversarial_toy"):
+    if not issubclass(described_as(kind), Toy):
         raise ConfigError(f"result must hold toy models or sparse autoencoders, and {result} holds {kind} models.")
 
     import numpy as np
@@ -58,8 +63,9 @@ def sae(
     size = toy.n_features if latents is None else latents
     true_l0 = float(np.sum(np.broadcast_to(toy.feature_probability, (toy.n_features,))))
     settings = {}
+    architectures = architectures or COMPARED
     _check_read(architectures, k, coefficients)
-    for name in architectures or ("relu", "topk", "batch_topk", "jumprelu"):
+    for name in architectures:
         architecture = architecture_of(name)
         if architecture.sparsity_field != "k":
             settings[name] = coefficients or (0.05, 0.1, 0.2, 0.4, 0.6)
@@ -81,15 +87,14 @@ def _check_read(architectures: tuple[str, ...], k: tuple[float, ...], coefficien
 
     if len(set(architectures)) < len(architectures):
         raise ConfigError(f"architectures names one twice: {', '.join(architectures)}.")
-    chosen = architectures or ("relu", "topk", "batch_topk", "jumprelu")
-    whole = [name for name in chosen if architecture_of(name).whole_k]
+    whole = [name for name in architectures if architecture_of(name).whole_k]
     if whole and (fractions := [value for value in k if value % 1 != 0]):
         raise ConfigError(
             f"k must be whole for {whole[0]}, got {fractions[0]:g}; name other --architectures for fractions."
         )
     for option, field, values in (("k", "k", k), ("coefficients", "sparsity_coefficient", coefficients)):
-        if values and all(field not in architecture_of(name).fields_read for name in chosen):
-            raise ConfigError(f"{option} is read by none of {', '.join(chosen)}.")
+        if values and all(field not in architecture_of(name).fields_read for name in architectures):
+            raise ConfigError(f"{option} is read by none of {', '.join(architectures)}.")
 
 
 def one_cell(models: Any, at: tuple[str, ...]) -> Any:

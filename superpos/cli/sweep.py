@@ -1,5 +1,6 @@
 """`superpos sweep`: train what a sweep file describes."""
 
+import math
 import os
 import sys
 import time
@@ -199,7 +200,7 @@ def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
     grid = sweep_file.grid
     compiled = prepare(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
     layout, per_launch = compiled.layout, compiled.blocks_per_launch
-    padded = sum(size * -(-n // per_launch) * per_launch for size, n in compiled.counts())
+    padded = sum(size * math.ceil(n / per_launch) * per_launch for size, n in compiled.counts())
     memory = (
         f"{show_bytes(compiled.bytes)} on {compiled.mesh.size} device(s), {compiled.n_concurrent} call(s) at a time"
     )

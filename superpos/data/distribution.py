@@ -95,7 +95,7 @@ class FeatureDistribution:
                         raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
                     taken.add(i)
         self._check_structure(taken)
-        if check.is_traced(self.feature_probability):
+        if arrays.is_traced(self.feature_probability):
             return
         p = arrays.as_numpy("feature_probability", self.feature_probability).astype(np.float64)
         if p.ndim and p.shape[-1] != self.n_features:

@@ -11,9 +11,9 @@ from superpos.explorer.assemble import free_page, page, write_page
 from superpos.explorer.page_data import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
 from superpos.sweeping import SweepResult, foreign_models
+from superpos.tasks.registry import described_as
 
 TITLE_CHARACTERS = 80
-AUTOENCODERS = "sparse_autoencoder"
 # What is shown: title, module, style sheets.
 EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
 VIEWER = ("Feature viewer", "viewer", STYLES)
@@ -57,19 +57,18 @@ def explore(
                 f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
             ) from None
     kind = result.attrs["task"]["kind"]
-    if kind != AUTOENCODERS and n_inputs is not None:
+    autoencoders = described_as(kind).TRAINS_AUTOENCODERS
+    if not autoencoders and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
-    if kind != AUTOENCODERS and "W" not in result.dataset:
+    if not autoencoders and "W" not in result.dataset:
         raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
     widgets = path is None and console.in_kernel()
     if not widgets:
         free_page(target, overwrite=overwrite)  # before anything is computed
-    name, entry, styles = VIEWER if kind == AUTOENCODERS else EXPLORER
-    if kind == AUTOENCODERS:
-        data = pack_dictionaries(result, n_inputs=N_INPUTS if n_inputs is None else n_inputs)
-    else:
-        data = pack(result)
+    name, entry, styles = VIEWER if autoencoders else EXPLORER
+    n_inputs = N_INPUTS if n_inputs is None else n_inputs
+    data = pack_dictionaries(result, n_inputs=n_inputs) if autoencoders else pack(result)
     title = name if title is None else title
     data = {**data, "title": title}
     if widgets:

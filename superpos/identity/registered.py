@@ -58,15 +58,14 @@ def function_of(field: str, name: str) -> Callable[..., Any] | None:
     return _FUNCTIONS[field].get(name)
 
 
-def functions_of(*parts: Any) -> dict[str, Callable[..., Any]]:
-    """The registered functions that tasks and configurations name, as {"activation softsign": function}."""
+def functions_of(part: Any) -> dict[str, Callable[..., Any]]:
+    """The registered functions that a task or configuration names, as {"activation softsign": function}."""
     functions = {}
-    for part in parts:
-        for field, registered in _FUNCTIONS.items():
-            value = getattr(part, field, None)
-            for name in value if isinstance(value, tuple) else (value,):
-                if isinstance(name, str) and name in registered:
-                    functions[f"{field} {name}"] = registered[name]
+    for field, registered in _FUNCTIONS.items():
+        value = getattr(part, field, None)
+        for name in value if isinstance(value, tuple) else (value,):
+            if isinstance(name, str) and name in registered:
+                functions[f"{field} {name}"] = registered[name]
     return functions
 
 

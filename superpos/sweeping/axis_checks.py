@@ -13,7 +13,7 @@ from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.identity.registered import NotRegistered
-from superpos.sweeping.grid import Axis, Grid
+from superpos.sweeping.grid import Axis, Grid, Rule
 from superpos.sweeping.sorting import distinct
 from superpos.tasks.base import Task, numeric_fields
 from superpos.tasks.registry import is_known
@@ -29,19 +29,18 @@ def one_cell(
 ) -> tuple[Task, TrainConfig]:
     """Task and configuration with the values of one cell in place of every swept field, as somebody would type them."""
     settled = []
-    order = ("value", "decay", "entry")
     for node in (task, config):
         names = {f.name for f in fields(node)}
         values: dict[str, Any] = {}
         node_axes = [(name, axis) for name, axis in axes.items() if axis.field in names]
-        for name, axis in sorted(node_axes, key=lambda item: order.index(item[1].rule) if item[1].rule in order else 0):
+        for name, axis in sorted(node_axes, key=lambda item: item[1].rule.order):
             value = columns[name][cell]
             value = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
             base = values.get(axis.field, getattr(node, axis.field))
-            if axis.rule == "vector":
+            if axis.rule is Rule.VECTOR:
                 fits = axis.field in VECTORS and axis.vectors.shape[1] == getattr(task, "n_features", None)
                 value = axis.vectors[value] if fits else base  # what does not fit is refused by the axis's own check
-            if axis.rule in ("decay", "entry"):
+            if axis.rule in (Rule.DECAY, Rule.ENTRY):
                 value = _within(axis, value, 0.0 if base is None else base, getattr(task, "n_features", None))
             values[axis.field] = value
         settled.append(replace(node, **values))
@@ -57,7 +56,7 @@ def _within(axis: Axis, value: Any, base: Any, n_features: Any) -> Any:
         if vector.ndim != 1:
             return base
         with np.errstate(over="ignore", under="ignore"):
-            if axis.rule == "decay":
+            if axis.rule is Rule.DECAY:
                 return vector * float(value) ** np.arange(len(vector))
         vector = vector.copy()
         vector[axis.index] = value
@@ -116,7 +115,9 @@ def check_effects(grid: Grid, columns: Mapping[str, np.ndarray], parts: list[Par
         for node in (part.task, part.config):
             names = numeric_fields(node)
             columns_of_node = {
-                a.field: columns[n][part.cells] for n, a in grid.axes.items() if a.rule == "value" and a.field in names
+                a.field: columns[n][part.cells]
+                for n, a in grid.axes.items()
+                if a.rule is Rule.VALUE and a.field in names
             }
             swept.append(replace(node, **{k: v for k, v in columns_of_node.items() if v.ndim == 1}))  # type: ignore[type-var]
         unread_in.append(unread(*swept))

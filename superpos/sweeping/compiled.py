@@ -1,6 +1,7 @@
 """From settings to compiled programs: everything that is decided before the first model is trained."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -109,7 +110,7 @@ def lay_out(
     init: Any = None,
 ) -> Layout:
     """Check every setting and split the grid into families and blocks. Nothing is compiled."""
-    if check.is_traced(jax.numpy.zeros(())):
+    if arrays.is_traced(jax.numpy.zeros(())):
         raise ConfigError("sweep cannot run inside jit, vmap or grad, where no number is known; train can.")
     families = plan.families(task, config, grid)
     if block_size is not None:
@@ -199,11 +200,11 @@ def compile_sweep(
     blocks_per_launch = blocks_per_device * len(local_devices)
     # One program of small models keeps one core busy, so on a single CPU device as many launches run as there are cores.
     n_useful = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
-    n_launches = sum(-(-n // blocks_per_launch) for n in layout.blocks_of_families)
+    n_launches = sum(math.ceil(n / blocks_per_launch) for n in layout.blocks_of_families)
     in_memory = allowed_bytes // max(needed_bytes, 1)
     n_concurrent = max(1, min(max_concurrent or n_useful, n_useful, n_launches, in_memory))
     counts = zip(layout.blocks_of_families, block_sizes, strict=True)
-    n_trained = sum(-(-n // blocks_per_launch) * blocks_per_launch * size for n, size in counts)
+    n_trained = sum(math.ceil(n / blocks_per_launch) * blocks_per_launch * size for n, size in counts)
     if n_trained > 4 * n_cells and n_launches > 64:
         log.warning(
             "%s of %s trainings are padding: a block holds %s models of one seed, and most seeds have fewer; "
@@ -222,5 +223,5 @@ def segment_size(family: plan.Family, n_models: int, platform: str) -> SegmentSi
     numbers_per_segment = NUMBERS_PER_SEGMENT.get(platform, NUMBERS_PER_SEGMENT_ELSEWHERE)
     max_steps = int(np.clip(numbers_per_segment // numbers_per_step, 1, MAX_STEPS))
     n_intervals = len(intervals(family.config, max_steps).start)
-    n_segments = min(-(-int(family.config.steps) // max_steps), n_intervals)
-    return SegmentSize(-(-n_intervals // n_segments), max_steps)
+    n_segments = min(math.ceil(int(family.config.steps) / max_steps), n_intervals)
+    return SegmentSize(math.ceil(n_intervals / n_segments), max_steps)

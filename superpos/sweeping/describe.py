@@ -6,9 +6,7 @@ import numpy as np
 
 from superpos.console import printable_lines
 from superpos.sweeping import foreign_models
-
-# Fields of a task that a result names when it prints itself.
-NAMED_FIELDS = ("n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation")
+from superpos.tasks.registry import described_as
 
 
 def summary(result: Any) -> str:
@@ -19,8 +17,7 @@ def summary(result: Any) -> str:
     loss = dataset["loss"].values
     spread = f"{np.nanmin(loss):.3g} … {np.nanmax(loss):.3g}" if np.isfinite(loss).any() else "none finite"
     settings = {**task, **train} | {a["field"]: "swept" for a in result.attrs["grid"]["axes"]}
-    unused = {"activation"} if task["kind"] == "sparse_autoencoder" else set()  # of what it reads, not its own
-    sizes = ", ".join(f"{k} {settings[k]}" for k in NAMED_FIELDS if k in settings and k not in unused)
+    sizes = ", ".join(f"{k} {settings[k]}" for k in described_as(task["kind"]).SUMMARY if k in settings)
     if task["kind"] == foreign_models.KIND:
         return f"SweepResult of {n_models:,} models from elsewhere over {over}\n  {sizes or 'no W'}; loss {spread}"
     how = f"steps {'by objective' if settings['steps'] is None else settings['steps']}"

@@ -1,5 +1,6 @@
 """How long a sweep will take, from timing a few steps of each compile family."""
 
+import math
 import time
 
 import jax
@@ -33,6 +34,6 @@ def estimated_seconds(sweep: CompiledSweep) -> float:
                 programs.advance(*inputs, states, meshes.place_everywhere(sweep.mesh, segment))
             )
             elapsed = time.perf_counter() - begin
-        n_launches = -(-sweep.counts()[launch.family][1] // sweep.blocks_per_launch)
+        n_launches = math.ceil(sweep.counts()[launch.family][1] / sweep.blocks_per_launch)
         total += elapsed / n_steps * family.config.steps * n_launches / min(sweep.n_concurrent, n_launches)
     return total

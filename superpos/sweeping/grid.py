@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -26,28 +27,42 @@ MAX_CELLS = 10**8
 MAX_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
 
 
+class Rule(StrEnum):
+    """What a value of an axis sets, in the order in which axes are applied: whole fields before single entries."""
+
+    VALUE = "value"  # the field, or all entries of it
+    VECTOR = "vector"  # all entries, from a list of vectors
+    DECAY = "decay"  # entry i is multiplied by value^i
+    ENTRY = "entry"  # one entry
+
+    @property
+    def order(self) -> int:
+        """Which of several axes over one field is applied first."""
+        return list(Rule).index(self)
+
+
 @dataclass(frozen=True)
 class Axis:
     """Values of one coordinate, and what a value sets: a whole field, one entry of a vector field, or its decay."""
 
     values: Any  # 1-D array; a scipy.stats distribution before a random design has drawn from it
     field: str
-    rule: str = "value"  # "value", "entry", "decay" or "vector"
-    index: int = 0  # for "entry"
-    vectors: Any = None  # for "vector": (k, n), of which a value is the index
+    rule: Rule = Rule.VALUE
+    index: int = 0  # of the entry
+    vectors: Any = None  # (k, n), of which a value is the index
 
     @property
     def target(self) -> str:
         """The field or entry this axis sets, as text: `importance[-1]`."""
-        return f"{self.field}[{self.index}]" if self.rule == "entry" else self.field
+        return f"{self.field}[{self.index}]" if self.rule is Rule.ENTRY else self.field
 
     @classmethod
     def described(cls, attrs: Mapping[str, Any]) -> "Axis":
         """The axis that a result's attributes speak of, without its values."""
         rows = attrs.get("vectors")
-        return cls(
-            None, attrs["field"], attrs["rule"], attrs["index"], None if rows is None else np.asarray(rows, float)
-        )
+        check.one_of("rule of a grid axis", attrs["rule"], tuple(Rule))
+        vectors = None if rows is None else np.asarray(rows, float)
+        return cls(None, attrs["field"], Rule(attrs["rule"]), attrs["index"], vectors)
 
 
 def entry(field: str, index: int, values: Any) -> Axis:
@@ -60,7 +75,7 @@ def entry(field: str, index: int, values: Any) -> Axis:
     {'last': 3, 'seed': 2}
     """
     check.integer("entry: index", index, at_least=-(2**31))
-    return Axis(_numeric(f"entry({field!r})", values), str(field), "entry", int(index))
+    return Axis(_numeric(f"entry({field!r})", values), str(field), Rule.ENTRY, int(index))
 
 
 def decay(field: str, values: Any) -> Axis:
@@ -69,7 +84,7 @@ def decay(field: str, values: Any) -> Axis:
     >>> sp.Grid(importance_decay=sp.decay("importance", [0.7, 0.9])).sizes
     {'importance_decay': 2}
     """
-    return Axis(_numeric(f"decay({field!r})", values), str(field), "decay")
+    return Axis(_numeric(f"decay({field!r})", values), str(field), Rule.DECAY)
 
 
 def vectors(field: str, values: Any) -> Axis:
@@ -212,7 +227,7 @@ class Grid:
         """Design and axes without their values, for a result's attributes."""
         axes: list[dict[str, Any]] = []
         for name, axis in self.axes.items():
-            axes.append({"name": name, "field": axis.field, "rule": axis.rule, "index": axis.index})
+            axes.append({"name": name, "field": axis.field, "rule": axis.rule.value, "index": axis.index})
             if axis.vectors is not None:
                 axes[-1]["vectors"] = axis.vectors.tolist()
         return {"design": self.design, "axes": axes}
@@ -287,7 +302,7 @@ def _vectors(name: str, field: str, given: Any) -> Axis:
         raise ConfigError(f"{what} holds {rows.size:,} numbers; vectors may hold {MAX_VECTOR_NUMBERS:,} together.")
     _, first, code = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    return Axis(np.argsort(order)[code.ravel()], field, "vector", 0, rows[first[order]])
+    return Axis(np.argsort(order)[code.ravel()], field, Rule.VECTOR, 0, rows[first[order]])
 
 
 def _listed(what: str, given: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """Training what is compiled: one launch from start to finish, and all launches of a sweep, some side by side."""
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -155,7 +156,7 @@ def ends_early(config: TrainConfig, states: Any) -> bool:
 def segments_of(config: TrainConfig, size: SegmentSize) -> list[Intervals]:
     """The intervals of a training, as many in every segment; the last is filled up with empty ones."""
     real = intervals(config, size.max_steps)
-    n_segments = -(-len(real.start) // size.n_intervals)
+    n_segments = math.ceil(len(real.start) / size.n_intervals)
     n_empty = n_segments * size.n_intervals - len(real.start)
     end = np.full(n_empty, config.steps, np.int32)
     empty = Intervals(np.full(n_empty, real.origin[-1], np.int32), end, end, np.full(n_empty, -1, np.int32))

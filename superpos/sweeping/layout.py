@@ -72,7 +72,7 @@ class Layout:
     @property
     def n_chunks(self) -> int:
         """Chunks of all blocks; the last may be shorter."""
-        return -(-self.n_blocks // self.blocks_per_chunk)
+        return math.ceil(self.n_blocks / self.blocks_per_chunk)
 
     def blocks(self, family: int) -> Iterator[tuple[int, Block]]:
         """The numbered blocks of one family."""

@@ -1,6 +1,7 @@
 """Which models are trained together: compile families, then blocks of exactly B cells of one seed."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.sweeping import axis_checks
-from superpos.sweeping.grid import Axis, Grid
+from superpos.sweeping.grid import Axis, Grid, Rule
 from superpos.sweeping.sorting import distinct, firsts
 from superpos.tasks.base import Task, numeric_fields, static_fields
 from superpos.training.loop import TrainConfig, check_all, check_kinds, check_seed
@@ -109,7 +110,9 @@ def families(task: Task, config: TrainConfig, grid: Grid) -> list[Family]:
         )
         _check_rules(family)
         check_metric(family.task, family.config)  # again: a bound may be an axis
-        for batch in np.array_split(np.arange(len(cells)), -(-len(cells) // 65_536)):  # bounded memory for huge grids
+        for batch in np.array_split(
+            np.arange(len(cells)), math.ceil(len(cells) / 65_536)
+        ):  # bounded memory for huge grids
             for node in family.stacked(batch):
                 node.check_values()
         all_families.append(family)
@@ -141,7 +144,7 @@ def blocks(family: Family, block_size: int) -> Iterator[Block]:
 def places(family: Family, block_size: int) -> tuple[np.ndarray, np.ndarray]:
     """The block of every cell of the family, counted from 0, and its place in it: `blocks` for all cells at once."""
     order, starts, counts = _runs(family.seeds)
-    of_seed = -(-counts // block_size)
+    of_seed = np.ceil(counts / block_size).astype(int)
     first = np.cumsum(of_seed) - of_seed
     along = np.arange(len(order)) - np.repeat(starts, counts)
     block, place = np.empty_like(order), np.empty_like(order)
@@ -153,7 +156,7 @@ def places(family: Family, block_size: int) -> tuple[np.ndarray, np.ndarray]:
 def n_blocks(family: Family, block_size: int) -> int:
     """How many blocks the family is cut into."""
     counts = _runs(family.seeds)[2]
-    return int(np.sum(-(-counts // block_size)))
+    return int(np.sum(np.ceil(counts / block_size)))
 
 
 def _runs(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -179,7 +182,7 @@ def default_block_size(task: Task, config: TrainConfig, platform: str) -> int:
 def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
     """Who has the field an axis sets: "task", "config", "seed", or "static" for a field that needs its own compilation."""
     if axis.field == "seed":
-        if axis.rule != "value":
+        if axis.rule is not Rule.VALUE:
             raise ConfigError(f"seed cannot be set by the grid axis {name}; sweep it as seed=[…].")
         return "seed"
     if name != axis.field and name in _parameter_names(task):
@@ -188,7 +191,7 @@ def _owner(task: Task, config: TrainConfig, name: str, axis: Axis) -> str:
         return "task"
     if axis.field in numeric_fields(config):
         return "config"
-    if axis.rule != "value":
+    if axis.rule is not Rule.VALUE:
         raise ConfigError(f"{axis.field} cannot be a grid axis.")
     return "static"
 
@@ -242,16 +245,16 @@ def _check_rules(family: Family) -> None:
     for name, (axis, _) in (family.task_axes | family.config_axes).items():
         node = family.task if axis.field in numeric_fields(family.task) else family.config
         base = getattr(node, axis.field)
-        if axis.rule == "value":
+        if axis.rule is Rule.VALUE:
             check.finite_array(f"grid axis {axis.field}", axis.values)
             continue
         if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
-        if axis.rule == "vector" and axis.vectors.shape[1] != len(base):
+        if axis.rule is Rule.VECTOR and axis.vectors.shape[1] != len(base):
             raise ConfigError(
                 f"grid axis {name} holds vectors of {axis.vectors.shape[1]} numbers, and {axis.field} has {len(base)}."
             )
-        if axis.rule == "entry":
+        if axis.rule is Rule.ENTRY:
             if not -len(base) <= axis.index < len(base):
                 raise ConfigError(f"grid axis {axis.target}: {axis.field} has {len(base)} entries.")
             place = (axis.field, axis.index % len(base))
@@ -265,16 +268,15 @@ def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarr
     for name in numeric_fields(node):
         if (base := getattr(node, name)) is not None:
             leaves[name] = np.tile(base, (len(chosen),) + (1,) * base.ndim)
-    order = ("value", "vector", "decay", "entry")  # the whole field first, single entries last
-    for axis, column in sorted(axes.values(), key=lambda item: order.index(item[0].rule)):
+    for axis, column in sorted(axes.values(), key=lambda item: item[0].rule.order):
         leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
-        if axis.rule == "vector":
+        if axis.rule is Rule.VECTOR:
             leaf[...] = axis.vectors[value.astype(int)]
             continue
         with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, which the checks refuse
-            if axis.rule == "value":
+            if axis.rule is Rule.VALUE:
                 leaf[...] = value.reshape((-1,) + (1,) * (leaf.ndim - 1))
-            elif axis.rule == "decay":
+            elif axis.rule is Rule.DECAY:
                 leaf *= value[:, None] ** np.arange(leaf.shape[1])
             else:
                 leaf[:, axis.index] = value

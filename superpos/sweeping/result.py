@@ -26,6 +26,7 @@ from superpos.sweeping.progress import Progress
 from superpos.sweeping.store import export_reader, grid_writer, reader, writer
 from superpos.sweeping.store.handle import Held
 from superpos.tasks.base import Model, Task
+from superpos.tasks.registry import described_as
 from superpos.training.loop import Record, TrainConfig
 from superpos.training.optimizers import named_leaves
 from superpos.training.run_record import Run
@@ -227,7 +228,7 @@ class SweepResult:
         Raises:
             ConfigError: the result holds no sparse autoencoders.
         """
-        if self.attrs["task"]["kind"] != "sparse_autoencoder":
+        if not described_as(self.attrs["task"]["kind"]).TRAINS_AUTOENCODERS:
             raise ConfigError(
                 f"dictionary needs sparse autoencoders; this result holds {self.attrs['task']['kind']} models."
             )

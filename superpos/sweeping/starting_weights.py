@@ -1,5 +1,6 @@
 """Match the weights that a sweep is given (`init`) with its cells, by the labels of their axes."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from superpos import arrays, check
+from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.sweeping.grid import Grid
 from superpos.sweeping.plan import Family
@@ -57,7 +58,7 @@ def match_starts(init: Any, grid: Grid, families: list[Family]) -> Starts:
     known_names(given, {name: leaf for f in families for name, leaf in shapes_of(f.task).items()})
     parameters_of_cells, per_cell = {}, []
     for name, values in given.items():
-        if check.is_traced(values):
+        if arrays.is_traced(values):
             raise ConfigError(
                 f"init: {name} must hold numbers that are known: a sweep cannot run inside a transformation."
             )
@@ -91,7 +92,7 @@ def match_starts(init: Any, grid: Grid, families: list[Family]) -> Starts:
         per_cell.append(name)
     starts = Starts(parameters_of_cells, tuple(per_cell))
     for family in families:
-        for batch in np.array_split(np.arange(len(family.cells)), -(-len(family.cells) // CELLS_AT_A_TIME)):
+        for batch in np.array_split(np.arange(len(family.cells)), math.ceil(len(family.cells) / CELLS_AT_A_TIME)):
             check_start(family.task, starts.of(family, family.cells[batch]))
     return starts
 

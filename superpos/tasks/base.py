@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.identity.registered import functions_of
 from superpos.tasks import words
 
 Model = Any  # a flax nnx module, used as a pytree
@@ -69,6 +70,12 @@ class Task(ABC):
     # Fields that captions say at their defaults too, and fields that they never say.
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = words.FIRST
     UNSAID: ClassVar[tuple[str, ...]] = ()
+    # Fields that a result names when it prints itself.
+    SUMMARY: ClassVar[tuple[str, ...]] = (
+        "n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation",
+    )  # fmt: skip
+    # Whether its models are sparse autoencoders: these have scores (`SweepResult.sae_scores`) and a page of their own.
+    TRAINS_AUTOENCODERS: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -136,7 +143,7 @@ class Task(ABC):
         return model
 
     def expected_loss(self, model: Model) -> Float[Array, ""] | None:
-        """The loss without sampling; None, the default, where held-out inputs must estimate it, through `evaluation_task().loss`."""
+        """The loss without sampling; None, the default, where held-out inputs must estimate it (`evaluation_task().loss`)."""
         return None
 
     def approximation(self) -> Approximation | None:
@@ -155,9 +162,12 @@ class Task(ABC):
         """
         return {}
 
-    def named_code(self) -> tuple[type, ...]:
-        """Classes that fields name by a word, whose code counts as the task's own where it is from outside superpos."""
-        return ()
+    def named_code(self) -> dict[str, Any]:
+        """Functions and classes that fields name by a word, such as {"activation softsign": function}.
+
+        Their code counts as the task's own where it is from outside superpos. By default the registered functions.
+        """
+        return functions_of(self)
 
     def training_defaults(self) -> dict[str, Any]:
         """Values for the fields of `TrainConfig` that were left None: steps, learning_rate, beta1, beta2."""

@@ -1,5 +1,6 @@
 """Memorise a fixed set of points, or learn the features they are made of."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from superpos import check
+from superpos import arrays, check
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.points_loss import DRAWN, largest_in_block, points_loss
@@ -85,7 +86,7 @@ class DoubleDescent(Task):
             ("data_seed", {"at_least": 0, "at_most": 2**24}),
         ):
             value = getattr(self, name)
-            if value is None or check.is_traced(value):
+            if value is None or arrays.is_traced(value):
                 continue
             check.in_range(name, value, **limits)
             value = np.asarray(value, np.float64)
@@ -100,7 +101,7 @@ class DoubleDescent(Task):
 
     def precompute(self) -> "DoubleDescent":
         """The task with its T points and zeros after them, up to whole tiles; needed before `training_loss`."""
-        n_drawn = -(-self.most_points // DRAWN)
+        n_drawn = math.ceil(self.most_points / DRAWN)
         if self.points is not None:
             missing = n_drawn * DRAWN - self.most_points
             return replace(self, points=jnp.pad(jnp.asarray(self.points, float), ((0, missing), (0, 0))))
@@ -149,7 +150,7 @@ class DoubleDescent(Task):
 
     def elements_per_step(self, batch_size: int) -> int:
         """A sixteenth of the largest set: points are not drawn at every step, and most sets of a sweep are far smaller."""
-        return self.n_features * -(-self.most_points // 16)
+        return self.n_features * math.ceil(self.most_points / 16)
 
     def _fresh(self, key: PRNGKeyArray, count: int) -> Float[Array, "n_features count"]:
         x = self.features.sample(key, count)

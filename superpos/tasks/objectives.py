@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from superpos import check
+from superpos import arrays
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
@@ -118,7 +118,7 @@ class Expected(Objective):
     def check_values(self) -> None:
         """Raise `ConfigError` for a penalty, which is known on samples alone."""
         penalty = self.task.hidden_l1
-        if penalty is not None and not check.is_traced(penalty) and np.any(penalty):
+        if penalty is not None and not arrays.is_traced(penalty) and np.any(penalty):
             most = float(np.max(penalty))
             raise ConfigError(f'hidden_l1 must be 0 unless objective="sampled": E ‖h‖₁ is sampled; got {most:g}.')
 

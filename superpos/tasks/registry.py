@@ -54,6 +54,11 @@ def is_known(kind: Any) -> bool:
     return kind in REGISTRY or kind in DEFINED
 
 
+def described_as(kind: Any) -> type[Task]:
+    """The class of tasks of this kind, for what it says of them; `Task` with its defaults where this process has none."""
+    return task_class(kind) if is_known(kind) else Task
+
+
 def task_class(kind: Any) -> type[Task]:
     """The class of tasks of this kind.
 

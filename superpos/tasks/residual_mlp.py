@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from superpos import check
+from superpos import arrays, check
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.models import residual_mlp
 from superpos.models.toy import FULL_PRECISION
@@ -140,7 +140,7 @@ class ResidualMLP(Task):
 
     def unread(self) -> dict[str, str]:
         """Fields that have no effect given the others, each with why. `label_noise` may have an axis of cells."""
-        noisy = check.is_traced(self.label_noise) or bool(np.any(np.asarray(self.label_noise)))
+        noisy = arrays.is_traced(self.label_noise) or bool(np.any(np.asarray(self.label_noise)))
         return {} if noisy or self.n_residual else {"embedding_seed": "there is neither an embedding nor label noise"}
 
     def elements_per_step(self, batch_size: int) -> int:

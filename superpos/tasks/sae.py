@@ -170,7 +170,7 @@ class SparseAutoencoder(SaidInWords):
         check.in_range("frequency_window", self.frequency_window, at_least=1)
         for name in ("bandwidth", "initial_threshold", "resample_scale"):
             check.in_range(name, getattr(self, name), above=0)
-        if check.is_traced(self.k) or check.is_traced(self.dictionary_size) or check.is_traced(self.source):
+        if arrays.is_traced(self.k) or arrays.is_traced(self.dictionary_size) or arrays.is_traced(self.source):
             return
         size = np.asarray(self.n_latents if self.dictionary_size is None else self.dictionary_size, np.float64)
         check.in_range("dictionary_size", size, at_least=1, at_most=self.n_latents)
@@ -342,9 +342,9 @@ class SparseAutoencoder(SaidInWords):
         """The batch of features and of latents."""
         return (self.n_features + self.n_latents) * batch_size
 
-    def named_code(self) -> tuple[type, ...]:
-        """The class of the architecture, which a word names."""
-        return (type(self.kind),)
+    def named_code(self) -> dict[str, Any]:
+        """The class of the architecture, which a word names, beside what every task may name."""
+        return super().named_code() | {f"architecture {self.architecture}": type(self.kind)}
 
     @property
     def kind(self) -> Architecture:

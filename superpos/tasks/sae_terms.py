@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, architecture_of
 from superpos.models.sae.base import FIELDS_OF_SOME, mean_error
@@ -37,7 +37,7 @@ def unread(task: Any) -> dict[str, str]:
     """Fields of a `SparseAutoencoder` that have no effect given the others, each with why."""
 
     def never(value: Any) -> bool:
-        return not check.is_traced(value) and not np.any(np.asarray(value))
+        return not arrays.is_traced(value) and not np.any(np.asarray(value))
 
     kind = f'architecture="{task.architecture}" does not read it'
     architecture = architecture_of(task.architecture)

@@ -9,10 +9,12 @@ from superpos.tasks.base import Task
 
 
 class SaidInWords(Task):
-    """What captions say of sparse autoencoders."""
+    """What captions and results say of sparse autoencoders."""
 
     SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_latents": "{} latents"}
     UNSAID: ClassVar[tuple[str, ...]] = ("directions", "output_bias", "exclusive_children")
+    SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_latents", "architecture")
+    TRAINS_AUTOENCODERS: ClassVar[bool] = True
 
     @classmethod
     def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:

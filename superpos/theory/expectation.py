@@ -97,7 +97,7 @@ def expected_loss(
     check_expected(features, activation)
     use_compilation_cache()
     errors = expected_errors(W, b, features, activation=activation, order=order)
-    known = not any(check.is_traced(x) for x in (W, b, feature_probability, importance))
+    known = not any(arrays.is_traced(x) for x in (W, b, feature_probability, importance))
     if activation == "relu" and doubtful(n_features, order) and known:
         more = expected_errors(W, b, features, order=longer(order))
         weights = jnp.ones(()) if per_feature else jnp.asarray(importance, W.dtype)

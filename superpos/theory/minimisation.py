@@ -66,7 +66,7 @@ def minimise(
     check.number("learning_rate", learning_rate, above=0)
     settings = (jnp.asarray(feature_probability), jnp.asarray(importance), learning_rate)
     end = _minimise(W, b, *settings, steps=steps, order=order)
-    if not check.is_traced(end.loss) and np.isnan(end.loss):
+    if not arrays.is_traced(end.loss) and np.isnan(end.loss):
         raise ConfigError(f"order led the descent astray: {series.too_short(order, n, len(W))}")
     return end
 

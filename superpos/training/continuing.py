@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.training.loop import run_from
 from superpos.training.run_record import Run
@@ -34,9 +34,9 @@ def more(run: Any, steps: int, **record: Any) -> Run:
             "anew with train(task, config, init=run)."
         )
     start, stopped = starting_parameters(run.task, run), run.stopped_step
-    if stopped is not None and not check.is_traced(stopped) and int(stopped) >= 0:
+    if stopped is not None and not arrays.is_traced(stopped) and int(stopped) >= 0:
         raise ConfigError(f"run was stopped early after {int(stopped)} steps; train(task, config, init=run) goes on.")
-    if not any(check.is_traced(leaf) for leaf in start.values()):
+    if not any(arrays.is_traced(leaf) for leaf in start.values()):
         check_start(run.task, start)
     for name in record:
         check.known_key(name, ("history", "snapshots", "evaluation_samples"), "more")

@@ -1,5 +1,6 @@
 """Train ONE model: init, one scan, everything recorded. Nothing here knows that there are many runs."""
 
+import math
 from dataclasses import fields, replace
 from functools import partial
 from itertools import pairwise
@@ -178,7 +179,7 @@ def evaluate(task: Task, config: TrainConfig, state: TrainState) -> Float[Array,
         reported = task.evaluation_task()  # without what training added to the loss
         key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
         batch_size = min(EVALUATION_BATCH, config.evaluation_samples)
-        n_batches = -(-config.evaluation_samples // batch_size)
+        n_batches = math.ceil(config.evaluation_samples / batch_size)
 
         def add(k: Integer[Array, ""], total: Float[Array, ""]) -> Float[Array, ""]:
             return total + reported.loss(state.model, jax.random.fold_in(key, k), batch_size)[0]
@@ -233,12 +234,12 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
 
 def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_state: Any = None) -> Run:
     """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
-    if not check.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
+    if not arrays.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
         check_seed(seed)
     full_task, full_config = task.broadcast(), config.broadcast()
     full_task.check_values()  # again: what is allowed in double precision may be 0 or 1 in single
     full_config.check_values()
-    traced = any(check.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, opt_state)))
+    traced = any(arrays.is_traced(leaf) for leaf in jax.tree.leaves((task, config, seed, start, opt_state)))
     if not traced:
         warn(task, config)
     use_compilation_cache()

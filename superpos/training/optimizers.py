@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from superpos import check
+from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.identity.registered import function_of, register_function
 from superpos.models.toy import FULL_PRECISION
@@ -249,4 +249,4 @@ def named_leaves(model: Any) -> list[tuple[str, Any]]:
 
 def _some(value: Any) -> bool:
     """Whether a number is not 0 in some cell; a tracer may be anything."""
-    return value is not None and (check.is_traced(value) or bool(np.any(np.asarray(value) != 0)))
+    return value is not None and (arrays.is_traced(value) or bool(np.any(np.asarray(value) != 0)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superpos import check
+from superpos import arrays
 from superpos.training.optimizers import named_leaves
 
 
@@ -34,7 +34,7 @@ class Run:
         return self.config.boundaries()
 
     def __repr__(self) -> str:
-        if any(check.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
+        if any(arrays.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
             return f"Run of {type(self.task).__name__}, traced or batched"
         sizes = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named_leaves(self.model))
         stopped = -1 if self.stopped_step is None else int(self.stopped_step)

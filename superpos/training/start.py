@@ -43,7 +43,7 @@ def parameter_numbers(name: str, given: Any) -> Any:
     """One parameter's values as an array of finite numbers of a trained model's size; tracers pass."""
     if isinstance(given, jax.ShapeDtypeStruct):
         raise ConfigError(f"init: {name} must hold numbers, got a shape alone.")
-    if check.is_traced(given):
+    if arrays.is_traced(given):
         return given
     values = check.finite_array(f"init: {name}", arrays.plain(f"init: {name}", given))
     if values is None or np.any(np.abs(values) > PARAMETER_BOUND):

@@ -12,7 +12,7 @@ import optax
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.identity.registered import check_registered
+from superpos.identity.registered import check_registered, functions_of
 from superpos.tasks.base import Task, numeric_fields
 from superpos.training import metrics, optimizers
 from superpos.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -152,6 +152,10 @@ class TrainConfig:
         for name, limit in (limits | {"epsilon": positive}).items():
             if getattr(self, name) is not None:
                 check.in_range(name, getattr(self, name), **limit)
+
+    def named_code(self) -> dict[str, Any]:
+        """Functions that fields name by a word, such as {"optimizer belief": function} (see `Task.named_code`)."""
+        return functions_of(self)
 
     def broadcast(self) -> "TrainConfig":
         """The same configuration with every numeric field a float array."""

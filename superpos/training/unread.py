@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays
 from superpos.errors import shortened
 from superpos.training import optimizers
 from superpos.training.stopping import stops
@@ -60,7 +60,7 @@ def approximation_warnings(task: Any) -> list[str]:
 
 def _away(value: Any, default: Any) -> bool:
     """Whether a value differs from the default, numbers as single precision has them."""
-    if value is None or default is MISSING or check.is_traced(value):
+    if value is None or default is MISSING or arrays.is_traced(value):
         return False
     if default is None or isinstance(default, str | tuple) or isinstance(value, str | tuple):
         return value != default if default is not None else True

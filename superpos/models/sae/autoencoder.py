@@ -78,7 +78,7 @@ class SAE(nnx.Module):
         W_enc = given("W_enc", W_enc, (n_latents, n_hidden))
         b_enc, b_dec = given("b_enc", b_enc, (n_latents,)), given("b_dec", b_dec, (n_hidden,))
         if not kind.encoder_bias and b_enc is not None:
-            if check.is_traced(b_enc) or bool(jnp.any(b_enc != 0)):
+            if arrays.is_traced(b_enc) or bool(jnp.any(b_enc != 0)):
                 raise ConfigError(f'b_enc must be left out for architecture="{architecture}", which has none.')
             b_enc = None
         factor = None

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superpos import check
+from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.models.sae.registry import architecture_of
 
@@ -62,7 +62,7 @@ def check_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied
         ConfigError: as `fold_lengths`, if they cannot be moved.
     """
     own_scale = architecture_of(architecture).own_scale
-    if any(check.is_traced(array) for array in (W_dec, W_enc, b_enc)):
+    if any(arrays.is_traced(array) for array in (W_dec, W_enc, b_enc)):
         if tied or not own_scale:
             raise ConfigError(
                 "W_dec cannot be looked at inside a transformation, and the lengths of its columns decide (a model's "

@@ -5,6 +5,7 @@ to hear of another. Each process writes the blocks its own devices trained. When
 within seconds (`peers`): run the same command again.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -219,7 +220,7 @@ def in_step(compiled: CompiledSweep, chunks: list[int], process: int, n_processe
                 counts[owner] += 1
             if owner == process:
                 own_blocks.append((number, block))
-        n_launches = -(-max(counts) // per_launch)
+        n_launches = math.ceil(max(counts) / per_launch)
         batches = [own_blocks[k : k + per_launch] for k in range(0, len(own_blocks), per_launch)]
         for batch, _ in zip_longest(batches, range(n_launches), fillvalue=()):
             padding = (batch[-1] if batch else spare,) * (per_launch - len(batch))

@@ -5,6 +5,7 @@ worker that dies again and again on the same chunks.
 """
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -16,7 +17,6 @@ from typing import Any, ClassVar
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
-from superpos.identity.registered import functions_of
 from superpos.sweeping.attributes import registered_by
 from superpos.sweeping.engines.addresses import reach, speaks_grpc
 from superpos.sweeping.engines.base import Engine, Job
@@ -80,7 +80,7 @@ class Ray(Engine):
         starts_cluster = not ray.is_initialized()
         cluster, n_workers = self._connect(ray)
         self._check_sizes(ray, cluster, starts_cluster)
-        per_task = self.chunks_per_task or -(-len(job.chunks) // (TASKS_PER_CPU * n_workers))
+        per_task = self.chunks_per_task or math.ceil(len(job.chunks) / (TASKS_PER_CPU * n_workers))
         remote = ray.remote(num_cpus=self.cpus_per_task, num_gpus=self.gpus_per_task, max_retries=0)(_task)
         tasks = _Tasks(ray, remote, job, modules, max(1, int(self.cpus_per_task)))
         try:
@@ -241,8 +241,7 @@ def modules_of(job: Job) -> list[str]:
         ConfigError: one of them is a script or notebook, which no other process can import.
     """
     nodes = registered_by(job.stored.layout)
-    named = dict(functions_of(*nodes))
-    named |= {cls.__qualname__: cls for node in nodes for cls in getattr(node, "named_code", tuple)()}
+    named = {name: code for node in nodes for name, code in node.named_code().items()}
     modules = {module_of(job.kind)}
     for name, code in named.items():
         if code.__module__ == "__main__":
