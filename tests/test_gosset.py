@@ -11,13 +11,6 @@ from superpos.experiments import gosset as g
 from superpos.theory.uniform import optimum, structures
 
 
-def test_wilsons_interval_is_that_of_the_score_test():
-    """Its ends p solve (share − p)² = z² p (1 − p)/n."""
-    for hits, tries in ((0, 8), (3, 16), (16, 16)):
-        for p in g.wilson(hits, tries):
-            assert (hits / tries - p) ** 2 == pytest.approx(1.96**2 * p * (1 - p) / tries, abs=1e-12)
-
-
 def test_a_model_that_is_the_structure_has_its_name_and_its_benefit():
     """One exact pentagon and one of half its length at 1/(1 − S) = 5, another density beside them."""
     shape = next(s for s in structures() if s.name == "pentagon")

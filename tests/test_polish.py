@@ -90,3 +90,20 @@ def test_a_planted_solution_wins_where_training_did_not_find_it_and_no_restart_h
     table = sp.polish_best(result, n_best=1, planted=[["antipodal pair"]])
     assert float(table["loss"]) < float(result["loss"].min()) and float(table["share"]) == 0
     assert table["found_by"].item() in ("training", "antipodal pair")
+
+
+def test_a_perfect_reconstruction_counts_as_reached_and_weights_may_be_planted():
+    """Two features that never come together fit in one dimension without loss: no share of 0 is above 0."""
+    task = sp.tasks.Toy(
+        n_features=2, n_hidden=1, feature_probability=0.2, anticorrelated_sets=((0, 1),), objective="expected", order=16
+    )
+    perfect = {"W": np.array([[1.0, -1.0]]), "b": np.zeros(2)}
+    config = sp.TrainConfig(steps=1, learning_rate=1e-6)
+    result = sp.sweep(task, config, sp.Grid(seed=range(2)), init=perfect, block_size=2)
+    table = sp.polish_best(result, n_best=1, planted=[(perfect["W"], perfect["b"])])
+    assert abs(float(table["loss"])) < 1e-8 and float(table["share"]) == 1
+    alone = np.array([[1.0, 0.0]])
+    W, b = sp.theory.planted_start(alone, task, noise=0.0)
+    assert W.tolist() == alone.tolist() and b is not None and b.tolist() == pytest.approx([0, 0.2 / 2])
+    with pytest.raises(sp.ConfigError, match="planted W must have shape"):
+        sp.polish_best(result, planted=[np.eye(2)])

@@ -48,15 +48,17 @@ def test_the_best_benefit_never_falls_below_its_parts():
         return xr.Dataset({"benefit": ("seed", values), "represented": ("seed", [3, 4, 3])}, attrs={"n_features": 6})
 
     known = xr.Dataset({"benefit": ("dimensions", [1.917])}, {"dimensions": [1]})
-    found = summary({1: table([1.9, 1.917, np.nan]), 2: table([1.8, 1.7, 1.85]), 4: table([2.0, 2.3, 2.299])}, known)
-    assert found["best"].values.tolist() == pytest.approx([1.917, 1.917, 2.3])
-    assert found["trained"].values.tolist() == pytest.approx([1.917, 1.85, 2.3])
+    table_of_all = summary(
+        {1: table([1.9, 1.917, np.nan]), 2: table([1.8, 1.7, 1.85]), 4: table([2.0, 2.3, 2.299])}, known
+    )
+    assert table_of_all["best"].values.tolist() == pytest.approx([1.917, 1.917, 2.3])
+    assert table_of_all["trained"].values.tolist() == pytest.approx([1.917, 1.85, 2.3])
     assert (
-        found["share"].values.tolist() == pytest.approx([1 / 2, 0, 2 / 3])  # at m = 2 two parts are better
-        and found["left_out"].values.tolist() == [2] * 3
+        table_of_all["share"].values.tolist() == pytest.approx([1 / 2, 0, 2 / 3])  # at m = 2 two parts are better
+        and table_of_all["left_out"].values.tolist() == [2] * 3
     )
     claims = Claims("here")
-    evaluate_limit(found, claims)
+    evaluate_limit(table_of_all, claims)
     assert [c.verdict for c in claims.claims] == ["FAIL", "pass", "FAIL"]  # m = 2 falls short; still rising by 20 %
     assert "32 at m = 1 to 2, 8 at m = 4, 300" in effort([(1, 32), (2, 32), (4, 8)], 300)
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from superpos import arrays, check
 from superpos.analysis.features import feature_norms, interference
-from superpos.analysis.restarts import SAME_WITHIN, reached
+from superpos.analysis.restarts import REACHED_WITHIN, reached
 from superpos.errors import ConfigError
 from superpos.theory.phases import optimum
 
@@ -50,7 +50,7 @@ def phase_table(
     *,
     feature: int = -1,
     dim: str = "seed",
-    same_within: float = SAME_WITHIN,
+    same_within: float = REACHED_WITHIN,
     represented_above: float = REPRESENTED_ABOVE,
     shared_above: float = SHARED_ABOVE,
 ) -> xr.Dataset:

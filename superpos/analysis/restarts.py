@@ -6,14 +6,14 @@ import xarray as xr
 from superpos import check
 
 # A restart reached the best solution if its loss is at most this share above the best restart's.
-SAME_WITHIN = 0.01
+REACHED_WITHIN = 0.01
 # Losses of a perfect reconstruction are 0 up to rounding and the tail of a series.
 ROUNDING = 1e-8
 # Where fewer reached it, there may well be a lower one: it is the best found, not the best.
 BEST_FOUND_BELOW = 0.1
 
 
-def reached(loss: xr.DataArray, dim: str, *, within: float = SAME_WITHIN) -> xr.DataArray:
+def reached(loss: xr.DataArray, dim: str, *, within: float = REACHED_WITHIN) -> xr.DataArray:
     """Share of the restarts along `dim` whose loss is within a share of the lowest; a diverged one counts as a miss."""
     check.in_range("within", within, at_least=0)
     finite = loss.fillna(np.inf)

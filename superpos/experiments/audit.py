@@ -18,15 +18,14 @@ from superpos.analysis.restarts import BEST_FOUND_BELOW
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, current_axes
-from superpos.sweeping import Grid, sweep
+from superpos.sweeping import Grid, polish_best, sweep
+from superpos.sweeping.polished import RESTART_WITHIN, lowest_end, negligible_loss
 from superpos.tasks.toy import Toy
-from superpos.theory.planted import arrangement
+from superpos.theory.planted import planted_start
 from superpos.theory.polishing import polish
 from superpos.training.train_config import TrainConfig
 
 SOURCE = "Elhage et al. 2022, Toy Models of Superposition"
-# Two losses are of one solution if they differ by less: what 300 steps leave, and less than what tells solutions apart.
-SAME_WITHIN = 2e-3
 
 # Published solutions that are a minimum and not the best: by how much more than the best they cost, in %, and what is better.
 # Five pairs hold ten features; a pentagon and three pairs hold eleven in the same five dimensions.
@@ -135,33 +134,21 @@ def audit(chosen: Sequence[Case], *, seeds: int = 16, steps: int | None = None) 
 
 
 def _row(case: Case, seeds: int, steps: int | None) -> tuple[Any, ...]:
-    task = case.task
-    published = polish(*_start(task, case.published), task)
-    ends = [("a planted start", polish(*_start(task, rival), task)) for rival in (case.published, *case.rivals)]
-    trained = np.zeros(0)
+    task, planted = case.task, [case.published, *case.rivals]
     if task.n_features <= LARGE:
         exact = replace(task, objective="expected")
-        result = sweep(exact, TrainConfig(steps=steps), Grid(seed=range(seeds)), progress=False)
-        trained = result["loss"].values
-        for k in np.argsort(np.where(np.isfinite(trained), trained, np.inf))[:2]:
-            ends.append(("training", polish(result["W"].values[k], result["b"].values[k], task)))
-    by, best = min(ends, key=lambda end: end[1].loss * (1 - 1e-6 * (end[0] == "training")))
-    n, untrained = task.n_features, float(np.mean(task.importance * np.asarray(task.features.moment(2))))
-    floor = 1e-6 * untrained  # losses of a perfect reconstruction
-    share = float(np.mean(trained <= best.loss * (1 + SAME_WITHIN) + floor)) if len(trained) else np.nan
-    excess = 100 * (published.loss - best.loss) / max(best.loss, floor)
-    shapes = (_shapes(W) for W in (_start(task, case.published, noise=0.0)[0], published.W, best.W))
-    return (n * published.loss, n * best.loss, excess, share, *shapes, by)
-
-
-def _start(task: Any, solution: Any, noise: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
-    """W of a solution, a little off its symmetry so that no saddle holds it, and the biases of features left out."""
-    n, m, p = task.n_features, task.n_hidden, np.asarray(task.features.probabilities)
-    W = solution
-    if isinstance(solution, list):
-        W = arrangement(solution, n, m, importance=np.broadcast_to(task.importance, (n,))).values
-    left_out = np.linalg.norm(W, axis=0) < 0.1
-    return W + noise * np.random.default_rng(0).standard_normal(W.shape), np.where(left_out, p / 2, 0.0)
+        restarts = sweep(exact, TrainConfig(steps=steps), Grid(seed=range(seeds)), progress=False)
+        task = restarts.cell(seed=0).task  # its numbers in the precision of training, as the best one's are
+        best = polish_best(restarts, planted=planted)
+        loss, W, share, found_by = (best[name].values[()] for name in ("loss", "W", "share", "found_by"))
+    else:
+        loss, W, _, found_by = lowest_end(task, (), planted)
+        share = np.nan
+    published = polish(*planted_start(case.published, task), task)
+    excess = 100 * (published.loss - loss) / max(loss, negligible_loss(task))
+    shapes = (_shapes(weights) for weights in (planted_start(case.published, task, noise=0.0)[0], published.W, W))
+    origin = "training" if found_by == "training" else "a planted start"
+    return (task.n_features * published.loss, task.n_features * loss, excess, float(share), *shapes, origin)
 
 
 def _shapes(W: np.ndarray) -> str:
@@ -181,7 +168,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         reached = "no restarts" if np.isnan(share) else f"{100 * share:.0f} % of restarts"
         excess = float(row["excess"])
         measured = f"{float(row['published']):.6g}, {excess:.2f} % above the {standing(share)}"
-        if excess > 100 * SAME_WITHIN:
+        if excess > 100 * RESTART_WITHIN:
             measured += f", {row['best_is'].item()}"
         stays = row["published_is"].item() == row["shown"].item()
         if not stays:
@@ -193,7 +180,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
             holds = stays and least <= excess <= most and row["best_is"].item() == better
             claims.add(f"{name} are a local minimum", expected, measured, holds)
         else:
-            claims.add(name, "a minimum, and the best within .2 %", measured, stays and excess <= 100 * SAME_WITHIN)
+            claims.add(name, "a minimum, and the best within .2 %", measured, stays and excess <= 100 * RESTART_WITHIN)
 
 
 def draw(table: xr.Dataset) -> tuple[Figure, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
@@ -173,13 +174,6 @@ def measured(result: SweepResult, *, order: int = 64) -> xr.Dataset:
     return xr.Dataset({"benefit": (("x", "seed"), benefit), "shape": (("x", "seed"), shapes.values)}, coordinates)
 
 
-def wilson(hits: int, tries: int) -> tuple[float, float]:
-    """95 % interval of a share by Wilson's score."""
-    z, share = 1.96, hits / tries
-    middle, half = share + z**2 / (2 * tries), z * np.sqrt(share * (1 - share) / tries + z**2 / (4 * tries**2))
-    return (middle - half) / (1 + z**2 / tries), (middle + half) / (1 + z**2 / tries)
-
-
 def on_curve(name: str, table: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Of the seeds that found a structure: their share, (x,), and the best one's benefit, (x,), NaN where none did."""
     hits = table["shape"] == name
@@ -190,7 +184,7 @@ def _shares(hits: np.ndarray, x: np.ndarray) -> str:
     """ "3 of 16 (7–43 %) at 6" for every x; `hits` (x, seed) says which seeds found what is looked for."""
     parts = []
     for value, row in zip(x, hits, strict=True):
-        low, high = wilson(int(row.sum()), row.size)
+        low, high = binomtest(int(row.sum()), row.size).proportion_ci(method="wilson")  # 95 %
         parts.append(f"{int(row.sum())} of {row.size} ({100 * low:.0f}–{100 * high:.0f} %) at {value:g}")
     return ", ".join(parts)
 

@@ -36,7 +36,7 @@ FEATURES_PER_DIMENSION = 6  # about four of them find a place at this density
 KNOWN = {1: 1.917, 2: 2.070, 3: 2.184, 5: 2.321}
 
 # Two restarts found one solution if their benefits differ by less than this share.
-SAME_WITHIN = 0.005
+BENEFIT_WITHIN = 0.005
 REPRESENTED_ABOVE = 0.5
 
 
@@ -137,7 +137,7 @@ def summary(tables: Mapping[int, xr.Dataset], known: xr.Dataset) -> xr.Dataset:
             name: [float(np.percentile(by_seed[k], q)) for k in m]
             for name, q in (("low", 10), ("middle", 50), ("high", 90))
         },
-        "share": [float(np.mean(by_seed[k] >= (1 - SAME_WITHIN) * best[k])) for k in m],
+        "share": [float(np.mean(by_seed[k] >= (1 - BENEFIT_WITHIN) * best[k])) for k in m],
         "seeds": [len(by_seed[k]) for k in m],
         "left_out": [int(tables[k].attrs["n_features"] - tables[k]["represented"].max()) for k in m],
         "planted": sums(exact, max(m))[at],

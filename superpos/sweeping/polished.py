@@ -2,35 +2,35 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from superpos import check
-from superpos.analysis.restarts import ROUNDING
 from superpos.errors import ConfigError
 from superpos.sweeping.result import SweepResult
-from superpos.theory.planted import arrangement
+from superpos.theory.planted import planted_start
 from superpos.theory.polishing import polish
 
-# Two losses are of one solution if they differ by a smaller share: more than short trainings leave.
-SAME_WITHIN = 2e-3
-NOISE = 0.01  # on planted weights, so that no saddle holds them
+# A restart, which was not polished, found the polished solution if its loss is at most this share above: what 300 steps
+# leave, and less than what tells solutions apart.
+RESTART_WITHIN = 2e-3
 
 
 def polish_best(
-    result: SweepResult, dim: str = "seed", *, n_best: int = 2, planted: str | Sequence[str | Sequence[str]] = ()
+    result: SweepResult, dim: str = "seed", *, n_best: int = 2, planted: str | Sequence[Any] = ()
 ) -> xr.Dataset:
     r"""The best solution found for every cell: its best restarts and planted arrangements, all polished.
 
     Of a sweep of `Toy` tasks whose exact loss is known. Along `dim` the `n_best` restarts of lowest loss descend to their
-    minimum (`superpos.theory.polish`), and so does every entry of `planted`: a sum of known shapes, such as
-    `["pentagon", "antipodal pair"]`, whose first shape goes to the most important features
-    (`superpos.theory.arrangement`). The lowest end counts.
+    minimum (`superpos.theory.polish`), and so does every entry of `planted` (`superpos.theory.planted_start`): a sum of known
+    shapes, such as `["pentagon", "antipodal pair"]`, whose first shape goes to the most important features; a W; or a pair of
+    W and b. The lowest end counts.
 
     Returns:
-        Over the other dimensions: `loss` (exact, mean over features), `W`, `b`, `found_by` ("training" or the planted shapes)
+        Over the other dimensions: `loss` (exact, mean over features), `W`, `b`, `found_by` ("training", the planted
+        shapes, or "planted weights")
         and `share`, that of all restarts along `dim` within .2 % of `loss`. Below a tenth it is the best *found*: another
         search may well find a lower one.
 
@@ -65,23 +65,46 @@ def _best_of_cell(cell: SweepResult, dim: str, n_best: int, planted: Sequence[An
     order = np.argsort(losses, kind="stable")[:n_best]
     restarts = [cell.isel(**{dim: int(k)}).cell() for k in order]
     task = restarts[0].task
+    best = lowest_end(
+        task, [(run.model.W[...], None if run.model.b is None else run.model.b[...]) for run in restarts], planted
+    )
+    share = float(np.mean(losses <= best.loss * (1 + RESTART_WITHIN) + negligible_loss(task)))
+    b = np.zeros(int(task.n_features)) if best.b is None else best.b
+    return {"loss": best.loss, "W": best.W, "b": b, "found_by": best.found_by, "share": share}
+
+
+class End(NamedTuple):
+    """Where a descent ended, and where it began."""
+
+    loss: float  # exact, mean over features
+    W: np.ndarray
+    b: np.ndarray | None
+    found_by: str
+
+
+def lowest_end(task: Any, trained: Sequence[tuple[Any, Any]], planted: Sequence[Any]) -> End:
+    """The lowest of the minima below trained models, pairs of W and b, and below planted solutions of a `Toy` task.
+
+    Training has it where a planted solution ends there, too: within a millionth.
+    """
     ends = []
-    for run in restarts:
-        b = None if run.model.b is None else run.model.b[...]
-        ends.append(("training", polish(run.model.W[...], b, task)))
-    n, m = int(task.n_features), int(task.n_hidden)
-    importance = np.broadcast_to(np.asarray(task.importance, float), (n,))
-    for shapes in planted:
-        W = arrangement(shapes, n, m, importance=importance, noise=NOISE).values
-        left_out = np.linalg.norm(W, axis=0) < 0.1
-        b = np.where(left_out, np.asarray(task.features.moment(1)), 0.0) if task.bias else None
-        ends.append((shapes if isinstance(shapes, str) else " + ".join(shapes), polish(W, b, task)))
-    found_by, end = min(ends, key=lambda pair: pair[1].loss)
-    share = float(
-        np.mean(losses <= float(end.loss) * (1 + SAME_WITHIN) + ROUNDING)
-    )  # (a perfect one has a loss of about 0)
-    b = np.zeros(n) if end.b is None else end.b
-    return {"loss": float(end.loss), "W": end.W, "b": b, "found_by": found_by, "share": share}
+    for start in trained:
+        minimum = polish(*start, task)
+        ends.append(End(float(minimum.loss), minimum.W, minimum.b, "training"))
+    for solution in planted:
+        minimum = polish(*planted_start(solution, task), task)
+        ends.append(End(float(minimum.loss), minimum.W, minimum.b, _name(solution)))
+    return min(ends, key=lambda end: end.loss * (1 - 1e-6 * (end.found_by == "training")))
+
+
+def negligible_loss(task: Any) -> float:
+    """A millionth of what W = 0 costs: losses of a perfect reconstruction, which are 0 but for rounding and a cut series."""
+    return 1e-6 * float(np.mean(np.asarray(task.importance) * np.asarray(task.features.moment(2))))
+
+
+def _name(solution: Any) -> str:
+    names = [solution] if isinstance(solution, str) else solution
+    return " + ".join(names) if all(isinstance(name, str) for name in names) else "planted weights"
 
 
 def _filled(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

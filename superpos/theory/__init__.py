@@ -23,6 +23,7 @@ from superpos.theory.phases import candidate_losses as candidate_losses
 from superpos.theory.phases import candidates as candidates
 from superpos.theory.phases import optimum as optimum
 from superpos.theory.planted import arrangement as arrangement
+from superpos.theory.planted import planted_start as planted_start
 from superpos.theory.polishing import polish as polish
 from superpos.theory.polytopes import KnownShape as KnownShape
 from superpos.theory.polytopes import known_shape as known_shape

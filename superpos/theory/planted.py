@@ -10,6 +10,9 @@ from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.polytopes import KnownShape, known_shape
 
+NOISE = 0.01  # on planted weights
+LEFT_OUT_BELOW = 0.1  # norm of a column, beside 1 for a feature that has a vertex
+
 
 def arrangement(
     shapes: str | Sequence[str],
@@ -71,6 +74,36 @@ def arrangement(
     if not several:
         return xr.DataArray(drawn[0], dims=("hidden", "feature"))
     return xr.DataArray(drawn, {"seed": seeds}, ("seed", "hidden", "feature"))
+
+
+def planted_start(solution: Any, task: Any, *, noise: float = NOISE) -> tuple[np.ndarray, np.ndarray | None]:
+    """W and b of a solution for a task (a `Toy`): where descent may begin from, or what to compare with.
+
+    `solution` is a shape, a list of shapes for an `arrangement` by importance, a W (n_hidden, n_features), or a pair of W and
+    b. `noise` moves W a little off its symmetry, so that no saddle holds it. Features of short columns are left out: their
+    bias is their mean, E x. Of a task without biases b is None.
+
+    Raises:
+        ConfigError: a shape is unknown or does not fit, or arrays have another shape than the task says.
+    """
+    n, m = int(task.n_features), int(task.n_hidden)
+    names = [solution] if isinstance(solution, str) else solution
+    b = None
+    if all(isinstance(name, str) for name in names):
+        importance = np.broadcast_to(np.asarray(task.importance, float), (n,))
+        W = arrangement(names, n, m, importance=importance).values
+    elif isinstance(solution, tuple) and len(solution) == 2 and np.ndim(solution[0]) == 2 and np.ndim(solution[1]) == 1:
+        W, b = arrays.as_numpy("planted W", solution[0], ndim=2), arrays.as_numpy("planted b", solution[1], ndim=1)
+    else:
+        W = arrays.as_numpy("planted W", solution, ndim=2)
+    if W.shape != (m, n) or (b is not None and b.shape != (n,)):
+        raise ConfigError(
+            f"planted W must have shape {(m, n)}, as the task says, got {W.shape}, and b one entry per column."
+        )
+    if b is None:
+        left_out = np.linalg.norm(W, axis=0) < LEFT_OUT_BELOW
+        b = np.where(left_out, np.asarray(task.features.moment(1)), 0.0)
+    return W + noise * np.random.default_rng(0).normal(size=W.shape), b if task.bias else None
 
 
 def _parts(name: str) -> list[KnownShape]:
