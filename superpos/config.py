@@ -60,16 +60,18 @@ def train_config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
 def _build(cls: type, data: Mapping[str, Any], where: str) -> Any:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where} must be a table of fields, got {data!r}.")
-    known = {f.name: f for f in fields(cls)}
+    known_fields = {f.name: f for f in fields(cls)}
     for name in data:
-        check.known_key(name, list(known), where)
-    missing = [n for n, f in known.items() if n not in data and f.default is MISSING and f.default_factory is MISSING]
+        check.known_key(name, list(known_fields), where)
+    missing = [
+        n for n, f in known_fields.items() if n not in data and f.default is MISSING and f.default_factory is MISSING
+    ]
     if missing:
         raise ConfigError(f"{where}.{missing[0]} is missing.")
     values = {}
     for name, value in data.items():
-        values[name] = _tuples(value) if known[name].metadata.get("static") else value
-        if isinstance(value, str) and not known[name].metadata.get("static"):
+        values[name] = _tuples(value) if known_fields[name].metadata.get("static") else value
+        if isinstance(value, str) and not known_fields[name].metadata.get("static"):
             values[name] = _decaying(name, value, data.get("n_features"))
     return cls(**values)
 

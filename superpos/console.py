@@ -40,10 +40,10 @@ def printable_lines(text: str) -> str:
     return _harmless(text, {"\n": "\n", "\t": "\t"})
 
 
-def _harmless(text: str, kept: dict[str, str]) -> str:
+def _harmless(text: str, allowed: dict[str, str]) -> str:
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else kept.get(c, "\N{REPLACEMENT CHARACTER}") for c in text)
+    return "".join(c if c.isprintable() else allowed.get(c, "\N{REPLACEMENT CHARACTER}") for c in text)
 
 
 def in_kernel() -> bool:
@@ -114,8 +114,8 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write, if that is possible."""
-        shown = text if self._formatted else printable_lines(text)
-        self.sink.attempt(lambda: self.sink.put(shown))
+        printed = text if self._formatted else printable_lines(text)
+        self.sink.attempt(lambda: self.sink.put(printed))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

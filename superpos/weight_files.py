@@ -51,12 +51,12 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         raise StoreError(f"{path} is not there, or no file.")
     read = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy}.get(suffix, _torch)
     try:
-        found = read(path)
+        weights = read(path)
     except StoreError:
         raise
     except Exception as error:  # every reader has others
         raise StoreError(f"{path} cannot be read as weights: {type(error).__name__}: {one_line(error)}") from None
-    return {name: _numbers(path, name, value) for name, value in found.items()}
+    return {name: _numbers(path, name, value) for name, value in weights.items()}
 
 
 def _safetensors(path: Path) -> dict[str, Any]:

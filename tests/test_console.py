@@ -141,7 +141,7 @@ def test_scripts_say_their_last_sentence_and_keep_their_status(monkeypatch):
 
 def test_tables_of_claims_go_to_any_stream(monkeypatch):
     claims = Claims(f"{HOSTILE} 2022")
-    claims.add(HOSTILE, "≤ 1 %", "0.5 × 2", True)
+    claims.check(HOSTILE, "≤ 1 %", "0.5 × 2", True)
     for out in (stream("cp1252"), stream("ascii")):
         monkeypatch.setattr(sys, "stdout", out)
         show(claims)

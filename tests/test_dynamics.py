@@ -254,7 +254,7 @@ def test_an_animation_is_published_beside_the_figure(tmp_path):
     Ws = np.stack([s * OCTAHEDRON for s in (0.1, 0.5, 1.0)])
     moving = sp.plot.directions_animation(Ws, [0, 10, 20], color=sp.plot.set_colors(6, TRIPLES), faces=TRIPLES)
     claims = Claims("A 2022")
-    claims.add("it moves", "yes", "yes", True)
+    claims.check("it moves", "yes", "yes", True)
     files = publish(plt.figure(), "c", claims, path=tmp_path / "f_0.05", animation=moving).files
     assert {f.name for f in files} == {f"f_0.05{s}" for s in (".svg", ".png", ".txt", ".json", ".gif")}
     gif = (tmp_path / "f_0.05.gif").read_bytes()

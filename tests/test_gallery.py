@@ -25,7 +25,7 @@ def published(folder, name, *, judged=True, holds=True, theorem=None):
     claims = Claims("A & B 2022", judged=judged)
     if theorem is not None:
         claims.identity("three sides", "a < b + c", 1, theorem)
-    claims.add("one < two", "at least 1", 2, holds)
+    claims.check("one < two", "at least 1", 2, holds)
     claims.needs_full("large things", "larger", "too small here")
     figure, _ = plt.subplots()
     return publish(figure, "A caption <b>.", claims, path=folder / name)

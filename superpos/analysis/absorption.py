@@ -24,13 +24,13 @@ def check_parents(parents: Any, n_features: int) -> np.ndarray:
         raise ConfigError(f"parents must name one parent (or -1) for each of {n_features} features.")
     for parent in parents:
         check.integer("parents", parent, at_least=-1, at_most=n_features - 1)
-    found = np.asarray(parents, int)
-    above = found
+    parent_of = np.asarray(parents, int)
+    above = parent_of
     for _ in range(n_features):
-        above = np.where(above >= 0, found[above], -1)
+        above = np.where(above >= 0, parent_of[above], -1)
     if (above >= 0).any():
         raise ConfigError(f"parents must hold no cycle, got one through feature {int(np.flatnonzero(above >= 0)[0])}.")
-    return found
+    return parent_of
 
 
 def absorption(
@@ -73,10 +73,10 @@ def absorption(
         b = (C[children] - c * C[i]) / determinant
         carries = np.where(apart & (b >= ALIGNED_ABOVE) & (a > 0), a, 0).max(axis=0) * lengths
         silent = np.ones(len(present), bool)
-        own = matched_latent[i]
-        if own >= 0 and C[i, own] >= ALIGNED_ABOVE:
-            silent = latents[own, present] == 0
-            carries[own] = 0
+        latent_of_parent = matched_latent[i]
+        if latent_of_parent >= 0 and C[i, latent_of_parent] >= ALIGNED_ABOVE:
+            silent = latents[latent_of_parent, present] == 0
+            carries[latent_of_parent] = 0
         absorbing = np.flatnonzero(carries)
         amount = (latents[np.ix_(absorbing, present)] * carries[absorbing, None]).max(axis=0, initial=0.0)
         scores[i] = np.mean(silent & (amount >= CARRIED_ABOVE * x[i, present] * sizes[i]))

@@ -73,8 +73,8 @@ def _vulnerability(
 ) -> Float[Array, ""]:
     x = features.sample(jax.random.key(seed), samples)
     norm = relative_norm * jnp.mean(jnp.linalg.norm(x, axis=0))
-    found = (analytic_attack if attack == "analytic" else optimised_attack)(model, x, norm, squared_error)
-    rise = squared_error(model(x + found), x) - squared_error(model(x), x)
+    attacks = (analytic_attack if attack == "analytic" else optimised_attack)(model, x, norm, squared_error)
+    rise = squared_error(model(x + attacks), x) - squared_error(model(x), x)
     return jnp.mean(rise) / norm**2
 
 
@@ -97,9 +97,9 @@ def optimised_attack(
         gradient = jax.grad(lambda d: jnp.sum(loss(model(x + d), x)))(attack)
         rate = ASCENT_RATE * (1 - k / steps)
         attack = _onto_ball(attack + rate * norm * _unit(gradient), norm)
-        found = loss(model(x + attack), x)
-        worse = found > harm
-        return attack, jnp.where(worse[None], attack, worst), jnp.where(worse, found, harm)
+        losses = loss(model(x + attack), x)
+        worse = losses > harm
+        return attack, jnp.where(worse[None], attack, worst), jnp.where(worse, losses, harm)
 
     start = analytic_attack(model, x, norm, loss)
     return jax.lax.fori_loop(0, steps, ascend, (start, start, loss(model(x + start), x)))[1]

@@ -44,42 +44,42 @@ def explained_variance(h: np.ndarray, reconstruction: np.ndarray) -> float:
 
 def mean_known(values: np.ndarray) -> float:
     """Mean of what is not NaN; NaN if nothing is left."""
-    known = values[~np.isnan(values)]
-    return float(known.mean(dtype=np.float64)) if len(known) else np.nan
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean(dtype=np.float64)) if len(numbers) else np.nan
 
 
-def detection(found: Match, together: np.ndarray, on: np.ndarray, present: np.ndarray) -> np.ndarray:
+def detection(matched: Match, together: np.ndarray, on: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Precision, recall and F1 of every feature's latent, (3, n_features); 0 unmatched or silent, NaN never active."""
     n = np.arange(len(present))
-    both = np.where(found.latent >= 0, together[found.latent, n], 0)
-    fired = np.where(found.latent >= 0, on[found.latent], 0)
+    both = np.where(matched.latent >= 0, together[matched.latent, n], 0)
+    fired = np.where(matched.latent >= 0, on[matched.latent], 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         quality = np.stack([both / np.maximum(fired, 1), both / present, 2 * both / (fired + present)])
     return np.where(present > 0, quality, np.nan)
 
 
-def _baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, D: np.ndarray) -> Baseline:
-    found = match(cosines(kept, D))
+def _baseline(directions: np.ndarray, x: np.ndarray, h: np.ndarray, D: np.ndarray) -> Baseline:
+    matched = match(cosines(directions, D))
     h, x = h[:, :BASELINE_INPUTS], x[:, :BASELINE_INPUTS]
     z = np.maximum(D.T.astype(h.dtype) @ h, 0)
-    quality = detection(found, *count_activity(z, x))
+    quality = detection(matched, *count_activity(z, x))
     back = D.astype(h.dtype) @ z
     size = np.sum(back**2, dtype=np.float64)
     scale = np.sum(back * h, dtype=np.float64) / size if size > 0 else 0.0
     return Baseline(
-        found.mmcs, found.mcc, found.mcc_signed, mean_known(quality[2]), explained_variance(h, scale * back)
+        matched.mmcs, matched.mcc, matched.mcc_signed, mean_known(quality[2]), explained_variance(h, scale * back)
     )
 
 
-def random_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int, seed: int) -> Baseline:
-    """Scores of random directions against features `kept`, whose values are `x`; see `score_sae`."""
-    draws = [random_directions(len(kept), n_latents, (seed, k)) for k in range(RANDOM_DRAWS)]
-    first = _baseline(kept, x, h, draws[0])
-    all_found = [match(cosines(kept, D)) for D in draws]
-    mmcs, mcc, signed = np.mean([(f.mmcs, f.mcc, f.mcc_signed) for f in all_found], axis=0).tolist()
+def random_baseline(directions: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int, seed: int) -> Baseline:
+    """Scores of random directions against the true `directions` of features whose values are `x`; see `score_sae`."""
+    draws = [random_directions(len(directions), n_latents, (seed, k)) for k in range(RANDOM_DRAWS)]
+    first = _baseline(directions, x, h, draws[0])
+    matches = [match(cosines(directions, D)) for D in draws]
+    mmcs, mcc, signed = np.mean([(f.mmcs, f.mcc, f.mcc_signed) for f in matches], axis=0).tolist()
     return Baseline(mmcs, mcc, signed, first.f1, first.explained_variance)
 
 
-def pca_baseline(kept: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int) -> Baseline:
+def pca_baseline(directions: np.ndarray, x: np.ndarray, h: np.ndarray, n_latents: int) -> Baseline:
     """Scores of the principal directions of h; see `score_sae`."""
-    return _baseline(kept, x, h, principal_directions(h, n_latents))
+    return _baseline(directions, x, h, principal_directions(h, n_latents))

@@ -65,33 +65,33 @@ def circuit(model: ComputationModel) -> Circuit:
     return Circuit(W1 / scale[:, None], W2 * scale, b)
 
 
-def feature_lists(found: Circuit, *, above: float = READS_ABOVE) -> list[list[tuple[int, float]]]:
+def feature_lists(circuit: Circuit, *, above: float = READS_ABOVE) -> list[list[tuple[int, float]]]:
     """For every neuron its (feature, weight), largest first; (2, −0.4) reads the negative side of feature 2."""
     above = check.number("above", above, at_least=0)
-    reads, lists = circuit_of(found).reads(above=above), []
-    for row, own in zip(found.W1, reads, strict=True):
+    reads, lists = circuit_of(circuit).reads(above=above), []
+    for row, is_read in zip(circuit.W1, reads, strict=True):
         order = np.argsort(-np.abs(row), kind="stable")
-        lists.append([(int(i), float(row[i])) for i in order if own[i]])
+        lists.append([(int(i), float(row[i])) for i in order if is_read[i]])
     return lists
 
 
-def neuron_counts(found: Circuit, *, above: float = READS_ABOVE) -> NeuronCounts:
+def neuron_counts(circuit: Circuit, *, above: float = READS_ABOVE) -> NeuronCounts:
     """Neurons by how many features they read."""
     above = check.number("above", above, at_least=0)
-    n = circuit_of(found).reads(above=above).sum(axis=1)
+    n = circuit_of(circuit).reads(above=above).sum(axis=1)
     return NeuronCounts(int(np.sum(n == 1)), int(np.sum(n > 1)), int(np.sum(n == 0)))
 
 
-def circuit_of(found: Any) -> Circuit:
+def circuit_of(circuit: Any) -> Circuit:
     """A circuit with its arrays checked.
 
     Raises:
         ConfigError: it is none, or its arrays do not fit each other.
     """
-    arrays.of_kind("found", found, Circuit)
-    W1 = arrays.as_numpy("found.W1", found.W1, ndim=2, largest=arrays.MAX_WEIGHT)
-    W2 = arrays.as_numpy("found.W2", found.W2, shape=W1.shape[::-1], largest=arrays.MAX_WEIGHT)
-    return Circuit(W1, W2, arrays.as_numpy("found.b", found.b, shape=(W1.shape[1],)))
+    arrays.of_kind("circuit", circuit, Circuit)
+    W1 = arrays.as_numpy("circuit.W1", circuit.W1, ndim=2, largest=arrays.MAX_WEIGHT)
+    W2 = arrays.as_numpy("circuit.W2", circuit.W2, shape=W1.shape[::-1], largest=arrays.MAX_WEIGHT)
+    return Circuit(W1, W2, arrays.as_numpy("circuit.b", circuit.b, shape=(W1.shape[1],)))
 
 
 def single_feature_slopes(W1: Any, W2: Any) -> Float[np.ndarray, "2 n_features n_features"]:

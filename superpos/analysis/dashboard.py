@@ -64,19 +64,19 @@ def dashboard_data(
     encoder = None if encoder is None else arrays.as_numpy("encoder", encoder, shape=(n_latents, m))
     bias = None if bias is None else arrays.as_numpy("bias", bias, shape=(n_latents,))
 
-    there = np.flatnonzero(~np.isnan(scores.frequency))
-    shown = np.sort(there[np.argsort(-scores.frequency[there], kind="stable")][:MAX_LATENTS])
-    z = latents[shown]
+    existing = np.flatnonzero(~np.isnan(scores.frequency))
+    latents_shown = np.sort(existing[np.argsort(-scores.frequency[existing], kind="stable")][:MAX_LATENTS])
+    z = latents[latents_shown]
     counts = count_activity(z, x)
-    to_features = cosines(directions, decoder[:, shown])
+    to_features = cosines(directions, decoder[:, latents_shown])
     to_features[~scores.represented] = -np.inf
-    to_latents = cosines(decoder[:, shown], decoder[:, shown])
+    to_latents = cosines(decoder[:, latents_shown], decoder[:, latents_shown])
     np.fill_diagonal(to_latents, -np.inf)
     edges = _edges(z)
     places: dict[int, int] = {}  # inputs that some latent refers to, and where they stand in the list
     described = []
-    for row, latent in enumerate(shown):
-        one = _latent(scores, int(latent), row, counts, to_features, to_latents, shown)
+    for row, latent in enumerate(latents_shown):
+        one = _latent(scores, int(latent), row, counts, to_features, to_latents, latents_shown)
         one["direction"] = _plain(decoder[:, latent])
         one |= {} if encoder is None else {"encoder": _plain(np.asarray(encoder)[latent])}
         one |= {} if bias is None else {"bias": _plain(np.asarray(bias)[latent])}
@@ -94,32 +94,32 @@ def dashboard_data(
         "histogram_edges": _plain(edges),
         "inputs": [{"x": _sparse(x[:, t]), "h": _plain(h[:, t])} for t in places],
         "latents": described,
-        "latents_left_out": len(there) - len(shown),
+        "latents_left_out": len(existing) - len(latents_shown),
     }
 
 
 def _latent(
-    scores: SAEScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, shown: Any
+    scores: SAEScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, latents_shown: Any
 ) -> dict[str, Any]:
     together, on, present = counts
     both = together[row]
     f1 = 2 * both / np.maximum(on[row] + present, 1)
     nearest = int(to_features[:, row].argmax())
-    known = bool(np.isfinite(to_features[nearest, row]))
+    has_nearest = bool(np.isfinite(to_features[nearest, row]))
     friends = [i for i in np.argsort(-f1, kind="stable")[:NEIGHBOURS] if both[i]]
     near = [j for j in np.argsort(-to_latents[row], kind="stable")[:NEIGHBOURS] if j != row]
     matched = int(scores.matched_feature[latent])
     return {
         "index": latent,
         "matched_feature": None if matched < 0 else matched,
-        "nearest_feature": nearest if known else None,
+        "nearest_feature": nearest if has_nearest else None,
         "nearest_cosine": _plain(to_features[nearest, row]),
         "precision": _plain(scores.latent_precision[latent]),
         "recall": _plain(scores.latent_recall[latent]),
         "f1": _plain(scores.latent_f1[latent]),
         "frequency": _plain(scores.frequency[latent]),
         "features": [[int(i), _plain(both[i] / on[row]), _plain(both[i] / present[i])] for i in friends],
-        "neighbours": [[int(shown[j]), _plain(to_latents[row, j])] for j in near],
+        "neighbours": [[int(latents_shown[j]), _plain(to_latents[row, j])] for j in near],
     }
 
 
@@ -139,8 +139,8 @@ def _split(active: np.ndarray) -> list[np.ndarray]:
 
 
 def _sparse(column: np.ndarray) -> list[list[Any]]:
-    there = np.flatnonzero(column)
-    largest = np.sort(there[np.argsort(-np.abs(column[there]), kind="stable")][:MAX_ACTIVE])
+    active = np.flatnonzero(column)
+    largest = np.sort(active[np.argsort(-np.abs(column[active]), kind="stable")][:MAX_ACTIVE])
     return [[int(i), _plain(column[i])] for i in largest]
 
 

@@ -51,15 +51,15 @@ def moves(values: Any, *, larger_than: float, reversal: float = 0.05) -> list[Mo
             rising, low = False, k
     if rising is not None:
         pivots.append(high if rising else low)
-    found = []
+    episodes = []
     for start, stop in pairwise(pivots):
         change = float(x[stop] - x[start])
         if abs(change) > larger_than:
             done = (x[start : stop + 1] - x[start]) / change
             halfway = int(np.argmax(done >= 0.5))
             begin, end = np.flatnonzero(done[:halfway] <= 0.05)[-1], np.argmax(done >= 0.95)
-            found.append(Move(start + int(begin), start + halfway - 1, start + int(end), change))
-    return found
+            episodes.append(Move(start + int(begin), start + halfway - 1, start + int(end), change))
+    return episodes
 
 
 def drops(series: Any, *, ratio: float = 2.0) -> np.ndarray:
@@ -124,6 +124,6 @@ def even_stages(snapshots: Any, n_stages: int) -> np.ndarray:
         raise ConfigError(f"snapshots must have shape (n_points, n_hidden, n_features), got {Ws.shape}.")
     grams = np.einsum("kmi,kmj->kij", Ws, Ws)
     way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(grams, axis=0), axis=(1, 2)))])
-    wanted = np.linspace(0, way[-1], n_stages)
-    chosen = [int(np.abs(way - w).argmin()) for w in wanted[:-1]]
+    distances = np.linspace(0, way[-1], n_stages)
+    chosen = [int(np.abs(way - w).argmin()) for w in distances[:-1]]
     return np.unique([*chosen, len(Ws) - 1])

@@ -44,9 +44,9 @@ def interference(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Array, 
     Elhage et al. 2022, "Demonstrating Superposition".
     """
     W = _matrix(W)
-    gram, own, alive = _gram(W, dead_below)
-    others = jnp.sum(jnp.fill_diagonal(gram, jnp.zeros_like(own), inplace=False) ** 2, axis=1)
-    return jnp.where(alive, others / jnp.where(alive, own, 1), 0) * _scale(W) ** 2
+    gram, squared_norm, alive = _gram(W, dead_below)
+    others = jnp.sum(jnp.fill_diagonal(gram, jnp.zeros_like(squared_norm), inplace=False) ** 2, axis=1)
+    return jnp.where(alive, others / jnp.where(alive, squared_norm, 1), 0) * _scale(W) ** 2
 
 
 def feature_dimensionality(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Array, " n_features"]:
@@ -65,12 +65,12 @@ def feature_dimensionality(W: Weights, *, dead_below: float = DEAD_BELOW) -> Flo
     dead_below = check.number("dead_below", dead_below, at_least=0, at_most=1)
     W = _matrix(W)
     W = W / _scale(W)
-    own = jnp.sum(W**2, axis=0)
-    alive = own > dead_below**2
+    squared_norm = jnp.sum(W**2, axis=0)
+    alive = squared_norm > dead_below**2
     # The sum over j of (W_i · W_j)² is W_i · M W_i with M = W Wᵀ: no table of all pairs, which many features would fill.
     moment = jnp.dot(W, W.T, precision=FULL_PRECISION)
     total = jnp.sum(W * jnp.dot(moment, W, precision=FULL_PRECISION), axis=0)
-    return jnp.where(alive, own**2 / jnp.where(alive, total, 1), 0)
+    return jnp.where(alive, squared_norm**2 / jnp.where(alive, total, 1), 0)
 
 
 def feature_capacity(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Array, " n_features"]:
@@ -84,10 +84,10 @@ def frame_defect(W: Weights, *, dead_below: float = DEAD_BELOW) -> Float[Array, 
     $\sum_i C_i = $ rank W iff every $W_i$ is an eigenvector of M ("block-semi-orthogonal" in Scherlis et al. 2022), and
     this is the squared sine of the angle by which it is not. Dead features have 0.
     """
-    gram, own, alive = _gram(_matrix(W), dead_below)
+    gram, squared_norm, alive = _gram(_matrix(W), dead_below)
     squares = jnp.dot(gram, gram, precision=FULL_PRECISION)
     along, length = jnp.diagonal(squares), jnp.sum(gram * squares, axis=1)  # W_i · M W_i and ‖M W_i‖²
-    return jnp.where(alive, jnp.maximum(1 - along**2 / jnp.where(alive, own * length, 1), 0), 0)
+    return jnp.where(alive, jnp.maximum(1 - along**2 / jnp.where(alive, squared_norm * length, 1), 0), 0)
 
 
 def d_star(W: Weights) -> Float[Array, ""]:
@@ -139,5 +139,5 @@ def _gram(
     dead_below = check.number("dead_below", dead_below, at_least=0, at_most=1)
     W = W / _scale(W)
     gram = jnp.dot(W.T, W, precision=FULL_PRECISION)
-    own = jnp.diagonal(gram)
-    return gram, own, own > dead_below**2
+    squared_norm = jnp.diagonal(gram)
+    return gram, squared_norm, squared_norm > dead_below**2

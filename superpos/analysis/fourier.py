@@ -141,8 +141,8 @@ class Score(NamedTuple):
 def score(logits: Any, answers: Any, chosen: Any = slice(None)) -> Score:
     """Loss and accuracy of logits (p², p) on the `chosen` pairs, accurate however small the loss is."""
     z, answers = _array("logits", logits, 2)[chosen], np.asarray(answers)[chosen]
-    own = z[np.arange(len(z)), answers]
-    margin = z - own[:, None]
+    true_logits = z[np.arange(len(z)), answers]
+    margin = z - true_logits[:, None]
     margin[np.arange(len(z)), answers] = -np.inf
     loss = np.logaddexp(0, logsumexp(margin, axis=1))
     return Score(float(loss.mean()), float(np.mean(z.argmax(axis=1) == answers)))

@@ -48,8 +48,8 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
         )
     table = xr.Dataset({name: ("step", [row[name] for row in rows]) for name in rows[0]}, {"step": np.asarray(steps)})
     removed = [fourier.score(fourier.removed_frequencies(z, k), answers, ~train).loss for k in keys]
-    kept = [fourier.score(fourier.kept_frequencies(z, k), answers, ~train).loss for k in keys]
-    table = table.assign_coords(key=keys).assign(alone_removed=("key", removed), alone_kept=("key", kept))
+    alone_kept = [fourier.score(fourier.kept_frequencies(z, k), answers, ~train).loss for k in keys]
+    table = table.assign_coords(key=keys).assign(alone_removed=("key", removed), alone_kept=("key", alone_kept))
     only, without = (f(z, keys) for f in (fourier.kept_frequencies, fourier.removed_frequencies))
     ends = fourier.phases(steps, table["excluded_loss"], table["test_loss"], table["test_accuracy"])
     neurons = fourier.neuron_frequencies(task.neurons(models[-1]))

@@ -114,7 +114,9 @@ def _ablated(model: Transformer, data: Repeats, sets: Array) -> Array:
 
     def of_set(heads: Array) -> Array:
         mean = jax.vmap(lambda tokens: model(tokens, ablation(heads, to)))(data.tokens)
-        preserving = jax.vmap(lambda tokens, kept: model(tokens, ablation(heads, to, kept)))(data.tokens, patterns)
+        preserving = jax.vmap(lambda tokens, pattern: model(tokens, ablation(heads, to, pattern)))(
+            data.tokens, patterns
+        )
         return jnp.stack([repeat_loss(logits, data)[0] for logits in (mean, preserving)])
 
     return jax.lax.map(of_set, sets)

@@ -84,12 +84,12 @@ def _pursue(
         r = residual(chosen, z)
         size = jnp.linalg.norm(r, axis=0)
         along = _dot(D.T, r).at[chosen, batch[None, :]].add(jnp.where(taken, -jnp.inf, 0))
-        wanted = (size > enough) & (along.max(axis=0) > MIN_COSINE * size) & ~taken.all(axis=0)
-        return along.argmax(axis=0), wanted
+        needs_atom = (size > enough) & (along.max(axis=0) > MIN_COSINE * size) & ~taken.all(axis=0)
+        return along.argmax(axis=0), needs_atom
 
     def step(carry: Any) -> Any:
-        turn, chosen, taken, z, (atom, wanted) = carry
-        free = (jnp.arange(slots)[:, None] == jnp.argmin(taken, axis=0)[None, :]) & wanted[None, :]
+        turn, chosen, taken, z, (atom, needs_atom) = carry
+        free = (jnp.arange(slots)[:, None] == jnp.argmin(taken, axis=0)[None, :]) & needs_atom[None, :]
         chosen, taken = jnp.where(free, atom[None, :], chosen), taken | free
         taken, z = _refit(gram[chosen[:, None], chosen[None]], projected[chosen, batch[None, :]], taken, z)
         return turn + 1, chosen, taken, z, pick(chosen, taken, z)

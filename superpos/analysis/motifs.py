@@ -37,7 +37,7 @@ class Motif(NamedTuple):
 
 
 def asymmetric_motifs(
-    found: Circuit, *, asymmetry: float = ASYMMETRY, serves: tuple[float, float] = SERVES, cancels: float = CANCELS
+    circuit: Circuit, *, asymmetry: float = ASYMMETRY, serves: tuple[float, float] = SERVES, cancels: float = CANCELS
 ) -> list[Motif]:
     r"""All asymmetric motifs of one model, those of the largest cancelled interference first.
 
@@ -58,8 +58,8 @@ def asymmetric_motifs(
     check.number("cancels", cancels, at_least=0)
     low, high = arrays.as_numpy("serves", serves, shape=(2,)).tolist()
     serves = (low, high)
-    motifs, found = [], circuit_of(found)
-    W1, W2 = found.W1, found.W2
+    motifs, circuit = [], circuit_of(circuit)
+    W1, W2 = circuit.W1, circuit.W2
     slopes_of = single_feature_slopes(W1, W2)
     for k, a in np.argwhere(np.abs(W1) > 0).tolist():
         u, v = np.abs(W1[k]), W2[:, k]

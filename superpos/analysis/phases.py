@@ -67,8 +67,8 @@ def phase_table(
     arrays.labelled("W", W, ("hidden", "feature"))
     arrays.labelled("loss", loss, values=True)
     if not isinstance(dim, str) or dim not in loss.dims:
-        known = ", ".join(map(str, loss.dims))
-        raise ConfigError(f"dim must be one of the dimensions {known}, got {check.short(dim)}.")
+        dimensions = ", ".join(map(str, loss.dims))
+        raise ConfigError(f"dim must be one of the dimensions {dimensions}, got {check.short(dim)}.")
     _check_feature(feature, W.sizes["feature"])
     check.number("same_within", same_within, at_least=0, at_most=arrays.MAX_WEIGHT)
     check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
@@ -124,10 +124,10 @@ def against_optimum(table: xr.Dataset, *, most: int = 64, **options: Any) -> xr.
         raise ConfigError(
             f"the optimum is of plain models (ReLU, free bias, uniform magnitudes); here {attrs['unusual']}."
         )
-    kept = {
+    indices = {
         d: np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) for d, n in table["loss"].sizes.items()
     }
-    table = table.isel(kept).transpose(*over)
+    table = table.isel(indices).transpose(*over)
     p, r = (a.ravel() for a in np.meshgrid(*(table.coords[d].values for d in over), indexing="ij"))
     best = optimum(n_features, p, r, **options)
     norm, shared = (np.asarray(x)[:, -1].reshape(table["loss"].shape) for x in jax.vmap(_two_numbers)(best.W))

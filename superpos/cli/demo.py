@@ -59,9 +59,9 @@ def demo(
     print(f"next    superpos geometry {out / 'five_features.zarr'}")
 
 
-def _of_a_demo(said: dict[str, Any]) -> bool:
+def _of_a_demo(attributes: dict[str, Any]) -> bool:
     """Whether a result says that a demo made it: 5 features in 2, over densities and seeds."""
-    task, grid = said.get("task", {}), said.get("grid", {})
+    task, grid = attributes.get("task", {}), attributes.get("grid", {})
     fields = {"kind": "toy", "n_features": 5, "n_hidden": 2, "objective": "expected"}
     axes = [axis.get("name") for axis in grid.get("axes", ())]
     return fields.items() <= task.items() and axes == ["feature_probability", "seed"]

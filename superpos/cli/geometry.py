@@ -23,6 +23,6 @@ def geometry(
 
     check.in_range("represented_above", represented_above, at_least=0)
     check.integer("rows", rows, at_least=1)
-    found = open_result(result)
-    print(found)
-    print_shapes(found, found.geometry(represented_above=represented_above), most=rows)
+    models = open_result(result)
+    print(models)
+    print_shapes(models, models.geometry(represented_above=represented_above), most=rows)

@@ -32,8 +32,8 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
         row = [word(_number(cell.coords[n].item())) for n in names]
         row.append(word(cell["shape"].item()))
         if seeded:
-            here = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
-            share = float((here == cell["shape"].item()).mean())
+            shape = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
+            share = float((shape == cell["shape"].item()).mean())
             row.append(f"{share:.0%}")
         row.append(_dimensionalities(cell))
         shown.add_row(*row)

@@ -49,8 +49,8 @@ def check_parents(parents: Any, n_features: int) -> None:
         circle = [int(np.argmax(chain >= 0))]
         while circle.count(circle[-1]) < 2:
             circle.append(parents[circle[-1]])
-        shown = circle[circle.index(circle[-1]) :]
-        names = " → ".join(str(i) for i in (shown if len(shown) <= 8 else [*shown[:7], "…", shown[-1]]))
+        cycle = circle[circle.index(circle[-1]) :]
+        names = " → ".join(str(i) for i in (cycle if len(cycle) <= 8 else [*cycle[:7], "…", cycle[-1]]))
         raise ConfigError(f"parents must lead to a feature without parent, but run in a circle: {names}.")
 
 
@@ -129,8 +129,8 @@ def given_factor(p: Column, correlation: Column, factor: Float[Array, "1 batch"]
     normal, so the probability is $\Phi\big((\Phi^{-1}(p_i) - \sqrt{\rho_i}\,g) / \sqrt{1 - \rho_i}\big)$; its mean over g is
     $p_i$.
     """
-    own = jnp.sqrt(jnp.maximum(1 - correlation, MIN_SHARE))
-    return ndtr((ndtri(p) - jnp.sqrt(correlation) * factor) / own)
+    own_share = jnp.sqrt(jnp.maximum(1 - correlation, MIN_SHARE))
+    return ndtr((ndtri(p) - jnp.sqrt(correlation) * factor) / own_share)
 
 
 def factor_co_activation(p: Float[Array, " n_features"], correlation: Float[Array, " n_features"]) -> Square:

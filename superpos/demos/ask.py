@@ -37,11 +37,11 @@ def check(name: str, *answer: Any) -> Verdict:
     Raises:
         ConfigError: there is no such question.
     """
-    known = questions()
-    if name not in known:
-        hint = suggestion(name, known) if isinstance(name, str) else ""
-        raise ConfigError(f"there is no question {name!r}.{hint} Questions: {', '.join(known)}.")
-    question = known[name]
+    all_questions = questions()
+    if name not in all_questions:
+        hint = suggestion(name, all_questions) if isinstance(name, str) else ""
+        raise ConfigError(f"there is no question {name!r}.{hint} Questions: {', '.join(all_questions)}.")
+    question = all_questions[name]
     if not answer or any(part is ... or part is None for part in answer):
         return Verdict(False, f"no answer here so far; replace the dots by {question.form}.")
     try:

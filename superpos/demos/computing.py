@@ -35,41 +35,41 @@ def _solved_naively(answer: Any, task: Any) -> Verdict:
     return Verdict(False, f"not {guess:g}. How many neurons does one |x| take?")
 
 
-def _inhibitor(answer: Any, motif: Any, found: Any) -> Verdict:
+def _inhibitor(answer: Any, motif: Any, circuit: Any) -> Verdict:
     """Which neuron takes most away from the output that a motif disturbs; neurons are numbered from 1, as drawn."""
     j = int(answer) - 1
-    if not 0 <= j < len(found.W1):
-        return Verdict(False, f"neurons are numbered from 1 to {len(found.W1)}.")
+    if not 0 <= j < len(circuit.W1):
+        return Verdict(False, f"neurons are numbered from 1 to {len(circuit.W1)}.")
     a, b = motif.primary, motif.secondary
     if j == motif.neuron:
         return Verdict(False, "that is the neuron that disturbs the output. Another one has to set it right.")
-    same = np.sign(found.W1[j, a]) == np.sign(found.W1[motif.neuron, a])
-    slope = float(abs(found.W1[j, a]) * found.W2[b, j]) if same else 0.0
-    said = f"if feature {a + 1} alone is active, neuron {j + 1} changes output {b + 1} with slope {slope:.2f}"
+    same = np.sign(circuit.W1[j, a]) == np.sign(circuit.W1[motif.neuron, a])
+    slope = float(abs(circuit.W1[j, a]) * circuit.W2[b, j]) if same else 0.0
+    effect = f"if feature {a + 1} alone is active, neuron {j + 1} changes output {b + 1} with slope {slope:.2f}"
     if j == motif.inhibitor:
-        return Verdict(True, f"{said}, against {motif.interference:.2f} from neuron {motif.neuron + 1}.")
-    return Verdict(False, f"{said}; it takes {-motif.interference:.2f} or so.")
+        return Verdict(True, f"{effect}, against {motif.interference:.2f} from neuron {motif.neuron + 1}.")
+    return Verdict(False, f"{effect}; it takes {-motif.interference:.2f} or so.")
 
 
 def _computes(answer: Any, table: Any) -> Verdict:
     """Which (exponent, noise) beat both the naive baseline and the linear control clearly."""
     guess = {(int(q), round(float(noise), 6)) for q, noise in answer}
-    known = {
+    cells = {
         (int(q), round(float(noise), 6)): table.sel(loss_exponent=q, label_noise=noise)
         for q in table["loss_exponent"].values
         for noise in table["label_noise"].values
     }
-    if not guess <= set(known):
-        return Verdict(False, f"models are named (exponent, noise): {', '.join(map(str, known))}.")
-    bar = {name: CLEARLY * min(1.0, float(cell["linear"].mean())) for name, cell in known.items()}
-    wanted = {name for name, cell in known.items() if float(cell["relative"].mean()) < bar[name]}
+    if not guess <= set(cells):
+        return Verdict(False, f"models are named (exponent, noise): {', '.join(map(str, cells))}.")
+    bar = {name: CLEARLY * min(1.0, float(cell["linear"].mean())) for name, cell in cells.items()}
+    better = {name for name, cell in cells.items() if float(cell["relative"].mean()) < bar[name]}
     losses = "; ".join(
         f"{name} {float(cell['relative'].mean()):.2f}, linear {float(cell['linear'].mean()):.2f}"
-        for name, cell in known.items()
+        for name, cell in cells.items()
     )
-    if guess == wanted:
+    if guess == better:
         return Verdict(True, f"over the naive loss: {losses}.")
-    extra, missing = len(guess - wanted), len(wanted - guess)
+    extra, missing = len(guess - better), len(better - guess)
     return Verdict(False, f"{extra} of yours do not beat both by a tenth, and {missing} that do are not among yours.")
 
 

@@ -36,12 +36,12 @@ def _all_found(decoder: Any, directions: Any) -> Verdict:
     D, W = np.asarray(decoder, float), np.asarray(directions, float)
     if D.ndim != 2 or len(D) != len(W):
         return Verdict(False, f"directions are columns of {len(W)} numbers; this has shape {D.shape}.")
-    found = match(cosines(W, D))
-    close = np.asarray(found.cosine) > FOUND
-    said = f"{close.sum()} of {W.shape[1]} true directions have a latent of their own at a cosine above {FOUND:g}"
+    matched = match(cosines(W, D))
+    close = np.asarray(matched.cosine) > FOUND
+    measured = f"{close.sum()} of {W.shape[1]} true directions have a latent of their own at a cosine above {FOUND:g}"
     if close.all():
-        return Verdict(True, f"{said}; the worst has {np.min(found.cosine):.3f}.")
-    return Verdict(False, f"{said}. Two latents on one direction leave another without.")
+        return Verdict(True, f"{measured}; the worst has {np.min(matched.cosine):.3f}.")
+    return Verdict(False, f"{measured}. Two latents on one direction leave another without.")
 
 
 def _best_reconstruction(answer: Any, table: Any) -> Verdict:
@@ -51,8 +51,10 @@ def _best_reconstruction(answer: Any, table: Any) -> Verdict:
     best = {name: int(np.nanargmax(table[name].values)) for name in ("explained_variance", "f1")}
     scores = [(float(table["f1"].values[k]), float(table["explained_variance"].values[k])) for k in best.values()]
     (f1, most), (most_f1, variance) = scores
-    said = f"the best R², {most:.3f}, comes with F1 = {f1:.2f}; the best F1, {most_f1:.2f}, with R² = {variance:.3f}"
-    return Verdict(bool(answer) == (best["explained_variance"] == best["f1"]), f"{said}.")
+    measured = (
+        f"the best R², {most:.3f}, comes with F1 = {f1:.2f}; the best F1, {most_f1:.2f}, with R² = {variance:.3f}"
+    )
+    return Verdict(bool(answer) == (best["explained_variance"] == best["f1"]), f"{measured}.")
 
 
 def _detector(latents: Any, directions: Any, dictionary: Any, x: Any) -> Verdict:
@@ -63,11 +65,11 @@ def _detector(latents: Any, directions: Any, dictionary: Any, x: Any) -> Verdict
         return Verdict(False, f"a row per direction and a column per input, {(D.shape[1], x.shape[1])}; got {z.shape}.")
     quality = detection(match(cosines(W, D)), *count_activity(z, x))
     precision, recall, f1 = (mean_known(row) for row in quality)
-    said = f"F1 = {f1:.2f} (precision {precision:.2f}, recall {recall:.2f})"
+    measured = f"F1 = {f1:.2f} (precision {precision:.2f}, recall {recall:.2f})"
     if f1 > READ:
-        return Verdict(True, f"{said}.")
+        return Verdict(True, f"{measured}.")
     what = "latents fire where their feature is not" if precision < recall else "features are missed"
-    return Verdict(False, f"{said}: {what}.")
+    return Verdict(False, f"{measured}: {what}.")
 
 
 QUESTIONS: dict[str, Question] = {

@@ -52,15 +52,15 @@ def _tegum(answer: Any) -> Verdict:
     W = directions(answer)
     if W.shape != (3, 7):
         return Verdict(False, f"W should have 3 rows and 7 columns, this one has shape {W.shape}.")
-    found = geometry(W)
-    filled, missing = 3 * found.packing, int(np.sum(~found.represented))
+    shape = geometry(W)
+    filled, missing = 3 * shape.packing, int(np.sum(~shape.represented))
     if missing:
         return Verdict(False, f"{missing} of the columns are shorter than 1/2: all seven should have a direction.")
     if filled < 2.98:
-        return Verdict(False, f"this is {found.name}, and its ΣD_i is {filled:.2f}: some of the space is wasted.")
-    if len(found.components) < 2:
-        return Verdict(False, f"ΣD_i is 3, but this is one piece, {found.name}: make it of parts that do not touch.")
-    return Verdict(True, f"{found.name}, ΣD_i = {filled:.2f}.")
+        return Verdict(False, f"this is {shape.name}, and its ΣD_i is {filled:.2f}: some of the space is wasted.")
+    if len(shape.components) < 2:
+        return Verdict(False, f"ΣD_i is 3, but this is one piece, {shape.name}: make it of parts that do not touch.")
+    return Verdict(True, f"{shape.name}, ΣD_i = {filled:.2f}.")
 
 
 def _plateau(answer: Any, d_star: xr.DataArray) -> Verdict:

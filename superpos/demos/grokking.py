@@ -18,14 +18,17 @@ def _delay(answer: Any, table: Any) -> Verdict:
     guess = float(answer)
     if not guess > 0:
         raise ValueError("a positive number")
-    known = [np.flatnonzero(table[f"{part}_accuracy"].values > KNOWS) for part in ("train", "test")]
-    if not all(len(found) for found in known):
+    rows_above = [np.flatnonzero(table[f"{part}_accuracy"].values > KNOWS) for part in ("train", "test")]
+    if not all(len(rows) for rows in rows_above):
         return Verdict(False, "in this run the test accuracy never passed 99 %: train longer, or on more of the table.")
-    train, test = (float(table["step"].values[found[0]]) for found in known)
-    said = f"training pairs are known from step {train:g} on, test pairs from step {test:g}: {test / train:.0f} times as long"
+    train, test = (float(table["step"].values[rows[0]]) for rows in rows_above)
+    measured = (
+        f"training pairs are known from step {train:g} on, test pairs from step {test:g}: "
+        f"{test / train:.0f} times as long"
+    )
     if guess / FACTOR <= test / train <= guess * FACTOR:
-        return Verdict(True, f"{said}.")
-    return Verdict(False, f"{said}, more than {FACTOR:g} times off your {guess:g}.")
+        return Verdict(True, f"{measured}.")
+    return Verdict(False, f"{measured}, more than {FACTOR:g} times off your {guess:g}.")
 
 
 def _key_frequencies(answer: Any, embedding: Any) -> Verdict:

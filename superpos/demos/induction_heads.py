@@ -41,33 +41,33 @@ def _ideal_pattern(pattern: Any, tokens: Any) -> Verdict:
 def _depths(answer: Any, result: Any) -> Verdict:
     """The numbers of layers whose loss is below a fifth of ln V."""
     guess = sorted({int(n) for n in np.atleast_1d(answer)})
-    known = [int(n) for n in result["n_layers"].values]
-    if not set(guess) <= set(known):
-        return Verdict(False, f"the depths trained are {', '.join(map(str, known))}; choose among them.")
+    depths = [int(n) for n in result["n_layers"].values]
+    if not set(guess) <= set(depths):
+        return Verdict(False, f"the depths trained are {', '.join(map(str, depths))}; choose among them.")
     chance = float(np.log(result.attrs["task"]["d_vocab"]))
-    losses = {n: float(result.sel(n_layers=n)["loss"].min()) for n in known}
-    said = ", ".join(f"{n} layer{'s' * (n > 1)}: {loss:.2f} nats" for n, loss in losses.items())
-    right = guess == [n for n in known if losses[n] < SOLVED * chance]
-    return Verdict(right, f"{said}; a fifth of ln V is {SOLVED * chance:.2f}.")
+    losses = {n: float(result.sel(n_layers=n)["loss"].min()) for n in depths}
+    measured = ", ".join(f"{n} layer{'s' * (n > 1)}: {loss:.2f} nats" for n, loss in losses.items())
+    right = guess == [n for n in depths if losses[n] < SOLVED * chance]
+    return Verdict(right, f"{measured}; a fifth of ln V is {SOLVED * chance:.2f}.")
 
 
 def _two_heads(previous: Any, induction: Any, scores: Any) -> Verdict:
     """Scores of the two heads named."""
-    found = []
+    heads = []
     for head, name, layer in ((previous, "previous_token", 0), (induction, "prefix_matching", 1)):
         values = np.asarray(scores[name])
         at = (int(head[0]), int(head[1]))
         if at[0] != layer:
             which = "an induction head reads what a previous-token head wrote"
             return Verdict(False, f"{which}: in which layer must each of them be?")
-        found.append((name.replace("_", "-"), at, float(values[at]), float(values[layer].max())))
-    said = "; ".join(f"head {at[0]}.{at[1]} has a {name} score of {value:.2f}" for name, at, value, _ in found)
-    best = all(value > 0.8 * most for *_, value, most in found)
+        heads.append((name.replace("_", "-"), at, float(values[at]), float(values[layer].max())))
+    measured = "; ".join(f"head {at[0]}.{at[1]} has a {name} score of {value:.2f}" for name, at, value, _ in heads)
+    best = all(value > 0.8 * most for *_, value, most in heads)
     if not best:
-        return Verdict(False, f"{said}. Another head of that layer does it better.")
-    if any(value < IS_ONE for _, _, value, _ in found):
-        return Verdict(False, f"{said}. That is little: this model has not formed both kinds of heads.")
-    return Verdict(True, f"{said}.")
+        return Verdict(False, f"{measured}. Another head of that layer does it better.")
+    if any(value < IS_ONE for _, _, value, _ in heads):
+        return Verdict(False, f"{measured}. That is little: this model has not formed both kinds of heads.")
+    return Verdict(True, f"{measured}.")
 
 
 def _cut(heads: Any, trained: Any) -> Verdict:
@@ -83,17 +83,17 @@ def _cut(heads: Any, trained: Any) -> Verdict:
     loss = float(ablated_losses(task, model, jnp.asarray(marks[None]), N_SEQUENCES)[0, 0])
     removed = (loss - intact) / (float(np.log(task.d_vocab)) - intact)
     names = " and ".join(f"{layer}.{head}" for layer, head in np.argwhere(marks))
-    said = (
+    measured = (
         f"without {names} the loss goes from {intact:.2f} to {loss:.2f} nats: {100 * removed:.0f} % of the gain is gone"
     )
     return Verdict(
-        removed >= REMOVED, f"{said}." if removed >= REMOVED else f"{said}; which heads does the copying need?"
+        removed >= REMOVED, f"{measured}." if removed >= REMOVED else f"{measured}; which heads does the copying need?"
     )
 
 
-def _other_period(share: Any, told: Any) -> Verdict:
+def _other_period(share: Any, scores: Any) -> Verdict:
     """A predicted share of right tokens."""
-    guess, measured = float(share), float(told["accuracy"])
+    guess, measured = float(share), float(scores["accuracy"])
     if not 0 <= guess <= 1:
         raise ValueError("a share")
     if abs(guess - measured) <= CLOSE:

@@ -32,8 +32,8 @@ def _pentagon(answer: Any) -> Verdict:
         return Verdict(False, "some of the five columns are shorter than 1/2: every feature needs a direction.")
     gaps = np.asarray(angle_gaps(W))
     if np.any(np.abs(gaps - GAP) > TOLERANCE):
-        found = ", ".join(f"{g:.0f}°" for g in np.sort(gaps))
-        return Verdict(False, f"the gaps between neighbours are {found}; in a regular polygon they are all the same.")
+        degrees = ", ".join(f"{g:.0f}°" for g in np.sort(gaps))
+        return Verdict(False, f"the gaps between neighbours are {degrees}; in a regular polygon they are all the same.")
     D = np.asarray(feature_dimensionality(W))
     if np.any(np.abs(D - 2 / 5) > 0.04):
         return Verdict(

@@ -185,9 +185,9 @@ def evaluate(few: SweepResult, many: SweepResult, table: xr.Dataset, claims: Cla
 def evaluate_few(network: Circuit, loss: float, untrained: float, claims: Claims) -> None:
     """n = 3, m = 6."""
     holds = one_of_each_sign(network)
-    claims.add("3 in 6 neurons: one + and one − neuron per feature", "in the best", "yes" if holds else "no", holds)
+    claims.check("3 in 6 neurons: one + and one − neuron per feature", "in the best", "yes" if holds else "no", holds)
     share = loss / untrained
-    claims.add("3 in 6 neurons: loss over that of untrained", "below 0.001", f"{share:.2g}", share < 1e-3)
+    claims.check("3 in 6 neurons: loss over that of untrained", "below 0.001", f"{share:.2g}", share < 1e-3)
 
 
 def evaluate_many(table: xr.Dataset, random: xr.Dataset, winning: xr.DataArray, claims: Claims) -> None:
@@ -205,17 +205,17 @@ def evaluate_many(table: xr.Dataset, random: xr.Dataset, winning: xr.DataArray, 
     )
     measured = f"{_two(share)}; from random weights {_two(alone_share)}"
     holds = share.values[0] == 0 and bool(np.all(np.diff(share.values) >= 0))
-    claims.add("share of polysemantic neurons by density", "0 at 1, never falling", measured, holds)
+    claims.check("share of polysemantic neurons by density", "0 at 1, never falling", measured, holds)
     dense, plain = (int(t["monosemantic"][0]) for t in (table, random))
     measured = f"{dense} of a start with {solved[0]} solved; {plain} from random weights"
     statement = "dense: training leaves all neurons monosemantic (the best start has some features solved)"
-    claims.add(statement, "40", measured, dense == 40)
+    claims.check(statement, "40", measured, dense == 40)
     at = int(np.abs(np.log(p / 0.01)).argmin())
     trained, plain = table.isel(feature_probability=at), random.isel(feature_probability=at)
     mono, poly = (int(trained[name]) for name in ("monosemantic", "polysemantic"))
     measured = f"{mono} and {poly}; from random weights {int(plain['monosemantic'])} and {int(plain['polysemantic'])}"
     statement = f"1 − S = 0.01: mono- and polysemantic neurons (start: {solved[at]} solved)"
-    claims.add(
+    claims.check(
         statement, "both; from a start that solves features, some become polysemantic", measured, mono > 0 and poly > 0
     )
     alone = int(trained["alone"])
@@ -225,11 +225,13 @@ def evaluate_many(table: xr.Dataset, random: xr.Dataset, winning: xr.DataArray, 
     )
     statement = f"1 − S = 0.01: most important features stay monosemantic (start: {solved[at]} solved)"
     expected = "the first at least, and not all that the start solved"
-    claims.add(statement, expected, f"{measured}; {random_alone}", alone > 0 and (not solved[at] or alone < solved[at]))
+    claims.check(
+        statement, expected, f"{measured}; {random_alone}", alone > 0 and (not solved[at] or alone < solved[at])
+    )
     second, features = float(trained["second"]), float(trained["features"])
     measured = f"of {features:g} the second {second:.2f}"
     one_large = features > 2 and second < 0.5
-    claims.add(
+    claims.check(
         "1 − S = 0.01: one large weight, several small", "second below half, 3 or more (medians)", measured, one_large
     )
     mid_range = [q for q in p if np.any(np.isclose(q, MID_RANGE))]
@@ -237,12 +239,12 @@ def evaluate_many(table: xr.Dataset, random: xr.Dataset, winning: xr.DataArray, 
     measured = f"{_two(correlation)}; from random weights {_two(random_correlation)}"
     densities = ", ".join(f"{q:g}" for q in mid_range)
     positive = bool(np.all(correlation > 0))
-    claims.add(f"1 − S = {densities}: Spearman(top feature, number of features)", "above 0", measured, positive)
+    claims.check(f"1 − S = {densities}: Spearman(top feature, number of features)", "above 0", measured, positive)
     for of_which, of in (("of the best start", table), ("from random weights alone", random)):
         relative = of["relative_loss"].values
         beaten = ", ".join(f"{q:g}" for q in p[relative < 1]) or "none"
         measured = f"{_two(relative)}: beaten at {beaten}"
-        claims.add(
+        claims.check(
             f"loss over the naive baseline by density, {of_which}", "below 1 somewhere", measured, beaten != "none"
         )
 

@@ -133,21 +133,21 @@ def evaluate_vulnerability(table: xr.Dataset, claims: Claims) -> None:
     rise = {a: v[:, -1] / v[:, 0] for a, v in by_attack.items()}
     measured = " and ".join(f"{r.min():.1f} to {r.max():.1f} × ({a})" for a, r in rise.items())
     holds = all(r.min() > 3 for r in rise.values())
-    claims.add("vulnerability rises from dense to sparse", f"more than 3 ×, {len(crowd)} seeds", measured, holds)
+    claims.check("vulnerability rises from dense to sparse", f"more than 3 ×, {len(crowd)} seeds", measured, holds)
     ranks = {a: min(_spearman(*pair) for pair in zip(v, crowd, strict=True)) for a, v in by_attack.items()}
     measured = " and ".join(f"{r:.3f} or more ({a})" for a, r in ranks.items())
     holds = min(ranks.values()) > 0.9
-    claims.add("it tracks features per dimension", "Spearman above .9, every seed", measured, holds)
+    claims.check("it tracks features per dimension", "Spearman above .9, every seed", measured, holds)
     powers = {a: exponents(table, a) for a in ATTACKS}
     measured = " and ".join(f"{x.mean():.2f} ± {x.std():.2f} ({a})" for a, x in powers.items())
     holds = all(np.all((x > 1) & (x <= 2)) for x in powers.values())
     expected = "V ∝ (‖W‖²/m)^α with 1 < α ≤ 2, every seed: 2 if no output were switched off"
-    claims.add("it grows faster than features per dimension", expected, measured, holds)
+    claims.check("it grows faster than features per dimension", expected, measured, holds)
     on_pairs = by_attack["optimised"][np.abs(crowd - 2) <= 0.06]
     measured = f"{on_pairs.min():.2f} to {on_pairs.max():.2f} (optimised)" if len(on_pairs) else "no such model"
     holds = bool(len(on_pairs)) and on_pairs.min() >= 2 and on_pairs.max() <= 4.2
     expected = "from 2 (inputs of zeros) to 4 (no output off), + 5 %, where ‖W‖²/m = 2 ± .06"
-    claims.add("antipodal pairs lie between the closed forms", expected, measured, holds)
+    claims.check("antipodal pairs lie between the closed forms", expected, measured, holds)
     _identities(table, by_attack, claims)
 
 
@@ -196,11 +196,11 @@ def evaluate_training(per_dimension: xr.DataArray, claims: Claims) -> None:
     measured = f"features per dimension {first:.2f} → {last:.2f}"
     rank = _spearman(values.attack_norm.values, values.values)
     holds = last < first and rank < -0.9
-    claims.add(
+    claims.check(
         "adversarial training reduces superposition", "falling (Spearman below −.9)", f"{measured}, {rank:.3f}", holds
     )
     at = removed_at(values)
-    claims.add(
+    claims.check(
         "attack norm that removes it",
         "about 80 % of the mean input norm (70 … 90 %)",
         f"{100 * at:.0f} %" if np.isfinite(at) else f"above {100 * float(values.attack_norm.max()):.0f} %",

@@ -178,9 +178,11 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
             least, most, better = LOCAL_MINIMA[name]
             expected = f"a minimum, {least:g} to {most:g} % above {better}"
             holds = stays and least <= excess <= most and row["best_is"].item() == better
-            claims.add(f"{name} are a local minimum", expected, measured, holds)
+            claims.check(f"{name} are a local minimum", expected, measured, holds)
         else:
-            claims.add(name, "a minimum, and the best within .2 %", measured, stays and excess <= 100 * RESTART_WITHIN)
+            claims.check(
+                name, "a minimum, and the best within .2 %", measured, stays and excess <= 100 * RESTART_WITHIN
+            )
 
 
 def draw(table: xr.Dataset) -> tuple[Figure, str]:

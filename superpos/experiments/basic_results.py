@@ -108,7 +108,7 @@ def evaluate_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> No
     statement = (
         f"1 − S = {AUDITED:g}: ten features as five antipodal pairs, as published, are a minimum of the exact loss"
     )
-    claims.add(statement, "descent from there leaves norms 1 ± .1, one partner each", measured, holds)
+    claims.check(statement, "descent from there leaves norms 1 ± .1, one partner each", measured, holds)
     trained = best.sel(feature_probability=AUDITED, method="nearest")
     less = 100 * (1 - float(mixed["loss"]) / float(pairs["loss"]))
     above = 100 * (float(trained["loss"]) / float(mixed["loss"]) - 1)
@@ -116,7 +116,7 @@ def evaluate_audit(best: SweepResult, audited: xr.Dataset, claims: Claims) -> No
     measured = f"{less:.1f} % less; trained: {name}, {above:+.2f} %"
     holds = less > 0 and name == "pentagon + 3 × antipodal pair" and abs(above) <= 1
     expected = "a pentagon and three pairs cost less, and are what the best seed finds, within 1 %"
-    claims.add("… but a local one", expected, measured, holds)
+    claims.check("… but a local one", expected, measured, holds)
 
 
 def evaluate_linear(best: SweepResult, claims: Claims) -> None:
@@ -135,12 +135,12 @@ def evaluate_linear(best: SweepResult, claims: Claims) -> None:
         least = float(optimal_linear_loss(features, np.asarray(task["importance"]), m))
         excess.append(100 * (float(cell["loss"]) / least - 1))
     expected = "every entry ± .02"
-    claims.add(
+    claims.check(
         "linear: WᵀW projects on the m most important features", expected, f"{max(apart):.4f}", max(apart) <= 0.02
     )
-    claims.add("linear: b is 0 where learned, p/2 elsewhere", "± .02", f"{max(bias):.4f}", max(bias) <= 0.02)
+    claims.check("linear: b is 0 where learned, p/2 elsewhere", "± .02", f"{max(bias):.4f}", max(bias) <= 0.02)
     worst = max(excess, key=abs)
-    claims.add("linear: loss of the best projector", "± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
+    claims.check("linear: loss of the best projector", "± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
 
 
 def evaluate_relu(best: SweepResult, claims: Claims) -> None:
@@ -151,15 +151,15 @@ def evaluate_relu(best: SweepResult, claims: Claims) -> None:
     dense = models[1.0]
     W, b = np.asarray(dense.W), np.asarray(dense.b)
     off = max(np.abs(W.T @ W - np.diag(np.arange(20) < 5)).max(), np.abs(b[5:] - 0.5).max())
-    claims.add("dense: the ReLU model is the linear one, b = 1/2 elsewhere", "± .02", f"{off:.4f}", off <= 0.02)
+    claims.check("dense: the ReLU model is the linear one, b = 1/2 elsewhere", "± .02", f"{off:.4f}", off <= 0.02)
     n = counts(best)
     expected = ", ".join(f"{c} ± {t}" if t else f"{c}" for c, t in COUNTS.values())
     holds = all(abs(k - COUNTS[float(p)][0]) <= COUNTS[float(p)][1] for k, p in zip(n, densities, strict=True))
-    claims.add("features of norm above 1/2, dense to sparse", expected, ", ".join(map(str, n)), holds)
-    claims.add("that count never falls", "± 1", f"largest fall {-min(0, np.diff(n).min())}", np.diff(n).min() >= -1)
+    claims.check("features of norm above 1/2, dense to sparse", expected, ", ".join(map(str, n)), holds)
+    claims.check("that count never falls", "± 1", f"largest fall {-min(0, np.diff(n).min())}", np.diff(n).min() >= -1)
     two, one = geometries[0.3].interference[:2].max(), geometries[0.1].interference[0]
     measured = f"{two:.3f} (top 2 at .3), {one:.3f} (top 1 at .1)"
-    claims.add("important features are interfered with last", "below .05", measured, max(two, one) < 0.05)
+    claims.check("important features are interfered with last", "below .05", measured, max(two, one) < 0.05)
     lone, negative = False, []
     for p in (p for p in models if p <= 0.01):
         W, chosen = np.asarray(models[p].W), geometries[p].represented
@@ -168,7 +168,7 @@ def evaluate_relu(best: SweepResult, claims: Claims) -> None:
         negative.append(float(np.mean(np.asarray(models[p].b)[chosen] < 0)))
     measured = f"{'yes' if lone else 'no'}, b < 0 for {100 * min(negative):.0f} % or more"
     holds = lone and min(negative) >= 0.6
-    claims.add("1 − S ≤ .01: more than pairs, most biases negative", "yes, ≥ 60 %", measured, holds)
+    claims.check("1 − S ≤ .01: more than pairs, most biases negative", "yes, ≥ 60 %", measured, holds)
 
 
 def evaluate_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> None:
@@ -185,12 +185,12 @@ def evaluate_scaling(small: SweepResult, large: SweepResult, claims: Claims) -> 
     apart = float(np.abs(few - many)[dense].max())
     statement = "80 → 20, importance .7^(i/4), is a rescaled copy of 20 → 5 while blocks are pairs and pentagons"
     expected = f"as many per dimension ± .4 at 1 − S ≥ {SMALL_BLOCKS_FROM:g}"
-    claims.add(statement, expected, f"at most {apart:.2f} apart", apart <= 0.4)
+    claims.check(statement, expected, f"at most {apart:.2f} apart", apart <= 0.4)
     measured = "; ".join(
         f"{q:g}: {b:.2f} and {a:.2f}" for q, a, b in zip(p[sparse], few[sparse], many[sparse], strict=True)
     )
     holds = bool(sparse.any()) and bool(np.all(many[sparse] > few[sparse]))
-    claims.add(
+    claims.check(
         "… sparser it is not: twenty dimensions have room for larger blocks", "more per dimension", measured, holds
     )
 

@@ -105,10 +105,10 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
             losses, control = best.sel(setting), linear.sel(setting)
             measured = ", ".join(f"{v:.2f}" for v in losses.values)
             holds = bool((losses < 1).all())
-            claims.add(f"{name}: beats the naive baseline", BEATS, f"{measured} of it", holds)
+            claims.check(f"{name}: beats the naive baseline", BEATS, f"{measured} of it", holds)
             share = losses / control
             measured = ", ".join(f"{v:.2f}" for v in share.values)
-            claims.add(
+            claims.check(
                 f"{name}: beats the linear control",
                 BEATS,
                 f"{measured} of it",
@@ -120,7 +120,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     claims.identity("L2: no model loses less than its rank allows", expected, measured, least > 1 - 1e-4)
     computed = table["computed"].max("seed")
     most = float(computed.sel(loss_exponent=2).max())
-    claims.add(
+    claims.check(
         "L2: gates below half of their affine error", "at most as many as neurons", f"{most:.2f} per neuron", most <= 1
     )
     sparsest = computed.sel(loss_exponent=4).isel(
@@ -128,11 +128,11 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     )
     measured = ", ".join(f"{v:.2f}" for v in sparsest.values)
     holds = bool((sparsest > 1).all())
-    claims.add(
+    claims.check(
         "L4, sparsest: gates below half of their affine error", "more than neurons", f"{measured} per neuron", holds
     )
     middle = float(table["gates_per_neuron"].median())
-    claims.add("a neuron serves several gates", "median above 1.5", f"{middle:.1f}", middle > 1.5)
+    claims.check("a neuron serves several gates", "median above 1.5", f"{middle:.1f}", middle > 1.5)
 
 
 def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:

@@ -130,7 +130,7 @@ def evaluate_allocation(best: SweepResult, table: xr.Dataset, price: xr.Dataset,
     m, n = task["n_hidden"], task["n_features"]
     C = table["capacity"].transpose("feature_probability", "feature").values
     deviation = np.abs(C[p.argmax()] - (np.arange(n) < m)).max()
-    claims.add(
+    claims.check(
         "dense: the m most important features have C = 1, others 0", "± .02", f"{deviation:.4f}", deviation <= 0.02
     )
     alone, sharing = (C > ALONE).sum(axis=1), ((C > 1 - ALONE) & (C <= ALONE)).sum(axis=1)
@@ -138,18 +138,18 @@ def evaluate_allocation(best: SweepResult, table: xr.Dataset, price: xr.Dataset,
     ordered = all(np.all(np.diff(np.digitize(C[k], [1 - ALONE, ALONE])) <= 0) for k in staged)
     measured = f"{'in order' if ordered else 'out of order'} at " + ", ".join(f"{p[k]:.2g}" for k in staged)
     expected = "C = 1, then 0 < C < 1, then 0, at the densities 1 − S that have all three"
-    claims.add("between: the most important alone, the next share", expected, measured, staged and ordered)
+    claims.check("between: the most important alone, the next share", expected, measured, staged and ordered)
     rises = np.maximum(np.diff(C, axis=1), 0).max(axis=1)
     measured = f"largest rise {rises.max():.3f}, at 1 − S = {p[rises.argmax()]:.2g}"
     expected, holds = f"no rise above {TOLERANCE:g}", rises.max() <= TOLERANCE
-    claims.add("capacity falls with importance", expected, measured, holds)
+    claims.check("capacity falls with importance", expected, measured, holds)
     order = np.argsort(-p)
     expected = "with C > .1 never fewer, with C > .9 never more"
     measured = (
         f"sharing or alone {', '.join(map(str, (alone + sharing)[order]))}; alone {', '.join(map(str, alone[order]))}"
     )
     holds = np.all(np.diff((alone + sharing)[order]) >= 0) and np.all(np.diff(alone[order]) <= 0)
-    claims.add("sparser: more features share", expected, measured, holds)
+    claims.check("sparser: more features share", expected, measured, holds)
     # The curve is right where the best structures of all are on it. Which those are is known of n ≫ m, without training;
     # to choose the densities by how well training does on the curve would be to choose by what is claimed.
     on_curve = 1 / p <= SMALL_BEST_UP_TO
@@ -163,7 +163,7 @@ def evaluate_allocation(best: SweepResult, table: xr.Dataset, price: xr.Dataset,
     if less > 1:
         measured += f"; sparser, with structures that are not on the curve, up to {less:.0f} % cheaper"
     expected = f"at most {100 * REGRET:.0f} % dearer than the best allocation, at 1/(1 − S) ≤ {SMALL_BEST_UP_TO:g}"
-    claims.add("marginal benefit is equalised", expected, measured, regret[on_curve].max() <= 100 * REGRET)
+    claims.check("marginal benefit is equalised", expected, measured, regret[on_curve].max() <= 100 * REGRET)
 
 
 def draw(result: SweepResult, table: xr.Dataset, price: xr.Dataset) -> tuple[Figure, str]:

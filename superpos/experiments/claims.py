@@ -13,12 +13,21 @@ RED = (FAILS, VIOLATED)
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement, what it asks for, what was measured, and whether it held."""
+    """One statement, what is expected if it holds, what was measured, and the verdict."""
 
     statement: str
-    wanted: str
+    expected: str
     measured: str
     verdict: str
+
+    def record(self) -> dict[str, str]:
+        """The claim as published files have it, where what is expected is called "wanted"."""
+        return {
+            "statement": self.statement,
+            "wanted": self.expected,
+            "measured": self.measured,
+            "verdict": self.verdict,
+        }
 
 
 @dataclass
@@ -29,21 +38,21 @@ class Claims:
     judged: bool = True
     claims: list[Claim] = field(default_factory=list)
 
-    def add(self, statement: str, wanted: str, measured: Any, holds: Any) -> None:
-        """Note one claim; `measured` is shown as it is."""
-        verdict = (HOLDS if holds else FAILS) if self.judged else NOT_JUDGED
-        self.claims.append(Claim(statement, wanted, str(measured), verdict))
+    def check(self, statement: str, expected: str, measured: Any, passed: Any) -> None:
+        """Judge one claim; `measured` is shown as it is."""
+        verdict = (HOLDS if passed else FAILS) if self.judged else NOT_JUDGED
+        self.claims.append(Claim(statement, expected, str(measured), verdict))
 
-    def identity(self, statement: str, wanted: str, measured: Any, holds: Any) -> None:
+    def identity(self, statement: str, expected: str, measured: Any, passed: Any) -> None:
         """Note a theorem, true of every model however it was trained, as a check of the program.
 
         It is not counted among the claims. It is judged in a quick look, too, and one that is violated is a failure.
         """
-        self.claims.append(Claim(statement, wanted, str(measured), IDENTITY if holds else VIOLATED))
+        self.claims.append(Claim(statement, expected, str(measured), IDENTITY if passed else VIOLATED))
 
-    def needs_full(self, statement: str, wanted: str, why: str) -> None:
+    def needs_full(self, statement: str, expected: str, why: str) -> None:
         """Note a claim that this size cannot show, and why."""
-        self.claims.append(Claim(statement, wanted, why, NEEDS_FULL if self.judged else NOT_JUDGED))
+        self.claims.append(Claim(statement, expected, why, NEEDS_FULL if self.judged else NOT_JUDGED))
 
     @property
     def failed(self) -> list[Claim]:
@@ -57,10 +66,12 @@ def tally(verdicts: Iterable[str]) -> str:
     >>> tally(["pass", "pass", "FAIL", "identity"])
     '3 claims: 2 pass, 1 FAIL; 1 identity'
     """
-    found = list(verdicts)
-    n_identities = sum(verdict in IDENTITIES for verdict in found)
-    n_claims, broken = len(found) - n_identities, found.count(VIOLATED)
-    counts = ", ".join(f"{found.count(v)} {v}" for v in (HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED) if v in found)
-    said = f"{n_claims} claim{'s' * (n_claims != 1)}" + f": {counts}" * bool(counts)
-    said += f"; {n_identities} identit{'y' if n_identities == 1 else 'ies'}" * bool(n_identities)
-    return said + f", {broken} VIOLATED" * bool(broken)
+    listed_verdicts = list(verdicts)
+    n_identities = sum(verdict in IDENTITIES for verdict in listed_verdicts)
+    n_claims, broken = len(listed_verdicts) - n_identities, listed_verdicts.count(VIOLATED)
+    counts = ", ".join(
+        f"{listed_verdicts.count(v)} {v}" for v in (HOLDS, FAILS, NEEDS_FULL, NOT_JUDGED) if v in listed_verdicts
+    )
+    text = f"{n_claims} claim{'s' * (n_claims != 1)}" + f": {counts}" * bool(counts)
+    text += f"; {n_identities} identit{'y' if n_identities == 1 else 'ies'}" * bool(n_identities)
+    return text + f", {broken} VIOLATED" * bool(broken)

@@ -189,18 +189,20 @@ def evaluate_noise(relative: xr.DataArray, linear: xr.DataArray, claims: Claims)
     clean = relative.sel(label_noise=0)
     quartic = clean.sel(loss_exponent=4)
     holds = bool((quartic < 1).all())
-    claims.add("L4, clean labels: beats the naive baseline", "below 1 for every seed", _range(quartic), holds)
+    claims.check("L4, clean labels: beats the naive baseline", "below 1 for every seed", _range(quartic), holds)
     share = quartic / linear.sel(label_noise=0, loss_exponent=4)
     measured = f"{float(share.min()):.3f} to {float(share.max()):.3f} of it"
-    claims.add(
+    claims.check(
         "L4, clean labels: beats the linear control", "below 1 for every seed", measured, bool((share < 1).all())
     )
     square = clean.sel(loss_exponent=2)
     holds = bool((square >= 1).all())
-    claims.add("L2, clean labels: does not beat the naive baseline", "1 or more for every seed", _range(square), holds)
+    claims.check(
+        "L2, clean labels: does not beat the naive baseline", "1 or more for every seed", _range(square), holds
+    )
     noisy = relative.isel(label_noise=-1).sel(loss_exponent=2)
     gain = bool(noisy.mean() < square.mean())
-    claims.add("L2: label noise is what helps", "lower with noise than without", _range(noisy), gain)
+    claims.check("L2: label noise is what helps", "lower with noise than without", _range(noisy), gain)
 
 
 def evaluate_across(across: xr.Dataset, embedded: xr.DataArray, claims: Claims) -> None:
@@ -212,18 +214,20 @@ def evaluate_across(across: xr.Dataset, embedded: xr.DataArray, claims: Claims) 
     clean = across.sel(n_residual=0)
     quartic, control = (clean[name].sel(loss_exponent=4) for name in ("relative", "linear"))
     statement = "L4, clean, all densities and sizes: beats the naive baseline"
-    claims.add(statement, "below 1 everywhere", _range(quartic), bool((quartic < 1).all()))
+    claims.check(statement, "below 1 everywhere", _range(quartic), bool((quartic < 1).all()))
     better = quartic < control
     measured = f"{int(better.sum())} of {better.size} settings"
-    claims.add("L4, clean: beats the linear control, too", "somewhere", measured, bool(better.any()))
+    claims.check("L4, clean: beats the linear control, too", "somewhere", measured, bool(better.any()))
     square = across["relative"].sel(loss_exponent=2)
     noisy = square.isel(n_residual=-1).dropna("n_hidden", how="all")
     pairs = square.sel(n_residual=0, n_hidden=noisy["n_hidden"])
     measured = f"{_range(noisy)}; clean labels {_range(pairs)}"
-    claims.add("L2, embedded: lower than with clean labels", "at every density", measured, bool((noisy < pairs).all()))
+    claims.check(
+        "L2, embedded: lower than with clean labels", "at every density", measured, bool((noisy < pairs).all())
+    )
     noisy = embedded.sel(loss_exponent=2)
     holds = bool((noisy < 1).all())
-    claims.add("L2, embedded: beats it, as published", "below 1 for every seed", _range(noisy), holds)
+    claims.check("L2, embedded: beats it, as published", "below 1 for every seed", _range(noisy), holds)
 
 
 def _range(values: xr.DataArray) -> str:

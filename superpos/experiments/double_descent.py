@@ -213,7 +213,7 @@ def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool 
     # The mean says little: it is m/T for every tight frame, also one of a few long vectors. The least does not hide them.
     least = {T: float(weak["least_point_share"].sel(n_points=T)) for T in sizes if POLYGON_SIZES[0] <= T}
     deviations = {T: abs(least[T] * T / 2 - 1) for T in least}
-    claims.add(
+    claims.check(
         "few points: each has m/T of the hidden layer, as on a regular polygon",
         f"least D_X within {POLYGON_WITHIN:.0%} of 2/T",
         ", ".join(f"T = {T}: {least[T]:.3f}" for T in least),
@@ -223,7 +223,7 @@ def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool 
     # W = Σ_j h_j x_jᵀ, feature i of point j alone has D_f = (m/T) x_ij²: of T = 3 points with some ten features each, up to
     # 2/3 × 0.26 for x² = 0.4, at n = 10,000 and p = .001 as here. It is small beside the m/T of the point.
     largest, smallest = few_points["feature_share"].values, few_points["least_point_share"].values
-    claims.add(
+    claims.check(
         "few points: features have little beside the points",
         f"largest D_f below the least D_X at every T up to {POLYGON_SIZES[1]}",
         ", ".join(f"T = {T}: {D_f:.2f} and {D_X:.2f}" for T, D_f, D_X in zip(sizes, largest, smallest, strict=True)),
@@ -232,7 +232,7 @@ def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool 
     loss = of_best(weak).values
     top = int(np.argmax(loss))
     spread = float(weak["test_loss"].std("seed").isel(n_points=[0, top, -1]).max())
-    claims.add(
+    claims.check(
         "the test loss has a bump in between",
         "largest inside, above 1 and above both ends by more than the seeds' spread",
         f"{loss[top]:.4f} at T = {int(weak['n_points'][top])}; ends {loss[0]:.4f} and {loss[-1]:.4f}; spread {spread:.4f}",
@@ -240,7 +240,7 @@ def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool 
     )
     last = weak.isel(n_points=-1)
     shape, norm = str(last["shape"].values), float(last["norm"])
-    claims.add(
+    claims.check(
         f"T = {int(last['n_points']):,}: features form a pentagon, points have no share",
         "pentagon, ‖W‖_F within 10 % of √5",
         f"{shape}, largest D_f {float(last['feature_share']):.2f}, D_X {float(last['point_share']):.4f}, ‖W‖ {norm:.2f}",
@@ -257,18 +257,18 @@ def evaluate(table: xr.Dataset, four: xr.Dataset, claims: Claims, *, full: bool 
     measured = f"{high:.4f} high at T = {at}, spread {noise:.4f}; {rest:.4f} at T = {rest_at}, spread {rest_noise:.4f}"
     statement = f"m = {four.attrs['m']}: weight decay {decay:g} takes away nearly all of the bump"
     expected = f"higher than the seeds' spread at {first:g}, less than a tenth of it left at {decay:g}"
-    claims.add(statement, expected, measured, high > noise and rest <= high / 10)
+    claims.check(statement, expected, measured, high > noise and rest <= high / 10)
     statement, expected = (
         f"m = {four.attrs['m']}: weight decay {decay:g} removes it entirely",
         "nothing above the seeds' spread",
     )
     if full:
-        claims.add(statement, expected, measured, high > noise and rest <= rest_noise)
+        claims.check(statement, expected, measured, high > noise and rest <= rest_noise)
     else:
         claims.needs_full(statement, expected, f"{100 * rest / high:.0f} % is left at this size" if high else "no bump")
     norms = weak["norm"]
     peak = int(np.argmax(norms.values))
-    claims.add(
+    claims.check(
         "‖W‖_F rises with T, peaks and falls",
         "largest inside",
         f"{float(norms[0]):.2f}, {float(norms[peak]):.2f} at T = {int(norms['n_points'][peak])}, {float(norms[-1]):.2f}",

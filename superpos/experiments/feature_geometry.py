@@ -37,10 +37,10 @@ def evaluate(result: SweepResult, table: xr.Dataset, structures: list[Structure]
     flat = x[np.abs(means - 0.5) <= 0.03]
     expected = "|D* − 1/2| ≤ .03 at 3 or more densities, all with 1/(1 − S) in 2.0…4.4"
     inside = len(flat) >= 3 and flat.min() >= 2.0 and flat.max() <= 4.4
-    claims.add("D* sticks at 1/2", expected, "at " + ", ".join(f"{v:.2f}" for v in flat), inside)
+    claims.check("D* sticks at 1/2", expected, "at " + ", ".join(f"{v:.2f}" for v in flat), inside)
     pool = D[means < 0.95].ravel()
     measured, holds = line(pool, 1 / 2)
-    claims.add("features gather on the line 1/2 (antipodal pairs)", LINE, measured, holds)
+    claims.check("features gather on the line 1/2 (antipodal pairs)", LINE, measured, holds)
     evaluate_lines(pool, table["component_shape"].values[means < 0.95].ravel(), claims)
     most = float(table["packing"].max())
     claims.identity("dimensionalities add up to at most m", "ΣD_i / m ≤ 1", f"at most {most:.4f}", most <= 1 + 1e-4)
@@ -52,7 +52,7 @@ def evaluate(result: SweepResult, table: xr.Dataset, structures: list[Structure]
         sparse = x[k] > 5  # larger structures than the known ones may win there
         expected = "at most 5 % above" if sparse else "0 to 5 % above"
         holds = above <= 5 and (sparse or above >= -0.5)  # half a per cent: the loss is an estimate from samples
-        claims.add(f"loss of the best structure, 1/(1 − S) = {x[k]:.2f}", expected, f"{above:+.1f} %", holds)
+        claims.check(f"loss of the best structure, 1/(1 − S) = {x[k]:.2f}", expected, f"{above:+.1f} %", holds)
 
 
 def evaluate_lines(D: np.ndarray, shapes: np.ndarray, claims: Claims) -> None:
@@ -64,7 +64,7 @@ def evaluate_lines(D: np.ndarray, shapes: np.ndarray, claims: Claims) -> None:
     """
     on_line = np.abs(D - 2 / 5) <= 0.005
     n_on_line, n_pentagons = int(on_line.sum()), int((shapes[on_line] == "pentagon").sum())
-    claims.add(
+    claims.check(
         "the line 2/5 is made of pentagons",
         "10 or more features within .005, nine tenths of them in pentagons",
         f"{n_pentagons} of {n_on_line}",
@@ -72,7 +72,7 @@ def evaluate_lines(D: np.ndarray, shapes: np.ndarray, claims: Claims) -> None:
     )
     medians = {name: np.median(D[shapes == name]) if (shapes == name).any() else np.nan for name in LEVELS}
     below = np.array([LEVELS[name] - medians[name] for name in LEVELS])
-    claims.add(
+    claims.check(
         "members of tetrahedra, triangles, pentagons and antiprisms lie on their lines 3/4, 2/3, 2/5, 3/8 or below",
         "medians 0 to .04 below",
         ", ".join(f"{name} {median:.3f}" for name, median in medians.items()),

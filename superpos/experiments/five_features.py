@@ -50,19 +50,19 @@ def evaluate(result: SweepResult, geometry: xr.Dataset, claims: Claims) -> None:
     best = result.best("seed")
     dense, middle = (best.sel(feature_probability=p, method="nearest") for p in (1.0, 0.2))
     norms = np.linalg.norm(dense["W"], axis=0)
-    claims.add(
+    claims.check(
         "dense: the two most important features alone",
         "norms 1 1 0 0 0 ± .05",
         " ".join(f"{v:.2f}" for v in norms),
         np.all(np.abs(norms - [1, 1, 0, 0, 0]) <= 0.05),
     )
     loss = 5 * float(dense["loss"])
-    claims.add("dense: loss, sum over features", ".1829 ± 1 %", f"{loss:.4f}", abs(loss / 0.1829 - 1) < 0.01)
+    claims.check("dense: loss, sum over features", ".1829 ± 1 %", f"{loss:.4f}", abs(loss / 0.1829 - 1) < 0.01)
 
     W = middle["W"].values
     largest_four = np.argsort(np.linalg.norm(W, axis=0))[1:]
     smallest_norm, gaps = float(np.linalg.norm(W, axis=0).min()), np.asarray(angle_gaps(W[:, largest_four]))
-    claims.add(
+    claims.check(
         "1 − S ≈ .2: two orthogonal pairs",
         "gaps 90 ± 3°, the fifth below .1",
         f"gaps {gaps.min():.1f}…{gaps.max():.1f}°, the fifth {smallest_norm:.2f}",
@@ -79,12 +79,14 @@ def evaluate(result: SweepResult, geometry: xr.Dataset, claims: Claims) -> None:
     measured = "no such density"
     if worst_gaps:
         measured = f"at {len(worst_gaps)} densities, worst gap {max(worst_gaps):.1f}° from 72°"
-    claims.add("1 − S ≤ .1: a pentagon", "gaps 72 ± 8°, norms within 10 %, b < 0", measured, holds and bool(worst_gaps))
+    claims.check(
+        "1 − S ≤ .1: a pentagon", "gaps 72 ± 8°, norms within 10 %, b < 0", measured, holds and bool(worst_gaps)
+    )
 
     shapes = geometry["shape"].isel(seed=result.best_index("seed"))
     names = [str(shapes.sel(feature_probability=p, method="nearest").item()) for p in (1.0, 0.2, 0.05)]
     expected = ["2 × dedicated", "2 × antipodal pair", "pentagon"]
-    claims.add("the analyser names all three", ", ".join(expected), ", ".join(names), names == expected)
+    claims.check("the analyser names all three", ", ".join(expected), ", ".join(names), names == expected)
 
 
 def draw(result: SweepResult, geometry: xr.Dataset) -> tuple[Figure, str]:

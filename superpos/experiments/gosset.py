@@ -209,25 +209,25 @@ def evaluate(
         at = [float(starts[names.index(w)]) if w in names else np.nan for w in WINNERS]
         apart = np.abs(np.array(at) / CROSSOVERS - 1).max()
         measured = ", ".join(f"{name} from {x:.4g}" for name, x in zip(WINNERS, at, strict=True))
-        claims.add("theory: who wins from which 1/(1 − S) to 100", "crossovers ± .01 %", measured, apart <= 1e-4)
+        claims.check("theory: who wins from which 1/(1 − S) to 100", "crossovers ± .01 %", measured, apart <= 1e-4)
     for name, table in tables.items():
         x, hits = table["x"].values, (table["shape"] == name).transpose("x", "seed").values
         measured = _shares(hits, x)
         if name != RARE:
-            claims.add(f"{name}: found by training", "some seeds at every density", measured, hits.any(axis=1).all())
+            claims.check(f"{name}: found by training", "some seeds at every density", measured, hits.any(axis=1).all())
         if exact is None:
             continue
         gap = _gap(SETTINGS[name], name, table, exact)
         if name == RARE:
             measured += f"; loss {100 * gap.min():+.2f} to {100 * gap.max():+.2f} %"
             expected = "no loss more than .1 % below the theory's"
-            claims.add(
+            claims.check(
                 f"{name}: random starts find it seldom, and nothing better", expected, measured, gap.min() >= -CLOSE
             )
         if hits.any():
             expected = "within .1 % of the theory's"
             measured = f"{gap[hits].min():+.1e} to {gap[hits].max():+.1e} in {hits.sum()} models"
-            claims.add(f"{name}: loss of those that found it", expected, measured, np.abs(gap[hits]).max() <= CLOSE)
+            claims.check(f"{name}: loss of those that found it", expected, measured, np.abs(gap[hits]).max() <= CLOSE)
     if exact is not None and planted:
         evaluate_planted(planted, exact, claims)
     x = solids["x"].values
@@ -236,7 +236,7 @@ def evaluate(
         rows = [k for k, v in enumerate(x) if SOLID_NAMES[round(float(v), 6)] == name]
         measured = _shares(hits[rows], x[rows]) if rows else "not trained"
         holds = bool(rows) and hits[rows].any(axis=1).all()
-        claims.add(f"12 features in space: {name}", "some seeds at every density", measured, holds)
+        claims.check(f"12 features in space: {name}", "some seeds at every density", measured, holds)
     if exact is not None:
         best = exact["benefit"].max("structure").sel(x=large["x"].values, method="nearest").values
         measured = ", ".join(
@@ -245,7 +245,7 @@ def evaluate(
         )
         sparse = large["x"].values > 10
         holds = (large["benefit"].values[sparse].min(axis=1) > best[sparse]).all()
-        claims.add(
+        claims.check(
             "200 features in 20 dimensions beat every known structure", "all seeds, at 1/(1 − S) > 10", measured, holds
         )
 
@@ -261,14 +261,14 @@ def evaluate_planted(planted: Mapping[str, xr.Dataset], exact: xr.Dataset, claim
     """What random starts miss: 3_21 is a minimum with the theory's loss, the triangular prism and (to 100) 4_21 are none."""
     table = planted["3_21 planted"]
     gap, stays = _gap(PLANTED["3_21 planted"], "3_21", table, exact), table["shape"].values == "3_21"
-    claims.add(
+    claims.check(
         "3_21: training from beside it stays, with the theory's loss",
         "all, within .1 %",
         f"{stays.sum()} of {stays.size}, {gap.min():+.1e} to {gap.max():+.1e}",
         stays.all() and np.abs(gap).max() <= CLOSE,
     )
     shapes = planted["triangular prism planted"]["shape"].values
-    claims.add(
+    claims.check(
         "triangular prism: no minimum, training from beside it ends in three antipodal pairs",
         "all",
         f"{(shapes == '3 × antipodal pair').sum()} of {shapes.size}",
@@ -276,7 +276,7 @@ def evaluate_planted(planted: Mapping[str, xr.Dataset], exact: xr.Dataset, claim
     )
     table = planted["4_21 planted"]
     gap, stays = _gap(PLANTED["4_21 planted"], "4_21", table, exact), table["shape"].values == "4_21"
-    claims.add(
+    claims.check(
         "4_21: no minimum at 1/(1 − S) = 100, training from beside it leaves it for a lower loss",
         "none stays, all lower",
         f"{stays.sum()} of {stays.size} stay, {100 * gap.min():+.1f} to {100 * gap.max():+.1f} %",

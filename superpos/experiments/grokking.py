@@ -167,46 +167,46 @@ def evaluate(
     steps, test, train = (table[n].values for n in ("step", "test_accuracy", "train_accuracy"))
     gap = steps[(train > 0.99) & (test < 0.5)]
     length = int(gap[-1] - gap[0]) if len(gap) else 0
-    claims.add(
+    claims.check(
         "it memorises long before it generalises", "> 1,000 steps: train > 99 %, test < 50 %", length, length > 1_000
     )
-    claims.add("in the end it generalises", "test > 99.9 %", f"{100 * test[-1]:.3f} %", test[-1] > 0.999)
+    claims.check("in the end it generalises", "test > 99.9 %", f"{100 * test[-1]:.3f} %", test[-1] > 0.999)
     best, n = float(control["test_accuracy"].max()), control.sizes.get("seed", 1)
     measured = f"{100 * best:.1f} %"
     if n > 1:
         measured += f" at most, {n} seeds"
-    claims.add("without weight decay it never does", "test < 99 % in the same steps", measured, best < 0.99)
+    claims.check("without weight decay it never does", "test < 99 % in the same steps", measured, best < 0.99)
     keys = table["key"].values
     energy = table["embedding_energy"].values
     share = float(energy[keys].sum() / energy[1:].sum()) if len(keys) else 0.0
     measured = f"{100 * share:.1f} % in {', '.join(map(str, keys))}"
-    claims.add("key frequencies hold the embedding", "> 90 % of ‖F W_E‖² but the constant", measured, share > 0.9)
+    claims.check("key frequencies hold the embedding", "> 90 % of ‖F W_E‖² but the constant", measured, share > 0.9)
     single = float(np.mean(table["neuron_explained"] > fourier.SINGLE))
     measured = f"{100 * single:.0f} %"
     if seeds is not None and len(seeds["seed"]) > 1:
         each = ", ".join(f"{100 * share:.0f}" for share in seeds["single"].values)
         measured += f"; {int((seeds['single'] >= 0.75).sum())} of {len(seeds['seed'])} seeds: {each} %"
-    claims.add("neurons are of one frequency", "≥ 75 % have > 85 % of variance in one", measured, single >= 0.75)
+    claims.check("neurons are of one frequency", "≥ 75 % have > 85 % of variance in one", measured, single >= 0.75)
     kept_accuracy = table.attrs["kept_test_accuracy"]
     measured = f"{100 * kept_accuracy:.2f} %"
-    claims.add("the key frequencies alone answer", "test accuracy ≥ 99 %", measured, kept_accuracy >= 0.99)
+    claims.check("the key frequencies alone answer", "test accuracy ≥ 99 %", measured, kept_accuracy >= 0.99)
     ratios = table["alone_removed"].values / table["test_loss"].values[-1]
     least = float(ratios.min()) if len(ratios) else 0.0
-    claims.add("removing any one of them hurts", "test loss × 10 or more", f"× {least:.3g} or more", least >= 10)
+    claims.check("removing any one of them hurts", "test loss × 10 or more", f"× {least:.3g} or more", least >= 10)
     removed, chance = table.attrs["removed_loss"], float(np.log(table.attrs["p"]))
-    claims.add("removing all is worse than chance", f"loss > ln p = {chance:.2f}", f"{removed:.2f}", removed > chance)
+    claims.check("removing all is worse than chance", f"loss > ln p = {chance:.2f}", f"{removed:.2f}", removed > chance)
     trig = table.attrs["trig_explained"]
     measured = f"{100 * trig:.1f} %"
     if seeds is not None and len(seeds["seed"]) > 1:
         measured += f"; seeds: {', '.join(f'{100 * share:.1f}' for share in seeds['trig_explained'].values)} %"
-    claims.add(
+    claims.check(
         "logits are Σ α_k cos w_k(a + b − c) of key frequencies", "≥ 95 % of their variance", measured, trig >= 0.95
     )
     _evaluate_phases(table, claims)
     _evaluate_weights(table, control, claims)
     for statement, expected, measured, holds in _of_full_size(table):
         if full:
-            claims.add(statement, expected, measured, holds)
+            claims.check(statement, expected, measured, holds)
         else:
             claims.needs_full(statement, expected, measured)
 
@@ -224,7 +224,7 @@ def _evaluate_phases(table: xr.Dataset, claims: Claims) -> None:
         f"training accuracy > 99 % at {memorised:g}, restricted loss halved at {circuit:g}, test loss at {general:g}"
     )
     holds = memorised < circuit < general
-    claims.add("phases: memorisation, circuit, clean-up", "three series, in this order", measured, holds)
+    claims.check("phases: memorisation, circuit, clean-up", "three series, in this order", measured, holds)
     rises = [np.nan, np.nan]
     if np.isfinite([memorised, general]).all():
         ends = {"step": [memorised, general]}
@@ -233,7 +233,7 @@ def _evaluate_phases(table: xr.Dataset, claims: Claims) -> None:
     measured = f"× {rises[0]:.3g} from step {memorised:g} to {general:g}; without as many others × {rises[1]:.3g}"
     expected = "× 2 or more from memorising until the test loss halves, and not without other frequencies"
     holds = rises[0] >= 2 and rises[1] < 2
-    claims.add("excluded loss rises while the test loss is high", expected, measured, holds)
+    claims.check("excluded loss rises while the test loss is high", expected, measured, holds)
 
 
 def _evaluate_weights(table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
@@ -244,7 +244,7 @@ def _evaluate_weights(table: xr.Dataset, control: xr.Dataset, claims: Claims) ->
     grown = control["grown"].values
     measured = f"× {fall:.2f} from memorising to the end; without weight decay × {grown.min():.2f} or more of the start"
     expected = "‖θ‖² falls by 20 % or more; without weight decay it grows"
-    claims.add("weight norm falls", expected, measured, fall <= 0.8 and bool(np.all(grown > 1)))
+    claims.check("weight norm falls", expected, measured, fall <= 0.8 and bool(np.all(grown > 1)))
 
 
 def _below_half(values: np.ndarray) -> np.ndarray:

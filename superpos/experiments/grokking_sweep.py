@@ -144,28 +144,30 @@ def evaluate_times(times: xr.Dataset, fractions: xr.Dataset, claims: Claims) -> 
     n, best = none["generalised"].size, float(none["test_accuracy"].max())
     k = int(none["generalised"].notnull().sum())
     measured = f"{k} of {n} seeds; best test accuracy {100 * best:.1f} %"
-    claims.add(
+    claims.check(
         f"weight decay {first:g}: no seed generalises", "none in the same steps", measured, first == 0 and k == 0
     )
     memorised = int(none["memorised"].notnull().sum())
-    claims.add(f"weight decay {first:g}: every seed memorises", "all seeds", f"{memorised} of {n}", memorised == n)
+    claims.check(f"weight decay {first:g}: every seed memorises", "all seeds", f"{memorised} of {n}", memorised == n)
     counts = decayed["generalised"].notnull().sum("seed")
     measured = ", ".join(
         f"{int(c)} of {n} at {d:g}" for d, c in zip(decayed["weight_decay"].values, counts.values, strict=True)
     )
     most = int(counts.max())
-    claims.add("with weight decay most seeds generalise", "more than half, at one weight decay", measured, most > n / 2)
+    claims.check(
+        "with weight decay most seeds generalise", "more than half, at one weight decay", measured, most > n / 2
+    )
     gap = (decayed["generalised"] - decayed["memorised"]).values
     late, n_generalised = int((gap > DELAY).sum()), int(np.isfinite(gap).sum())
     measured = "none generalises"
     if n_generalised:
         measured = f"{late} of {n_generalised} that generalise; median {np.nanmedian(gap):,.0f} steps"
     expected, holds = f"more than {DELAY:,} steps later for most", late > n_generalised / 2
-    claims.add("they do long after memorising", expected, measured, holds)
+    claims.check("they do long after memorising", expected, measured, holds)
     least_data = fractions.isel(train_fraction=0)
     share, k = float(least_data["train_fraction"]), int(least_data["generalised"].notnull().sum())
     measured = f"{k} of {least_data['generalised'].size} seeds at {100 * share:.0f} %"
-    claims.add("too little data: no grokking", "≤ 20 % of the pairs: none", measured, share <= 0.2 and k == 0)
+    claims.check("too little data: no grokking", "≤ 20 % of the pairs: none", measured, share <= 0.2 and k == 0)
     medians = fractions["generalised"].fillna(np.inf).median("seed")
     least, most = float(medians.min()), medians["train_fraction"].values[int(np.argmin(medians.values))]
     finite, measured, slow = medians.where(np.isfinite(medians), drop=True), "no half of the seeds generalises", np.nan
@@ -175,7 +177,7 @@ def evaluate_times(times: xr.Dataset, fractions: xr.Dataset, claims: Claims) -> 
             f"median over seeds {slow:,.0f} steps at {100 * float(finite['train_fraction'][0]):.0f} % of the pairs, "
         )
         measured += f"least, {least:,.0f}, at {100 * most:.0f} %"
-    claims.add(
+    claims.check(
         "more data, sooner",
         "shortest at more data than where half of the seeds first generalise",
         measured,
@@ -203,7 +205,7 @@ def evaluate_circuits(table: xr.Dataset, generalised: xr.DataArray, claims: Clai
     n = len(generalises)
     expected = f"of those of {n} seeds that generalise: median ≥ {100 * EXPLAINED:.0f} %, every one above all others"
 
-    claims.add("logits are Σ α_k cos w_k(a + b − c) of key frequencies", expected, measured, holds)
+    claims.check("logits are Σ α_k cos w_k(a + b − c) of key frequencies", expected, measured, holds)
 
 
 def draw(result: SweepResult, times: xr.Dataset, fractions: xr.Dataset) -> tuple[Figure, str]:

@@ -199,7 +199,7 @@ def evaluate_levels(table: xr.Dataset, claims: Claims) -> None:
     off = np.min(np.abs(final[..., None] - np.array(LEVELS)), axis=-1).max()
     pairs = np.sum(final > np.mean(LEVELS), axis=-1)
     measured = f"off by at most {off:.4f}; {pairs.min()} to {pairs.max()} features at 1/2, {len(final)} seeds"
-    claims.add(
+    claims.check(
         "energy levels: D_i ends at 0 or 1/2", "within .03, every seed", measured, off <= 0.03 and min(pairs) > 0
     )
     total, inside = int(table["moving"].sum()), int(table["moving"].where(table["drop"]).sum())
@@ -210,7 +210,7 @@ def evaluate_levels(table: xr.Dataset, claims: Claims) -> None:
     )
     measured += f"times they would hold {by_chance:.1f}, and as many in {100 * luck:.2g} % of draws"
     expected = "more of the moves |ΔD_i| > .2 inside loss drops than in 95 % of draws of when the drops come"
-    claims.add("energy levels: features move where the loss drops", expected, measured, total > 0 and luck < 0.05)
+    claims.check("energy levels: features move where the loss drops", expected, measured, total > 0 and luck < 0.05)
 
 
 def octahedron(W: Any, sets: Sets) -> bool:
@@ -229,12 +229,12 @@ def evaluate_transformation(result: SweepResult, claims: Claims) -> None:
     measured = f"|cos| ≤ {np.abs(within(W, sets)).max():.3f}, partners {partners.min()}…{partners.max()}"
     measured += f", by {100 * np.mean(hits):.0f} % of {len(hits)} seeds"
     expected = "within |cos| < .05, one partner of the other set at cos < −.95"
-    claims.add("two correlated triples in space: an octahedron", expected, measured, octahedron(W, sets))
+    claims.check("two correlated triples in space: an octahedron", expected, measured, octahedron(W, sets))
     together = np.array([within(V, sets).min() for V in Ws])
     at = int(together.argmax())
     measured = f"cos ≥ {together[at]:.3f} at step {int(best['snapshot_step'][at])} of {int(best['snapshot_step'][-1])}"
     holds = together[at] > 0.9 and 0 < at < len(Ws) - 1 and together[-1] < 0.5
-    claims.add("… principal components first: members of a set agree", "within cos > .9 on the way", measured, holds)
+    claims.check("… principal components first: members of a set agree", "within cos > .9 on the way", measured, holds)
 
 
 def growth(result: SweepResult) -> xr.Dataset:
@@ -260,14 +260,14 @@ def evaluate_growth(table: xr.Dataset, claims: Claims) -> None:
             ratios.append(_rate(cell["share"].values, steps) / float(cell["rate"]))
         measured = "ratio " + ", ".join(f"{r:.3f}" for r in ratios)
         holds = all(abs(r - 1) <= 0.1 for r in ratios)
-        claims.add(f"linear: da/dt = 8ηIσ²a(1 − a) ({words})", "slope of log(a/(1 − a)) ± 10 %", measured, holds)
+        claims.check(f"linear: da/dt = 8ηIσ²a(1 − a) ({words})", "slope of log(a/(1 − a)) ± 10 %", measured, holds)
     arrived = [
         int(steps[np.argmax(a > 0.5)]) if np.any(a > 0.5) else -1
         for a in table["share"].sel(bias=False).transpose("importance", "snapshot").sortby("importance").values[::-1]
     ]
     holds = min(arrived) >= 0 and all(np.diff(arrived) > 0)
     measured = "a = 1/2 at steps " + ", ".join(map(str, arrived))
-    claims.add("linear: features arrive in order of importance", "most important first", measured, holds)
+    claims.check("linear: features arrive in order of importance", "most important first", measured, holds)
 
 
 def _rate(share: np.ndarray, steps: np.ndarray) -> float:

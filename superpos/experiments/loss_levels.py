@@ -114,7 +114,7 @@ def evaluate(levels: list[Level], free: xr.Dataset, placed: xr.Dataset, begun: l
         f"{c} × {n or 'off'}" for n, c in counts.most_common()
     )
     holds = inside == len(free["seed"])
-    claims.add(
+    claims.check(
         "training from random weights ends on a published level", "every seed, loss within .1 %", measured, holds
     )
     worst, measured = 0.0, "none"
@@ -126,17 +126,17 @@ def evaluate(levels: list[Level], free: xr.Dataset, placed: xr.Dataset, begun: l
                 measured = f"off by {100 * worst:.2g} % at most"
     expected = "as many sides as the level's name says; mean length (and bias of 5 and 6 sides) within 1 %"
     holds = measured != "none" and worst <= 0.01
-    claims.add("they are the polygons of theory, not only of their loss", expected, measured, holds)
+    claims.check("they are the polygons of theory, not only of their loss", expected, measured, holds)
     stayed = [now == then for now, then in zip(placed["level"].values.tolist(), begun, strict=True)]
     left = sorted({then for then, same in zip(begun, stayed, strict=True) if not same})
     measured = f"{sum(stayed)} of {len(stayed)}"
     if left:
         measured += f"; not all of {', '.join(left)}"
-    claims.add("begun beside a level, training rests on it", "all models, all six levels", measured, all(stayed))
+    claims.check("begun beside a level, training rests on it", "all models, all six levels", measured, all(stayed))
     dead = [name for name in free["level"].values.tolist() if "⁻" in name]
     expected = "fewer seeds with one than without, although such levels hold what is put there"
     measured = f"{len(dead)} of {inside}"
-    claims.add(
+    claims.check(
         "random starts seldom end with a dead feature", expected, measured, inside > 0 and len(dead) < inside / 2
     )
 

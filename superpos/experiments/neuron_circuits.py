@@ -109,28 +109,28 @@ def evaluate_motif(
     motifs: list[Motif], shuffled: float, relative: float, rises: dict[str, float], loss: float, claims: Claims
 ) -> None:
     """The motif in the best model; `rises` of the loss without "neuron", "inhibitor" and "motif"."""
-    claims.add(
+    claims.check(
         "the model computes in superposition", "loss below the naive baseline", f"{relative:.2f} of it", relative < 1
     )
     number = f"{len(motifs)}; {shuffled:.2g} if outputs are shuffled"
-    claims.add(
+    claims.check(
         "asymmetric motifs found", "at least 1, fewer by chance", number, len(motifs) > 0 and shuffled < len(motifs)
     )
     if not motifs:
         return
     m = motifs[0]
     ratios = f"W1 {m.input_ratio:.1f}, W2 {m.output_ratio:.1f}"
-    claims.add(
+    claims.check(
         "weights of its two features", "ratios of 2 or more (paper 4)", ratios, min(m.input_ratio, m.output_ratio) >= 2
     )
-    claims.add(
+    claims.check(
         "the second neuron inhibits the interfered output",
         "half of the interference or more",
         f"{100 * m.cancelled:.0f} % of slope {m.interference:.1f}",
         m.cancelled >= 0.5,
     )
     factors = ", ".join(f"{name} {1 + rise / loss:.1f}" for name, rise in rises.items())
-    claims.add("loss without it, over loss", "above 1", factors, all(rise > 0 for rise in rises.values()))
+    claims.check("loss without it, over loss", "above 1", factors, all(rise > 0 for rise in rises.values()))
 
 
 def evaluate_all_seeds(table: xr.Dataset, claims: Claims) -> None:
@@ -143,7 +143,7 @@ def evaluate_all_seeds(table: xr.Dataset, claims: Claims) -> None:
     )
     measured += f"{len(best)} of least loss; {motifs.mean():.2f} a model, {shuffled.mean():.2f} if outputs are shuffled"
     holds = np.mean(motifs[best] > 0) >= 0.5 and motifs.mean() > 2 * shuffled.mean()
-    claims.add("motifs in all models", "in half of the best quarter, and twice as many as by chance", measured, holds)
+    claims.check("motifs in all models", "in half of the best quarter, and twice as many as by chance", measured, holds)
 
 
 def shuffled_motifs(network: Circuit, repeats: int = 50, seed: int = 0) -> float:

@@ -157,31 +157,33 @@ def evaluate(loop: Loop, best: Any, table: xr.Dataset, claims: Claims) -> None:
     holds = (
         np.all(np.abs(norms - 1.13) <= 0.03) and np.all(np.abs(b + 0.25) <= 0.03) and abs(loss / 0.008904 - 1) <= 0.002
     )
-    claims.add("equal densities: the pentagon", "norms 1.13 ± .03, b −.25 ± .03, loss .008904 ± .2 %", measured, holds)
+    claims.check(
+        "equal densities: the pentagon", "norms 1.13 ± .03, b −.25 ± .03, loss .008904 ± .2 %", measured, holds
+    )
     loss = 5 * pairs.loss[equal]
     expected, holds = ".017705 ± .2 %", abs(loss / 0.017705 - 1) <= 0.002
-    claims.add("equal densities: loss of two pairs and a feature left out", expected, f"{loss:.5f}", holds)
+    claims.check("equal densities: loss of two pairs and a feature left out", expected, f"{loss:.5f}", holds)
     at = float(loop.crossing[0]) if len(loop.crossing) == 1 else np.nan
     angles = np.array([nearest_angle(W) for W in down.W[: last + 1]])
     denser, sparser = angles[: equal + 1], angles[equal:][rho[equal : last + 1] >= at]
     expected = "angle to its neighbours above 72° and rising with ρ"
     measured = f"{denser[-1]:.1f}° at ρ = 1 to {denser[0]:.1f}° at ρ = {rho[0]:.2g}"
-    claims.add("denser: the others are pushed away", expected, measured, np.all(np.diff(denser) < 0))
+    claims.check("denser: the others are pushed away", expected, measured, np.all(np.diff(denser) < 0))
     measured = f"down to {sparser[-1]:.1f}° at ρ = {rho[equal + len(sparser) - 1]:.2g}" if len(sparser) else "no such ρ"
     expected = "below 72° and falling with ρ, as far as it is best"
-    claims.add("sparser: they close in", expected, measured, len(sparser) > 1 and np.all(np.diff(sparser) < 0))
+    claims.check("sparser: they close in", expected, measured, len(sparser) > 1 and np.all(np.diff(sparser) < 0))
     measured = ", ".join(f"ρ = {v:.4f} ({1 / v:.1f} times sparser)" for v in loop.crossing) or "none"
     expected = f"one crossing, ρ = {CROSSING:g} ± .001 (derived; the paper: about 2.5 times sparser)"
-    claims.add("sparser still: two smooth loss curves cross", expected, measured, abs(at - CROSSING) <= 0.001)
+    claims.check("sparser still: two smooth loss curves cross", expected, measured, abs(at - CROSSING) <= 0.001)
     steep = loop.slopes[0] / loop.slopes[1] if len(loop.slopes) == 2 else np.nan
     measured = f"dL/d log ρ of the pentagon is {steep:.2f} times that of the pairs"
-    claims.add("first order: the best loss has a kink there", "slopes differ", measured, abs(steep - 1) > 0.1)
+    claims.check("first order: the best loss has a kink there", "slopes differ", measured, abs(steep - 1) > 0.1)
     measured = f"down: pentagon until ρ = {rho[last]:.3f}; up: two pairs until ρ = {rho[loop.first]:.2f}"
     measured += ", the largest" if loop.first == 0 else ""
     # The crossing was looked for where both exist, so that it lies between their ends says nothing: it must do so clearly.
     outlives = rho[last] < at / OUTLIVES and rho[loop.first] > OUTLIVES * at
     expected = f"down: below it, up: above it, by a factor of {OUTLIVES:g} each"
-    claims.add("hysteresis: each outlives the crossing", expected, measured, outlives)
+    claims.check("hysteresis: each outlives the crossing", expected, measured, outlives)
     _evaluate_fits(loop, at, best, table, claims)
 
 
@@ -192,7 +194,7 @@ def _evaluate_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: 
     followed = np.exp(np.interp(np.log(factor), np.log(loop.factors[::-1]), np.log(lower)))
     excess = 100 * (best["loss"].values / followed - 1)
     worst = excess[np.abs(excess).argmax()]
-    claims.add("the best of many fits is on the lower branch", "loss ± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
+    claims.check("the best of many fits is on the lower branch", "loss ± 2 %", f"{worst:+.2f} %", abs(worst) <= 2)
     names, W = table["shape"].values, best["W"].transpose("density", "hidden", "feature").values
     left_out, turns = [], []
     for k in np.flatnonzero(factor < at):
@@ -204,7 +206,7 @@ def _evaluate_fits(loop: Loop, at: float, best: Any, table: xr.Dataset, claims: 
         measured = f"{shapes}; norm of it at most {max(left_out):.3f}, gaps 90 ± {max(turns):.1f}°"
     holds = bool(left_out) and shapes == "2 × antipodal pair" and max(left_out) < 0.1 and max(turns) <= 3
     expected = "2 × antipodal pair; its norm below .1, gaps of the others 90 ± 3°"
-    claims.add("below the crossing: two pairs, the sparse feature at 0", expected, measured, holds)
+    claims.check("below the crossing: two pairs, the sparse feature at 0", expected, measured, holds)
 
 
 def draw(result: SweepResult, loop: Loop) -> tuple[Figure, str]:

@@ -81,19 +81,21 @@ def evaluate(table: xr.Dataset, compared: xr.Dataset, n_features: int, claims: C
     p, r = table.feature_probability, table.relative_importance
     norm, phase = table["norm"], table["phase"]
     norm_ignored = float(norm.where((p >= 0.5) & (r <= 0.3)).max())
-    claims.add(f"{size}: dense and unimportant is ignored", "‖W_extra‖ < .1", f"{norm_ignored:.3f}", norm_ignored < 0.1)
+    claims.check(
+        f"{size}: dense and unimportant is ignored", "‖W_extra‖ < .1", f"{norm_ignored:.3f}", norm_ignored < 0.1
+    )
     sparse = norm.where((p <= 0.1) & (r >= 0.1) & (r <= 10))
     if n_features == 2:
         off, in_superposition = float(abs(sparse - 1).max()), phase.where(p <= 0.1, drop=True) == "in superposition"
         share = 100 * float(in_superposition.mean())
         measured = f"norm off by {off:.3f}, {share:.1f} % in superposition"
-        claims.add(f"{size}: sparse is an antipodal pair", "norm 1 ± .1, all", measured, off <= 0.1 and share == 100)
+        claims.check(f"{size}: sparse is an antipodal pair", "norm 1 ± .1, all", measured, off <= 0.1 and share == 100)
     same = 100 * float(compared["agrees"].mean())
-    claims.add(f"{size}: phase of the true optimum", "≥ 97 % of cells", f"{same:.2f} %", same >= 97)
+    claims.check(f"{size}: phase of the true optimum", "≥ 97 % of cells", f"{same:.2f} %", same >= 97)
     excess = 100 * float(compared["excess"].max())
     share = 100 * float((compared["excess"] <= 0.02).mean())
     measured = f"{share:.2f} % of cells, worst {excess:.2f} %"
-    claims.add(f"{size}: loss within 2 % of the true optimum's", "everywhere", measured, share == 100)
+    claims.check(f"{size}: loss within 2 % of the true optimum's", "everywhere", measured, share == 100)
     losses = candidate_losses(n_features, *xr.broadcast(p, r))
     names, values = list(losses), np.stack([np.asarray(v) for v in losses.values()])
     predicted = _labels(names, n_features)[np.argmin(values, axis=0)]
@@ -101,7 +103,7 @@ def evaluate(table: xr.Dataset, compared: xr.Dataset, n_features: int, claims: C
         np.broadcast_to(p.values[:, None], predicted.shape) <= 0.3
     )
     agree = 100 * float(np.mean(phase.transpose(*xr.broadcast(p, r)[0].dims).values[clear] == predicted[clear]))
-    claims.add(
+    claims.check(
         f"{size}: label of the best candidate (1 − S ≤ .3, off boundaries)", "≥ 95 %", f"{agree:.2f} %", agree >= 95
     )
 

@@ -165,37 +165,37 @@ def evaluate(models: dict[float, Any], claims: Claims, *, finds_rare_codes: bool
         if largest != got and p > OWN_CUT_OFF_BELOW:
             measured += f" (by max |W|: {largest.single}, {largest.shared} in {largest.sharing}; "
             measured += f"W lies in {W.min():.2f}…{W.max():.2f}, and a negative weight excites nothing)"
-        claims.add(f"1 − S = {p:g}: neurons", expected, measured, within)
+        claims.check(f"1 − S = {p:g}: neurons", expected, measured, within)
     for p in (0.35, 0.25):
         has_feature = has(models[p], p)
         code = has_feature[has_feature.sum(axis=1) > 1]
         words = sorted("".join(str(int(bit)) for bit in column) for column in code.T[code.T.any(axis=1)])
         holds = words == ["01", "10", "11"]
-        claims.add(f"1 − S = {p:g}: the two others are a binary code", "01, 10, 11", ", ".join(words), holds)
+        claims.check(f"1 − S = {p:g}: the two others are a binary code", "01, 10, 11", ", ".join(words), holds)
     every = "every feature is its own pair of neurons"
     if finds_rare_codes:
-        claims.add(f"1 − S = 0.04: {every}", "10 of C(5, 2) pairs", pairs(models[0.04]), pairs(models[0.04]) == 10)
+        claims.check(f"1 − S = 0.04: {every}", "10 of C(5, 2) pairs", pairs(models[0.04]), pairs(models[0.04]) == 10)
     else:
         measured = f"{pairs(models[0.04])}; one in forty finds them"
         claims.needs_full(f"1 − S = 0.04: {every}", "10 of C(5, 2) pairs", measured)
     if sparser := [p for p in models if p < 0.04]:
         fewest = min(pairs(models[p]) for p in sparser)
         at = ", ".join(f"{p:g}" for p in sparser)
-        claims.add(f"1 − S = {at}: {every}", "10 of C(5, 2) pairs", f"{fewest} or more", fewest == 10)
+        claims.check(f"1 − S = {at}: {every}", "10 of C(5, 2) pairs", f"{fewest} or more", fewest == 10)
     ordered = sorted(counts, reverse=True)  # dense to sparse, also those of no row
     rises = [
         counts[sparser].single - counts[p].single > (1 if 0.15 in (p, sparser) else 0)
         for p, sparser in pairwise(ordered)
     ]
     measured = ", ".join(str(counts[p].single) for p in ordered)
-    claims.add("that count never rises as features get sparser", "± 1 at .15", measured, not any(rises))
+    claims.check("that count never rises as features get sparser", "± 1 at .15", measured, not any(rises))
 
 
 def evaluate_control(relu: xr.DataArray, linear: xr.DataArray, claims: Claims) -> None:
     """Without the hidden ReLU, W is any rotation: participation ratios of neurons, over (feature_probability, …)."""
     for p in (0.7, 0.5):
         with_relu, without = (float(table.sel(feature_probability=p).median()) for table in (relu, linear))
-        claims.add(
+        claims.check(
             f"1 − S = {p:g}: without the hidden ReLU no basis is privileged",
             "median participation ratio 1.5 times larger",
             f"{without:.2f} linear, {with_relu:.2f} ReLU",

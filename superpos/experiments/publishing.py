@@ -3,7 +3,7 @@
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def publish(
     more = [".gif"] * (animation is not None) + [".json"]
     places = free_figure(path, more, overwrite=overwrite)
     files = save(figure, caption, path=path, overwrite=overwrite)
-    record = {"caption": caption, "source": claims.source, "claims": [asdict(claim) for claim in claims.claims]}
+    record = {"caption": caption, "source": claims.source, "claims": [claim.record() for claim in claims.claims]}
     files += [named for named, _ in places.values()]
     if animation is not None:
         named, place = places[".gif"]
@@ -80,11 +80,11 @@ def show(claims: Claims) -> None:
     from rich.text import Text
 
     table = Table(title=word(claims.source), title_justify="left", show_lines=False)
-    for name in ("claim", "wanted", "measured", ""):
+    for name in ("claim", "expected", "measured", ""):
         table.add_column(name, overflow="fold")
     colors = {HOLDS: "green", FAILS: "bold red", NEEDS_FULL: "yellow", NOT_JUDGED: "dim"}
     colors |= {IDENTITY: "dim", VIOLATED: "bold red"}
-    ordered = identities_last([asdict(claim) for claim in claims.claims])
+    ordered = identities_last([claim.record() for claim in claims.claims])
     n_claims = sum(claim["verdict"] not in IDENTITIES for claim in ordered)
     for k, claim in enumerate(ordered):
         words = [word(claim[key]) for key in ("statement", "wanted", "measured")]
@@ -143,11 +143,11 @@ def totals(folder: str | Path, names: Sequence[str]) -> str:
     """How many claims the published figures of these names have, how they fared, and which figures have red ones."""
     records = {name: _record(Path(folder), name) for name in names}
     verdicts = {name: [claim["verdict"] for claim in record["claims"]] for name, record in records.items() if record}
-    red = {name: sum(verdict in RED for verdict in found) for name, found in verdicts.items()}
+    red = {name: sum(verdict in RED for verdict in listed) for name, listed in verdicts.items()}
     which = ", ".join(f"{count} of {name}" for name, count in red.items() if count)
     missing = len(names) - len(verdicts)
-    said = f"{tally(verdict for found in verdicts.values() for verdict in found)}."
-    return said + f" Red: {which}." * bool(which) + f" {missing} figures are missing." * bool(missing)
+    text = f"{tally(verdict for listed in verdicts.values() for verdict in listed)}."
+    return text + f" Red: {which}." * bool(which) + f" {missing} figures are missing." * bool(missing)
 
 
 def _entry(folder: Path, name: str, seconds: float | None) -> str:
@@ -160,7 +160,7 @@ def _entry(folder: Path, name: str, seconds: float | None) -> str:
         kind = FAILS if claim["verdict"] in RED else HOLDS if claim["verdict"] == HOLDS else "other"
         cells = "".join(f"<td>{html.escape(claim[key])}</td>" for key in ("statement", "wanted", "measured"))
         rows.append(f'<tr>{cells}<td class="{kind}">{html.escape(claim["verdict"])}</td></tr>')
-    head = "<tr><th>claim</th><th>wanted</th><th>measured</th><th></th></tr>"
+    head = "<tr><th>claim</th><th>expected</th><th>measured</th><th></th></tr>"
     took = "" if seconds is None else f" Drawn in {seconds:.0f} s."
     extra = "".join(f'<p><img src="{html.escape(file)}" alt="animation"></p>' for file in record.get("extra", ()))
     return (

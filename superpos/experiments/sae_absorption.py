@@ -140,7 +140,7 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
         by_kind.append(f"{NAMES[kind]} {mean[k_true]:.2f} ± {error[k_true]:.2f}")
         holds.append(mean[k_true] > ERRORS * error[k_true] and mean[k_true] > NOTHING)
     expected = f"above {NOTHING:g} and {ERRORS} standard errors where L0 is closest to the true {true:.2f}"
-    claims.add("standard SAEs absorb", expected, ", ".join(by_kind), holds and all(holds))
+    claims.check("standard SAEs absorb", expected, ", ".join(by_kind), holds and all(holds))
 
     by_kind, holds = [], []
     for kind, table in standard.items():
@@ -151,7 +151,7 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
         )
         holds.append(mean[sparsest] - mean[densest] > ERRORS * np.hypot(error[densest], error[sparsest]))
     expected = f"sparsest above least sparse by {ERRORS} standard errors"
-    claims.add("the sparser, the more", expected, ", ".join(by_kind), holds and all(holds))
+    claims.check("the sparser, the more", expected, ", ".join(by_kind), holds and all(holds))
 
     if {"batch_topk", "matryoshka"} <= set(means):
         (plain, plain_error), (nested, nested_error) = (
@@ -164,13 +164,13 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
         margin = ERRORS * np.hypot(plain_error, nested_error)
         expected = f"less by {ERRORS} standard errors at L0 closest to the true one, nowhere more by as much"
         holds = (plain - nested > margin)[k_true] and np.all(nested - plain <= margin)
-        claims.add("Matryoshka absorbs less than BatchTopK", expected, measured, holds)
+        claims.check("Matryoshka absorbs less than BatchTopK", expected, measured, holds)
 
     largest = {kind: float(over_sources(table)["absorption"].max()) for kind, table in flat.items()}
     single = max((float(table["absorption"].max()) for table in flat.values()), default=np.nan)
     measured = ", ".join(f"{NAMES[kind]} {value:.3f}" for kind, value in largest.items())
     statement, expected = "none of independent features, as frequent", f"mean at most {NOTHING:g} at every sparsity"
-    claims.add(
+    claims.check(
         statement, expected, f"{measured} (one model: {single:.3f})", largest and max(largest.values()) <= NOTHING
     )
 

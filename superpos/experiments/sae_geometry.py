@@ -172,25 +172,25 @@ def evaluate_shapes(
         statement = f"{name}: {word} at which {SHARE:.0%} recover every represented direction"
         if name == "topk":
             holds = all(bool(g.sel(k=1)) for g in good.values()) and not any(bool(g.sel(k=2)) for g in good.values())
-            claims.add(statement, "k = 1 for every shape, k = 2 for none", measured, holds and as_asked)
+            claims.check(statement, "k = 1 for every shape, k = 2 for none", measured, holds and as_asked)
             continue
         more = int(good[PAIRS].sum()) > int(good[PENTAGON].sum()) > 0
-        claims.add(
+        claims.check(
             statement, "more of them for pairs than for the pentagon, which has some", measured, more and as_asked
         )
         statement, expected, measured, holds = _by_toy_model(name, word, recovered(table), shapes)
-        claims.add(statement, expected, measured, holds and as_asked)
+        claims.check(statement, expected, measured, holds and as_asked)
     best = {}
     for k in kinds:
         f1 = by_shape(tables["relu"]["f1"], shapes, k)
         best[k] = f1.isel({f1.dims[0]: int(f1.mean("model").values.argmax())})
     measured = ", ".join(f"{k} {spread(v)}" for k, v in best.items())
     holds = float(best[PAIRS].mean()) > float(best[PENTAGON].mean()) + 0.1
-    claims.add("relu: F1 at the best λ of each shape", "pairs above the pentagon by .1", measured, holds and as_asked)
+    claims.check("relu: F1 at the best λ of each shape", "pairs above the pentagon by .1", measured, holds and as_asked)
     mean_mcc = {k: by_shape(tables["relu"]["mcc"], shapes, k).mean("model").max() for k in kinds}
     measured = ", ".join(f"{k} {float(v):.3f} (random {chance[k][1]:.2f})" for k, v in mean_mcc.items())
     holds = min(float(v) for v in mean_mcc.values()) >= 0.98
-    claims.add("relu: mean MCC at the best λ of each shape", "at least .98", measured, holds and as_asked)
+    claims.check("relu: mean MCC at the best λ of each shape", "at least .98", measured, holds and as_asked)
 
 
 def _by_toy_model(name: str, word: str, recovers: xr.DataArray, shapes: Sequence[str]) -> tuple[str, str, str, bool]:

@@ -148,14 +148,14 @@ def evaluate(scores: xr.Dataset, claims: Claims) -> None:
     ]
     holds = all(row.any() and np.all(np.diff(np.flatnonzero(row)) == 1) for row in inside[enough])
     expected = f"MMCS > {BAND} in one range of λ, for every dictionary ratio ≥ 1"
-    claims.add("enough latents: there is a band of λ", expected, "; ".join(bands), holds)
+    claims.check("enough latents: there is a band of λ", expected, "; ".join(bands), holds)
     if not enough.all():
         too_few, mcc = ~enough, scores["mcc"].values
         measured = "; ".join(
             f"ratio {r:g}: MMCS ≤ {a:.3f} (random {c:.2f})"
             for r, a, c in zip(ratios[too_few], mmcs[too_few].max(axis=1), chance[too_few], strict=True)
         )
-        claims.add("too few latents: there is none", f"MMCS never > {BAND}", measured, not inside[too_few].any())
+        claims.check("too few latents: there is none", f"MMCS never > {BAND}", measured, not inside[too_few].any())
         most = mcc[too_few].max(axis=1)  # a mean over features of which only so many have a latent
         measured = "; ".join(f"ratio {r:g}: MCC ≤ {b:.3f}" for r, b in zip(ratios[too_few], most, strict=True))
         holds = np.all(most <= ratios[too_few] + 1e-6)
@@ -165,12 +165,12 @@ def evaluate(scores: xr.Dataset, claims: Claims) -> None:
     measured = f"MMCS {_span(smallest)}, L0 {_span(l0_smallest)} at λ = {coefficients[0]:.3g}"
     expected = f"MMCS ≤ {BAND}, L0 above {DENSE} × the true {true:.2f}"
     holds = smallest.max() <= BAND and l0_smallest.min() > DENSE * true
-    claims.add("λ too small, enough latents: they are dense", expected, measured, holds)
+    claims.check("λ too small, enough latents: they are dense", expected, measured, holds)
     silent = scores["silent_share"].values[enough, -1]
     measured = f"MMCS {_span(largest)}, silent {_span(silent)} at λ = {coefficients[-1]:.3g}"
     expected = f"MMCS ≤ {BAND}, most latents active on less than {SILENT_BELOW:g} of inputs"
     holds = largest.max() <= BAND and silent.min() > 0.5
-    claims.add("λ too large, enough latents: they are dead", expected, measured, holds)
+    claims.check("λ too large, enough latents: they are dead", expected, measured, holds)
     compared = [k for k in np.flatnonzero(enough) if k + 1 < len(ratios)]
     peaks = scores["proxy"].values[compared].argmax(axis=1)
     in_band = [inside[k, max(0, at - 1) : at + 2].any() for k, at in zip(compared, peaks, strict=True)]
@@ -180,7 +180,7 @@ def evaluate(scores: xr.Dataset, claims: Claims) -> None:
         for k, at in zip(compared, peaks, strict=True)
     )
     expected = "the cosine with a larger dictionary is largest in the band or one λ beside it"
-    claims.add("no true features needed to find the band", expected, measured, compared and all(in_band))
+    claims.check("no true features needed to find the band", expected, measured, compared and all(in_band))
 
 
 def _range(values: np.ndarray) -> str:

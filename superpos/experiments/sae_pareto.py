@@ -176,7 +176,7 @@ def evaluate(
         means, n_diverged = scores.mean("seed"), int(scores["l0"].isnull().sum())
         highest = means["mcc"].max().item()
         diverged = f", without {n_diverged} of {scores['l0'].size} autoencoders, which diverged" if n_diverged else ""
-        claims.add(
+        claims.check(
             f"{name}: best setting for MCC", f"MCC above {min_mcc}", f"{highest:.3f}{diverged}", highest > min_mcc
         )
         by_encoder = means["f1"].max().item()
@@ -189,7 +189,7 @@ def evaluate(
         elif name in THRESHOLDED:
             limit, why = taught, "what a linear reading with a threshold reaches if taught"
         if limit is not None:
-            claims.add(
+            claims.check(
                 statement, f"within {NEAR:g} of {limit:.3f}, {why}", f"{by_encoder:.3f}", by_encoder >= limit - NEAR
             )
         by_pursuit = optimised.sel(architecture=name).mean("seed")
@@ -198,16 +198,16 @@ def evaluate(
         measured = f"{highest:.3f} at L0 {best_pursuit['l0']:.2f}, MCC {best_pursuit['mcc']:.3f}"
         measured += f"; its own encoder at best {by_encoder:.3f}"
         expected = f"F1 above {MIN_F1}"
-        claims.add(f"{name}: F1 of pursuit in its dictionary, best setting", expected, measured, highest > MIN_F1)
+        claims.check(f"{name}: F1 of pursuit in its dictionary, best setting", expected, measured, highest > MIN_F1)
     true, chance = (controls["f1"].sel(dictionary=name).item() for name in ("true", "random"))
-    claims.add(
+    claims.check(
         "F1 of pursuit depends on the dictionary",
         f"F1 above 0.9 in the true directions, below {RANDOM_F1} in random ones",
         f"{true:.3f} and {chance:.3f}",
         true > 0.9 and chance < RANDOM_F1,
     )
     random_mcc = float(table["random_mcc"].mean())
-    claims.add(
+    claims.check(
         "a random dictionary is far from 0",
         f"MCC {RANDOM_MCC} ± {AROUND}",
         f"{random_mcc:.3f}",
@@ -223,7 +223,9 @@ def evaluate(
             f"best F1 {best_f1['f1']:.2f} has R² {best_f1['explained_variance']:.3f} at L0 {best_f1['l0']:.2f}"
         )
         holds = at_variance != at_f1 and best_variance["f1"].item() < best_f1["f1"].item() - 0.1
-        claims.add(f"{name}: explained variance and F1 part ways", "best R² costs more than .1 of F1", measured, holds)
+        claims.check(
+            f"{name}: explained variance and F1 part ways", "best R² costs more than .1 of F1", measured, holds
+        )
 
 
 def draw(

@@ -181,7 +181,7 @@ def evaluate_plane(tables: Mapping[str, xr.Dataset], chance: tuple[float, float]
             f"F1 {float(scores.f1):.2f} (random MMCS {chance[0]:.3f}, MCC {chance[1]:.2f})"
         )
         statement = f"{name}: all five directions, cosine > {COSINE:g}"
-        claims.add(
+        claims.check(
             statement,
             f"in at least {SHARE * recovers.size:.0f} of {recovers.size} seeds",
             measured,
@@ -201,7 +201,7 @@ def evaluate_space(
     """
     count = sum(name == shape for name in toy_shapes)
     statement = f"three dimensions: toy models end as a {shape}"
-    claims.add(statement, "most of them", f"{count} of {len(toy_shapes)}", count > len(toy_shapes) / 2)
+    claims.check(statement, "most of them", f"{count} of {len(toy_shapes)}", count > len(toy_shapes) / 2)
     for name, table in tables.items():
         recovers = recovered(table).values
         n = int(table["n_represented"].values.flat[0])
@@ -210,7 +210,7 @@ def evaluate_space(
             f"{recovers.sum()} of {recovers.size}; MCC {float(table['mcc'].mean()):.3f} (random {chance[1]:.2f})"
         )
         statement = f"three dimensions, {name}: all {n} directions"
-        claims.add(statement, f"cosine > {COSINE:g} in the best seed", measured, recovers.any())
+        claims.check(statement, f"cosine > {COSINE:g} in the best seed", measured, recovers.any())
 
 
 def draw(

@@ -98,21 +98,21 @@ def evaluate(
     statement, expected = "represented features fall to m as λ grows", f"from more than {n_hidden} through {n_hidden}"
     measured = f"at {len(numbers)} densities: " + ", ".join("→".join(map(str, _runs(row))) for row in numbers)
     falls = bool(len(numbers)) and all(n_hidden in row and np.all(np.diff(row) <= 0) for row in numbers)
-    claims.add(statement, expected, measured, falls)
+    claims.check(statement, expected, measured, falls)
     last = float(crowd[numbers <= n_hidden].max(initial=0))
     measured = f"from {crowd[:, 0].min(initial=np.inf):.2f} or more to {last:.3f} or less"
-    claims.add("mean interference goes to 0", "below .05 where m or fewer are left", measured, last < 0.05)
+    claims.check("mean interference goes to 0", "below .05 where m or fewer are left", measured, last < 0.05)
     price = loss.transpose(*dims).values
     fall = 100 * float((1 - price[:, 1:] / price[:, :-1]).max(initial=0))
-    claims.add("the loss rises with λ at every density", "no fall (above ½ %)", f"largest {fall:.2f} %", fall <= 0.5)
+    claims.check("the loss rises with λ at every density", "no fall (above ½ %)", f"largest {fall:.2f} %", fall <= 0.5)
     free = [_longest(row) for row in (regime.transpose(*dims).values == PHASES[1])[crowded]]
     measured = f"{min(free, default=0)} to {max(free, default=0)} at {len(free)} densities"
     expected = "2 or more neighbouring λ at each of them"
-    claims.add("a regime without superposition exists as a phase", expected, measured, min(free, default=0) >= 2)
+    claims.check("a regime without superposition exists as a phase", expected, measured, min(free, default=0) >= 2)
     along = along.transpose(*dims)[crowded]
     bare, penalised = float(along[:, 0].mean()), float(along[:, 1].mean())
     measured = f"{penalised:.3f} at the least λ, {bare:.2f} without"
-    claims.add("any penalty turns features onto the hidden axes", "mean |cos| ≥ .95", measured, penalised >= 0.95)
+    claims.check("any penalty turns features onto the hidden axes", "mean |cos| ≥ .95", measured, penalised >= 0.95)
 
 
 def mean_interference(table: xr.Dataset) -> xr.DataArray:

@@ -158,15 +158,15 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     off = max((KNOWN[k] - float(table["best"].sel(n_hidden=k)) for k in compared), default=np.inf)
     expected = ", ".join(f"{KNOWN[k]:.3f}" for k in compared)
     statement = f"best benefit per dimension at m = {', '.join(map(str, compared))}"
-    claims.add(statement, f"≥ {expected}", measured, off <= 2e-3)
+    claims.check(statement, f"≥ {expected}", measured, off <= 2e-3)
     fewest = int(table["left_out"].min())
-    claims.add("features abound: every model leaves some out", "≥ 1", f"{fewest} or more", fewest >= 1)
+    claims.check("features abound: every model leaves some out", "≥ 1", f"{fewest} or more", fewest >= 1)
     best = table["best"].values
     half = np.flatnonzero(m <= m[-1] / 2)
     slope = (best[-1] / best[half[-1]] - 1) if len(half) else np.inf
     share, seeds = float(table["share"].values[-1]), int(table["seeds"].values[-1])
     start = m[half[-1]] if len(half) else m[-1]
-    claims.add(
+    claims.check(
         "what was found flattens: twice the dimensions add little at the end (parts side by side reach as much)",
         "< 2 %",
         f"{100 * slope:.1f} % from m = {start} to {m[-1]}, where {100 * share:.0f} % of {seeds} seeds "

@@ -189,10 +189,12 @@ def evaluate_theory(theory: xr.Dataset | None, claims: Claims) -> None:
         CROSSOVERS.items(), theory["crossover"].values, theory["apart"].values, strict=True
     ):
         measured = f"{at:.4f}; benefits {100 * apart:.3f} % apart at {p:g}"
-        claims.add(f"theory: {a} and {b} are equally good", f"at 1 − S = {p:g} ± .001", measured, abs(at - p) <= 0.001)
+        claims.check(
+            f"theory: {a} and {b} are equally good", f"at 1 − S = {p:g} ± .001", measured, abs(at - p) <= 0.001
+        )
     best = theory["winner"].values.tolist()
     expected = ", ".join(f"{name} at {x:g}" for x, name in WINNERS.items())
-    claims.add("theory: winners at 1/(1 − S)", expected, ", ".join(best), best == list(WINNERS.values()))
+    claims.check("theory: winners at 1/(1 − S)", expected, ", ".join(best), best == list(WINNERS.values()))
 
 
 def evaluate_shapes(table: xr.Dataset, candidates: list[Structure], claims: Claims) -> None:
@@ -213,7 +215,7 @@ def evaluate_shapes(table: xr.Dataset, candidates: list[Structure], claims: Clai
         if len(rows):
             x = 1 / p[rows]
             measured = f"{members[rows].sum() // size} at {len(rows)} densities, 1/(1 − S) {x.min():.2f}…{x.max():.2f}"
-        claims.add(f"{name}: found where it wins or is within 1 %", "1 or more", measured, len(rows) > 0)
+        claims.check(f"{name}: found where it wins or is within 1 %", "1 or more", measured, len(rows) > 0)
     _evaluate_lines(table, claims)
 
 
@@ -222,7 +224,7 @@ def _evaluate_lines(table: xr.Dataset, claims: Claims) -> None:
     pool = D[d_star < 0.95].ravel()
     for name, level in LEVELS.items():
         measured, gathers = line(pool, level)
-        claims.add(f"features gather on the line {level:.3g} ({name})", LINE, measured, gathers)
+        claims.check(f"features gather on the line {level:.3g} ({name})", LINE, measured, gathers)
 
 
 def evaluate_three_fifths(
@@ -247,7 +249,7 @@ def evaluate_three_fifths(
     even = [m for m in shares if m % 2 == 0]
     measured, gathers = line(np.concatenate([shares[m].values.ravel() for m in even]), NEVER)
     at = ", ".join(map(str, even))
-    claims.add(f"they do not at 3/5 where m is even ({at})", "no such line", measured, not gathers)
+    claims.check(f"they do not at 3/5 where m is even ({at})", "no such line", measured, not gathers)
     if 3 not in shares:
         return
     of_three = shares[3]
@@ -264,7 +266,7 @@ def evaluate_three_fifths(
         measured += f", at 1/(1 − S) {x.min():.2f}…{x.max():.2f}; {more.min():.4f} to {more.max():.4f} v more"
     expected = "a line, of models that gain more than a triangle and a pair"
     statement = "… but in three dimensions, which triangles cannot fill: a square pyramid"
-    claims.add(statement, expected, measured, gathers and bool(np.all(more > 0)))
+    claims.check(statement, expected, measured, gathers and bool(np.all(more > 0)))
 
 
 def evaluate_losses(
@@ -290,7 +292,7 @@ def evaluate_losses(
         most = 100 * float((pyramid["benefit"].values / best).max() - 1)
         measured = f"at 1/(1 − S) {start:.3f} to {stop:.3f}, by up to {most:.2f} % at the densities here"
         statement = "theory: between triangle and pair a square pyramid is better than both"
-        claims.add(statement, "a range that holds their crossover, 1/.6442", measured, start < 1 / 0.6442 < stop)
+        claims.check(statement, "a range that holds their crossover, 1/.6442", measured, start < 1 / 0.6442 < stop)
     predicted = unlearned_loss(p) * (n - m * benefit)
     above = 100 * (n * result["loss"] / predicted - 1).min(["n_hidden", "seed"])
     inner = above.where(p >= 1 / 5)  # at smaller densities larger shapes than the known ones may win
@@ -299,9 +301,9 @@ def evaluate_losses(
     measured += f"; at 1/(1 − S) ≤ 5 least {float(inner.min()):+.3f} %, at {lowest:.2f}"
     holds = float(above.max()) <= 5 and float(inner.min()) >= -0.05  # rounding and the cut of the series
     expected = "0 to 5 % above; below only at 1/(1 − S) > 5"
-    claims.add("loss of the best shape, at every density", expected, measured, holds)
+    claims.check("loss of the best shape, at every density", expected, measured, holds)
     most = int(table["n_represented"].max())
-    claims.add("features abound: some are left out everywhere", f"below n = {n}", f"at most {most}", most < n)
+    claims.check("features abound: some are left out everywhere", f"below n = {n}", f"at most {most}", most < n)
 
 
 def draw(

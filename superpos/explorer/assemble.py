@@ -63,7 +63,7 @@ def page(entry: str, data: dict[str, Any], *, title: str, styles: tuple[str, ...
         "DATA": as_json(data),
     }
     template = (PAGE / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
 def free_page(path: str | Path, *, overwrite: bool = False) -> Path:

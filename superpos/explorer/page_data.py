@@ -98,11 +98,11 @@ def axes_of(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]],
         if c.dims == ("cell",) and name not in ("cell", "grid_index")
     }
     columns = columns or {"cell": np.arange(dataset.sizes["cell"])}
-    found = []
+    axes = []
     for name, column in columns.items():
         values, index = np.unique(column, return_inverse=True)
-        found.append({**_axis(name, values), "index": encode.whole(index)})
-    return found, True
+        axes.append({**_axis(name, values), "index": encode.whole(index)})
+    return axes, True
 
 
 def _axis(name: str, values: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _history(dataset: xr.Dataset, rows: Any) -> dict[str, Any] | None:
 def _snapshots(dataset: xr.Dataset, rows: Any) -> dict[str, Any] | None:
     if "W_snapshots" not in dataset:
         return None
-    kept = {"W": encode.numbers(rows(dataset["W_snapshots"], "snapshot", "hidden", "feature"))}
+    arrays = {"W": encode.numbers(rows(dataset["W_snapshots"], "snapshot", "hidden", "feature"))}
     if "b_snapshots" in dataset:
-        kept["b"] = encode.numbers(rows(dataset["b_snapshots"], "snapshot", "feature"))
-    return {"steps": dataset.coords["snapshot_step"].values.tolist(), **kept}
+        arrays["b"] = encode.numbers(rows(dataset["b_snapshots"], "snapshot", "feature"))
+    return {"steps": dataset.coords["snapshot_step"].values.tolist(), **arrays}

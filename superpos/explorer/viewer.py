@@ -66,7 +66,7 @@ def pack_dictionaries(
     if not sound.any():
         raise ConfigError("no model of this sweep is sound: all diverged or are missing.")
     scores: list[dict[str, float]] = [{} for _ in loss]
-    shown: list[dict[str, Any]] = []
+    dashboards: list[dict[str, Any]] = []
     truths: dict[str, int] = {}
     room = MAX_CHARACTERS
     with Progress(int(sound.sum()), doing="describing", enabled=progress) as bar:
@@ -74,14 +74,14 @@ def pack_dictionaries(
             place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
             model_result = result.isel(**{d: int(i) for d, i in place.items()})
             task, model = model_result.task(), model_result.model()
-            if room > 0 and len(shown) < most:
+            if room > 0 and len(dashboards) < most:
                 dashboard = dashboard_of(task, model, n_inputs=n_inputs)
                 scores[cell] = {k: np.nan if v is None else v for k, v in dashboard["scores"].items()}
                 packed = _pack_one(dashboard)
                 truth = json.dumps(packed.pop("truth"))
                 packed |= {"cell": int(cell), "truth": truths.setdefault(truth, len(truths))}
                 room -= len(json.dumps(packed))
-                shown.append(packed)
+                dashboards.append(packed)
             else:
                 scores[cell] = score_autoencoder(task, model, n_inputs=n_inputs).scalars()
             bar.advance(1)
@@ -107,7 +107,7 @@ def pack_dictionaries(
         "beside": {name: encode.numbers(column(name)) for name in BESIDE},
         "loss": encode.numbers(np.where(sound, loss, np.nan), log=True),
         "sound": encode.whole(sound),
-        "shown": shown,
+        "shown": dashboards,
         "truths": [json.loads(truth) for truth in truths],
     }
 

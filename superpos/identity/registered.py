@@ -46,10 +46,10 @@ def check_registered(field: str, name: Any, built_in: Collection[str]) -> None:
     if isinstance(name, str) and name in allowed:
         return
     hint = check.suggestion(name, allowed) if isinstance(name, str) else ""
-    known = f"must be one of {', '.join(allowed)}" if allowed else "must be registered"
+    requirement = f"must be one of {', '.join(allowed)}" if allowed else "must be registered"
     raise NotRegistered(
-        f"{field} {known}, got {check.short(name)}.{hint} One of one's own is known once the module that registers it is "
-        "imported (superpos sweep FILE --import MODULE)."
+        f"{field} {requirement}, got {check.short(name)}.{hint} One of one's own is known once the module that registers it "
+        "is imported (superpos sweep FILE --import MODULE)."
     )
 
 

@@ -218,14 +218,14 @@ class Transformer(nnx.Module):
 
 def _whole(tokens: Any, d_vocab: int) -> Array:
     """Tokens as an array of whole numbers; of those that exist only inside a transform the type and shape are looked at."""
-    found = arrays.plain("tokens", tokens)
-    if found.ndim != 1 or not found.shape[0] or not jnp.issubdtype(found.dtype, jnp.integer):
+    array = arrays.plain("tokens", tokens)
+    if array.ndim != 1 or not array.shape[0] or not jnp.issubdtype(array.dtype, jnp.integer):
         raise ConfigError(
-            f"tokens must be a list of whole numbers, got an array of {found.dtype}, shape {found.shape}."
+            f"tokens must be a list of whole numbers, got an array of {array.dtype}, shape {array.shape}."
         )
-    if not arrays.is_traced(found):
-        check.in_range("tokens", found, at_least=0, at_most=d_vocab - 1)
-    return jnp.asarray(found)
+    if not arrays.is_traced(array):
+        check.in_range("tokens", array, at_least=0, at_most=d_vocab - 1)
+    return jnp.asarray(array)
 
 
 def _dot(subscripts: str, *operands: Array) -> Array:

@@ -19,8 +19,8 @@ def dimensionality_levels(
     D = np.asarray(D)
     for level in levels:
         ax.axhline(level, color="#CCCCCC", lw=0.8, zorder=0)
-    kept = D[-1] > max(levels) / 2
-    for chosen, color, name in ((~kept, PALETTE["grey"], "not represented"), (kept, PALETTE["blue"], "represented")):
+    clear = D[-1] > max(levels) / 2
+    for chosen, color, name in ((~clear, PALETTE["grey"], "not represented"), (clear, PALETTE["blue"], "represented")):
         lines = ax.plot(steps, D[:, chosen], color=color, lw=0.9, alpha=0.8)
         if lines:
             lines[0].set_label(f"{name} in the end")

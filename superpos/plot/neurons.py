@@ -29,14 +29,14 @@ def stacked_weights(source: Any, has: Any, ax: Axes | None = None) -> Axes:
     """
     ax, W, has = current_axes(ax), weights(source), np.asarray(has)
     mono, poly, small = NEURON_COLORS.values()
-    for k, (row, own) in enumerate(zip(W, has, strict=True)):
+    for k, (row, is_read) in enumerate(zip(W, has, strict=True)):
         up, down = 0.0, 0.0
-        for i in np.lexsort((np.arange(len(row)), ~own)):  # what counts at the bottom
+        for i in np.lexsort((np.arange(len(row)), ~is_read)):  # what counts at the bottom
             bottom = up if row[i] > 0 else down
-            color = small if not own[i] else mono if own.sum() == 1 else poly
+            color = small if not is_read[i] else mono if is_read.sum() == 1 else poly
             ax.bar(k, row[i], 0.8, bottom, color=color, edgecolor="white", linewidth=0.5)
-            if own[i]:
-                dark = own.sum() == 1
+            if is_read[i]:
+                dark = is_read.sum() == 1
                 ax.text(
                     k,
                     bottom + row[i] / 2,

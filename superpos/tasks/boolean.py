@@ -172,10 +172,10 @@ class BooleanPairs(Task):
 
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
-        found = {} if self.n_pairs else {"pair_seed": "all pairs are gates, in their own order"}
+        fields = {} if self.n_pairs else {"pair_seed": "all pairs are gates, in their own order"}
         if self.n_features <= MAX_ENUMERATED:
-            found["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
-        return found
+            fields["evaluation_samples"] = "the loss of the trained model is computed, not sampled"
+        return fields
 
     def elements_per_step(self, batch_size: int) -> int:
         """The batch at the widest of the three layers."""

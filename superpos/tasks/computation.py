@@ -89,8 +89,8 @@ class Computation(Task):
         most = min(self.n_hidden // 2, self.n_features)
         check.in_range("dedicated_features", self.dedicated_features, at_least=0, at_most=most)
         check.whole_numbers("dedicated_features", self.dedicated_features)
-        some = check.finite_array("dedicated_features", self.dedicated_features)
-        if not self.paired_init and some is not None and some.any():
+        numbers = check.finite_array("dedicated_features", self.dedicated_features)
+        if not self.paired_init and numbers is not None and numbers.any():
             raise ConfigError("dedicated_features must be 0 where paired_init is false: W2 has to fit their weights.")
 
     def broadcast(self) -> "Computation":

@@ -193,8 +193,8 @@ class ModularAddition(Task):
 
     def unread(self) -> dict[str, str]:
         """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
-        found = {"batch_size": "training is full batch", "evaluation_samples": "all other pairs test"}
-        return found if self.order is None else found | {"data_seed": "order is given"}
+        fields = {"batch_size": "training is full batch", "evaluation_samples": "all other pairs test"}
+        return fields if self.order is None else fields | {"data_seed": "order is given"}
 
     def elements_per_step(self, batch_size: int) -> int:
         """All pairs at the neurons."""
@@ -203,6 +203,6 @@ class ModularAddition(Task):
 
 def cross_entropy(logits: Float[Array, "pairs p"], answers: Integer[Array, " pairs"]) -> Float[Array, " pairs"]:
     r"""$-\log\mathrm{softmax}(z)_c = \mathrm{softplus}\,\log\sum_{j \ne c} e^{z_j - z_c}$, accurate however small it is."""
-    own = jnp.take_along_axis(logits, answers[:, None], axis=1)
+    true_logit = jnp.take_along_axis(logits, answers[:, None], axis=1)
     others = jnp.arange(logits.shape[1])[None] != answers[:, None]
-    return jax.nn.softplus(jax.nn.logsumexp(logits - own, axis=1, where=others))
+    return jax.nn.softplus(jax.nn.logsumexp(logits - true_logit, axis=1, where=others))

@@ -108,9 +108,9 @@ def analytic_attack(model: ToyModel, x: Any, norm: Any, loss: ExampleLoss) -> In
     def compare(i: Any, best: Any) -> Any:
         for sign in (1.0, -1.0):
             harm, chosen, side = best
-            found = loss(activation(before + sign * shifts[:, i][:, None]), x)
-            worse = found > harm
-            best = jnp.where(worse, found, harm), jnp.where(worse, i, chosen), jnp.where(worse, sign, side)
+            losses = loss(activation(before + sign * shifts[:, i][:, None]), x)
+            worse = losses > harm
+            best = jnp.where(worse, losses, harm), jnp.where(worse, i, chosen), jnp.where(worse, sign, side)
         return best
 
     batch = x.shape[1]

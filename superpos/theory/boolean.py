@@ -133,9 +133,9 @@ def linear_control(n_hidden: int, pairs: Any, probability: Any, operation: str, 
     order = np.argsort(-sum(np.bincount(side, gain, n) for side in pairs.T), kind="stable")
     tried = []
     for k in range(min(n, n_hidden) + 1):
-        found = naive_baseline(n_hidden - k, affine_errors(*how, np.isin(np.arange(n), order[:k])))
-        tried.append(LinearControl(found.loss, k, found.solved))
-    return min(tried, key=lambda one: one.loss)
+        baseline = naive_baseline(n_hidden - k, affine_errors(*how, np.isin(np.arange(n), order[:k])))
+        tried.append(LinearControl(baseline.loss, k, baseline.solved))
+    return min(tried, key=lambda control: control.loss)
 
 
 def _checked(
@@ -144,9 +144,9 @@ def _checked(
     check.integer("n_hidden", n_hidden)
     p = arrays.as_numpy("probability", probability, ndim=1)
     check.in_range("probability", p, at_least=0, at_most=1)
-    found = arrays.as_numpy("pairs", pairs, shape=(None, 2))
-    if np.any(found % 1) or found.min() < 0 or found.max() >= len(p):
+    numbers = arrays.as_numpy("pairs", pairs, shape=(None, 2))
+    if np.any(numbers % 1) or numbers.min() < 0 or numbers.max() >= len(p):
         raise ConfigError(f"pairs must be pairs of feature numbers from 0 to {len(p) - 1}.")
     check.one_of("operation", operation, OPERATIONS)
     check.integer("exponent", exponent, at_least=1, at_most=64)
-    return found.astype(int), p
+    return numbers.astype(int), p

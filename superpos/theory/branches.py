@@ -103,18 +103,18 @@ def follow(
     with jax.enable_x64(True):
         for p, weights, kick in zip(*rows.values(), noise, strict=True):
             scale = np.mean(weights * p / 3)
-            found = minimize(
+            minimum = minimize(
                 partial(_scaled_loss, shape=W.shape, settings=(p, weights), scale=scale, order=order, sets=sets),
                 np.concatenate([(W + kick).ravel(), b]),
                 jac=True,
                 method="BFGS",
                 options={"gtol": tolerance, "maxiter": 2_000},
             )
-            W, b = found.x[:-n].reshape(W.shape), found.x[-n:]
+            W, b = minimum.x[:-n].reshape(W.shape), minimum.x[-n:]
             if doubtful(n, order):
                 more = _loss(W, b, p, weights, order=longer(order), **sets)[0]
-                check_trusted(found.fun * scale, more, scale, order, W.shape)
-            ends.append((W, b, found.fun * scale, float(np.abs(found.jac).max())))
+                check_trusted(minimum.fun * scale, more, scale, order, W.shape)
+            ends.append((W, b, minimum.fun * scale, float(np.abs(minimum.jac).max())))
     return Branch(values, *(np.array(x) for x in zip(*ends, strict=True)))
 
 
@@ -138,8 +138,8 @@ def crossings(values: Any, first: Any, second: Any) -> np.ndarray:
     k = np.flatnonzero(np.sign(difference[1:]) * np.sign(difference[:-1]) < 0)
     share = difference[k] / (difference[k] - difference[k + 1])
     between = values[k] + share * (values[k + 1] - values[k])
-    found = np.concatenate([between, values[difference == 0]])
-    return found[np.argsort(found)] if values[0] <= values[-1] else found[np.argsort(-found)]
+    places = np.concatenate([between, values[difference == 0]])
+    return places[np.argsort(places)] if values[0] <= values[-1] else places[np.argsort(-places)]
 
 
 def _scaled_loss(

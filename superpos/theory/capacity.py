@@ -55,7 +55,7 @@ def capacity_losses(feature_probability: Any, structures: list[Structure]) -> li
             raise ConfigError(f"structures must hold one loss for each of {len(inner)} densities, got {len(s.loss)}.")
     sharing = [s for s in structures if len(s.shape.vertices) > 1]
     C = np.array([0, *(s.shape.dimensions / len(s.shape.vertices) for s in sharing), 1])
-    found = []
+    allocations = []
     for k, density in enumerate(p):
         left_out = unlearned_loss(density)
         if density < 1:
@@ -63,8 +63,8 @@ def capacity_losses(feature_probability: Any, structures: list[Structure]) -> li
             loss = np.array([left_out, *(s.loss[at] for s in sharing), 0])
         else:
             loss = left_out * (1 - C)
-        found.append(_hull(C, loss))
-    return found
+        allocations.append(_hull(C, loss))
+    return allocations
 
 
 def allocation(curve: CapacityLoss, importance: Any, capacity: float) -> Allocation:

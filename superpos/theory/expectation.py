@@ -97,8 +97,8 @@ def expected_loss(
     check_expected(features, activation)
     use_compilation_cache()
     errors = expected_errors(W, b, features, activation=activation, order=order)
-    known = not any(arrays.is_traced(x) for x in (W, b, feature_probability, importance))
-    if activation == "relu" and doubtful(n_features, order) and known:
+    has_values = not any(arrays.is_traced(x) for x in (W, b, feature_probability, importance))
+    if activation == "relu" and doubtful(n_features, order) and has_values:
         more = expected_errors(W, b, features, order=longer(order))
         weights = jnp.ones(()) if per_feature else jnp.asarray(importance, W.dtype)
         loss, true, untrained = (jnp.mean(weights * x) for x in (errors, more, features.moment(2)))
@@ -114,8 +114,8 @@ def is_known(magnitude: str, activation: str) -> bool:
 def check_expected(features: FeatureDistribution, activation: str) -> None:
     """Raise `ConfigError` for an activation, magnitude or dependence whose population loss is not known here."""
     if not isinstance(activation, str) or activation not in EXPECTED_ACTIVATIONS:
-        known, got = ", ".join(EXPECTED_ACTIVATIONS), check.short(activation)
-        raise ConfigError(f"activation must be one of {known} for the expected loss, got {got}.")
+        activations, got = ", ".join(EXPECTED_ACTIVATIONS), check.short(activation)
+        raise ConfigError(f"activation must be one of {activations} for the expected loss, got {got}.")
     if not is_known(features.magnitude, activation):
         raise ConfigError(
             f"magnitude must be one of {', '.join(EXPECTED_MAGNITUDES)} for the expected loss of a ReLU model, "

@@ -96,9 +96,9 @@ def _minimise(
     (parameters, _), _ = jax.lax.scan(step, ((W, b), optimizer.init((W, b))), length=steps)
     final = loss(parameters, max(order, series.FINAL_ORDER))
     if series.doubtful(W.shape[1], order):
-        found, more = loss(parameters, order), loss(parameters, series.longer(order))
+        final_loss, more = loss(parameters, order), loss(parameters, series.longer(order))
         untrained = jnp.mean(importance * features.moment(2))
-        misled = series.below_zero(found, untrained) | series.far(found, more, untrained)
+        misled = series.below_zero(final_loss, untrained) | series.far(final_loss, more, untrained)
         final = jnp.where(misled, jnp.nan, final)
     return Minimum(*parameters, final)
 

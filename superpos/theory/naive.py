@@ -111,8 +111,8 @@ def line_error(
 
     def error(line: np.ndarray) -> float:
         b = float(line[1]) if bias else 0.0
-        found = np.maximum(line[0] * np.abs(x) + b, 0)
-        return float((1 - p) * max(b, 0.0) ** exponent + p * np.sum(weights * np.abs(target - found) ** exponent))
+        outputs = np.maximum(line[0] * np.abs(x) + b, 0)
+        return float((1 - p) * max(b, 0.0) ** exponent + p * np.sum(weights * np.abs(target - outputs) ** exponent))
 
     starts = [np.array(start) for start in ((1.0, 0.0), (1.0, -0.2), (0.5, 0.1))]
     tight = {"xatol": 1e-8, "fatol": 1e-14, "maxiter": 2_000}

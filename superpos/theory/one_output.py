@@ -59,8 +59,8 @@ def exact_errors(W: Any, b: Any, feature_probability: float, *, order: int = 64)
     for i, offset in enumerate(b):
         length = np.sqrt(gram[i, i])
         if length < SHORTEST:  # says the same always
-            said = max(offset, 0.0)
-            errors[i] = p / 3 - p * said + said**2
+            constant = max(offset, 0.0)
+            errors[i] = p / 3 - p * constant + constant**2
             continue
         tau = -offset / length
         row = np.delete(gram[i], i) / length

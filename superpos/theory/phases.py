@@ -111,20 +111,20 @@ def boundaries(n_features: int, *, bias: bool = True, points: int = 200, densest
     p = np.geomspace(1e-3, min(triple, densest), points)
     r = p / 2 / (1 - 5 * p / 4) if bias else p / (2 - p)
     dense = np.geomspace(triple, max(densest, triple), points)
-    found = []
+    lines = []
     if n_features == 2:
-        found.append(Boundary(("extra ignored", "antipodal pair"), p, r))
-        found.append(Boundary(("antipodal pair", "first ignored"), p, 1 / r))
+        lines.append(Boundary(("extra ignored", "antipodal pair"), p, r))
+        lines.append(Boundary(("antipodal pair", "first ignored"), p, 1 / r))
     else:
-        found.append(Boundary(("extra ignored", "pair with extra"), p, r))
-        found.append(Boundary(("pair with extra", "pair of the others"), p, np.ones_like(p)))
+        lines.append(Boundary(("extra ignored", "pair with extra"), p, r))
+        lines.append(Boundary(("pair with extra", "pair of the others"), p, np.ones_like(p)))
         if triple <= densest:
-            found.append(
+            lines.append(
                 Boundary(("pair of the others", "first ignored"), np.full(points, triple), np.geomspace(1, 1e3, points))
             )
     if triple < densest:
-        found.append(Boundary(("extra ignored", "first ignored"), dense, np.ones_like(dense)))
-    return found
+        lines.append(Boundary(("extra ignored", "first ignored"), dense, np.ones_like(dense)))
+    return lines
 
 
 def optimum(

@@ -221,10 +221,10 @@ def _groups(
         columns.append((jnp.broadcast_to(1 - weight, (n, 1)), blank, sent))
         held.append(members)
 
-    own = np.array([[i in members for members in held] for i in range(n)], bool)[..., None]
+    is_member = np.array([[i in members for members in held] for i in range(n)], bool)[..., None]
     inactive, lone, several = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *columns)
-    lone, several = jax.tree.map(lambda x: jnp.where(own, 0, x), (lone, several))
-    return _Groups(jnp.where(own, 1, inactive[..., None]), lone[0], several[0], lone[1], several[1])
+    lone, several = jax.tree.map(lambda x: jnp.where(is_member, 0, x), (lone, several))
+    return _Groups(jnp.where(is_member, 1, inactive[..., None]), lone[0], several[0], lone[1], several[1])
 
 
 def _own_group(p: Row, features: FeatureDistribution) -> tuple[Row, Square | None]:

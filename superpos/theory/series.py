@@ -84,10 +84,8 @@ def doubts(order: int, n_features: int, n_hidden: int) -> list[str]:
     """One sentence about a series that is likely to mislead; none about others."""
     if order >= 0.7 * needed(n_features, n_hidden):
         return []
-    wanted = chosen_order(n_features, n_hidden)
-    return [
-        f"order = {order} is few terms for {n_features} features in {n_hidden} dimensions: {wanted} is the default."
-    ]
+    usual = chosen_order(n_features, n_hidden)
+    return [f"order = {order} is few terms for {n_features} features in {n_hidden} dimensions: {usual} is the default."]
 
 
 def below_zero(loss: Any, untrained: Any) -> Any:

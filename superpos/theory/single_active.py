@@ -55,10 +55,10 @@ def single_active_loss(W: Any, b: Any) -> float:
     n = W.shape[1]
     if b.shape != (n,):
         raise ConfigError(f"b must have shape ({n},), got {b.shape}.")
-    slope, own = W.T @ W, np.eye(n, dtype=bool)
+    slope, diagonal = W.T @ W, np.eye(n, dtype=bool)
     offset = np.broadcast_to(b[:, None], (n, n))
     squared, with_input = _moments(slope, offset)
-    return float((np.sum(squared) + np.sum(1 / 3 - 2 * with_input[own])) / n)
+    return float((np.sum(squared) + np.sum(1 / 3 - 2 * with_input[diagonal])) / n)
 
 
 def _moments(slope: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,13 +92,13 @@ def polygon_levels(n_features: int) -> list[Level]:
     """
     check.integer("n_features", n_features, at_least=4, at_most=8)
     n = n_features
-    found = []
+    levels = []
     for sides in range(4, n + 1):
         length, bias = (1.0, 0.0) if sides == 4 else _best_polygon(sides, n)
         for biased in range(n - sides + 1):
             level = Level(sides, biased, n - sides - biased, length, bias, 0.0)
-            found.append(level._replace(loss=single_active_loss(*at_level(level))))
-    return sorted(found, key=lambda level: level.loss)
+            levels.append(level._replace(loss=single_active_loss(*at_level(level))))
+    return sorted(levels, key=lambda level: level.loss)
 
 
 def _best_polygon(sides: int, n: int) -> tuple[float, float]:
@@ -109,7 +109,5 @@ def _best_polygon(sides: int, n: int) -> tuple[float, float]:
     def loss(at: np.ndarray) -> float:
         return single_active_loss(at[0] * directions, np.full(sides, at[1]))
 
-    found = minimize(
-        loss, [1.2, -0.3], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-14, "maxiter": 2_000}
-    )
-    return float(found.x[0]), float(found.x[1])
+    best = minimize(loss, [1.2, -0.3], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-14, "maxiter": 2_000})
+    return float(best.x[0]), float(best.x[1])

@@ -48,8 +48,8 @@ def codes() -> list[tuple[str, np.ndarray]]:
 def _mirrored(points: list[tuple[float, float, float]]) -> np.ndarray:
     """The points and their mirror images in y and z, each once, scaled to length 1."""
     images = {(x, s * y + 0.0, t * z + 0.0) for x, y, z in points for s in (-1, 1) for t in (-1, 1)}
-    found = np.array(sorted(images))
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    images_of_points = np.array(sorted(images))
+    return images_of_points / np.linalg.norm(images_of_points, axis=1, keepdims=True)
 
 
 def _fourteen() -> np.ndarray:

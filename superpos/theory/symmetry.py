@@ -19,11 +19,11 @@ def kinds(gram: np.ndarray) -> np.ndarray:
     while True:
         # Sorted by kind, then by cosine: the cosines lie in [-1, 1], the kinds 4 apart.
         seen = np.sort(gram + 4 * label[None], axis=1) + 4 * len(gram) * label[:, None]
-        found, refined = [], np.zeros_like(label)
+        first_rows, refined = [], np.zeros_like(label)
         for i, row in enumerate(seen):
-            same = [k for k, first in enumerate(found) if np.abs(row - first).max() < SAME]
-            refined[i] = same[0] if same else len(found)
-            found += [] if same else [row]
+            same = [k for k, first in enumerate(first_rows) if np.abs(row - first).max() < SAME]
+            refined[i] = same[0] if same else len(first_rows)
+            first_rows += [] if same else [row]
         if refined.max() == label.max():
             return refined
         label = refined

@@ -93,9 +93,9 @@ def benefits(
 
 def winners(feature_probability: Any, *, order: int = 64) -> list[str]:
     """Name of the structure with the largest benefit per dimension at every density of a vector."""
-    found = benefits(feature_probability, order=order)
-    best = np.argmax([structure.benefit for structure in found], axis=0)
-    return [found[k].shape.name for k in best]
+    structures_at_best = benefits(feature_probability, order=order)
+    best = np.argmax([structure.benefit for structure in structures_at_best], axis=0)
+    return [structures_at_best[k].shape.name for k in best]
 
 
 def optimum(shape: KnownShape, feature_probability: float, *, order: int = 64) -> Optimum:
@@ -122,8 +122,8 @@ def crossover(first: KnownShape, second: KnownShape, between: tuple[float, float
 
     if difference(between[0]) * difference(between[1]) > 0:
         raise ConfigError(f"between must have a crossover of {first.name} and {second.name} inside, got {between}.")
-    found: Any = brentq(difference, *between, xtol=1e-7)
-    return float(found)
+    density: Any = brentq(difference, *between, xtol=1e-7)
+    return float(density)
 
 
 def winning_ranges(
@@ -150,8 +150,8 @@ def winning_ranges(
         if a == b:
             return []
         at = 1 / crossover(every[a], every[b], (1 / right, 1 / left), order=order)
-        there = [s.benefit[0] for s in benefits([1 / at], [every[k] for k in near], order=order)]
-        c = near[int(np.argmax(there))]
+        benefits_at = [s.benefit[0] for s in benefits([1 / at], [every[k] for k in near], order=order)]
+        c = near[int(np.argmax(benefits_at))]
         if c in (a, b) or np.log(right / left) < NARROWEST:
             return [(at, b)]
         return split(left, at, a, c, near) + split(at, right, c, b, near)
@@ -169,9 +169,9 @@ def _structure(shape: KnownShape, densities: np.ndarray, order: int) -> Structur
     k, d = shape.vertices.shape
     family, rows = _Family(shape, order), []
     for p in densities.tolist():
-        found = family.optimum(p)
-        gain = k * (1 - found.loss / unlearned_loss(p)) / d
-        rows.append((np.sum(found.W**2) / k, found.b.mean(), found.loss, gain))
+        best = family.optimum(p)
+        gain = k * (1 - best.loss / unlearned_loss(p)) / d
+        rows.append((np.sum(best.W**2) / k, best.b.mean(), best.loss, gain))
     return Structure(shape, *np.array(rows).T)
 
 

@@ -141,10 +141,10 @@ def advance(
         if config.snapshots:
             # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
             place = jnp.where(piece.snapshot >= 0, piece.snapshot, len(config.snapshots))
-            kept = jax.tree.map(
+            snapshots = jax.tree.map(
                 lambda buffer, leaf: buffer.at[place].set(leaf, mode="drop"), state.snapshots, state.model
             )
-            state = state._replace(snapshots=kept)
+            state = state._replace(snapshots=snapshots)
         mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)
         if config.metrics:
             mean_metrics |= measured(config.metrics, task, state.model, mean_loss)

@@ -80,7 +80,7 @@ def recorded(task: Task, config: Any) -> tuple[Any, Any]:
         loss, (metrics, _) = full.training_loss(model, key, config.batch_size)
         return loss, metrics, measured(config.metrics, full, model, loss)
 
-    loss, metrics, own = jax.eval_shape(one_step)
-    if taken := [name for name in own if name in metrics]:
+    loss, metrics, own_metrics = jax.eval_shape(one_step)
+    if taken := [name for name in own_metrics if name in metrics]:
         raise ConfigError(f"metric {taken[0]!r} has the name of a number that the task records itself.")
-    return loss, metrics | own
+    return loss, metrics | own_metrics

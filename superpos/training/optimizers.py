@@ -95,28 +95,28 @@ def register(name: str) -> Callable[[Factory], Factory]:
     return named
 
 
-def with_defaults(config: Any, own: dict[str, Any]) -> dict[str, Any]:
-    """Values for the fields of a configuration that are None: the optimiser's usual ones, else the task's `own`.
+def with_defaults(config: Any, task_defaults: dict[str, Any]) -> dict[str, Any]:
+    """Values for the fields of a configuration that are None: the optimiser's usual ones, else `task_defaults`.
 
     Numbers that the optimiser does not read stay None.
     """
     reads = READS.get(config.optimizer, ())
-    values = own | USUAL.get(config.optimizer, {})
+    values = task_defaults | USUAL.get(config.optimizer, {})
     numbers = {name for names in READS.values() for name in names}
     return {k: v for k, v in values.items() if getattr(config, k) is None and (k in reads or k not in numbers)}
 
 
 def unread(config: Any) -> dict[str, str]:
     """Fields of a configuration that have no effect given the others, and why. Numbers may have an axis of cells."""
-    found = {}
+    reasons = {}
     for name in dict.fromkeys(n for names in READS.values() for n in names):
         if name not in READS[config.optimizer]:
-            found[name] = f'optimizer="{config.optimizer}" does not read it'
-    if "nesterov" not in found and config.optimizer in ("sgd", "rmsprop") and not _some(config.momentum):
-        found["nesterov"] = "there is no momentum"
+            reasons[name] = f'optimizer="{config.optimizer}" does not read it'
+    if "nesterov" not in reasons and config.optimizer in ("sgd", "rmsprop") and not _some(config.momentum):
+        reasons["nesterov"] = "there is no momentum"
     if not _some(config.weight_decay):
-        found["decay_bias"] = "weight_decay is 0"
-    return found
+        reasons["decay_bias"] = "weight_decay is 0"
+    return reasons
 
 
 def schedule(config: Any) -> optax.Schedule:

@@ -59,10 +59,10 @@ def known_names(names: Any, shapes: Mapping[str, Any]) -> None:
             raise ConfigError(f"init has {name}, which the models do not have.{hint} They have {', '.join(shapes)}.")
 
 
-def wrong_shape(name: str, got: Any, wanted: Any) -> ConfigError:
+def wrong_shape(name: str, got: Any, shape: Any) -> ConfigError:
     """The error for a parameter of another shape."""
     return ConfigError(
-        f"init: {name} must have shape {tuple(wanted)}, as it has in the models to train, got {tuple(got)}."
+        f"init: {name} must have shape {tuple(shape)}, as it has in the models to train, got {tuple(got)}."
     )
 
 
@@ -72,15 +72,15 @@ def starting_parameters(task: Any, init: Any) -> dict[str, Any]:
     Raises:
         ConfigError: a name, a shape or a number does not fit.
     """
-    shapes, found = shapes_of(task), {}
+    shapes, parameters = shapes_of(task), {}
     given = given_parameters(init)
     known_names(given, shapes)
     for name, values in given.items():
         values = parameter_numbers(name, values)
-        if np.shape(values) != (wanted := shapes[name].shape):
-            raise wrong_shape(name, np.shape(values), wanted)
-        found[name] = jnp.asarray(values, shapes[name].dtype)
-    return found
+        if np.shape(values) != (shape := shapes[name].shape):
+            raise wrong_shape(name, np.shape(values), shape)
+        parameters[name] = jnp.asarray(values, shapes[name].dtype)
+    return parameters
 
 
 def check_start(task: Any, given: Mapping[str, Any]) -> None:
@@ -96,8 +96,8 @@ def check_start(task: Any, given: Mapping[str, Any]) -> None:
 
 def begun(task: Any, model: Any, start: Mapping[str, Any]) -> Any:
     """A new model with some of its parameters replaced by given ones, in the form in which the task trains it."""
-    own = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
-    leaves = [leaf if name in own else start.get(name, leaf) for name, leaf in named_leaves(model)]
+    from_task = getattr(model, "FROM_TASK", ())  # parameters that say what the task is
+    leaves = [leaf if name in from_task else start.get(name, leaf) for name, leaf in named_leaves(model)]
     model = jax.tree.unflatten(jax.tree.structure(model), leaves)
     return task.started(model, start)
 

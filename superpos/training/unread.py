@@ -27,23 +27,23 @@ def unread(task: Any, config: Any) -> dict[str, str]:
     Numeric fields may have a leading axis of cells; a field is unread where it is so in all of them. Tasks say it in
     `unread()`, which may name fields of `TrainConfig` too.
     """
-    found = {**optimizers.unread(config), **task.unread()}
+    reasons = {**optimizers.unread(config), **task.unread()}
     if getattr(task, "bias", True) is False:
-        found["decay_bias"] = "the model has no biases"
+        reasons["decay_bias"] = "the model has no biases"
     if not stops(config):
-        found["stop_metric"] = "neither stop_below nor stop_above is set"
-    return found
+        reasons["stop_metric"] = "neither stop_below nor stop_above is set"
+    return reasons
 
 
 def without_effect(nodes: Iterable[Any], names: dict[str, str], left_out: Iterable[str] = ()) -> list[str]:
     """One sentence for every field of `nodes` among `names` that was set away from its default."""
-    said = []
+    sentences = []
     for node in nodes:
         for field in fields(node):
             value = getattr(node, field.name)
             if field.name in names and field.name not in left_out and _away(value, field.default):
-                said.append(f"{field.name} = {_short(value)} has no effect: {names[field.name]}.")
-    return said
+                sentences.append(f"{field.name} = {_short(value)} has no effect: {names[field.name]}.")
+    return sentences
 
 
 def warn(task: Any, config: Any) -> None:

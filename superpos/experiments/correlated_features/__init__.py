@@ -145,9 +145,9 @@ def evaluate_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims:
     measured = f"|cos| ≤ {inside:.3f}, partners {np.min(partners)}…{np.max(partners)}"
     measured, holds = _in_every_best(correlated, partial(orthogonal_within, sets=sets), measured, sparse, p)
     expected = "within |cos| < .1, one partner of the other pair at cos < −.95"
-    claims.add("two correlated pairs, sparse: pairs are orthogonal", expected, measured, holds)
+    claims.check("two correlated pairs, sparse: pairs are orthogonal", expected, measured, holds)
     above = 100 * np.max(loss / (4 * p[sparse] ** 2 / 6) - 1)
-    claims.add("two correlated pairs, sparse: loss (sum)", "4p²/6 + 2 % or less", f"{above:+.2f} %", above <= 2)
+    claims.check("two correlated pairs, sparse: loss (sum)", "4p²/6 + 2 % or less", f"{above:+.2f} %", above <= 2)
 
     sets = sets_of(anticorrelated)
     density = 2 * anticorrelated["feature_probability"].values  # of a pair: one of its two features is active
@@ -157,9 +157,9 @@ def evaluate_pairs(correlated: SweepResult, anticorrelated: SweepResult, claims:
     measured = f"within at most {inside:.4f}, across at most {outside:.4f}"
     measured, holds = _in_every_best(anticorrelated, partial(antipodal_within, sets=sets), measured, sparse, density)
     expected = "within cos < −.98, across |cos| < .05"
-    claims.add("two anticorrelated pairs, sparse: pairs are opposite", expected, measured, holds)
+    claims.check("two anticorrelated pairs, sparse: pairs are opposite", expected, measured, holds)
     most = float(loss.max())
-    claims.add("two anticorrelated pairs, sparse: loss (sum)", "below 1e-4", f"{most:.1e}", most < 1e-4)
+    claims.check("two anticorrelated pairs, sparse: loss (sum)", "below 1e-4", f"{most:.1e}", most < 1e-4)
 
 
 def follow_collapse(three: SweepResult, densities: Any = FOLLOWED, *, order: int = 32) -> xr.Dataset:
@@ -220,7 +220,7 @@ def evaluate_three(result: SweepResult, followed: xr.Dataset | None, claims: Cla
     ends = collapse_crossings(followed) if followed is not None else []
     measured = f"at 1 − S = {', '.join(f'{at:.3f}' for at in ends)}" if ends else "not in this order"
     expected = "the cheapest solution has 0, 1, 2, then 3 collapsed"
-    claims.add("three correlated pairs: denser, one after another collapses", expected, measured, bool(ends))
+    claims.check("three correlated pairs: denser, one after another collapses", expected, measured, bool(ends))
     cheapest = np.searchsorted(ends, p)
     trained = np.array([n_collapsed(W, sets) for W in Ws])
     rates = [
@@ -233,18 +233,18 @@ def evaluate_three(result: SweepResult, followed: xr.Dataset | None, claims: Cla
     measured += f"cosines of pairs {cos[closed].min(initial=1):.3f} or more if collapsed, "
     measured += f"else {cos[~closed].max(initial=-1):.2f} or less"
     expected = "as many as in the cheapest solution, at every density"
-    claims.add("… in trained models, too", expected, measured, bool(ends) and np.all(trained == cheapest))
+    claims.check("… in trained models, too", expected, measured, bool(ends) and np.all(trained == cheapest))
     at = cheapest == 0
     gaps = [angle_gaps(W) for W in Ws[at]] or [np.zeros(1)]
     measured = f"gaps {np.min(gaps):.0f}…{np.max(gaps):.0f}° at {_range(p[at])}"
     holds = bool(ends) and bool(at.any()) and all(hexagon_of_pairs(W, sets) for W in Ws[at])
-    claims.add("… none collapsed: a hexagon", "partners adjacent, gaps 60 ± 10°", measured, holds)
+    claims.check("… none collapsed: a hexagon", "partners adjacent, gaps 60 ± 10°", measured, holds)
     at = p > 0.5
     sums, differences = zip(*[sum_and_difference(W, sets) for W in Ws[at]], strict=True)
     measured = f"sums at least {np.min(sums):.2f}, differences at most {np.max(differences):.3f}, at {_range(p[at])}"
     holds = np.min(sums) > 0.5 and np.max(differences) < 0.1
     expected = "norm of (a + b)/√2 above .5, of (a − b)/√2 below .1"
-    claims.add("three correlated pairs, 1 − S > .5: principal components", expected, measured, holds)
+    claims.check("three correlated pairs, 1 − S > .5: principal components", expected, measured, holds)
 
 
 def evaluate_local_bases(result: SweepResult, claims: Claims) -> None:
@@ -260,10 +260,10 @@ def evaluate_local_bases(result: SweepResult, claims: Claims) -> None:
         f"|cos| ≤ {inside:.3f}, norms {norms.min():.2f}…{norms.max():.2f}; such cosines in {100 * good:.0f} % of "
     )
     measured += f"{len(every)} seeds, members collapse in {100 * collapsed:.0f} %"
-    claims.add("two large correlated sets: each is a basis", "within |cos| < .1, norms 1 ± .1", measured, holds)
+    claims.check("two large correlated sets: each is a basis", "within |cos| < .1, norms 1 ± .1", measured, holds)
     measured = f"{np.sum(norms > 0.5)} in {n_hidden}, least cos {opposite:.2f}"
     holds = np.sum(norms > 0.5) > n_hidden and opposite < -0.5
-    claims.add("… and all together are in superposition", "more than m, some opposite", measured, holds)
+    claims.check("… and all together are in superposition", "more than m, some opposite", measured, holds)
 
 
 def _in_every_best(

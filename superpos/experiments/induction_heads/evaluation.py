@@ -35,7 +35,7 @@ def evaluate_depth(loss: xr.DataArray, chance: float, claims: Claims) -> None:
         expected = f"{'below' if solves else 'above'} {share:g} ln V = {share * chance:.2f} nats in every seed"
         measured = _listed(values) + f" ({_listed(values / chance)} ln V)"
         layers = "2 layers" if n_layers == 2 else "1 layer"
-        claims.add(f"random period, {layers}: loss of the repeat", expected, measured, holds)
+        claims.check(f"random period, {layers}: loss of the repeat", expected, measured, holds)
 
 
 def evaluate_heads(table: xr.Dataset, claims: Claims) -> None:
@@ -47,10 +47,10 @@ def evaluate_heads(table: xr.Dataset, claims: Claims) -> None:
     last = two.isel(snapshot=-1)
     best = last["prefix_matching"].isel(layer=1).max("head").values
     holds = bool(np.all(best > INDUCTION))
-    claims.add("2 layers: an induction head in layer 1", f"prefix matching > {INDUCTION:g}", _listed(best), holds)
+    claims.check("2 layers: an induction head in layer 1", f"prefix matching > {INDUCTION:g}", _listed(best), holds)
     best = last["previous_token"].isel(layer=0).max("head").values
     holds = bool(np.all(best > PREVIOUS))
-    claims.add("… and a previous-token head in layer 0", f"attention to i − 1 > {PREVIOUS:g}", _listed(best), holds)
+    claims.check("… and a previous-token head in layer 0", f"attention to i − 1 > {PREVIOUS:g}", _listed(best), holds)
     ranges, together, widths = [], [], []
     for seed in two["seed"].values:
         score, loss = windows(two.sel(seed=seed))
@@ -59,12 +59,12 @@ def evaluate_heads(table: xr.Dataset, claims: Claims) -> None:
         widths.append((score[1] - score[0]) / float(two["step"][-1]))
         ranges.append(f"score {score[0]:.0f}–{score[1]:.0f}, loss {loss[0]:.0f}–{loss[1]:.0f}")
     expected = "10 → 90 % of both in steps that overlap by half of the shorter or more"
-    claims.add("… score and loss of the repeat change in the same window", expected, "; ".join(ranges), all(together))
+    claims.check("… score and loss of the repeat change in the same window", expected, "; ".join(ranges), all(together))
     at_first = two["prefix_matching"].isel(layer=1, snapshot=0).max("head").values
     expected = f"below {BEFORE:g} at the start, 10 → 90 % within {100 * SHARP:.0f} % of training"
     measured = f"{_listed(at_first)} at the start, {', '.join(f'{100 * w:.0f} %' for w in widths)} of training"
     holds = bool(np.all(at_first < BEFORE) and np.all(np.array(widths) < SHARP))
-    claims.add("… the change is a sharp one: prefix matching", expected, measured, holds)
+    claims.check("… the change is a sharp one: prefix matching", expected, measured, holds)
 
 
 def windows(table: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -87,7 +87,7 @@ def evaluate_circuit(tables: list[xr.Dataset], claims: Claims) -> None:
         all_copy.append(bool(len(copies) and np.all(copies > COPIES)))
         by_seed.append(f"{heads_in_words(heads)}: {_listed(copies)}")
     expected = f"Σλ / Σ|λ| of their OV circuits > {COPIES:g}, every seed"
-    claims.add("induction heads copy", expected, "; ".join(by_seed), all(all_copy))
+    claims.check("induction heads copy", expected, "; ".join(by_seed), all(all_copy))
     by_seed = []
     for table in tables:
         heads = table["heads"].sel(set="induction heads").values
@@ -98,7 +98,7 @@ def evaluate_circuit(tables: list[xr.Dataset], claims: Claims) -> None:
         composes.append(bool(before[early] and heads[-1, late]))
         by_seed.append(f"0.{early} → 1.{late}: {composed[early, late]:.2f}, {others}")
     expected = "the largest of all pairs is previous-token head → induction head, every seed"
-    claims.add("keys of induction heads: K-composition", expected, "; ".join(by_seed), all(composes))
+    claims.check("keys of induction heads: K-composition", expected, "; ".join(by_seed), all(composes))
 
 
 def evaluate_ablation(tables: list[xr.Dataset], claims: Claims) -> None:
@@ -122,7 +122,7 @@ def evaluate_ablation(tables: list[xr.Dataset], claims: Claims) -> None:
         at_least = "at least" if must_be_gone else "less than"
         expected = f"{at_least} {100 * REMOVED:.0f} % of the gain over ln V is gone, every seed"
         statement = f"without {'the' if must_be_gone else 'as many'} {words}"
-        claims.add(statement, expected, f"{measured}, {len(tables)} seeds", holds)
+        claims.check(statement, expected, f"{measured}, {len(tables)} seeds", holds)
 
 
 def heads_in_words(heads: np.ndarray) -> str:
@@ -142,7 +142,7 @@ def evaluate_periods(table: xr.Dataset, claims: Claims) -> None:
     measured = ", ".join(f"period {p}: {worst[p]:.2f}" for p in nearest)
     measured += " (further off, " + ", ".join(f"{p}: {worst[p]:.2f}" for p in outside if p not in nearest) + ")"
     expected = f"below {SOLVED:g} ln V = {SOLVED * chance:.2f} nats at {nearest[0]} and {nearest[1]}, in every seed"
-    claims.add(f"2 layers, trained on periods {shortest}–{longest}: held-out periods", expected, measured, holds)
+    claims.check(f"2 layers, trained on periods {shortest}–{longest}: held-out periods", expected, measured, holds)
     at_fixed = trap.sel(period=fixed)
     within = [int(p) for p in periods if shortest <= p <= longest and fixed % p]
     others = trap["loss"].sel(period=within)
@@ -151,7 +151,7 @@ def evaluate_periods(table: xr.Dataset, claims: Claims) -> None:
     measured = f"loss {loss:.1g}, score {score:.2f}; elsewhere loss {float(others.min()):.1f} or more"
     expected = f"loss < {SOLVED:g} ln V and a head of score > {INDUCTION:g}, but loss > {NOT_SOLVED:g} ln V at "
     expected += ", ".join(map(str, within))
-    claims.add(f"the trap: 1 layer, period always {fixed}", expected, measured, holds)
+    claims.check(f"the trap: 1 layer, period always {fixed}", expected, measured, holds)
 
 
 def _listed(values: Any) -> str:

@@ -65,9 +65,9 @@ class Peers:
         how = "was interrupted" if isinstance(error, KeyboardInterrupt) else f"ended with an error ({why})"
         return self._tell({"gone": f"process {self.process} {how}"})
 
-    def _tell(self, said: dict[str, Any]) -> None:
+    def _tell(self, message: dict[str, Any]) -> None:
         for one in self._connections.values():
-            send(one, said)
+            send(one, message)
 
     def _watch(self) -> None:
         """In a thread: read what the others say, and what the runtime says to the terminal."""
@@ -141,10 +141,10 @@ class Peers:
         os._exit(self._status)
 
 
-def send(one: socket.socket, said: dict[str, Any]) -> None:
+def send(one: socket.socket, message: dict[str, Any]) -> None:
     """Say it in one line, if the other end is there."""
     with suppress(OSError):
-        one.sendall(json.dumps(said).encode() + b"\n")
+        one.sendall(json.dumps(message).encode() + b"\n")
 
 
 def received(one: socket.socket) -> bytes:
@@ -161,10 +161,10 @@ def received(one: socket.socket) -> bytes:
         return b""
 
 
-def line_of(said: bytes) -> dict[str, Any] | None:
+def line_of(line: bytes) -> dict[str, Any] | None:
     """The first line, if it is one that `send` sent."""
     try:
-        found = json.loads(said.partition(b"\n")[0])
+        message = json.loads(line.partition(b"\n")[0])
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return message if isinstance(message, dict) else None
