@@ -3,10 +3,17 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from superpos import console
 from superpos.script import one_sentence
+
+# The order in which `superpos --help` lists commands; those that are not named here follow.
+FIRST = ("demo", "sweep", "status", "geometry", "explore", "phase", "sae", "pack", "export", "doctor")
+# Modules here that are no commands.
+HELPERS = {"report", "sweepfile"}
 
 
 def main() -> None:
@@ -23,20 +30,20 @@ def main() -> None:
 def _call_command() -> None:
     import tyro
 
-    from superpos.cli.demo import demo
-    from superpos.cli.doctor import doctor
-    from superpos.cli.explore import explore
-    from superpos.cli.geometry import geometry
-    from superpos.cli.pack import export, pack
-    from superpos.cli.phase import phase
-    from superpos.cli.sae import sae
-    from superpos.cli.status import status
-    from superpos.cli.sweep import sweep
-
     app = tyro.extras.SubcommandApp()
-    for command in (demo, sweep, status, geometry, explore, phase, sae, pack, export, doctor):
+    for command in commands():
         app.command(console.command(_checked(command)))
     app.cli(prog="superpos", description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def commands() -> list[Callable[..., Any]]:
+    """All commands: a module of this folder that has a function of its own name is one, and its docstring is the help.
+
+    A new command is one file: its arguments are the function's, which imports what it needs when it is called.
+    """
+    names = {module.name for module in iter_modules(__path__)} - HELPERS
+    ordered = sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return [getattr(import_module(f"superpos.cli.{name}"), name) for name in ordered]
 
 
 def _checked(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,9 @@
 Only shapes that do not split into orthogonal parts are listed: a square is two antipodal pairs, an octahedron three, a
 triangular bipyramid a triangle and a pair (the paper's tegum products). Beside regular and uniform polytopes these are
 Gosset's k_21 (`superpos.theory.gosset`) and the best placements of points in space (`superpos.theory.spherical_codes`).
+
+A new shape is one line in `_special` here, a row of `TABLE` in `tests/test_geometry.py`, and an entry of `COLORS` if it shall
+have a colour of its own: names, arrangements, legends and pages follow.
 """
 
 import re
