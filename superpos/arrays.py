@@ -9,11 +9,25 @@ and shape are looked at: functions stay usable under `jit`, `vmap` and `grad`.
 
 import reprlib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from superpos.errors import ConfigError, one_line, shortened
+
+if TYPE_CHECKING:
+    import jax
+
+    # Numeric fields of tasks and configurations. They may be traced, and hold a leading axis of cells inside a sweep.
+    Scalar: TypeAlias = float | np.number[Any] | np.ndarray | jax.Array
+    OptionalScalar: TypeAlias = Scalar | None
+    PerFeature: TypeAlias = Scalar | Sequence[float]  # one number, or one per feature
+    Table: TypeAlias = Sequence[Any] | np.ndarray | jax.Array | None  # numbers in rows, or none
+else:  # what is given is checked by sentences of our own (`superpos.check`)
+    Scalar: TypeAlias = Any
+    OptionalScalar: TypeAlias = Any
+    PerFeature: TypeAlias = Any
+    Table: TypeAlias = Any
 
 _T = TypeVar("_T")
 

@@ -12,7 +12,7 @@ import pytest
 
 import superpos as sp
 from superpos.cli import main
-from superpos.cli.sae import _check_read, one_cell
+from superpos.cli.sae import COMPARED, _check_read, one_cell
 from superpos.sweeping.compiled import lay_out
 from superpos.tasks import REGISTRY
 from superpos.training.loop import init
@@ -205,7 +205,7 @@ def test_questions_to_listed_cells_are_answered_in_full_or_not_at_all(quick_resu
         (lambda: one_cell(quick_result, ("seed=1", "seed=2")), "seed twice"),
         (lambda: one_cell(flat, ("cell=1.5",)), "cell"),
         (lambda: _check_read(("topk",), (1.5,), ()), "k must be whole"),
-        (lambda: _check_read((), (1.5, 2), ()), "k must be whole"),
+        (lambda: _check_read(COMPARED, (1.5, 2), ()), "k must be whole"),
         (lambda: _check_read(("relu",), (2,), ()), "k is read by none"),
         (lambda: _check_read(("topk",), (), (0.1,)), "coefficients is read by none"),
         (lambda: _check_read(("relu", "relu"), (), ()), "twice"),

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from superpos import arrays, check
+from superpos.arrays import PerFeature
 from superpos.data import dependence
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
@@ -66,13 +66,13 @@ class FeatureDistribution:
     """
 
     n_features: int = jax.tree.static()  # shape of x
-    feature_probability: Any = 1.0  # scalar or (n_features,); may be traced
+    feature_probability: PerFeature = 1.0  # scalar or (n_features,); may be traced
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
     parents: dependence.Parents = jax.tree.static(default=())  # index structure
     exclusive_children: bool = jax.tree.static(default=False)  # chooses code
-    correlation: Any = None  # scalar or (n_features,); may be traced
+    correlation: PerFeature | None = None  # scalar or (n_features,); may be traced
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""

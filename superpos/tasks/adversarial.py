@@ -1,13 +1,14 @@
 """The toy model trained on attacked inputs."""
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import Scalar
 from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
 from superpos.tasks import one_layer
@@ -41,7 +42,7 @@ class AdversarialToy(Toy):
     NAMES: ClassVar[dict[str, str]] = Toy.NAMES | {"attack_norm": "attack norm relative to the inputs'"}
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Toy.ALWAYS_SAID, "attack_norm")
 
-    attack_norm: Any = 0.1  # relative to the mean input norm
+    attack_norm: Scalar = 0.1  # relative to the mean input norm
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
@@ -74,4 +75,6 @@ class AdversarialToy(Toy):
     def _of_examples(
         self, outputs: Float[Array, "n_features batch"], x: Float[Array, "n_features batch"]
     ) -> Float[Array, " batch"]:
-        return jnp.mean(self.importance[:, None] * one_layer.power(outputs - x, self.loss_exponent), axis=0)
+        return jnp.mean(
+            jnp.asarray(self.importance)[:, None] * one_layer.power(outputs - x, self.loss_exponent), axis=0
+        )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import PerFeature, Scalar
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.boolean import BooleanModel
@@ -47,8 +48,8 @@ class BooleanPairs(Task):
 
     n_features: int = jax.tree.static()  # shape of W1
     n_hidden: int = jax.tree.static()  # shape of W1
-    feature_probability: Any = 0.5  # P(x_i = 1) = 1 - sparsity; scalar or (n_features,)
-    init_scale: Any = 1.0
+    feature_probability: PerFeature = 0.5  # P(x_i = 1) = 1 - sparsity; scalar or (n_features,)
+    init_scale: Scalar = 1.0
     operation: str = jax.tree.static(default="and")  # chooses code
     n_pairs: int = jax.tree.static(default=0)  # shape of W2; 0: all pairs
     pair_seed: int = jax.tree.static(default=0)  # which pairs

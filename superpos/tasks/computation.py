@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import PerFeature, Scalar
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
@@ -49,15 +50,15 @@ class Computation(Task):
 
     n_features: int = jax.tree.static()  # shape of W1
     n_hidden: int = jax.tree.static()  # shape of W1
-    feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
-    importance: Any = 1.0  # scalar or (n_features,)
-    init_scale: Any = 1.0
+    feature_probability: PerFeature = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    importance: PerFeature = 1.0  # scalar or (n_features,)
+    init_scale: Scalar = 1.0
     target: str = jax.tree.static(default="identity")  # chooses code
     tied: bool = jax.tree.static(default=True)  # which parameters exist
     hidden_activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
     paired_init: bool = jax.tree.static(default=False)  # chooses code
-    dedicated_features: Any = 0  # how many of the first features start with two neurons of their own
+    dedicated_features: Scalar = 0  # how many of the first features start with two neurons of their own
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import arrays, check
+from superpos.arrays import OptionalScalar, PerFeature, Scalar, Table
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.points_loss import DRAWN, largest_in_block, points_loss
@@ -46,11 +47,11 @@ class DoubleDescent(Task):
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
     most_points: int = jax.tree.static()  # shape of the data
-    n_points: Any = None  # T; None is most_points
-    feature_probability: Any = 0.01  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
-    data_seed: Any = 0
-    init_scale: Any = 1.0
-    points: Any = None  # (most_points, n_features) in rows, used as they are; None draws them
+    n_points: OptionalScalar = None  # T; None is most_points
+    feature_probability: PerFeature = 0.01  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    data_seed: Scalar = 0
+    init_scale: Scalar = 1.0
+    points: Table = None  # (most_points, n_features) in rows, used as they are; None draws them
 
     @property
     def features(self) -> FeatureDistribution:

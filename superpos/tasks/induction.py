@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import Scalar
 from superpos.data.sequences import Repeats, repeated_tokens
 from superpos.errors import ConfigError
 from superpos.models.transformer import POSITIONS, Transformer
@@ -49,10 +50,10 @@ class RepeatedTokens(Task):
     n_heads: int = jax.tree.static(default=4)  # shape of W_Q
     d_model: int = jax.tree.static(default=64)  # shape of W_E
     d_mlp: int = jax.tree.static(default=0)  # which parameters exist
-    shortest_period: Any = 16
-    longest_period: Any = 32
-    gap: Any = 0  # unrelated tokens between two copies
-    init_scale: Any = 1.0
+    shortest_period: Scalar = 16
+    longest_period: Scalar = 32
+    gap: Scalar = 0  # unrelated tokens between two copies
+    init_scale: Scalar = 1.0
     positions: str = jax.tree.static(default="queries_keys")  # chooses code
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import Scalar, Table
 from superpos.data.modular import modular_table
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
@@ -59,10 +60,10 @@ class ModularAddition(Task):
     operation: str = jax.tree.static(default="addition")  # chooses the table
     gradient_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
     test_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
-    train_fraction: Any = 0.3
-    data_seed: Any = 0
-    init_scale: Any = 1.0
-    order: Any = None  # (p²,)
+    train_fraction: Scalar = 0.3
+    data_seed: Scalar = 0
+    init_scale: Scalar = 1.0
+    order: Table = None  # (p²,)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import arrays, check
+from superpos.arrays import PerFeature, Scalar
 from superpos.data import MAX_FEATURES, FeatureDistribution
 from superpos.models import residual_mlp
 from superpos.models.toy import FULL_PRECISION
@@ -45,10 +46,10 @@ class ResidualMLP(Task):
     n_features: int = jax.tree.static()  # shape of x
     n_hidden: int = jax.tree.static()  # shape of W_in
     n_residual: int = jax.tree.static(default=0)  # shape of W_in; 0: features are the dimensions
-    feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
-    importance: Any = 1.0  # scalar or (n_features,)
-    init_scale: Any = 1.0
-    label_noise: Any = 0.0
+    feature_probability: PerFeature = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    importance: PerFeature = 1.0  # scalar or (n_features,)
+    init_scale: Scalar = 1.0
+    label_noise: Scalar = 0.0
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms
     magnitude: str = jax.tree.static(default="signed_uniform")  # chooses code
     embedding_seed: int = jax.tree.static(default=0)  # which fixed matrices

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from superpos.arrays import Scalar
 from superpos.models.sae import MIN_NORM, SAE
 
 WAYS = ("none", "resample", "auxiliary")
@@ -20,7 +21,7 @@ class Inputs(NamedTuple):
     squares: Float[Array, " batch"]  # their squared lengths
 
 
-def dead(model: SAE, dead_below: Float[Array, ""]) -> Bool[Array, " n_latents"]:
+def dead(model: SAE, dead_below: Scalar) -> Bool[Array, " n_latents"]:
     """Which latents exist and are active less often than `dead_below` × the mean of all that exist.
 
     Below `SILENT` any is dead, or none would be once all are silent. The literature calls latents dead that never fire. A
@@ -37,9 +38,9 @@ def resample(
     inputs: Inputs,
     key: PRNGKeyArray,
     *,
-    dead_below: Float[Array, ""],
-    scale: Float[Array, ""],
-    initial_threshold: Float[Array, ""],
+    dead_below: Scalar,
+    scale: Scalar,
+    initial_threshold: Scalar,
 ) -> tuple[SAE, Any]:
     r"""Point dead latents at what is badly reconstructed.
 

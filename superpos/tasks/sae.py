@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from superpos import arrays, check
+from superpos.arrays import OptionalScalar, PerFeature, Scalar
 from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, Architecture, architecture_of
@@ -70,20 +71,20 @@ class SparseAutoencoder(SaidInWords):
     n_hidden: int = jax.tree.static()  # shape of h
     n_latents: int = jax.tree.static()  # shape of the dictionary
     directions: Any = None  # (n_hidden, n_features), (n_sources, n_hidden, n_features), or None for random ones
-    source: Any = 0  # which of the sources, or the seed of random directions
-    feature_probability: Any = 0.05  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
-    sparsity_coefficient: Any = 0.1  # λ
-    k: Any = 1.0  # active latents per input, where the architecture sets their number
-    dictionary_size: Any = None  # how many latents exist; None is n_latents
-    bandwidth: Any = 0.01  # ε of the straight-through estimator
-    initial_threshold: Any = 0.1  # θ before training
-    auxiliary_coefficient: Any = 1 / 32
-    dead_below: Any = 0.1  # frequency relative to the mean of all latents
-    frequency_window: Any = 100.0  # steps
-    resample_scale: Any = 1.25  # length of a new encoder row, relative to the mean of the living
-    correlation: Any = None  # of the Gaussians behind the features' activity
+    source: Scalar = 0  # which of the sources, or the seed of random directions
+    feature_probability: PerFeature = 0.05  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    sparsity_coefficient: Scalar = 0.1  # λ
+    k: Scalar = 1.0  # active latents per input, where the architecture sets their number
+    dictionary_size: OptionalScalar = None  # how many latents exist; None is n_latents
+    bandwidth: Scalar = 0.01  # ε of the straight-through estimator
+    initial_threshold: Scalar = 0.1  # θ before training
+    auxiliary_coefficient: Scalar = 1 / 32
+    dead_below: Scalar = 0.1  # frequency relative to the mean of all latents
+    frequency_window: Scalar = 100.0  # steps
+    resample_scale: Scalar = 1.25  # length of a new encoder row, relative to the mean of the living
+    correlation: PerFeature | None = None  # of the Gaussians behind the features' activity
     output_bias: Any = None  # (n_features,) or (n_sources, n_features)
-    importance: Any = 1.0  # scalar or (n_features,)
+    importance: PerFeature = 1.0  # scalar or (n_features,)
     architecture: str = jax.tree.static(default="relu")  # chooses code
     tied: bool = jax.tree.static(default=False)  # which parameters exist
     decoder_bias: bool = jax.tree.static(default=False)  # whether b_dec exists

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
+from superpos.arrays import Scalar
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, architecture_of
 from superpos.models.sae.base import FIELDS_OF_SOME, mean_error
@@ -21,7 +22,7 @@ def auxiliary_error(
     positive: Float[Array, "n_latents batch"],
     residual: Float[Array, "n_hidden batch"],
     k: int,
-    dead_below: Float[Array, ""],
+    dead_below: Scalar,
 ) -> Float[Array, ""]:
     """Error of modelling the residual with the k largest dead latents, 0 where none is dead.
 

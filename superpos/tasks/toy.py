@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
+from superpos.arrays import OptionalScalar, PerFeature, Scalar
 from superpos.data import Sets
 from superpos.models.activations import check_activation
 from superpos.models.toy import ToyModel
@@ -58,10 +59,10 @@ class Toy(Task):
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
-    feature_probability: Any = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
-    importance: Any = 1.0  # scalar or (n_features,)
-    init_scale: Any = 1.0
-    hidden_l1: Any = None  # weight of E ‖h‖₁ beside the sum over features; None costs no time, 0 does
+    feature_probability: PerFeature = 1.0  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    importance: PerFeature = 1.0  # scalar or (n_features,)
+    init_scale: Scalar = 1.0
+    hidden_l1: OptionalScalar = None  # weight of E ‖h‖₁ beside the sum over features; None costs no time, 0 does
     activation: str = jax.tree.static(default="relu")  # chooses code
     bias: bool = jax.tree.static(default=True)  # whether b exists
     loss_exponent: int = jax.tree.static(default=2)  # a static power is products; a traced one needs logarithms

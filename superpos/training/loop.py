@@ -264,7 +264,7 @@ def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_
         step = int(run.diverged_step)
         if (approximation := task.approximation()) and (reason := misled_because(task, config, run.model, step)):
             raise DivergedError(step, approximation.remedy(), reason)
-        raise DivergedError(step, f"try a learning_rate below {float(config.learning_rate):g}.")
+        raise DivergedError(step, f"try a learning_rate below {float(np.asarray(config.learning_rate)):g}.")
     return run
 
 

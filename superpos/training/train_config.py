@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from superpos import check
+from superpos.arrays import OptionalScalar, Scalar
 from superpos.errors import ConfigError
 from superpos.identity.registered import check_registered, functions_of
 from superpos.tasks.base import Task, numeric_fields
@@ -57,12 +58,12 @@ class TrainConfig:
 
     steps: Any = jax.tree.static(default=None)  # loop length; None is the task's own
     batch_size: int = jax.tree.static(default=1_024)  # shape of x
-    learning_rate: Any = None
-    weight_decay: Any = 0.0
-    beta1: Any = None
-    beta2: Any = None
-    epsilon: Any = 1e-8
-    momentum: Any = None  # of sgd, rmsprop and muon; None costs no memory, 0 does
+    learning_rate: OptionalScalar = None
+    weight_decay: Scalar = 0.0
+    beta1: OptionalScalar = None
+    beta2: OptionalScalar = None
+    epsilon: Scalar = 1e-8
+    momentum: OptionalScalar = None  # of sgd, rmsprop and muon; None costs no memory, 0 does
     optimizer: str = jax.tree.static(default="adamw")  # chooses code
     nesterov: bool | None = jax.tree.static(default=None)  # chooses code; None is true for muon alone
     schedule: str = jax.tree.static(default="cosine")  # chooses code
@@ -72,10 +73,10 @@ class TrainConfig:
     snapshots: tuple[int, ...] = jax.tree.static(default=())  # shape of the record
     metrics: tuple[str, ...] = jax.tree.static(default=())  # names of `superpos.metrics`, chooses code
     evaluation_samples: int = jax.tree.static(default=131_072)  # loop length
-    stop_below: Any = None
-    stop_above: Any = None
-    stop_metric: Any = jax.tree.static(default=None)  # chooses code; None is the loss
-    first_step: Any = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
+    stop_below: OptionalScalar = None
+    stop_above: OptionalScalar = None
+    stop_metric: str | None = jax.tree.static(default=None)  # chooses code; None is the loss
+    first_step: int | None = jax.tree.static(default=None)  # chooses code; None is 0, or where `init` ended
 
     def with_defaults(self, task: Task) -> "TrainConfig":
         """The same configuration with the optimiser's or the task's own values where a field that is read is None."""
