@@ -542,9 +542,9 @@ def test_poisoned_cells_harm_nobody(tmp_path, chunked):
 def test_a_task_with_a_setting_that_no_file_can_hold_is_refused_before_training(tmp_path):
     task = sp.tasks.Toy(n_features=3, n_hidden=2)
     object.__setattr__(task, "order", np.sin)
-    said = {"task": vars(task), "train": {}}
+    attributes = {"task": vars(task), "train": {}}
     with pytest.raises(sp.ConfigError, match="order must be numbers, words, .* to be stored, got ufunc"):
-        resume.writer.create(tmp_path / "r.zarr", said, {}, {}, np.arange(1), 1)
+        resume.writer.create(tmp_path / "r.zarr", resume.writer.Blueprint(attributes, {}, {}, np.arange(1), 1))
     assert list(tmp_path.iterdir()) == []
 
 

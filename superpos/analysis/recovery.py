@@ -1,7 +1,7 @@
 """What a sparse autoencoder recovered of the features its task knows."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,32 +39,42 @@ def score_autoencoder(
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
-    arguments, keywords = _arrays(task, model, n_inputs, inference)
-    return score_sae(*arguments, **{**keywords, **options})
+    arrays, keywords = _evaluation(task, model, n_inputs, inference)
+    return score_sae(*arrays, **{**keywords, **options})
 
 
 def dashboard_of(
     task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
 ) -> dict[str, Any]:
     """The data of a feature viewer's page for a trained SAE, see `dashboard_data`; arguments as for `score_autoencoder`."""
-    arguments, keywords = _arrays(task, model, n_inputs, inference)
+    arrays, keywords = _evaluation(task, model, n_inputs, inference)
     encoder = model.columns.T if model.W_enc is None else model.W_enc[...]
     bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
-    return dashboard_data(*arguments, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
+    return dashboard_data(*arrays, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
+
+
+class Evaluation(NamedTuple):
+    """What an SAE makes of inputs of its task, beside the truth: the arguments of `score_sae` and `dashboard_data`."""
+
+    directions: Any  # (n_hidden, n_features)
+    decoder: Any  # (n_hidden, n_latents)
+    x: Any  # (n_features, N)
+    h: Any  # (n_hidden, N)
+    latents: Any  # (n_latents, N)
+    reconstruction: Any  # (n_hidden, N)
 
 
 @partial(jax.jit, static_argnames="n_inputs")
-def _read(task: SparseAutoencoder, model: SAE, n_inputs: int) -> tuple[Any, ...]:
+def _evaluated(task: SparseAutoencoder, model: SAE, n_inputs: int) -> Evaluation:
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
     task = materialize(task)
     x, h = task.sample(key, n_inputs)
     z = model.encode(h)
-    return task.directions, model.decoder, x, h, z, model.decode(z)
+    return Evaluation(task.directions, model.decoder, x, h, z, model.decode(z))
 
 
-def _arrays(
-    task: Any, model: Any, n_inputs: int, inference: str = "encoder"
-) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder") -> tuple[Evaluation, dict[str, Any]]:
+    """The arrays to judge by, and the options that the task and model give."""
     if not isinstance(task, SparseAutoencoder):
         raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
@@ -73,17 +83,17 @@ def _arrays(
     full = materialize(task)
     if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
         raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")
-    arguments = [np.asarray(array) for array in _read(task.broadcast(), model, n_inputs)]
+    arrays = Evaluation(*map(np.asarray, _evaluated(task.broadcast(), model, n_inputs)))
     if inference == "pursuit":
         origin = np.zeros((task.n_hidden, 1)) if model.b_dec is None else np.asarray(model.b_dec[...])[:, None]
-        arguments[4] = np.asarray(pursuit(arguments[1], arguments[3] - origin))
-        arguments[5] = arguments[1] @ arguments[4] + origin
+        latents = np.asarray(pursuit(arrays.decoder, arrays.h - origin))
+        arrays = arrays._replace(latents=latents, reconstruction=arrays.decoder @ latents + origin)
     keywords: dict[str, Any] = {"used": np.asarray(model.exists)}
     if task.parents:
         keywords["parents"] = task.parents
     if full.output_bias is not None:
         toy = ToyModel(full.directions, full.output_bias, activation=task.activation)
         keywords["loss"] = hidden_loss(
-            lambda h: np.asarray(toy.activate(jnp.asarray(h))), arguments[2], np.asarray(full.importance)
+            lambda h: np.asarray(toy.activate(jnp.asarray(h))), arrays.x, np.asarray(full.importance)
         )
-    return arguments, keywords
+    return arrays, keywords

@@ -121,9 +121,10 @@ def start(
     if overwrite or not target.exists():
         attrs = {**attributes(task, config, grid, layout), "dims": grid.sizes}
         fields = variables.fields(layout.families)
-        laid_out = (attrs, fields, coordinates(config, grid, layout), layout.grid_index, layout.chunk)
-        writer.create(target, *laid_out, overwrite=overwrite)
-        del laid_out  # ten million labels take their memory
+        labels = coordinates(config, grid, layout)
+        blueprint = writer.Blueprint(attrs, fields, labels, layout.grid_index, layout.chunk)
+        writer.create(target, blueprint, overwrite=overwrite)
+        del labels, blueprint  # ten million labels take their memory
     return join(target, task, config, grid, layout)
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,22 +85,22 @@ def said(target: Path) -> dict[str, Any]:
         return {}
 
 
-def create(
-    target: Path,
-    attributes: Mapping[str, Any],
-    fields: Mapping[str, Field],
-    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-    grid_index: np.ndarray,
-    chunk: int,
-    *,
-    overwrite: bool = False,
-) -> bool:
-    """Lay out a store whose cells hold nothing yet. False if another process was faster.
+class Blueprint(NamedTuple):
+    """What a store is laid out from."""
 
-    `coordinates` are of cells in the order of the grid; `grid_index` says which cell lies in which slot, -1 for none.
-    """
+    attributes: Mapping[str, Any]
+    fields: Mapping[str, Field]
+    coordinates: Mapping[
+        str, tuple[tuple[str, ...], np.ndarray]
+    ]  # dimensions and values, cells in the order of the grid
+    grid_index: np.ndarray  # which cell lies in which slot, -1 for none
+    chunk: int  # slots of one file
+
+
+def create(target: Path, blueprint: Blueprint, *, overwrite: bool = False) -> bool:
+    """Lay out a store whose cells hold nothing yet. False if another process was faster."""
     with _new(target) as new:
-        _lay_out(new, attributes, fields, coordinates, grid_index, chunk)
+        _lay_out(new, blueprint)
         return _move_in(new, target, overwrite)
 
 
@@ -145,17 +145,11 @@ def key(number: int, n_dims: int) -> str:
     return ".".join(["c", str(number), *["0"] * (n_dims - 1)]) if n_dims else "c"
 
 
-def _lay_out(
-    path: Path,
-    attributes: Mapping[str, Any],
-    fields: Mapping[str, Field],
-    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-    grid_index: np.ndarray,
-    chunk: int,
-) -> None:
+def _lay_out(path: Path, blueprint: Blueprint) -> None:
     import zarr
     from zarr.codecs import Crc32cCodec
 
+    attributes, fields, coordinates, grid_index, chunk = blueprint
     storable.check_attributes(attributes)
     n_slots, words = len(grid_index), {}
     group = zarr.create_group(path, zarr_format=3)
