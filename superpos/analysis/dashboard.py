@@ -76,17 +76,17 @@ def dashboard_data(
     places: dict[int, int] = {}  # inputs that some latent refers to, and where they stand in the list
     described = []
     for row, latent in enumerate(latents_shown):
-        one = _latent(scores, int(latent), row, counts, to_features, to_latents, latents_shown)
-        one["direction"] = _plain(decoder[:, latent])
-        one |= {} if encoder is None else {"encoder": _plain(np.asarray(encoder)[latent])}
-        one |= {} if bias is None else {"bias": _plain(np.asarray(bias)[latent])}
+        described_latent = _latent(scores, int(latent), row, counts, to_features, to_latents, latents_shown)
+        described_latent["direction"] = _plain(decoder[:, latent])
+        described_latent |= {} if encoder is None else {"encoder": _plain(np.asarray(encoder)[latent])}
+        described_latent |= {} if bias is None else {"bias": _plain(np.asarray(bias)[latent])}
         active = np.flatnonzero(z[row] > 0)
         active = active[np.argsort(-z[row, active], kind="stable")]
-        one["histogram"] = np.histogram(np.clip(z[row, active], edges[0], edges[-1]), edges)[0].tolist()
+        described_latent["histogram"] = np.histogram(np.clip(z[row, active], edges[0], edges[-1]), edges)[0].tolist()
         bands = [band[np.unique(np.linspace(0, len(band) - 1, PER_BAND).astype(int))] for band in _split(active)]
         for name, chosen in (("top", active[:top_k]), ("samples", np.concatenate([active[:0], *bands]))):
-            one[name] = [[places.setdefault(int(t), len(places)), _plain(z[row, t])] for t in chosen]
-        described.append(one)
+            described_latent[name] = [[places.setdefault(int(t), len(places)), _plain(z[row, t])] for t in chosen]
+        described.append(described_latent)
     return {
         "scores": {name: _plain(value) for name, value in scores.scalars().items()},
         "directions": _plain(directions.T),

@@ -68,9 +68,9 @@ def _measured(model: Transformer, data: Repeats) -> dict[str, Array]:
 
     logits, *scores, patterns = jax.vmap(one)(data.tokens)
     names = ("previous_token", "prefix_matching", "uniform")
-    found = {n: jnp.mean(s, 0) for n, s in zip(names, scores, strict=True)}
+    means = {n: jnp.mean(s, 0) for n, s in zip(names, scores, strict=True)}
     loss, accuracy = repeat_loss(logits, data)
-    return found | {"loss": loss, "accuracy": accuracy, "pattern": patterns[0]}
+    return means | {"loss": loss, "accuracy": accuracy, "pattern": patterns[0]}
 
 
 def circuit_scores(model: Transformer, n_tokens: int = 25, n_sequences: int = 10) -> dict[str, np.ndarray]:

@@ -17,15 +17,15 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     seeded = "seed" in result.sizes
     won = table.isel(seed=result.best_index("seed")) if seeded else table
     dims = [d for d in result.sizes if d != "seed"]
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    printed = Table(box=None, pad_edge=False, header_style="bold")
     # Zipped, random and listed designs have one dimension and their axes as coordinates along it.
     names = [n for n in won["shape"].coords if won.coords[n].dims and not (seeded and n == "seed")] or dims
     for name in names:
-        shown.add_column("1 − S" if name == "feature_probability" else word(name), justify="right")
-    shown.add_column("best geometry", overflow="fold")
+        printed.add_column("1 − S" if name == "feature_probability" else word(name), justify="right")
+    printed.add_column("best geometry", overflow="fold")
     if seeded:
-        shown.add_column("seeds", justify="right")
-    shown.add_column("D of its features", overflow="fold")
+        printed.add_column("seeds", justify="right")
+    printed.add_column("D of its features", overflow="fold")
     flat = won.stack(row=dims) if dims else won.expand_dims("row")
     for k in range(min(flat.sizes["row"], most)):
         cell = flat.isel(row=k)
@@ -36,8 +36,8 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
             share = float((shape == cell["shape"].item()).mean())
             row.append(f"{share:.0%}")
         row.append(_dimensionalities(cell))
-        shown.add_row(*row)
-    terminal().print(shown)
+        printed.add_row(*row)
+    terminal().print(printed)
     if (left := flat.sizes["row"] - most) > 0:
         say(f"… and {left} more rows")
 
@@ -79,17 +79,17 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
     frame: Any = table[list(_SCORES.values())].to_dataframe().reset_index()
     axes = [name for name in axes if frame[name].nunique() > 1]
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    printed = Table(box=None, pad_edge=False, header_style="bold")
     for name in (*axes, *_SCORES):
-        shown.add_column("λ" if name == "sparsity_coefficient" else word(name), justify="right")
+        printed.add_column("λ" if name == "sparsity_coefficient" else word(name), justify="right")
     columns = list(_SCORES.values())
     rows = frame.groupby(axes, sort=False)[columns].mean().reset_index() if axes else frame[columns].mean().to_frame().T
     for _, row in rows.head(most).iterrows():
         architecture = ARCHITECTURES.get(row["architecture"]) if "architecture" in axes else None
         unused = set(SPARSITY_FIELDS) - architecture.fields_read if architecture else set()
         settings = (word("–" if name in unused else _number(row[name])) for name in axes)
-        shown.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
-    terminal().print(shown)
+        printed.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
+    terminal().print(printed)
     if (left := len(rows) - most) > 0:
         say(f"… and {left} more rows")
     if absent := int(frame["l0"].isna().sum()):

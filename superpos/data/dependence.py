@@ -116,8 +116,8 @@ def family_co_activation(p: Float[Array, " n_features"], parents: Parents, exclu
     both = p[:, None] * p[None, :]
     both = jnp.where(common >= 0, both / p[np.maximum(common, 0)], both)
     if exclusive:
-        own = np.arange(len(parents))
-        apart = (common >= 0) & (common != own[:, None]) & (common != own[None, :])
+        index = np.arange(len(parents))
+        apart = (common >= 0) & (common != index[:, None]) & (common != index[None, :])
         both = jnp.where(apart, 0, both)
     return both
 
@@ -174,8 +174,8 @@ def _beyond(chain: Int[np.ndarray, " n_features"], values: Array) -> Array:
     any_of = values.dtype == bool
 
     def ahead(x: Array, chain: np.ndarray) -> Array:
-        here = (chain >= 0)[:, None]
-        return jnp.where(here, x[np.maximum(chain, 0)], jnp.zeros((), x.dtype))
+        has_parent = (chain >= 0)[:, None]
+        return jnp.where(has_parent, x[np.maximum(chain, 0)], jnp.zeros((), x.dtype))
 
     total = ahead(values, chain)
     while np.any(chain >= 0):

@@ -168,9 +168,9 @@ def chance(table: xr.Dataset, draws: int = 10_000) -> tuple[float, float]:
     number of intervals as often, within the time until the last move.
     """
     rng, now, pooled = np.random.default_rng(0), 0, np.zeros(draws)
-    for _, one in table.groupby("seed"):
-        active = one["active"].values.ravel()
-        drop, moving = one["drop"].values.ravel()[active], one["moving"].values.ravel()[active]
+    for _, of_seed in table.groupby("seed"):
+        active = of_seed["active"].values.ravel()
+        drop, moving = of_seed["drop"].values.ravel()[active], of_seed["moving"].values.ravel()[active]
         if len(drop):
             shifted = np.array([np.sum(moving[np.roll(drop, shift)]) for shift in range(len(drop))])
             now, pooled = now + int(shifted[0]), pooled + rng.choice(shifted, draws)

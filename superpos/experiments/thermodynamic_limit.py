@@ -117,7 +117,7 @@ def sums(values: Mapping[int, float], most: int) -> np.ndarray:
     return total[1:] / np.arange(1, most + 1)
 
 
-def summary(tables: Mapping[int, xr.Dataset], known: xr.Dataset) -> xr.Dataset:
+def summary(tables: Mapping[int, xr.Dataset], pieces: xr.Dataset) -> xr.Dataset:
     """Over `n_hidden`: best benefit, its spread over seeds, and what sums of parts reach.
 
     `trained` is the best seed's; `low`, `middle`, `high` are the 10th, 50th and 90th percentiles; `share` is that of the
@@ -125,7 +125,7 @@ def summary(tables: Mapping[int, xr.Dataset], known: xr.Dataset) -> xr.Dataset:
     sum of known structures; `best` the best of all, sums of trained ones included.
     """
     m = sorted(tables)
-    exact = {int(d): float(known["benefit"].sel(dimensions=d)) for d in known["dimensions"].values}
+    exact = {int(d): float(pieces["benefit"].sel(dimensions=d)) for d in pieces["dimensions"].values}
     by_seed = {k: tables[k]["benefit"].dropna("seed").values for k in m}
     top = {k: float(values.max()) for k, values in by_seed.items()}
     both = {d: max(exact.get(d, 0.0), top.get(d, 0.0)) for d in exact.keys() | top.keys()}

@@ -69,10 +69,10 @@ def _close_new(before: list[int]) -> None:
 
 
 def _looked_at(name: str, value: Any, annotation: Any) -> Any:
-    said, kinds = str(annotation), [one for one in get_args(annotation) if one is not type(None)]
+    text, kinds = str(annotation), [one for one in get_args(annotation) if one is not type(None)]
     if isinstance(annotation, UnionType) and len(kinds) == 1:  # a number or None
         annotation = kinds[0]
-    if annotation is xr.DataArray or said.startswith("xarray.core.dataarray.DataArray"):
+    if annotation is xr.DataArray or text.startswith("xarray.core.dataarray.DataArray"):
         arrays.of_kind(name, value, xr.DataArray)
     elif annotation is xr.Dataset:
         arrays.of_kind(name, value, xr.Dataset)

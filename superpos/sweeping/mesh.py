@@ -138,9 +138,11 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
         shapes = jax.eval_shape(lambda: one_block(*at(0), *shared))
         empty = jax.tree.map(lambda leaf: jnp.zeros((n_blocks, *leaf.shape), leaf.dtype), shapes)
 
-        def body(k: Any, found: Any) -> Any:
+        def body(k: Any, results: Any) -> Any:
             new = one_block(*at(k), *shared)
-            return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, k, 0), found, new)
+            return jax.tree.map(
+                lambda all_, result: jax.lax.dynamic_update_index_in_dim(all_, result, k, 0), results, new
+            )
 
         return jax.tree.map(lambda leaf: leaf[:-1], jax.lax.fori_loop(0, count, body, empty))
 

@@ -126,8 +126,8 @@ class _Terminal:
         row.add_column(no_wrap=True)
         row.add_row(ProgressBar(progress.total, progress.done, width=20), progress.words())
         if self.bar is None:
-            shown = console.terminal(error=True, force_terminal=True, force_jupyter=False)
-            self.bar = Live(row, console=shown, transient=True, auto_refresh=False, redirect_stdout=False)
+            terminal = console.terminal(error=True, force_terminal=True, force_jupyter=False)
+            self.bar = Live(row, console=terminal, transient=True, auto_refresh=False, redirect_stdout=False)
             self.bar.start()
         self.bar.update(row, refresh=True)
         if last:

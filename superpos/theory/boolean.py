@@ -77,10 +77,10 @@ def affine_errors(
     undecided = p if operation == "and" else 1 - p
     guess = least_error(np.stack([p, 1 - p], -1), exponent)
     first, second = pairs.T
-    known = carried[pairs]
-    one = np.where(known[:, 0], undecided[first] * guess[second], undecided[second] * guess[first])
+    is_carried = carried[pairs]
+    one = np.where(is_carried[:, 0], undecided[first] * guess[second], undecided[second] * guess[first])
     none = ignored_errors(pairs, p, operation, exponent)
-    return np.where(known.all(axis=1), both, np.where(known.any(axis=1), one, none))
+    return np.where(is_carried.all(axis=1), both, np.where(is_carried.any(axis=1), one, none))
 
 
 def rank_bound(n_hidden: int, pairs: np.ndarray, probability: Any, operation: str) -> float:

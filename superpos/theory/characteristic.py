@@ -130,10 +130,10 @@ def count_active(inactive: Real, lone: Any, several: Any, product: Callable[[Any
             over(lambda x, part=part: x[:, part], (inactive, lone, several))
             for part in (slice(half), slice(half, 2 * half), slice(2 * half, None))
         )
-        one = over(lambda x, y, a1=a1, a2=a2: a1 * y + x * a2, e1, e2)
+        integral = over(lambda x, y, a1=a1, a2=a2: a1 * y + x * a2, e1, e2)
         both = product(over(jnp.add, e1, r1), over(jnp.add, e2, r2))
         more = over(lambda x, y, z, a1=a1, a2=a2: a1 * y + x * a2 + z, r1, r2, both)
-        inactive, lone, several = over(_join, (a1 * a2, one, more), odd)
+        inactive, lone, several = over(_join, (a1 * a2, integral, more), odd)
     return over(lambda x: x[:, 0], (inactive, lone, several))
 
 

@@ -135,22 +135,22 @@ def advance(
         total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), state.total, (loss, metrics))
         return TrainState(kept_model, kept_opt_state, diverged_step, state.snapshots, total, state.stopped_step)
 
-    def interval(state: TrainState, piece: Intervals) -> tuple[TrainState, Record]:
-        fresh = jax.tree.map(lambda sum_: jnp.where(piece.start == piece.origin, 0, sum_), state.total)
-        state = jax.lax.fori_loop(piece.start, piece.stop, step, state._replace(total=fresh))
+    def interval(state: TrainState, stretch: Intervals) -> tuple[TrainState, Record]:
+        fresh = jax.tree.map(lambda sum_: jnp.where(stretch.start == stretch.origin, 0, sum_), state.total)
+        state = jax.lax.fori_loop(stretch.start, stretch.stop, step, state._replace(total=fresh))
         if config.snapshots:
             # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
-            place = jnp.where(piece.snapshot >= 0, piece.snapshot, len(config.snapshots))
+            place = jnp.where(stretch.snapshot >= 0, stretch.snapshot, len(config.snapshots))
             snapshots = jax.tree.map(
                 lambda buffer, leaf: buffer.at[place].set(leaf, mode="drop"), state.snapshots, state.model
             )
             state = state._replace(snapshots=snapshots)
-        mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (piece.stop - piece.origin), state.total)
+        mean_loss, mean_metrics = jax.tree.map(lambda sum_: sum_ / (stretch.stop - stretch.origin), state.total)
         if config.metrics:
             mean_metrics |= measured(config.metrics, task, state.model, mean_loss)
         if state.stopped_step is not None:
-            ends = (state.stopped_step < 0) & stopping.reached(config, piece.stop, mean_loss, mean_metrics)
-            state = state._replace(stopped_step=jnp.where(ends, piece.stop, state.stopped_step))
+            ends = (state.stopped_step < 0) & stopping.reached(config, stretch.stop, mean_loss, mean_metrics)
+            state = state._replace(stopped_step=jnp.where(ends, stretch.stop, state.stopped_step))
         return state, Record(mean_loss, mean_metrics)
 
     return jax.lax.scan(interval, state, todo)

@@ -138,8 +138,8 @@ def _above_forward(values: Array, threshold: Array, bandwidth: Array) -> tuple[A
     return above(values, threshold, bandwidth), (values, threshold, bandwidth)
 
 
-def _above_backward(kept: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
-    values, threshold, bandwidth = kept
+def _above_backward(residuals: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
+    values, threshold, bandwidth = residuals
     to_threshold = _sum_to(-_rectangle(values, threshold, bandwidth) * cotangent, threshold)
     return jnp.zeros_like(values), to_threshold, jnp.zeros_like(bandwidth)
 
@@ -165,8 +165,8 @@ def _jump_forward(values: Array, threshold: Array, bandwidth: Array) -> tuple[Ar
     return jump_relu(values, threshold, bandwidth), (values, threshold, bandwidth)
 
 
-def _jump_backward(kept: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
-    values, threshold, bandwidth = kept
+def _jump_backward(residuals: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
+    values, threshold, bandwidth = residuals
     to_values = jnp.where(values > threshold, cotangent, 0.0)
     to_threshold = _sum_to(-threshold * _rectangle(values, threshold, bandwidth) * cotangent, threshold)
     return to_values, to_threshold, jnp.zeros_like(bandwidth)

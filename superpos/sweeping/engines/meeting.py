@@ -166,34 +166,34 @@ def _come(process: int, n_processes: int, waiting: _Waiting) -> socket.socket:
     while waiting.left:
         waiting.say(f"process {process} waits for process 0")
         try:
-            one = socket.create_connection(waiting.where, timeout=max(0.1, waiting.left))
+            connection = socket.create_connection(waiting.where, timeout=max(0.1, waiting.left))
         except (OSError, UnicodeError) as error:
             why, strange = f" ({one_line(error)})", float("inf")
             time.sleep(TURN_SECONDS)
             continue
-        send(one, {"process_id": process, "num_processes": n_processes})
-        said, more = b"", b"-"
-        one.settimeout(TURN_SECONDS)
-        while waiting.left and more and len(said) < LONGEST_LINE:
+        send(connection, {"process_id": process, "num_processes": n_processes})
+        unread, more = b"", b"-"
+        connection.settimeout(TURN_SECONDS)
+        while waiting.left and more and len(unread) < LONGEST_LINE:
             with suppress(TimeoutError):
-                more = received(one)
-                said += more
-            *lines, said = said.split(b"\n")
+                more = received(connection)
+                unread += more
+            *lines, unread = unread.split(b"\n")
             for line in lines:
-                found = line_of(line) or {}
-                if isinstance(found.get("wrong"), str):
-                    one.close()
-                    raise (ConfigError if found.get("setting") is True else EngineError)(found["wrong"])
-                if not isinstance(found.get("missing"), str):
-                    one.close()
+                message = line_of(line) or {}
+                if isinstance(message.get("wrong"), str):
+                    connection.close()
+                    raise (ConfigError if message.get("setting") is True else EngineError)(message["wrong"])
+                if not isinstance(message.get("missing"), str):
+                    connection.close()
                     raise waiting.of_another(process)
-                missing = found["missing"]
+                missing = message["missing"]
                 if not missing:
-                    one.settimeout(None)
-                    return one
+                    connection.settimeout(None)
+                    return connection
             if missing:
                 waiting.say(f"process {process} waits with process 0 for {missing}")
-        one.close()
+        connection.close()
         time.sleep(TURN_SECONDS)
         why = " (who listens there says nothing)"
         if not more and time.monotonic() > (strange := min(strange, time.monotonic() + STRANGE_SECONDS)):

@@ -66,40 +66,40 @@ class Peers:
         return self._tell({"gone": f"process {self.process} {how}"})
 
     def _tell(self, message: dict[str, Any]) -> None:
-        for one in self._connections.values():
-            send(one, message)
+        for connection in self._connections.values():
+            send(connection, message)
 
     def _watch(self) -> None:
         """In a thread: read what the others say, and what the runtime says to the terminal."""
-        numbers = {one: number for number, one in self._connections.items()}
-        end, said = float("inf"), dict.fromkeys(numbers, b"")
+        numbers = {connection: number for number, connection in self._connections.items()}
+        end, unread = float("inf"), dict.fromkeys(numbers, b"")
         with selectors.DefaultSelector() as selector:
-            for one in numbers:
-                selector.register(one, selectors.EVENT_READ)
+            for connection in numbers:
+                selector.register(connection, selectors.EVENT_READ)
             while True:
                 ready = selector.select(0.2) if numbers else []
                 if not numbers:
                     time.sleep(0.2)
                 for key, _ in ready:
-                    one: Any = key.fileobj
+                    connection: Any = key.fileobj
                     more, lost = b"", False
                     try:
-                        more = one.recv(LONGEST_LINE)
+                        more = connection.recv(LONGEST_LINE)
                     except ConnectionResetError:
                         pass
                     except OSError:
                         lost = True  # the network between, which JAX judges
-                    said[one] += more
-                    found = line_of(said[one]) or {}
-                    if more and len(said[one]) < LONGEST_LINE and b"\n" not in said[one]:
+                    unread[connection] += more
+                    message = line_of(unread[connection]) or {}
+                    if more and len(unread[connection]) < LONGEST_LINE and b"\n" not in unread[connection]:
                         continue
-                    selector.unregister(one)
-                    number = numbers.pop(one)
-                    if found.get("bye") or lost or self._known.is_set():
+                    selector.unregister(connection)
+                    number = numbers.pop(connection)
+                    if message.get("bye") or lost or self._known.is_set():
                         continue
-                    self._who = str(found.get("gone") or f"process {number} is gone")
+                    self._who = str(message.get("gone") or f"process {number} is gone")
                     self._known.set()
-                    end = time.monotonic() + (WORD_SECONDS if "gone" in found else DEATH_SECONDS)
+                    end = time.monotonic() + (WORD_SECONDS if "gone" in message else DEATH_SECONDS)
                 if not numbers:
                     self._alone.set()
                 if self._words is not None:
@@ -141,20 +141,20 @@ class Peers:
         os._exit(self._status)
 
 
-def send(one: socket.socket, message: dict[str, Any]) -> None:
+def send(connection: socket.socket, message: dict[str, Any]) -> None:
     """Say it in one line, if the other end is there."""
     with suppress(OSError):
-        one.sendall(json.dumps(message).encode() + b"\n")
+        connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def received(one: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     """What has come from the other end; nothing if it is gone.
 
     Raises:
         TimeoutError: nothing has come within the socket's time.
     """
     try:
-        return one.recv(LONGEST_LINE)
+        return connection.recv(LONGEST_LINE)
     except TimeoutError:
         raise
     except OSError:

@@ -265,10 +265,10 @@ class _Cells(BackendArray):
     """One variable in grid form: cells are fetched from their slots when they are asked for."""
 
     def __init__(self, opened: Contents, name: str, slots: np.ndarray):
-        self._opened, self._name, said = opened, name, opened.variables[name]
+        self._opened, self._name, declared = opened, name, opened.variables[name]
         self._array, self._slots = opened.source_group[name], slots.reshape(tuple(opened.sizes.values()))
-        self.shape = (*self._slots.shape, *said["shape"][1:])
-        self.dtype = np.dtype(said["dtype"])
+        self.shape = (*self._slots.shape, *declared["shape"][1:])
+        self.dtype = np.dtype(declared["dtype"])
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._fetch)

@@ -72,12 +72,12 @@ def _packed(table: xr.Dataset) -> bytes:
     for name, variable in flat.variables.items():
         values = variable.values
         if values.dtype.hasobject or values.dtype.kind == "T":
-            held: Any = {"objects": [_to_plain(v) for v in values.ravel().tolist()], "dtype": _spelled(values.dtype)}
+            stored: Any = {"objects": [_to_plain(v) for v in values.ravel().tolist()], "dtype": _spelled(values.dtype)}
         else:
-            held = {"start": len(blob), "dtype": _spelled(values.dtype)}
+            stored = {"start": len(blob), "dtype": _spelled(values.dtype)}
             blob += np.ascontiguousarray(values).tobytes()
         dims = [_to_plain(dim) for dim in variable.dims]
-        entries.append([_to_plain(name), dims, list(variable.shape), held, _to_plain(variable.attrs)])
+        entries.append([_to_plain(name), dims, list(variable.shape), stored, _to_plain(variable.attrs)])
     head = {
         "variables": entries,
         "coordinates": [_to_plain(name) for name in flat.coords],
@@ -94,14 +94,14 @@ def _unpacked(raw: bytes) -> xr.Dataset:
     start = 8 + int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8:start])
     variables = {}
-    for name, dims, shape, held, attributes in head["variables"]:
-        kind = _dtype(held["dtype"])
-        if "objects" in held:
-            values = np.empty(len(held["objects"]), kind)
-            for k, item in enumerate(held["objects"]):
+    for name, dims, shape, stored, attributes in head["variables"]:
+        kind = _dtype(stored["dtype"])
+        if "objects" in stored:
+            values = np.empty(len(stored["objects"]), kind)
+            for k, item in enumerate(stored["objects"]):
                 values[k] = _from_plain(item)
         else:
-            values = np.frombuffer(raw, kind, math.prod(shape), start + held["start"]).copy()
+            values = np.frombuffer(raw, kind, math.prod(shape), start + stored["start"]).copy()
         variable = xr.Variable([_from_plain(dim) for dim in dims], values.reshape(shape), _from_plain(attributes))
         variables[_from_plain(name)] = variable
     coords = {_from_plain(name): variables.pop(_from_plain(name)) for name in head["coordinates"]}
@@ -124,8 +124,8 @@ def _same(a: xr.Dataset, b: xr.Dataset) -> bool:
 def _described(variable: xr.Variable) -> tuple[Any, ...]:
     values = variable.values
     whole = values.dtype.hasobject or values.dtype.kind == "T"
-    held = json.dumps(_to_plain(values.ravel().tolist())) if whole else values.tobytes()
-    return variable.dims, variable.dtype, values.dtype, values.shape, held, json.dumps(_to_plain(variable.attrs))
+    stored = json.dumps(_to_plain(values.ravel().tolist())) if whole else values.tobytes()
+    return variable.dims, variable.dtype, values.dtype, values.shape, stored, json.dumps(_to_plain(variable.attrs))
 
 
 def _spelled(kind: np.dtype) -> Any:
@@ -173,15 +173,15 @@ def _from_plain(plain: Any) -> Any:
         return plain
     if len(plain) != 1 or not (tag := next(iter(plain))).startswith(_TAG):
         return {key: _from_plain(item) for key, item in plain.items()}
-    held = plain[tag]
+    stored = plain[tag]
     match tag.removeprefix(_TAG):
         case "tuple":
-            return tuple(_from_plain(item) for item in held)
+            return tuple(_from_plain(item) for item in stored)
         case "dict":
-            return {_from_plain(key): _from_plain(item) for key, item in held}
+            return {_from_plain(key): _from_plain(item) for key, item in stored}
         case "complex":
-            return complex(*held)
+            return complex(*stored)
         case "bytes":
-            return base64.b64decode(held)
-    array = np.frombuffer(base64.b64decode(held[2]), _dtype(held[0])).reshape(held[1]).copy()
+            return base64.b64decode(stored)
+    array = np.frombuffer(base64.b64decode(stored[2]), _dtype(stored[0])).reshape(stored[1]).copy()
     return array if tag == f"{_TAG}array" else array[()]
