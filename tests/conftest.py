@@ -17,8 +17,14 @@ from jaxtyping import install_import_hook
 
 if "superpos" in sys.modules:
     raise RuntimeError("superpos was imported before its types could be checked")
-_hook = install_import_hook("superpos", "strict.typechecked")
-_hook.__enter__()  # for the whole session
+PACKAGE = Path(__file__).parents[1] / "superpos"
+# Where arrays are annotated; elsewhere the checks find nothing that pyright does not, and take a third of the tests' time.
+WITH_SHAPES = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if "\nfrom jaxtyping import" in path.read_text("utf-8")
+]
+install_import_hook(WITH_SHAPES, "strict.typechecked").__enter__()  # for the whole session
 
 import jax
 import matplotlib.pyplot as plt
@@ -71,7 +77,9 @@ def pytest_unconfigure(config):
         return
     commands = {"slow": "pytest -m 'not long' runs them, too", "long": "pytest -m long"}
     parts = [f"{left_out[kind]} {kind} tests ({commands[kind]})" for kind in ("slow", "long") if left_out[kind]]
-    print(f"Left out: {' and '.join(parts)}.")
+    if left_out["slow"]:
+        parts.append("XLA's optimiser (it runs with the slow ones)")
+    print(f"Left out: {', '.join(parts)}.")
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +142,12 @@ def _compile_carefully(yes):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Before any fixture: laws about bits, and long trainings, are marked `optimized`; all other tests mostly compile."""
-    _compile_carefully(item.get_closest_marker("optimized") is not None)
+    """Before any fixture: laws about bits, and long trainings, are marked `optimized`; all other tests mostly compile.
+
+    The default run leaves the optimiser out of these, too: it alone makes their programs twice, at five times the time.
+    """
+    is_whole_run = "not slow" not in item.config.getoption("markexpr")
+    _compile_carefully(is_whole_run and item.get_closest_marker("optimized") is not None)
 
 
 NEED_A_PROGRAM = ("running",)  # fixtures that start a browser

@@ -177,6 +177,7 @@ def test_no_gradient_flows_through_the_attack(rng):
     assert_allclose(gradient.W[...], want.W[...], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_without_attack_is_training_the_toy_and_the_loss_is_reported_without_it():
     plain = sp.train(sp.tasks.Toy(**TOY, loss_exponent=4), SHORT)
     none = sp.train(sp.tasks.AdversarialToy(**TOY, loss_exponent=4, attack_norm=0.0), SHORT)
@@ -189,6 +190,7 @@ def test_training_without_attack_is_training_the_toy_and_the_loss_is_reported_wi
     assert float(attacked.history.loss[0]) > 1.05 * float(plain.history.loss[0])
 
 
+@pytest.mark.slow
 def test_attacked_training_is_swept_stored_opened_and_described(tmp_path):
     task = sp.tasks.AdversarialToy(**TOY, magnitude="constant")
     result = sp.sweep(task, SHORT, sp.Grid(attack_norm=[0.0, 0.6], seed=[0]), tmp_path / "r.zarr", block_size=2)

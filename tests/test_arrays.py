@@ -187,6 +187,7 @@ def swept():
     return sp.sweep(TASK, TINY, sp.Grid(activation=["relu", "identity"], seed=range(2)), block_size=2)
 
 
+@pytest.mark.slow
 def test_a_saved_result_is_in_grid_form_for_plain_xarray(swept, tmp_path):
     path = swept.save(tmp_path / "r.zarr")
     plain = xr.open_zarr(path, consolidated=False).load()
@@ -235,6 +236,7 @@ def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypa
     assert int(ended.stderr.split(" calls:")[0].split()[-1]) > 10_000
 
 
+@pytest.mark.slow
 def test_a_models_own_bias_is_kept_where_a_model_is_given():
     b = np.array([0.1, -0.2, 0.3], np.float32)
     model = sp.ToyModel(jnp.asarray(W), jnp.asarray(b))

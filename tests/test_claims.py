@@ -114,6 +114,7 @@ def three():
     return SweepResult(xr.Dataset(data, over).assign_attrs(task={"correlated_sets": THREE}))
 
 
+@pytest.mark.slow
 def test_pairs_collapse_one_after_another_where_exact_losses_cross(three):
     """Followed from hand-made starts, they cross where 31 densities and a series of 32 terms put it."""
     followed = follow_collapse(three, [0.05, 0.068, 0.074, 0.1, 0.13, 0.137, 0.143, 0.2, 0.38, 0.4, 0.42], order=16)

@@ -39,6 +39,7 @@ def test_importing_superpos_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_train_and_sweep_are_functions_whatever_is_imported_first():
     """One process that imports superpos again and again; what it stands on stays imported."""
     code = (
@@ -213,12 +214,14 @@ def test_the_example_sweep_file_is_valid():
     assert given.grid.n_cells == 192
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_machine_healthy(monkeypatch, capsys):
     superpos(monkeypatch, "doctor")
     printed = capsys.readouterr().out
     assert printed.count("ok  ") == 3 and "FAIL" not in printed and "device 0: cpu" in printed
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly(tmp_path, quick_result):
     quick_result.save(tmp_path / "r.zarr")
     command = f"{sys.executable} -c 'from superpos.cli import main; main()' geometry {tmp_path / 'r.zarr'} | head -c 10"

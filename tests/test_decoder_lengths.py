@@ -163,6 +163,7 @@ def test_lengths_that_come_later_leave_the_function_as_it_is(architecture):
 QUICK = sp.TrainConfig(steps=2, batch_size=8, history=1, evaluation_samples=8)
 
 
+@pytest.mark.slow
 def test_sweeps_and_datasets_have_the_function_of_their_arrays():
     model = some_model("relu")
     arrays = {

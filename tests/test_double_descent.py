@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from marks import slow
 from numpy.testing import assert_allclose, assert_array_equal
 from twin import train_twin
 
@@ -31,7 +32,7 @@ def plain(W, b, X):
     return jnp.sum((jax.nn.relu(X @ W.T @ W + b) - X) ** 2) / len(X)
 
 
-@pytest.mark.parametrize("m", [2, 9])  # hidden units one by one, and as a matrix
+@pytest.mark.parametrize("m", [2, slow(9)])  # hidden units one by one, and as a matrix
 def test_gradients_are_those_of_the_plain_loss(rng, x64, m):
     T = 43  # a large tile, a small one, and a part of one
     X, W, b = rng.normal(size=(48, 7)), rng.normal(size=(m, 7)), rng.normal(size=7)

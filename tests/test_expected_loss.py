@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 
 import superpos as sp
 
@@ -74,19 +75,18 @@ def against_sampling(case, n_samples):
     assert np.all(np.abs(exact - mean) <= 4 * error + 2e-6 * exact + 1e-9), np.abs(exact - mean) / error
 
 
-def default_few(cases, kinds):
-    """Programs compile slowly: one case of every kind by default, all of them in the long run."""
-    return [pytest.param(c, id=c[0], marks=[] if c[0] in kinds else pytest.mark.long) for c in cases]
+def divided(cases, default, slow):
+    """Every case is a program, and programs compile slowly: few by default, one of every kind in the slow run, all in the long."""
+    marks = {name: [] for name in default} | {name: [pytest.mark.slow] for name in slow}
+    return [pytest.param(case, id=case[0], marks=marks.get(case[0], [pytest.mark.long])) for case in cases]
 
 
-ONE_OF_EVERY_KIND = (
-    "random 2→1 #1", "random 5→2 #3", "random 20→5 #4", "random 3→2 #2", "zero column", "all zero", "opposite columns",
-    "signed", "linear", "correlated", "anticorrelated", "both, signed",
-)  # fmt: skip
-FEW_DERIVATIVES = ("random 3→2 #2", "zero column", "signed", "both, signed")
+SAMPLED = ("random 5→2 #3", "zero column", "opposite columns", "signed", "linear", "anticorrelated")
+ALSO_SAMPLED = ("random 2→1 #1", "random 20→5 #4", "random 3→2 #2", "all zero", "correlated", "both, signed")
+DERIVATIVES, MORE_DERIVATIVES = ("random 3→2 #2", "zero column"), ("signed", "both, signed")
 
 
-@pytest.mark.parametrize("case", default_few(configurations(), ONE_OF_EVERY_KIND))
+@pytest.mark.parametrize("case", divided(configurations(), SAMPLED, ALSO_SAMPLED))
 def test_it_is_what_sampling_estimates(case):
     """Within 4 standard errors of a million samples, every feature and their mean."""
     against_sampling(case, 1_000_000)
@@ -98,7 +98,7 @@ def test_it_is_what_ten_million_samples_estimate(case):
     against_sampling(case, 10_000_000)
 
 
-@pytest.mark.parametrize("size", [(2, 1), (3, 2), (5, 2), (20, 5)])
+@pytest.mark.parametrize("size", [(2, 1), (3, 2), slow((5, 2)), slow((20, 5))])
 def test_the_default_order_is_enough(size, rng, x64):
     """Worst feature below 1e-3 of its error, against order 4,096 in double precision; also in single precision."""
     n, m = size
@@ -147,7 +147,7 @@ def test_the_published_pentagon_and_its_rival(x64):
     assert 5 * sp.expected_loss(pairs, np.array([0, 0, 0, 0, 0.025]), 0.05) == pytest.approx(0.0177, rel=0.02)
 
 
-@pytest.mark.parametrize("case", default_few(configurations(), FEW_DERIVATIVES))
+@pytest.mark.parametrize("case", divided(configurations(), DERIVATIVES, MORE_DERIVATIVES))
 def test_gradient_agrees_with_finite_differences(case, rng, x64):
     """In W, b, p and importance along random directions, to 1e-6 of the gradient's size."""
     _, W, b, p, settings = case
@@ -171,7 +171,7 @@ def test_gradient_agrees_with_finite_differences(case, rng, x64):
     assert abs(slope - float(ahead - behind) / (2 * h)) < 1e-6 * size
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, slow(np.float64)])
 def test_no_legal_input_gives_nan(dtype, rng):
     """Value and gradient at zero, tiny, huge, equal and opposite weights, at p from 1e-12 to 1."""
     with jax.enable_x64(dtype is np.float64):
@@ -220,6 +220,7 @@ def test_laws(rng, x64):
     np.testing.assert_array_equal(per_feature(W, None, p), per_feature(W, np.zeros(6), p))
 
 
+@pytest.mark.slow
 def test_singleton_groups_agree_with_sets_that_cannot_matter(x64, rng):
     """A pair that is always active is correlated and independent at once; so is a pair of which one almost never is."""
     W, b = rng.normal(size=(2, 4)) * 0.6, rng.normal(size=4) * 0.1

@@ -146,6 +146,7 @@ def test_gaps_are_those_of_the_polygon():
         sp.analysis.angle_gaps(np.ones((3, 4)))
 
 
+@pytest.mark.slow
 def test_the_best_structure_at_every_density():
     """Winners, benefits and optima as derived for n ≫ m; a feature alone gains exactly its v per dimension."""
     x = np.array([1.2, 1.4, 1.6, 3, 4.8, 10])

@@ -6,6 +6,7 @@ from itertools import groupby
 import jax
 import numpy as np
 import pytest
+from marks import slow
 from numpy.testing import assert_allclose
 from scipy.linalg import block_diag
 from scipy.stats import ortho_group
@@ -156,7 +157,7 @@ def test_the_antiprism_of_eight_charges_is_a_square_antiprism_too(rng):
     assert np.sum(1 / distances) == pytest.approx(19.675288, abs=1e-5)  # Thomson's energy
 
 
-@pytest.mark.parametrize("a", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("a", [1, slow(2), slow(3), 5, slow(8)])
 @pytest.mark.parametrize("noise", [0, 0.02])
 def test_direct_sums_of_two_and_three_shapes_come_apart(a, noise, rng):
     pool = [(key, V) for key, V in SHAPES.items() if not noise or V.shape[1] <= 7]
@@ -170,6 +171,7 @@ def test_direct_sums_of_two_and_three_shapes_come_apart(a, noise, rng):
         assert names(W + noise * rng.standard_normal(W.shape)) == expected
 
 
+@pytest.mark.slow
 def test_a_shape_without_a_vertex_has_no_name():
     """Except a polygon, which is nearly the next smaller one, and a pair, of which one dedicated feature is left."""
     for (name, k, d), V in SHAPES.items():

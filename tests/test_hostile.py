@@ -61,6 +61,7 @@ def remade(path, name, change):
     resigned(path, say)
 
 
+@pytest.mark.slow
 def test_two_hundred_mutations_over_every_file(whole, copy):
     """Each file in turn: one byte flipped (at a random place), truncated, emptied, deleted."""
     rng, whole_result = np.random.default_rng(3), sp.open(whole).dataset

@@ -254,6 +254,7 @@ def test_a_task_whose_code_changed_is_another_sweep(tmp_path):
     assert again["W"].values.tobytes() == first["W"].values.tobytes()
 
 
+@pytest.mark.slow
 def test_built_in_tasks_state_no_code_and_methods_put_into_them_do(tmp_path, monkeypatch):
     """In one process, too: a changed method is another program."""
     task = sp.tasks.Toy(n_features=3, n_hidden=2, magnitude="constant")

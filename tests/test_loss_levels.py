@@ -31,6 +31,7 @@ def test_the_loss_is_that_of_a_sum_over_a_grid(rng):
         assert single_active_loss(W, b) == pytest.approx(by_midpoints(W, b), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_the_loss_of_the_task_whose_features_exclude_each_other(rng):
     """An anticorrelated set of all features with densities that add up to 1: the law that the figure trains."""
     W, b = 0.8 * rng.normal(size=(2, 4)), 0.2 * rng.normal(size=4)

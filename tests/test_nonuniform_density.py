@@ -43,6 +43,7 @@ def fits(ways, every=3):
     return best, geometry_table(best["W"], 2)
 
 
+@pytest.mark.slow
 def test_every_claim_holds_on_the_branches_themselves(ways):
     claims = Claims("")
     evaluate(ways, *fits(ways), claims)

@@ -75,6 +75,7 @@ def test_what_the_objective_cannot_do_is_refused_by_name(settings, words):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_both_objectives_side_by_side(tmp_path):
     """One grid; each with its own steps; the same measure of loss; stored, opened and described."""

@@ -83,6 +83,7 @@ def test_a_result_gives_back_task_model_geometry_caption_and_page(store, tmp_pat
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_same_from_the_command_line_and_in_another_process(store, tmp_path, monkeypatch, capsys):
     (tmp_path / "ring.toml").write_text(SWEEP)
     monkeypatch.chdir(tmp_path)

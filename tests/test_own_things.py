@@ -112,6 +112,7 @@ def test_only_what_is_named_counts():
     assert code_of(sp.tasks.Toy(**SIZES), CONFIG) is not None
 
 
+@pytest.mark.slow
 def test_a_result_opens_without_the_module_and_says_what_is_missing(store, tmp_path):
     code = (
         "import json, superpos as sp\n"

@@ -223,6 +223,7 @@ def ends_of(codes):
 ENDS = "so this one ends, too; what was committed is kept, and the same command in all processes goes on.\n"
 
 
+@pytest.mark.slow
 def test_the_end_of_a_process_whose_peer_ends():
     cases = {
         # A death is seen at once, also while the main thread is in compiled code.

@@ -58,6 +58,7 @@ def test_tables_survive_odd_inputs():
     xr.testing.assert_equal(table, turned)
 
 
+@pytest.mark.slow
 def test_the_optimum_is_not_compared_with_what_it_is_not(quick_result):
     over = {"feature_probability": [0.5], "relative_importance": [1.0], "seed": [0]}
     task = sp.tasks.Toy(n_features=2, n_hidden=1, importance=[1.0, 1.0], bias=False, objective="expected")
@@ -269,6 +270,7 @@ def test_a_full_diagram_agrees_with_the_true_optimum(n_hidden):
     assert compared["agrees"].mean() >= 0.97
 
 
+@pytest.mark.slow
 def test_exact_training_respects_a_missing_bias():
     """Without a bias the boundary is r = p/(2 − p): at p = .5, r = .4 the extra feature is still in superposition."""
     task = sp.tasks.Toy(n_features=2, n_hidden=1, importance=[1.0, 0.4], feature_probability=0.5, objective="expected")

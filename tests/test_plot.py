@@ -175,11 +175,11 @@ def test_shapes_keep_their_colors(shape, color):
     assert sp.plot.shape_color(shape) == sp.plot.PALETTE[color]
 
 
-ONE = "five_features.py"  # stands for all where there is little time
 SCRIPTS = sorted(p.name for p in (ROOT / "figures").glob("*.py") if p.stem != "all")
 
 
-@pytest.mark.parametrize("script", [s if s == ONE else pytest.param(s, marks=pytest.mark.slow) for s in SCRIPTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_every_figure_script_draws_its_figure(script, tmp_path):
     """The quick form: small and trained too little, so its claims are measured and not judged."""
     main = runpy.run_path(str(ROOT / "figures" / script))["main"]

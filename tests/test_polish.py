@@ -62,6 +62,7 @@ def test_shapes_go_to_the_most_important_features_first():
         sp.theory.arrangement("dedicated", 2, 1, importance=[1.0, 2.0, 3.0])
 
 
+@pytest.mark.slow
 def test_the_best_of_every_cell_is_polished_beside_planted_solutions():
     task = sp.tasks.Toy(n_features=3, n_hidden=2, objective="expected", order=16)
     grid = sp.Grid(n_hidden=[1, 2], feature_probability=[0.1], seed=range(3))

@@ -44,6 +44,7 @@ for name in ways:
 """
 
 
+@pytest.mark.slow
 def test_a_fork_of_a_process_that_used_jax_is_told_so_and_an_earlier_one_works():
     run = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=120)
     first, *others = run.stdout.splitlines()
@@ -120,6 +121,7 @@ def test_paths_with_a_tilde_are_refused_in_a_sentence_where_there_is_no_home(mon
         sp.open("~/r.zarr")
 
 
+@pytest.mark.slow
 def test_a_store_of_the_other_precision_is_refused_and_a_result_says_its_own(tmp_path):
     import jax
 

@@ -122,6 +122,7 @@ def on_ray(path, **settings):
     return small.go(path, engine=sp.engines.Ray(**{"chunks_per_task": 4, **settings}))
 
 
+@pytest.mark.slow
 def test_workers_that_die_now_and_then_lose_nothing(ray, whole, tmp_path, caplog):
     """The first five each commit one chunk and die: each death is said, and only the rest is trained again."""
     module = ray(lambda task: 1 if task < 5 else None)
@@ -133,6 +134,7 @@ def test_workers_that_die_now_and_then_lose_nothing(ray, whole, tmp_path, caplog
     assert not module.begun
 
 
+@pytest.mark.slow
 def test_workers_that_die_again_and_again_end_with_a_sentence(ray, whole, tmp_path, monkeypatch):
     module = ray(lambda task: 0 if task else None)
     with pytest.raises(

@@ -23,6 +23,7 @@ def test_a_share_counts_all_restarts_and_says_what_the_best_is():
     assert (standing(0.1), standing(0.09), standing(float("nan"))) == ("best", "best found", "best found")
 
 
+@pytest.mark.slow
 def test_an_audit_tells_a_local_minimum_from_the_solution():
     """Two sparse features in one dimension: a pair, which costs p²/6 each at most, and to which one alone descends."""
     task = Toy(n_features=2, n_hidden=1, feature_probability=0.1)

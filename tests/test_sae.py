@@ -346,6 +346,7 @@ def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager)
         assert_array_equal(of_latents(after, who)[0][M * 2 :], of_latents(model, who)[0][M * 2 :])
 
 
+@pytest.mark.slow
 def test_inputs_are_drawn_by_the_square_of_their_loss():
     """One dead latent, 4,000 draws: shares within four standard errors; what is reconstructed is never drawn."""
     residuals = np.array([[1.0, 0.0, 0.8, 0.0], [0.0, -1.3, 0.6, 0.0]], np.float32)
@@ -436,6 +437,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep_and_nothing_recompiles(
     assert "sparse_autoencoder" in repr(again)
 
 
+@pytest.mark.slow
 def test_changing_any_field_changes_the_result(eager):
     """A setting that is accepted and ignored is the worst kind."""
     base = sp.tasks.SparseAutoencoder(

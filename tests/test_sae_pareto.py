@@ -54,6 +54,7 @@ def best_toy():
     return sp.sweep(*experiment.build_toys(experiment.SIZES.quick), block_size=1).best("seed")
 
 
+@pytest.mark.slow
 def test_the_sweep_script_trains_what_the_figure_reads(best_toy):
     script = runpy.run_path(str(ROOT / "sweeps" / "sae.py"))
     figure = runpy.run_path(str(ROOT / "figures" / "sae_pareto.py"))
@@ -71,6 +72,7 @@ def test_the_sweep_script_trains_what_the_figure_reads(best_toy):
         np.testing.assert_array_equal(grid.columns()[name], values)
 
 
+@pytest.mark.slow
 def test_captions_say_where_directions_come_from_and_not_their_numbers(best_toy):
     task, config, grid = experiment.build(experiment.SIZES.quick, best_toy)
     result = sp.sweep(task, dataclasses.replace(config, steps=2), grid)
@@ -87,6 +89,7 @@ def test_best_f1_tries_every_threshold():
     assert np.isnan(best_f1(score, np.zeros(60, bool)))
 
 
+@pytest.mark.slow
 def test_a_probe_finds_features_of_their_own_dimensions_and_no_others():
     x = np.asarray(sp.FeatureDistribution(n_features=6, feature_probability=0.2).sample(jax.random.key(1), 8_192))
     x = np.where(x > 0, 0.2 + x, 0)  # well above 0, or not active

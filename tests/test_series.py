@@ -45,6 +45,7 @@ def test_one_model_raises_and_names_the_order(caplog):
     assert [r.message for r in caplog.records if "few terms for 10 features" in r.message]
 
 
+@pytest.mark.slow
 def test_the_loss_of_such_weights_is_refused_below_zero_and_far_from_the_true_one(swept):
     for k, p in ((1, 0.1), (2, 0.03)):
         W, b = swept["W"].values[k], swept["b"].values[k]
@@ -53,6 +54,7 @@ def test_the_loss_of_such_weights_is_refused_below_zero_and_far_from_the_true_on
         assert sp.expected_loss(W, b, p) > 0.005
 
 
+@pytest.mark.slow
 def test_descents_on_a_short_series_are_refused(swept):
     start = (swept["W"].values[1], swept["b"].values[1])
     with pytest.raises(ConfigError, match="order led the descent astray"):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
@@ -82,7 +83,7 @@ def test_the_largest_of_a_batch_are_those_of_a_sort(dtype, rng):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("double", [slow(False), True])
 def test_a_product_that_is_whole_but_for_rounding_is_whole(double):
     with jax.enable_x64(double):
         dtype = np.float64 if double else np.float32

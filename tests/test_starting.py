@@ -146,6 +146,7 @@ def test_labels_that_do_not_match_are_refused(result):
         starts(unlabelled, sp.Grid(seed=[0, 1]))
 
 
+@pytest.mark.slow
 def test_the_start_belongs_to_a_stores_identity_and_is_stored(tmp_path, result):
     path = tmp_path / "r.zarr"
     whole = go(store=path, init=result)
@@ -245,6 +246,7 @@ def test_arrangements_that_do_not_fit_are_refused(shapes, message):
 # --- going on -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_more_steps_are_as_if_the_run_had_been_longer(run):
     warm = dataclasses.replace(QUICK, warmup_steps=3, weight_decay=0.1, snapshots=())
@@ -268,6 +270,7 @@ def test_a_run_as_init_has_a_fresh_optimiser_and_new_batches(run):
     assert start.steps_before(again) == 40
 
 
+@pytest.mark.slow
 def test_what_a_task_does_after_a_step_counts_with_the_optimiser(monkeypatch):
     """From 0 after `init`, whatever the batches count from; on and on with `more`."""
 
@@ -391,6 +394,7 @@ def test_a_model_is_frozen_at_the_first_point_beyond_the_bound_whatever_is_train
     assert same(go(config=config), stopped, names) and any(saved)
 
 
+@pytest.mark.slow
 def test_a_bound_may_be_an_axis_and_any_recorded_number_its_metric():
     result = go(config=EARLY, grid=sp.Grid(stop_above=[0, 1e9], seed=[0]))
     assert result["stopped_step"].values.ravel().tolist() == [5, -1]
@@ -431,6 +435,7 @@ block_size = 2
 """
 
 
+@pytest.mark.slow
 def test_sweep_files_take_vectors_and_starts(tmp_path, monkeypatch, capsys):
     path = tmp_path / "s.toml"
     path.write_text(FILE + 'init = { shapes = "square", noise = 0.1 }\n')

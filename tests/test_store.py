@@ -286,6 +286,7 @@ def test_a_signal_keeps_the_state_and_says_how_to_go_on(number, whole, tmp_path,
     assert small.files(path) == small.files(whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_inside_a_block_change_no_bit_and_are_gone_afterwards(whole, tmp_path, chunked, monkeypatch):
     """Every segment is kept; the training dies after each of them in turn, and goes on from there."""
     compiled = sys.modules["superpos.sweeping.compiled"]
@@ -420,6 +421,7 @@ result.save(sys.argv[2], overwrite=True)
 """
 
 
+@pytest.mark.slow
 def test_a_result_whose_replacement_was_killed_comes_back(whole, tmp_path):
     """Killed between the two renames: the old result is moved back by whoever looks next, and nothing is left over."""
     before, target = small.files(whole), tmp_path / "r.zarr"
@@ -485,6 +487,7 @@ def test_shares_of_workers_are_fixed_and_make_the_same_store(whole, tmp_path):
         small.go(path, worker="0/2", overwrite=True)
 
 
+@pytest.mark.slow
 def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkeypatch):
     """The loser of the race joins: here every one of three threads creates, and all train everything."""
     path, gate, results = tmp_path / "r.zarr", threading.Barrier(3), []
@@ -523,6 +526,7 @@ jax.tree_util.register_dataclass(
 )
 
 
+@pytest.mark.slow
 def test_poisoned_cells_harm_nobody(tmp_path, chunked):
     """NaN in one cell's initial weights, a huge learning rate in another: flagged; all others keep their bits."""
     good = [(1.0, 0.01), (0.9, 0.01), (1e-3, 0.02), (0.9, 0.03)]

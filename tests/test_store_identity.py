@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+from marks import slow
 
 import superpos as sp
 from superpos.sweeping import layout
@@ -59,7 +60,7 @@ def other_chunks(path):
     return small.files(path), labels
 
 
-@pytest.mark.parametrize("commit", [0, 1, 2, 3])
+@pytest.mark.parametrize("commit", [0, slow(1), slow(2), 3])
 @pytest.mark.parametrize("what", ["other", "same sweep", "link", "file", "nothing"])
 def test_what_has_the_path_later_is_not_written_to(commit, what, places, monkeypatch):
     """The issue's input: renamed away before a commit, or before the return, and something else put there."""
@@ -257,6 +258,7 @@ class Turns:
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_thousand_interleavings_of_two_writers_and_renames_write_no_foreign_cell(tmp_path, rng, monkeypatch):
     """Every call of the system is a step, after which another writer, or whoever renames, may run."""
     turns = Turns(rng)

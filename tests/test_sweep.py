@@ -136,6 +136,7 @@ def test_new_values_never_recompile_and_new_shapes_compile_once(compilations):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_shapes_and_words_may_be_axes():
     grid = sp.Grid(n_features=[3, 6], n_hidden=[2, 3], bias=[True, False], seed=[0, 1])
     result = sp.sweep(
@@ -347,6 +348,7 @@ def test_one_cell_and_one_seed_axis_have_a_geometry(quick_result, tmp_path):
     assert sp.open(monkey).geometry()["shape"].dims == ("seed",)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_numbers_of_numpy_are_settings_like_any_other(tmp_path):
     task = sp.tasks.Toy(
@@ -478,6 +480,7 @@ def test_progress_shows_rate_and_time_left_and_is_silent_when_nobody_watches(cap
         assert bar.done == 3
 
 
+@pytest.mark.slow
 def test_ten_million_cells_are_laid_out_without_walking_them():
     begin = time.perf_counter()
     for grid in (

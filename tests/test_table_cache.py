@@ -67,6 +67,7 @@ def test_other_programs_read_it(path):
     np.testing.assert_array_equal(found["number"], table_of()["number"])
 
 
+@pytest.mark.slow
 def test_equal_inputs_are_the_same_and_others_are_not(path):
     """Numbers, labels, attributes, options, and of a result the last bit of one loss."""
     W = xr.DataArray(np.ones((2, 2)), {"seed": [0, 1]}, ("seed", "feature"))
@@ -208,6 +209,7 @@ sp.cached({path!r}, of_this_test.table)
 """
 
 
+@pytest.mark.slow
 def test_killed_before_the_name_is_there_nothing_is_read(path, tmp_path):
     """The temporary file of the dead is no table, and the next call removes it, but no other program's file."""
     folder = tmp_path / "module"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow
 from numpy.testing import assert_allclose
 from twin import train_twin
 
@@ -57,7 +58,7 @@ def relative(a, b):
     return float(np.linalg.norm(np.asarray(a) - b) / np.linalg.norm(b))
 
 
-@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("case", ["plain", *map(slow, list(CASES)[1:])])
 def test_fifty_adam_steps_equal_the_numpy_twin_in_float32(case):
     task, config = setting(case)
     run = sp.train(task, config, seed=3)
@@ -110,6 +111,7 @@ def test_biases_decay_only_when_asked():
     assert float(jnp.linalg.norm(decayed)) < 0.9 * float(jnp.linalg.norm(spared))
 
 
+@pytest.mark.slow
 def test_changing_any_field_changes_the_result():
     """A setting that is accepted and ignored is the worst kind."""
     task = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.6, magnitude="constant")
@@ -215,6 +217,7 @@ def test_the_data_key_is_seed_and_step_and_nothing_else():
     assert sorted(seen) == sorted(steps + held_out)
 
 
+@pytest.mark.slow
 def test_train_is_vmappable_over_every_numeric_field():
     """Every one of them alone is traced; all of them together, with the seed, are trained."""
     task = sp.tasks.Toy(n_features=3, n_hidden=2, magnitude="constant")
@@ -253,6 +256,7 @@ def test_a_diverging_run_raises_with_its_step(rate):
     assert caught.value.step == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_late_names_the_late_step():
     """Plain gradient descent beyond the stability limit: the error grows by a factor at every step."""
     task = sp.tasks.Toy(n_features=3, n_hidden=2, activation="identity", init_scale=0.3)

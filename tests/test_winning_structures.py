@@ -117,6 +117,7 @@ def test_antiprisms_have_a_free_height_capped_solids_more_and_regular_ones_nothi
             np.testing.assert_array_equal(kinds(moved @ moved.T), shape.kinds)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_gain_in_any_direction():
     """With kinds, lengths, biases and angles at their best, the loss is flat in every single weight and bias."""
     best = optimum(BY_NAME["tricapped triangular prism"], 0.15)
