@@ -99,8 +99,8 @@ def small_command(line: str) -> list[str]:
     """A command of a page with its numbers cut down, as arguments."""
     command, *arguments = shlex.split(line)
     if command == "superpos" and arguments[0] == "sweep" and arguments[1].endswith("five_features.toml"):
-        steps = [a for a in arguments if a.startswith("train.steps=")]
-        arguments = [a for a in arguments if a not in steps] + ["train.steps=20"]
+        others = [argument for argument in arguments[2:] if not argument.startswith("train.steps=")]
+        arguments = [*arguments[:2], "train.steps=20", *others]
     return [command, *arguments, *shlex.split(CUTS.get(arguments[0], "") if command == "superpos" else "")]
 
 
