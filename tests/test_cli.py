@@ -120,12 +120,12 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
         assert words in printed
     assert [p.name for p in Path().iterdir()] == ["mine.toml"]
     superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
-    result = sp.open("results/mine.zarr")
+    result = sp.open("runs/mine.zarr")
     assert result.sizes == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
     assert result.attrs["train"]["steps"] == 10 and result.attrs["task"]["activation"] == "gelu"
     assert result.attrs["task"]["importance"] == [1, 0.5, 0.25, 0.125]
     capsys.readouterr()
-    superpos(monkeypatch, "geometry", "results/mine.zarr", "--rows", "5")
+    superpos(monkeypatch, "geometry", "runs/mine.zarr", "--rows", "5")
     assert "and 7 more rows" in capsys.readouterr().out
     superpos(monkeypatch, "sweep", "mine.toml", "--overwrite", "train.learning_rate=1e9")
     assert "24 diverged" in capsys.readouterr().out

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import own_tasks
 import pytest
+import snippets
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
@@ -274,19 +274,9 @@ def test_map_refuses_what_is_no_analyser(store):
         result.map(lambda model: model.b[...], at_once=0)
 
 
-def test_the_example_of_the_readme_runs():
-    text = (HERE.parent / "README.md").read_text()
-    code = text[text.index('@sp.tasks.register("ring")') :].partition("```")[0]
-    names = {
-        "sp": sp,
-        "jax": jax,
-        "jnp": jnp,
-        "dataclass": dataclasses.dataclass,
-        "Any": Any,
-        "__name__": "of_the_readme",
-    }
+def test_the_example_of_the_page_on_tasks_runs():
     try:
-        exec(code.replace('"ring"', '"ring_of_the_readme"').replace("steps=500", "steps=20"), names)
-        assert names["rings"].sizes == {"width": 2, "seed": 4}
+        names = snippets.run(HERE.parent / "docs" / "own" / "task.md")
+        assert names["lines"].sizes == {"width": 2, "seed": 4} and names["lines"].attrs["task"]["kind"] == "line"
     finally:
-        sp.tasks.REGISTRY.pop("ring_of_the_readme", None)
+        sp.tasks.REGISTRY.pop("line", None)

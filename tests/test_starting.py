@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import snippets
 import xarray as xr
 
 import superpos as sp
@@ -192,14 +193,12 @@ def test_a_sparse_autoencoder_keeps_its_own_k():
 
 
 @pytest.mark.slow
-def test_what_the_readme_says_about_starting_runs_as_shown():
-    """But for the number of steps; the task is the one of the README's example before it."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    code = re.search(r"### From where.*?```python\n(.*?)```", text, re.DOTALL)[1]
-    names = {"sp": sp, "task": sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected")}
-    exec(compile(code.replace("5_000", "5"), "README.md", "exec"), names)
-    assert names["W"].shape == (8, 2, 5) and names["second"].attrs["train"]["first_step"] == 5
+def test_what_the_page_on_starting_says_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = snippets.run(Path(__file__).parents[1] / "docs" / "guide" / "starting.md")
+    assert names["W"].shape == (2, 2, 5) and names["second"].attrs["train"]["first_step"] == 20
     assert np.array_equal(names["first"]["W_start"].isel(feature_probability=1), np.float32(names["W"]))
+    assert names["longer"].history_steps[-1] == 20
 
 
 # --- shapes as starts -----------------------------------------------------------------------------------------------

@@ -203,6 +203,7 @@ def test_another_sweep_is_refused_with_what_differs(change, word, tmp_path, chun
         with pytest.raises(sp.ConfigError, match="holds another sweep") as caught:
             small.go(path, **change)
         assert finished or pytest.raises(sp.ConfigError, match=word).matches(caught.value)
+        assert all(way in str(caught.value) for way in ("store=", "--out", "--results", "--overwrite"))
         assert small.files(path) == before
 
 

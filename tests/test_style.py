@@ -1,6 +1,8 @@
 """The house rules that a machine can check."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,23 @@ def test_no_module_has_the_name_of_what_its_package_offers():
             elif isinstance(node, ast.FunctionDef | ast.ClassDef):
                 offered.add(node.name)
         assert not offered & modules, face
+
+
+def test_the_table_of_the_architecture_names_every_module_in_the_order_of_imports():
+    """There is one such table, in docs/guide/architecture.md."""
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "guide" / "architecture.md").read_text(), re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row)]
+    assert names == ORDER
+
+
+def test_the_source_distribution_holds_what_the_tests_read():
+    """Whatever a test names at the top of the clone; hatchling adds the licence and pyproject.toml by itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = {*project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"], "LICENSE", "pyproject.toml"}
+    named = re.compile(r'(?:ROOT|HERE\.parent|parents\[1\]\)?) */ *"([^"/]+)')
+    read = {name for path in (ROOT / "tests").glob("*.py") for name in named.findall(path.read_text())}
+    read -= {".pytest_cache"}  # which the tests make
+    assert {"docs", "figures", "superpos"} <= read <= included, read - included
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

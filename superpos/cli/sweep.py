@@ -24,7 +24,7 @@ def sweep(
             help="settings that replace the file's: task.n_hidden=3 train.steps=500 grid.seed={range=4}",
         ),
     ] = (),
-    out: Annotated[Path | None, tyro.conf.arg(help="folder of the result; results/NAME.zarr if not given")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(help="folder of the result; runs/NAME.zarr if not given")] = None,
     resume: Annotated[
         Literal["auto", "never", "must"],
         tyro.conf.arg(help="go on with a result that is there, refuse one, or refuse to begin"),
@@ -81,7 +81,7 @@ def sweep(
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)
-    target = out or Path("results") / f"{file.stem}.zarr"
+    target = out or Path("runs") / f"{file.stem}.zarr"
     chosen_engine = engine_of_flags(
         engine,
         ray={

@@ -44,8 +44,8 @@ def cpu_threads() -> int:
 
     Large matrix products and sums are cut into as many parts, so their last bits depend on it. Cutting them alike for every
     number would cost too much: compiler options that do, but for batched products, take 1.40, 1.31, 1.14, 1.07 and .92 of the
-    processor's time at the README's five sizes; one number for all machines takes 1.1 to 2.4 on two cores if it is 8, and
-    half of the cores idle if it is 1 (`tests/benchmarks/thread_independence.py`). So a result states the number.
+    processor's time at the five sizes of the benchmarks; one number for all machines takes 1.1 to 2.4 on two cores if it is
+    8, and half of the cores idle if it is 1 (`tests/benchmarks/thread_independence.py`). So a result states the number.
     """
     for name in ("PJRT_NPROC", "NPROC"):
         setting = os.environ.get(name, "")

@@ -1,4 +1,4 @@
-"""The comparison as text: plain tables for reading, a Markdown table for the README, and the machine's name."""
+"""The comparison as text: plain tables for reading, a Markdown table for docs/guide/benchmarks.md, and the machine's name."""
 
 import os
 import platform
@@ -121,7 +121,7 @@ def scaling(results: dict[str, Any]) -> str:
 
 
 def markdown(part1: dict[str, Any], part2: dict[str, Any], sizes: dict[str, Any], where: str) -> str:
-    """The README's performance table."""
+    """The performance table of docs/guide/benchmarks.md."""
     lines = [
         "| model | models | PyTorch steps/s | naive JAX | superpos, sampled | superpos, expected steps/s "
         "| faster to a good model |",

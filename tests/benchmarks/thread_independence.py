@@ -1,4 +1,4 @@
-"""What it would cost if bytes did not depend on XLA's number of threads, as ratios in one run, at the README's five sizes.
+"""What it would cost if bytes did not depend on XLA's number of threads, as ratios in one run, at the five sizes of the benchmarks.
 
 python tests/benchmarks/thread_independence.py
 

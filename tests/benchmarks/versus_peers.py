@@ -49,7 +49,7 @@ def main(
         seconds: length of one timing.
         limit: runs of part 2 predicted to take longer than this many seconds are left out.
         quick: tiny lengths, to see that everything runs.
-        markdown: where to write the README's table.
+        markdown: where to write the table of docs/guide/benchmarks.md.
         json_path: where to write all raw results.
     """
     wanted = {part for given in parts for part in given.split(",")}

@@ -14,7 +14,7 @@ from superpos.sweeping.attributes import registered_by
 from superpos.sweeping.grid import Grid
 from superpos.sweeping.layout import Layout
 from superpos.sweeping.result import SweepResult, open_result
-from superpos.sweeping.store import reader
+from superpos.sweeping.store import reader, writer
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known
 from superpos.training.loop import TrainConfig
@@ -41,26 +41,26 @@ def completed_result(
             key = different[0]
             raise ConfigError(
                 f"{path} holds another sweep: {part}.{key} differs, {shortened(repr(stored.get(key)), 200)} there and "
-                f"{shortened(repr(current[key]), 200)} here; choose another path."
+                f"{shortened(repr(current[key]), 200)} here; {writer.INSTEAD}."
             )
     if changed := code_difference(result.attrs.get("code"), code_of(task, config, named_by=registered_by(layout))):
-        raise ConfigError(f"{path} holds another sweep: {changed}; choose another path.")
+        raise ConfigError(f"{path} holds another sweep: {changed}; {writer.INSTEAD}.")
     dtype = str(jax.tree.leaves(layout.families[0].task)[0].dtype)
     if result.attrs.get("dtype", dtype) != dtype:
         raise ConfigError(
-            f"{path} holds another sweep: its numbers are {result.attrs['dtype']}, here they are {dtype}."
+            f"{path} holds another sweep: its numbers are {result.attrs['dtype']}, here they are {dtype}; {writer.INSTEAD}."
         )
     for name, values in grid.columns().items():
         coordinate = result[name]
         column = coordinate.broadcast_like(result["loss"]).transpose(*result["loss"].dims).values.ravel()
         if not np.array_equal(column, values):
-            raise ConfigError(f"{path} holds another sweep: its axis {name} differs; choose another path.")
+            raise ConfigError(f"{path} holds another sweep: its axis {name} differs; {writer.INSTEAD}.")
     current = None if layout.starts is None else layout.starts.described()
     if (stored := result.attrs.get("init")) != current:
         start = "other weights" if stored and current else "given weights" if stored else "weights of their own"
-        raise ConfigError(f"{path} holds another sweep: its models start from {start}; choose another path.")
+        raise ConfigError(f"{path} holds another sweep: its models start from {start}; {writer.INSTEAD}.")
     if block_size is not None and result.attrs["block_size"] != [block_size]:
-        raise ConfigError(f"{path} holds another sweep: its block_size differs; choose another path.")
+        raise ConfigError(f"{path} holds another sweep: its block_size differs; {writer.INSTEAD}.")
     return result
 
 

@@ -117,7 +117,7 @@ def start(
     if not target.exists() and resume == "must":
         raise ConfigError(f"resume is must, and there is nothing at {target} to go on with.")
     if target.exists() and resume == "never" and not overwrite:
-        raise ConfigError(f"output {target} exists, and resume is never; choose another path.")
+        raise ConfigError(f"output {target} exists, and resume is never; {writer.INSTEAD}.")
     if overwrite or not target.exists():
         attrs = {**attributes(task, config, grid, layout), "dims": grid.sizes}
         fields = variables.fields(layout.families)
@@ -134,7 +134,7 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layo
     held = contents.source.held
     attrs = attributes(task, config, grid, layout)
     if differing := difference(contents, attrs, coordinates(config, grid, layout), grid.sizes):
-        raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}. Choose another path.")
+        raise ConfigError(f"{target} holds another sweep: {'; '.join(differing)}; {writer.INSTEAD}.")
     if contents.chunk % layout.width or not np.array_equal(contents.grid_index, layout.grid_index):
         raise StoreError(f"{target} is damaged: its cells do not lie where these settings put them.")
     layout = replace(layout, chosen_blocks_per_chunk=contents.chunk // layout.width)

@@ -25,6 +25,9 @@ STATUS, GRID_INDEX = "status", "grid_index"
 MISSING, DONE, PADDING = 0, 1, 2
 JOINED = "the store that was begun"
 
+# What to do about a result that is in the way, with the words of Python, of commands, and of the scripts in figures/.
+INSTEAD = "choose another path (store=, --out, --results of figures) or replace it (overwrite=True, --overwrite)"
+
 # Cells per chunk of a result that is saved in one go.
 SAVED_CHUNK = 4_096
 
@@ -39,7 +42,7 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
     if target.exists() and not is_ours(target):
         raise ConfigError(f"output {path} exists and is no superpos result, so it is not overwritten.")
     if target.exists() and not overwrite and not resume:
-        raise ConfigError(f"output {path} exists; choose another path, or overwrite it on purpose.")
+        raise ConfigError(f"output {path} exists; {INSTEAD}.")
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
