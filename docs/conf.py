@@ -76,13 +76,7 @@ html_theme_options = {
     "navbar_persistent": [],  # the search field stands in the sidebar
 }
 if repository():
-    html_theme_options |= {
-        "repository_url": repository(),
-        "repository_branch": "main",
-        "path_to_docs": "docs",
-        "use_repository_button": True,
-        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
-    }
+    html_theme_options |= {"repository_url": repository(), "use_repository_button": True}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

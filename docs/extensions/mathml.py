@@ -6,16 +6,20 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
+LONG = 40  # characters of LaTeX
+
 
 def inline(writer: Any, node: nodes.math) -> None:
-    """A formula in a line of text."""
-    writer.body.append(convert(node.astext(), display="inline"))
+    """A formula in a line of text; a long one may scroll where the screen is narrow."""
+    kind = "formula long" if len(node.astext()) > LONG else "formula"
+    writer.body.append(writer.starttag(node, "span", "", CLASS=kind))
+    writer.body.append(convert(node.astext(), display="inline") + "</span>")
     raise nodes.SkipNode
 
 
 def block(writer: Any, node: nodes.math_block) -> None:
     """A formula on lines of its own."""
-    writer.body.append(writer.starttag(node, "div", CLASS="math"))
+    writer.body.append(writer.starttag(node, "div", CLASS="formula"))
     writer.body.append(convert(aligned(node.astext()), display="block"))
     writer.body.append("</div>\n")
     raise nodes.SkipNode

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from addresses import repository
 from sphinx.application import Sphinx
 
-BADGE = "colab-badge.svg"  # a picture from elsewhere; the theme's button does the same
+BADGE = "colab-badge.svg"  # a picture that lies elsewhere
+COLAB = "https://colab.research.google.com/github"
+GITHUB = "https://github.com/"
 
 
 def build(app: Sphinx) -> None:
@@ -17,17 +20,18 @@ def build(app: Sphinx) -> None:
         if file.name not in {book.name for book in books}:
             file.unlink()
     for book in books:
-        place, text = folder / book.name, without_badge(book)
+        place, text = folder / book.name, page_of(book)
         if not place.exists() or place.read_text(encoding="utf-8") != text:
             place.write_text(text, encoding="utf-8")
 
 
-def without_badge(file: Path) -> str:
-    """A notebook's text without the paragraph that shows the badge."""
-    book = nbformat.read(file, as_version=4)
-    for cell in book.cells:
-        if cell.cell_type == "markdown" and BADGE in cell.source:
-            cell.source = "\n\n".join(part for part in cell.source.split("\n\n") if BADGE not in part)
+def page_of(file: Path) -> str:
+    """A notebook's text, with a link to Colab in place of the badge where the repository's address is known."""
+    book, address = nbformat.read(file, as_version=4), repository() or ""
+    first = book.cells[0]
+    first.source = "\n\n".join(part for part in first.source.split("\n\n") if BADGE not in part)
+    if address.startswith(GITHUB):
+        first.source += f"\n\n[Open in Colab]({COLAB}/{address.removeprefix(GITHUB)}/blob/main/demos/{file.name})"
     return nbformat.writes(book)
 
 
