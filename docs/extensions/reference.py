@@ -14,9 +14,6 @@ from sphinx.application import Sphinx
 
 import superpos
 
-# A class of flax or JAX brings methods of its own; only what superpos defines is shown.
-CLASS_OPTIONS = ["   :members:", "   :show-inheritance:"]
-
 
 def build(app: Sphinx) -> None:
     """Write reference/*.rst, and only those whose text has changed, so that Sphinx does not read the others again."""
@@ -50,7 +47,8 @@ def page_of(entry: PublicName) -> str:
     else:
         lines += [f".. auto{entry.kind}:: superpos::{entry.name}"]
     if entry.kind == "class":
-        lines += CLASS_OPTIONS
+        lines += ["   :members:"]  # those of flax or JAX are left out
+        lines += ["   :show-inheritance:"] * any(base is not object for base in entry.target.__bases__)
     if entry.aliases:
         others = [alias.replace("superpos.", "sp.", 1) for alias in entry.aliases]
         lines += ["", f"Also under {', '.join(f'``{name}``' for name in others)}."]
