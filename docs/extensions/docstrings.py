@@ -10,36 +10,37 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from public_names import public_names
+from public_names import MODULES, public_names
 from sphinx.application import Sphinx
 
 INLINE = re.compile(
     r"(?P<code>`[^`]+`)|(?P<formula>\$[^$]+\$)|(?P<bold>\*\*[^*\s][^*]*\*\*)|(?P<italic>\*[^*\s`][^*]*\*)"
 )
+COLON = "\ue000"  # napoleon would take what stands before the first colon of a property's docstring for a type
 DISPLAYED = re.compile(r"\$\$(.+?)\$\$([.,;:]?)", re.DOTALL)
 
 
 @cache
-def links() -> dict[str, str]:
-    """Words in code that are links: full names, names after `sp.`, and class-like or several-word names that are unique."""
+def links(module: str) -> dict[str, str]:
+    """Words in code that are links: names written in full or after `sp.`, classes, and functions of `sp` and of `module`."""
     found: dict[str, set[str]] = {}
     for entry in public_names():
         last = entry.name.rpartition(".")[2]
-        words = [entry.full, f"sp.{entry.name}", *entry.aliases]
-        if "." in entry.name:
-            words.append(entry.name)
-        if last[0].isupper() or ("_" in last and entry.kind == "function"):
+        words = [entry.full, f"sp.{entry.name}", *entry.aliases, *[entry.name] * ("." in entry.name)]
+        here = [entry.module, *(alias.removeprefix("superpos.").rpartition(".")[0] for alias in entry.aliases)]
+        several = entry.kind == "function" and "_" in last  # `train` or `load` may be any word
+        if entry.kind in ("class", "exception") or (several and (entry.module == "" or module in here)):
             words.append(last)
         for word in words:
             found.setdefault(word, set()).add(entry.full)
     return {word: full.pop() for word, full in found.items() if len(full) == 1}
 
 
-def restructured(lines: list[str]) -> list[str]:
-    """The lines of a Markdown docstring in reStructuredText."""
+def restructured(lines: list[str], module: str = "") -> list[str]:
+    """The lines of a Markdown docstring of a public module in reStructuredText."""
     out: list[str] = []
     for is_code, block in blocks(lines):
-        out += block if is_code else paragraph("\n".join(block)).split("\n")
+        out += block if is_code else paragraph("\n".join(block), module).split("\n")
     return out
 
 
@@ -70,36 +71,40 @@ def blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
         yield False, run
 
 
-def paragraph(text: str) -> str:
+def paragraph(text: str, module: str) -> str:
     """Text that may span lines: displayed formulas as directives, everything else in place."""
     parts, place = [], 0
     for match in DISPLAYED.finditer(text):
         indent = re.search(r"[ ]*\Z|^[ ]*", text[: match.start()].rpartition("\n")[2])[0]  # type: ignore[index]
         formula = " ".join(match[1].split()) + match[2]
-        parts += [inline(text[place : match.start()].rstrip(" ")), f"\n\n{indent}.. math:: {formula}\n\n{indent}"]
+        parts += [
+            inline(text[place : match.start()].rstrip(" "), module),
+            f"\n\n{indent}.. math:: {formula}\n\n{indent}",
+        ]
         place = match.end()
         while text[place : place + 1] in (" ", "\n") and text[place : place + 2] != "\n\n":
             place += 1
-    return "".join([*parts, inline(text[place:])])
+    return "".join([*parts, inline(text[place:], module)])
 
 
-def inline(text: str) -> str:
+def inline(text: str, module: str) -> str:
     """Code, formulas and emphasis in reStructuredText; everything else as plain text."""
     out, place = [], 0
     for match in INLINE.finditer(text):
         out.append(plain(text[place : match.start()]))
         word = match[0]
-        marked = {"code": code, "formula": formula, "bold": str, "italic": str}[match.lastgroup or ""](word)
+        kind = match.lastgroup
+        marked = code(word, module) if kind == "code" else formula(word) if kind == "formula" else word
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
         out.append(r"\ " * (before not in ("", " ", "\n")) + marked + r"\ " * (after not in ("", " ", "\n")))
         place = match.end()
     return "".join([*out, plain(text[place:])])
 
 
-def code(word: str) -> str:
+def code(word: str, module: str) -> str:
     """`word`, a link where it is a public name."""
     text = " ".join(word.strip("`").split())
-    full = links().get(text.removesuffix("()"))
+    full = links(module).get(text.removesuffix("()"))
     return f":py:obj:`{text} <{full}>`" if full else f"``{text}``"
 
 
@@ -116,10 +121,19 @@ def plain(text: str) -> str:
 
 def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite a docstring in place."""
-    lines[:] = restructured(lines)
+    modules = [module for module in MODULES if name.startswith(f"superpos.{module}.")]
+    lines[:] = restructured(lines, max(modules, key=len, default=""))
+    if what == "property" and lines:
+        lines[0] = lines[0].replace(":", COLON)
+
+
+def restore(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Put colons back."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Before napoleon, which reads the sections."""
+    """Before napoleon, which reads the sections, and after it."""
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-docstring", restore, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

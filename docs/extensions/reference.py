@@ -43,7 +43,7 @@ def page_of(entry: PublicName) -> str:
     lines = [f"sp.{entry.name}", "=" * len(f"sp.{entry.name}"), ""]
     if entry.kind == "data":
         lines += [f".. py:data:: {entry.name}", "   :module: superpos", ""]
-        lines += [f"   {line}" for line in restructured(comment_of(entry))]
+        lines += [f"   {line}" for line in restructured(comment_of(entry), entry.module)]
     else:
         lines += [f".. auto{entry.kind}:: superpos::{entry.name}"]
     if entry.kind == "class":
@@ -65,7 +65,7 @@ def page_of_module(module: str, here: list[PublicName], names: list[PublicName],
         for e in names
         if module and e.module != module and any(a.rpartition(".")[0] == f"superpos.{module}" for a in e.aliases)
     ]
-    lines = [title, "=" * len(title), "", *restructured((doc or "").splitlines()), ""]
+    lines = [title, "=" * len(title), "", *restructured((doc or "").splitlines(), module), ""]
     lines += [".. list-table::", "   :class: names", "   :widths: 35 65", ""]
     for entry in sorted([*here, *there], key=lambda entry: entry.name.rpartition(".")[2].lower()):
         lines += [f"   * - :doc:`{entry.name.rpartition('.')[2]} <{files[entry.name]}>`", f"     - {summary(entry)}"]
@@ -79,7 +79,7 @@ def summary(entry: PublicName) -> str:
     first = " ".join(text.split("\n\n")[0].split())
     end = re.search(r"(?<=[^.\s][.:])\s+(?=[A-Z`$])", re.sub(r"\$\$.*", "", first))
     sentence = re.sub(r"\$\$.*", "…", first[: end.start()] if end else first)
-    return inline(sentence.strip().rstrip(":")) or "\\ "
+    return inline(sentence.strip().rstrip(":"), entry.module) or "\\ "
 
 
 def comment_of(entry: PublicName) -> list[str]:
@@ -114,11 +114,14 @@ def comment_at(lines: list[str], first: int, last: int) -> list[str]:
     return above or [behind] * bool(behind)
 
 
-def note_aliases(app: Sphinx, tree: nodes.document) -> None:
-    """Let links and the inventory find an object under its other names, too."""
+def finish(app: Sphinx, tree: nodes.document) -> None:
+    """Let links and the inventory find an object under its other names, too; a dash is a dash."""
     docname = app.env.docname
     if not docname.startswith("reference/superpos."):
         return
+    for text in list(tree.findall(nodes.Text)):
+        if text == " -- ":  # between an error and when it is raised
+            text.parent.replace(text, nodes.Text(" – "))
     domain = app.env.domains.python_domain
     here = {name: entry for name, entry in domain.objects.items() if entry.docname == docname}
     for entry in public_names():
@@ -130,5 +133,5 @@ def note_aliases(app: Sphinx, tree: nodes.document) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Pages are written before Sphinx looks for them."""
     app.connect("builder-inited", build)
-    app.connect("doctree-read", note_aliases)
+    app.connect("doctree-read", finish)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
