@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from functools import cache
@@ -13,9 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
+import matplotlib.pyplot as plt
 import pytest
 
 import superpos as sp
+from superpos.experiments import Claims, publish
 from superpos.experiments.publish import totals
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +76,49 @@ def test_a_record_makes_the_claims_that_the_experiment_makes_today(name):
     again = "the record is older than the experiment: python figures/all.py && python docs/take_records.py"
     assert [text for text in made if not any(re.fullmatch(known, text) for known in direct + possible)] == [], again
     assert [known for known in direct if not any(re.fullmatch(known, text) for text in made)] == [], again
+
+
+def test_a_published_figure_is_taken_into_the_gallery(tmp_path, monkeypatch):
+    """The record as it is, the picture no wider than the gallery's, an animation beside it."""
+    taking = runpy.run_path(str(ROOT / "docs" / "take_records.py"))["main"]
+    monkeypatch.setitem(taking.__globals__, "GALLERY", tmp_path / "gallery")
+    monkeypatch.setitem(taking.__globals__, "WIDTH", 200)
+    (tmp_path / "gallery").mkdir()
+    with pytest.raises(SystemExit, match="holds no published figure"):
+        taking(tmp_path)
+    figure, _ = plt.subplots()
+    publish(figure, "A caption.", Claims("A & B 2022"), path=tmp_path / "f")
+    taking(tmp_path)
+    assert (tmp_path / "gallery" / "f.json").read_bytes() == (tmp_path / "f.json").read_bytes()
+    assert plt.imread(tmp_path / "gallery" / "f.png").shape[1] == 200
+
+
+MARKDOWN = r"""$x' = f(W x)$ of `W`, (n, m), with |x| and **n** of *one* model; a_ is no link, `Toy`s are:
+
+* `a`: $b$,
+  * and c
+
+Like this::
+
+    |x| * `y`
+
+$$L = \sum_i
+  x_i$$
+
+>>> f(`1`) * 2
+"""
+
+
+def test_docstrings_become_restructured_text(monkeypatch):
+    pytest.importorskip("sphinx", reason="the extra that builds the site is not installed (pip install '.[docs]')")
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
+    lines = import_module("docstrings").restructured(MARKDOWN.splitlines())
+    link = ":py:obj:`Toy <superpos.tasks.Toy>`"
+    first = (
+        rf":math:`x' = f(W x)` of ``W``\ , (n, m), with \|x\| and **n** of *one* model; a\_ is no link, {link}\ s are:"
+    )
+    assert lines[:4] == [first, "", "* ``a``: :math:`b`\\ ,", "  * and c"]
+    assert "    |x| * `y`" in lines and ".. math:: L = \\sum_i x_i" in lines and ">>> f(`1`) * 2" in lines
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +323,15 @@ def test_the_repository_is_said_in_one_place(monkeypatch):
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://forge.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "a/b")
     assert addresses.repository() == (stated or "https://forge.example/a/b")
+
+
+def test_no_file_says_another_address_of_the_repository(monkeypatch):
+    """README, notebooks and pages take it from `[project.urls]`; a copy of it elsewhere would go stale."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    stated = import_module("addresses").repository()
+    files = [ROOT / "README.md", ROOT / "CITATION.cff", *(ROOT / "docs").rglob("*.md"), *(ROOT / "demos").glob("*.py")]
+    for file in files:
+        addresses = set(re.findall(r"https://github\.com/[\w-]+/superpos\b", file.read_text(encoding="utf-8")))
+        assert addresses <= {stated}, file
