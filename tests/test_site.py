@@ -115,9 +115,9 @@ def test_docstrings_become_restructured_text(monkeypatch):
     lines = import_module("docstrings").restructured(MARKDOWN.splitlines())
     link = ":py:obj:`Toy <superpos.tasks.Toy>`"
     first = (
-        rf":math:`x' = f(W x)` of ``W``\ , (n, m), with \|x\| and **n** of *one* model; a\_ is no link, {link}\ s are:"
+        rf":math:`x' = f(W x)` of ``W``, (n, m), with \|x\| and **n** of *one* model; a\_ is no link, {link}\ s are:"
     )
-    assert lines[:4] == [first, "", "* ``a``: :math:`b`\\ ,", "  * and c"]
+    assert lines[:4] == [first, "", "* ``a``: :math:`b`,", "  * and c"]
     assert "    |x| * `y`" in lines and ".. math:: L = \\sum_i x_i" in lines and ">>> f(`1`) * 2" in lines
 
 

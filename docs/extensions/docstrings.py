@@ -96,7 +96,9 @@ def inline(text: str, module: str) -> str:
         kind = match.lastgroup
         marked = code(word, module) if kind == "code" else formula(word) if kind == "formula" else word
         before, after = text[: match.start()][-1:], text[match.end() :][:1]
-        out.append(r"\ " * (before not in ("", " ", "\n")) + marked + r"\ " * (after not in ("", " ", "\n")))
+        opens = before in ("", *" \n([{-/")  # where reStructuredText lets markup begin, and end
+        closes = after in ("", *" \n.,:;!?)]}-/")
+        out.append(r"\ " * (not opens) + marked + r"\ " * (not closes))
         place = match.end()
     return "".join([*out, plain(text[place:])])
 
