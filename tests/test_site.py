@@ -10,6 +10,7 @@ import sys
 from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
@@ -19,12 +20,17 @@ import pytest
 
 import superpos as sp
 from superpos.experiments import Claims, publish
-from superpos.experiments.publish import totals
+from superpos.experiments.claims import tally
 
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "docs" / "gallery"
 FIGURES = sorted(file.stem for file in (ROOT / "figures").glob("*.py") if file.stem != "all")
-NAMING = ("add", "identity", "needs_full")  # methods of `Claims`, which take a statement first
+NAMING = (
+    "add",
+    "check",
+    "identity",
+    "needs_full",
+)  # methods of `Claims`, which take a statement first of three or more
 
 
 def record(name):
@@ -61,7 +67,8 @@ def statements(name):
     for file in place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in NAMING:
+            is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if is_method and node.func.attr in NAMING and len(node.args) > 2:
                 if isinstance(node.args[0], ast.Constant | ast.JoinedStr):
                     direct.append(pattern(node.args[0]))
                 else:
@@ -219,8 +226,10 @@ def of_superpos(module):
     for name in names:
         target = getattr(module, name)
         home = getattr(target, "__module__", "")
-        own = home == module.__name__ or (hasattr(module, "__path__") and home.partition(".")[0] in ("superpos", ""))
-        if own and not isinstance(target, ModuleType):
+        is_ours = home == module.__name__ or (
+            hasattr(module, "__path__") and home.partition(".")[0] in ("superpos", "")
+        )
+        if is_ours and not isinstance(target, ModuleType):
             yield name
 
 
@@ -239,7 +248,7 @@ def test_every_public_name_has_a_page(site):
     known = {name for kind, names in entries.items() if kind.startswith("py:") for name in names}
     expected = {f"superpos.{name}" for name in sp.__all__ if not isinstance(getattr(sp, name), ModuleType)}
     for module in PUBLIC:
-        loaded = import_module("superpos.sweep.engines" if module == "engines" else f"superpos.{module}")
+        loaded = attrgetter(module)(sp)
         expected |= {f"superpos.{module}.{name}" for name in of_superpos(loaded)}
         assert (site / "reference" / f"module-{module}.html").exists()
     assert len(expected) > 200 and expected - known - {"superpos.__version__"} == set()
@@ -266,7 +275,8 @@ def test_docstrings_are_drawn_not_quoted(site):
 def test_the_gallery_counts_what_the_records_say(site):
     page = (site / "gallery" / "index.html").read_text(encoding="utf-8")
     names = sorted(file.stem for file in GALLERY.glob("*.json"))
-    assert totals(GALLERY, names).rstrip(".") in page
+    total = tally(claim["verdict"] for name in names for claim in record(name)["claims"])
+    assert f"{len(names)} figures, {total}." in page
     assert all(f"{name}.html" in page for name in names)
     assert record("five_features")["claims"][0]["measured"] in (site / "gallery" / "five_features.html").read_text(
         "utf-8"

@@ -23,7 +23,7 @@ DISPLAYED = re.compile(r"\$\$(.+?)\$\$([.,;:]?)", re.DOTALL)
 @cache
 def links(module: str) -> dict[str, str]:
     """Words in code that are links: names written in full or after `sp.`, classes, and functions of `sp` and of `module`."""
-    found: dict[str, set[str]] = {}
+    targets: dict[str, set[str]] = {}
     for entry in public_names():
         last = entry.name.rpartition(".")[2]
         words = [entry.full, f"sp.{entry.name}", *entry.aliases, *[entry.name] * ("." in entry.name)]
@@ -32,8 +32,8 @@ def links(module: str) -> dict[str, str]:
         if entry.kind in ("class", "exception") or (several and (entry.module == "" or module in here)):
             words.append(last)
         for word in words:
-            found.setdefault(word, set()).add(entry.full)
-    return {word: full.pop() for word, full in found.items() if len(full) == 1}
+            targets.setdefault(word, set()).add(entry.full)
+    return {word: full.pop() for word, full in targets.items() if len(full) == 1}
 
 
 def restructured(lines: list[str], module: str = "") -> list[str]:

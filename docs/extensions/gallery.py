@@ -9,8 +9,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from superpos.experiments.claims import HOLDS, RED, tally
-from superpos.experiments.publish import identities_last, totals
+from superpos.experiments.claims import HOLDS, IDENTITIES, RED, tally
 
 FLAGS = {"laptop": "", "full": " --full", "quick": " --quick"}
 INTRODUCTION = """\
@@ -29,7 +28,7 @@ def build(app: Sphinx) -> None:
     records = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
     sentences = {name: sentence_of(scripts, name) for name in records}
     texts = {f"{name}.md": page_of(folder, name, record, sentences[name]) for name, record in records.items()}
-    texts["index.md"] = index_of(folder, records, sentences)
+    texts["index.md"] = index_of(records, sentences)
     for file in folder.glob("*.md"):
         if file.name not in texts:
             file.unlink()
@@ -55,7 +54,7 @@ def sentence_of(scripts: Path, name: str) -> str:
     return " ".join(doc.split("\n\n")[0].split())
 
 
-def index_of(folder: Path, records: dict[str, Any], sentences: dict[str, str]) -> str:
+def index_of(records: dict[str, Any], sentences: dict[str, str]) -> str:
     """All pictures as cards, and how many claims they have together."""
     cards = [
         f"""\
@@ -74,7 +73,8 @@ def index_of(folder: Path, records: dict[str, Any], sentences: dict[str, str]) -
 """
         for name, record in records.items()
     ]
-    total = f"**{len(records)} figures, {totals(folder, list(records)).rstrip('.')}.**"
+    verdicts = [claim["verdict"] for record in records.values() for claim in record["claims"]]
+    total = f"**{len(records)} figures, {tally(verdicts)}.**"
     pages = "\n".join(["```{toctree}", ":hidden:", *records, "```"])
     return "\n\n".join([INTRODUCTION, total, "::::::{grid} 1 2 2 3\n:gutter: 3", *cards, "::::::", pages]) + "\n"
 
@@ -85,7 +85,7 @@ def page_of(folder: Path, name: str, record: dict[str, Any], sentence: str) -> s
     command = f"python figures/{script_of(name)}.py{FLAGS[record['size']]}"
     animations = "".join(f"![An animation of the same]({file})\n\n" for file in record.get("extra", ()))
     rows = []
-    for claim in identities_last(record["claims"]):
+    for claim in sorted(record["claims"], key=lambda claim: claim["verdict"] in IDENTITIES):  # identities last
         kind = "red" if claim["verdict"] in RED else "holds" if claim["verdict"] == HOLDS else "other"
         cells = " | ".join(plain(claim[key]) for key in ("statement", "wanted", "measured"))
         rows.append(f"| {cells} | [{claim['verdict']}]{{.{kind}}} |")

@@ -2,28 +2,17 @@
 
 import inspect
 from dataclasses import dataclass, field
-from importlib import import_module
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
 import superpos
 
-# Public modules in the order of the reference, as a reader writes them after `sp.`, and where each is.
-MODULES = {
-    "tasks": "superpos.tasks",
-    "models": "superpos.models",
-    "models.sae": "superpos.models.sae",
-    "data": "superpos.data",
-    "analysis": "superpos.analysis",
-    "theory": "superpos.theory",
-    "plot": "superpos.plot",
-    "engines": "superpos.sweep.engines",
-    "metrics": "superpos.metrics",
-    "optimizers": "superpos.optimizers",
-    "experiments": "superpos.experiments",
-    "explorer": "superpos.explorer",
-    "demos": "superpos.demos",
-}
+# Public modules in the order of the reference, as a reader writes them after `sp.`.
+MODULES = (
+    "tasks", "models", "models.sae", "data", "analysis", "theory", "plot", "engines", "metrics", "optimizers", "experiments",
+    "explorer", "demos",
+)  # fmt: skip
 
 
 @dataclass
@@ -46,6 +35,11 @@ class PublicName:
         if inspect.isclass(self.target):
             return "exception" if issubclass(self.target, BaseException) else "class"
         return "function" if callable(self.target) else "data"
+
+
+def loaded_module(name: str) -> ModuleType:
+    """A public module by its name after `sp.`."""
+    return attrgetter(name)(superpos)
 
 
 def of_module(module: ModuleType) -> list[str]:
@@ -75,8 +69,8 @@ def public_names() -> list[PublicName]:
         target = getattr(superpos, name)
         if not inspect.ismodule(target) and name != "__version__":
             add(name, target, "")
-    for module, place in MODULES.items():
-        loaded = import_module(place)
+    for module in MODULES:
+        loaded = loaded_module(module)
         for name in of_module(loaded):
             target = getattr(loaded, name)
             if getattr(target, "__module__", "").partition(".")[0] not in ("superpos", "builtins", ""):

@@ -3,13 +3,12 @@
 import ast
 import inspect
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from docstrings import inline, restructured
 from docutils import nodes
-from public_names import MODULES, PublicName, file_names, public_names
+from public_names import MODULES, PublicName, file_names, loaded_module, public_names
 from sphinx.application import Sphinx
 
 import superpos
@@ -58,7 +57,7 @@ def page_of(entry: PublicName) -> str:
 def page_of_module(module: str, here: list[PublicName], names: list[PublicName], files: dict[str, str]) -> str:
     """What a module is for, and a table of its names; names whose page stands elsewhere are in it too."""
     title = f"sp.{module}" if module else "sp"
-    loaded = import_module(MODULES[module]) if module else superpos
+    loaded = loaded_module(module) if module else superpos
     doc = inspect.getdoc(loaded) if module else "What one reaches as `sp.name` after `import superpos as sp`."
     there = [
         e

@@ -41,9 +41,9 @@ def size_suffix(full: bool, quick: bool) -> str:
 
 
 def size_of(name: str) -> str:
-    """The size that a figure's name tells: "quick", "full", or without an ending "laptop".
+    """The size that a figure's name tells: "quick", "full", or where it has neither word "laptop".
 
     >>> size_of("grokking_full"), size_of("grokking")
     ('full', 'laptop')
     """
-    return next((size for size in ("quick", "full") if name.endswith(f"_{size}")), "laptop")
+    return next((size for size in ("quick", "full") if f"_{size}_" in f"{name}_"), "laptop")
