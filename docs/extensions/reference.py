@@ -11,15 +11,27 @@ from docutils import nodes
 from public_names import MODULES, PublicName, file_names, loaded_module, public_names
 from sphinx.application import Sphinx
 
-import superpos
+INTRODUCTION = """\
+API reference
+=============
+
+Everything here is made from the docstrings. ``import superpos as sp`` is taken for granted, so ``sp.train`` is
+``superpos.train``. What is used most stands in ``sp`` itself, the other names in the modules where they belong.
+
+.. list-table::
+   :class: names
+   :widths: 25 75
+"""
 
 
 def build(app: Sphinx) -> None:
     """Write reference/*.rst, and only those whose text has changed, so that Sphinx does not read the others again."""
     folder = Path(app.srcdir) / "reference"
+    folder.mkdir(exist_ok=True)
     names = public_names()
     files = file_names(names)
     texts = {f"{files[entry.name]}.rst": page_of(entry) for entry in names}
+    texts["index.rst"] = index()
     for module in ("", *MODULES):
         here = [entry for entry in names if entry.module == module]
         texts[f"{module_file(module)}.rst"] = page_of_module(module, here, names, files)
@@ -35,6 +47,28 @@ def build(app: Sphinx) -> None:
 def module_file(module: str) -> str:
     """The page of a module. Pages of names begin with `superpos.`, so none of them is meant."""
     return f"module-{module or 'superpos'}"
+
+
+def title_of(module: str) -> str:
+    """A module as it is written in code."""
+    return f"sp.{module}" if module else "sp"
+
+
+def words_of(module: str) -> str:
+    """What a module is for, in its own words."""
+    if not module:
+        return "What is used most: training, sweeps, results, errors."
+    return inspect.getdoc(loaded_module(module)) or ""
+
+
+def index() -> str:
+    """All modules, each with its first sentence."""
+    lines = [INTRODUCTION]
+    for module in ("", *MODULES):
+        sentence = inline(first_sentence(words_of(module)), module)
+        lines += [f"   * - :doc:`{title_of(module)} <{module_file(module)}>`", f"     - {sentence}"]
+    lines += ["", ".. toctree::", "   :hidden:", "", *(f"   {module_file(module)}" for module in ("", *MODULES))]
+    return "\n".join(lines) + "\n"
 
 
 def page_of(entry: PublicName) -> str:
@@ -56,15 +90,13 @@ def page_of(entry: PublicName) -> str:
 
 def page_of_module(module: str, here: list[PublicName], names: list[PublicName], files: dict[str, str]) -> str:
     """What a module is for, and a table of its names; names whose page stands elsewhere are in it too."""
-    title = f"sp.{module}" if module else "sp"
-    loaded = loaded_module(module) if module else superpos
-    doc = inspect.getdoc(loaded) if module else "What one reaches as `sp.name` after `import superpos as sp`."
+    title, doc = title_of(module), words_of(module)
     there = [
         e
         for e in names
         if module and e.module != module and any(a.rpartition(".")[0] == f"superpos.{module}" for a in e.aliases)
     ]
-    lines = [title, "=" * len(title), "", *restructured((doc or "").splitlines(), module), ""]
+    lines = [title, "=" * len(title), "", *restructured(doc.splitlines(), module), ""]
     lines += [".. list-table::", "   :class: names", "   :widths: 35 65", ""]
     for entry in sorted([*here, *there], key=lambda entry: entry.name.rpartition(".")[2].lower()):
         lines += [f"   * - :doc:`{entry.name.rpartition('.')[2]} <{files[entry.name]}>`", f"     - {summary(entry)}"]
@@ -73,12 +105,16 @@ def page_of_module(module: str, here: list[PublicName], names: list[PublicName],
 
 
 def summary(entry: PublicName) -> str:
-    """The first sentence of a docstring."""
+    """The first sentence about a name, in reStructuredText."""
     text = " ".join(comment_of(entry)) if entry.kind == "data" else inspect.getdoc(entry.target) or ""
+    return inline(first_sentence(text), entry.module) or "\\ "
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop or displayed formula of the first paragraph."""
     first = " ".join(text.split("\n\n")[0].split())
     end = re.search(r"(?<=[^.\s][.:])\s+(?=[A-Z`$])", re.sub(r"\$\$.*", "", first))
-    sentence = re.sub(r"\$\$.*", "…", first[: end.start()] if end else first)
-    return inline(sentence.strip().rstrip(":"), entry.module) or "\\ "
+    return re.sub(r"\$\$.*", "…", first[: end.start()] if end else first).strip().rstrip(":")
 
 
 def comment_of(entry: PublicName) -> list[str]:
