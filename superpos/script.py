@@ -1,12 +1,16 @@
 """Scripts and commands: their arguments from the command line, and errors as one sentence."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
 from superpos import console
+
+_BEGIN: ContextVar[float] = ContextVar("begin of the script")
 
 
 def run(script: Callable[..., Any]) -> None:
@@ -14,10 +18,17 @@ def run(script: Callable[..., Any]) -> None:
     import tyro
 
     program = Path(sys.argv[0]).stem
+    _BEGIN.set(time.perf_counter())
     with console.outputs(program), one_sentence(program):
         status = tyro.cli(console.command(script))
         if isinstance(status, int) and status:
             sys.exit(status)
+
+
+def seconds() -> float | None:
+    """How long the running script has taken so far; None outside of `run`."""
+    begin = _BEGIN.get(None)
+    return None if begin is None else time.perf_counter() - begin
 
 
 @contextmanager

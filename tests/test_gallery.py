@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ import superpos as sp
 from superpos.experiments import Claims, publish, size_suffix
 from superpos.experiments.publishing import index, totals
 from superpos.experiments.run_scripts import Finished
+from superpos.script import run
 from superpos.theory.polytopes import polygon
 from superpos.theory.uniform import benefits, structures, winners
 
@@ -43,6 +45,21 @@ def test_a_quick_look_judges_nothing(tmp_path):
     published(tmp_path, "q", judged=False, holds=False)
     claims = json.loads((tmp_path / "q.json").read_text())["claims"]
     assert {claim["verdict"] for claim in claims} == {"not judged"} and claims[0]["measured"] == "2"
+
+
+def test_a_record_says_its_size_and_how_long_its_script_has_run(tmp_path, monkeypatch):
+    published(tmp_path, "f_full")
+    outside = json.loads((tmp_path / "f_full.json").read_text())
+    assert (outside["size"], outside["seconds"]) == ("full", None)
+    monkeypatch.setattr(sys, "argv", ["f.py"])
+
+    def main():
+        time.sleep(0.11)
+        published(tmp_path, "f")
+
+    run(main)
+    inside = json.loads((tmp_path / "f.json").read_text())
+    assert inside["size"] == "laptop" and 0.1 <= inside["seconds"] < 60
 
 
 def test_identities_stand_apart_are_not_counted_and_must_hold_at_any_size(tmp_path, capsys):
@@ -82,8 +99,8 @@ def test_all_figures_are_built_into_one_folder(tmp_path):
     command = [sys.executable, ROOT / "figures" / "all.py", "--quick", "--only", "five_features"]
     command += ["--out", tmp_path / "out", "--results", tmp_path]
     quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env=quickly)
-    assert run.returncode == 0, run.stderr
+    done = subprocess.run(command, capture_output=True, text=True, env=quickly)
+    assert done.returncode == 0, done.stderr
     assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
 
 

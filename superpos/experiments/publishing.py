@@ -24,8 +24,10 @@ from superpos.experiments.claims import (
     Claims,
     tally,
 )
+from superpos.experiments.sizes import size_of
 from superpos.plot.appearance import save
 from superpos.plot.written import free_figure, is_record
+from superpos.script import seconds
 from superpos.sweeping import outputs
 
 
@@ -51,7 +53,10 @@ def publish(
     animation: Animation | None = None,
     overwrite: bool = False,
 ) -> Published:
-    """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (caption and claims), and print claims and files.
+    """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (the record), and print claims and files.
+
+    The record holds the caption, the claims with what was measured and their source, the size ("quick", "laptop" or "full")
+    and the seconds that the script took, None outside of a script. Models that were trained before are not trained again.
 
     An `animation` is written as PATH.gif, which the page of all figures shows below the picture. Files of an earlier figure
     are replaced, others only with `overwrite`.
@@ -62,7 +67,14 @@ def publish(
     more = [".gif"] * (animation is not None) + [".json"]
     places = free_figure(path, more, overwrite=overwrite)
     files = save(figure, caption, path=path, overwrite=overwrite)
-    record = {"caption": caption, "source": claims.source, "claims": [claim.record() for claim in claims.claims]}
+    took = seconds()
+    record = {
+        "caption": caption,
+        "source": claims.source,
+        "size": size_of(Path(path).stem),
+        "seconds": None if took is None else round(took, 1),
+        "claims": [claim.record() for claim in claims.claims],
+    }
     files += [named for named, _ in places.values()]
     if animation is not None:
         named, place = places[".gif"]

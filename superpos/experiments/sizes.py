@@ -38,3 +38,12 @@ def size_suffix(full: bool, quick: bool) -> str:
     if full:
         return "_full"
     return "_quick" if quick else ""
+
+
+def size_of(name: str) -> str:
+    """The size that a figure's name tells: "quick", "full", or where it has neither word "laptop".
+
+    >>> size_of("grokking_full"), size_of("grokking")
+    ('full', 'laptop')
+    """
+    return next((size for size in ("quick", "full") if f"_{size}_" in f"{name}_"), "laptop")
