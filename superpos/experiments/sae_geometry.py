@@ -19,7 +19,8 @@ from superpos.experiments.claims import Claims
 from superpos.experiments.sae_recovery import COSINE, SHARE, Scored, examples, random_scores, recovered
 from superpos.experiments.sizes import Sizes
 from superpos.plot.recovery import recovered_directions
-from superpos.plot.style import caption, current_axes, shape_color
+from superpos.plot.shape_colors import shape_color
+from superpos.plot.style import caption, current_axes
 from superpos.sweep import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder, Toy
 from superpos.train_config import TrainConfig

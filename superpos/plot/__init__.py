@@ -31,10 +31,11 @@ from superpos.plot.phases import phase_keys as phase_keys
 from superpos.plot.phases import phase_map as phase_map
 from superpos.plot.recovery import recovered_directions as recovered_directions
 from superpos.plot.recovery import recovered_directions_3d as recovered_directions_3d
-from superpos.plot.style import PALETTE as PALETTE
+from superpos.plot.shape_colors import PALETTE as PALETTE
+from superpos.plot.shape_colors import shape_color as shape_color
+from superpos.plot.shape_colors import shape_look as shape_look
 from superpos.plot.style import caption as caption
 from superpos.plot.style import save as save
-from superpos.plot.style import shape_color as shape_color
 from superpos.plot.style import style as style
 from superpos.plot.style import use_style as use_style
 from superpos.plot.sweeps import d_star as d_star

@@ -1,6 +1,5 @@
 """Colours, sizes, captions and saving: the one place that decides how figures look."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,33 +12,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from superpos.models.sae import ARCHITECTURES
+from superpos.plot.shape_colors import PALETTE as PALETTE
 from superpos.plot.written import ENDINGS, MARK, free_figure
 from superpos.sweep import outputs
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known, task_class
-from superpos.theory.polytopes import COLORS
 from superpos.train_config import TrainConfig
 
-# Okabe and Ito's colours, distinguishable with any colour vision.
-PALETTE = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "red": "#D55E00",
-    "purple": "#CC79A7",
-    "grey": "#999999",
-}
-# One colour per shape, the same throughout the lab.
-SHAPE_COLORS = {name: PALETTE[color] for name, color in COLORS.items()} | {
-    "irregular": PALETTE["grey"],
-    "shared feature": PALETTE["grey"],
-    "nothing represented": "#DDDDDD",
-}
-OTHER_SHAPES = PALETTE["yellow"]
-MIXED_SHAPES = PALETTE["red"]
 # Negative blue, zero white, positive orange: readable in print and with any colour vision.
 DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
 _RC: Any = {
@@ -54,6 +33,7 @@ _RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.8,
     "svg.fonttype": "path",
     "svg.hashsalt": "superpos",  # the same figure twice is the same file
 }
@@ -69,12 +49,6 @@ def style() -> Iterator[None]:
 def use_style() -> None:
     """The lab's look for all figures from here on, as a notebook wants it."""
     mpl.rcParams.update(_RC)
-
-
-def shape_color(shape: str) -> str:
-    """Colour of a shape or of a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
-    kinds = {re.sub(r"^\d+ × ", "", part).split(" (")[0] for part in shape.split(" + ")}
-    return SHAPE_COLORS.get(kinds.pop(), OTHER_SHAPES) if len(kinds) == 1 else MIXED_SHAPES
 
 
 def architecture_color(name: str) -> str:
