@@ -139,7 +139,7 @@ export function shapeColors(rule) {
       pen.fillStyle = fill;
       pen.fillRect(0, 0, TILE, TILE);
       const toward = luma(parts(fill)) > 120 ? 0 : 255;
-      pen.fillStyle = pen.strokeStyle = `rgb(${parts(fill).map((v) => Math.round(0.5 * v + 0.5 * toward)).join()})`;
+      pen.fillStyle = pen.strokeStyle = `rgb(${parts(fill).map((v) => Math.round(0.35 * v + 0.65 * toward)).join()})`;
       pen.lineWidth = 1.1;
       drawMarks(pen, look.marks);
       tiles.set(key, { fill, canvas, plain: !look.marks.length });
