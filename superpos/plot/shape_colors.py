@@ -75,7 +75,7 @@ class Look(NamedTuple):
     def ink(self) -> str:
         """The colour of the marks: the fill, much darker where it is bright and much brighter where it is dark."""
         red, green, blue = (int(self.fill[k : k + 2], 16) for k in (1, 3, 5))
-        toward = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else 255
+        toward = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else 255
         return "#" + "".join(f"{round(0.35 * c + 0.65 * toward):02X}" for c in (red, green, blue))
 
     @property

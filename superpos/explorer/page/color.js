@@ -138,7 +138,7 @@ export function shapeColors(rule) {
       pen.scale(SHARPER, SHARPER);
       pen.fillStyle = fill;
       pen.fillRect(0, 0, TILE, TILE);
-      const toward = luma(parts(fill)) > 120 ? 0 : 255;
+      const toward = luma(parts(fill)) > 100 ? 0 : 255;
       pen.fillStyle = pen.strokeStyle = `rgb(${parts(fill).map((v) => Math.round(0.35 * v + 0.65 * toward)).join()})`;
       pen.lineWidth = 1.1;
       drawMarks(pen, look.marks);
