@@ -10,10 +10,11 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "metrics", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "extras", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "optimizers", "metrics", "start", "stopping", "unread", "train_config", "run_record", "train", "continuing", "config", "analysis", "sweep", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
-# The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
-UPWARD = {("superpos/sweep/result.py", "superpos.explorer")}
+# The ways up: a result offers its page and its picture, a run and a model theirs; the package imports them when that is called.
+UPWARD = {("superpos/sweep/shown.py", "superpos.explorer"), ("superpos/sweep/shown.py", "superpos.plot")}
+UPWARD |= {(f"superpos/{file}.py", "superpos.plot") for file in ("run_record", "models/toy", "sweep/grid")}
 
 
 def room(path: Path) -> str:

@@ -304,7 +304,7 @@ def draw(
     x_of_large = np.repeat(large["x"].values, large.sizes["seed"])
     ax.plot(x_of_large, large["benefit"].values.ravel(), "k^", ms=4, mfc="none", label="trained, 200 → 20")
     ax.set(xlim=X_RANGE, ylim=(0.9, 5.4))
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=4.5)
     sizes = [f"{settings[n].n_features}→{settings[n].n_hidden} ({t.sizes['seed']})" for n, t in tables.items()]
     narrow = [name for start, stop, name in zip(*columns, strict=True) if stop < 1.4 * start]
     text = (
@@ -344,6 +344,7 @@ def winners_band(ranges: Sequence[tuple[float, float, str]], ax: Axes | None = N
         look = shape_look(name)
         ax.axvspan(start, stop, fc=look.fill, ec=look.ink, hatch=look.hatch, alpha=0.65, lw=0)
         if stop / start >= least:
-            ax.text(np.sqrt(start * stop), 0.5, name, ha="center", va="center", fontsize=7)
+            paper = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5} if look.marks else None
+            ax.text(np.sqrt(start * stop), 0.5, name, ha="center", va="center", fontsize=7, bbox=paper)
     ax.set(ylim=(0, 1), yticks=[])
     return ax

@@ -22,9 +22,11 @@ from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
 from superpos.plot.grokking import embedding_circle as embedding_circle
 from superpos.plot.grokking import progress_curves as progress_curves
+from superpos.plot.html import html as html
 from superpos.plot.neurons import neuron_keys as neuron_keys
 from superpos.plot.neurons import participation as participation
 from superpos.plot.neurons import stacked_weights as stacked_weights
+from superpos.plot.overview import overview as overview
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys
@@ -49,7 +51,7 @@ from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_ste
 from superpos.plot.transformers import scores_by_step as scores_by_step
 
 # Functions that draw data stand behind one door; inside this package they call each other without it.
-_WITHOUT_DATA = ("save", "style", "use_style")
+_WITHOUT_DATA = ("html", "overview", "save", "style", "use_style")
 for _name, _function in list(globals().items()):
     if _isfunction(_function) and not _name.startswith("_") and _name not in _WITHOUT_DATA:
         globals()[_name] = _guarded(_function)
