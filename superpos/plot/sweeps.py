@@ -54,7 +54,7 @@ def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
         title="geometry",
         alignment="left",
         handleheight=1.4,
-        handlelength=2.6,
+        handlelength=2.0,
     )
     return ax
 
