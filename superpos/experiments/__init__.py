@@ -8,6 +8,7 @@ are what every experiment ends with.
 from superpos.experiments.claims import Claim as Claim
 from superpos.experiments.claims import Claims as Claims
 from superpos.experiments.publish import Published as Published
+from superpos.experiments.publish import Width as Width
 from superpos.experiments.publish import publish as publish
 from superpos.experiments.sizes import Sizes as Sizes
 from superpos.experiments.sizes import choose as choose

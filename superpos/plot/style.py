@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from superpos.models.sae import ARCHITECTURES
 from superpos.plot.shape_colors import PALETTE as PALETTE
-from superpos.plot.written import ENDINGS, MARK, free_figure
+from superpos.plot.written import MARK, free_figure
 from superpos.sweep import outputs
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known, task_class
@@ -34,6 +34,7 @@ _RC: Any = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.2,
     "hatch.linewidth": 0.8,
+    "pdf.fonttype": 42,  # letters stay letters
     "svg.fonttype": "path",
     "svg.hashsalt": "superpos",  # the same figure twice is the same file
 }
@@ -71,8 +72,18 @@ def current_axes(ax: Axes | None) -> Axes:
     return plt.gca()
 
 
-def save(figure: Figure, caption: str = "", *, path: str | Path, overwrite: bool = False) -> list[Path]:
+def save(
+    figure: Figure,
+    caption: str = "",
+    *,
+    path: str | Path,
+    overwrite: bool = False,
+    pdf: bool = False,
+    exact: bool = False,
+) -> list[Path]:
     """Write PATH.svg, PATH.png and, if there is one, the caption as PATH.txt. Returns the files.
+
+    With `pdf`, PATH.pdf is written, too; with `exact`, pictures are as large as the figure and not cut to what is drawn.
 
     Files of an earlier figure are replaced, others only with `overwrite`.
 
@@ -80,11 +91,18 @@ def save(figure: Figure, caption: str = "", *, path: str | Path, overwrite: bool
         ConfigError: something else is there, or it is inside a result. Nothing is written.
         StoreError: a file cannot be written.
     """
-    places = free_figure(path, ENDINGS if caption else ENDINGS[:2], overwrite=overwrite)
-    pictures = {".svg": {"Date": None, "Source": MARK}, ".png": {"Software": None, "Source": MARK}}
+    endings = [".svg", ".png", *[".pdf"] * pdf, *[".txt"] * bool(caption)]
+    places = free_figure(path, endings, overwrite=overwrite)
+    pictures: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None, "Source": MARK},
+        ".png": {"Software": None, "Source": MARK},
+        ".pdf": {"Creator": MARK, "Producer": None, "CreationDate": None},
+    }
     data = {".txt": f"{caption}\n".encode()}
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})):
         for ending, said in pictures.items():
+            if ending not in endings:
+                continue
             figure.savefig(buffer := BytesIO(), format=ending[1:], metadata=said)
             data[ending] = buffer.getvalue()
     for ending, (_, place) in places.items():
