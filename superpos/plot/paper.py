@@ -5,7 +5,7 @@ need; colour bars stay beside their panels, and keys that stood beside or below 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,48 +48,134 @@ def fit(figure: Figure, width: str) -> None:
     check_width(width)
     figure.canvas.draw()  # so that a layout engine has placed everything
     panels = _panels(figure)
-    keys = _taken_off(figure, panels)
+    keys = [_Key.of(legend) for legend in figure.legends]
+    keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and not _is_inside(legend, panel)]
     figure.set_layout_engine("none")
     for text in figure.findobj(Text):
         text.set_fontsize(SMALL if text.get_fontsize() < SMALL_BELOW else POINTS)
     rows = _rows(panels, WIDTHS[width])
+    for _ in range(2):  # where labels end is known once they are there
+        _lay_out(figure, rows, keys, width)
+        figure.canvas.draw()
+        keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and _is_large(legend, panel)]
+        for panel in panels:
+            panel.measure()
+    keys = _merged(keys)
+    letters = _lettered(rows)
+    top = _lay_out(figure, rows, keys, width)
+    for key in keys:
+        named = "".join(dict.fromkeys(letters[panel] for panel in key.panels)) if len(set(letters.values())) > 1 else ""
+        key.draw(figure, top / figure.get_figheight(), width, ", ".join(named))
+        top -= key.height(width)
+    _write_letters(figure, letters)
+
+
+def _lay_out(figure: Figure, rows: "Sequence[Sequence[_Panel]]", keys: "Sequence[_Key]", width: str) -> float:
+    """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
+    for row in rows:
+        for panel, new in zip(row, _widths(row, WIDTHS[width]), strict=True):
+            panel.set_width(new)
     heights = [_row_height(row) for row in rows]
-    below = sum(_key_height(key, width) for key in keys) + 0.04 * len(keys)
-    total = sum(heights) + below + 0.06
+    total = sum(heights) + sum(key.height(width) for key in keys) + 0.06
     figure.set_size_inches(WIDTHS[width], total)
     top = total - 0.03
     for row, height in zip(rows, heights, strict=True):
-        _place(row, top, height, WIDTHS[width], total)
+        _place(row, top, WIDTHS[width], total)
         top -= height
-    for key in keys:
-        _key(figure, key, top / total, width)
-        top -= _key_height(key, width) + 0.04
-    _letters(figure, rows)
+    return top
 
 
 class _Panel:
-    """One pair of axes as it was designed, in inches, with its colour bars."""
+    """One pair of axes with its colour bars: as it was designed, in inches, and as it is laid out."""
 
     def __init__(self, ax: Axes, size: np.ndarray):
         box = ax.get_position()
         self.ax, self.bars = ax, []
         self.x, self.y = box.x0 * size[0], box.y0 * size[1]
         self.width, self.height = box.width * size[0], box.height * size[1]
+        self.designed = self.width, self.height
         ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()]
         self.is_framed = ax.axison and bool(any(t.get_visible() and t.get_text() for t in ticks) or ax.get_ylabel())
+        self.room = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
 
-    @property
-    def room(self) -> dict[str, float]:
-        """Inches that letters around the panel take."""
-        room = dict(ROOM if self.is_framed else BARE_ROOM)
-        if self.ax.get_xlabel():
-            room["bottom"] = max(room["bottom"], 0.18 + 0.13 * (1 + self.ax.get_xlabel().count("\n")))
-        if self.is_framed and not self.ax.get_ylabel():
-            room["left"] -= 0.16
-        if self.ax.get_title():
-            room["top"] = 0.1 + 0.13 * (1 + self.ax.get_title().count("\n"))
-        room["right"] += 0.5 * len(self.bars)
-        return room
+    def set_width(self, width: float) -> None:
+        """Its size at a width: about in the designed proportions, higher where it gets much narrower."""
+        designed_width, designed_height = self.designed
+        share = width / designed_width
+        self.width, self.height = width, designed_height * (max(share, 0.62) if self.is_framed else share)
+        if self.is_framed:
+            self.height = min(self.height, 1.15 * max(width, 1.3))
+
+    def measure(self) -> None:
+        """Take the room that its labels, ticks and colour bars need now."""
+        boxes = [b for ax in (self.ax, *self.bars) if (b := ax.get_tightbbox()) is not None]
+        frame, dpi = self.ax.get_window_extent(), self.ax.get_figure(root=True).dpi
+        pad = 0.06 if self.is_framed else 0.03
+        self.room = {
+            "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
+            "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
+            "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
+            "top": max(0.2, pad + max(0.0, max(b.y1 for b in boxes) - frame.y1) / dpi),  # a letter stands there
+        }
+
+
+class _Key(NamedTuple):
+    """A legend that goes below the panels."""
+
+    title: str
+    handles: list[Any]
+    labels: list[str]
+    panels: "list[_Panel]"
+
+    @classmethod
+    def of(cls, legend: Legend, *panels: _Panel) -> "_Key":
+        """A legend, which is removed from where it was."""
+        labels = [text.get_text() for text in legend.get_texts()]
+        handles, title = list(legend.legend_handles), legend.get_title().get_text()
+        legend.remove()
+        return cls(title, handles, labels, list(panels))
+
+    def columns(self, width: str) -> int:
+        """As many as the longest label allows."""
+        longest = max((len(label) for label in self.labels), default=1)
+        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.058 * longest))))
+
+    def height(self, width: str) -> float:
+        """Inches that it takes."""
+        return KEY_LINE * (-(-len(self.labels) // self.columns(width)) + bool(self.title or self.panels)) + 0.08
+
+    def draw(self, figure: Figure, y: float, width: str, letters: str) -> None:
+        """Write it below `y`, a share of the figure's height, with the letters of its panels."""
+        figure.legend(
+            self.handles, self.labels, title=": ".join(word for word in (letters, self.title) if word) or None,
+            loc="upper center", bbox_to_anchor=(0.5, y), ncols=self.columns(width), fontsize=SMALL, title_fontsize=SMALL,
+            handlelength=2.0, handleheight=1.0, columnspacing=1.0, borderaxespad=0, borderpad=0.2, labelspacing=0.35,
+        )  # fmt: skip
+
+
+def _key_of(panel: _Panel) -> Legend | None:
+    return panel.ax.get_legend()
+
+
+def _is_inside(legend: Legend, panel: _Panel) -> bool:
+    box = legend.get_window_extent()
+    return bool(panel.ax.get_window_extent().contains((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+
+
+def _is_large(legend: Legend, panel: _Panel) -> bool:
+    """Whether a legend leaves too little of its panel free."""
+    box, frame = legend.get_window_extent(), panel.ax.get_window_extent()
+    return box.width * box.height > 0.22 * frame.width * frame.height or box.width > 0.8 * frame.width
+
+
+def _merged(keys: Sequence[_Key]) -> list[_Key]:
+    """Keys that say the same once, for all their panels."""
+    merged: dict[tuple[Any, ...], _Key] = {}
+    for key in keys:
+        same = merged.setdefault((key.title, tuple(key.labels)), key)
+        if same is not key:
+            same.panels.extend(key.panels)
+    return list(merged.values())
 
 
 def _panels(figure: Figure) -> list[_Panel]:
@@ -125,11 +211,6 @@ def _rows(panels: Sequence[_Panel], width: float) -> list[list[_Panel]]:
             n_parts += 1
         per_part = -(-len(row) // n_parts)
         rows += [row[k : k + per_part] for k in range(0, len(row), per_part)]
-    for row in rows:
-        for panel, new in zip(row, _widths(row, width), strict=True):
-            panel.height *= new / panel.width if not panel.is_framed else max(new / panel.width, 0.62)
-            panel.height = min(panel.height, 1.15 * new) if panel.is_framed else panel.height
-            panel.width = new
     return rows
 
 
@@ -142,15 +223,15 @@ def _fits(row: Sequence[_Panel], n_parts: int, width: float) -> bool:
 def _widths(row: Sequence[_Panel], width: float) -> list[float]:
     """Inches of every panel of a row without its letters, in the proportions of the design; none grows by more than half."""
     free = width - sum(p.room["left"] + p.room["right"] for p in row)
-    share = free / sum(p.width for p in row)
-    return [min(share, 1.5) * p.width for p in row]
+    share = free / sum(p.designed[0] for p in row)
+    return [min(share, 1.5) * p.designed[0] for p in row]
 
 
 def _row_height(row: Sequence[_Panel]) -> float:
     return max(p.height for p in row) + max(p.room["top"] for p in row) + max(p.room["bottom"] for p in row)
 
 
-def _place(row: Sequence[_Panel], top: float, height: float, width: float, total: float) -> None:
+def _place(row: Sequence[_Panel], top: float, width: float, total: float) -> None:
     """Put the panels of a row side by side, in the middle of the width."""
     above, tallest = max(p.room["top"] for p in row), max(p.height for p in row)
     taken = sum(p.width + p.room["left"] + p.room["right"] for p in row)
@@ -167,57 +248,29 @@ def _place(row: Sequence[_Panel], top: float, height: float, width: float, total
         x += p.width + p.room["right"]
 
 
-def _taken_off(figure: Figure, panels: Sequence[_Panel]) -> list[tuple[str, list[Any], list[str]]]:
-    """Keys outside of the panels, (title, handles, labels), which go below; they are removed from where they were."""
-    outside: list[Legend] = list(figure.legends)
-    for panel in panels:
-        legend, frame = panel.ax.get_legend(), panel.ax.get_window_extent()
-        if legend is not None:
-            box = legend.get_window_extent()
-            middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-            if not frame.contains(*middle):
-                outside.append(legend)
-    keys = []
-    for legend in outside:
-        labels = [text.get_text() for text in legend.get_texts()]
-        keys.append((legend.get_title().get_text(), list(legend.legend_handles), labels))
-        legend.remove()
-    return keys
-
-
-def _columns(labels: Sequence[str], width: str) -> int:
-    longest = max((len(label) for label in labels), default=1)
-    return max(1, min(len(labels), int(WIDTHS[width] / (0.42 + 0.058 * longest))))
-
-
-def _key_height(key: tuple[str, list[Any], list[str]], width: str) -> float:
-    title, _, labels = key
-    return KEY_LINE * (-(-len(labels) // _columns(labels, width)) + bool(title)) + 0.06
-
-
-def _key(figure: Figure, key: tuple[str, list[Any], list[str]], y: float, width: str) -> None:
-    title, handles, labels = key
-    figure.legend(
-        handles, labels, title=title or None, loc="upper center", bbox_to_anchor=(0.5, y), ncols=_columns(labels, width),
-        fontsize=SMALL, title_fontsize=SMALL, handlelength=2.0, handleheight=1.0, columnspacing=1.0,
-        borderaxespad=0, borderpad=0.2, labelspacing=0.35,
-    )  # fmt: skip
-
-
-def _letters(figure: Figure, rows: Sequence[Sequence[_Panel]]) -> None:
-    """a, b, c … above the panels; panels without ticks that follow one another share the letter of the first."""
-    groups: list[_Panel] = []
+def _lettered(rows: Sequence[Sequence[_Panel]]) -> dict[_Panel, str]:
+    """The letter of every panel; panels without ticks that follow one another share one."""
+    letters: dict[_Panel, str] = {}
     previous = None
     for panel in (p for row in rows for p in row):
         if panel.is_framed or previous is None or previous.is_framed:
-            groups.append(panel)
+            letters[panel] = chr(ord("a") + len(set(letters.values())) % 26)
+        else:
+            letters[panel] = letters[previous]
         previous = panel
-    if len(groups) < 2:
+    return letters
+
+
+def _write_letters(figure: Figure, letters: dict[_Panel, str]) -> None:
+    """Write each letter above the first panel that has it; none where there is one alone."""
+    if len(set(letters.values())) < 2:
         return
     width, height = figure.get_size_inches()
-    for k, panel in enumerate(groups):
+    first: dict[str, _Panel] = {}
+    for panel, letter in letters.items():
+        first.setdefault(letter, panel)
+    for letter, panel in first.items():
         box = panel.ax.get_position()
-        x = max(0.005, box.x0 - (panel.room["left"] - 0.03) / width)
-        y = min(0.995, box.y1 + (panel.room["top"] - 0.02) / height)
-        letter = chr(ord("a") + k % 26)
+        x = max(0.005, box.x0 - (panel.room["left"] - 0.02) / width)
+        y = min(0.998, box.y1 + (panel.room["top"] - 0.01) / height)
         figure.text(x, y, letter, fontsize=POINTS + 1, weight="bold", ha="left", va="top", gid=f"letter-{letter}")
