@@ -4,10 +4,10 @@ A figure is designed wide. At less width its panels keep about their shape and f
 need; colour bars stay beside their panels, and keys that stood beside or below come below.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -20,8 +20,12 @@ POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, a
 SMALL, SMALL_BELOW = 7.0, 8.2
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # inches around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST = {True: 1.05, False: 0.62}  # width in inches of panels with and without ticks, below which a row is broken
+LEAST = {
+    True: 1.05,
+    False: 0.85,
+}  # inches of a panel with and without numbers on its y axis, below which a row is broken
 KEY_LINE = 0.135  # inches
+MANY = 4  # panels of one row share a letter
 WATERMARK = "quick look"
 
 
@@ -48,7 +52,7 @@ def fit(figure: Figure, width: str) -> None:
     check_width(width)
     figure.canvas.draw()  # so that a layout engine has placed everything
     panels = _panels(figure)
-    keys = [_Key.of(legend) for legend in figure.legends]
+    keys = [_Key.of(legend) for part in (figure, *figure.subfigs) for legend in list(part.legends)]
     keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and not _is_inside(legend, panel)]
     figure.set_layout_engine("none")
     for text in figure.findobj(Text):
@@ -88,15 +92,19 @@ def _lay_out(figure: Figure, rows: "Sequence[Sequence[_Panel]]", keys: "Sequence
 class _Panel:
     """One pair of axes with its colour bars: as it was designed, in inches, and as it is laid out."""
 
-    def __init__(self, ax: Axes, size: np.ndarray):
-        box = ax.get_position()
-        self.ax, self.bars = ax, []
-        self.x, self.y = box.x0 * size[0], box.y0 * size[1]
-        self.width, self.height = box.width * size[0], box.height * size[1]
+    def __init__(self, ax: Axes):
+        frame = ax.get_position()  # with `aspect`, less than this is drawn
+        parent, dpi = ax.figure.bbox, ax.figure.dpi
+        self.ax, self.bars, self.row = ax, [], 0
+        self.x, self.y = (parent.x0 + frame.x0 * parent.width) / dpi, (parent.y0 + frame.y0 * parent.height) / dpi
+        self.width, self.height = frame.width * parent.width / dpi, frame.height * parent.height / dpi
         self.designed = self.width, self.height
         ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()]
         self.is_framed = ax.axison and bool(any(t.get_visible() and t.get_text() for t in ticks) or ax.get_ylabel())
         self.room = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
+        self.has_numbers = any(t.get_visible() and t.get_text() for t in ax.get_yticklabels())
+        if self.is_framed:
+            self.room["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
 
     def set_width(self, width: float) -> None:
         """Its size at a width: about in the designed proportions, higher where it gets much narrower."""
@@ -180,13 +188,12 @@ def _merged(keys: Sequence[_Key]) -> list[_Key]:
 
 def _panels(figure: Figure) -> list[_Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
-    size = figure.get_size_inches()
     shown = [ax for ax in figure.axes if ax.get_visible()]
     bars = [ax for ax in shown if ax.get_label() == "<colorbar>"]
-    panels = [_Panel(ax, size) for ax in shown if ax not in bars]
+    panels = [_Panel(ax) for ax in shown if ax not in bars]
     panels.sort(key=lambda p: (-round((p.y + p.height) / 0.35), p.x))
     for bar in bars:
-        box = _Panel(bar, size)
+        box = _Panel(bar)
         nearest = min(
             panels, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
@@ -205,7 +212,9 @@ def _rows(panels: Sequence[_Panel], width: float) -> list[list[_Panel]]:
         else:
             designed.append([panel])
     rows = []
-    for row in designed:
+    for number, row in enumerate(designed):
+        for panel in row:
+            panel.row = number
         n_parts = 1
         while n_parts < len(row) and not _fits(row, n_parts, width):
             n_parts += 1
@@ -217,7 +226,7 @@ def _rows(panels: Sequence[_Panel], width: float) -> list[list[_Panel]]:
 def _fits(row: Sequence[_Panel], n_parts: int, width: float) -> bool:
     per_part = -(-len(row) // n_parts)
     parts = [row[k : k + per_part] for k in range(0, len(row), per_part)]
-    return all(new >= LEAST[p.is_framed] for part in parts for p, new in zip(part, _widths(part, width), strict=True))
+    return all(new >= LEAST[p.has_numbers] for part in parts for p, new in zip(part, _widths(part, width), strict=True))
 
 
 def _widths(row: Sequence[_Panel], width: float) -> list[float]:
@@ -240,20 +249,31 @@ def _place(row: Sequence[_Panel], top: float, width: float, total: float) -> Non
         x += p.room["left"]
         y = top - above - tallest + (tallest - p.height) / 2 * (not p.is_framed)
         y = top - above - p.height if p.is_framed else y
-        p.ax.set_position((x / width, y / total, p.width / width, p.height / total))
+        _set_position(p.ax, x / width, y / total, p.width / width, p.height / total)
         for k, bar in enumerate(p.bars):
             at = x + p.width + 0.08 + 0.5 * k
-            bar.set_position((at / width, y / total, 0.09 / width, p.height / total))
+            _set_position(bar, at / width, y / total, 0.09 / width, p.height / total)
             bar.set_aspect("auto")
         x += p.width + p.room["right"]
 
 
+def _set_position(ax: Axes, x: float, y: float, width: float, height: float) -> None:
+    """Place axes by shares of the whole figure, also those of a part of one."""
+    part = getattr(ax.figure, "bbox_relative", None)
+    if part is not None:
+        x, y = (x - part.x0) / part.width, (y - part.y0) / part.height
+        width, height = width / part.width, height / part.height
+    ax.set_position((x, y, width, height))
+
+
 def _lettered(rows: Sequence[Sequence[_Panel]]) -> dict[_Panel, str]:
-    """The letter of every panel; panels without ticks that follow one another share one."""
+    """The letter of every panel; those of one designed row share one if they are many."""
     letters: dict[_Panel, str] = {}
     previous = None
-    for panel in (p for row in rows for p in row):
-        if panel.is_framed or previous is None or previous.is_framed:
+    panels = [p for row in rows for p in row]
+    in_row = Counter(p.row for p in panels)
+    for panel in panels:
+        if previous is None or previous.row != panel.row or in_row[panel.row] < MANY:
             letters[panel] = chr(ord("a") + len(set(letters.values())) % 26)
         else:
             letters[panel] = letters[previous]
@@ -270,7 +290,7 @@ def _write_letters(figure: Figure, letters: dict[_Panel, str]) -> None:
     for panel, letter in letters.items():
         first.setdefault(letter, panel)
     for letter, panel in first.items():
-        box = panel.ax.get_position()
+        box = panel.ax.get_window_extent().transformed(figure.transFigure.inverted())
         x = max(0.005, box.x0 - (panel.room["left"] - 0.02) / width)
         y = min(0.998, box.y1 + (panel.room["top"] - 0.01) / height)
         figure.text(x, y, letter, fontsize=POINTS + 1, weight="bold", ha="left", va="top", gid=f"letter-{letter}")
