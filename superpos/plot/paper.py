@@ -56,7 +56,7 @@ def fit(figure: Figure, width: str) -> None:
     keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and not _is_inside(legend, panel)]
     figure.set_layout_engine("none")
     for text in figure.findobj(Text):
-        text.set_fontsize(SMALL if text.get_fontsize() < SMALL_BELOW else POINTS)
+        text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
     rows = _rows(panels, WIDTHS[width])
     for _ in range(2):  # where labels end is known once they are there
         _lay_out(figure, rows, keys, width)
@@ -117,7 +117,7 @@ class _Panel:
     def measure(self) -> None:
         """Take the room that its labels, ticks and colour bars need now."""
         boxes = [b for ax in (self.ax, *self.bars) if (b := ax.get_tightbbox()) is not None]
-        frame, dpi = self.ax.get_window_extent(), self.ax.get_figure(root=True).dpi
+        frame, dpi = self.ax.get_window_extent(), self.ax.figure.dpi
         pad = 0.06 if self.is_framed else 0.03
         self.room = {
             "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
