@@ -76,9 +76,12 @@ def fit(figure: Figure, width: str) -> None:
 
 def _lay_out(figure: Figure, rows: "Sequence[Sequence[_Panel]]", keys: "Sequence[_Key]", width: str) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
+    shares: dict[int, float] = {}  # of the designed size, for every designed row: its parts look alike
     for row in rows:
-        for panel, new in zip(row, _widths(row, WIDTHS[width]), strict=True):
-            panel.set_width(new)
+        new = _widths(row, WIDTHS[width])[0] / row[0].designed[0]
+        shares[row[0].row] = min(new, shares.get(row[0].row, new))
+    for panel in (panel for row in rows for panel in row):
+        panel.set_width(shares[panel.row] * panel.designed[0])
     heights = [_row_height(row) for row in rows]
     total = sum(heights) + sum(key.height(width) for key in keys) + 0.06
     figure.set_size_inches(WIDTHS[width], total)
