@@ -1,6 +1,6 @@
 """Absolute value with enough neurons and with too few: loss against the naive baseline, and what neurons read.
 
-    python figures/absolute_value.py [--full] [--quick]
+    python figures/absolute_value.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Computation in Superposition".
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "Computation in Superposition".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import absolute_value as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -27,7 +31,7 @@ def main(
     experiment.evaluate(few, many, table, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(few, many, table)
-        return publish(figure, caption, claims, path=out / f"absolute_value{suffix}").status
+        return publish(figure, caption, claims, path=out / f"absolute_value{suffix}", width=width).status
 
 
 if __name__ == "__main__":

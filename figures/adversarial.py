@@ -1,6 +1,6 @@
 """Superposition makes models vulnerable: attacks of a tenth of the input norm, and training on larger ones.
 
-    python figures/adversarial.py [--full] [--quick]
+    python figures/adversarial.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Superposition and Adversarial Robustness".
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "Superposition and Adversarial Robustness".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish, uniform
+from superpos.experiments import Claims, Width, choose, publish, uniform
 from superpos.experiments import adversarial as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, attack the models, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -30,7 +34,7 @@ def main(
     experiment.evaluate(table, per_dimension, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, trained, per_dimension)
-        return publish(figure, caption, claims, path=out / f"adversarial{suffix}").status
+        return publish(figure, caption, claims, path=out / f"adversarial{suffix}", width=width).status
 
 
 if __name__ == "__main__":

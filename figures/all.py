@@ -1,6 +1,6 @@
 """Every figure, its claims, and one page that shows them all.
 
-    python figures/all.py [--full] [--quick] [--only five_features …] [--jobs 2]
+    python figures/all.py [--full] [--quick] [--width column] [--only five_features …] [--jobs 2]
 
 Each script runs in a process of its own, so one that fails does not stop the others. Two run side by side unless `--jobs`
 says otherwise: much of a small figure uses one core. The totals over all claims are printed at the end. Status 1 if a claim
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from superpos import check
 from superpos.experiments.claims import RED
-from superpos.experiments.publishing import free_index, index, totals
+from superpos.experiments.publishing import Width, free_index, index, totals
 from superpos.experiments.run_scripts import run_scripts
 from superpos.experiments.sizes import size_suffix
 from superpos.plot.written import free_figure
@@ -30,6 +30,7 @@ def main(
     quick: bool = False,
     only: tuple[str, ...] = (),
     jobs: int = 2,
+    width: Width = None,
     results: Path = Path("results"),
     out: Path = Path("results/gallery"),
 ) -> None:
@@ -38,7 +39,8 @@ def main(
         sys.exit(f"figures: there is no {unknown[0]!r}; there are {', '.join(SCRIPTS)}.")
     check.integer("jobs", jobs, at_least=1, at_most=64)
     flags = ["--full"] * full + ["--quick"] * quick + ["--results", str(results), "--out", str(out)]
-    names, suffix = list(only or SCRIPTS), size_suffix(full, quick)
+    flags += [] if width is None else ["--width", width]
+    names, suffix = list(only or SCRIPTS), size_suffix(full, quick) + (f"_{width}" if width else "")
     free_index(out)
     for record in [free_figure(out / f"{name}{suffix}", [".json"])[".json"][0] for name in names]:
         record.unlink(missing_ok=True)  # an old one would hide a failure; what is none stops it all before

@@ -1,6 +1,6 @@
 """Linear against ReLU: what is represented and what is in superposition, as features get sparser.
 
-    python figures/basic_results.py [--full] [--quick]
+    python figures/basic_results.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Demonstrating Superposition", "Basic Results".
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "Demonstrating Superposition", "Basic Results".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import basic_results as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -30,7 +34,7 @@ def main(
     experiment.evaluate(sweeps, audited, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(sweeps)
-        return publish(figure, caption, claims, path=out / f"basic_results{suffix}").status
+        return publish(figure, caption, claims, path=out / f"basic_results{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """ANDs and ORs of all pairs of bits in fewer neurons than gates, beside the naive baseline and a linear control.
 
-    python figures/boolean_superposition.py [--full] [--quick]
+    python figures/boolean_superposition.py [--full] [--quick] [--width column]
 
 Hänni, Mendel, Vaintrob and Chan 2024, "Mathematical Models of Computation in Superposition"; Newgas 2025, arXiv 2507.09816.
 """
@@ -8,13 +8,17 @@ Hänni, Mendel, Vaintrob and Chan 2024, "Mathematical Models of Computation in S
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import boolean_superposition as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -25,7 +29,7 @@ def main(
     experiment.evaluate(table, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table)
-        return publish(figure, caption, claims, path=out / f"boolean_superposition{suffix}").status
+        return publish(figure, caption, claims, path=out / f"boolean_superposition{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Capacity: how dimensions are shared out among features of different importance, as they get sparser.
 
-    python figures/capacity.py [--full] [--quick]
+    python figures/capacity.py [--full] [--quick] [--width column]
 
 Scherlis et al. 2022, "Polysemanticity and Capacity in Neural Networks".
 """
@@ -8,13 +8,17 @@ Scherlis et al. 2022, "Polysemanticity and Capacity in Neural Networks".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import capacity as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -26,7 +30,7 @@ def main(
     experiment.evaluate(result, table, price, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, price)
-        return publish(figure, caption, claims, path=out / f"capacity{suffix}").status
+        return publish(figure, caption, claims, path=out / f"capacity{suffix}", width=width).status
 
 
 if __name__ == "__main__":

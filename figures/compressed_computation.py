@@ -1,6 +1,6 @@
 """Compressed computation beside the naive baseline: squared and fourth-power loss, with and without label noise.
 
-    python figures/compressed_computation.py [--full] [--quick]
+    python figures/compressed_computation.py [--full] [--quick] [--width column]
 
 Braun et al. 2025, "Interpretability in Parameter Space"; Bhagat et al. 2026, "Compressed Computation is (probably) not
 Computation in Superposition"; FranciscoHS, "Compressed Computation under L⁴ Loss is likely Computation in Superposition".
@@ -9,13 +9,17 @@ Computation in Superposition"; FranciscoHS, "Compressed Computation under L⁴ L
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import compressed_computation as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -30,7 +34,7 @@ def main(
     experiment.evaluate(tables[""], embedded, across, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(swept[""], tables[""], embedded, across, size)
-        return publish(figure, caption, claims, path=out / f"compressed_computation{suffix}").status
+        return publish(figure, caption, claims, path=out / f"compressed_computation{suffix}", width=width).status
 
 
 if __name__ == "__main__":

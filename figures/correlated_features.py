@@ -1,6 +1,6 @@
 """Correlated features lie orthogonally, or collapse into principal components; anticorrelated ones lie oppositely.
 
-    python figures/correlated_features.py [--full] [--quick]
+    python figures/correlated_features.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Correlated and Anticorrelated Features".
 """
@@ -8,14 +8,18 @@ Elhage et al. 2022, "Correlated and Anticorrelated Features".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import correlated_features as experiment
 from superpos.experiments.correlated_features.drawing import draw
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -37,7 +41,7 @@ def main(
     experiment.evaluate(sweeps, followed, claims)
     with sp.plot.style():
         figure, caption = draw(sweeps, experiment.collapse(sweeps["three"]), experiment.DRAWN_DENSITIES)
-        return publish(figure, caption, claims, path=out / f"correlated_features{suffix}").status
+        return publish(figure, caption, claims, path=out / f"correlated_features{suffix}", width=width).status
 
 
 if __name__ == "__main__":

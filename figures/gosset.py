@@ -1,6 +1,6 @@
 """Gosset's polytopes: what every structure gains per hidden dimension as features get sparser, and what training finds.
 
-    python figures/gosset.py [--full] [--quick]
+    python figures/gosset.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "The Geometry of Superposition", carried on past the square antiprism.
 """
@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import gosset as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Train or load all models, compute all curves, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -39,7 +43,7 @@ def main(
     experiment.evaluate(tables, exact, solids, large, planted, winning, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(sweeps["large"], size.settings, tables, large, lines, winning)
-        return publish(figure, caption, claims, path=out / f"gosset{suffix}").status
+        return publish(figure, caption, claims, path=out / f"gosset{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Grokking: a transformer memorises sums modulo p, and long afterwards computes them with a few frequencies.
 
-    python figures/grokking.py [--full] [--quick]
+    python figures/grokking.py [--full] [--quick] [--width column]
 
 Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability".
 """
@@ -8,13 +8,17 @@ Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretabil
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import grokking as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the models, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -27,7 +31,7 @@ def main(
     experiment.evaluate(table, control, claims, circuits, full=full)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, control)
-        return publish(figure, caption, claims, path=out / f"grokking{suffix}").status
+        return publish(figure, caption, claims, path=out / f"grokking{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """When grokking comes: seeds × weight decays, and shares of the pairs that train, in two sweeps.
 
-    python figures/grokking_sweep.py [--full] [--quick]
+    python figures/grokking_sweep.py [--full] [--quick] [--width column]
 
 Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", appendix D; Power et al. 2022.
 """
@@ -8,14 +8,18 @@ Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretabil
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import grokking_sweep as experiment
 from superpos.experiments.grokking import circuits_of
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the two sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -30,7 +34,7 @@ def main(
     experiment.evaluate(times, fractions, circuits, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, times, fractions)
-        return publish(figure, caption, claims, path=out / f"grokking_sweep{suffix}").status
+        return publish(figure, caption, claims, path=out / f"grokking_sweep{suffix}", width=width).status
 
 
 if __name__ == "__main__":

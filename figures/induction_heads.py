@@ -1,6 +1,6 @@
 """Induction heads: two layers learn to look up what followed last time, one layer cannot, and a fixed distance is a trap.
 
-    python figures/induction_heads.py [--full] [--quick]
+    python figures/induction_heads.py [--full] [--quick] [--width column]
 
 Olsson et al. 2022, "In-context Learning and Induction Heads".
 """
@@ -8,13 +8,17 @@ Olsson et al. 2022, "In-context Learning and Induction Heads".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import induction_heads as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -34,7 +38,7 @@ def main(
     experiment.evaluate(result, table, tests, [*ablated.values()], claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, tests, ablated, patterns)
-        return publish(figure, caption, claims, path=out / f"induction_heads{suffix}").status
+        return publish(figure, caption, claims, path=out / f"induction_heads{suffix}", width=width).status
 
 
 if __name__ == "__main__":

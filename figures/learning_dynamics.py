@@ -1,6 +1,6 @@
 """How features are learned: jumps between energy levels, geometric transformations, logistic growth.
 
-    python figures/learning_dynamics.py [--full] [--quick]
+    python figures/learning_dynamics.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Superposition and Learning Dynamics".
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "Superposition and Learning Dynamics".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import learning_dynamics as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -30,7 +34,9 @@ def main(
     experiment.evaluate(sweeps, levels, grown, claims)
     with sp.plot.style():
         figure, caption, animation = experiment.draw(sweeps, levels, grown, size.frames)
-        return publish(figure, caption, claims, path=out / f"learning_dynamics{suffix}", animation=animation).status
+        return publish(
+            figure, caption, claims, path=out / f"learning_dynamics{suffix}", width=width, animation=animation
+        ).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training rests on levels: six features of which one is active at a time, in two dimensions, and the known critical points.
 
-    python figures/loss_levels.py [--full] [--quick]
+    python figures/loss_levels.py [--full] [--quick] [--width column]
 
 Chen et al. 2023, "Dynamical versus Bayesian Phase Transitions in a Toy Model of Superposition".
 """
@@ -8,14 +8,18 @@ Chen et al. 2023, "Dynamical versus Bayesian Phase Transitions in a Toy Model of
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import loss_levels as experiment
 from superpos.script import run
 from superpos.theory.single_active import polygon_levels
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -33,7 +37,7 @@ def main(
     experiment.evaluate(levels, from_random, from_levels, begun, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(levels, free, placed, (from_random, from_levels), size.repeats)
-        return publish(figure, caption, claims, path=out / f"loss_levels{suffix}").status
+        return publish(figure, caption, claims, path=out / f"loss_levels{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The pentagon bends, then breaks: one of five features made denser and sparser than the others.
 
-    python figures/nonuniform_density.py [--full] [--quick]
+    python figures/nonuniform_density.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "The Geometry of Superposition", Non-Uniform Superposition.
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "The Geometry of Superposition", Non-Uniform Superposition.
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import nonuniform_density as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Follow both solutions, train fresh ones, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -26,7 +30,7 @@ def main(
     experiment.evaluate(loop, best, sp.cached(path, sp.SweepResult.geometry, best), claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, loop)
-        return publish(figure, caption, claims, path=out / f"nonuniform_density{suffix}").status
+        return publish(figure, caption, claims, path=out / f"nonuniform_density{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Superposition as a phase change: trained models, the true optimum, and where they differ, for 2→1 and 3→2.
 
-python figures/phase_diagram.py [--cells 64] [--seeds 8] [--full] [--quick]
+python figures/phase_diagram.py [--cells 64] [--seeds 8] [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Superposition as a Phase Change".
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import superpos as sp
 from superpos.analysis import against_optimum
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import phase_diagram as experiment
 from superpos.script import run
 
@@ -23,6 +23,7 @@ def main(
     quick: bool = False,
     results: Path = Path("results"),
     out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, compare them with the optimum, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -40,7 +41,7 @@ def main(
         experiment.evaluate(table, compared, m + 1, claims)
         rows.append((result, table, compared, sp.theory.boundaries(m + 1)))
     with sp.plot.style():
-        return publish(*experiment.draw(rows), claims, path=out / f"phase_diagram{suffix}").status
+        return publish(*experiment.draw(rows), claims, path=out / f"phase_diagram{suffix}", width=width).status
 
 
 if __name__ == "__main__":

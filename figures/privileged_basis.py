@@ -1,6 +1,6 @@
 """Monosemantic and polysemantic neurons: a hidden ReLU gives the neurons a meaning, and sparsity takes it from them.
 
-    python figures/privileged_basis.py [--full] [--quick]
+    python figures/privileged_basis.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Superposition in a Privileged Basis".
 """
@@ -8,13 +8,17 @@ Elhage et al. 2022, "Superposition in a Privileged Basis".
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import privileged_basis as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -31,7 +35,7 @@ def main(
     experiment.evaluate_control(of_relu, of_linear, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(models, result, sparse, of_relu, of_linear)
-        return publish(figure, caption, claims, path=out / f"privileged_basis{suffix}").status
+        return publish(figure, caption, claims, path=out / f"privileged_basis{suffix}", width=width).status
 
 
 if __name__ == "__main__":

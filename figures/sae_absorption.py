@@ -1,6 +1,6 @@
 """Absorption: where a child feature implies its parent, sparse dictionaries let the child's latent speak for both.
 
-    python figures/sae_absorption.py [--full] [--quick]
+    python figures/sae_absorption.py [--full] [--quick] [--width column]
 
 Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka SAEs".
 """
@@ -8,13 +8,17 @@ Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025, "Learning Multi
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import sae_absorption as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -34,7 +38,7 @@ def main(
     experiment.evaluate(trees, flat, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(list(drawn.values())[-1], trees, flat, maps, size)
-        return publish(figure, caption, claims, path=out / f"sae_absorption{suffix}").status
+        return publish(figure, caption, claims, path=out / f"sae_absorption{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """Whether a sparse autoencoder recovers features depends on the shape that the toy model has put them in.
 
-python figures/sae_geometry.py [--full] [--quick]
+python figures/sae_geometry.py [--full] [--quick] [--width column]
 """
 
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import sae_geometry as experiment
 from superpos.experiments.sae_recovery import Scored
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -29,7 +33,7 @@ def main(
     experiment.evaluate(scored, toys, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(scored, toys)
-        return publish(figure, caption, claims, path=out / f"sae_geometry{suffix}").status
+        return publish(figure, caption, claims, path=out / f"sae_geometry{suffix}", width=width).status
 
 
 if __name__ == "__main__":

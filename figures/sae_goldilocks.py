@@ -1,6 +1,6 @@
 """How strongly to ask for sparsity: in a band of L1 coefficients, dictionaries that are large enough find all features.
 
-    python figures/sae_goldilocks.py [--full] [--quick]
+    python figures/sae_goldilocks.py [--full] [--quick] [--width column]
 
 Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse autoencoders". They average the error over
 the hidden layer and divide the L1 penalty by the size of the dictionary: their α is λ · n_latents / n_hidden.
@@ -9,13 +9,17 @@ the hidden layer and divide the L1 penalty by the size of the dictionary: their 
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import sae_goldilocks as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -26,7 +30,7 @@ def main(
     experiment.evaluate(scores, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, scores)
-        return publish(figure, caption, claims, path=out / f"sae_goldilocks{suffix}").status
+        return publish(figure, caption, claims, path=out / f"sae_goldilocks{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Explained variance or the right features? Hundreds of sparse autoencoders on one toy model whose features are known.
 
-    python figures/sae_pareto.py [--full] [--quick]
+    python figures/sae_pareto.py [--full] [--quick] [--width column]
 
 Chanin and Garriga-Alonso 2025, "Sparse but Wrong", ask what reconstruction hides; here the truth is at hand.
 """
@@ -8,13 +8,17 @@ Chanin and Garriga-Alonso 2025, "Sparse but Wrong", ask what reconstruction hide
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import sae_pareto as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -33,7 +37,7 @@ def main(
     experiment.evaluate(table, optimised, controls, probes["f1"].values, bound, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, optimised, controls, float(probes["f1"].mean()))
-        return publish(figure, caption, claims, path=out / f"sae_pareto{suffix}").status
+        return publish(figure, caption, claims, path=out / f"sae_pareto{suffix}", width=width).status
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
 """Sparse autoencoders take the true directions back out of a toy model: a pentagon, and a square antiprism.
 
-python figures/sae_recovery.py [--full] [--quick]
+python figures/sae_recovery.py [--full] [--quick] [--width column]
 """
 
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import sae_recovery as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -33,7 +37,7 @@ def main(
     experiment.evaluate(scored, toy_shapes, chance, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(scored, toys, chance)
-        return publish(figure, caption, claims, path=out / f"sae_recovery{suffix}").status
+        return publish(figure, caption, claims, path=out / f"sae_recovery{suffix}", width=width).status
 
 
 if __name__ == "__main__":

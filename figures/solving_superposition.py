@@ -1,6 +1,6 @@
 """An L1 penalty on the hidden layer removes superposition, at a price.
 
-    python figures/solving_superposition.py [--full] [--quick]
+    python figures/solving_superposition.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "Approaches to Solving Superposition".
 """
@@ -11,13 +11,17 @@ import numpy as np
 
 import superpos as sp
 from superpos.analysis.regimes import regimes
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import solving_superposition as experiment
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -31,7 +35,7 @@ def main(
     experiment.evaluate(best["loss"], geometry, regime, alignment, result.attrs["task"]["n_hidden"], claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, best, geometry, regime)
-        return publish(figure, caption, claims, path=out / f"solving_superposition{suffix}").status
+        return publish(figure, caption, claims, path=out / f"solving_superposition{suffix}", width=width).status
 
 
 if __name__ == "__main__":

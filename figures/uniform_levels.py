@@ -1,6 +1,6 @@
 """Where dimensionality sticks: the shape that every feature is part of, where theory lets one after another win.
 
-    python figures/uniform_levels.py [--full] [--quick]
+    python figures/uniform_levels.py [--full] [--quick] [--width column]
 
 Elhage et al. 2022, "The Geometry of Superposition".
 """
@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 import superpos as sp
-from superpos.experiments import Claims, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import uniform_levels as experiment
 from superpos.experiments.uniform import benefit_table, structures_in
 from superpos.script import run
 
 
 def main(
-    full: bool = False, quick: bool = False, results: Path = Path("results"), out: Path = Path("results/figures")
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
 ) -> int:
     """Load the sweep, or train it, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
@@ -41,7 +45,7 @@ def main(
     with sp.plot.style():
         bands = experiment.winner_ranges(theory, pyramid)
         figure, caption = experiment.draw(result, geometries[0], curves, bands)
-        return publish(figure, caption, claims, path=out / f"uniform_levels{suffix}").status
+        return publish(figure, caption, claims, path=out / f"uniform_levels{suffix}", width=width).status
 
 
 if __name__ == "__main__":

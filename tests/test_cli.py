@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import superpos as sp
 from superpos.cli import main, sweepfile
+from superpos.cli.sweep import in_words
 
 RUN = [sys.executable, "-c", "from superpos.cli import main; main()"]
 
@@ -116,10 +118,12 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     Path("mine.toml").write_text(FILE)
     superpos(monkeypatch, "sweep", "mine.toml", "--dry-run")
     printed = capsys.readouterr().out
-    for words in ("models            24", "compile families  2", "memory", "estimated time"):
+    for words in ("models            24", "compile families  2", "memory", "estimated time    a moment: "):
         assert words in printed
+    assert printed.index("output") < printed.index("measured: compiling") < printed.index("memory  ")
     assert [p.name for p in Path().iterdir()] == ["mine.toml"]
     superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
+    assert "next      superpos explore runs/mine.zarr\n" in capsys.readouterr().out
     result = sp.open("runs/mine.zarr")
     assert result.sizes == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
     assert result.attrs["train"]["steps"] == 10 and result.attrs["task"]["activation"] == "gelu"
@@ -219,6 +223,36 @@ def test_doctor_finds_this_machine_healthy(monkeypatch, capsys):
     superpos(monkeypatch, "doctor")
     printed = capsys.readouterr().out
     assert printed.count("ok  ") == 3 and "FAIL" not in printed and "device 0: cpu" in printed
+
+
+def test_doctor_says_versions_before_it_starts_jax():
+    code = (
+        "import sys\n"
+        "from superpos.cli import doctor\n"
+        "def say(text):\n"
+        "    print('jax' in sys.modules, text)\n"
+        "    if text.startswith('Starting JAX'): sys.exit()\n"
+        "doctor.say = say\n"
+        "doctor.doctor()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    first, second = run.stdout.splitlines()
+    assert first.startswith(f"False superpos {sp.__version__}, python 3.") and f"jax {jax.__version__}" in first
+    assert second.startswith("False Starting JAX")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1, "a moment"),
+        (22, "about half a minute"),
+        (130, "about 2 minutes"),
+        (4_000, "about an hour"),
+        (3e5, "about 3 days"),
+    ],
+)
+def test_times_in_words(seconds, words):
+    assert in_words(seconds) == words
 
 
 @pytest.mark.slow

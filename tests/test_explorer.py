@@ -17,6 +17,7 @@ from browser import Opened
 import superpos as sp
 from superpos.explorer import encode, pack
 from superpos.explorer.assemble import PAGE, bundle
+from superpos.plot.shape_colors import rule
 from superpos.theory.polytopes import POLYGONS, polygon_name
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def test_a_page_packs_what_the_result_says(quick_result):
         decoded(cells["dimensionality"]), table["dimensionality"].values.reshape(-1, 5), atol=1e-4
     )
     assert decoded(data["snapshots"]["W"]).shape == (12, 3, 2, 5)
-    assert data["colors"]["shapes"]["pentagon"] == sp.plot.shape_color("pentagon")
+    assert data["colors"] == rule()
 
 
 @pytest.mark.parametrize("kind", ["modular_addition", "repeated_tokens"])

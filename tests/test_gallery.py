@@ -35,16 +35,21 @@ def published(folder, name, *, judged=True, holds=True, theorem=None):
 
 def test_a_failed_claim_ends_with_status_one_and_everything_is_written(tmp_path, capsys):
     assert published(tmp_path, "f", holds=False).status == 1
-    assert {p.name for p in tmp_path.iterdir()} == {"f.svg", "f.png", "f.txt", "f.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {"f.svg", "f.png", "f.pdf", "f.txt", "f.json"}
     assert "FAIL" in capsys.readouterr().out
     done = published(tmp_path, "g")
     assert done.files[-1].name == "g.json" and done.status == 0
 
 
-def test_a_quick_look_judges_nothing(tmp_path):
+def test_a_quick_look_judges_nothing_and_the_picture_says_so(tmp_path, capsys):
     published(tmp_path, "q", judged=False, holds=False)
     claims = json.loads((tmp_path / "q.json").read_text())["claims"]
     assert {claim["verdict"] for claim in claims} == {"not judged"} and claims[0]["measured"] == "2"
+    out = capsys.readouterr().out
+    assert "2 claims were measured and not judged" in out and "one < two" not in out and "FAIL" not in out
+    assert 'id="watermark"' in (tmp_path / "q.svg").read_text()
+    published(tmp_path, "f")
+    assert 'id="watermark"' not in (tmp_path / "f.svg").read_text()
 
 
 def test_a_record_says_its_size_and_how_long_its_script_has_run(tmp_path, monkeypatch):

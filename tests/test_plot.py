@@ -161,20 +161,6 @@ def test_figure_of_five_features(quick_result, tmp_path):
     assert files[0].read_bytes() == again[0].read_bytes()  # nothing in the file depends on the clock
 
 
-@pytest.mark.parametrize(
-    ("shape", "color"),
-    [
-        ("pentagon", "orange"),
-        ("2 × antipodal pair", "blue"),
-        ("irregular (3 features, 2 dimensions)", "grey"),
-        ("hexagon", "yellow"),
-        ("triangle + dedicated", "red"),
-    ],
-)
-def test_shapes_keep_their_colors(shape, color):
-    assert sp.plot.shape_color(shape) == sp.plot.PALETTE[color]
-
-
 SCRIPTS = sorted(p.name for p in (ROOT / "figures").glob("*.py") if p.stem != "all")
 
 

@@ -25,7 +25,7 @@ from superpos.experiments.sae_recovery import (
     random_scores,
     recovered,
 )
-from superpos.plot.appearance import SHAPE_COLORS
+from superpos.plot.shape_colors import shape_color
 from superpos.theory.polytopes import polygon
 
 CHANCE = {PENTAGON: (0.82, 0.89), PAIRS: (0.8, 0.88)}
@@ -145,5 +145,5 @@ def test_scores_are_drawn_by_shape_as_means_with_their_range():
     _, ax = plt.subplots()
     score_by_shape(score, SHAPES, ax)
     lines = {c.get_label(): c for c in ax.containers}
-    assert list(lines) == [PENTAGON, PAIRS] and lines[PENTAGON][0].get_color() == SHAPE_COLORS["pentagon"]
+    assert list(lines) == [PENTAGON, PAIRS] and lines[PENTAGON][0].get_color() == shape_color("pentagon")
     np.testing.assert_allclose(lines[PENTAGON][0].get_ydata(), [0.85, 1, 0.9])

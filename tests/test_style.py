@@ -12,10 +12,11 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "extras", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
-# The one way up: a result offers its page, `result.explore()`, and the package imports the explorer when that is called.
-UPWARD = {("superpos/sweeping/result.py", "superpos.explorer")}
+# The ways up: a result offers its page and its picture, a run and a model theirs; the package imports them when that is called.
+UPWARD = {("superpos/sweeping/shown.py", "superpos.explorer"), ("superpos/sweeping/shown.py", "superpos.plot")}
+UPWARD |= {(f"superpos/{file}.py", "superpos.plot") for file in ("training/run_record", "models/toy", "sweeping/grid")}
 
 
 def room(path: Path) -> str:

@@ -59,7 +59,7 @@ class Geometry:
         )
 
 
-def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometry:
+def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Any:
     """Name the shapes that the features of one model form, and measure every feature.
 
     Features longer than `represented_above` are joined if the cosine of their directions is not near 0; each connected
@@ -71,12 +71,14 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Geometr
 
     Args:
         W: weights of shape (n_hidden, n_features), feature directions in columns; or a model, a run or a result of one
-            cell that has such a W.
+            cell that has such a W. A result of many cells gives the table of `SweepResult.geometry`, and no `Geometry`.
         represented_above: features of smaller norm take no part in shapes.
 
     Raises:
         ConfigError: W is not a finite matrix.
     """
+    if any(n > 1 for n in getattr(W, "sizes", {}).values()) and hasattr(W, "geometry"):  # a result of many cells
+        return W.geometry(represented_above=represented_above)
     matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.MAX_WEIGHT)
     return geometries(matrix[None], represented_above=represented_above)[0]
 

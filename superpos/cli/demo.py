@@ -57,6 +57,7 @@ def demo(
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")
     print(f"next    superpos geometry {out / 'five_features.zarr'}")
+    print(f"        superpos explore {out / 'five_features.zarr'}")
 
 
 def _of_a_demo(attributes: dict[str, Any]) -> bool:

@@ -68,4 +68,5 @@ def phase(
         print(f"        in {few:,} cells less than a tenth did: there it is the best found")
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
+    print(f"next    superpos explore {target}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")

@@ -119,6 +119,8 @@ def sweep(
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
+    if "W" in result.dataset or result.attrs["task"]["kind"] == "sparse_autoencoder":  # what a page can show
+        print(f"next      superpos explore {target}")
 
 
 def engine_of_flags(name: str, **flags: Mapping[str, Any]) -> "Engine":
@@ -191,32 +193,54 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
 
 
 def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
-    from superpos.console import words_are_the_result
+    from superpos.console import say, words_are_the_result
     from superpos.sweeping.budget import show_bytes
-    from superpos.sweeping.compiled import prepare
+    from superpos.sweeping.compiled import compile_sweep, set_out
     from superpos.sweeping.estimate import estimated_seconds
 
     words_are_the_result()
     grid = sweep_file.grid
-    compiled = prepare(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
-    layout, per_launch = compiled.layout, compiled.blocks_per_launch
+    layout, device_options = set_out(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
+    say(f"models            {grid.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
+    say(f"compile families  {len(layout.families)}")
+    say(f"blocks            {layout.n_blocks:,} of {_listed(layout.block_sizes)} models")
+    say(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
+    say(f"output            {target}{' (exists)' if target.exists() else ''}")
+    say("Memory and time are measured: compiling, which the sweep then finds done, and timing a few steps …")
+    begin = time.perf_counter()
+    compiled = compile_sweep(layout, grid.n_cells, **device_options)
+    compiling = time.perf_counter() - begin
+    per_launch = compiled.blocks_per_launch
     padded = sum(size * math.ceil(n / per_launch) * per_launch for size, n in compiled.counts())
-    memory = (
-        f"{show_bytes(compiled.bytes)} on {compiled.mesh.size} device(s), {compiled.n_concurrent} call(s) at a time"
-    )
-    print(f"models            {compiled.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
-    print(f"compile families  {len(compiled.families)}")
-    print(
-        f"blocks            {compiled.n_blocks:,} of {_listed(compiled.block_sizes)} models ({padded:,} with padding)"
-    )
-    print(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
-    print(f"memory            {memory}")
-    print(f"estimated time    {duration(estimated_seconds(compiled))}, from timing a few steps")
-    print(f"output            {target}{' (exists)' if target.exists() else ''}")
+    seconds = estimated_seconds(compiled)
+    devices = "1 device" if compiled.mesh.size == 1 else f"{compiled.mesh.size} devices"
+    say(f"padding           {padded - grid.n_cells:,} models more, so that all blocks are full")
+    say(f"memory            {show_bytes(compiled.bytes)} on {devices}, {compiled.n_concurrent} call(s) at a time")
+    say(f"estimated time    {in_words(seconds)}: {duration(seconds)} of training; compiling took {duration(compiling)}")
 
 
 def _listed(numbers: list[int]) -> str:
     return " or ".join(str(n) for n in sorted(set(numbers)))
+
+
+# Up to how many seconds, in which words; the unit in seconds where there is a number to say.
+_WORDS = (
+    (3, "a moment", 0), (15, "a few seconds", 0), (45, "about half a minute", 0), (90, "about a minute", 0),
+    (3_000, "about {} minutes", 60), (5_400, "about an hour", 0), (40 * 3_600, "about {} hours", 3_600),
+)  # fmt: skip
+
+
+def in_words(seconds: float) -> str:
+    """A time as one would say it.
+
+    >>> from superpos.cli.sweep import in_words
+    >>> in_words(22), in_words(500), in_words(9_000)
+    ('about half a minute', 'about 8 minutes', 'about 2 hours')
+    """
+    for most, words, unit in _WORDS:
+        if seconds < most:
+            return words.format(round(seconds / unit)) if unit else words
+    return f"about {round(seconds / 86_400)} days"
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ are what every experiment ends with.
 from superpos.experiments.claims import Claim as Claim
 from superpos.experiments.claims import Claims as Claims
 from superpos.experiments.publishing import Published as Published
+from superpos.experiments.publishing import Width as Width
 from superpos.experiments.publishing import publish as publish
 from superpos.experiments.sizes import Sizes as Sizes
 from superpos.experiments.sizes import choose as choose

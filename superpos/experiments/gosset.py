@@ -16,7 +16,8 @@ from scipy.stats import binomtest
 
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.plot.appearance import PALETTE, caption, current_axes, shape_color
+from superpos.plot.appearance import caption, current_axes
+from superpos.plot.shape_colors import shape_look
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
@@ -26,17 +27,6 @@ from superpos.training.train_config import TrainConfig
 
 SOURCE = "Beyond Elhage et al. 2022, The Geometry of Superposition"
 X_RANGE = (1.05, 100.0)  # of 1/(1 − S) that is drawn
-# Colours of structures that have none elsewhere.
-COLORS = {
-    "triangular prism": "#8C6D31",
-    "rectified 5-cell": PALETTE["yellow"],
-    "5-demicube": "#6AA84F",
-    "2_21": PALETTE["red"],
-    "3_21": "#882255",
-    "4_21": PALETTE["black"],
-    "icosahedron": "#BBBBBB",
-    "24-cell": "#888888",
-}
 
 
 @dataclass(frozen=True)
@@ -308,7 +298,7 @@ def draw(
     x_of_large = np.repeat(large["x"].values, large.sizes["seed"])
     ax.plot(x_of_large, large["benefit"].values.ravel(), "k^", ms=4, mfc="none", label="trained, 200 → 20")
     ax.set(xlim=X_RANGE, ylim=(0.9, 5.4))
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=4.5)
     sizes = [f"{settings[n].n_features}→{settings[n].n_hidden} ({t.sizes['seed']})" for n, t in tables.items()]
     narrow = [name for start, stop, name in zip(*columns, strict=True) if stop < 1.4 * start]
     text = (
@@ -320,16 +310,12 @@ def draw(
     return figure, caption(large_result.attrs, text)
 
 
-def structure_color(name: str) -> str:
-    """The colour of a structure in pictures of benefits."""
-    return COLORS.get(name, shape_color(name))
-
-
 def benefits_by_sparsity(x: Any, curves: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """Benefit per hidden dimension of every structure against x = 1/(1 − S), on a logarithmic axis."""
     ax = current_axes(ax)
     for name, values in curves.items():
-        ax.plot(x, values, color=structure_color(name), lw=1.3, label=name)
+        look = shape_look(name)
+        ax.plot(x, values, color=look.fill, ls=look.dashes, lw=1.3, label=name)
     ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="benefit per hidden dimension, in units of v")
     plain_ticks(ax)
     return ax
@@ -341,7 +327,7 @@ def trained_on_curves(
     """Trained models that found a structure: one disc per x, its area the share of seeds that did; none where none did."""
     ax = current_axes(ax)
     size = largest * np.asarray(share, float)
-    ax.scatter(x, benefit, s=size, facecolor=structure_color(name), edgecolor="black", lw=0.6, zorder=4, clip_on=False)
+    ax.scatter(x, benefit, s=size, facecolor=shape_look(name).fill, edgecolor="black", lw=0.6, zorder=4, clip_on=False)
     return ax
 
 
@@ -349,8 +335,10 @@ def winners_band(ranges: Sequence[tuple[float, float, str]], ax: Axes | None = N
     """The winner of every range (from, to, name) of the axis as a band; names stand in ranges wider than a ratio `least`."""
     ax = current_axes(ax)
     for start, stop, name in ranges:
-        ax.axvspan(start, stop, color=structure_color(name), alpha=0.65, lw=0)
+        look = shape_look(name)
+        ax.axvspan(start, stop, fc=look.fill, ec=look.ink, hatch=look.hatch, alpha=0.65, lw=0)
         if stop / start >= least:
-            ax.text(np.sqrt(start * stop), 0.5, name, ha="center", va="center", fontsize=7)
+            paper = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5} if look.marks else None
+            ax.text(np.sqrt(start * stop), 0.5, name, ha="center", va="center", fontsize=7, bbox=paper)
     ax.set(ylim=(0, 1), yticks=[])
     return ax

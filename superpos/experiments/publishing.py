@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
@@ -26,9 +26,13 @@ from superpos.experiments.claims import (
 )
 from superpos.experiments.sizes import size_of
 from superpos.plot.appearance import save
+from superpos.plot.paper import check_width, fit, watermark
 from superpos.plot.written import free_figure, is_record
 from superpos.script import seconds
 from superpos.sweeping import outputs
+
+# Of a paper; None is the width that a figure was designed at.
+Width = Literal["column", "text"] | None
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,15 @@ def publish(
     *,
     path: str | Path,
     animation: Animation | None = None,
+    width: Width = None,
     overwrite: bool = False,
 ) -> Published:
-    """Write PATH.svg, PATH.png, PATH.txt (caption) and PATH.json (the record), and print claims and files.
+    """Write PATH.svg, PATH.png, PATH.pdf, PATH.txt (caption) and PATH.json (the record); print claims and files.
 
     The record holds the caption, the claims with what was measured and their source, the size ("quick", "laptop" or "full")
     and the seconds that the script took, None outside of a script. Models that were trained before are not trained again.
+    With `width`, "column" or "text", the figure is laid out for a paper of that width (`superpos.plot.paper`), and PATH gets
+    that ending. The claims of a quick look are written but only counted in print, and the picture says that it is one.
 
     An `animation` is written as PATH.gif, which the page of all figures shows below the picture. Files of an earlier figure
     are replaced, others only with `overwrite`.
@@ -65,8 +72,14 @@ def publish(
         ConfigError: something else is there, or it is inside a result. Nothing is written.
     """
     more = [".gif"] * (animation is not None) + [".json"]
+    check_width(width)
+    path = Path(path) if width is None else Path(path).with_name(f"{Path(path).name}_{width}")
     places = free_figure(path, more, overwrite=overwrite)
-    files = save(figure, caption, path=path, overwrite=overwrite)
+    if width is not None:
+        fit(figure, width)
+    if not claims.judged:
+        watermark(figure)
+    files = save(figure, caption, path=path, overwrite=overwrite, pdf=True, exact=width is not None)
     took = seconds()
     record = {
         "caption": caption,
@@ -81,7 +94,11 @@ def publish(
         outputs.write_by(place, lambda temporary: animation.save(temporary, writer="pillow"))
         record["extra"] = [named.name]
     outputs.write(places[".json"][1], (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
-    show(claims)
+    if claims.judged or claims.failed:
+        show(claims)
+    else:
+        n = sum(claim.verdict not in IDENTITIES for claim in claims.claims)
+        say(f"A quick look, trained too little to judge: {n} claims were measured and not judged.")
     say("\n".join(str(file) for file in files))
     return Published(files, claims.failed)
 

@@ -18,8 +18,9 @@ from superpos.analysis.geometries import geometry
 from superpos.experiments.claims import Claims
 from superpos.experiments.sae_recovery import COSINE, SHARE, Scored, examples, random_scores, recovered
 from superpos.experiments.sizes import Sizes
-from superpos.plot.appearance import caption, current_axes, shape_color
+from superpos.plot.appearance import caption, current_axes
 from superpos.plot.recovery import recovered_directions
+from superpos.plot.shape_colors import shape_color
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder, Toy
 from superpos.training.train_config import TrainConfig

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.experiments.uniform import LINE, SMALL_BEST_UP_TO, line
-from superpos.plot.appearance import SHAPE_COLORS, caption, current_axes, shape_color
+from superpos.plot.appearance import caption, current_axes
+from superpos.plot.shape_colors import shape_color
 from superpos.plot.sweeps import NAMED_LINES
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
@@ -336,7 +337,7 @@ def draw(
     figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, markerscale=2)
     text = (
         "Top: dimensionality of every feature, in the colour of the shape it is part of. Bottom: what every shape gains "
-        "per hidden dimension, exactly. Shaded: where a shape is the best one (yellow: a square pyramid; unshaded: "
+        "per hidden dimension, exactly. Shaded: where a shape is the best one (orange-red: a square pyramid; unshaded: "
         f"shapes of 16 and more directions). Hidden dimensions: {', '.join(map(str, result['n_hidden'].values))}."
     )
     return figure, caption(result.attrs, text)
@@ -368,9 +369,7 @@ def dimensionality_by_shape(
     for value, name in NAMED_LINES.items():
         ax.axhline(value, color=shape_color(name), lw=0.7, zorder=0)
     rest = ~np.isin(names, list(NAMED_LINES.values()))
-    ax.plot(
-        x[rest], y[rest], ".", color=SHAPE_COLORS["irregular"], ms=1.6, mec="none", alpha=0.5, label="other or none"
-    )
+    ax.plot(x[rest], y[rest], ".", color=shape_color("irregular"), ms=1.6, mec="none", alpha=0.5, label="other or none")
     for value, name in NAMED_LINES.items():
         members = names == name
         if np.any(members):

@@ -7,17 +7,13 @@ import xarray as xr
 
 from superpos.errors import ConfigError
 from superpos.explorer import encode
-from superpos.plot.appearance import OTHER_SHAPES, SHAPE_COLORS, caption, shape_color
+from superpos.plot.appearance import caption
+from superpos.plot.shape_colors import rule
 from superpos.sweeping import SweepResult
-from superpos.theory.polytopes import POLYGONS
 
 FORMAT = 1
 # Features whose pairs a page can draw.
 MAX_FEATURES = 512
-# What training in the page can arrive at in a plane, whatever the sweep found (`planeShape` in page/measure.js).
-LIVE_SHAPES = (
-    *SHAPE_COLORS, *POLYGONS.values(), "2 × dedicated", "2 × antipodal pair", "antipodal pair + dedicated",
-)  # fmt: skip
 LABELS = {
     "feature_probability": "density p = 1 − S",
     "n_features": "features n",
@@ -81,7 +77,7 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "cells": cells,
         "history": _history(dataset, rows),
         "snapshots": _snapshots(dataset, rows),
-        "colors": {"shapes": {str(s): shape_color(s) for s in {*named["words"], *LIVE_SHAPES}}, "other": OTHER_SHAPES},
+        "colors": rule(),
         "task": {k: v for k, v in dataset.attrs["task"].items() if k in ("n_features", "n_hidden", "importance")},
     }
 

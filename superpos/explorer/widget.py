@@ -4,6 +4,7 @@ from typing import Any
 
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import PAGE, as_json, bundle
+from superpos.extras import install_command
 
 
 def widget(data: dict[str, Any], entry: str = "explorer", styles: tuple[str, ...] = ("style.css",)) -> Any:
@@ -19,7 +20,7 @@ def widget(data: dict[str, Any], entry: str = "explorer", styles: tuple[str, ...
         import traitlets
     except ImportError:
         raise ConfigError(
-            "explore in a notebook needs anywidget: pip install superpos[widget], or give a path."
+            f"explore in a notebook needs anywidget: {install_command('widget')}, or give a path."
         ) from None
 
     class Explorer(anywidget.AnyWidget):

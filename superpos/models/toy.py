@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+import superpos
 from superpos import arrays
 from superpos.models.activations import ACTIVATIONS as ACTIVATIONS
 from superpos.models.activations import check_activation
@@ -48,6 +49,9 @@ class ToyModel(nnx.Module):
         mapping over single inputs, and five times as fast as inputs in rows.
         """
         return self.activate(self.encode(x))
+
+    def _repr_html_(self) -> str:
+        return superpos.plot.html(self)
 
     def encode(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """The hidden layer $h = Wx$."""

@@ -1,6 +1,5 @@
 """Colours, sizes, captions and saving: the one place that decides how figures look."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,33 +12,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from superpos.models.sae import ARCHITECTURES
-from superpos.plot.written import ENDINGS, MARK, free_figure
+from superpos.plot.shape_colors import PALETTE as PALETTE
+from superpos.plot.written import MARK, free_figure
 from superpos.sweeping import outputs
 from superpos.tasks.base import Task
 from superpos.tasks.registry import is_known, task_class
-from superpos.theory.polytopes import COLORS
 from superpos.training.train_config import TrainConfig
 
-# Okabe and Ito's colours, distinguishable with any colour vision.
-PALETTE = {
-    "black": "#000000",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "yellow": "#F0E442",
-    "blue": "#0072B2",
-    "red": "#D55E00",
-    "purple": "#CC79A7",
-    "grey": "#999999",
-}
-# One colour per shape, the same throughout the lab.
-SHAPE_COLORS = {name: PALETTE[color] for name, color in COLORS.items()} | {
-    "irregular": PALETTE["grey"],
-    "shared feature": PALETTE["grey"],
-    "nothing represented": "#DDDDDD",
-}
-OTHER_SHAPES = PALETTE["yellow"]
-MIXED_SHAPES = PALETTE["red"]
 # Negative blue, zero white, positive orange: readable in print and with any colour vision.
 DIVERGING = LinearSegmentedColormap.from_list("superpos", [PALETTE["blue"], "#FFFFFF", PALETTE["red"]])
 _RC: Any = {
@@ -54,6 +33,8 @@ _RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.2,
+    "hatch.linewidth": 0.8,
+    "pdf.fonttype": 42,  # letters stay letters
     "svg.fonttype": "path",
     "svg.hashsalt": "superpos",  # the same figure twice is the same file
 }
@@ -69,12 +50,6 @@ def style() -> Iterator[None]:
 def use_style() -> None:
     """The lab's look for all figures from here on, as a notebook wants it."""
     mpl.rcParams.update(_RC)
-
-
-def shape_color(shape: str) -> str:
-    """Colour of a shape or of a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
-    kinds = {re.sub(r"^\d+ × ", "", part).split(" (")[0] for part in shape.split(" + ")}
-    return SHAPE_COLORS.get(kinds.pop(), OTHER_SHAPES) if len(kinds) == 1 else MIXED_SHAPES
 
 
 def architecture_color(name: str) -> str:
@@ -97,8 +72,18 @@ def current_axes(ax: Axes | None) -> Axes:
     return plt.gca()
 
 
-def save(figure: Figure, caption: str = "", *, path: str | Path, overwrite: bool = False) -> list[Path]:
+def save(
+    figure: Figure,
+    caption: str = "",
+    *,
+    path: str | Path,
+    overwrite: bool = False,
+    pdf: bool = False,
+    exact: bool = False,
+) -> list[Path]:
     """Write PATH.svg, PATH.png and, if there is one, the caption as PATH.txt. Returns the files.
+
+    With `pdf`, PATH.pdf is written, too; with `exact`, pictures are as large as the figure and not cut to what is drawn.
 
     Files of an earlier figure are replaced, others only with `overwrite`.
 
@@ -106,11 +91,18 @@ def save(figure: Figure, caption: str = "", *, path: str | Path, overwrite: bool
         ConfigError: something else is there, or it is inside a result. Nothing is written.
         StoreError: a file cannot be written.
     """
-    places = free_figure(path, ENDINGS if caption else ENDINGS[:2], overwrite=overwrite)
-    pictures = {".svg": {"Date": None, "Source": MARK}, ".png": {"Software": None, "Source": MARK}}
+    endings = [".svg", ".png", *[".pdf"] * pdf, *[".txt"] * bool(caption)]
+    places = free_figure(path, endings, overwrite=overwrite)
+    pictures: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None, "Source": MARK},
+        ".png": {"Software": None, "Source": MARK},
+        ".pdf": {"Creator": MARK, "Producer": None, "CreationDate": None},
+    }
     data = {".txt": f"{caption}\n".encode()}
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})):
         for ending, said in pictures.items():
+            if ending not in endings:
+                continue
             figure.savefig(buffer := BytesIO(), format=ending[1:], metadata=said)
             data[ending] = buffer.getvalue()
     for ending, (_, place) in places.items():

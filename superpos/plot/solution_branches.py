@@ -5,17 +5,22 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from superpos.plot.appearance import current_axes, shape_color
+from superpos.plot.appearance import current_axes
+from superpos.plot.shape_colors import shape_look
 from superpos.plot.sweeps import plain_ticks
 
 
 def branches(curves: dict[str, tuple[Any, Any]], ax: Axes | None = None, *, crossing: Any = ()) -> Axes:
-    """One line per solution, (values, quantity), in the colour of its shape; dotted lines where two of them cross."""
+    """One line per solution, (values, quantity), in the colour of its shape; dotted lines where two of them cross.
+
+    A line is dashed by what is beside the largest shape (`superpos.plot.shape_look`).
+    """
     ax = current_axes(ax)
     for value in np.atleast_1d(crossing):
         ax.axvline(value, color="#888888", ls=":", lw=1, zorder=0)
     for name, (x, y) in curves.items():
-        ax.plot(x, y, color=shape_color(name), label=name)
+        look = shape_look(name)
+        ax.plot(x, y, color=look.fill, ls=look.dashes, label=name)
     ax.set(xscale="log")
     plain_ticks(ax)
     return ax

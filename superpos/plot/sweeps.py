@@ -1,6 +1,5 @@
 """Pictures of many models over density."""
 
-from collections import Counter
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
@@ -9,8 +8,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from superpos.plot.appearance import current_axes, shape_color
+from superpos.plot.appearance import current_axes
 from superpos.plot.features import feature_directions
+from superpos.plot.shape_colors import shape_color, shape_look
 from superpos.theory.polytopes import COLORS, known_shape
 
 # The lines features gather at: Elhage et al. 2022, "The Geometry of Superposition".
@@ -32,30 +32,30 @@ def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[f
         ax.set_xlabel(fill(shape, 15), fontsize=8, color=shape_color(shape))
 
 
-# Of shapes with one colour, in order of their frequency; the first has none.
-HATCHES = ("/////", ".....", "\\\\\\\\\\", "xxxxx", "-----", "|||||")
-
-
 def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
     """Share of the seeds that ended in each geometry, stacked over density; dims (feature_probability, seed).
 
-    Of several geometries with one colour all but the most frequent are hatched.
+    The colour says the largest shape, the texture what is beside it (`superpos.plot.shape_look`).
     """
     ax = current_axes(ax)
     shapes = shapes.sortby("feature_probability").transpose("feature_probability", "seed")
     x = 1 / shapes.feature_probability.values
     edges = log_edges(x[::-1])[::-1]
-    bottom, times_used = np.zeros(len(x)), Counter[str]()
+    bottom = np.zeros(len(x))
     for name in _by_frequency(shapes):
-        share, color = (shapes.values == name).mean(axis=1), shape_color(name)
-        style: Any = {"color": color, "label": name, "lw": 0}
-        if times_used[color]:  # another shape has this colour, and no hatch or the one before
-            style |= {"edgecolor": "white", "hatch": HATCHES[(times_used[color] - 1) % len(HATCHES)]}
-        times_used[color] += 1
+        share, look = (shapes.values == name).mean(axis=1), shape_look(name)
+        style: Any = {"facecolor": look.fill, "edgecolor": look.ink, "hatch": look.hatch, "label": name, "lw": 0}
         ax.bar(edges[1:], share, edges[:-1] - edges[1:], bottom, align="edge", **style)
         bottom += share
     ax.set(xscale="log", xlim=(edges[-1], edges[0]), ylim=(0, 1), xlabel="1 / (1 − S)", ylabel="share of seeds")
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="geometry", alignment="left")
+    ax.legend(
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        title="geometry",
+        alignment="left",
+        handleheight=1.4,
+        handlelength=2.0,
+    )
     return ax
 
 

@@ -29,6 +29,7 @@ def free_figure(
     judges: dict[str, Callable[[bytes], bool]] = {
         ".svg": _is_svg,
         ".png": lambda head: head.startswith(b"\x89PNG") and (_is_svg(picture) or MARK.encode() in head),
+        ".pdf": lambda head: head.startswith(b"%PDF") and _is_svg(picture),
         ".txt": lambda head: _is_svg(picture) and b"\0" not in head,
         ".gif": lambda head: _is_svg(picture) and head.startswith(b"GIF8"),
         ".json": lambda _: is_record(base.with_name(base.name + ".json")),

@@ -26,7 +26,7 @@ log = logging.getLogger("superpos")
 
 def sweep(
     task: Task,
-    config: TrainConfig | None = None,
+    config: TrainConfig | Grid | None = None,
     grid: Grid | None = None,
     store: str | Path | None = None,
     *,
@@ -48,7 +48,8 @@ def sweep(
     cells, on how calls are cut, on the number of devices or processes, or on whether it was interrupted and resumed.
 
     Args:
-        task, config: settings of every cell, but for what the grid's axes set.
+        task, config: settings of every cell, but for what the grid's axes set. Without a configuration, `sweep(task, grid)`,
+            training has that of `TrainConfig()`.
         grid: which models.
         store: a folder that the models are written to as they are trained. Whatever ends the process, a second run with the
             same arguments goes on where it was. A large result is read from there when it is looked at.
@@ -81,6 +82,8 @@ def sweep(
         EngineError: JAX cannot work in this process, or those who were to train could not.
     """
     check_process()
+    if grid is None and isinstance(config, Grid):
+        config, grid = None, config
     if grid is None:
         raise ConfigError("grid is missing; pass sp.Grid(seed=range(8)), for example.")
     options: dict[str, Any] = {

@@ -134,12 +134,28 @@ def prepare(
     init: Any = None,
 ) -> CompiledSweep:
     """Check everything, split the grid and compile. See `sweep` for the arguments."""
-    options = {"blocks_per_device": blocks_per_device, "memory_budget": memory_budget, "devices": devices}
+    layout, options = set_out(
+        task,
+        config,
+        grid,
+        block_size=block_size,
+        blocks_per_device=blocks_per_device,
+        memory_budget=memory_budget,
+        devices=devices,
+        init=init,
+    )
+    return compile_sweep(layout, grid.n_cells, **options)
+
+
+def set_out(
+    task: Task, config: TrainConfig, grid: Grid, *, block_size: int | None = None, init: Any = None, **options: Any
+) -> tuple[Layout, dict[str, Any]]:
+    """What `prepare` does before it compiles: check everything and split the grid. What is left are options of devices."""
     check_options(**options)
+    devices = options.get("devices")
     platform = None if devices is None else devices[0].platform
     config, init = continued(arrays.own(config), grid, init)
-    layout = lay_out(arrays.own(task), config, grid, block_size=block_size, platform=platform, init=init)
-    return compile_sweep(layout, grid.n_cells, **options)
+    return lay_out(arrays.own(task), config, grid, block_size=block_size, platform=platform, init=init), options
 
 
 def check_options(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import superpos
 from superpos import arrays, check
 from superpos.console import printable_lines
 from superpos.errors import ConfigError
@@ -231,6 +232,9 @@ class Grid:
             if axis.vectors is not None:
                 axes[-1]["vectors"] = axis.vectors.tolist()
         return {"design": self.design, "axes": axes}
+
+    def _repr_html_(self) -> str:
+        return superpos.plot.html(self)
 
     def __repr__(self) -> str:
         lines = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from superpos.errors import ConfigError
+from superpos.extras import install_command
 from superpos.sweeping.result import SweepResult
 from superpos.sweeping.sorting import firsts
 from superpos.sweeping.store import writer
@@ -20,7 +21,7 @@ def check(tensorboard: Path | None, wandb: str | None, target: Path | None = Non
     """
     for name, setting, package in (("tensorboard", tensorboard, "tensorboardX"), ("wandb", wandb, "wandb")):
         if setting is not None and find_spec(package) is None:
-            raise ConfigError(f"{name} needs {package}: pip install 'superpos[{name}]'.")
+            raise ConfigError(f"{name} needs {package}: {install_command(name)}.")
     if tensorboard is not None:
         _check_folder("tensorboard", tensorboard, target)
     if wandb is not None:  # where it keeps its own files, whatever is sent

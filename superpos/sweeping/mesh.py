@@ -1,5 +1,6 @@
 """One mesh axis over the cells, and the compiled programs that run a block on every device."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -58,11 +59,14 @@ def _compile(
     column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
     todo = Intervals(column, column, column, column)
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
-    start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code).compile()
+    start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code)
     states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds, given)
     states = shaped((), cells, states)
-    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code).compile()
-    finish = _finish.lower(number, task, config, states, mesh=mesh, code=code).compile()
+    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code)
+    finish = _finish.lower(number, task, config, states, mesh=mesh, code=code)
+    # Side by side: to compile a small sweep takes longer than to train it, and one compilation keeps one core busy.
+    with ThreadPoolExecutor(3) as pool:
+        start, advance, finish = pool.map(lambda stage: stage.compile(), (start, advance, finish))
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(n_blocks // mesh.size))
     return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), n_intervals, used)

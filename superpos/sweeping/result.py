@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-import superpos
 from superpos import arrays, check
 from superpos.analysis.phases import phase_table
 from superpos.analysis.recovery import score_autoencoder
@@ -19,10 +18,11 @@ from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, MissingKeyError, StoreError, one_line
 from superpos.sweeping import axis_checks, foreign_models, mapped, plan, selection
-from superpos.sweeping.describe import summary, unusual_settings
+from superpos.sweeping.describe import unusual_settings
 from superpos.sweeping.divergence import explained
 from superpos.sweeping.grid import Axis
 from superpos.sweeping.progress import Progress
+from superpos.sweeping.shown import Shown
 from superpos.sweeping.store import export_reader, grid_writer, reader, writer
 from superpos.sweeping.store.handle import Held
 from superpos.tasks.base import Model, Task
@@ -32,7 +32,7 @@ from superpos.training.optimizers import named_leaves
 from superpos.training.run_record import Run
 
 
-class SweepResult:
+class SweepResult(Shown):
     """Trained models, labelled by the axes of their grid.
 
     `dataset` is an `xarray.Dataset`: parameters (`W` with dims (…, hidden, feature), `b`), `loss` (the population loss
@@ -320,14 +320,6 @@ class SweepResult:
             raise ConfigError(
                 f"result cannot be stored: its configuration does not fit it ({one_line(error)})"
             ) from None
-
-    def explore(self, path: str | Path | None = None, **options: Any) -> Any:
-        """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
-        # The one call upward: the package imports the explorer when it is asked for, and not before.
-        return superpos.explorer.explore(self, path, **options)
-
-    def __repr__(self) -> str:
-        return summary(self)
 
     @cached_property
     def _axes(self) -> dict[str, Axis]:

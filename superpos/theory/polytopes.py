@@ -24,7 +24,8 @@ MAX_POLYGON = 24
 SIMPLICES = {1: "dedicated", 2: "antipodal pair", 3: "triangle", 4: "tetrahedron"}
 POLYGONS = {5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon"}
 # The shapes whose D_i are the lines that features gather at (Elhage et al. 2022, "The Geometry of Superposition"), highest
-# line first, each with its colour in figures: a word of the lab's palette. All other shapes share one colour.
+# line first, each with its colour in figures: a word of the lab's palette. Others have that of their family
+# (`superpos.plot.shape_look`).
 COLORS = {
     "dedicated": "black",
     "tetrahedron": "purple",
@@ -64,7 +65,7 @@ class KnownShape:
 
     @property
     def color(self) -> str | None:
-        """Its colour in figures, a word of the lab's palette; None for the colour that all other shapes share."""
+        """Its colour in figures, a word of the lab's palette; None where it has that of its family."""
         return COLORS.get(self.name)
 
     @property

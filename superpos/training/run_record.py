@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import superpos
 from superpos import arrays
 from superpos.training.optimizers import named_leaves
 
@@ -32,6 +33,13 @@ class Run:
     def history_steps(self) -> np.ndarray:
         """Numbers of steps at which the points of the loss curve stand."""
         return self.config.boundaries()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Its feature directions, or what suits it, in `ax` or the current axes. See `superpos.plot.overview`."""
+        return superpos.plot.overview(self, ax)
+
+    def _repr_html_(self) -> str:
+        return superpos.plot.html(self)
 
     def __repr__(self) -> str:
         if any(arrays.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):

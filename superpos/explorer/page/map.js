@@ -146,7 +146,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const dot = Math.max(9, Math.min(w, h, 24) - gap); // of designs that fill no grid
     for (const c of shown) {
       if (secret) context.fillStyle = dark ? "#3a3f47" : "#d9d7d1"; // colours would give the answer away
-      else context.fillStyle = values ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5) : colorOf(sweep.shape.at(c), dark);
+      else context.fillStyle = values ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5) : colorOf.paint(sweep.shape.at(c), dark);
       const [i, j] = [sweep.index[s.x][c], y < 0 ? 0 : sweep.index[y][c]];
       if (sweep.flat) context.fillRect((i + 0.5) * w - dot / 2, height - (j + 0.5) * h - dot / 2, dot, dot);
       else context.fillRect(i * w, height - (j + 1) * h, w - gap, h - gap);
@@ -194,7 +194,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const most = [...counts].sort((a, b) => b[1] - a[1]);
     const key = ([name, count]) => {
       const dot = el("i", { class: "dot" });
-      dot.style.background = colorOf(name, dark);
+      dot.style.background = colorOf.css(name, dark);
       return el("span", { class: "key" }, dot, `${short(name, 40)} `, el("small", {}, count / shown.length < 0.005 ? "<1 %" : `${Math.round((100 * count) / shown.length)} %`));
     };
     const rest = most.length > 8 ? [el("small", {}, `and ${most.length - 8} more`)] : [];

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from superpos import check
 from superpos.errors import ConfigError, EngineError, StoreError, one_line
+from superpos.extras import install_command
 from superpos.sweeping.attributes import registered_by
 from superpos.sweeping.engines.addresses import reach, speaks_grpc
 from superpos.sweeping.engines.base import Engine, Job
@@ -75,7 +76,7 @@ class Ray(Engine):
             import ray
             from ray.exceptions import RayError
         except ModuleNotFoundError:
-            raise ConfigError("engine ray needs Ray: pip install 'superpos[ray]'.") from None
+            raise ConfigError(f"engine ray needs Ray: {install_command('ray')}.") from None
         modules = modules_of(job)
         starts_cluster = not ray.is_initialized()
         cluster, n_workers = self._connect(ray)

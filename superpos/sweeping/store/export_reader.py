@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.errors import ConfigError, StoreError
+from superpos.extras import install_command
 from superpos.sweeping.store import storable, tables
 
 # suffix: what must be installed to write and to read it
@@ -36,7 +37,7 @@ def is_exported(path: Any) -> bool:
 def installed(suffix: str) -> None:
     """Refuse a format whose packages are not there."""
     if absent := next((name for name in FORMATS[suffix] if find_spec(name) is None), None):
-        raise ConfigError(f"{suffix} files need {absent}: pip install 'superpos[export]'.")
+        raise ConfigError(f"{suffix} files need {absent}: {install_command('export')}.")
 
 
 def labels(dataset: xr.Dataset, dims: dict[str, int], columns: Collection[str]) -> dict[str, Any]:

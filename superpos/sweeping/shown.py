@@ -1,0 +1,24 @@
+"""What a result shows of itself: words, a picture, a page."""
+
+from typing import Any
+
+import superpos
+from superpos.sweeping.describe import summary
+
+
+class Shown:
+    """The part of a `SweepResult` that shows it. Pictures and pages are imported when they are asked for, not before."""
+
+    def explore(self, path: Any = None, **options: Any) -> Any:
+        """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
+        return superpos.explorer.explore(self, path, **options)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The picture that suits the result, in `ax` or the current axes. See `superpos.plot.overview`."""
+        return superpos.plot.overview(self, ax)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        return superpos.plot.html(self)

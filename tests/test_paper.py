@@ -1,0 +1,77 @@
+"""Figures at the widths of a paper."""
+
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+import superpos as sp
+from superpos.experiments import Claims, publish
+from superpos.plot import paper
+
+
+def designed():
+    """A row of four bare panels above two framed ones, one with a colour bar, with a key beside the other."""
+    figure = plt.figure(figsize=(9, 5), layout="constrained")
+    grid = figure.add_gridspec(2, 4)
+    for k in range(4):
+        ax = figure.add_subplot(grid[0, k])
+        ax.set(xticks=[], yticks=[], title=f"panel {k}")
+    left, right = figure.add_subplot(grid[1, :2]), figure.add_subplot(grid[1, 2:])
+    left.plot([0, 1], label="a line"), left.plot([1, 0], label="another line")
+    left.set(xlabel="x", ylabel="y")
+    left.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    right.set(xlabel="x", ylabel="y")
+    figure.colorbar(right.imshow(np.eye(3)), ax=right)
+    return figure
+
+
+def boxes(figure):
+    return [ax.get_window_extent() for ax in figure.axes]
+
+
+@pytest.mark.parametrize(("width", "rows"), [("column", 4), ("text", 2)])
+def test_a_figure_has_the_width_of_the_paper_and_letters_of_eight_points(width, rows):
+    figure = designed()
+    paper.fit(figure, width)
+    figure.canvas.draw()
+    assert figure.get_figwidth() == {"column": 3.25, "text": 6.75}[width]
+    shown = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    assert {t.get_fontsize() for t in shown if not (t.get_gid() or "").startswith("letter")} <= {7, 8}
+    panels = boxes(figure)
+    assert len({round(box.y1) for box in panels[:6]}) == rows
+    assert all(not a.overlaps(b) for k, a in enumerate(panels) for b in panels[:k])
+    inside = figure.bbox.padded(1)
+    assert all(inside.contains(*corner) for box in panels for corner in (box.min, box.max))
+    assert [t.get_text() for t in figure.texts] == ["a", "b", "c"]
+    key = figure.legends[0]
+    assert [t.get_text() for t in key.get_texts()] == ["a line", "another line"]
+    assert key.get_window_extent().y1 < min(box.y0 for box in panels)
+
+
+def test_a_colour_bar_stays_beside_its_panel():
+    figure = designed()
+    paper.fit(figure, "column")
+    *_, right, bar = boxes(figure)
+    assert 0 < bar.x0 - right.x1 < 20 and bar.y0 == pytest.approx(right.y0) and bar.y1 == pytest.approx(right.y1)
+
+
+def test_published_pictures_are_exactly_so_wide(tmp_path):
+    claims = Claims("A & B 2022")
+    with sp.plot.style():
+        files = publish(designed(), "Caption.", claims, path=tmp_path / "f", width="column").files
+    assert [file.name for file in files] == [f"f_column.{kind}" for kind in ("svg", "png", "pdf", "txt", "json")]
+    width = re.search(rb'<svg[^>]* width="([\d.]+)pt"', (tmp_path / "f_column.svg").read_bytes())
+    assert width and float(width[1]) == pytest.approx(3.25 * 72)
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", (tmp_path / "f_column.pdf").read_bytes())
+    assert box and float(box[1]) == pytest.approx(3.25 * 72)
+    again = publish(designed(), "Caption.", claims, path=tmp_path / "f", width="column")  # replaces its own
+    assert again.files == files
+
+
+def test_other_widths_are_refused(tmp_path, unchecked):
+    with pytest.raises(sp.ConfigError, match='^width must be "column" or "text", got \'page\'.$'):
+        publish(designed(), "Caption.", Claims("A"), path=tmp_path / "f", width="page")
+    assert not list(tmp_path.iterdir())
