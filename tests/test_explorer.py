@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from browser import Opened
 import superpos as sp
 from superpos.explorer import encode, pack
 from superpos.explorer.assemble import PAGE, bundle
-from superpos.theory.polytopes import POLYGONS, polygon_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,12 +104,6 @@ def node(*arguments, **options):
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, **options)
 
 
-def test_the_page_calls_polygons_what_the_library_calls_them():
-    words = re.search(r"const POLYGONS = \{(.*)\}", (PAGE / "measure.js").read_text()).group(1)
-    polygons = {int(k): name for k, name in re.findall(r'(\d+): "(\w+)"', words)}
-    assert polygons == {k: polygon_name(k) for k in (3, *POLYGONS)}
-
-
 def test_the_modules_pass_their_own_tests():
     files = sorted(map(str, (ROOT / "tests" / "js").glob("*.test.js")))
     done = node("--test", "--test-reporter=spec", *files)
@@ -159,6 +151,15 @@ def test_training_in_the_page_equals_train(tmp_path, n, m, p, decay):
 @pytest.fixture(scope="module")
 def page_path(quick_result, tmp_path_factory):
     return quick_result.explore(tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture
+def opened(running, page_path):
+    """The page without its story, at 1,440 pixels; afterwards it must have been quiet."""
+    page = Opened(running, page_path, link="#story=0", viewport={"width": 1_440, "height": 900})
+    yield page
+    assert page.is_quiet(), (page.complaints, page.requests)
+    page.close()
 
 
 def chosen(page):
@@ -209,7 +210,9 @@ def test_click_drag_and_keys_choose_models(opened, quick_result):
 def test_hovering_a_feature_lights_it_up_everywhere(opened):
     opened.page.locator(".bars tbody tr").nth(2).hover()
     lit = opened.page.locator(".lit")
-    assert [lit.nth(i).get_attribute("data-feature") for i in range(lit.count())] == ["2", "2"]
+    assert [lit.nth(i).get_attribute("data-feature") for i in range(lit.count())] == [
+        "2"
+    ] * 4  # arrow, row, and the player's
 
 
 def test_scrubbing_goes_through_the_snapshots(opened, quick_result):
@@ -360,7 +363,7 @@ WIDGET = """async ([source, style, data]) => {
   document.head.append(Object.assign(document.createElement('style'), { textContent: style }));
   made.render({ model: { get: () => data }, el: document.body });
   await new Promise(requestAnimationFrame);
-  return [document.querySelector('h2').textContent, document.querySelectorAll('.arrow').length, location.hash];
+  return [document.querySelector('h2').textContent, document.querySelectorAll('.picture .arrow').length, location.hash];
 }"""
 
 

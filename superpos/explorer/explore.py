@@ -15,7 +15,7 @@ from superpos.sweep import SweepResult, foreign_models
 TITLE_CHARACTERS = 80
 AUTOENCODERS = "sparse_autoencoder"
 # What is shown: title, module, style sheets.
-EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
+EXPLORER = ("Superposition explorer", "explorer", ("style.css", "story.css"))
 VIEWER = ("Feature viewer", "viewer", STYLES)
 
 

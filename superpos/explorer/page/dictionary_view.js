@@ -3,7 +3,7 @@
 import { el, fit, fixed, svg } from "./dom.js";
 import { divergingParts } from "./color.js";
 import { cosines } from "./sae_sweep.js";
-import { place } from "./picture.js";
+import { makeTurnable, place } from "./turning.js";
 
 const MAX_NAMED = 24;
 
@@ -81,13 +81,13 @@ export function createDirections({ side, onpick, onturn }) {
   const image = svg("svg", { viewBox: "-112 -112 224 224", class: "picture directions", role: "img", tabindex: "0" });
   const title = el("figcaption", {});
   const node = el("figure", { class: side }, title, image);
-  let [sae, chosen, turn, from] = [null, -1, [0.6, 0.35], null];
+  let [sae, chosen, turn] = [null, -1, [0.6, 0.35]];
 
   function draw() {
     const { n, m, count } = sae;
     const columns = (values, k, rows) => Array.from({ length: rows }, (_, i) => values[i * m + k]);
     const W = Float64Array.from(Array.from({ length: m }, (_, k) => [...columns(sae.directions, k, n), ...columns(sae.decoder, k, count)]).flat());
-    const points = place({ m, n: n + count, W }, ...turn);
+    const points = place({ d: Math.min(m, 3), at: W }, n + count, ...turn);
     const longest = Math.max(1, ...sae.norms);
     let reach = 0; // of the examples of all latents, so that the scale stays
     for (let t = 0; sae.h && t < sae.inputs; t++) reach = Math.max(reach, Math.hypot(...sae.h(t)));
@@ -96,7 +96,8 @@ export function createDirections({ side, onpick, onturn }) {
     if (chosen >= 0 && sae.h) {
       const shown = sae.top(chosen).concat(sae.samples(chosen));
       const most = Math.max(...shown.map((e) => e.activation));
-      const dots = place({ m, n: shown.length, W: Float64Array.from(Array.from({ length: m }, (_, k) => shown.map((e) => sae.h(e.index)[k])).flat()) }, ...turn);
+      const at = Float64Array.from(Array.from({ length: m }, (_, k) => shown.map((e) => sae.h(e.index)[k])).flat());
+      const dots = place({ d: m, at }, shown.length, ...turn);
       for (const [k, [x, y]] of dots.entries()) {
         parts.push(svg("circle", { class: "example", cx: (x * size).toFixed(1), cy: (-y * size).toFixed(1), r: (1.2 + 2 * (shown[k].activation / most)).toFixed(1) }));
       }
@@ -121,30 +122,18 @@ export function createDirections({ side, onpick, onturn }) {
     image.replaceChildren(...parts);
     image.classList.toggle("turns", m > 2);
   }
-  const turned = (yaw, pitch) => [yaw, Math.min(1.5, Math.max(-1.5, pitch))];
-  image.addEventListener("pointerdown", (event) => {
-    if (sae.m > 2) from = [event.clientX, event.clientY, ...turn];
-  });
-  image.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    turn = turned(from[2] + (event.clientX - from[0]) * 0.01, from[3] + (event.clientY - from[1]) * 0.01);
-    draw();
-  });
-  for (const end of ["pointerup", "pointerleave"]) image.addEventListener(end, () => {
-    if (from) onturn(...turn);
-    from = null;
-  });
-  image.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, -0.15], ArrowDown: [0, 0.15] }[event.key];
-    if (!step || sae.m <= 2) return;
-    event.preventDefault();
-    onturn(...turned(turn[0] + step[0], turn[1] + step[1]));
+  const turning = makeTurnable(image, {
+    isSolid: () => sae?.m > 2, turn: () => turn, onturn,
+    onmove: (now) => {
+      turn = now;
+      draw();
+    },
   });
   return {
     node,
     show(next, row, yaw, pitch, name) {
       [sae, chosen] = [next, row];
-      if (!from) turn = [yaw, pitch];
+      if (!turning.turning()) turn = [yaw, pitch];
       title.textContent = name;
       draw();
       image.setAttribute("aria-label", `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}.`);

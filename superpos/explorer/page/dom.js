@@ -64,3 +64,9 @@ export function fit(canvas, width, height) {
   context.clearRect(0, 0, width, height);
   return context;
 }
+
+/** Whether the reader's system lets things move. */
+export const motionAllowed = () => !globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Size in CSS pixels of text that is `rem` times as large as the page's own. */
+export const textSize = (rem) => rem * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);

@@ -10,7 +10,7 @@ export function hostTheme() {
 }
 
 /** Heading and an empty `main` inside `root`. `state` has a field `theme`: "", "light" or "dark". */
-export function createPageFrame(root, { title, caption, state, link }) {
+export function createPageFrame(root, { title, caption, state, link, buttons = [] }) {
   root.classList.add("sx");
   const applyTheme = () => {
     if (state.get().theme) root.dataset.theme = state.get().theme;
@@ -32,7 +32,7 @@ export function createPageFrame(root, { title, caption, state, link }) {
   const theme = el("button", { type: "button", onclick: () => state.set({ theme: dark() ? "light" : "dark" }) }, "Light / dark");
   const main = el("main", {});
   root.replaceChildren(
-    el("header", {}, el("div", {}, el("h1", {}, short(title, 200)), el("p", { class: "caption" }, short(caption, 600))), el("nav", {}, ...(link ? [copy] : []), theme)),
+    el("header", {}, el("div", {}, el("h1", {}, short(title, 200)), el("p", { class: "caption" }, short(caption, 600))), el("nav", {}, ...buttons, ...(link ? [copy] : []), theme)),
     main,
   );
   applyTheme();

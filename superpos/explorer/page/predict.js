@@ -16,10 +16,11 @@ export function createPredict({ state, onanswer }) {
 
   return {
     toggle, cover, verdict,
-    covers: (key) => state.get().ask && !given.has(key),
+    covers: (key) => state.get().ask && !state.get().story && !given.has(key),
     show(view, key) {
-      const { ask } = state.get();
+      const ask = state.get().ask && !state.get().story;
       toggle.setAttribute("aria-pressed", String(ask));
+      toggle.hidden = state.get().story > 0;
       const open = ask && !given.has(key);
       cover.hidden = !open;
       verdict.hidden = !ask || open;

@@ -107,7 +107,7 @@ export function createTime({ onscrub }) {
     const n = track.D[0]?.length ?? 0;
     for (let i = 0; i < n; i++) {
       second.context.globalAlpha = hovered < 0 || hovered === i ? 1 : 0.2;
-      line(second.context, track.D.map((D, s) => [across(second, track.steps[s]), rise(D[i])]), featureColor(i, n, dark), hovered === i ? 3 : 1.6);
+      line(second.context, track.D.map((D, s) => [across(second, track.steps[s]), rise(D[i])]), featureColor(track.slot?.[i] ?? i, n, dark), hovered === i ? 3 : 1.6);
     }
     second.context.globalAlpha = 1;
   }
