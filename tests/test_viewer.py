@@ -341,3 +341,17 @@ def test_the_command_writes_a_page(result, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", arguments)
     main()
     assert "r.html" in capsys.readouterr().out and "Feature viewer" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_viewer(running, page_path, scheme):
+    """One autoencoder, and two side by side with the table of all of them."""
+    opened = Opened(running, page_path, color_scheme=scheme, reduced_motion="reduce")
+    opened.page.locator(".sweep-table summary").click()
+    opened.page.locator(".sweep-table tbody button").last.click()
+    opened.page.wait_for_timeout(60)
+    print(*opened.violations(), sep='\n')
+    assert opened.violations() == []
+    assert opened.unclear_controls() == [] and opened.small_controls() == []
+    assert opened.is_quiet(), opened.complaints
+    opened.close()

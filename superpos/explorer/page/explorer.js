@@ -58,7 +58,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       requestAnimationFrame(() => storyButton.focus({ preventScroll: true }));
     },
   });
-  const storyButton = el("button", { type: "button", hidden: !story.steps.length, onclick: () => tell(story.steps[0]) }, "Story");
+  const storyButton = el("button", { type: "button", hidden: !story.steps.length, onclick: () => story.open(story.steps[0]) }, "Story");
   const pageFrame = createPageFrame(root, { title: sweep.title, caption: sweep.caption, state, link, buttons: [storyButton] });
 
   const name = el("h2", { class: "shape-name" });

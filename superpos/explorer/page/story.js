@@ -35,10 +35,12 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
   const question = el("h2", { class: "big-question", tabindex: "-1" });
   const sentence = el("p", { class: "story-sentence", role: "status" });
   const aside = el("p", { class: "note" });
+  /** Once the step is drawn. */
+  const focus = () => requestAnimationFrame(() => requestAnimationFrame(() => question.focus({ preventScroll: true })));
   const go = (step) => {
     stop();
     onstep(step);
-    requestAnimationFrame(() => requestAnimationFrame(() => question.focus({ preventScroll: true })));
+    focus();
   };
   const places = STEPS.map((word, k) => el("li", {}, el("button", { type: "button", class: "step", disabled: !steps.includes(k + 1), onclick: () => go(k + 1) }, `${k + 1} ${word}`)));
   const back = el("button", { type: "button", onclick: () => go(state.get().story - 1) }, "Back");
@@ -110,7 +112,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
     return `${density}${shareInWords(view)}`;
   }
   return {
-    node, steps, stop,
+    node, steps, open: go,
     show(view, dark, words) {
       const s = state.get();
       const step = s.story;
