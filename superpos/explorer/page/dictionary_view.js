@@ -136,7 +136,7 @@ export function createDirections({ side, onpick, onturn }) {
       if (!turning.turning()) turn = [yaw, pitch];
       title.textContent = name;
       draw();
-      image.setAttribute("aria-label", `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}.`);
+      image.setAttribute("aria-label", `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`);
     },
   };
 }

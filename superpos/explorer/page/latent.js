@@ -40,7 +40,7 @@ function features(sae, row, cosine) {
   const rows = list.map((f) => el("tr", { class: f.index === sae.matched[row] ? "matched" : null },
     el("th", { scope: "row" }, `feature ${f.index}`, f.index === sae.matched[row] ? el("span", { class: "tick", title: "the feature it is matched with" }, " ✓") : null),
     meter(f.precision, "p"), meter(f.recall, "r"), el("td", {}, fixed(cosine(f.index)))));
-  const head = ["", "precision", "recall", "cosine"].map((text) => el("th", { scope: "col" }, text));
+  const head = ["feature", "precision", "recall", "cosine"].map((text) => el("th", { scope: "col" }, text));
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
 
@@ -84,11 +84,12 @@ export function createLatent({ side, state, onpick }) {
         return d > 0 && l > 0 ? dot / Math.sqrt(d * l) : Number.NaN;
       };
       const kind = sae.sort(row);
-      const which = (value, text) => el("button", { type: "button", "aria-pressed": String((s.strip === "samples") === (value === "samples")), onclick: () => state.set({ strip: value }) }, text);
+      const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
+      const which = (value, text) => el("button", { type: "button", "aria-label": called(text), "aria-pressed": String((s.strip === "samples") === (value === "samples")), onclick: () => state.set({ strip: value }) }, text);
       const near = sae.neighbours(row).map((n) => {
         const there = sae.rowOf.get(n.index);
         const to = there === undefined || sae.matched[there] < 0 ? "" : ` → ${sae.matched[there]}`;
-        return el("button", { type: "button", class: "near", onclick: () => onpick(n.index, side) }, el("span", {}, `latent ${n.index}${to}`), el("small", {}, `cos ${fixed(n.cosine)}`));
+        return el("button", { type: "button", class: "near", "aria-label": called(`latent ${n.index}${to} cos ${fixed(n.cosine)}`), onclick: () => onpick(n.index, side) }, el("span", {}, `latent ${n.index}${to}`), el("small", {}, `cos ${fixed(n.cosine)}`));
       });
       const block = (text, ...children) => el("div", { class: "block" }, el("h3", {}, text), ...children);
       const focused = [...node.querySelectorAll("button")].indexOf(document.activeElement);

@@ -35,7 +35,7 @@ export function createScores(saeSweep) {
         return el("tr", {}, el("th", { scope: "row" }, label), el("td", { class: "a" }, fixed(values[a], 3)), two ? el("td", { class: "b" }, fixed(values[b], 3)) : null,
           ...chance.map((column) => el("td", { class: "chance" }, column ? fixed(column[a]) : "")));
       };
-      const head = ["", two ? "A" : "value", ...(two ? ["B"] : []), "chance", "PCA"];
+      const head = ["score", two ? "A" : "value", ...(two ? ["B"] : []), "chance", "PCA"];
       const rows = saeSweep.scores.map(row);
       const l0 = saeSweep.scores.findIndex(({ name }) => name === "l0");
       if (l0 >= 0) rows.splice(l0 + 1, 0, el("tr", { class: "under" }, el("th", { scope: "row" }, "truly active features"), el("td", {}, fixed(saeSweep.beside.l0_true[a], 3)), two ? el("td", {}, fixed(saeSweep.beside.l0_true[b], 3)) : null, el("td", {}), el("td", {})));

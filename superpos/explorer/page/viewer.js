@@ -62,16 +62,16 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const choices = el("div", { class: "controls choosing" });
   const announcer = el("p", { class: "unseen", role: "status" });
   const missing = el("div", { class: "missing" });
-  const title = el("h3", {});
+  const title = el("h2", { class: "small" });
   const latentCard = el("section", { class: "card latents-card", "aria-label": "latents" }, title, missing, latents.node);
-  const dictionaryTitle = el("h3", {});
+  const dictionaryTitle = el("h2", { class: "small" });
   const dictionaryView = el("div", { class: "dictionary-view" }, ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]));
   const out = el("p", { class: "note left-out" }, leftOut(saeSweep));
   pageFrame.main.classList.add("viewer");
   pageFrame.main.append(
-    el("section", { class: "card choose", "aria-label": "autoencoders to choose from" }, el("h3", {}, saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder"), saeSweep.nCells > 1 ? choices : null, saeSweep.nCells > 1 ? scatter.node : null, leftOut(saeSweep) ? out : null),
+    el("section", { class: "card choose", "aria-label": "autoencoders to choose from" }, el("h2", { class: "small" }, saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder"), saeSweep.nCells > 1 ? choices : null, saeSweep.nCells > 1 ? scatter.node : null, leftOut(saeSweep) ? out : null),
     el("section", { class: "card dictionary-card", "aria-label": "the dictionary" }, dictionaryTitle, dictionaryView),
-    el("section", { class: "card scores-card", "aria-label": "scores" }, el("h3", {}, "Scores"), scores.node),
+    el("section", { class: "card scores-card", "aria-label": "scores" }, el("h2", { class: "small" }, "Scores"), scores.node),
     latentCard, ...panels.map(({ node }) => node), ...(saeSweep.nCells > 1 ? [sweepTable.node] : []), announcer,
   );
 
