@@ -75,7 +75,9 @@ class Opened:
 
     def violations(self) -> list[str]:
         """What axe-core finds against the accessibility of the page as it is, one line for each place."""
-        bundled = pytest.importorskip("axe_playwright_python", reason="the Python package axe-playwright-python is not installed")
+        bundled = pytest.importorskip(
+            "axe_playwright_python", reason="the Python package axe-playwright-python is not installed"
+        )
         self.page.evaluate((Path(bundled.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
         found = self.page.evaluate("axe.run()")
         assert len(found["passes"]) > 10  # it did look

@@ -1,5 +1,6 @@
 """The explorer's story, input player, aligned neighbours and names, against the library and NumPy."""
 
+import itertools
 import json
 import re
 
@@ -62,7 +63,11 @@ def test_the_story_comes_first_and_leads_to_ones_own_training(opened, result):
     press(page, "Explore the whole sweep")
     assert page.locator(".map").is_visible() and page.locator(".story").count() == 0
     press(page, "Story")
-    assert page.locator(".big-question").inner_text().startswith("Five features, two dimensions, all of them there all the time")
+    assert (
+        page.locator(".big-question")
+        .inner_text()
+        .startswith("Five features, two dimensions, all of them there all the time")
+    )
     page.keyboard.press("Escape")
     page.wait_for_timeout(300)
     assert page.locator(".map").is_visible() and "story=0" in page.url
@@ -83,7 +88,11 @@ def test_without_densities_the_story_says_so_and_begins_with_why(running, result
     path = result.sel(feature_probability=DENSITIES[-1], method="nearest").explore(tmp_path / "one.html")
     opened = Opened(running, path)
     assert sentence(opened.page).startswith("Feature 0 is on.")
-    assert opened.page.locator(".story .note").inner_text().startswith("This sweep has a single density, so the story begins with why.")
+    assert (
+        opened.page.locator(".story .note")
+        .inner_text()
+        .startswith("This sweep has a single density, so the story begins with why.")
+    )
     assert opened.page.get_by_role("button", name="1 dense").is_disabled()
     opened.close()
 
@@ -151,7 +160,9 @@ def test_neighbours_of_one_phase_glide(running, page_path):
         shown = next_shown
     assert compared > 40
     # The picture is turned; what it is made of is not.
-    cell = int(re.search(r"cell=(\d+)", page.evaluate("new Promise((done) => setTimeout(() => done(location.hash), 300))"))[1])
+    cell = int(
+        re.search(r"cell=(\d+)", page.evaluate("new Promise((done) => setTimeout(() => done(location.hash), 300))"))[1]
+    )
     shares = [float(text) for text in page.locator(".bars td:last-child").all_inner_texts()]
     np.testing.assert_allclose(shares, result_shares(page_path, cell), atol=0.0051)
     opened.close()
@@ -198,7 +209,13 @@ def trained(tmp_path_factory):
     script = tmp_path_factory.mktemp("trained") / "trained.mjs"
     script.write_text(TRAINED)
     sizes = [[3, 2], [5, 2], [6, 2], [4, 3], [6, 3], [7, 3], [8, 3], [12, 3]]
-    settings = {"naming": naming(), "sizes": sizes, "densities": np.geomspace(1, 0.02, 12).tolist(), "seeds": 3, "steps": 500}
+    settings = {
+        "naming": naming(),
+        "sizes": sizes,
+        "densities": np.geomspace(1, 0.02, 12).tolist(),
+        "seeds": 3,
+        "steps": 500,
+    }
     done = node(str(script), PAGE.as_uri() + "/", input=json.dumps(settings))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -220,7 +237,7 @@ def test_the_page_names_what_it_trained_as_the_library_does(trained):
 def test_what_the_page_trained_glides_in_space_too(trained):
     """Equal features along the densities of one seed, from sparse shapes to dense ones."""
     compared = 0
-    for before, after in zip(trained, trained[1:], strict=False):
+    for before, after in itertools.pairwise(trained):
         same = all(before[key] == after[key] for key in ("n", "m", "decay", "seed", "name"))
         if not same or after["decay"] != 1 or "irregular" in after["name"] or "shared" in after["name"]:
             continue
@@ -233,14 +250,18 @@ def test_what_the_page_trained_glides_in_space_too(trained):
         assert cosines.min() > np.cos(np.radians(30)), (n, m, after["name"], after["k"])
         # What is turned has the same inner products.
         W = np.reshape(after["W"], (m, n))
-        np.testing.assert_allclose(np.reshape(after["at"], (m, n)).T @ np.reshape(after["at"], (m, n)), W.T @ W, atol=1e-9)
+        np.testing.assert_allclose(
+            np.reshape(after["at"], (m, n)).T @ np.reshape(after["at"], (m, n)), W.T @ W, atol=1e-9
+        )
     assert compared > 300
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_the_explorer(running, page_path, scheme):
     """Every step of the story, the sweep and the training, with what opens on demand."""
-    opened = Opened(running, page_path, color_scheme=scheme, reduced_motion="reduce", viewport={"width": 1_024, "height": 800})
+    opened = Opened(
+        running, page_path, color_scheme=scheme, reduced_motion="reduce", viewport={"width": 1_024, "height": 800}
+    )
     page = opened.page
     for button in ("1 dense", "2 sparser", "3 why", "4 your turn", "Explore the whole sweep", "Train here"):
         page.get_by_role("tab" if button == "Train here" else "button", name=button, exact=True).click()
@@ -268,7 +289,10 @@ def test_numbers_explain_themselves_and_can_be_reached_by_keyboard(running, page
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(60)
     W = decoded(pack(result)["cells"]["W"])[23]
-    assert page.locator(".numbers [role=status]").inner_text() == f"feature 1 · feature 1 = {float(f'{(W.T @ W)[1, 1]:.2g}'):g}"
+    assert (
+        page.locator(".numbers [role=status]").inner_text()
+        == f"feature 1 · feature 1 = {float(f'{(W.T @ W)[1, 1]:.2g}'):g}"
+    )
     page.locator("summary", has_text="in numbers").click()
     values = [float(text.replace("−", "-")) for text in page.locator(".gram td").all_inner_texts()]
     np.testing.assert_allclose(np.reshape(values, (5, 5)), W.T @ W, atol=0.0051)
@@ -280,9 +304,14 @@ def test_text_of_twice_the_size_still_fits(running, page_path, width):
     for link in ("#story=0&cell=23", "#story=2&cell=23", "#story=3&cell=23"):
         opened = Opened(running, page_path, link=link, viewport={"width": width, "height": 900})
         before = opened.page.locator(".sx h2").first.evaluate("(h) => parseFloat(getComputedStyle(h).fontSize)")
-        opened.page.evaluate("() => { document.documentElement.style.fontSize = '200%'; dispatchEvent(new Event('resize')); }")
+        opened.page.evaluate(
+            "() => { document.documentElement.style.fontSize = '200%'; dispatchEvent(new Event('resize')); }"
+        )
         opened.page.wait_for_timeout(60)
-        assert opened.page.locator(".sx h2").first.evaluate("(h) => parseFloat(getComputedStyle(h).fontSize)") >= 1.5 * before
+        assert (
+            opened.page.locator(".sx h2").first.evaluate("(h) => parseFloat(getComputedStyle(h).fontSize)")
+            >= 1.5 * before
+        )
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, link
         assert opened.is_quiet(), opened.complaints
         opened.close()
@@ -293,15 +322,22 @@ def test_training_pauses_and_goes_step_by_step(running, page_path):
     page = opened.page
     press(page, "Pause")
     press(page, "One step")
-    page.wait_for_function("() => /^Paused: step \\d+ /.test(document.querySelector('.from [role=status]').textContent)")
+    page.wait_for_function(
+        "() => /^Paused: step \\d+ /.test(document.querySelector('.from [role=status]').textContent)"
+    )
     steps = []
     for _ in range(2):
         page.wait_for_timeout(150)
-        steps.append(int(re.search(r"step ([\d,]+)", page.locator(".from [role=status]").inner_text())[1].replace(",", "")))
+        steps.append(
+            int(re.search(r"step ([\d,]+)", page.locator(".from [role=status]").inner_text())[1].replace(",", ""))
+        )
         press(page, "One step")
     assert steps[1] == steps[0] + 1
     press(page, "Go on")
     page.get_by_role("combobox", name="pace of training").select_option("full")
-    page.wait_for_function("() => document.querySelector('.from [role=status]').textContent.startsWith('Trained: step 3,000')", timeout=20_000)
+    page.wait_for_function(
+        "() => document.querySelector('.from [role=status]').textContent.startsWith('Trained: step 3,000')",
+        timeout=20_000,
+    )
     assert page.get_by_role("button", name="Pause").is_disabled()
     opened.close()

@@ -329,7 +329,11 @@ def test_the_widget_is_the_viewer_in_a_cell(running, data):
     shown = widget(data, "viewer", viewer.STYLES)
     page = running.new_page()
     _, _, link = page.evaluate(WIDGET, [shown._esm, shown._css, shown.data])
-    assert page.locator(".latent-name").inner_text().startswith("Latent ") and link == "" and page.locator(".latents-card tbody tr").count() == 7
+    assert (
+        page.locator(".latent-name").inner_text().startswith("Latent ")
+        and link == ""
+        and page.locator(".latents-card tbody tr").count() == 7
+    )
     page.close()
 
 
