@@ -78,7 +78,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       el("div", { class: "naming" }, el("div", {}, name, facts.node, predict.verdict), predict.toggle),
       el("div", { class: "stage" }, picture.node, predict.cover), announcer),
     numbers: el("section", { class: "card numbers", "aria-label": "numbers" },
-      el("h2", { class: "small" }, term("WᵀW")), heat.node, el("h2", { class: "small" }, "Features"), bars.node, createMeanings()),
+      el("div", {}, el("h2", { class: "small" }, term("WᵀW")), heat.node),
+      el("div", {}, el("h2", { class: "small" }, "Features"), bars.node), createMeanings()),
     time: el("section", { class: "card time", "aria-label": "training in time" }, el("h2", { class: "small" }, "Training"), time.node),
     input: el("section", { class: "card input", "aria-label": "input player" }, el("h2", { class: "small" }, "Input player: what goes in, what comes back"), player.node),
     seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis),
@@ -93,9 +94,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   function tell(step) {
     time.pause();
     const { cell } = state.get();
-    const path = densityPath(sweep, cell);
-    const at = step === 1 ? path[0] : step === 3 ? cellOfWhy(sweep, cell) : cell;
-    state.set({ story: step, mode: step === 4 ? "live" : "sweep", cell: at ?? cell, snap: -1, pick: -1, on: "" });
+    const at = step === 1 ? densest(cell) : step === 3 ? cellOfWhy(sweep, cell) : cell;
+    state.set({ story: step, mode: step === 4 ? "live" : "sweep", cell: at, snap: -1, pick: -1, on: "" });
   }
   function light() {
     for (const node of root.querySelectorAll("[data-feature]")) node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
@@ -119,14 +119,21 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (!Number.isInteger(s.snap) || s.snap < -1) s.snap = -1;
     if (!Object.hasOwn(COLORINGS, s.color)) s.color = "shape";
     if (s.story) s.mode = s.story === 4 ? "live" : "sweep";
+    if (s.story === 1) s.cell = densest(s.cell);
     if (s.mode !== "live") s.mode = "sweep";
     if (!["light", "dark"].includes(s.theme)) s.theme = "";
     Object.assign(s, sensible(s));
   }
+  /** The cell itself if it is of the largest density, else the best one that is. */
+  function densest(cell) {
+    const index = sweep.index[sweep.density];
+    const [first] = densityPath(sweep, cell);
+    return index[first] === index[cell] ? cell : first;
+  }
   /** A page that is opened without a link begins with the story. */
   function tellFirst(s) {
     s.story = story.steps[0];
-    s.cell = (s.story === 1 ? densityPath(sweep, s.cell)[0] : cellOfWhy(sweep, s.cell)) ?? s.cell;
+    s.cell = s.story === 1 ? densest(s.cell) : cellOfWhy(sweep, s.cell);
   }
   const plain = (one) => ({ ...placesOf(one.W, one.m, one.n), slot: Int32Array.from({ length: one.n }, (_, i) => i) });
   const inPlace = (one, key) => ({ ...one, shown: placeOf(one, key) });

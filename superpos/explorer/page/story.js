@@ -99,7 +99,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
     const often = densest >= 0.95 ? "all of them there all the time" : `each there ${say(100 * densest, 2)} % of the time`;
     return [
       `${things}, ${room}, ${often}: what does a network keep?`,
-      "Now the features become rare. What does it do with the same room?",
+      "Now the features become rare. What does the network do with the same room?",
       "Why does sharing pay when features are rare?",
       "Your turn: which shape will your own networks find?",
     ][step - 1];
