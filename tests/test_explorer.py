@@ -95,6 +95,12 @@ def test_modules_keep_the_rules_of_joining():
     assert done.returncode == 0, done.stdout
 
 
+def test_modules_are_of_a_size_one_can_read():
+    for path in PAGE.glob("*.js"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 400 and (path.name == "color.js" or max(map(len, lines)) <= 120), path.name
+
+
 def node(*arguments, **options):
     """The JavaScript runtime that comes with playwright."""
     playwright = pytest.importorskip(

@@ -1,4 +1,5 @@
-// Small linear algebra: eigenvectors of symmetric matrices, nearest rotations, best assignments. All matrices row-major.
+// Small linear algebra: eigenvectors of symmetric matrices, nearest rotations, best assignments. All matrices
+// row-major.
 
 /** Eigenvalues and eigenvectors (columns of V) of a symmetric matrix, by Jacobi rotations, largest first. */
 export function eigen(A, m) {
@@ -50,8 +51,8 @@ export function multiply(X, Y, a, b, c) {
 }
 
 /**
- * The orthogonal matrix nearest to a d × d matrix M = U S Vᵀ, which is U Vᵀ (reflections are allowed). Where M has lower
- * rank, the directions that it leaves open are filled by any orthogonal ones.
+ * The orthogonal matrix nearest to a d × d matrix M = U S Vᵀ, which is U Vᵀ (reflections are allowed). Where M has
+ * lower rank, the directions that it leaves open are filled by any orthogonal ones.
  */
 export function nearestOrthogonal(M, d) {
   const square = new Float64Array(d * d); // MᵀM

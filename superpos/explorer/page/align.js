@@ -1,6 +1,7 @@
-// Neighbouring models in the same position. Any rotation of the hidden layer, and any exchange of equal features, makes a
-// model of the same loss; so where the next model is shown, it is first turned (or reflected) and its equal features are
-// given the places of those before it. Only the picture's places and colours follow: every number stays the model's own.
+// Neighbouring models in the same position. Any rotation of the hidden layer, and any exchange of equal features,
+// makes a model of the same loss; so where the next model is shown, it is first turned (or reflected) and its equal
+// features are given the places of those before it. Only the picture's places and colours follow: every number stays
+// the model's own.
 
 import { assign, multiply, nearestOrthogonal } from "./algebra.js";
 import { project } from "./measure.js";
@@ -50,7 +51,11 @@ function axesAlong(u, v, d, side) {
   const along = dot(v, first);
   const second = unit(v.map((x, k) => x - along * first[k]));
   const [a, b] = [first, second];
-  return [a, b, [side * (a[1] * b[2] - a[2] * b[1]), side * (a[2] * b[0] - a[0] * b[2]), side * (a[0] * b[1] - a[1] * b[0])]];
+  return [
+    a,
+    b,
+    [side * (a[1] * b[2] - a[2] * b[1]), side * (a[2] * b[0] - a[0] * b[2]), side * (a[0] * b[1] - a[1] * b[0])],
+  ];
 }
 
 /** Turns that lay one or two features of B onto the longest of A, either way round. */
@@ -58,7 +63,8 @@ function* candidates(A, B, d, n, equal) {
   const length = (i) => Math.hypot(...column(A, d, n, i));
   const first = [...Array(n).keys()].reduce((a, b) => (length(b) > length(a) ? b : a));
   const u = column(A, d, n, first);
-  const beside = (i) => Math.sqrt(Math.max(0, length(i) ** 2 - (dot(u, column(A, d, n, i)) / (length(first) || 1)) ** 2));
+  const beside = (i) =>
+    Math.sqrt(Math.max(0, length(i) ** 2 - (dot(u, column(A, d, n, i)) / (length(first) || 1)) ** 2));
   const second = [...Array(n).keys()].reduce((a, b) => (beside(b) > beside(a) ? b : a));
   for (let i = 0; i < n; i++) {
     if (equal[i] !== equal[first]) continue;
@@ -68,7 +74,8 @@ function* candidates(A, B, d, n, equal) {
         const from = axesAlong(column(B, d, n, i), column(B, d, n, j), d, side);
         const to = axesAlong(u, column(A, d, n, second), d, 1);
         const Q = new Float64Array(d * d);
-        for (let r = 0; r < d; r++) for (let a = 0; a < d; a++) for (let b = 0; b < d; b++) Q[a * d + b] += to[r][a] * from[r][b];
+        for (let r = 0; r < d; r++)
+          for (let a = 0; a < d; a++) for (let b = 0; b < d; b++) Q[a * d + b] += to[r][a] * from[r][b];
         yield Q;
       }
     }

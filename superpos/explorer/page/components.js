@@ -9,14 +9,18 @@ function directions(G, norms, n, above) {
   for (let i = 0; i < n; i++) {
     if (norms[i] <= above) continue;
     for (let j = 0; j < n; j++) {
-      if (norms[j] > above) cosines[i * n + j] = i === j ? 1 : Math.min(1, Math.max(-1, G[i * n + j] / (norms[i] * norms[j])));
+      if (norms[j] > above)
+        cosines[i * n + j] = i === j ? 1 : Math.min(1, Math.max(-1, G[i * n + j] / (norms[i] * norms[j])));
     }
   }
   return cosines;
 }
 
-const inside = (cosines, n, group) => Float64Array.from({ length: group.length ** 2 }, (_, at) =>
-  cosines[group[Math.floor(at / group.length)] * n + group[at % group.length]]);
+const inside = (cosines, n, group) =>
+  Float64Array.from(
+    { length: group.length ** 2 },
+    (_, at) => cosines[group[Math.floor(at / group.length)] * n + group[at % group.length]],
+  );
 
 /** The connected parts of a group, with an edge where |cos| > `above`. */
 function connected(cosines, n, group, above) {
@@ -58,7 +62,8 @@ function isApart(model, group, match, { leak, D: limitD, intrusion: limitIn, nor
     if (group.reduce((share, i) => share + cosines[i * n + j] ** 2, 0) > (limitIn * k) / match.dimensions) return false;
   }
   for (const [u, i] of group.entries()) {
-    const exact = norms[i] ** 2 / group.reduce((shared, j, v) => shared + match.ideal[u * k + v] ** 2 * norms[j] ** 2, 0);
+    const exact =
+      norms[i] ** 2 / group.reduce((shared, j, v) => shared + match.ideal[u * k + v] ** 2 * norms[j] ** 2, 0);
     if (!(Math.abs(D[i] - exact) <= limitD)) return false;
   }
   const lengths = group.map((i) => norms[i]);
@@ -119,5 +124,9 @@ export function nameOfModel({ gram, norms, D }, n, naming) {
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   const name = [...counts].map(([word, count]) => (count === 1 ? word : `${count} × ${word}`)).join(" + ");
-  return { name: name || "nothing represented", residual: Math.max(0, ...parts.map((part) => part.residual)), components: parts };
+  return {
+    name: name || "nothing represented",
+    residual: Math.max(0, ...parts.map((part) => part.residual)),
+    components: parts,
+  };
 }

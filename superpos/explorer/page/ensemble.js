@@ -19,13 +19,19 @@ export class Ensemble {
     this.paused = false;
   }
 
-  /** { start: settings, seed, count }, { change: settings }, { pause: yes or no }, { step: count }, { pace } or { stop }. */
+  /**
+   * { start: settings, seed, count }, { change: settings }, { pause: yes or no }, { step: count }, { pace } or { stop
+   * }.
+   */
   onMessage(message) {
     if (message.pace) this.pace = PACES[message.pace] ?? PACES.full;
     if (message.start) {
       this.run = message.run;
       this.paused = message.paused ?? false;
-      this.trainers = Array.from({ length: message.count }, (_, k) => new Trainer(message.start, message.seed + 7919 * k));
+      this.trainers = Array.from(
+        { length: message.count },
+        (_, k) => new Trainer(message.start, message.seed + 7919 * k),
+      );
       this.slice(this.paused ? 0 : undefined);
     } else if (message.change) {
       for (const trainer of this.trainers) {
@@ -60,8 +66,13 @@ export class Ensemble {
     const done = this.trainers[0].done;
     const models = this.trainers.map(({ W, b, mean }) => ({ W: W.slice(), b: b.slice(), loss: mean }));
     this.post({
-      run: this.run, step: this.trainers[0].updates, models, done, paused: this.paused,
-      seconds: (performance.now() - begin) / 1000, steps: steps * models.length,
+      run: this.run,
+      step: this.trainers[0].updates,
+      models,
+      done,
+      paused: this.paused,
+      seconds: (performance.now() - begin) / 1000,
+      steps: steps * models.length,
     });
     if (!done && !this.paused) this.timer = setTimeout(() => this.slice(), this.pace.rest);
   }

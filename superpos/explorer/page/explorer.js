@@ -22,14 +22,28 @@ const MODES = { sweep: "The sweep", live: "Train here" };
 /** Which cards a step of the story shows beside its own. */
 const STORY_CARDS = { 1: ["geometry"], 2: ["geometry"], 3: ["input"], 4: ["from", "geometry"] };
 
-/** Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
+/**
+ * Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it
+ * begins with.
+ */
 export function start(root, text, { link = true, theme = "" } = {}) {
   const sweep = readSweep(JSON.parse(text));
   const colorOf = shapeColors(sweep.colors);
   const [x, y] = startingAxes(sweep);
   const defaults = {
-    story: -1, mode: "sweep", cell: bestCell(sweep), x, y, color: "shape", snap: -1, pick: -1, on: "",
-    yaw: 0.6, pitch: 0.35, theme, ask: false,
+    story: -1,
+    mode: "sweep",
+    cell: bestCell(sweep),
+    x,
+    y,
+    color: "shape",
+    snap: -1,
+    pick: -1,
+    on: "",
+    yaw: 0.6,
+    pitch: 0.35,
+    theme,
+    ask: false,
   };
   const state = createState({ ...defaults, ...LIVE }, { link });
   let [hovered, view, track, views, shownKey] = [-1, null, null, [], ""];
@@ -52,21 +66,40 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const facts = createFacts();
   const placeOf = createAligner(sweep.model.turns ? sweep.model.equal : null);
   const story = createStory({
-    sweep, state, colorOf, siblings: (cell) => siblings(sweep, cell), onstep: tell,
+    sweep,
+    state,
+    colorOf,
+    siblings: (cell) => siblings(sweep, cell),
+    onstep: tell,
     onleave: () => {
       state.set({ story: 0, mode: "sweep", snap: -1 });
       requestAnimationFrame(() => storyButton.focus({ preventScroll: true }));
     },
   });
-  const storyButton = el("button", { type: "button", hidden: !story.steps.length, onclick: () => story.open(story.steps[0]) }, "Story");
-  const pageFrame = createPageFrame(root, { title: sweep.title, caption: sweep.caption, state, link, buttons: [storyButton] });
+  const storyButton = el(
+    "button",
+    { type: "button", hidden: !story.steps.length, onclick: () => story.open(story.steps[0]) },
+    "Story",
+  );
+  const pageFrame = createPageFrame(root, {
+    title: sweep.title,
+    caption: sweep.caption,
+    state,
+    link,
+    buttons: [storyButton],
+  });
 
   const name = el("h2", { class: "shape-name" });
   const announcer = el("p", { class: "unseen", role: "status" });
   const minis = el("div", { class: "minis" });
   const miniTitle = el("h2", { class: "small" });
-  const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "what to look at" }, ...Object.entries(MODES).map(([mode, words]) =>
-    el("button", { type: "button", role: "tab", "data-mode": mode, onclick: () => look(mode) }, words)));
+  const tabs = el(
+    "div",
+    { class: "tabs", role: "tablist", "aria-label": "what to look at" },
+    ...Object.entries(MODES).map(([mode, words]) =>
+      el("button", { type: "button", role: "tab", "data-mode": mode, onclick: () => look(mode) }, words),
+    ),
+  );
   tabs.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     look(state.get().mode === "live" ? "sweep" : "live");
@@ -74,14 +107,32 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   });
   const cards = {
     from: el("section", { class: "card from", "aria-label": "models to choose from" }, tabs, map.node, live.node),
-    geometry: el("section", { class: "card geometry", "aria-label": "geometry" },
+    geometry: el(
+      "section",
+      { class: "card geometry", "aria-label": "geometry" },
       el("div", { class: "naming" }, el("div", {}, name, facts.node, predict.verdict), predict.toggle),
-      el("div", { class: "stage" }, picture.node, predict.cover), announcer),
-    numbers: el("section", { class: "card numbers", "aria-label": "numbers" },
+      el("div", { class: "stage" }, picture.node, predict.cover),
+      announcer,
+    ),
+    numbers: el(
+      "section",
+      { class: "card numbers", "aria-label": "numbers" },
       el("div", {}, el("h2", { class: "small" }, term("WᵀW")), heat.node),
-      el("div", {}, el("h2", { class: "small" }, "Features"), bars.node), createMeanings()),
-    time: el("section", { class: "card time", "aria-label": "training in time" }, el("h2", { class: "small" }, "Training"), time.node),
-    input: el("section", { class: "card input", "aria-label": "input player" }, el("h2", { class: "small" }, "Input player: what goes in, what comes back"), player.node),
+      el("div", {}, el("h2", { class: "small" }, "Features"), bars.node),
+      createMeanings(),
+    ),
+    time: el(
+      "section",
+      { class: "card time", "aria-label": "training in time" },
+      el("h2", { class: "small" }, "Training"),
+      time.node,
+    ),
+    input: el(
+      "section",
+      { class: "card input", "aria-label": "input player" },
+      el("h2", { class: "small" }, "Input player: what goes in, what comes back"),
+      player.node,
+    ),
     seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis),
   };
   pageFrame.main.append(...Object.values(cards));
@@ -98,7 +149,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     state.set({ story: step, mode: step === 4 ? "live" : "sweep", cell: at, snap: -1, pick: -1, on: "" });
   }
   function light() {
-    for (const node of root.querySelectorAll("[data-feature]")) node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
+    for (const node of root.querySelectorAll("[data-feature]"))
+      node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
     pageFrame.main.classList.toggle("lighting", hovered >= 0);
     if (!view) return;
     const dark = isDark(root);
@@ -140,7 +192,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   /** A model of another seed, turned like the one that is shown where that is quickly done. */
   function beside(one, shown) {
     const { d, at, slot } = plain(one);
-    if (!sweep.model.turns || d > 2 || shown.slot.length !== one.n || shown.d !== d) return { ...one, shown: { d, at, slot } };
+    if (!sweep.model.turns || d > 2 || shown.slot.length !== one.n || shown.d !== d)
+      return { ...one, shown: { d, at, slot } };
     const { at: turned, match } = alignTo(shown.at, at, d, one.n, sweep.model.equal);
     return { ...one, shown: { d, at: turned, slot: slot.map((i) => shown.slot[match[i]]) } };
   }
@@ -155,14 +208,37 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       shownKey = key;
       const near = siblings(sweep, s.cell).slice(0, MAX_MINIATURES);
       miniTitle.textContent = "Seeds";
-      showMinis(near.map((c) => ({ view: c === s.cell ? final : beside(viewOf(sweep, c, colorOf, dark), final.shown), chosen: c === s.cell, pick: () => state.set({ cell: c, snap: -1 }) })), s, dark);
+      showMinis(
+        near.map((c) => ({
+          view: c === s.cell ? final : beside(viewOf(sweep, c, colorOf, dark), final.shown),
+          chosen: c === s.cell,
+          pick: () => state.set({ cell: c, snap: -1 }),
+        })),
+        s,
+        dark,
+      );
     }
     const last = views.length - 1;
     const at = s.snap < 0 || last < 0 ? -1 : Math.min(s.snap, last);
-    view = at < 0 || at === last ? final : { ...named(views[at], sweep, colorOf, dark, `${views[at].represented} features, on the way`), loss: Number.NaN };
+    view =
+      at < 0 || at === last
+        ? final
+        : {
+            ...named(views[at], sweep, colorOf, dark, `${views[at].represented} features, on the way`),
+            loss: Number.NaN,
+          };
   }
   function liveView(model, { m, n, p }, dark) {
-    const one = { m, n, W: model.W, b: model.b, ...measure(model.W, m, n), loss: model.loss, density: p, activation: "relu" };
+    const one = {
+      m,
+      n,
+      W: model.W,
+      b: model.b,
+      ...measure(model.W, m, n),
+      loss: model.loss,
+      density: p,
+      activation: "relu",
+    };
     return { ...named(one, sweep, colorOf, dark), shown: plain(one) };
   }
   function lookAtLive(s, dark) {
@@ -175,16 +251,44 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     const k = s.pick >= 0 && s.pick < frames.models[last].length ? s.pick : live.best();
     const at = s.snap < 0 ? last : Math.min(s.snap, last);
     const D = (model) => (model.D ??= measure(model.W, settings.m, settings.n).D);
-    track = { steps: frames.steps, lossSteps: frames.steps, loss: frames.models.map((models) => models[k].loss), D: frames.models.map((models) => D(models[k])) };
+    track = {
+      steps: frames.steps,
+      lossSteps: frames.steps,
+      loss: frames.models.map((models) => models[k].loss),
+      D: frames.models.map((models) => D(models[k])),
+    };
     view = liveView(frames.models[at][k], settings, dark);
     miniTitle.textContent = "Starts, side by side (the best is shown)";
-    showMinis(frames.models[at].map((model, j) => ({ view: liveView(model, settings, dark), chosen: j === k, pick: () => state.set({ pick: j }) })), s, dark);
+    showMinis(
+      frames.models[at].map((model, j) => ({
+        view: liveView(model, settings, dark),
+        chosen: j === k,
+        pick: () => state.set({ pick: j }),
+      })),
+      s,
+      dark,
+    );
   }
   function showMinis(list, s, dark) {
     cards.seeds.dataset.count = list.length;
     const focused = [...minis.children].indexOf(document.activeElement);
-    minis.replaceChildren(...list.map((one, k) => el("button", { type: "button", class: "mini-button", "aria-pressed": String(one.chosen), "aria-label": `start ${k + 1}: ${short(one.view.name)}, loss ${say(one.view.loss)}`, onclick: one.pick },
-      miniature(one.view, [s.yaw, s.pitch], dark), el("span", {}, short(one.view.name, 24)), el("small", {}, `loss ${say(one.view.loss, 2)}`))));
+    minis.replaceChildren(
+      ...list.map((one, k) =>
+        el(
+          "button",
+          {
+            type: "button",
+            class: "mini-button",
+            "aria-pressed": String(one.chosen),
+            "aria-label": `start ${k + 1}: ${short(one.view.name)}, loss ${say(one.view.loss)}`,
+            onclick: one.pick,
+          },
+          miniature(one.view, [s.yaw, s.pitch], dark),
+          el("span", {}, short(one.view.name, 24)),
+          el("small", {}, `loss ${say(one.view.loss, 2)}`),
+        ),
+      ),
+    );
     if (focused >= 0) minis.children[focused]?.focus();
   }
   function showCards(s) {
@@ -229,7 +333,9 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     player.show(view, s.on, turn, dark);
     if (s.mode === "sweep") announcer.textContent = secret ? "" : describe(sweep, s.cell);
     if (s.story) {
-      const training = live.frames.steps.length ? `Step ${live.frames.steps.at(-1).toLocaleString("en")} of 3,000: ` : "";
+      const training = live.frames.steps.length
+        ? `Step ${live.frames.steps.at(-1).toLocaleString("en")} of 3,000: `
+        : "";
       story.show(view, dark, { played: player.sentence(), training });
     }
     light();

@@ -15,8 +15,11 @@ const between = (least, most) => (value) => Math.min(most, Math.max(least, value
 /** Settings inside what the sliders allow, whatever a link says. */
 export function sensible(s) {
   return {
-    p: between(0.005, 1)(s.p), decay: between(0.3, 1)(s.decay), lr: between(0.001, 0.1)(s.lr),
-    n: between(2, 12)(Math.round(s.n)), m: between(2, 3)(Math.round(s.m)),
+    p: between(0.005, 1)(s.p),
+    decay: between(0.3, 1)(s.decay),
+    lr: between(0.001, 0.1)(s.lr),
+    n: between(2, 12)(Math.round(s.n)),
+    m: between(2, 3)(Math.round(s.m)),
   };
 }
 
@@ -57,7 +60,14 @@ export function createLive({ state, onframe }) {
   const restart = (paused = false) => {
     send ??= connect(onMessage);
     Object.assign(frames, { run: frames.run + 1, steps: [], models: [], done: false, paused });
-    send({ start: sensible(state.get()), run: frames.run, seed: state.get().seed, count: COUNT, paused, pace: state.get().pace });
+    send({
+      start: sensible(state.get()),
+      run: frames.run,
+      seed: state.get().seed,
+      count: COUNT,
+      paused,
+      pace: state.get().pace,
+    });
   };
 
   const rows = [
@@ -68,13 +78,21 @@ export function createLive({ state, onframe }) {
     ["lr", "learning rate", -3, -1, 0.05, (v) => 10 ** v, Math.log10],
   ].map(([name, label, min, max, step, toValue, toSlider]) => {
     const output = el("output", {});
-    const input = el("input", { type: "range", min, max, step, "aria-label": label, "data-setting": name, oninput: () => {
-      const value = Number(toValue(Number(input.value)).toPrecision(3));
-      state.set({ [name]: value, snap: -1 });
-      show();
-      if (name === "n" || name === "m" || !frames.steps.length) restart(frames.paused);
-      else send({ change: sensible(state.get()) });
-    } });
+    const input = el("input", {
+      type: "range",
+      min,
+      max,
+      step,
+      "aria-label": label,
+      "data-setting": name,
+      oninput: () => {
+        const value = Number(toValue(Number(input.value)).toPrecision(3));
+        state.set({ [name]: value, snap: -1 });
+        show();
+        if (name === "n" || name === "m" || !frames.steps.length) restart(frames.paused);
+        else send({ change: sensible(state.get()) });
+      },
+    });
     const update = () => {
       const value = sensible(state.get())[name];
       input.value = toSlider(value);
@@ -88,21 +106,51 @@ export function createLive({ state, onframe }) {
     restart();
   };
   const fresh = el("button", { type: "button", class: "main", onclick: again }, "Train from new starts");
-  const pause = el("button", { type: "button", onclick: () => {
-    state.set({ snap: -1 });
-    send?.({ pause: !frames.paused });
-  } }, "Pause");
-  const step = el("button", { type: "button", onclick: () => {
-    state.set({ snap: -1 });
-    if (!frames.run || frames.done) restart(true);
-    send({ step: 1 });
-  } }, "One step");
-  const paces = [["full", "full speed"], ["slow", "slow motion"], ["slowest", "step by step"]];
-  const pace = select(paces, state.get().pace, (name) => {
-    state.set({ pace: name });
-    send?.({ pace: name });
-  }, "pace of training");
-  const transport = el("div", { class: "controls transport", role: "group", "aria-label": "training" }, fresh, pause, step, labelled("pace", pace));
+  const pause = el(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        state.set({ snap: -1 });
+        send?.({ pause: !frames.paused });
+      },
+    },
+    "Pause",
+  );
+  const step = el(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        state.set({ snap: -1 });
+        if (!frames.run || frames.done) restart(true);
+        send({ step: 1 });
+      },
+    },
+    "One step",
+  );
+  const paces = [
+    ["full", "full speed"],
+    ["slow", "slow motion"],
+    ["slowest", "step by step"],
+  ];
+  const pace = select(
+    paces,
+    state.get().pace,
+    (name) => {
+      state.set({ pace: name });
+      send?.({ pace: name });
+    },
+    "pace of training",
+  );
+  const transport = el(
+    "div",
+    { class: "controls transport", role: "group", "aria-label": "training" },
+    fresh,
+    pause,
+    step,
+    labelled("pace", pace),
+  );
   function showTransport() {
     pause.textContent = frames.paused ? "Go on" : "Pause";
     pause.disabled = frames.done;
@@ -112,11 +160,27 @@ export function createLive({ state, onframe }) {
     pace.value = state.get().pace;
     showTransport();
   }
-  const node = el("div", {}, transport, status, el("div", { class: "sliders" }, ...rows.map((row) => row.node)),
-    el("p", { class: "note" }, "Change density, importance or rate while it trains: the same models go on under the new setting."));
+  const node = el(
+    "div",
+    {},
+    transport,
+    status,
+    el("div", { class: "sliders" }, ...rows.map((row) => row.node)),
+    el(
+      "p",
+      { class: "note" },
+      "Change density, importance or rate while it trains: the same models go on under the new setting.",
+    ),
+  );
   show();
-  return { node, frames, restart, show, best: () => {
-    const models = frames.models.at(-1) ?? [];
-    return models.reduce((best, model, k) => (model.loss < models[best].loss ? k : best), 0);
-  } };
+  return {
+    node,
+    frames,
+    restart,
+    show,
+    best: () => {
+      const models = frames.models.at(-1) ?? [];
+      return models.reduce((best, model, k) => (model.loss < models[best].loss ? k : best), 0);
+    },
+  };
 }

@@ -84,7 +84,10 @@ export function hull(points, near = 0.06) {
         const first = sub(points[on[0]], centre);
         const second = cross(normal, first);
         const turn = (p) => Math.atan2(dot(sub(points[p], centre), second), dot(sub(points[p], centre), first));
-        faces.set(on.join(), on.sort((a, b) => turn(a) - turn(b)));
+        faces.set(
+          on.join(),
+          on.sort((a, b) => turn(a) - turn(b)),
+        );
       }
     }
   }

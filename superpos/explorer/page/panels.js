@@ -6,14 +6,26 @@ import { term } from "./meaning.js";
 
 const MAX_TABLE = 40; // rows and columns of WᵀW in numbers
 
-/** Heat map of WᵀW; a square that one points at, or reaches by the arrow keys, is read out and lights up its feature. */
+/**
+ * Heat map of WᵀW; a square that one points at, or reaches by the arrow keys, is read out and lights up its feature.
+ */
 export function createHeat({ onhover }) {
-  const canvas = el("canvas", { class: "heat", role: "img", tabindex: "0", "aria-label": "Heat map of W transposed times W. Arrow keys move." });
+  const canvas = el("canvas", {
+    class: "heat",
+    role: "img",
+    tabindex: "0",
+    "aria-label": "Heat map of W transposed times W. Arrow keys move.",
+  });
   const readout = el("p", { class: "note", role: "status" }, "\u00a0");
   const numbers = el("table", { class: "gram" });
   const cutNote = el("p", { class: "note" });
-  const inNumbers = el("details", { ontoggle: () => fillTable() }, el("summary", {}, "WᵀW in numbers"),
-    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "WᵀW in numbers" }, numbers), cutNote);
+  const inNumbers = el(
+    "details",
+    { ontoggle: () => fillTable() },
+    el("summary", {}, "WᵀW in numbers"),
+    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "WᵀW in numbers" }, numbers),
+    cutNote,
+  );
   const node = el("div", {}, canvas, readout, inNumbers);
   let view = null;
   let at = [0, 0];
@@ -34,7 +46,9 @@ export function createHeat({ onhover }) {
   });
   canvas.addEventListener("pointerleave", leave);
   canvas.addEventListener("blur", leave);
-  canvas.addEventListener("focus", () => { if (canvas.matches(":focus-visible")) readOut(); });
+  canvas.addEventListener("focus", () => {
+    if (canvas.matches(":focus-visible")) readOut();
+  });
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (!step) return;
@@ -47,9 +61,24 @@ export function createHeat({ onhover }) {
     const most = Math.min(view.n, MAX_TABLE);
     const all = [...Array(most).keys()];
     numbers.replaceChildren(
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "i \\ j"), ...all.map((j) => el("th", { scope: "col" }, String(j))))),
-      el("tbody", {}, ...all.map((i) => el("tr", {}, el("th", { scope: "row" }, String(i)),
-        ...all.map((j) => el("td", {}, fixed(view.gram[i * view.n + j])))))));
+      el(
+        "thead",
+        {},
+        el("tr", {}, el("th", { scope: "col" }, "i \\ j"), ...all.map((j) => el("th", { scope: "col" }, String(j)))),
+      ),
+      el(
+        "tbody",
+        {},
+        ...all.map((i) =>
+          el(
+            "tr",
+            {},
+            el("th", { scope: "row" }, String(i)),
+            ...all.map((j) => el("td", {}, fixed(view.gram[i * view.n + j]))),
+          ),
+        ),
+      ),
+    );
     cutNote.textContent = view.n > most ? `The first ${most} of ${view.n} features.` : "";
   }
   return {
@@ -83,17 +112,31 @@ export function createHeat({ onhover }) {
 /** Two bars per feature: ‖W_i‖ and D_i. */
 export function createBars({ onhover }) {
   const table = el("table", { class: "bars" });
-  const node = el("div", { class: "scroll bars-box", tabindex: "0", role: "group", "aria-label": "features in numbers" }, table);
+  const node = el(
+    "div",
+    { class: "scroll bars-box", tabindex: "0", role: "group", "aria-label": "features in numbers" },
+    table,
+  );
   let count = -1;
   let rows = [];
-  const bar = () => svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { height: 10 }));
+  const bar = () =>
+    svg(
+      "svg",
+      { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { height: 10 }),
+    );
   function build(n) {
     count = n;
     rows = Array.from({ length: n }, (_, i) => {
       const [norm, D] = [bar(), bar()];
       const words = [el("span"), el("span")];
-      const row = el("tr", { "data-feature": i, onpointerenter: () => onhover(i), onpointerleave: () => onhover(-1) },
-        el("th", { scope: "row" }, String(i)), el("td", {}, norm, words[0]), el("td", {}, D, words[1]));
+      const row = el(
+        "tr",
+        { "data-feature": i, onpointerenter: () => onhover(i), onpointerleave: () => onhover(-1) },
+        el("th", { scope: "row" }, String(i)),
+        el("td", {}, norm, words[0]),
+        el("td", {}, D, words[1]),
+      );
       return { row, norm, D, words };
     });
     const heads = [term("feature", "i"), term("norm ‖W‖"), term("share of a dimension D")];
@@ -107,7 +150,10 @@ export function createBars({ onhover }) {
       for (let i = 0; i < view.n; i++) {
         const color = featureColor(view.shown.slot[i], view.n, dark);
         const { norm, D, words } = rows[i];
-        for (const [k, [image, value, most]] of [[norm, view.norms[i], 1.25], [D, view.D[i], 1]].entries()) {
+        for (const [k, [image, value, most]] of [
+          [norm, view.norms[i], 1.25],
+          [D, view.D[i], 1],
+        ].entries()) {
           image.firstChild.setAttribute("width", Math.min(100, (100 * value) / most).toFixed(1));
           image.firstChild.setAttribute("fill", color);
           words[k].textContent = value.toFixed(2);

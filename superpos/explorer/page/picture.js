@@ -36,7 +36,8 @@ function onTheWay(before, after, n, t) {
   const earlier = new Map(Array.from(before.slot, (slot, i) => [slot, i]));
   for (let i = 0; i < n; i++) {
     const j = earlier.get(after.slot[i]);
-    for (let k = 0; k < after.d; k++) at[k * n + i] = before.at[k * n + j] + t * (after.at[k * n + i] - before.at[k * n + j]);
+    for (let k = 0; k < after.d; k++)
+      at[k * n + i] = before.at[k * n + j] + t * (after.at[k * n + i] - before.at[k * n + j]);
   }
   return { d: after.d, at, slot: after.slot };
 }
@@ -61,7 +62,14 @@ export function createPicture({ onhover, onturn }) {
       const corners = long.map((i) => points[i]);
       const faces = m === 2 ? flatHull(corners) : hull(corners);
       for (const face of faces) {
-        const d = face.map((c) => at[long[c]].slice(0, 2).map((v) => v.toFixed(2)).join()).join(" ");
+        const d = face
+          .map((c) =>
+            at[long[c]]
+              .slice(0, 2)
+              .map((v) => v.toFixed(2))
+              .join(),
+          )
+          .join(" ");
         parts.push(svg("polygon", { points: d, class: "face", fill: view.color }));
       }
     }
@@ -75,8 +83,12 @@ export function createPicture({ onhover, onturn }) {
     image.setAttribute("aria-label", view.said);
     image.classList.toggle("turns", m > 2);
     note.textContent =
-      m === 3 ? "Drag, or use the arrow keys, to turn."
-        : m > 3 ? `The 3 directions that hold most of W (${Math.round(100 * project(view.W, m, n).share)} % of it). Drag to turn.` : "";
+      m === 3
+        ? "Drag, or use the arrow keys, to turn."
+        : m > 3
+          ? `The 3 directions that hold most of W (${Math.round(100 * project(view.W, m, n).share)} % of it). ` +
+            `Drag to turn.`
+          : "";
   }
   /** Draw, and where another model is shown than before, let its features glide to their places. */
   function glide(nextKey) {
@@ -101,7 +113,9 @@ export function createPicture({ onhover, onturn }) {
     step(begin);
   }
   const turning = makeTurnable(image, {
-    isSolid: () => view?.m > 2, turn: () => turn, onturn,
+    isSolid: () => view?.m > 2,
+    turn: () => turn,
+    onturn,
     onmove: (now) => {
       turn = now;
       draw();

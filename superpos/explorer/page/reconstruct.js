@@ -27,7 +27,10 @@ export function reconstruct({ W, b, m, n, activation = "relu" }, x) {
   return { h, read, output, interference };
 }
 
-/** Interference on the silent features: summed sizes before and after bias and activation function, and the negative part. */
+/**
+ * Interference on the silent features: summed sizes before and after bias and activation function, and the negative
+ * part.
+ */
 export function onTheSilent({ read, output }, x) {
   let [silent, before, below, after] = [0, 0, 0, 0];
   for (let i = 0; i < x.length; i++) {

@@ -1,4 +1,5 @@
-// Which known shape a group of directions has: superpos.analysis.shapes again, over the library's own shapes and limits.
+// Which known shape a group of directions has: superpos.analysis.shapes again, over the library's own shapes and
+// limits.
 
 import { assign, eigen, multiply, nearestOrthogonal } from "./algebra.js";
 
@@ -27,7 +28,15 @@ function openShape({ name, dimensions, vertices }, k) {
     const view = off(gram, k, i);
     if (!views.some((kind) => alike(view, kind))) views.push(view);
   }
-  return { name, dimensions, gram, views, isSimplex, isPlane, vertices: vertices && Float64Array.from(vertices.flat()) };
+  return {
+    name,
+    dimensions,
+    gram,
+    views,
+    isSimplex,
+    isPlane,
+    vertices: vertices && Float64Array.from(vertices.flat()),
+  };
 }
 
 /** The known shapes of k vertices, and the limits, of the page's data. */
@@ -38,12 +47,17 @@ export function openNaming({ limits, words, shapes }) {
 /** Directions that may be the next vertex, the best one last. */
 function fitting(cosines, k, gram, order, limit) {
   const v = order.length;
-  const worst = Float64Array.from({ length: k }, (_, i) => (order.includes(i) ? Number.POSITIVE_INFINITY
-    : order.reduce((most, o, u) => Math.max(most, Math.abs(cosines[i * k + o] - gram[v * k + u])), 0)));
+  const worst = Float64Array.from({ length: k }, (_, i) =>
+    order.includes(i)
+      ? Number.POSITIVE_INFINITY
+      : order.reduce((most, o, u) => Math.max(most, Math.abs(cosines[i * k + o] - gram[v * k + u])), 0),
+  );
   return [...worst.keys()].filter((i) => worst[i] <= limit).sort((a, b) => worst[b] - worst[a] || a - b);
 }
 
-/** An order of the group in which its cosines are those of the shape to within the limit, by backtracking; else null. */
+/**
+ * An order of the group in which its cosines are those of the shape to within the limit, by backtracking; else null.
+ */
 function backtrack(cosines, k, gram, starts, { cosine, tries: most }) {
   let tries = 0;
   for (const start of starts) {
@@ -85,12 +99,14 @@ function nearestOrder(cosines, k, shape, starts, limits) {
   for (let round = 0; round < 10; round++) {
     const M = new Float64Array(d * d); // (directions in order)ᵀ · vertices
     for (let v = 0; v < k; v++) {
-      for (let a = 0; a < d; a++) for (let b = 0; b < d; b++) M[a * d + b] += directions[order[v] * d + a] * shape.vertices[v * d + b];
+      for (let a = 0; a < d; a++)
+        for (let b = 0; b < d; b++) M[a * d + b] += directions[order[v] * d + a] * shape.vertices[v * d + b];
     }
     const turned = multiply(directions, nearestOrthogonal(M, d), k, d, d);
     const costs = new Float64Array(k * k);
     for (let v = 0; v < k; v++) {
-      for (let i = 0; i < k; i++) for (let r = 0; r < d; r++) costs[v * k + i] -= shape.vertices[v * d + r] * turned[i * d + r];
+      for (let i = 0; i < k; i++)
+        for (let r = 0; r < d; r++) costs[v * k + i] -= shape.vertices[v * d + r] * turned[i * d + r];
     }
     const improved = assign(costs, k);
     if (improved.every((i, v) => i === order[v])) break;
@@ -113,7 +129,13 @@ function fitShape(cosines, k, shape, limits) {
   const like = (view) => rows.map((row) => row.every((x, j) => Math.abs(x - view[j]) <= limits.cosine));
   const likes = shape.views.map(like);
   if (!rows.every((_, i) => likes.some((of) => of[i]))) return null;
-  const order = orderOf(cosines, k, shape, [...rows.keys()].filter((i) => likes[0][i]), limits);
+  const order = orderOf(
+    cosines,
+    k,
+    shape,
+    [...rows.keys()].filter((i) => likes[0][i]),
+    limits,
+  );
   if (!order) return null;
   const { gram } = shape;
   let [squares, all] = [0, 0];

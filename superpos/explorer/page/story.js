@@ -1,4 +1,5 @@
-// The story: dense, sparser, why, your turn. Each step asks one question over one large picture, in the sweep's own models.
+// The story: dense, sparser, why, your turn. Each step asks one question over one large picture, in the sweep's own
+// models.
 
 import { el, motionAllowed, say, svg } from "./dom.js";
 import { canReconstruct, meetings } from "./reconstruct.js";
@@ -11,7 +12,8 @@ const PACE = 90; // milliseconds from one density to the next
 /** The best model of every density, from dense to sparse; other axes are those of `cell`. */
 export function densityPath(sweep, cell) {
   if (sweep.density < 0) return [];
-  const loss = (c) => (Number.isFinite(sweep.cells.loss.values[c]) ? sweep.cells.loss.values[c] : Number.POSITIVE_INFINITY);
+  const loss = (c) =>
+    Number.isFinite(sweep.cells.loss.values[c]) ? sweep.cells.loss.values[c] : Number.POSITIVE_INFINITY;
   const index = sweep.index[sweep.density];
   const fixed = sweep.axes.map((axis, a) => !sweep.flat && a !== sweep.density && axis.name !== "seed");
   const best = new Map();
@@ -23,7 +25,10 @@ export function densityPath(sweep, cell) {
   return [...best.values()].sort((a, b) => density(b) - density(a));
 }
 
-/** The steps that a sweep can tell: without densities it begins with why; other models than x′ = f(WᵀWx + b) have none. */
+/**
+ * The steps that a sweep can tell: without densities it begins with why; other models than x′ = f(WᵀWx + b) have
+ * none.
+ */
 export function stepsOf(sweep) {
   if (!canReconstruct(activationOf(sweep, 0))) return [];
   return sweep.density >= 0 && sweep.axes[sweep.density].values.length > 1 ? [1, 2, 3, 4] : [3, 4];
@@ -42,27 +47,80 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
     onstep(step);
     focus();
   };
-  const places = STEPS.map((word, k) => el("li", {}, el("button", { type: "button", class: "step", disabled: !steps.includes(k + 1), onclick: () => go(k + 1) }, `${k + 1} ${word}`)));
+  const places = STEPS.map((word, k) =>
+    el(
+      "li",
+      {},
+      el(
+        "button",
+        { type: "button", class: "step", disabled: !steps.includes(k + 1), onclick: () => go(k + 1) },
+        `${k + 1} ${word}`,
+      ),
+    ),
+  );
   const back = el("button", { type: "button", onclick: () => go(state.get().story - 1) }, "Back");
-  const next = el("button", { type: "button", class: "main", onclick: () => (state.get().story >= 4 ? leave() : go(state.get().story + 1)) }, "Next");
+  const next = el(
+    "button",
+    { type: "button", class: "main", onclick: () => (state.get().story >= 4 ? leave() : go(state.get().story + 1)) },
+    "Next",
+  );
   const skip = el("button", { type: "button", onclick: () => leave() }, "Skip the story");
   const strip = svg("svg", { class: "strip", preserveAspectRatio: "none", "aria-hidden": "true" });
-  const range = el("input", { type: "range", min: 0, step: 1, "aria-label": "density of the story", oninput: () => {
-    stop();
-    move(Number(range.value));
-  } });
+  const range = el("input", {
+    type: "range",
+    min: 0,
+    step: 1,
+    "aria-label": "density of the story",
+    oninput: () => {
+      stop();
+      move(Number(range.value));
+    },
+  });
   const where = el("output", {});
   const rarer = el("button", { type: "button", onclick: () => (timer ? stop() : walk()) }, "Make them rarer");
-  const another = el("button", { type: "button", onclick: () => {
-    const near = siblings(state.get().cell);
-    state.set({ cell: near[(near.indexOf(state.get().cell) + 1) % near.length], snap: -1 });
-  } }, "Another start");
-  const along = el("div", { class: "along" }, strip, range, el("div", { class: "ends" }, el("span", {}, "dense"), where, el("span", {}, "sparse")), rarer);
-  const node = el("section", { class: "card story", "aria-label": "the story", onkeydown: (event) => { if (event.key === "Escape") leave(); } },
-    el("ol", { class: "steps" }, ...places), question, sentence, along, another, aside, el("div", { class: "controls story-controls" }, back, next, skip));
+  const another = el(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        const near = siblings(state.get().cell);
+        state.set({ cell: near[(near.indexOf(state.get().cell) + 1) % near.length], snap: -1 });
+      },
+    },
+    "Another start",
+  );
+  const along = el(
+    "div",
+    { class: "along" },
+    strip,
+    range,
+    el("div", { class: "ends" }, el("span", {}, "dense"), where, el("span", {}, "sparse")),
+    rarer,
+  );
+  const node = el(
+    "section",
+    {
+      class: "card story",
+      "aria-label": "the story",
+      onkeydown: (event) => {
+        if (event.key === "Escape") leave();
+      },
+    },
+    el("ol", { class: "steps" }, ...places),
+    question,
+    sentence,
+    along,
+    another,
+    aside,
+    el("div", { class: "controls story-controls" }, back, next, skip),
+  );
   let [timer, path, drawn] = [0, [], ""];
 
-  const atDensity = () => Math.max(0, path.findIndex((c) => sweep.index[sweep.density][c] === sweep.index[sweep.density][state.get().cell]));
+  const atDensity = () =>
+    Math.max(
+      0,
+      path.findIndex((c) => sweep.index[sweep.density][c] === sweep.index[sweep.density][state.get().cell]),
+    );
   const move = (k) => state.set({ cell: path[k], snap: -1 });
   function stop() {
     clearInterval(timer);
@@ -91,12 +149,15 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
     if (key === drawn) return;
     drawn = key;
     strip.setAttribute("viewBox", `0 0 ${path.length} 1`);
-    strip.replaceChildren(...path.map((c, k) => svg("rect", { x: k, width: 1.02, height: 1, fill: colorOf(sweep.shape.at(c), dark) })));
+    strip.replaceChildren(
+      ...path.map((c, k) => svg("rect", { x: k, width: 1.02, height: 1, fill: colorOf(sweep.shape.at(c), dark) })),
+    );
   }
   function questionOf(step, { n, m }) {
     const [things, room] = [`${inWords(n, true)} features`, m === 1 ? "one dimension" : `${inWords(m)} dimensions`];
     const densest = path.length ? sweep.axes[sweep.density].values[sweep.index[sweep.density][path[0]]] : 1;
-    const often = densest >= 0.95 ? "all of them there all the time" : `each there ${say(100 * densest, 2)} % of the time`;
+    const often =
+      densest >= 0.95 ? "all of them there all the time" : `each there ${say(100 * densest, 2)} % of the time`;
     return [
       `${things}, ${room}, ${often}: what does a network keep?`,
       "Now the features become rare. What does the network do with the same room?",
@@ -112,7 +173,9 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
     return `${density}${shareInWords(view)}`;
   }
   return {
-    node, steps, open: go,
+    node,
+    steps,
+    open: go,
     show(view, dark, words) {
       const s = state.get();
       const step = s.story;
@@ -136,23 +199,37 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
         where.textContent = `density ${say(view.density, 2)}`;
         range.setAttribute("aria-valuetext", where.textContent);
       }
-      aside.textContent = step === 3 ? whyAside(view) : step === 2 ? "The picture is turned so that neighbours lie near each other; the numbers are the model's own." : "";
-      if (step === steps[0] && step > 1) aside.textContent = `This sweep has a single density, so the story begins with why. ${aside.textContent}`;
+      aside.textContent =
+        step === 3
+          ? whyAside(view)
+          : step === 2
+            ? "The picture is turned so that neighbours lie near each other; the numbers are the model's own."
+            : "";
+      if (step === steps[0] && step > 1)
+        aside.textContent = `This sweep has a single density, so the story begins with why. ${aside.textContent}`;
     },
   };
 }
 
 function whyAside({ n, density, activation }) {
-  const cut = activation === "relu" ? "Negative interference costs nothing: ReLU cuts it off. A negative bias takes small positive interference, too. " : "";
+  const cut =
+    activation === "relu"
+      ? "Negative interference costs nothing: ReLU cuts it off. A negative bias takes small positive " +
+        "interference, too. "
+      : "";
   if (density === null) return cut;
   const share = 100 * meetings(n, density);
-  return `${cut}At density ${say(density, 2)} two or more of the ${n} features meet in ${say(share, 2)} % of inputs; the rarer that is, the less sharing costs.`;
+  return (
+    `${cut}At density ${say(density, 2)} two or more of the ${n} features meet in ${say(share, 2)} % of ` +
+    `inputs; the rarer that is, the less sharing costs.`
+  );
 }
 
 /** Where the story's "why" looks: the sparsest model of a regular shape with the most features. */
 export function cellOfWhy(sweep, cell) {
   const path = densityPath(sweep, cell);
   if (!path.length) return cell;
-  const worth = (c) => sweep.cells.represented.values[c] - (/irregular|shared|diverged|missing/.test(sweep.shape.at(c)) ? 0.5 : 0);
+  const worth = (c) =>
+    sweep.cells.represented.values[c] - (/irregular|shared|diverged|missing/.test(sweep.shape.at(c)) ? 0.5 : 0);
   return path.reduce((a, b) => (worth(b) >= worth(a) ? b : a));
 }

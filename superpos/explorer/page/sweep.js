@@ -10,7 +10,8 @@ import { nameOfModel, nameable } from "./components.js";
 /** A sweep from the page's data. */
 export function readSweep(data) {
   const cells = {};
-  for (const [name, coded] of Object.entries(data.cells)) cells[name] = coded?.words ? decodeWords(coded) : decode(coded);
+  for (const [name, coded] of Object.entries(data.cells))
+    cells[name] = coded?.words ? decodeWords(coded) : decode(coded);
   const axes = data.axes.map((axis) => ({ ...axis, index: axis.index ? decode(axis.index).values : null }));
   const sweep = { ...data, cells, axes, nCells: data.n_cells, shape: cells.shape, naming: openNaming(data.naming) };
   sweep.index = indexCells(sweep);
@@ -50,10 +51,17 @@ export function viewOf(sweep, cell, colorOf, dark, snapshot = -1) {
   }
   const name = sweep.shape.at(cell);
   return {
-    m, n, W, b: biases ? corner(biases, width, 1, n) : new Float64Array(n), ...measured, name, color: colorOf(name, dark),
+    m,
+    n,
+    W,
+    b: biases ? corner(biases, width, 1, n) : new Float64Array(n),
+    ...measured,
+    name,
+    color: colorOf(name, dark),
     residual: sweep.cells.residual.values[cell],
     loss: sweep.cells.loss.values[cell],
-    density: sweep.density < 0 ? sweep.model.density : sweep.axes[sweep.density].values[sweep.index[sweep.density][cell]],
+    density:
+      sweep.density < 0 ? sweep.model.density : sweep.axes[sweep.density].values[sweep.index[sweep.density][cell]],
     activation: activationOf(sweep, cell),
     said: `${n} features in ${m} dimensions: ${short(name)}`,
   };
@@ -62,7 +70,8 @@ export function viewOf(sweep, cell, colorOf, dark, snapshot = -1) {
 /** A model with the name that the library would give it, where the page has the shapes for so many features. */
 export function named(view, sweep, colorOf, dark, otherwise = `${view.represented} features`) {
   const { name, residual } = nameable(view.n, sweep.naming)
-    ? nameOfModel(view, view.n, sweep.naming) : { name: otherwise, residual: Number.NaN };
+    ? nameOfModel(view, view.n, sweep.naming)
+    : { name: otherwise, residual: Number.NaN };
   const said = `${view.n} features in ${view.m} dimensions: ${short(name)}`;
   return { ...view, name, residual, said, color: colorOf(name, dark) };
 }
@@ -80,7 +89,7 @@ export function startingAxes(sweep) {
   const long = sweep.axes.map((axis, a) => [a, axis]).filter(([, axis]) => axis.values.length > 1);
   const isSeed = ([, axis]) => axis.name === "seed";
   const first = [...long.filter((one) => !isSeed(one)), ...long.filter(isSeed)].map(([a]) => a);
-  return [first[0] ?? 0, first[1] ?? (first[0] ?? 0)];
+  return [first[0] ?? 0, first[1] ?? first[0] ?? 0];
 }
 
 /** Cells that differ from one only in their seed. */
@@ -99,6 +108,8 @@ export function trackOf(sweep, cell, views) {
     loss: history ? Array.from(history.loss.row(cell)) : [],
     steps: snapshots?.steps ?? [],
     D: views.map((view) => view.D),
-    lack: snapshots ? "" : "This sweep kept no snapshots: train with TrainConfig(snapshots=(0, 100, …)) to scrub through time.",
+    lack: snapshots
+      ? ""
+      : "This sweep kept no snapshots: train with TrainConfig(snapshots=(0, 100, …)) to scrub through time.",
   };
 }
