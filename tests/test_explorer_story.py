@@ -176,13 +176,15 @@ def result_shares(page_path, cell):
 TRAINED = """
 import { readFileSync } from "node:fs";
 const page = process.argv[2];
-const { Trainer } = await import(page + "toy.js");
+const { Trainer, normalFrom, randomFrom } = await import(page + "toy.js");
 const { measure } = await import(page + "measure.js");
 const { openNaming } = await import(page + "shapes.js");
 const { nameOfModel } = await import(page + "components.js");
 const { createAligner } = await import(page + "align.js");
 const { naming, sizes, densities, seeds, steps } = JSON.parse(readFileSync(0, "utf8"));
 const opened = openNaming(naming);
+const normal = normalFrom(randomFrom(7));
+const named = (W, m, n) => ({ W: [...W], ...nameOfModel(measure(W, m, n), n, opened) });
 const models = [];
 for (const [n, m] of sizes) {
   for (const decay of [1, 0.85]) {
@@ -191,10 +193,9 @@ for (const [n, m] of sizes) {
       for (const [k, p] of densities.entries()) {
         const trainer = new Trainer({ n, m, p, decay, steps, batch: 128, lr: 0.02 }, 1000 * n + seed);
         while (!trainer.done) trainer.step();
-        const measured = measure(trainer.W, m, n);
-        const { name, residual } = nameOfModel(measured, n, opened);
+        const shaken = [0.05, 0.15, 0.3].map((noise) => named(trainer.W.map((w) => w + noise * normal()), m, n));
         const { at, slot } = place({ W: trainer.W, m, n }, k);
-        models.push({ n, m, decay, seed, k, W: [...trainer.W], name, residual, norms: [...measured.norms], at: [...at], slot: [...slot] });
+        models.push({ n, m, decay, seed, k, ...named(trainer.W, m, n), shaken, at: [...at], slot: [...slot] });
       }
     }
   }
@@ -222,14 +223,16 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_page_names_what_it_trained_as_the_library_does(trained):
+@pytest.mark.parametrize("shaken", [False, True])
+def test_the_page_names_what_it_trained_as_the_library_does(trained, shaken):
+    """And the same with noise in the weights, near every limit that a name has."""
     assert len(trained) == 576
-    differing = [
-        (model["n"], model["m"], named.name, model["name"])
-        for model in trained
-        if (named := sp.geometry(np.reshape(model["W"], (model["m"], model["n"])))).name != model["name"]
-        or abs(named.residual - model["residual"]) > 1e-5
-    ]
+    differing = []
+    for model in trained:
+        for named in model["shaken"] if shaken else [model]:
+            known = sp.geometry(np.reshape(named["W"], (model["m"], model["n"])))
+            if known.name != named["name"] or abs(known.residual - named["residual"]) > 1e-5:
+                differing.append((model["n"], model["m"], known.name, named["name"]))
     assert differing == [] and len({model["name"] for model in trained}) > 25
 
 

@@ -10,7 +10,7 @@ import { createPicture, miniature } from "./picture.js";
 import { createBars, createHeat } from "./panels.js";
 import { createFacts, createMeanings, term } from "./meaning.js";
 import { createPageFrame } from "./page_frame.js";
-import { LIVE, createLive, sensible } from "./live_training.js";
+import { LIVE, createLive, liveSizes, sensible } from "./live_training.js";
 import { createPlayer } from "./player.js";
 import { createPredict } from "./predict.js";
 import { cellOfWhy, createStory, densityPath } from "./story.js";
@@ -45,7 +45,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     theme,
     ask: false,
   };
-  const state = createState({ ...defaults, ...LIVE }, { link });
+  const state = createState({ ...defaults, ...LIVE, ...liveSizes(sweep, defaults.cell) }, { link });
   let [hovered, view, track, views, shownKey] = [-1, null, null, [], ""];
 
   const onhover = (feature) => {

@@ -23,6 +23,13 @@ export function sensible(s) {
   };
 }
 
+/** Features and dimensions of a sweep's cell, where models of that size can be trained here. */
+export function liveSizes({ cells }, cell) {
+  const sizes = { n: cells.n.values[cell], m: cells.m.values[cell] };
+  const trainable = sensible({ ...LIVE, ...sizes });
+  return trainable.n === sizes.n && trainable.m === sizes.m ? sizes : {};
+}
+
 function connect(post) {
   try {
     const address = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: "text/javascript" }));

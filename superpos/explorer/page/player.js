@@ -241,7 +241,7 @@ export function createPlayer({ onchange, onhover, onturn }) {
       hidden.textContent = `h = Wx = (${coordinates}${view.m > 8 ? ", …" : ""})`;
       hidden.dataset.h = JSON.stringify([...result.h]);
       const active = [...x.keys()].filter((i) => x[i] > 0);
-      sentence.textContent = interferenceInWords(onTheSilent(result, x), active, view.activation);
+      sentence.textContent = interferenceInWords(onTheSilent(result, x), active, view);
       note.textContent = view.n > MAX_ROWS ? `The first ${MAX_ROWS} of ${view.n} features can be switched.` : "";
     },
   };

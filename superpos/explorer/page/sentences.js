@@ -61,7 +61,7 @@ export function shareInWords({ n, m, name, norms, D, represented }) {
 }
 
 /** What lies on the silent features, and what bias and activation function leave of it. */
-export function interferenceInWords({ silent, before, below, after }, active, activation) {
+export function interferenceInWords({ silent, before, below, after }, active, { activation, b }) {
   if (!active.length) return "Every feature is off. Switch one on.";
   const which =
     active.length === 1
@@ -72,12 +72,10 @@ export function interferenceInWords({ silent, before, below, after }, active, ac
   if (!silent) return `${which}; none is silent.`;
   const others = silent === 1 ? "the silent one" : `the ${silent} silent ones`;
   const number = (value) => value.toFixed(2);
-  const cutting = activation === "relu" ? "bias and ReLU" : "bias and activation function";
+  const cutting = activation === "relu" ? "ReLU" : "activation function";
+  const cut = b.some((value) => value !== 0) ? `bias and ${cutting} leave` : `${cutting} leaves`;
   const negative = below > 0.005 && activation === "relu" ? ` (${number(below)} of it negative)` : "";
-  return (
-    `${which}. On ${others} lies interference of ${number(before)} in all${negative}; ${cutting} leave ` +
-    `${number(after)}.`
-  );
+  return `${which}. On ${others} lies interference of ${number(before)} in all${negative}; ${cut} ${number(after)}.`;
 }
 
 /** "At density 0.05", or nothing where it is not known. */

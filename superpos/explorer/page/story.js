@@ -3,7 +3,7 @@
 
 import { el, motionAllowed, say, svg } from "./dom.js";
 import { canReconstruct, meetings } from "./reconstruct.js";
-import { inWords, shareInWords } from "./sentences.js";
+import { atDensity, inWords, shareInWords } from "./sentences.js";
 import { activationOf } from "./sweep.js";
 
 export const STEPS = ["dense", "sparser", "why", "your turn"];
@@ -116,7 +116,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
   );
   let [timer, path, drawn] = [0, [], ""];
 
-  const atDensity = () =>
+  const placeOnPath = () =>
     Math.max(
       0,
       path.findIndex((c) => sweep.index[sweep.density][c] === sweep.index[sweep.density][state.get().cell]),
@@ -133,7 +133,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
       return;
     }
     rarer.textContent = "Stop";
-    let k = atDensity() >= path.length - 1 ? -1 : atDensity();
+    let k = placeOnPath() >= path.length - 1 ? -1 : placeOnPath();
     timer = setInterval(() => {
       k += 1;
       move(Math.min(k, path.length - 1));
@@ -169,8 +169,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
   function sentenceOf(step, view, { played, training }) {
     if (step === 4) return `${training}${shareInWords(view)}`;
     if (step === 3) return played;
-    const density = view.density === null ? "" : `At density ${say(view.density, 2)}, `;
-    return `${density}${shareInWords(view)}`;
+    return `${atDensity(view.density)}${shareInWords(view)}`;
   }
   return {
     node,
@@ -195,7 +194,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
       if (step === 2) {
         drawStrip(dark);
         range.max = path.length - 1;
-        range.value = atDensity();
+        range.value = placeOnPath();
         where.textContent = `density ${say(view.density, 2)}`;
         range.setAttribute("aria-valuetext", where.textContent);
       }
@@ -220,7 +219,7 @@ function whyAside({ n, density, activation }) {
   if (density === null) return cut;
   const share = 100 * meetings(n, density);
   return (
-    `${cut}At density ${say(density, 2)} two or more of the ${n} features meet in ${say(share, 2)} % of ` +
+    `${cut}${atDensity(density)}two or more of the ${n} features meet in ${say(share, 2)} % of ` +
     `inputs; the rarer that is, the less sharing costs.`
   );
 }
