@@ -32,6 +32,18 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+VISIBLE = """const controls = [...document.querySelectorAll('button, input, select, summary, [tabindex="0"]')]
+  .filter((c) => c.checkVisibility());"""
+CONTROLS = f"""() => {{ {VISIBLE}
+  const name = (c) => c.getAttribute('aria-label') || [...(c.labels ?? [])].map((l) => l.textContent).join(' ') || c.textContent;
+  return controls.map((c) => `${{c.getAttribute('role') || c.tagName.toLowerCase()}}: ${{name(c).trim()}}`);
+}}"""
+SMALL = f"""() => {{ {VISIBLE}
+  const small = (c) => [c, ...(c.labels ?? [])].every((x) => x.getBoundingClientRect().height < 23.5 || x.getBoundingClientRect().width < 23.5);
+  return controls.filter((c) => !c.disabled && small(c)).map((c) => c.outerHTML.slice(0, 120));
+}}"""
+
+
 class Opened:
     """A page opened from disk, with what it complained about and what it asked for."""
 
@@ -60,6 +72,25 @@ class Opened:
             self.page.wait_for_selector("#app[data-ready]")
             best, tries = min(best, int(self.page.locator("#app").get_attribute("data-ready"))), tries - 1
         return best
+
+    def violations(self) -> list[str]:
+        """What axe-core finds against the accessibility of the page as it is, one line for each place."""
+        bundled = pytest.importorskip(
+            "axe_playwright_python", reason="the Python package axe-playwright-python is not installed"
+        )
+        self.page.evaluate((Path(bundled.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run()")
+        assert len(found["passes"]) > 10  # it did look
+        return [f"{v['id']}: {node['html'][:200]}" for v in found["violations"] for node in v["nodes"]]
+
+    def unclear_controls(self) -> list[str]:
+        """Controls without a name, or with the role and name of another, as a screen reader is told of them."""
+        names = self.page.evaluate(CONTROLS)
+        return sorted({name for name in names if names.count(name) > 1 or name.endswith(": ")})
+
+    def small_controls(self) -> list[str]:
+        """Controls that are less than 24 pixels high or wide."""
+        return self.page.evaluate(SMALL)
 
     def close(self) -> None:
         """Close its context."""

@@ -72,17 +72,25 @@ def test_version(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_demo_writes_figure_and_result_twice(monkeypatch, tmp_path, capsys):
-    """The second time as Windows redirects to a file: what its code page lacks is spelt, the rest is the same."""
+    """The second time as Windows redirects to a file: what its code page lacks is spelt, the rest is the same.
+
+    That time with its page, where no browser is.
+    """
     monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr("superpos.explorer.browse.open_in_browser", opened.append)
     for again in range(2):
         if again:
             monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "cp1252", write_through=True))
-        superpos(monkeypatch, "demo", "--steps", "400", "--densities", "5", "--seeds", "6")
+        superpos(monkeypatch, "demo", "--steps", "400", "--densities", "5", "--seeds", "6", *["--open"] * again)
         printed = sys.stdout.buffer.getvalue().decode("cp1252") if again else capsys.readouterr().out
         assert ("1 - S" if again else "1 − S") in printed
         assert "pentagon" in printed and "2 × dedicated" in printed and "%" in printed
         files = sorted(p.name for p in Path("superpos-demo").iterdir())
-        assert files == ["five_features.png", "five_features.svg", "five_features.txt", "five_features.zarr"]
+        page = ["five_features.html"] * again
+        assert files == [*page, *(f"five_features.{ending}" for ending in ("png", "svg", "txt", "zarr"))]
+    assert opened == [Path("superpos-demo/five_features.html")]
+    assert f"{opened[0]} (no browser was found here: open this file in one)" in printed
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert "5 features in 2 hidden dimensions" in Path("superpos-demo/five_features.txt").read_text()

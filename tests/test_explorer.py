@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ import superpos as sp
 from superpos.explorer import encode, pack
 from superpos.explorer.assemble import PAGE, bundle
 from superpos.plot.shape_colors import rule
-from superpos.theory.polytopes import POLYGONS, polygon_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,6 +96,12 @@ def test_modules_keep_the_rules_of_joining():
     assert done.returncode == 0, done.stdout
 
 
+def test_modules_are_of_a_size_one_can_read():
+    for path in PAGE.glob("*.js"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 400 and (path.name == "color.js" or max(map(len, lines)) <= 120), path.name
+
+
 def node(*arguments, **options):
     """The JavaScript runtime that comes with playwright."""
     playwright = pytest.importorskip(
@@ -105,12 +109,6 @@ def node(*arguments, **options):
     )
     program = Path(playwright.__file__).parent / "driver" / ("node.exe" if sys.platform == "win32" else "node")
     return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, **options)
-
-
-def test_the_page_calls_polygons_what_the_library_calls_them():
-    words = re.search(r"const POLYGONS = \{(.*)\}", (PAGE / "measure.js").read_text()).group(1)
-    polygons = {int(k): name for k, name in re.findall(r'(\d+): "(\w+)"', words)}
-    assert polygons == {k: polygon_name(k) for k in (3, *POLYGONS)}
 
 
 def test_the_modules_pass_their_own_tests():
@@ -162,6 +160,15 @@ def page_path(quick_result, tmp_path_factory):
     return quick_result.explore(tmp_path_factory.mktemp("page") / "page.html")
 
 
+@pytest.fixture
+def opened(running, page_path):
+    """The page without its story, at 1,440 pixels; afterwards it must have been quiet."""
+    page = Opened(running, page_path, link="#story=0", viewport={"width": 1_440, "height": 900})
+    yield page
+    assert page.is_quiet(), (page.complaints, page.requests)
+    page.close()
+
+
 def chosen(page):
     """What the screen reader's live region says of the chosen cell."""
     page.wait_for_timeout(60)
@@ -210,7 +217,9 @@ def test_click_drag_and_keys_choose_models(opened, quick_result):
 def test_hovering_a_feature_lights_it_up_everywhere(opened):
     opened.page.locator(".bars tbody tr").nth(2).hover()
     lit = opened.page.locator(".lit")
-    assert [lit.nth(i).get_attribute("data-feature") for i in range(lit.count())] == ["2", "2"]
+    assert [lit.nth(i).get_attribute("data-feature") for i in range(lit.count())] == [
+        "2"
+    ] * 4  # arrow, row, and the player's
 
 
 def test_scrubbing_goes_through_the_snapshots(opened, quick_result):
@@ -361,7 +370,7 @@ WIDGET = """async ([source, style, data]) => {
   document.head.append(Object.assign(document.createElement('style'), { textContent: style }));
   made.render({ model: { get: () => data }, el: document.body });
   await new Promise(requestAnimationFrame);
-  return [document.querySelector('h2').textContent, document.querySelectorAll('.arrow').length, location.hash];
+  return [document.querySelector('h2').textContent, document.querySelectorAll('.picture .arrow').length, location.hash];
 }"""
 
 

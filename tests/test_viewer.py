@@ -328,8 +328,12 @@ def test_the_widget_is_the_viewer_in_a_cell(running, data):
 
     shown = widget(data, "viewer", viewer.STYLES)
     page = running.new_page()
-    said, _, link = page.evaluate(WIDGET, [shown._esm, shown._css, shown.data])
-    assert said.startswith("Latent ") and link == "" and page.locator(".latents-card tbody tr").count() == 7
+    _, _, link = page.evaluate(WIDGET, [shown._esm, shown._css, shown.data])
+    assert (
+        page.locator(".latent-name").inner_text().startswith("Latent ")
+        and link == ""
+        and page.locator(".latents-card tbody tr").count() == 7
+    )
     page.close()
 
 
@@ -341,3 +345,16 @@ def test_the_command_writes_a_page(result, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", arguments)
     main()
     assert "r.html" in capsys.readouterr().out and "Feature viewer" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_viewer(running, page_path, scheme):
+    """One autoencoder, and two side by side with the table of all of them."""
+    opened = Opened(running, page_path, color_scheme=scheme, reduced_motion="reduce")
+    opened.page.locator(".sweep-table summary").click()
+    opened.page.locator(".sweep-table tbody button").last.click()
+    opened.page.wait_for_timeout(60)
+    assert opened.violations() == []
+    assert opened.unclear_controls() == [] and opened.small_controls() == []
+    assert opened.is_quiet(), opened.complaints
+    opened.close()

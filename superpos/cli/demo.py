@@ -14,6 +14,9 @@ def demo(
     densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 48,
     seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 16,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace results and files that are not of an earlier demo")] = False,
+    open: Annotated[
+        bool, tyro.conf.arg(help="write the page to explore the result in, and open it in the browser")
+    ] = False,
 ) -> None:
     """Train 768 models that squeeze 5 features through 2 dimensions, and see pentagons appear.
 
@@ -42,6 +45,11 @@ def demo(
     from superpos.plot.written import free_figure
 
     free_figure(out / "five_features", overwrite=overwrite)
+    page = out / "five_features.html"
+    if open:
+        from superpos.explorer.assemble import free_page
+
+        free_page(page, overwrite=overwrite)
     size = replace(five_features.DEMO, densities=densities, seeds=seeds, steps=steps)
     task, config, grid = five_features.build(size)
     print(f"Training {grid.n_cells:,} models of 5 features in 2 dimensions, {steps:,} exact steps each …", flush=True)
@@ -55,6 +63,12 @@ def demo(
     print_shapes(result, table)
     print(f"figure  {files[0]} and {files[1].name}")
     print(f"result  {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
+    if open:
+        from superpos.explorer.browse import open_in_browser
+
+        result.explore(page, title="Five features in two dimensions", overwrite=overwrite)
+        shown = open_in_browser(page)
+        print(f"page    {page}{'' if shown else ' (no browser was found here: open this file in one)'}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")
     print(f"next    superpos geometry {out / 'five_features.zarr'}")
     print(f"        superpos explore {out / 'five_features.zarr'}")

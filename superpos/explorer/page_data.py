@@ -7,6 +7,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError
 from superpos.explorer import encode
+from superpos.explorer.naming import naming
 from superpos.plot.appearance import caption
 from superpos.plot.shape_colors import rule
 from superpos.sweeping import SweepResult
@@ -14,6 +15,10 @@ from superpos.sweeping import SweepResult
 FORMAT = 1
 # Features whose pairs a page can draw.
 MAX_FEATURES = 512
+# Tasks whose models reconstruct by x' = f(Wᵀ W x + b); of weights from elsewhere it is assumed.
+RECONSTRUCTING = ("toy", "adversarial_toy", "foreign")
+# Fields of a task in whose sets every feature has its own company.
+SETS = ("correlated_sets", "anticorrelated_sets")
 LABELS = {
     "feature_probability": "density p = 1 − S",
     "n_features": "features n",
@@ -78,8 +83,47 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "history": _history(dataset, rows),
         "snapshots": _snapshots(dataset, rows),
         "colors": rule(),
-        "task": {k: v for k, v in dataset.attrs["task"].items() if k in ("n_features", "n_hidden", "importance")},
+        "naming": naming(),
+        "model": model_of(dataset.attrs, n_most),
     }
+
+
+def model_of(attrs: dict[str, Any], n_features: int) -> dict[str, Any]:
+    """What the page may assume of every model: how it reconstructs, at which density, and what changes nothing.
+
+    `activation` is that of x' = f(Wᵀ W x + b), None where the models are no such. `turns`: whether the hidden layer may be
+    rotated without changing the loss. Features of one number in `equal` may be exchanged: they have one importance and one
+    density, in every cell.
+    """
+    task, axes = attrs["task"], attrs["grid"]["axes"]
+    density = task.get("feature_probability")
+    reconstructs = task["kind"] in RECONSTRUCTING
+    penalised = task.get("hidden_l1") is not None or any(axis.get("field") == "hidden_l1" for axis in axes)
+    return {
+        "activation": task.get("activation", "relu") if reconstructs else None,
+        "density": density if isinstance(density, int | float) else None,
+        "turns": reconstructs and not penalised,
+        "equal": _equal_features(task, axes, n_features),
+    }
+
+
+def _equal_features(task: dict[str, Any], axes: list[dict[str, Any]], n_features: int) -> list[int]:
+    """The number of its kind for every feature; features of one kind may be exchanged."""
+    each = np.arange(n_features)
+    fields = ("importance", "feature_probability")
+    if not all(field in task for field in fields) or any(task.get(field) for field in SETS):
+        return each.tolist()
+    kinds = []
+    for field in fields:
+        value = np.asarray(task[field], float)
+        kinds.append(np.full(n_features, value) if value.ndim == 0 else each if value.size != n_features else value)
+    sizes_differ = any(axis.get("field") == "n_features" for axis in axes)
+    for axis in axes:
+        if axis.get("field") not in fields or axis.get("rule") == "value":
+            continue
+        is_entry = axis.get("rule") == "entry" and not sizes_differ
+        kinds.append(np.isin(each, each[[axis["index"]]]).astype(float) if is_entry else each.astype(float))
+    return np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)[1].ravel().tolist()
 
 
 def axes_of(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], bool]:

@@ -15,7 +15,7 @@ from superpos.tasks.registry import described_as
 
 TITLE_CHARACTERS = 80
 # What is shown: title, module, style sheets.
-EXPLORER = ("Superposition explorer", "explorer", ("style.css",))
+EXPLORER = ("Superposition explorer", "explorer", ("style.css", "story.css"))
 VIEWER = ("Feature viewer", "viewer", STYLES)
 
 

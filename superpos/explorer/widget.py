@@ -7,7 +7,7 @@ from superpos.explorer.assemble import PAGE, as_json, bundle
 from superpos.extras import install_command
 
 
-def widget(data: dict[str, Any], entry: str = "explorer", styles: tuple[str, ...] = ("style.css",)) -> Any:
+def widget(data: dict[str, Any], entry: str = "explorer", styles: tuple[str, ...] = ("style.css", "story.css")) -> Any:
     """A widget (`anywidget`) that shows packed data; its state lives as long as the notebook's view of it.
 
     `entry` is "explorer" or "viewer", which have the modules `explorer_widget.js` and `viewer_widget.js`.

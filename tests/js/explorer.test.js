@@ -5,7 +5,11 @@ import { test } from "node:test";
 
 const page = new URL("../../superpos/explorer/page/", import.meta.url);
 const { Trainer, randomFrom, normalFrom } = await import(new URL("toy.js", page));
-const { measure, gaps, planeShape, hull, project, eigen } = await import(new URL("measure.js", page));
+const { measure, gaps, hull, project } = await import(new URL("measure.js", page));
+const { assign, eigen, multiply, nearestOrthogonal } = await import(new URL("algebra.js", page));
+const { alignTo, createAligner } = await import(new URL("align.js", page));
+const { onTheSilent, reconstruct, meetings } = await import(new URL("reconstruct.js", page));
+const { shareInWords, shapesInWords } = await import(new URL("sentences.js", page));
 const { toLink, fromLink } = await import(new URL("state.js", page));
 const { decode } = await import(new URL("decode.js", page));
 const { Ensemble } = await import(new URL("ensemble.js", page));
@@ -30,13 +34,61 @@ test("a dead feature has no dimension, and zero weights no numbers that are none
   assert.deepEqual([...measure([0, 0, 0, 0], 2, 2).D], [0, 0]);
 });
 
-test("arrangements in the plane have their names", () => {
-  for (const [n, name] of [[3, "triangle"], [5, "pentagon"], [6, "hexagon"], [4, "2 × antipodal pair"]]) assert.equal(planeShape(polygon(n), n).name, name);
-  assert.equal(planeShape([1, -1, 0, 0, 0, 1], 3).name, "antipodal pair + dedicated");
-  assert.equal(planeShape([1, 0, 0, 1], 2).name, "2 × dedicated");
-  assert.equal(planeShape([1, -1, 0, 0], 2).name, "antipodal pair");
-  assert.equal(planeShape([1, 1, 1, 0, 0.2, 0.1], 3).name, "irregular");
-  assert.equal(planeShape([0, 0], 1).name, "nothing represented");
+test("the nearest rotation undoes a rotation, also of directions that do not fill their space", () => {
+  const normal = normalFrom(randomFrom(5));
+  const Q = nearestOrthogonal(Float64Array.from({ length: 9 }, normal), 3);
+  const square = multiply(Q, Float64Array.from({ length: 9 }, (_, at) => Q[(at % 3) * 3 + Math.floor(at / 3)]), 3, 3, 3);
+  for (let k = 0; k < 9; k++) near(square[k], k % 4 === 0 ? 1 : 0, 1e-12);
+  for (const flat of [1, 0]) {
+    const B = Float64Array.from({ length: 12 }, (_, k) => (k < 8 ? normal() : flat * normal()));
+    const A = multiply(Q, B, 3, 3, 4);
+    const { at } = alignTo(A, B, 3, 4, [0, 1, 2, 3]);
+    for (let k = 0; k < 12; k++) near(at[k], A[k], 1e-9);
+  }
+});
+
+test("an assignment costs no more than any other", () => {
+  const random = randomFrom(8);
+  const costs = Float64Array.from({ length: 25 }, random);
+  const total = (order) => order.reduce((sum, j, i) => sum + costs[i * 5 + j], 0);
+  const orders = (rest) => (rest.length ? rest.flatMap((j) => orders(rest.filter((k) => k !== j)).map((tail) => [j].concat(tail))) : [[]]);
+  near(total([...assign(costs, 5)]), Math.min(...orders([0, 1, 2, 3, 4]).map(total)), 1e-12);
+});
+
+test("a pentagon in another order and mirrored comes to rest on the one before, but unequal features stay where they are", () => {
+  const before = Float64Array.from(polygon(5));
+  const order = [2, 0, 4, 1, 3];
+  const after = Float64Array.from({ length: 10 }, (_, k) => (k < 5 ? -1 : 1) * before[(k < 5 ? 0 : 5) + order[k % 5]]);
+  const { at, match } = alignTo(before, after, 2, 5, [0, 0, 0, 0, 0]);
+  for (let i = 0; i < 5; i++) for (const d of [0, 5]) near(at[d + i], before[d + match[i]], 1e-9);
+  assert.deepEqual([...alignTo(before, after, 2, 5, [0, 1, 2, 3, 4]).match], [0, 1, 2, 3, 4]);
+  const placed = createAligner(null);
+  placed({ W: before, m: 2, n: 5 }, "a");
+  assert.deepEqual([...placed({ W: after, m: 2, n: 5 }, "b").at], [...after]);
+});
+
+test("what one pentagon feature lays on the others, and what ReLU cuts off", () => {
+  const { read, output, interference } = reconstruct({ W: polygon(5), b: [0, -0.1, 0, 0, 0], m: 2, n: 5 }, [1, 0, 0, 0, 0]);
+  near(read[0], 1);
+  near(interference[0], 0);
+  near(read[1], Math.cos((2 * Math.PI) / 5));
+  near(output[1], read[1] - 0.1);
+  near(output[2], 0);
+  const { silent, before, below, after } = onTheSilent({ read, output }, [1, 0, 0, 0, 0]);
+  assert.equal(silent, 4);
+  near(before, 2 * Math.cos(0.4 * Math.PI) - 2 * Math.cos(0.8 * Math.PI));
+  near(below, -2 * Math.cos(0.8 * Math.PI));
+  near(after, 2 * Math.cos(0.4 * Math.PI) - 0.1);
+  near(meetings(2, 0.1), 0.01);
+});
+
+test("sentences", () => {
+  const of = (name, represented, n = 5) => ({ n, m: 2, name, represented, norms: Float64Array.from({ length: n }, (_, i) => (i < represented ? 1 : 0)), D: new Float64Array(n).fill(2 / represented) });
+  assert.equal(shareInWords(of("pentagon", 5)), "5 features share 2 dimensions as a pentagon: each keeps 0.40 of one.");
+  assert.equal(shareInWords(of("2 × antipodal pair", 4)), "4 features share 2 dimensions as 2 antipodal pairs: each keeps 0.50 of one; 1 is left out.");
+  assert.equal(shareInWords(of("2 × dedicated", 2)), "2 features have a dimension each: each keeps 1.00 of one; 3 are left out.");
+  assert.equal(shareInWords(of("nothing represented", 0)), "None of the 5 features is represented.");
+  assert.equal(shapesInWords("octagon + 2 × tetrahedron + dedicated"), "an octagon, 2 tetrahedra and a dedicated direction");
 });
 
 test("hulls of a tetrahedron, an octahedron and a cube have 4 triangles, 8 triangles and 6 squares", () => {
@@ -127,6 +179,21 @@ test("an ensemble posts every slice, trains on under new settings and stops at i
   assert.equal(told.at(-1).step, 60);
   assert.equal(told.at(-1).models.length, 2);
   assert.ok(told.every((state) => state.run === 4));
+});
+
+test("an ensemble pauses, goes one step at a time, and slowly", async () => {
+  const posted = [];
+  const ensemble = new Ensemble((state) => posted.push(state));
+  ensemble.onMessage({ start: { steps: 50, batch: 8 }, run: 1, seed: 1, count: 2, paused: true, pace: "slowest" });
+  ensemble.onMessage({ step: 1 });
+  ensemble.onMessage({ step: 1 });
+  await new Promise((resolve) => { setTimeout(resolve, 200); });
+  assert.deepEqual(posted.map(({ step, paused }) => [step, paused]), [[0, true], [1, true], [2, true]]);
+  ensemble.onMessage({ pause: false });
+  assert.equal(posted.at(-1).step, 3);
+  ensemble.onMessage({ pause: true });
+  ensemble.onMessage({ change: { p: 0.5 } });
+  assert.equal(posted.length, 4);
 });
 
 test("links hold what differs, and what they say wrongly is dropped", () => {

@@ -3,7 +3,7 @@
 import { el, fit, fixed, svg } from "./dom.js";
 import { divergingParts } from "./color.js";
 import { cosines } from "./sae_sweep.js";
-import { place } from "./picture.js";
+import { makeTurnable, place } from "./turning.js";
 
 const MAX_NAMED = 24;
 
@@ -19,7 +19,13 @@ export function createCosineMap({ side, onpick }) {
   const readout = el("p", { class: "note" }, " ");
   const title = el("figcaption", {});
   const node = el("figure", {}, title, canvas, readout);
-  const scale = el("div", { class: "legend" }, el("small", {}, "cosine −1"), el("span", { class: "ramp both-ways", "aria-hidden": "true" }), el("small", {}, "1"));
+  const scale = el(
+    "div",
+    { class: "legend" },
+    el("small", {}, "cosine −1"),
+    el("span", { class: "ramp both-ways", "aria-hidden": "true" }),
+    el("small", {}, "1"),
+  );
   node.append(scale);
   const image = document.createElement("canvas"); // one pixel for every cosine
   let [sae, order, cosine, painted] = [null, [], null, null];
@@ -27,7 +33,8 @@ export function createCosineMap({ side, onpick }) {
     [image.width, image.height] = [sae.count, sae.n];
     const pixels = new ImageData(sae.count, sae.n);
     for (let i = 0; i < sae.n; i++) {
-      for (const [j, l] of order.entries()) pixels.data.set([...divergingParts(cosine[i * sae.count + l], dark), 255], 4 * (i * sae.count + j));
+      for (const [j, l] of order.entries())
+        pixels.data.set([...divergingParts(cosine[i * sae.count + l], dark), 255], 4 * (i * sae.count + j));
     }
     image.getContext("2d").putImageData(pixels, 0, 0);
     painted = dark;
@@ -35,13 +42,19 @@ export function createCosineMap({ side, onpick }) {
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
     const clamp = (x, most) => Math.min(most - 1, Math.max(0, Math.floor(x * most)));
-    return [clamp((event.clientY - box.top) / box.height, sae.n), clamp((event.clientX - box.left) / box.width, sae.count)];
+    return [
+      clamp((event.clientY - box.top) / box.height, sae.n),
+      clamp((event.clientX - box.left) / box.width, sae.count),
+    ];
   };
   canvas.addEventListener("pointermove", (event) => {
     const [i, j] = at(event);
-    readout.textContent = `feature ${i} · latent ${sae.index[order[j]]}: cosine ${fixed(cosine[i * sae.count + order[j]])}`;
+    const value = fixed(cosine[i * sae.count + order[j]]);
+    readout.textContent = `feature ${i} · latent ${sae.index[order[j]]}: cosine ${value}`;
   });
-  canvas.addEventListener("pointerleave", () => { readout.textContent = " "; });
+  canvas.addEventListener("pointerleave", () => {
+    readout.textContent = " ";
+  });
   canvas.addEventListener("click", (event) => onpick(sae.index[order[at(event)[1]]], side));
   return {
     node,
@@ -71,7 +84,11 @@ export function createCosineMap({ side, onpick }) {
         context.lineWidth = 1.5;
         context.strokeRect(Math.max(0.75, column * w - 0.75), 0.75, Math.max(3, w + 0.5), height - 1.5);
       }
-      canvas.setAttribute("aria-label", `Cosines of ${sae.n} true features (rows) with ${sae.count} latents (columns, ordered by the feature they are matched with).`);
+      canvas.setAttribute(
+        "aria-label",
+        `Cosines of ${sae.n} true features (rows) with ${sae.count} latents (columns, ordered by the feature ` +
+          `they are matched with).`,
+      );
     },
   };
 }
@@ -81,13 +98,15 @@ export function createDirections({ side, onpick, onturn }) {
   const image = svg("svg", { viewBox: "-112 -112 224 224", class: "picture directions", role: "img", tabindex: "0" });
   const title = el("figcaption", {});
   const node = el("figure", { class: side }, title, image);
-  let [sae, chosen, turn, from] = [null, -1, [0.6, 0.35], null];
+  let [sae, chosen, turn] = [null, -1, [0.6, 0.35]];
 
   function draw() {
     const { n, m, count } = sae;
     const columns = (values, k, rows) => Array.from({ length: rows }, (_, i) => values[i * m + k]);
-    const W = Float64Array.from(Array.from({ length: m }, (_, k) => [...columns(sae.directions, k, n), ...columns(sae.decoder, k, count)]).flat());
-    const points = place({ m, n: n + count, W }, ...turn);
+    const W = Float64Array.from(
+      Array.from({ length: m }, (_, k) => [...columns(sae.directions, k, n), ...columns(sae.decoder, k, count)]).flat(),
+    );
+    const points = place({ d: Math.min(m, 3), at: W }, n + count, ...turn);
     const longest = Math.max(1, ...sae.norms);
     let reach = 0; // of the examples of all latents, so that the scale stays
     for (let t = 0; sae.h && t < sae.inputs; t++) reach = Math.max(reach, Math.hypot(...sae.h(t)));
@@ -96,24 +115,45 @@ export function createDirections({ side, onpick, onturn }) {
     if (chosen >= 0 && sae.h) {
       const shown = sae.top(chosen).concat(sae.samples(chosen));
       const most = Math.max(...shown.map((e) => e.activation));
-      const dots = place({ m, n: shown.length, W: Float64Array.from(Array.from({ length: m }, (_, k) => shown.map((e) => sae.h(e.index)[k])).flat()) }, ...turn);
+      const at = Float64Array.from(Array.from({ length: m }, (_, k) => shown.map((e) => sae.h(e.index)[k])).flat());
+      const dots = place({ d: m, at }, shown.length, ...turn);
       for (const [k, [x, y]] of dots.entries()) {
-        parts.push(svg("circle", { class: "example", cx: (x * size).toFixed(1), cy: (-y * size).toFixed(1), r: (1.2 + 2 * (shown[k].activation / most)).toFixed(1) }));
+        parts.push(
+          svg("circle", {
+            class: "example",
+            cx: (x * size).toFixed(1),
+            cy: (-y * size).toFixed(1),
+            r: (1.2 + 2 * (shown[k].activation / most)).toFixed(1),
+          }),
+        );
       }
     }
     for (const [i, [x, y]] of points.entries()) {
       const latent = i - n;
       const live = latent < 0 || sae.frequency[latent] > 0;
-      const arrow = svg("g", { class: latent < 0 ? "truth" : latent === chosen ? "latent lit" : "latent", opacity: live ? 1 : 0.35 });
+      const arrow = svg("g", {
+        class: latent < 0 ? "truth" : latent === chosen ? "latent lit" : "latent",
+        opacity: live ? 1 : 0.35,
+      });
       const [px, py] = [x * size, -y * size];
       arrow.append(svg("line", { x2: px.toFixed(1), y2: py.toFixed(1) }));
       const out = Math.hypot(px, py) || 1;
       const far = (latent < 0 ? out + 8 : out * 0.72) / out;
       if (latent >= 0) {
-        arrow.append(svg("line", { x2: px.toFixed(1), y2: py.toFixed(1), class: "grip" }), svg("circle", { cx: px.toFixed(1), cy: py.toFixed(1), r: 3 }));
+        arrow.append(
+          svg("line", { x2: px.toFixed(1), y2: py.toFixed(1), class: "grip" }),
+          svg("circle", { cx: px.toFixed(1), cy: py.toFixed(1), r: 3 }),
+        );
         arrow.addEventListener("click", () => onpick(sae.index[latent], side));
       }
-      const label = latent < 0 ? (n <= MAX_NAMED && sae.norms[i] > 0.2 ? String(i) : "") : latent === chosen ? `latent ${sae.index[latent]}` : "";
+      const label =
+        latent < 0
+          ? n <= MAX_NAMED && sae.norms[i] > 0.2
+            ? String(i)
+            : ""
+          : latent === chosen
+            ? `latent ${sae.index[latent]}`
+            : "";
       const text = latent < 0 ? [px * far, py * far + 3] : [px * 0.5, py * 0.5 - 5];
       if (label) arrow.append(svg("text", { x: text[0].toFixed(1), y: text[1].toFixed(1) }, label));
       parts.push(arrow);
@@ -121,33 +161,27 @@ export function createDirections({ side, onpick, onturn }) {
     image.replaceChildren(...parts);
     image.classList.toggle("turns", m > 2);
   }
-  const turned = (yaw, pitch) => [yaw, Math.min(1.5, Math.max(-1.5, pitch))];
-  image.addEventListener("pointerdown", (event) => {
-    if (sae.m > 2) from = [event.clientX, event.clientY, ...turn];
-  });
-  image.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    turn = turned(from[2] + (event.clientX - from[0]) * 0.01, from[3] + (event.clientY - from[1]) * 0.01);
-    draw();
-  });
-  for (const end of ["pointerup", "pointerleave"]) image.addEventListener(end, () => {
-    if (from) onturn(...turn);
-    from = null;
-  });
-  image.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, -0.15], ArrowDown: [0, 0.15] }[event.key];
-    if (!step || sae.m <= 2) return;
-    event.preventDefault();
-    onturn(...turned(turn[0] + step[0], turn[1] + step[1]));
+  const turning = makeTurnable(image, {
+    isSolid: () => sae?.m > 2,
+    turn: () => turn,
+    onturn,
+    onmove: (now) => {
+      turn = now;
+      draw();
+    },
   });
   return {
     node,
     show(next, row, yaw, pitch, name) {
       [sae, chosen] = [next, row];
-      if (!from) turn = [yaw, pitch];
+      if (!turning.turning()) turn = [yaw, pitch];
       title.textContent = name;
       draw();
-      image.setAttribute("aria-label", `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}.`);
+      image.setAttribute(
+        "aria-label",
+        `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} ` +
+          `dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
+      );
     },
   };
 }

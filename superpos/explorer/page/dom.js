@@ -29,7 +29,9 @@ export function labelled(text, control) {
 
 /** A choice among [value, text] pairs. */
 export function select(pairs, value, onpick, name) {
-  const options = pairs.map(([v, text]) => el("option", { value: v, selected: String(v) === String(value) }, short(text)));
+  const options = pairs.map(([v, text]) =>
+    el("option", { value: v, selected: String(v) === String(value) }, short(text)),
+  );
   return el("select", { onchange: (event) => onpick(event.target.value), "aria-label": name }, ...options);
 }
 
@@ -48,7 +50,12 @@ export function say(value, digits = 3) {
 
 /** A number with so many decimals, for columns. */
 export function fixed(value, decimals = 2) {
-  return Number.isFinite(value) ? value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", "−") : "–";
+  return Number.isFinite(value)
+    ? value
+        .toFixed(decimals)
+        .replace(/^-(?=0\.?0*$)/, "")
+        .replace("-", "−")
+    : "–";
 }
 
 /** A canvas as large as its place, in device pixels; returns its context in CSS pixels. */
@@ -64,3 +71,9 @@ export function fit(canvas, width, height) {
   context.clearRect(0, 0, width, height);
   return context;
 }
+
+/** Whether the reader's system lets things move. */
+export const motionAllowed = () => !globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Size in CSS pixels of text that is `rem` times as large as the page's own. */
+export const textSize = (rem) => rem * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);

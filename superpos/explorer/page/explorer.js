@@ -1,149 +1,161 @@
-// The page of a sweep: map, geometry, time and live training, over one state.
+// The page of a sweep: story, map, geometry, input player, time and live training, over one state.
 
 import { el, say, short } from "./dom.js";
 import { createState } from "./state.js";
-import { decode, decodeWords } from "./decode.js";
 import { isDark, shapeColors } from "./color.js";
-import { measure, planeShape } from "./measure.js";
-import { createMap, describe, indexCells } from "./map.js";
+import { measure } from "./measure.js";
+import { alignTo, createAligner, placesOf } from "./align.js";
+import { COLORINGS, createMap, describe } from "./map.js";
 import { createPicture, miniature } from "./picture.js";
 import { createBars, createHeat } from "./panels.js";
+import { createFacts, createMeanings, term } from "./meaning.js";
 import { createPageFrame } from "./page_frame.js";
-import { LIVE, createLive, sensible } from "./live_training.js";
+import { LIVE, createLive, liveSizes, sensible } from "./live_training.js";
+import { createPlayer } from "./player.js";
 import { createPredict } from "./predict.js";
+import { cellOfWhy, createStory, densityPath } from "./story.js";
+import { bestCell, named, readSweep, siblings, startingAxes, trackOf, viewOf } from "./sweep.js";
 import { createTime } from "./time.js";
 
-/** A sweep from the page's data. */
-export function readSweep(data) {
-  const cells = {};
-  for (const [name, coded] of Object.entries(data.cells)) cells[name] = coded?.words ? decodeWords(coded) : decode(coded);
-  const axes = data.axes.map((axis) => ({ ...axis, index: axis.index ? decode(axis.index).values : null }));
-  const sweep = { ...data, cells, axes, nCells: data.n_cells, shape: cells.shape };
-  sweep.index = indexCells(sweep);
-  if (data.history) sweep.history = { steps: data.history.steps, loss: decode(data.history.loss) };
-  if (data.snapshots) sweep.snapshots = { steps: data.snapshots.steps, W: decode(data.snapshots.W) };
-  return sweep;
-}
-
-/** The corner of a padded W that a model of its own size fills. */
-export function corner(values, width, m, n) {
-  const W = new Float64Array(m * n);
-  for (let k = 0; k < m; k++) for (let i = 0; i < n; i++) W[k * n + i] = values[k * width + i] || 0;
-  return W;
-}
-
-/** What the panels show of one cell. */
-export function viewOf(sweep, cell, colorOf, dark, snapshot = -1) {
-  const [m, n] = [sweep.cells.m.values[cell], sweep.cells.n.values[cell]];
-  const [, mMost, width] = sweep.cells.W.shape;
-  const stored = snapshot < 0 ? sweep.cells.W.row(cell) : sweep.snapshots.W.row(cell).subarray(snapshot * mMost * width, (snapshot + 1) * mMost * width);
-  const W = corner(stored, width, m, n);
-  const found = measure(W, m, n);
-  if (snapshot < 0) {
-    found.norms = Float64Array.from(sweep.cells.norm.row(cell).subarray(0, n));
-    found.D = Float64Array.from(sweep.cells.dimensionality.row(cell).subarray(0, n));
-  }
-  const name = sweep.shape.at(cell);
-  const density = sweep.axes.findIndex((axis) => axis.name === "feature_probability");
-  return {
-    m, n, W, ...found, name, color: colorOf(name, dark),
-    residual: sweep.cells.residual.values[cell],
-    loss: sweep.cells.loss.values[cell],
-    density: density < 0 ? null : sweep.axes[density].values[sweep.index[density][cell]],
-    said: `${n} features in ${m} dimensions: ${short(name)}`,
-  };
-}
-
-/** Cell of lowest loss among those that are not damaged. */
-export function bestCell(sweep) {
-  let best = 0;
-  const loss = sweep.cells.loss.values;
-  for (let c = 1; c < sweep.nCells; c++) if (loss[c] < loss[best] || !Number.isFinite(loss[best])) best = c;
-  return best;
-}
-
-function startingAxes(sweep) {
-  const long = sweep.axes.map((axis, a) => [a, axis]).filter(([, axis]) => axis.values.length > 1);
-  const first = [...long.filter(([, axis]) => axis.name !== "seed"), ...long.filter(([, axis]) => axis.name === "seed")].map(([a]) => a);
-  return [first[0] ?? 0, first[1] ?? (first[0] ?? 0)];
-}
-
-/** What the panels show of a model in live training. */
-export function liveView(model, { m, n, p }, colorOf, dark) {
-  const found = measure(model.W, m, n);
-  const plane = m === 2 ? planeShape(model.W, n) : { name: `${found.represented} features in space`, residual: Number.NaN };
-  return { m, n, W: model.W, ...found, ...plane, loss: model.loss, color: m === 2 ? colorOf(plane.name, dark) : "#8aa0b8", density: p, said: `${n} features in ${m} dimensions: ${plane.name}` };
-}
-
-/** Cells that differ from one only in their seed. */
-export function siblings(sweep, cell) {
-  const seed = sweep.axes.findIndex((axis) => axis.name === "seed");
-  if (seed < 0 || sweep.flat) return [];
-  return Array.from({ length: sweep.nCells }, (_, c) => c).filter((c) => sweep.index.every((of, a) => a === seed || of[c] === of[cell]));
-}
-
-/** Loss curve and D_i at every snapshot of a cell. */
-export function trackOf(sweep, cell, views) {
-  const { history, snapshots } = sweep;
-  return {
-    lossSteps: history?.steps ?? [],
-    loss: history ? Array.from(history.loss.row(cell)) : [],
-    steps: snapshots?.steps ?? [],
-    D: views.map((view) => view.D),
-    lack: snapshots ? "" : "This sweep kept no snapshots: train with TrainConfig(snapshots=(0, 100, …)) to scrub through time.",
-  };
-}
-
 const MAX_MINIATURES = 16;
+const MODES = { sweep: "The sweep", live: "Train here" };
+/** Which cards a step of the story shows beside its own. */
+const STORY_CARDS = { 1: ["geometry"], 2: ["geometry"], 3: ["input"], 4: ["from", "geometry"] };
 
-/** Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
+/**
+ * Fill `root` with the explorer. `link` is false where there is no address to keep the state in; `theme` is what it
+ * begins with.
+ */
 export function start(root, text, { link = true, theme = "" } = {}) {
   const sweep = readSweep(JSON.parse(text));
   const colorOf = shapeColors(sweep.colors);
   const [x, y] = startingAxes(sweep);
-  const defaults = { mode: "sweep", cell: bestCell(sweep), x, y, color: "shape", snap: -1, pick: -1, yaw: 0.6, pitch: 0.35, theme, ask: false };
-  const state = createState({ ...defaults, ...LIVE }, { link });
-  const pageFrame = createPageFrame(root, { title: sweep.title, caption: sweep.caption, state, link });
-  let [hovered, view, track, views, framesKey] = [-1, null, null, [], ""];
+  const defaults = {
+    story: -1,
+    mode: "sweep",
+    cell: bestCell(sweep),
+    x,
+    y,
+    color: "shape",
+    snap: -1,
+    pick: -1,
+    on: "",
+    yaw: 0.6,
+    pitch: 0.35,
+    theme,
+    ask: false,
+  };
+  const state = createState({ ...defaults, ...LIVE, ...liveSizes(sweep, defaults.cell) }, { link });
+  let [hovered, view, track, views, shownKey] = [-1, null, null, [], ""];
 
   const onhover = (feature) => {
     if (feature === hovered) return;
     hovered = feature;
     light();
   };
+  const onturn = (yaw, pitch) => state.set({ yaw, pitch });
   const map = createMap(sweep, { state, colorOf, onpick: (cell) => state.set({ cell, snap: -1 }) });
   const live = createLive({ state, onframe: () => state.get().mode === "live" && render() });
-  const picture = createPicture({ onhover, onturn: (yaw, pitch) => state.set({ yaw, pitch }) });
+  const picture = createPicture({ onhover, onturn });
+  const player = createPlayer({ onchange: (on) => state.set({ on }), onhover, onturn });
   const heat = createHeat({ onhover });
   const bars = createBars({ onhover });
-  const time = createTime({ onscrub: (snap) => state.set({ snap: snap >= track.steps.length - 1 && state.get().mode === "live" ? -1 : snap }) });
+  const atEnd = (snap) => snap >= track.steps.length - 1 && state.get().mode === "live";
+  const time = createTime({ onscrub: (snap) => state.set({ snap: atEnd(snap) ? -1 : snap }) });
   const predict = createPredict({ state, onanswer: () => render() });
+  const facts = createFacts();
+  const placeOf = createAligner(sweep.model.turns ? sweep.model.equal : null);
+  const story = createStory({
+    sweep,
+    state,
+    colorOf,
+    siblings: (cell) => siblings(sweep, cell),
+    onstep: tell,
+    onleave: () => {
+      state.set({ story: 0, mode: "sweep", snap: -1 });
+      requestAnimationFrame(() => storyButton.focus({ preventScroll: true }));
+    },
+  });
+  const storyButton = el(
+    "button",
+    { type: "button", hidden: !story.steps.length, onclick: () => story.open(story.steps[0]) },
+    "Story",
+  );
+  const pageFrame = createPageFrame(root, {
+    title: sweep.title,
+    caption: sweep.caption,
+    state,
+    link,
+    buttons: [storyButton],
+  });
+
   const name = el("h2", { class: "shape-name" });
-  const facts = el("p", { class: "facts" });
   const announcer = el("p", { class: "unseen", role: "status" });
   const minis = el("div", { class: "minis" });
-  const miniTitle = el("h3", {});
-  const tab = (mode, words) => el("button", { type: "button", role: "tab", "data-mode": mode, onclick: () => {
+  const miniTitle = el("h2", { class: "small" });
+  const tabs = el(
+    "div",
+    { class: "tabs", role: "tablist", "aria-label": "what to look at" },
+    ...Object.entries(MODES).map(([mode, words]) =>
+      el("button", { type: "button", role: "tab", "data-mode": mode, onclick: () => look(mode) }, words),
+    ),
+  );
+  tabs.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    look(state.get().mode === "live" ? "sweep" : "live");
+    requestAnimationFrame(() => tabs.querySelector("[aria-selected=true]").focus());
+  });
+  const cards = {
+    from: el("section", { class: "card from", "aria-label": "models to choose from" }, tabs, map.node, live.node),
+    geometry: el(
+      "section",
+      { class: "card geometry", "aria-label": "geometry" },
+      el("div", { class: "naming" }, el("div", {}, name, facts.node, predict.verdict), predict.toggle),
+      el("div", { class: "stage" }, picture.node, predict.cover),
+      announcer,
+    ),
+    numbers: el(
+      "section",
+      { class: "card numbers", "aria-label": "numbers" },
+      el("div", {}, el("h2", { class: "small" }, term("WᵀW")), heat.node),
+      el("div", {}, el("h2", { class: "small" }, "Features"), bars.node),
+      createMeanings(),
+    ),
+    time: el(
+      "section",
+      { class: "card time", "aria-label": "training in time" },
+      el("h2", { class: "small" }, "Training"),
+      time.node,
+    ),
+    input: el(
+      "section",
+      { class: "card input", "aria-label": "input player" },
+      el("h2", { class: "small" }, "Input player: what goes in, what comes back"),
+      player.node,
+    ),
+    seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis),
+  };
+  pageFrame.main.append(...Object.values(cards));
+
+  function look(mode) {
     time.pause();
     state.set({ mode, snap: -1, pick: -1 });
-  } }, words);
-  const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "what to look at" }, tab("sweep", "The sweep"), tab("live", "Train here"));
-  const timeCard = el("section", { class: "card time", "aria-label": "training in time" }, el("h3", {}, "Training"), time.node);
-  const miniCard = el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis);
-  pageFrame.main.append(
-    el("section", { class: "card from", "aria-label": "models to choose from" }, tabs, map.node, live.node),
-    el("section", { class: "card geometry", "aria-label": "geometry" }, el("div", { class: "naming" }, el("div", {}, name, facts, predict.verdict), predict.toggle), el("div", { class: "stage" }, picture.node, predict.cover), announcer),
-    el("section", { class: "card numbers", "aria-label": "numbers" }, el("h3", {}, "WᵀW"), heat.node, el("h3", {}, "Features"), bars.node),
-    timeCard, miniCard,
-  );
-
+  }
+  /** A step of the story, at the model that it begins with. */
+  function tell(step) {
+    time.pause();
+    const { cell } = state.get();
+    const at = step === 1 ? densest(cell) : step === 3 ? cellOfWhy(sweep, cell) : cell;
+    state.set({ story: step, mode: step === 4 ? "live" : "sweep", cell: at, snap: -1, pick: -1, on: "" });
+  }
   function light() {
-    for (const node of root.querySelectorAll("[data-feature]")) node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
+    for (const node of root.querySelectorAll("[data-feature]"))
+      node.classList.toggle("lit", Number(node.dataset.feature) === hovered);
     pageFrame.main.classList.toggle("lighting", hovered >= 0);
     if (!view) return;
     const dark = isDark(root);
-    heat.show(view, hovered, dark);
-    time.show(track, shownSnapshot(), hovered, dark);
+    if (!cards.numbers.hidden) heat.show(view, hovered, dark);
+    if (!cards.time.hidden) time.show(track, shownSnapshot(), hovered, dark);
   }
   function shownSnapshot() {
     const { snap } = state.get();
@@ -153,84 +165,182 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   /** Repair what a link may say wrongly. */
   function sanitize(s) {
     if (!(Number.isInteger(s.cell) && s.cell >= 0 && s.cell < sweep.nCells)) s.cell = defaults.cell;
+    if (s.story < 0 && link && location.hash.length < 2 && sweep.nCells > 1 && story.steps.length) tellFirst(s);
+    if (s.story !== 0 && !story.steps.includes(s.story)) s.story = 0;
     for (const axis of ["x", "y"]) if (!sweep.axes[s[axis]]) s[axis] = defaults[axis];
     if (!Number.isInteger(s.snap) || s.snap < -1) s.snap = -1;
-    if (!["shape", "loss", "represented", "packing"].includes(s.color)) s.color = "shape";
+    if (!Object.hasOwn(COLORINGS, s.color)) s.color = "shape";
+    if (s.story) s.mode = s.story === 4 ? "live" : "sweep";
+    if (s.story === 1) s.cell = densest(s.cell);
     if (s.mode !== "live") s.mode = "sweep";
     if (!["light", "dark"].includes(s.theme)) s.theme = "";
     Object.assign(s, sensible(s));
   }
+  /** The cell itself if it is of the largest density, else the best one that is. */
+  function densest(cell) {
+    const index = sweep.index[sweep.density];
+    const [first] = densityPath(sweep, cell);
+    return index[first] === index[cell] ? cell : first;
+  }
+  /** A page that is opened without a link begins with the story. */
+  function tellFirst(s) {
+    s.story = story.steps[0];
+    s.cell = s.story === 1 ? densest(s.cell) : cellOfWhy(sweep, s.cell);
+  }
+  const plain = (one) => ({ ...placesOf(one.W, one.m, one.n), slot: Int32Array.from({ length: one.n }, (_, i) => i) });
+  const inPlace = (one, key) => ({ ...one, shown: placeOf(one, key) });
+  /** A model of another seed, turned like the one that is shown where that is quickly done. */
+  function beside(one, shown) {
+    const { d, at, slot } = plain(one);
+    if (!sweep.model.turns || d > 2 || shown.slot.length !== one.n || shown.d !== d)
+      return { ...one, shown: { d, at, slot } };
+    const { at: turned, match } = alignTo(shown.at, at, d, one.n, sweep.model.equal);
+    return { ...one, shown: { d, at: turned, slot: slot.map((i) => shown.slot[match[i]]) } };
+  }
   function lookAtSweep(s, dark) {
     map.show(dark, predict.covers(`cell ${s.cell}`));
     const key = `${s.cell} ${dark}`;
-    if (framesKey !== key) {
-      views = (sweep.snapshots?.steps ?? []).map((_, k) => viewOf(sweep, s.cell, colorOf, dark, k));
-      track = trackOf(sweep, s.cell, views);
-      framesKey = key;
+    const final = inPlace(viewOf(sweep, s.cell, colorOf, dark), `cell ${s.cell}`);
+    if (shownKey !== key) {
+      const steps = sweep.snapshots?.steps ?? [];
+      views = steps.map((_, k) => inPlace(viewOf(sweep, s.cell, colorOf, dark, k), `cell ${s.cell}`));
+      track = { ...trackOf(sweep, s.cell, views), slot: final.shown.slot };
+      shownKey = key;
+      const near = siblings(sweep, s.cell).slice(0, MAX_MINIATURES);
+      miniTitle.textContent = "Seeds";
+      showMinis(
+        near.map((c) => ({
+          view: c === s.cell ? final : beside(viewOf(sweep, c, colorOf, dark), final.shown),
+          chosen: c === s.cell,
+          pick: () => state.set({ cell: c, snap: -1 }),
+        })),
+        s,
+        dark,
+      );
     }
     const last = views.length - 1;
     const at = s.snap < 0 || last < 0 ? -1 : Math.min(s.snap, last);
-    view = at < 0 ? viewOf(sweep, s.cell, colorOf, dark) : views[at];
-    if (at >= 0 && at < last && view.m === 2) {
-      const then = planeShape(view.W, view.n);
-      view = { ...view, ...then, color: colorOf(then.name, dark), loss: Number.NaN };
-    } else if (at >= 0 && at < last) {
-      view = { ...view, name: `${view.represented} features, on the way`, residual: Number.NaN, loss: Number.NaN };
-    }
-    const near = siblings(sweep, s.cell);
-    miniTitle.textContent = "Seeds";
-    showMinis(near.slice(0, MAX_MINIATURES).map((c) => ({ view: viewOf(sweep, c, colorOf, dark), chosen: c === s.cell, pick: () => state.set({ cell: c, snap: -1 }) })), s, dark);
+    view =
+      at < 0 || at === last
+        ? final
+        : {
+            ...named(views[at], sweep, colorOf, dark, `${views[at].represented} features, on the way`),
+            loss: Number.NaN,
+          };
+  }
+  function liveView(model, { m, n, p }, dark) {
+    const one = {
+      m,
+      n,
+      W: model.W,
+      b: model.b,
+      ...measure(model.W, m, n),
+      loss: model.loss,
+      density: p,
+      activation: "relu",
+    };
+    return { ...named(one, sweep, colorOf, dark), shown: plain(one) };
   }
   function lookAtLive(s, dark) {
     const { frames } = live;
     live.show();
-    framesKey = "";
+    shownKey = "";
     const settings = sensible(s);
     const last = frames.models.length - 1;
     if (last < 0) return;
     const k = s.pick >= 0 && s.pick < frames.models[last].length ? s.pick : live.best();
     const at = s.snap < 0 ? last : Math.min(s.snap, last);
-    track = { steps: frames.steps, lossSteps: frames.steps, loss: frames.models.map((models) => models[k].loss), D: frames.models.map((models) => models[k].D ?? (models[k].D = measure(models[k].W, settings.m, settings.n).D)) };
-    view = liveView(frames.models[at][k], settings, colorOf, dark);
+    const D = (model) => (model.D ??= measure(model.W, settings.m, settings.n).D);
+    track = {
+      steps: frames.steps,
+      lossSteps: frames.steps,
+      loss: frames.models.map((models) => models[k].loss),
+      D: frames.models.map((models) => D(models[k])),
+    };
+    view = liveView(frames.models[at][k], settings, dark);
     miniTitle.textContent = "Starts, side by side (the best is shown)";
-    showMinis(frames.models[at].map((model, j) => ({ view: liveView(model, settings, colorOf, dark), chosen: j === k, pick: () => state.set({ pick: j }) })), s, dark);
+    showMinis(
+      frames.models[at].map((model, j) => ({
+        view: liveView(model, settings, dark),
+        chosen: j === k,
+        pick: () => state.set({ pick: j }),
+      })),
+      s,
+      dark,
+    );
   }
   function showMinis(list, s, dark) {
-    miniCard.hidden = list.length < 2;
+    cards.seeds.dataset.count = list.length;
     const focused = [...minis.children].indexOf(document.activeElement);
-    minis.replaceChildren(...list.map((one) => el("button", { type: "button", class: "mini-button", "aria-pressed": String(one.chosen), "aria-label": `${short(one.view.name)}, loss ${say(one.view.loss)}`, onclick: one.pick },
-      miniature(one.view, [s.yaw, s.pitch], dark), el("span", {}, short(one.view.name, 24)), el("small", {}, `loss ${say(one.view.loss, 2)}`))));
+    minis.replaceChildren(
+      ...list.map((one, k) =>
+        el(
+          "button",
+          {
+            type: "button",
+            class: "mini-button",
+            "aria-pressed": String(one.chosen),
+            "aria-label": `start ${k + 1}: ${short(one.view.name)}, loss ${say(one.view.loss)}`,
+            onclick: one.pick,
+          },
+          miniature(one.view, [s.yaw, s.pitch], dark),
+          el("span", {}, short(one.view.name, 24)),
+          el("small", {}, `loss ${say(one.view.loss, 2)}`),
+        ),
+      ),
+    );
     if (focused >= 0) minis.children[focused]?.focus();
+  }
+  function showCards(s) {
+    const visible = STORY_CARDS[s.story];
+    for (const [key, card] of Object.entries(cards)) card.hidden = visible ? !visible.includes(key) : false;
+    cards.seeds.hidden ||= Number(cards.seeds.dataset.count) < 2;
+    if (!s.story) story.node.remove();
+    else if (!story.node.isConnected) pageFrame.main.prepend(story.node);
+    pageFrame.main.classList.toggle("telling", s.story > 0);
+    pageFrame.main.dataset.step = s.story;
+    tabs.hidden = s.story > 0;
+    storyButton.hidden = s.story > 0 || !story.steps.length;
+    map.node.hidden = s.mode !== "sweep";
+    live.node.hidden = s.mode !== "live";
+    for (const button of tabs.children) {
+      const chosen = button.dataset.mode === s.mode;
+      button.setAttribute("aria-selected", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+    }
   }
   function render() {
     const s = state.get();
     sanitize(s);
     const dark = isDark(root);
-    map.node.hidden = s.mode !== "sweep";
-    live.node.hidden = s.mode !== "live";
-    for (const button of tabs.children) button.setAttribute("aria-selected", String(button.dataset.mode === s.mode));
+    showCards(s);
     if (s.mode === "live" && live.frames.run === 0) live.restart();
     if (s.mode === "live") lookAtLive(s, dark);
     else lookAtSweep(s, dark);
     if (!view) return;
+    showCards(s); // the number of other starts is known now
     const key = s.mode === "live" ? `live ${live.frames.run}` : `cell ${s.cell}`;
     const secret = predict.covers(key);
     predict.show(view, key);
     name.textContent = secret ? "?" : short(view.name, 80);
-    const residual = Number.isFinite(view.residual) ? `residual ${say(view.residual, 2)} · ` : "";
-    facts.textContent = secret ? "" : `${residual}${view.represented} of ${view.n} represented · ΣD/m ${say(view.packing, 2)}${Number.isFinite(view.loss) ? ` · loss ${say(view.loss)}` : ""}`;
+    facts.show(secret ? null : view);
     root.dataset.shows = s.mode === "live" ? (live.frames.models.length ? "live" : "nothing yet") : "sweep";
     root.classList.toggle("secret", secret);
     if (secret) view = { ...view, said: `${view.n} features in ${view.m} dimensions` };
-    picture.show(view, [s.yaw, s.pitch], dark);
+    const turn = [s.yaw, s.pitch];
+    picture.show(view, turn, dark, s.mode === "live" ? "live" : `cell ${s.cell}`);
     bars.show(view, dark);
+    player.show(view, s.on, turn, dark);
     if (s.mode === "sweep") announcer.textContent = secret ? "" : describe(sweep, s.cell);
+    if (s.story) {
+      const training = live.frames.steps.length
+        ? `Step ${live.frames.steps.at(-1).toLocaleString("en")} of 3,000: `
+        : "";
+      story.show(view, dark, { played: player.sentence(), training });
+    }
     light();
   }
-  state.listen((s, names) => {
-    if (s.mode === "live" && names.has("mode") && live.frames.run === 0) live.restart();
-    render();
-  });
+  state.listen(render);
   globalThis.addEventListener("resize", render);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
   render();

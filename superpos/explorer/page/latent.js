@@ -10,19 +10,44 @@ export function inWords(sae, row) {
   if (frequency === 0) return `It fired on none of the inputs.`;
   const often = `It fires on ${percent(frequency)} of inputs.`;
   const [first] = sae.features(row);
-  if (matched < 0) return `${often} No feature is left for it: all are matched with other latents${first ? `; it fires mostly with feature ${first.index}` : ""}.`;
-  return `${often} When it does, feature ${matched} is there ${percent(sae.precision[row])} of the time, and it catches ${percent(sae.recall[row])} of the times that feature ${matched} is there.`;
+  if (matched < 0)
+    return (
+      `${often} No feature is left for it: all are matched with other ` +
+      `latents${first ? `; it fires mostly with feature ${first.index}` : ""}.`
+    );
+  return (
+    `${often} When it does, feature ${matched} is there ${percent(sae.precision[row])} of the time, and it ` +
+    `catches ${percent(sae.recall[row])} of the times that feature ${matched} is there.`
+  );
 }
 
 function histogram(sae, row) {
   const counts = sae.histogram(row);
   const most = Math.max(1, ...counts);
   const [width, height] = [260, 74];
-  const image = svg("svg", { viewBox: `0 0 ${width} ${height + 16}`, class: "histogram", role: "img", "aria-label": `Histogram of its activations from ${say(sae.edges[0], 2)} to ${say(sae.edges.at(-1), 2)}, on a log scale` });
+  const [least, largest] = [say(sae.edges[0], 2), say(sae.edges.at(-1), 2)];
+  const image = svg("svg", {
+    viewBox: `0 0 ${width} ${height + 16}`,
+    class: "histogram",
+    role: "img",
+    "aria-label": `Histogram of its activations from ${least} to ${largest}, on a log scale`,
+  });
   const step = width / counts.length;
   for (const [k, count] of counts.entries()) {
     const h = (height - 4) * (count / most);
-    if (count) image.append(svg("rect", { x: (k * step + 0.5).toFixed(1), y: (height - Math.max(h, 1)).toFixed(1), width: (step - 1).toFixed(1), height: Math.max(h, 1).toFixed(1) }, svg("title", {}, `${say(sae.edges[k], 2)} to ${say(sae.edges[k + 1], 2)}: ${count} inputs`)));
+    if (count)
+      image.append(
+        svg(
+          "rect",
+          {
+            x: (k * step + 0.5).toFixed(1),
+            y: (height - Math.max(h, 1)).toFixed(1),
+            width: (step - 1).toFixed(1),
+            height: Math.max(h, 1).toFixed(1),
+          },
+          svg("title", {}, `${say(sae.edges[k], 2)} to ${say(sae.edges[k + 1], 2)}: ${count} inputs`),
+        ),
+      );
   }
   image.append(svg("line", { x1: 0, x2: width, y1: height, y2: height }));
   const [lo, hi] = [Math.log(sae.edges[0]), Math.log(sae.edges.at(-1))];
@@ -36,11 +61,39 @@ function histogram(sae, row) {
 function features(sae, row, cosine) {
   const list = sae.features(row);
   if (!list.length) return el("p", { class: "note" }, "It never fires.");
-  const meter = (value, kind) => el("td", {}, el("span", { class: `measure ${kind}` }, svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: Math.round(100 * value), height: 10 })), el("span", {}, fixed(value))));
-  const rows = list.map((f) => el("tr", { class: f.index === sae.matched[row] ? "matched" : null },
-    el("th", { scope: "row" }, `feature ${f.index}`, f.index === sae.matched[row] ? el("span", { class: "tick", title: "the feature it is matched with" }, " ✓") : null),
-    meter(f.precision, "p"), meter(f.recall, "r"), el("td", {}, fixed(cosine(f.index)))));
-  const head = ["", "precision", "recall", "cosine"].map((text) => el("th", { scope: "col" }, text));
+  const meter = (value, kind) =>
+    el(
+      "td",
+      {},
+      el(
+        "span",
+        { class: `measure ${kind}` },
+        svg(
+          "svg",
+          { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+          svg("rect", { width: Math.round(100 * value), height: 10 }),
+        ),
+        el("span", {}, fixed(value)),
+      ),
+    );
+  const rows = list.map((f) =>
+    el(
+      "tr",
+      { class: f.index === sae.matched[row] ? "matched" : null },
+      el(
+        "th",
+        { scope: "row" },
+        `feature ${f.index}`,
+        f.index === sae.matched[row]
+          ? el("span", { class: "tick", title: "the feature it is matched with" }, " ✓")
+          : null,
+      ),
+      meter(f.precision, "p"),
+      meter(f.recall, "r"),
+      el("td", {}, fixed(cosine(f.index))),
+    ),
+  );
+  const head = ["feature", "precision", "recall", "cosine"].map((text) => el("th", { scope: "col" }, text));
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
 
@@ -50,20 +103,45 @@ function examples(sae, row, which) {
   const list = sae[which](row);
   if (!list.length) return el("p", { class: "note" }, "It never fires.");
   const strongest = sae.top(row)[0].activation;
-  const said = sae.matched[row] >= 0 ? sae.matched[row] : sae.features(row)[0]?.index ?? -1;
-  return el("ol", { class: "examples" }, ...list.map(({ index, activation }) => {
-    const active = sae.active(index);
-    const chips = active.slice(0, MAX_CHIPS).map(([i, value]) => el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, String(i)), ` ${value.toFixed(2)}`));
-    if (active.length > MAX_CHIPS) chips.push(el("small", {}, `+${active.length - MAX_CHIPS}`));
-    if (!active.length) chips.push(el("small", {}, "no feature"));
-    const image = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: (100 * Math.min(1, activation / strongest)).toFixed(0), height: 10 }));
-    return el("li", {}, el("span", { class: "measure" }, image, el("span", {}, activation >= 0.1 ? fixed(activation) : say(activation, 2))), el("span", { class: "active" }, ...chips));
-  }));
+  const said = sae.matched[row] >= 0 ? sae.matched[row] : (sae.features(row)[0]?.index ?? -1);
+  return el(
+    "ol",
+    { class: "examples" },
+    ...list.map(({ index, activation }) => {
+      const active = sae.active(index);
+      const chips = active
+        .slice(0, MAX_CHIPS)
+        .map(([i, value]) =>
+          el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, String(i)), ` ${value.toFixed(2)}`),
+        );
+      if (active.length > MAX_CHIPS) chips.push(el("small", {}, `+${active.length - MAX_CHIPS}`));
+      if (!active.length) chips.push(el("small", {}, "no feature"));
+      const image = svg(
+        "svg",
+        { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+        svg("rect", { width: (100 * Math.min(1, activation / strongest)).toFixed(0), height: 10 }),
+      );
+      return el(
+        "li",
+        {},
+        el(
+          "span",
+          { class: "measure" },
+          image,
+          el("span", {}, activation >= 0.1 ? fixed(activation) : say(activation, 2)),
+        ),
+        el("span", { class: "active" }, ...chips),
+      );
+    }),
+  );
 }
 
 /** The panel of one side, "a" or "b". `onpick(latent, side)`. */
 export function createLatent({ side, state, onpick }) {
-  const node = el("section", { class: `card latent-card ${side}`, "aria-label": side === "a" ? "the chosen latent" : "the latent of B" });
+  const node = el("section", {
+    class: `card latent-card ${side}`,
+    "aria-label": side === "a" ? "the chosen latent" : "the latent of B",
+  });
   return {
     node,
     show(sae, latent, name, s) {
@@ -71,7 +149,14 @@ export function createLatent({ side, state, onpick }) {
       const title = el("div", { class: "side" }, el("b", {}, side === "a" ? "A" : "B"), ` ${name}`);
       const heading = s.b >= 0 ? [title] : [];
       if (row === undefined) {
-        node.replaceChildren(...heading, el("p", { class: "nothing" }, s.b >= 0 ? `No latent of ${side.toUpperCase()} is paired with this one.` : "Choose a latent in the table."));
+        node.replaceChildren(
+          ...heading,
+          el(
+            "p",
+            { class: "nothing" },
+            s.b >= 0 ? `No latent of ${side.toUpperCase()} is paired with this one.` : "Choose a latent in the table.",
+          ),
+        );
         return;
       }
       const matched = sae.matched[row];
@@ -84,25 +169,87 @@ export function createLatent({ side, state, onpick }) {
         return d > 0 && l > 0 ? dot / Math.sqrt(d * l) : Number.NaN;
       };
       const kind = sae.sort(row);
-      const which = (value, text) => el("button", { type: "button", "aria-pressed": String((s.strip === "samples") === (value === "samples")), onclick: () => state.set({ strip: value }) }, text);
+      const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
+      const which = (value, text) =>
+        el(
+          "button",
+          {
+            type: "button",
+            "aria-label": called(text),
+            "aria-pressed": String((s.strip === "samples") === (value === "samples")),
+            onclick: () => state.set({ strip: value }),
+          },
+          text,
+        );
       const near = sae.neighbours(row).map((n) => {
         const there = sae.rowOf.get(n.index);
         const to = there === undefined || sae.matched[there] < 0 ? "" : ` → ${sae.matched[there]}`;
-        return el("button", { type: "button", class: "near", onclick: () => onpick(n.index, side) }, el("span", {}, `latent ${n.index}${to}`), el("small", {}, `cos ${fixed(n.cosine)}`));
+        return el(
+          "button",
+          {
+            type: "button",
+            class: "near",
+            "aria-label": called(`latent ${n.index}${to} cos ${fixed(n.cosine)}`),
+            onclick: () => onpick(n.index, side),
+          },
+          el("span", {}, `latent ${n.index}${to}`),
+          el("small", {}, `cos ${fixed(n.cosine)}`),
+        );
       });
       const block = (text, ...children) => el("div", { class: "block" }, el("h3", {}, text), ...children);
       const focused = [...node.querySelectorAll("button")].indexOf(document.activeElement);
       node.replaceChildren(
         ...heading,
-        el("div", { class: "naming" }, el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, matched >= 0 ? ` → feature ${matched}` : ""), el("span", { class: `badge ${kind}` }, SORTS[kind])),
+        el(
+          "div",
+          { class: "naming" },
+          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, matched >= 0 ? ` → feature ${matched}` : ""),
+          el("span", { class: `badge ${kind}` }, SORTS[kind]),
+        ),
         el("p", { class: "words" }, inWords(sae, row)),
-        el("dl", { class: "facts-row" }, ...[["F1", fixed(sae.f1[row])], ["precision", fixed(sae.precision[row])], ["recall", fixed(sae.recall[row])], ["density", percent(sae.frequency[row])], ["cosine", matched >= 0 ? fixed(cosine(matched)) : "–"]].flatMap(([k, v]) => [el("div", {}, el("dt", {}, k), el("dd", {}, v))])),
-        el("div", { class: "blocks" },
+        el(
+          "dl",
+          { class: "facts-row" },
+          ...[
+            ["F1", fixed(sae.f1[row])],
+            ["precision", fixed(sae.precision[row])],
+            ["recall", fixed(sae.recall[row])],
+            ["density", percent(sae.frequency[row])],
+            ["cosine", matched >= 0 ? fixed(cosine(matched)) : "–"],
+          ].flatMap(([k, v]) => [el("div", {}, el("dt", {}, k), el("dd", {}, v))]),
+        ),
+        el(
+          "div",
+          { class: "blocks" },
           block("Features it fires with", features(sae, row, cosine)),
-          block("Its activations (log scale)", sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, "It never fires.")),
-          el("div", { class: "block broad" }, el("div", { class: "over" }, el("h3", {}, "Inputs that make it fire"), el("div", { class: "chips", role: "group", "aria-label": "which examples" }, which("top", "strongest"), which("samples", "all strengths"))),
-            el("p", { class: "legend-line" }, "activation, and the features that were active: ", el("span", { class: "chip mine" }, el("b", {}, "its own")), " ", el("span", { class: "chip" }, el("b", {}, "others"))),
-            examples(sae, row, s.strip === "samples" ? "samples" : "top")),
+          block(
+            "Its activations (log scale)",
+            sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, "It never fires."),
+          ),
+          el(
+            "div",
+            { class: "block broad" },
+            el(
+              "div",
+              { class: "over" },
+              el("h3", {}, "Inputs that make it fire"),
+              el(
+                "div",
+                { class: "chips", role: "group", "aria-label": "which examples" },
+                which("top", "strongest"),
+                which("samples", "all strengths"),
+              ),
+            ),
+            el(
+              "p",
+              { class: "legend-line" },
+              "activation, and the features that were active: ",
+              el("span", { class: "chip mine" }, el("b", {}, "its own")),
+              " ",
+              el("span", { class: "chip" }, el("b", {}, "others")),
+            ),
+            examples(sae, row, s.strip === "samples" ? "samples" : "top"),
+          ),
           block("Nearest latents", el("div", { class: "nears" }, ...near)),
         ),
       );

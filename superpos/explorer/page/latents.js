@@ -13,7 +13,12 @@ export function percent(share) {
 /** A small histogram of activations, on a log scale. */
 export function sparkline(counts) {
   const most = Math.max(1, ...counts);
-  const image = svg("svg", { viewBox: `0 0 ${counts.length} 10`, preserveAspectRatio: "none", class: "spark", "aria-hidden": "true" });
+  const image = svg("svg", {
+    viewBox: `0 0 ${counts.length} 10`,
+    preserveAspectRatio: "none",
+    class: "spark",
+    "aria-hidden": "true",
+  });
   let d = "M0 10";
   for (const [k, count] of counts.entries()) d += `V${(10 - (9.5 * count) / most).toFixed(2)}H${k + 1}`;
   image.append(svg("path", { d: `${d}V10Z` }));
@@ -22,18 +27,42 @@ export function sparkline(counts) {
 
 function bar(value, side, text = fixed(value)) {
   const filled = Number.isFinite(value) ? (100 * Math.min(1, Math.max(0, value))).toFixed(0) : 0;
-  return el("span", { class: `measure ${side}` }, svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { width: filled, height: 10 })), el("span", {}, text));
+  return el(
+    "span",
+    { class: `measure ${side}` },
+    svg(
+      "svg",
+      { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { width: filled, height: 10 }),
+    ),
+    el("span", {}, text),
+  );
 }
 
 const side = (row, sae, value) => (row < 0 ? Number.NaN : sae[value][row]);
 
-/** Columns of the table: name, key to sort by, what a row shows. `first` says in which direction it is useful to begin. */
+/**
+ * Columns of the table: name, key to sort by, what a row shows. `first` says in which direction it is useful to
+ * begin.
+ */
 function columnsOf(A, B) {
   const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
   const [a, b] = [named(A.index), B ? named(B.index) : null];
-  const feature = { name: "feature", label: "feature", key: (r) => (r.feature < 0 ? Number.NaN : r.feature), first: true, show: (r) => (r.feature < 0 ? "–" : String(r.feature)) };
+  const feature = {
+    name: "feature",
+    label: "feature",
+    key: (r) => (r.feature < 0 ? Number.NaN : r.feature),
+    first: true,
+    show: (r) => (r.feature < 0 ? "–" : String(r.feature)),
+  };
   if (!B) {
-    const one = (name, label, show, more) => ({ name, label, key: (r) => A[name][r.a], show: (r) => show(A[name][r.a], r), ...more });
+    const one = (name, label, show, more) => ({
+      name,
+      label,
+      key: (r) => A[name][r.a],
+      show: (r) => show(A[name][r.a], r),
+      ...more,
+    });
     return [
       { name: "latent", label: "latent", key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
       feature,
@@ -50,7 +79,13 @@ function columnsOf(A, B) {
     { name: "f1", label: "F1 in A", key: (r) => side(r.a, A, "f1"), show: (r) => bar(side(r.a, A, "f1"), "a") },
     { name: "f1b", label: "F1 in B", key: (r) => side(r.b, B, "f1"), show: (r) => bar(side(r.b, B, "f1"), "b") },
     { name: "other", label: "latent B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
-    { name: "gain", label: "F1, B − A", key: (r) => side(r.b, B, "f1") - side(r.a, A, "f1"), show: (r) => signed(side(r.b, B, "f1") - side(r.a, A, "f1")), slim: true },
+    {
+      name: "gain",
+      label: "F1, B − A",
+      key: (r) => side(r.b, B, "f1") - side(r.a, A, "f1"),
+      show: (r) => signed(side(r.b, B, "f1") - side(r.a, A, "f1")),
+      slim: true,
+    },
     { name: "cosine", label: "cosine", key: (r) => r.cosine, show: (r) => fixed(r.cosine), slim: true },
   ];
 }
@@ -62,7 +97,12 @@ function signed(value) {
 
 /** The table with its search field and sorts. `onpick(latent of A, latent of B)`. */
 export function createLatents({ state, onpick }) {
-  const search = el("input", { type: "search", placeholder: "feature 7, dead, f1 < 0.5 …", "aria-label": "search latents", oninput: () => state.set({ q: search.value }) });
+  const search = el("input", {
+    type: "search",
+    placeholder: "feature 7, dead, f1 < 0.5 …",
+    "aria-label": "search latents",
+    oninput: () => state.set({ q: search.value }),
+  });
   const chips = el("div", { class: "chips", role: "group", "aria-label": "sorts of latents" });
   const how = el("div", { class: "chips", role: "group", "aria-label": "how latents are paired" });
   const head = el("tr", {});
@@ -74,8 +114,15 @@ export function createLatents({ state, onpick }) {
   const node = el("div", {}, sum, el("div", { class: "finding" }, search, chips), how, box, count);
   let [built, rows, columns, every] = ["", [], [], []];
 
-  const sides = (r, A, B) => (B ? [[A, r.a], [B, r.b]] : [[A, r.a]]);
-  const chip = (text, pressed, onclick) => el("button", { type: "button", "aria-pressed": String(pressed), onclick }, text);
+  const sides = (r, A, B) =>
+    B
+      ? [
+          [A, r.a],
+          [B, r.b],
+        ]
+      : [[A, r.a]];
+  const chip = (text, pressed, onclick) =>
+    el("button", { type: "button", "aria-pressed": String(pressed), onclick }, text);
 
   function build(A, B, s) {
     every = pairs(A, B, s.match);
@@ -91,28 +138,71 @@ export function createLatents({ state, onpick }) {
     chips.replaceChildren(
       ...(B ? [el("span", {}, "latents of A:")] : []),
       chip(`all ${every.length}`, !s.kind, () => state.set({ kind: "" })),
-      ...Object.entries(SORTS).filter(([kind]) => counts[kind]).map(([kind, words]) => chip(`${words} ${counts[kind]}`, s.kind === kind, () => state.set({ kind: s.kind === kind ? "" : kind }))),
+      ...Object.entries(SORTS)
+        .filter(([kind]) => counts[kind])
+        .map(([kind, words]) =>
+          chip(`${words} ${counts[kind]}`, s.kind === kind, () => state.set({ kind: s.kind === kind ? "" : kind })),
+        ),
     );
     how.hidden = !B;
     const same = B && A.truth === B.truth;
-    how.replaceChildren(...(B ? [
-      el("span", {}, "pair latents by"),
-      chip("the feature they find", s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
-      ...(same ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))] : [el("small", {}, "(they read different hidden layers, so directions cannot be compared)")]),
-    ] : []));
-    head.replaceChildren(...columns.map((c) => {
-      const sorted = c === column;
-      const text = c.key ? el("button", { type: "button", onclick: () => state.set({ sort: c.name, up: sorted ? !s.up : Boolean(c.first) }) }, c.label, el("span", { "aria-hidden": "true" }, sorted ? (s.up ? " ▲" : " ▼") : "")) : c.label;
-      return el("th", { scope: "col", class: c.slim ? "slim" : null, "aria-sort": sorted ? (s.up ? "ascending" : "descending") : null }, text);
-    }));
-    body.replaceChildren(...rows.map((r, k) => {
-      const said = `feature ${r.feature < 0 ? "none" : r.feature}, ${r.a < 0 ? "no latent of A" : `latent ${A.index[r.a]}`}${B ? `, ${r.b < 0 ? "no latent of B" : `latent ${B.index[r.b]} of B`}` : ""}`;
-      const cells = columns.map((c, j) => el(j ? "td" : "th", { class: c.slim ? "slim" : null, scope: j ? null : "row" }, j ? c.show(r) : el("button", { type: "button", class: "plain", "data-row": k, "aria-label": said }, c.show(r))));
-      return el("tr", { "data-row": k, class: sortOf(r) }, ...cells);
-    }));
+    how.replaceChildren(
+      ...(B
+        ? [
+            el("span", {}, "pair latents by"),
+            chip("the feature they find", s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
+            ...(same
+              ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))]
+              : [el("small", {}, "(they read different hidden layers, so directions cannot be compared)")]),
+          ]
+        : []),
+    );
+    head.replaceChildren(
+      ...columns.map((c) => {
+        const sorted = c === column;
+        const text = c.key
+          ? el(
+              "button",
+              { type: "button", onclick: () => state.set({ sort: c.name, up: sorted ? !s.up : Boolean(c.first) }) },
+              c.label,
+              el("span", { "aria-hidden": "true" }, sorted ? (s.up ? " ▲" : " ▼") : ""),
+            )
+          : c.label;
+        return el(
+          "th",
+          {
+            scope: "col",
+            class: c.slim ? "slim" : null,
+            "aria-sort": sorted ? (s.up ? "ascending" : "descending") : null,
+          },
+          text,
+        );
+      }),
+    );
+    body.replaceChildren(
+      ...rows.map((r, k) => {
+        const ofA = r.a < 0 ? "no latent of A" : `latent ${A.index[r.a]}`;
+        const ofB = r.b < 0 ? "no latent of B" : `latent ${B?.index[r.b]} of B`;
+        const said = `feature ${r.feature < 0 ? "none" : r.feature}, ${ofA}${B ? `, ${ofB}` : ""}`;
+        const cells = columns.map((c, j) =>
+          el(
+            j ? "td" : "th",
+            { class: c.slim ? "slim" : null, scope: j ? null : "row" },
+            j
+              ? c.show(r)
+              : el("button", { type: "button", class: "plain", "data-row": k, "aria-label": said }, c.show(r)),
+          ),
+        );
+        return el("tr", { "data-row": k, class: sortOf(r) }, ...cells);
+      }),
+    );
     const all = rows.length === every.length;
     const what = B ? "pairs" : "latents";
-    count.textContent = rows.length ? `${all ? `${every.length} ${what}` : `${rows.length} of ${every.length} ${what}`}${A.leftOut || B?.leftOut ? `; ${A.leftOut + (B?.leftOut ?? 0)} rarer latents are not on this page` : ""}.` : `No ${what} match. Try a number, “dead”, or “density > 1 %”.`;
+    const missing = A.leftOut + (B?.leftOut ?? 0);
+    count.textContent = rows.length
+      ? `${all ? "" : `${rows.length} of `}${every.length} ${what}` +
+        `${missing ? `; ${missing} rarer latents are not on this page` : ""}.`
+      : `No ${what} match. Try a number, “dead”, or “density > 1 %”.`;
   }
   function pick(k, A, B, focus) {
     const r = rows[k];
@@ -135,7 +225,10 @@ export function createLatents({ state, onpick }) {
   return {
     node,
     /** First row of the table as it stands: [latent of A, latent of B]. */
-    first: () => (rows.length ? [rows[0].a < 0 ? -1 : shown[0].index[rows[0].a], rows[0].b < 0 || !shown[1] ? -1 : shown[1].index[rows[0].b]] : null),
+    first: () =>
+      rows.length
+        ? [rows[0].a < 0 ? -1 : shown[0].index[rows[0].a], rows[0].b < 0 || !shown[1] ? -1 : shown[1].index[rows[0].b]]
+        : null,
     /** The latent of the other side in the row where one stands. */
     partner: (latent, which) => {
       const at = shown[which]?.rowOf.get(latent) ?? -1;
@@ -150,7 +243,11 @@ export function createLatents({ state, onpick }) {
       if (key !== built) {
         const focused = document.activeElement;
         const header = head.contains(focused) ? [...head.children].findIndex((th) => th.contains(focused)) : -1;
-        const pressed = chips.contains(focused) ? [...chips.children].indexOf(focused) : how.contains(focused) ? -2 - [...how.children].indexOf(focused) : -1;
+        const pressed = chips.contains(focused)
+          ? [...chips.children].indexOf(focused)
+          : how.contains(focused)
+            ? -2 - [...how.children].indexOf(focused)
+            : -1;
         build(A, B, s);
         built = key;
         if (header >= 0) head.children[header]?.querySelector("button")?.focus();
@@ -159,17 +256,21 @@ export function createLatents({ state, onpick }) {
       }
       for (const row of body.children) {
         const r = rows[Number(row.dataset.row)];
-        const chosen = (r.a >= 0 ? A.index[r.a] === s.latent : s.latent < 0) && (!B || (r.b >= 0 ? B.index[r.b] === s.other : s.other < 0));
+        const chosen =
+          (r.a >= 0 ? A.index[r.a] === s.latent : s.latent < 0) &&
+          (!B || (r.b >= 0 ? B.index[r.b] === s.other : s.other < 0));
         row.classList.toggle("chosen", chosen);
         const button = row.querySelector("button");
         button.setAttribute("aria-pressed", String(chosen));
         button.tabIndex = chosen ? 0 : -1;
         if (chosen) {
           const [top, height] = [row.offsetTop, row.offsetHeight];
-          if (top < box.scrollTop + 40 || top + height > box.scrollTop + box.clientHeight) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
+          if (top < box.scrollTop + 40 || top + height > box.scrollTop + box.clientHeight)
+            box.scrollTop = Math.max(0, top - box.clientHeight / 2);
         }
       }
-      if (!body.querySelector("tr.chosen")) for (const button of body.querySelectorAll("tr:first-child button")) button.tabIndex = 0;
+      if (!body.querySelector("tr.chosen"))
+        for (const button of body.querySelectorAll("tr:first-child button")) button.tabIndex = 0;
     },
   };
 }

@@ -17,15 +17,16 @@ export function indexCells(sweep) {
 }
 
 /**
- * Cells that a map shows: those equal to the chosen one in all axes but x and y; all of a flat design. Of seeds that are on
- * neither axis, the one of lowest loss.
+ * Cells that a map shows: those equal to the chosen one in all axes but x and y; all of a flat design. Of seeds that
+ * are on neither axis, the one of lowest loss.
  */
 export function shownCells(sweep, chosen, x, y) {
   const cells = Array.from({ length: sweep.nCells }, (_, c) => c);
   if (sweep.flat) return cells;
   const free = (a) => a === x || a === y || sweep.axes[a].name === "seed";
   const best = new Map();
-  const loss = (c) => (Number.isFinite(sweep.cells.loss.values[c]) ? sweep.cells.loss.values[c] : Number.POSITIVE_INFINITY);
+  const loss = (c) =>
+    Number.isFinite(sweep.cells.loss.values[c]) ? sweep.cells.loss.values[c] : Number.POSITIVE_INFINITY;
   for (const c of cells) {
     if (!sweep.index.every((index, a) => free(a) || index[c] === index[chosen])) continue;
     const place = sweep.index[x][c] * sweep.nCells + (y < 0 ? 0 : sweep.index[y][c]);
@@ -45,7 +46,10 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   const controls = el(
     "div",
     { class: "controls" },
-    labelled("colour", select(Object.entries(COLORINGS), state.get().color, (color) => state.set({ color }), "colour")),
+    labelled(
+      "colour",
+      select(Object.entries(COLORINGS), state.get().color, (color) => state.set({ color }), "colour"),
+    ),
     ...(axes.length > 1
       ? [
           labelled("across", select(axes, state.get().x, pick("x"), "axis across")),
@@ -59,7 +63,6 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   let shown = [];
   let hidden = false;
 
-
   const size = (a) => (a < 0 ? 1 : sweep.axes[a].values.length);
   const axisY = (s) => (axes.length > 1 && s.y !== s.x ? s.y : -1);
 
@@ -67,7 +70,8 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   function shownAt(i, j) {
     const s = state.get();
     const y = axisY(s);
-    const off = (c) => Math.abs(sweep.index[s.x][c] - i) / size(s.x) + (y < 0 ? 0 : Math.abs(sweep.index[y][c] - j) / size(y));
+    const off = (c) =>
+      Math.abs(sweep.index[s.x][c] - i) / size(s.x) + (y < 0 ? 0 : Math.abs(sweep.index[y][c] - j) / size(y));
     return shown.reduce((a, b) => (off(b) < off(a) ? b : a));
   }
   /** The shown cell that follows in one direction. */
@@ -105,7 +109,9 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   });
   canvas.addEventListener("keydown", (event) => {
     const s = state.get();
-    const step = { ArrowLeft: [s.x, -1], ArrowRight: [s.x, 1], ArrowDown: [axisY(s), -1], ArrowUp: [axisY(s), 1] }[event.key];
+    const step = { ArrowLeft: [s.x, -1], ArrowRight: [s.x, 1], ArrowDown: [axisY(s), -1], ArrowUp: [axisY(s), 1] }[
+      event.key
+    ];
     if (!step) return;
     event.preventDefault();
     if (step[0] >= 0) onpick(move(s.cell, ...step));
@@ -114,7 +120,11 @@ export function createMap(sweep, { state, colorOf, onpick }) {
   /** Sliders for all axes: they can be reached by keyboard and are read aloud. */
   const inputs = sweep.axes.map((axis, a) => {
     const input = el("input", {
-      type: "range", min: 0, max: axis.values.length - 1, step: 1, "aria-label": short(axis.label),
+      type: "range",
+      min: 0,
+      max: axis.values.length - 1,
+      step: 1,
+      "aria-label": short(axis.label),
       oninput: () => {
         const index = sweep.index.map((of) => of[state.get().cell]);
         index[a] = Number(input.value);
@@ -122,7 +132,8 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       },
     });
     const said = el("output", {});
-    if (axis.values.length > 1) sliders.append(el("label", { class: "slider" }, el("span", {}, short(axis.label, 40)), input, said));
+    if (axis.values.length > 1)
+      sliders.append(el("label", { class: "slider" }, el("span", {}, short(axis.label, 40)), input, said));
     return { input, said };
   });
 
@@ -145,17 +156,31 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const gap = Math.min(w, h) > 6 ? 1 : 0;
     const dot = Math.max(9, Math.min(w, h, 24) - gap); // of designs that fill no grid
     for (const c of shown) {
-      if (secret) context.fillStyle = dark ? "#3a3f47" : "#d9d7d1"; // colours would give the answer away
-      else context.fillStyle = values ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5) : colorOf.paint(sweep.shape.at(c), dark);
+      if (secret)
+        context.fillStyle = dark ? "#3a3f47" : "#d9d7d1"; // colours would give the answer away
+      else
+        context.fillStyle = values
+          ? ramp(hi > lo ? (scaled(c) - lo) / (hi - lo) : 0.5)
+          : colorOf.paint(sweep.shape.at(c), dark);
       const [i, j] = [sweep.index[s.x][c], y < 0 ? 0 : sweep.index[y][c]];
       if (sweep.flat) context.fillRect((i + 0.5) * w - dot / 2, height - (j + 0.5) * h - dot / 2, dot, dot);
       else context.fillRect(i * w, height - (j + 1) * h, w - gap, h - gap);
     }
     const [i, j] = [sweep.index[s.x][s.cell], y < 0 ? 0 : sweep.index[y][s.cell]];
-    const around = sweep.flat ? [(i + 0.5) * w - dot / 2 - 2, (i + 0.5) * w + dot / 2 + 2, (j + 0.5) * h - dot / 2 - 2, (j + 0.5) * h + dot / 2 + 2] : [i * w, (i + 1) * w, j * h, (j + 1) * h];
+    const around = sweep.flat
+      ? [
+          (i + 0.5) * w - dot / 2 - 2,
+          (i + 0.5) * w + dot / 2 + 2,
+          (j + 0.5) * h - dot / 2 - 2,
+          (j + 0.5) * h + dot / 2 + 2,
+        ]
+      : [i * w, (i + 1) * w, j * h, (j + 1) * h];
     const box = [Math.max(2, around[0] - 1), Math.max(2, height - around[3] - 1)];
     box.push(Math.min(width - 2, around[1]) - box[0], Math.min(height - 2, height - around[2]) - box[1]);
-    for (const [color, line] of [[dark ? "#14171c" : "#fff", 5], [dark ? "#fff" : "#1b1f27", 2.5]]) {
+    for (const [color, line] of [
+      [dark ? "#14171c" : "#fff", 5],
+      [dark ? "#fff" : "#1b1f27", 2.5],
+    ]) {
       context.strokeStyle = color;
       context.lineWidth = line;
       context.strokeRect(...box);
@@ -173,14 +198,21 @@ export function createMap(sweep, { state, colorOf, onpick }) {
       input.setAttribute("aria-valuetext", value);
       said.textContent = value;
     }
-    canvas.setAttribute("aria-label", `Map of the sweep. Arrow keys move.${secret ? "" : ` ${describe(sweep, s.cell)}`}`);
+    canvas.setAttribute(
+      "aria-label",
+      `Map of the sweep. Arrow keys move.${secret ? "" : ` ${describe(sweep, s.cell)}`}`,
+    );
     hidden = secret;
   }
 
   function drawTicks(place, axis) {
     const values = axis.values;
-    const picked = values.length <= 4 ? [...values.keys()] : [0, 1, 2, 3].map((k) => Math.round((k * (values.length - 1)) / 3));
-    place.replaceChildren(el("b", {}, short(axis.label, 40)), el("span", {}, ...picked.map((k) => el("i", {}, say(values[k], 2)))));
+    const picked =
+      values.length <= 4 ? [...values.keys()] : [0, 1, 2, 3].map((k) => Math.round((k * (values.length - 1)) / 3));
+    place.replaceChildren(
+      el("b", {}, short(axis.label, 40)),
+      el("span", {}, ...picked.map((k) => el("i", {}, say(values[k], 2)))),
+    );
   }
 
   function drawLegend(dark, values, [lo, hi]) {
@@ -195,7 +227,13 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     const key = ([name, count]) => {
       const dot = el("i", { class: "dot" });
       dot.style.background = colorOf.css(name, dark);
-      return el("span", { class: "key" }, dot, `${short(name, 40)} `, el("small", {}, count / shown.length < 0.005 ? "<1 %" : `${Math.round((100 * count) / shown.length)} %`));
+      return el(
+        "span",
+        { class: "key" },
+        dot,
+        `${short(name, 40)} `,
+        el("small", {}, count / shown.length < 0.005 ? "<1 %" : `${Math.round((100 * count) / shown.length)} %`),
+      );
     };
     const rest = most.length > 8 ? [el("small", {}, `and ${most.length - 8} more`)] : [];
     legend.replaceChildren(...most.slice(0, 8).map(key), ...rest);

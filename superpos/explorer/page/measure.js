@@ -1,5 +1,7 @@
 // Numbers about one W, row-major of shape (m, n); the same definitions as superpos.analysis.features.
 
+import { eigen } from "./algebra.js";
+
 export const DEAD_BELOW = 0.05;
 export const REPRESENTED_ABOVE = 0.5;
 
@@ -45,68 +47,6 @@ export function gaps(W, n, above = REPRESENTED_ABOVE) {
   return angles.map((a, i) => (i + 1 < angles.length ? angles[i + 1] : angles[0] + 360) - a);
 }
 
-const POLYGONS = { 3: "triangle", 5: "pentagon", 6: "hexagon", 7: "heptagon", 8: "octagon" };
-const DEGREES = Math.PI / 180;
-
-/**
- * What a plane arrangement is called, and the largest deviation of a cosine between neighbours from the regular shape's.
- * A quick look for live training: sweeps carry the names that `superpos.geometry` gave.
- */
-export function planeShape(W, n) {
-  const between = gaps(W, n);
-  const k = between.length;
-  if (k === 0) return { name: "nothing represented", residual: 0 };
-  if (k === 1) return { name: "dedicated", residual: 0 };
-  const off = (wanted) => Math.max(...between.map((gap, i) => Math.abs(Math.cos(gap * DEGREES) - Math.cos(wanted[i] * DEGREES))));
-  const known = [];
-  if (POLYGONS[k]) known.push([POLYGONS[k], between.map(() => 360 / k)]);
-  if (k === 2) known.push(["antipodal pair", [180, 180]], ["2 × dedicated", between[0] < between[1] ? [90, 270] : [270, 90]]);
-  if (k === 4) known.push(["2 × antipodal pair", [90, 90, 90, 90]]);
-  if (k === 3) {
-    const widest = between.indexOf(Math.max(...between));
-    known.push(["antipodal pair + dedicated", between.map((_, i) => (i === widest ? 180 : 90))]);
-  }
-  const [name, residual] = known.map(([word, wanted]) => [word, off(wanted)]).sort((a, b) => a[1] - b[1])[0] ?? ["", 9];
-  return residual < 0.25 ? { name, residual } : { name: "irregular", residual };
-}
-
-/** Eigenvalues and eigenvectors (columns of V) of a symmetric matrix, by Jacobi rotations, largest first. */
-export function eigen(A, m) {
-  const S = Float64Array.from(A);
-  const V = new Float64Array(m * m);
-  for (let i = 0; i < m; i++) V[i * m + i] = 1;
-  for (let sweep = 0; sweep < 30; sweep++) {
-    let off = 0;
-    for (let p = 0; p < m; p++) {
-      for (let q = p + 1; q < m; q++) {
-        const apq = S[p * m + q];
-        off += apq * apq;
-        if (Math.abs(apq) < 1e-15) continue;
-        const theta = (S[q * m + q] - S[p * m + p]) / (2 * apq);
-        const t = Math.sign(theta || 1) / (Math.abs(theta) + Math.hypot(theta, 1));
-        const c = 1 / Math.hypot(t, 1);
-        const s = t * c;
-        for (let k = 0; k < m; k++) {
-          const [a, b] = [S[k * m + p], S[k * m + q]];
-          S[k * m + p] = c * a - s * b;
-          S[k * m + q] = s * a + c * b;
-        }
-        for (let k = 0; k < m; k++) {
-          const [a, b] = [S[p * m + k], S[q * m + k]];
-          S[p * m + k] = c * a - s * b;
-          S[q * m + k] = s * a + c * b;
-          const [x, y] = [V[k * m + p], V[k * m + q]];
-          V[k * m + p] = c * x - s * y;
-          V[k * m + q] = s * x + c * y;
-        }
-      }
-    }
-    if (off < 1e-20) break;
-  }
-  const order = Array.from({ length: m }, (_, i) => i).sort((a, b) => S[b * m + b] - S[a * m + a]);
-  return { values: order.map((i) => S[i * m + i]), vectors: order.map((i) => Float64Array.from({ length: m }, (_, k) => V[k * m + i])) };
-}
-
 /** W in the three directions that hold most of it, (3, n), and the share of ‖W‖² they hold. */
 export function project(W, m, n) {
   const A = new Float64Array(m * m);
@@ -144,7 +84,10 @@ export function hull(points, near = 0.06) {
         const first = sub(points[on[0]], centre);
         const second = cross(normal, first);
         const turn = (p) => Math.atan2(dot(sub(points[p], centre), second), dot(sub(points[p], centre), first));
-        faces.set(on.join(), on.sort((a, b) => turn(a) - turn(b)));
+        faces.set(
+          on.join(),
+          on.sort((a, b) => turn(a) - turn(b)),
+        );
       }
     }
   }

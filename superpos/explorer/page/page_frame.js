@@ -10,32 +10,60 @@ export function hostTheme() {
 }
 
 /** Heading and an empty `main` inside `root`. `state` has a field `theme`: "", "light" or "dark". */
-export function createPageFrame(root, { title, caption, state, link }) {
+export function createPageFrame(root, { title, caption, state, link, buttons = [] }) {
   root.classList.add("sx");
   const applyTheme = () => {
     if (state.get().theme) root.dataset.theme = state.get().theme;
     else delete root.dataset.theme;
     if (link) document.documentElement.dataset.theme = root.dataset.theme ?? "";
   };
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
-  const copy = el("button", { type: "button", onclick: async () => {
-    const address = `${location.href.split("#")[0]}#${state.link()}`;
-    try {
-      await navigator.clipboard.writeText(address);
-      copy.textContent = "Copied";
-    } catch {
-      history.replaceState(null, "", `#${state.link()}`);
-      copy.textContent = "The address bar has it";
-    }
-    setTimeout(() => { copy.textContent = "Copy link"; }, 1500);
-  } }, "Copy link");
-  const theme = el("button", { type: "button", onclick: () => state.set({ theme: dark() ? "light" : "dark" }) }, "Light / dark");
+  const dark = () =>
+    root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const copy = el(
+    "button",
+    {
+      type: "button",
+      onclick: async () => {
+        const address = `${location.href.split("#")[0]}#${state.link()}`;
+        try {
+          await navigator.clipboard.writeText(address);
+          copy.textContent = "Copied";
+        } catch {
+          history.replaceState(null, "", `#${state.link()}`);
+          copy.textContent = "The address bar has it";
+        }
+        setTimeout(() => {
+          copy.textContent = "Copy link";
+        }, 1500);
+      },
+    },
+    "Copy link",
+  );
+  const theme = el(
+    "button",
+    { type: "button", onclick: () => state.set({ theme: dark() ? "light" : "dark" }) },
+    "Light / dark",
+  );
   const main = el("main", {});
   root.replaceChildren(
-    el("header", {}, el("div", {}, el("h1", {}, short(title, 200)), el("p", { class: "caption" }, short(caption, 600))), el("nav", {}, ...(link ? [copy] : []), theme)),
+    el(
+      "header",
+      {},
+      el("div", {}, el("h1", {}, short(title, 200)), el("p", { class: "caption" }, short(caption, 600))),
+      el("nav", {}, ...buttons, ...(link ? [copy] : []), theme),
+    ),
     main,
   );
   applyTheme();
   state.listen(applyTheme);
+  // Paper is white: canvases are drawn for it, too.
+  globalThis.addEventListener("beforeprint", () => {
+    root.dataset.theme = "light";
+    globalThis.dispatchEvent(new Event("resize"));
+  });
+  globalThis.addEventListener("afterprint", () => {
+    applyTheme();
+    globalThis.dispatchEvent(new Event("resize"));
+  });
   return { main };
 }

@@ -4,10 +4,18 @@ import { el, say } from "./dom.js";
 
 /** A question over the picture. `asked(view)` says whether it covers the picture now. */
 export function createPredict({ state, onanswer }) {
-  const toggle = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
-    state.set({ ask: !state.get().ask });
-    given = new Map();
-  } }, "Predict first");
+  const toggle = el(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": "false",
+      onclick: () => {
+        state.set({ ask: !state.get().ask });
+        given = new Map();
+      },
+    },
+    "Predict first",
+  );
   const question = el("p", { class: "question" });
   const choices = el("div", { class: "choices", role: "group", "aria-label": "your answer" });
   const cover = el("div", { class: "cover", hidden: true }, question, choices);
@@ -15,11 +23,14 @@ export function createPredict({ state, onanswer }) {
   let given = new Map(); // answers, by question
 
   return {
-    toggle, cover, verdict,
-    covers: (key) => state.get().ask && !given.has(key),
+    toggle,
+    cover,
+    verdict,
+    covers: (key) => state.get().ask && !state.get().story && !given.has(key),
     show(view, key) {
-      const { ask } = state.get();
+      const ask = state.get().ask && !state.get().story;
       toggle.setAttribute("aria-pressed", String(ask));
+      toggle.hidden = state.get().story > 0;
       const open = ask && !given.has(key);
       cover.hidden = !open;
       verdict.hidden = !ask || open;
@@ -30,13 +41,25 @@ export function createPredict({ state, onanswer }) {
         question.textContent = text;
         const step = Math.max(1, Math.ceil(view.n / 12));
         const answers = Array.from({ length: Math.floor(view.n / step) + 1 }, (_, k) => k * step);
-        choices.replaceChildren(...answers.map((k) => el("button", { type: "button", onclick: () => {
-          given.set(key, k);
-          onanswer();
-        } }, String(k))));
+        choices.replaceChildren(
+          ...answers.map((k) =>
+            el(
+              "button",
+              {
+                type: "button",
+                onclick: () => {
+                  given.set(key, k);
+                  onanswer();
+                },
+              },
+              String(k),
+            ),
+          ),
+        );
       } else if (ask) {
         const said = given.get(key);
-        verdict.textContent = `You said ${said}; this model holds ${view.represented}${said === view.represented ? " – right" : ""}.`;
+        const judged = said === view.represented ? " – right" : "";
+        verdict.textContent = `You said ${said}; this model holds ${view.represented}${judged}.`;
       }
     },
   };

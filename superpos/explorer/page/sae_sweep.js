@@ -5,7 +5,12 @@ import { decode, decodeWords } from "./decode.js";
 
 // What a latent is, by its F1 as a detector of the feature it is matched with.
 export const CLEAN = 0.9;
-export const SORTS = { clean: "finds its feature", partly: "finds it in part", surplus: "without a feature", dead: "dead" };
+export const SORTS = {
+  clean: "finds its feature",
+  partly: "finds it in part",
+  surplus: "without a feature",
+  dead: "dead",
+};
 
 /** The whole page. */
 export function readSaeSweep(data) {
@@ -15,9 +20,15 @@ export function readSaeSweep(data) {
   const loss = decode(data.loss).values;
   const opened = new Map();
   const saeSweep = {
-    axes, scores, beside, loss,
-    nCells: data.n_cells, nInputs: data.n_inputs, architectures: data.architectures,
-    architecture: decodeWords(data.architecture), sound: decode(data.sound).values,
+    axes,
+    scores,
+    beside,
+    loss,
+    nCells: data.n_cells,
+    nInputs: data.n_inputs,
+    architectures: data.architectures,
+    architecture: decodeWords(data.architecture),
+    sound: decode(data.sound).values,
     shown: data.shown.map((one) => one.cell),
     score: (name) => scores.find((score) => score.name === name),
   };
@@ -45,7 +56,14 @@ export function readOne(one, truth) {
   for (let t = 0; t < count.length; t++) first[t + 1] = first[t] + count[t];
   const [feature, value] = [numbers(one.active.feature), numbers(one.active.value)];
   const index = numbers(one.index);
-  const lists = (coded) => ({ index: decode(coded.index), ...Object.fromEntries(Object.entries(coded).filter(([name]) => name !== "index").map(([name, c]) => [name, decode(c)])) });
+  const lists = (coded) => ({
+    index: decode(coded.index),
+    ...Object.fromEntries(
+      Object.entries(coded)
+        .filter(([name]) => name !== "index")
+        .map(([name, c]) => [name, decode(c)]),
+    ),
+  });
   /** Entries of one row of such a list, as records. */
   const entries = (list) => (row) => {
     const found = [];
@@ -58,19 +76,40 @@ export function readOne(one, truth) {
     return found;
   };
   const sae = {
-    n, m, count: index.length, inputs: count.length, truth: one.truth, cell: one.cell, leftOut: one.left_out, edges: one.edges,
-    index, directions: directions.values, norms: numbers(truth.norms), decoder: numbers(one.direction),
-    matched: numbers(one.matched), nearest: numbers(one.nearest), nearestCosine: numbers(one.nearest_cosine),
-    precision: numbers(one.precision), recall: numbers(one.recall), f1: numbers(one.f1), frequency: numbers(one.frequency),
+    n,
+    m,
+    count: index.length,
+    inputs: count.length,
+    truth: one.truth,
+    cell: one.cell,
+    leftOut: one.left_out,
+    edges: one.edges,
+    index,
+    directions: directions.values,
+    norms: numbers(truth.norms),
+    decoder: numbers(one.direction),
+    matched: numbers(one.matched),
+    nearest: numbers(one.nearest),
+    nearestCosine: numbers(one.nearest_cosine),
+    precision: numbers(one.precision),
+    recall: numbers(one.recall),
+    f1: numbers(one.f1),
+    frequency: numbers(one.frequency),
     histogram: decode(one.histogram).row,
-    features: entries(lists(one.features)), neighbours: entries(lists(one.neighbours)),
-    top: entries(lists(one.top)), samples: entries(lists(one.samples)),
+    features: entries(lists(one.features)),
+    neighbours: entries(lists(one.neighbours)),
+    top: entries(lists(one.top)),
+    samples: entries(lists(one.samples)),
     h: one.h ? decode(one.h).row : null,
-    active: (t) => Array.from({ length: count[t] }, (_, k) => [feature[first[t] + k], value[first[t] + k]]).sort((a, b) => b[1] - a[1]),
+    active: (t) =>
+      Array.from({ length: count[t] }, (_, k) => [feature[first[t] + k], value[first[t] + k]]).sort(
+        (a, b) => b[1] - a[1],
+      ),
   };
   for (let l = 0; l < sae.count; l++) if (Number.isNaN(sae.frequency[l])) sae.frequency[l] = 0; // no logarithm
   sae.rowOf = new Map(Array.from(index, (latent, row) => [latent, row]));
-  sae.sort = (row) => (sae.frequency[row] === 0 ? "dead" : sae.matched[row] < 0 ? "surplus" : sae.f1[row] >= CLEAN ? "clean" : "partly");
+  sae.sort = (row) =>
+    sae.frequency[row] === 0 ? "dead" : sae.matched[row] < 0 ? "surplus" : sae.f1[row] >= CLEAN ? "clean" : "partly";
   return sae;
 }
 
@@ -109,10 +148,17 @@ export function pairs(A, B, how) {
   const add = (a, b) => {
     taken[0].add(a);
     taken[1].add(b);
-    found.push({ a, b, feature: a >= 0 && A.matched[a] >= 0 ? A.matched[a] : b >= 0 ? B.matched[b] : -1, cosine: near(a, b) });
+    found.push({
+      a,
+      b,
+      feature: a >= 0 && A.matched[a] >= 0 ? A.matched[a] : b >= 0 ? B.matched[b] : -1,
+      cosine: near(a, b),
+    });
   };
   if (how === "cosine" && cosine) {
-    const order = Array.from(cosine.keys()).filter((k) => cosine[k] > 0).sort((x, y) => cosine[y] - cosine[x]);
+    const order = Array.from(cosine.keys())
+      .filter((k) => cosine[k] > 0)
+      .sort((x, y) => cosine[y] - cosine[x]);
     for (const k of order) {
       const [a, b] = [Math.floor(k / B.count), k % B.count];
       if (!taken[0].has(a) && !taken[1].has(b)) add(a, b);
@@ -148,13 +194,22 @@ const FIELDS = { f1: "f1", precision: "precision", recall: "recall", density: "f
  * "feature 7"), sorts ("dead"), or comparisons ("f1<0.5", "density>0.01"); all must hold. Of a pair one side is enough.
  */
 export function matches(row, sides, query) {
-  const words = query.toLowerCase().replace(/\b(latent|feature)s?\s+(?=\d)/g, "$1:").replace(/\s*([<>]=?)\s*/g, "$1").replace(/(\d)\s+%/g, "$1%").split(/[\s,]+/).filter(Boolean);
+  const words = query
+    .toLowerCase()
+    .replace(/\b(latent|feature)s?\s+(?=\d)/g, "$1:")
+    .replace(/\s*([<>]=?)\s*/g, "$1")
+    .replace(/(\d)\s+%/g, "$1%")
+    .split(/[\s,]+/)
+    .filter(Boolean);
   return words.every((word) => {
     const number = /^(?:(latent|feature|l|f):?)?(\d+)$/.exec(word);
     const asked = /^(\w+)([<>])=?(\d*\.?\d+)(%?)$/.exec(word);
     if (number) {
       const [which, value] = [number[1]?.[0], Number(number[2])];
-      return (which !== "l" && row.feature === value) || (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value));
+      return (
+        (which !== "l" && row.feature === value) ||
+        (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value))
+      );
     }
     if (asked && Object.hasOwn(FIELDS, asked[1])) {
       return sides.some(([sae, at]) => {
@@ -178,12 +233,17 @@ export function tally(A, B) {
     if (B.f1[other] > A.f1[row]) better += 1;
   }
   const features = (k) => `${k} feature${k === 1 ? "" : "s"}`;
-  return `With F1 of ${CLEAN} or more, A finds ${features(found(A))} and B ${found(B)}. Of ${features(both)} matched in both, B is better at ${better}.`;
+  return (
+    `With F1 of ${CLEAN} or more, A finds ${features(found(A))} and B ${found(B)}. Of ${features(both)} ` +
+    `matched in both, B is better at ${better}.`
+  );
 }
 
 /** Rows in the order of a key of theirs; rows without one come last either way. */
 export function ordered(rows, key, up) {
   const keyed = rows.map((row) => [key(row), row]);
   const last = (k) => k === null || Number.isNaN(k);
-  return keyed.sort(([x], [y]) => (last(x) ? 1 : 0) - (last(y) ? 1 : 0) || (last(x) ? 0 : up ? x - y : y - x)).map(([, row]) => row);
+  return keyed
+    .sort(([x], [y]) => (last(x) ? 1 : 0) - (last(y) ? 1 : 0) || (last(x) ? 0 : up ? x - y : y - x))
+    .map(([, row]) => row);
 }

@@ -31,7 +31,9 @@ export function scale(values, words) {
     const pad = 0.05 * (b - a);
     const to = (v) => (Math.log10(v) - a + pad) / (b - a + 2 * pad);
     const ticks = [];
-    for (let e = Math.floor(a); e <= b; e++) for (const s of b - a < 2 ? [1, 3] : [1]) if (s * 10 ** e >= lo * 0.9 && s * 10 ** e <= hi * 1.1) ticks.push([s * 10 ** e, say(s * 10 ** e)]);
+    for (let e = Math.floor(a); e <= b; e++)
+      for (const s of b - a < 2 ? [1, 3] : [1])
+        if (s * 10 ** e >= lo * 0.9 && s * 10 ** e <= hi * 1.1) ticks.push([s * 10 ** e, say(s * 10 ** e)]);
     return { to, ticks };
   }
   const width = hi - lo || Math.abs(hi) || 1;
@@ -46,11 +48,42 @@ export function scale(values, words) {
 
 function mark(context, kind, x, y, r) {
   const points = {
-    square: [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([a, b]) => [0.88 * a, 0.88 * b]),
-    triangle: [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]],
-    down: [[0, 1.2], [1.1, -0.8], [-1.1, -0.8]],
-    diamond: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]],
-    cross: [[-1.2, -0.4], [-0.4, -0.4], [-0.4, -1.2], [0.4, -1.2], [0.4, -0.4], [1.2, -0.4], [1.2, 0.4], [0.4, 0.4], [0.4, 1.2], [-0.4, 1.2], [-0.4, 0.4], [-1.2, 0.4]],
+    square: [
+      [-1, -1],
+      [1, -1],
+      [1, 1],
+      [-1, 1],
+    ].map(([a, b]) => [0.88 * a, 0.88 * b]),
+    triangle: [
+      [0, -1.2],
+      [1.1, 0.8],
+      [-1.1, 0.8],
+    ],
+    down: [
+      [0, 1.2],
+      [1.1, -0.8],
+      [-1.1, -0.8],
+    ],
+    diamond: [
+      [0, -1.3],
+      [1.3, 0],
+      [0, 1.3],
+      [-1.3, 0],
+    ],
+    cross: [
+      [-1.2, -0.4],
+      [-0.4, -0.4],
+      [-0.4, -1.2],
+      [0.4, -1.2],
+      [0.4, -0.4],
+      [1.2, -0.4],
+      [1.2, 0.4],
+      [0.4, 0.4],
+      [0.4, 1.2],
+      [-0.4, 1.2],
+      [-0.4, 0.4],
+      [-1.2, 0.4],
+    ],
   }[kind];
   context.beginPath();
   if (!points) context.arc(x, y, r, 0, 2 * Math.PI);
@@ -64,10 +97,19 @@ export function createScatter(saeSweep, { state, onpick }) {
   const keys = all.map(({ key, label }) => [key, label]);
   const find = (key) => all.find((one) => one.key === key) ?? all[0];
   const canvas = el("canvas", { class: "scatter", tabindex: "0", role: "img" });
-  const [across, up] = ["x", "y"].map((axis) => select(keys, state.get()[axis], (key) => state.set({ [axis]: key }), axis === "x" ? "axis across" : "axis up"));
+  const [across, up] = ["x", "y"].map((axis) =>
+    select(keys, state.get()[axis], (key) => state.set({ [axis]: key }), axis === "x" ? "axis across" : "axis up"),
+  );
   const legend = el("div", { class: "legend" });
   const readout = el("p", { class: "note" });
-  const node = el("div", {}, el("div", { class: "controls" }, labelled("across", across), labelled("up", up)), canvas, readout, legend);
+  const node = el(
+    "div",
+    {},
+    el("div", { class: "controls" }, labelled("across", across), labelled("up", up)),
+    canvas,
+    readout,
+    legend,
+  );
   const kinds = Object.keys(saeSweep.architectures);
   let dots = []; // [cell, x, y]
   let [order, twoSided] = [[], false];
@@ -82,13 +124,19 @@ export function createScatter(saeSweep, { state, onpick }) {
     }
     return best;
   }
-  const told = (cell) => `${nameOf(saeSweep, cell)}: ${order.map((one) => `${one.label} ${one.words ? one.words[one.values[cell]] : say(one.values[cell])}`).join(", ")}${saeSweep.has(cell) ? "" : " (numbers only)"}`;
+  const valueOf = (one, cell) => (one.words ? one.words[one.values[cell]] : say(one.values[cell]));
+  const told = (cell) => {
+    const numbers = order.map((one) => `${one.label} ${valueOf(one, cell)}`).join(", ");
+    return `${nameOf(saeSweep, cell)}: ${numbers}${saeSweep.has(cell) ? "" : " (numbers only)"}`;
+  };
   canvas.addEventListener("pointermove", (event) => {
     const cell = nearest(event);
     canvas.style.cursor = cell < 0 ? "default" : "pointer";
     readout.textContent = cell < 0 ? hint() : told(cell);
   });
-  canvas.addEventListener("pointerleave", () => { readout.textContent = hint(); });
+  canvas.addEventListener("pointerleave", () => {
+    readout.textContent = hint();
+  });
   canvas.addEventListener("click", (event) => {
     const cell = nearest(event);
     if (cell >= 0) onpick(cell, event.shiftKey);
@@ -102,7 +150,8 @@ export function createScatter(saeSweep, { state, onpick }) {
     const at = line.findIndex(([cell]) => cell === (asB ? s.b : s.a));
     onpick(line[Math.min(line.length - 1, Math.max(0, at + step[1]))][0], asB);
   });
-  const hint = () => (twoSided ? "Click chooses A, Shift-click B; arrow keys move." : "Click a dot, or use the arrow keys, to choose.");
+  const hint = () =>
+    twoSided ? "Click chooses A, Shift-click B; arrow keys move." : "Click a dot, or use the arrow keys, to choose.";
 
   return {
     node,
@@ -159,7 +208,10 @@ export function createScatter(saeSweep, { state, onpick }) {
       }
       context.globalAlpha = 1;
       context.font = "700 12px system-ui, sans-serif";
-      for (const [cell, letter, tint] of [[s.b, "B", isDark ? "#f3a25f" : "#b34700"], [s.a, "A", isDark ? "#7cc0f5" : "#0b5fa5"]]) {
+      for (const [cell, letter, tint] of [
+        [s.b, "B", isDark ? "#f3a25f" : "#b34700"],
+        [s.a, "A", isDark ? "#7cc0f5" : "#0b5fa5"],
+      ]) {
         const dot = dots.find(([c]) => c === cell);
         if (!dot) continue;
         context.lineWidth = 2.5;
@@ -174,7 +226,10 @@ export function createScatter(saeSweep, { state, onpick }) {
         context.fillStyle = tint;
         context.fillText(letter, tx, ty);
       }
-      canvas.setAttribute("aria-label", `Autoencoders by ${short(order[0].label)} and ${short(order[1].label)}. Arrow keys choose. A is ${told(s.a)}.`);
+      canvas.setAttribute(
+        "aria-label",
+        `Autoencoders by ${short(order[0].label)} and ${short(order[1].label)}. Arrow keys choose. A is ${told(s.a)}.`,
+      );
       readout.textContent = hint();
       const key = (kind, k) => {
         const image = el("canvas", { class: "mark", "aria-hidden": "true", width: 28, height: 28 });
@@ -185,7 +240,10 @@ export function createScatter(saeSweep, { state, onpick }) {
         return el("span", { class: "key" }, image, short(saeSweep.architectures[kind][0], 40));
       };
       const some = saeSweep.shown.length < Array.from(saeSweep.sound).filter(Boolean).length;
-      legend.replaceChildren(...(kinds.length > 1 ? kinds.map(key) : []), ...(some ? [el("small", {}, "hollow: numbers only")] : []));
+      legend.replaceChildren(
+        ...(kinds.length > 1 ? kinds.map(key) : []),
+        ...(some ? [el("small", {}, "hollow: numbers only")] : []),
+      );
     },
   };
 }

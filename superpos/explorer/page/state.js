@@ -23,8 +23,8 @@ export function fromLink(text, defaults) {
 }
 
 /**
- * A store of the state. `set` merges changes and tells everyone who listens, once a frame and with the names that changed.
- * With `link` the address of the page follows, a little later (browsers limit how often it may change).
+ * A store of the state. `set` merges changes and tells everyone who listens, once a frame and with the names that
+ * changed. With `link` the address of the page follows, a little later (browsers limit how often it may change).
  */
 export function createState(defaults, { link = true } = {}) {
   const read = () => (link ? fromLink(location.hash.slice(1), defaults) : { ...defaults });

@@ -3,22 +3,43 @@
 import { el, fit, say } from "./dom.js";
 import { featureColor } from "./color.js";
 
-const LEVELS = [[1, "1"], [0.5, "1/2"], [0.4, "2/5"]];
+const LEVELS = [
+  [1, "1"],
+  [0.5, "1/2"],
+  [0.4, "2/5"],
+];
 
 /** The panel. `onscrub(index)` with −1 for the trained model. */
 export function createTime({ onscrub }) {
   const loss = el("canvas", { class: "curve", role: "img", "aria-label": "loss against step" });
-  const dims = el("canvas", { class: "curve", role: "img", "aria-label": "dimensionality of every feature against step" });
+  const dims = el("canvas", {
+    class: "curve",
+    role: "img",
+    "aria-label": "dimensionality of every feature against step",
+  });
   const said = el("output", {});
-  const range = el("input", { type: "range", min: 0, max: 0, step: 1, "aria-label": "training step", oninput: () => {
-    pause();
-    onscrub(Number(range.value));
-  } });
+  const range = el("input", {
+    type: "range",
+    min: 0,
+    max: 0,
+    step: 1,
+    "aria-label": "training step",
+    oninput: () => {
+      pause();
+      onscrub(Number(range.value));
+    },
+  });
   const play = el("button", { type: "button", onclick: () => (timer ? pause() : begin()) }, "Play");
   const strip = el("div", { class: "scrub" }, play, range, said);
   const lack = el("p", { class: "note" });
   const shares = el("figure", {}, el("figcaption", {}, "share of a dimension, Dᵢ"), dims);
-  const node = el("div", {}, el("div", { class: "curves" }, el("figure", {}, el("figcaption", {}, "loss"), loss), shares), strip, lack);
+  const node = el(
+    "div",
+    {},
+    el("div", { class: "curves" }, el("figure", {}, el("figcaption", {}, "loss"), loss), shares),
+    strip,
+    lack,
+  );
   let timer = 0;
   let count = 0;
 
@@ -32,11 +53,14 @@ export function createTime({ onscrub }) {
     play.textContent = "Pause";
     let at = Number(range.value) >= count - 1 ? 0 : Number(range.value);
     onscrub(at);
-    timer = setInterval(() => {
-      at += 1;
-      onscrub(Math.min(at, count - 1));
-      if (at >= count - 1) pause();
-    }, Math.max(30, Math.min(600, 5000 / count)));
+    timer = setInterval(
+      () => {
+        at += 1;
+        onscrub(Math.min(at, count - 1));
+        if (at >= count - 1) pause();
+      },
+      Math.max(30, Math.min(600, 5000 / count)),
+    );
   }
   function axes(canvas, dark) {
     const [width, height] = [canvas.clientWidth || 300, canvas.clientHeight || 120];
@@ -81,8 +105,25 @@ export function createTime({ onscrub }) {
       context.fillText(log ? "0 (log scale)" : "0", box.left, box.height - 3);
       context.textAlign = "right";
       context.fillText(`step ${last.toLocaleString("en")}`, box.width - 8, box.height - 3);
-      line(context, [[box.left, bottom], [box.width - 8, bottom]], dark ? "#2e343d" : "#e3e1dc", 1);
-      if (count > 1) line(context, [[across(box, track.steps[at]), 4], [across(box, track.steps[at]), bottom]], dark ? "#eceef1" : "#1b1f27", 1);
+      line(
+        context,
+        [
+          [box.left, bottom],
+          [box.width - 8, bottom],
+        ],
+        dark ? "#2e343d" : "#e3e1dc",
+        1,
+      );
+      if (count > 1)
+        line(
+          context,
+          [
+            [across(box, track.steps[at]), 4],
+            [across(box, track.steps[at]), bottom],
+          ],
+          dark ? "#eceef1" : "#1b1f27",
+          1,
+        );
     };
 
     const first = axes(loss, dark);
@@ -93,7 +134,12 @@ export function createTime({ onscrub }) {
       const up = (v) => first.bottom - 6 - ((Math.log(v) - lo) / (hi - lo || 1)) * (first.bottom - 16);
       first.context.fillText(say(Math.exp(hi), 2), first.left - 6, 14);
       first.context.fillText(say(Math.exp(lo), 2), first.left - 6, first.bottom - 3);
-      line(first.context, Array.from(track.loss, (v, i) => [across(first, track.lossSteps[i]), up(v)]), dark ? "#7cc0f5" : "#0b5fa5", 1.6);
+      line(
+        first.context,
+        Array.from(track.loss, (v, i) => [across(first, track.lossSteps[i]), up(v)]),
+        dark ? "#7cc0f5" : "#0b5fa5",
+        1.6,
+      );
     }
 
     const second = axes(dims, dark);
@@ -101,13 +147,26 @@ export function createTime({ onscrub }) {
     for (const [level, text] of LEVELS) {
       second.context.textAlign = "right";
       second.context.fillText(text, second.left - 6, rise(level) + (level === 0.5 ? 0 : level === 0.4 ? 8 : 4));
-      line(second.context, [[second.left, rise(level)], [second.width - 8, rise(level)]], dark ? "#2e343d" : "#e3e1dc", 1);
+      line(
+        second.context,
+        [
+          [second.left, rise(level)],
+          [second.width - 8, rise(level)],
+        ],
+        dark ? "#2e343d" : "#e3e1dc",
+        1,
+      );
     }
     frame(second);
     const n = track.D[0]?.length ?? 0;
     for (let i = 0; i < n; i++) {
       second.context.globalAlpha = hovered < 0 || hovered === i ? 1 : 0.2;
-      line(second.context, track.D.map((D, s) => [across(second, track.steps[s]), rise(D[i])]), featureColor(i, n, dark), hovered === i ? 3 : 1.6);
+      line(
+        second.context,
+        track.D.map((D, s) => [across(second, track.steps[s]), rise(D[i])]),
+        featureColor(track.slot?.[i] ?? i, n, dark),
+        hovered === i ? 3 : 1.6,
+      );
     }
     second.context.globalAlpha = 1;
   }

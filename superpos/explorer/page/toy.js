@@ -21,7 +21,18 @@ export function normalFrom(random) {
   return () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-export const DEFAULTS = { n: 5, m: 2, p: 0.05, decay: 1, lr: 0.01, steps: 3000, batch: 512, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+export const DEFAULTS = {
+  n: 5,
+  m: 2,
+  p: 0.05,
+  decay: 1,
+  lr: 0.01,
+  steps: 3000,
+  batch: 512,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+};
 
 /** One model in training. `settings` as in DEFAULTS; `p`, `decay` and `lr` may change while it trains. */
 export class Trainer {
@@ -132,7 +143,10 @@ export class Trainer {
     this.t += 1;
     this.updates += 1;
     const [fix1, fix2] = [1 - beta1 ** this.updates, 1 - beta2 ** this.updates];
-    for (const [value, gradient, first, second] of [[this.W, this.gW, this.firstW, this.secondW], [this.b, this.gb, this.firstb, this.secondb]]) {
+    for (const [value, gradient, first, second] of [
+      [this.W, this.gW, this.firstW, this.secondW],
+      [this.b, this.gb, this.firstb, this.secondb],
+    ]) {
       for (let i = 0; i < value.length; i++) {
         first[i] = beta1 * first[i] + (1 - beta1) * gradient[i];
         second[i] = beta2 * second[i] + (1 - beta2) * gradient[i] * gradient[i];

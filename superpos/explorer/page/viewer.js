@@ -25,13 +25,32 @@ export function standIn(saeSweep, cell) {
   return saeSweep.shown.find((c) => axes.every(({ index }) => index[c] === index[cell])) ?? bestShown(saeSweep);
 }
 
-/** Fill `root` with the viewer. `link` is false where there is no address to keep the state in; `theme` is what it begins with. */
+/**
+ * Fill `root` with the viewer. `link` is false where there is no address to keep the state in; `theme` is what it
+ * begins with.
+ */
 export function start(root, text, { link = true, theme = "" } = {}) {
   const data = JSON.parse(text);
   const saeSweep = readSaeSweep(data);
   const keys = quantities(saeSweep).map(({ key }) => key);
   const has = (key) => keys.includes(key);
-  const defaults = { a: bestShown(saeSweep), b: -1, latent: FIRST, other: FIRST, q: "", kind: "", sort: "f1", up: false, match: "feature", strip: "top", x: has("l0") ? "l0" : keys[0], y: has("f1") ? "f1" : keys[1] ?? keys[0], yaw: 0.6, pitch: 0.35, theme };
+  const defaults = {
+    a: bestShown(saeSweep),
+    b: -1,
+    latent: FIRST,
+    other: FIRST,
+    q: "",
+    kind: "",
+    sort: "f1",
+    up: false,
+    match: "feature",
+    strip: "top",
+    x: has("l0") ? "l0" : keys[0],
+    y: has("f1") ? "f1" : (keys[1] ?? keys[0]),
+    yaw: 0.6,
+    pitch: 0.35,
+    theme,
+  };
   const state = createState(defaults, { link });
   const pageFrame = createPageFrame(root, { title: data.title, caption: data.caption, state, link });
 
@@ -56,23 +75,55 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const scores = createScores(saeSweep);
   const sweepTable = createSweepTable(saeSweep, { state, onpick: choose });
   const turn = (yaw, pitch) => state.set({ yaw, pitch });
-  const pictures = ["a", "b"].map((side) => ({ map: createCosineMap({ side, onpick: pickLatent }), directions: createDirections({ side, onpick: pickLatent, onturn: turn }) }));
+  const pictures = ["a", "b"].map((side) => ({
+    map: createCosineMap({ side, onpick: pickLatent }),
+    directions: createDirections({ side, onpick: pickLatent, onturn: turn }),
+  }));
   const latents = createLatents({ state, onpick: (latent, other) => state.set({ latent, other }) });
   const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent }));
   const choices = el("div", { class: "controls choosing" });
   const announcer = el("p", { class: "unseen", role: "status" });
   const missing = el("div", { class: "missing" });
-  const title = el("h3", {});
-  const latentCard = el("section", { class: "card latents-card", "aria-label": "latents" }, title, missing, latents.node);
-  const dictionaryTitle = el("h3", {});
-  const dictionaryView = el("div", { class: "dictionary-view" }, ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]));
+  const title = el("h2", { class: "small" });
+  const latentCard = el(
+    "section",
+    { class: "card latents-card", "aria-label": "latents" },
+    title,
+    missing,
+    latents.node,
+  );
+  const dictionaryTitle = el("h2", { class: "small" });
+  const dictionaryView = el(
+    "div",
+    { class: "dictionary-view" },
+    ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]),
+  );
   const out = el("p", { class: "note left-out" }, leftOut(saeSweep));
   pageFrame.main.classList.add("viewer");
   pageFrame.main.append(
-    el("section", { class: "card choose", "aria-label": "autoencoders to choose from" }, el("h3", {}, saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder"), saeSweep.nCells > 1 ? choices : null, saeSweep.nCells > 1 ? scatter.node : null, leftOut(saeSweep) ? out : null),
+    el(
+      "section",
+      { class: "card choose", "aria-label": "autoencoders to choose from" },
+      el(
+        "h2",
+        { class: "small" },
+        saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder",
+      ),
+      saeSweep.nCells > 1 ? choices : null,
+      saeSweep.nCells > 1 ? scatter.node : null,
+      leftOut(saeSweep) ? out : null,
+    ),
     el("section", { class: "card dictionary-card", "aria-label": "the dictionary" }, dictionaryTitle, dictionaryView),
-    el("section", { class: "card scores-card", "aria-label": "scores" }, el("h3", {}, "Scores"), scores.node),
-    latentCard, ...panels.map(({ node }) => node), ...(saeSweep.nCells > 1 ? [sweepTable.node] : []), announcer,
+    el(
+      "section",
+      { class: "card scores-card", "aria-label": "scores" },
+      el("h2", { class: "small" }, "Scores"),
+      scores.node,
+    ),
+    latentCard,
+    ...panels.map(({ node }) => node),
+    ...(saeSweep.nCells > 1 ? [sweepTable.node] : []),
+    announcer,
   );
 
   function sanitize(s) {
@@ -93,18 +144,32 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (listed === `${s.a} ${s.b}`) return;
     listed = `${s.a} ${s.b}`;
     const focused = [...choices.querySelectorAll("select")].indexOf(document.activeElement);
-    const pairsOf = (chosen) => [...new Set([...saeSweep.shown, ...(chosen >= 0 ? [chosen] : [])])].sort((p, q) => p - q).map((c) => [c, nameOf(saeSweep, c)]);
+    const pairsOf = (chosen) =>
+      [...new Set([...saeSweep.shown, ...(chosen >= 0 ? [chosen] : [])])]
+        .sort((p, q) => p - q)
+        .map((c) => [c, nameOf(saeSweep, c)]);
     choices.replaceChildren(
-      labelled("look at (A)", select(pairsOf(s.a), s.a, (c) => choose(Number(c), false), "autoencoder A")),
-      labelled("compare with (B)", select([[-1, "nothing"], ...pairsOf(s.b)], s.b, (c) => choose(Number(c), true), "autoencoder B")),
+      labelled(
+        "look at (A)",
+        select(pairsOf(s.a), s.a, (c) => choose(Number(c), false), "autoencoder A"),
+      ),
+      labelled(
+        "compare with (B)",
+        select([[-1, "nothing"], ...pairsOf(s.b)], s.b, (c) => choose(Number(c), true), "autoencoder B"),
+      ),
     );
     if (focused >= 0) choices.querySelectorAll("select")[focused].focus();
   }
   function showAtlas(A, B, s, dark) {
     dictionaryView.classList.toggle("two", Boolean(B));
     const drawn = A && A.m > 1 && A.m <= 3;
-    dictionaryTitle.textContent = drawn ? "True features (dashed) and latents; dots are hidden layers that make the chosen one fire" : "Cosines of true features (rows) and latents (columns)";
-    for (const [k, [sae, latent, letter]] of [[A, s.latent, "A"], [B, s.other, "B"]].entries()) {
+    dictionaryTitle.textContent = drawn
+      ? "True features (dashed) and latents; dots are hidden layers that make the chosen one fire"
+      : "Cosines of true features (rows) and latents (columns)";
+    for (const [k, [sae, latent, letter]] of [
+      [A, s.latent, "A"],
+      [B, s.other, "B"],
+    ].entries()) {
       const { map, directions } = pictures[k];
       const plane = Boolean(sae) && sae.m > 1 && sae.m <= 3;
       map.node.hidden = !sae || plane;
@@ -124,7 +189,14 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     missing.hidden = Boolean(A) && (s.b < 0 || Boolean(B));
     const [lacking, asB] = A ? [s.b, true] : [s.a, false];
     if (!missing.hidden) {
-      missing.replaceChildren(el("p", {}, `Of ${nameOf(saeSweep, lacking)} this page has only the numbers.`), el("button", { type: "button", onclick: () => choose(standIn(saeSweep, lacking), asB) }, "Look at one of its setting that is here in full"));
+      missing.replaceChildren(
+        el("p", {}, `Of ${nameOf(saeSweep, lacking)} this page has only the numbers.`),
+        el(
+          "button",
+          { type: "button", onclick: () => choose(standIn(saeSweep, lacking), asB) },
+          "Look at one of its setting that is here in full",
+        ),
+      );
     }
     latents.node.hidden = !A;
     title.textContent = A ? (B ? "Latents of both, side by side" : "Latents") : "Latents";
@@ -151,7 +223,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       sweepTable.show(s);
     }
     showAtlas(A, A && B, s, dark);
-    announcer.textContent = `${nameOf(saeSweep, s.a)}${A && s.latent >= 0 ? `, latent ${s.latent}` : ""}${B ? `; B: ${nameOf(saeSweep, s.b)}${s.other >= 0 ? `, latent ${s.other}` : ""}` : ""}`;
+    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, latent ${latent}` : ""}`;
+    announcer.textContent = `${called(s.a, A ? s.latent : -1)}${B ? `; B: ${called(s.b, s.other)}` : ""}`;
   }
   state.listen(render);
   globalThis.addEventListener("resize", render);
