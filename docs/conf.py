@@ -59,7 +59,6 @@ smartquotes = False  # two hyphens belong to an option
 (HERE / "live").mkdir(exist_ok=True)
 html_theme = "sphinx_book_theme"
 html_title = f"superpos {version}"
-html_baseurl = os.environ.get("SUPERPOS_SITE", "")
 html_static_path = ["static"]
 html_extra_path = ["live"]
 html_css_files = ["site.css"]
