@@ -185,7 +185,7 @@ NOT_HERE = {
     "analysis": ("against_optimum",),
     "theory": ("boundaries", "candidates"),
     "data": ("modular_table", "random_directions", "repeated_tokens", "unit_uniform"),
-    "plot": ("circuit_keys", "neuron_keys", "phase_keys", "save", "style", "use_style"),
+    "plot": ("circuit_keys", "html", "neuron_keys", "phase_keys", "save", "style", "use_style"),
 }  # fmt: skip
 
 

@@ -77,7 +77,8 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Any:
     Raises:
         ConfigError: W is not a finite matrix.
     """
-    if any(n > 1 for n in getattr(W, "sizes", {}).values()) and hasattr(W, "geometry"):  # a result of many cells
+    sizes = getattr(W, "sizes", None) if type(W).__module__.startswith("superpos.") else None
+    if isinstance(sizes, dict) and any(n > 1 for n in sizes.values()):  # a result of many cells
         return W.geometry(represented_above=represented_above)
     matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.MAX_WEIGHT)
     return geometries(matrix[None], represented_above=represented_above)[0]

@@ -51,7 +51,7 @@ from superpos.plot.transformers import repeat_loss_by_step as repeat_loss_by_ste
 from superpos.plot.transformers import scores_by_step as scores_by_step
 
 # Functions that draw data stand behind one door; inside this package they call each other without it.
-_WITHOUT_DATA = ("html", "overview", "save", "style", "use_style")
+_WITHOUT_DATA = ("html", "save", "style", "use_style")
 for _name, _function in list(globals().items()):
     if _isfunction(_function) and not _name.startswith("_") and _name not in _WITHOUT_DATA:
         globals()[_name] = _guarded(_function)

@@ -129,9 +129,13 @@ WORDS = {
 }
 
 
-@lru_cache(maxsize=4096)
 def shape_look(shape: str) -> Look:
     """Fill and marks of a shape or a sum of shapes: "pentagon", "2 × antipodal pair", "triangle + dedicated"."""
+    return _look(shape)
+
+
+@lru_cache(maxsize=4096)
+def _look(shape: str) -> Look:
     if shape in WORDS:
         return WORDS[shape]
     parts = [_part(word) for word in shape.split(" + ")]
