@@ -11,7 +11,7 @@ class Shown:
 
     def explore(self, path: Any = None, **options: Any) -> Any:
         """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
-        return superpos.explorer.page_or_widget(self, path, **options)
+        return superpos.explorer.explore(self, path, **options)
 
     def plot(self, ax: Any = None) -> Any:
         """The picture that suits the result, in `ax` or the current axes. See `superpos.plot.overview`."""
