@@ -297,6 +297,7 @@ def test_numbers_explain_themselves_and_can_be_reached_by_keyboard(running, page
         == f"feature 1 · feature 1 = {float(f'{(W.T @ W)[1, 1]:.2g}'):g}"
     )
     page.locator("summary", has_text="in numbers").click()
+    page.wait_for_selector(".gram td")  # filled once it is open
     values = [float(text.replace("−", "-")) for text in page.locator(".gram td").all_inner_texts()]
     np.testing.assert_allclose(np.reshape(values, (5, 5)), W.T @ W, atol=0.0051)
     opened.close()

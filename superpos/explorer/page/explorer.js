@@ -93,6 +93,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const announcer = el("p", { class: "unseen", role: "status" });
   const minis = el("div", { class: "minis" });
   const miniTitle = el("h2", { class: "small" });
+  const starts = el("div", { class: "starts" }, miniTitle, minis);
   const tabs = el(
     "div",
     { class: "tabs", role: "tablist", "aria-label": "what to look at" },
@@ -133,7 +134,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       el("h2", { class: "small" }, "Input player: what goes in, what comes back"),
       player.node,
     ),
-    seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, miniTitle, minis),
+    seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, starts),
   };
   pageFrame.main.append(...Object.values(cards));
 
@@ -294,7 +295,10 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   function showCards(s) {
     const visible = STORY_CARDS[s.story];
     for (const [key, card] of Object.entries(cards)) card.hidden = visible ? !visible.includes(key) : false;
-    cards.seeds.hidden ||= Number(cards.seeds.dataset.count) < 2;
+    // Those that train here stand under the controls that train them, in the story under the picture.
+    const place = s.mode !== "live" ? cards.seeds : s.story ? cards.geometry : cards.from;
+    if (starts.parentElement !== place) place.append(starts);
+    cards.seeds.hidden ||= s.mode === "live" || Number(cards.seeds.dataset.count) < 2;
     if (!s.story) story.node.remove();
     else if (!story.node.isConnected) pageFrame.main.prepend(story.node);
     pageFrame.main.classList.toggle("telling", s.story > 0);

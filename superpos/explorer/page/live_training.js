@@ -58,6 +58,7 @@ export function createLive({ state, onframe }) {
     }
     [frames.done, frames.paused] = [news.done, news.paused];
     if (news.steps && news.seconds > 0) frames.rate = news.steps / news.seconds;
+    status.setAttribute("aria-live", frames.done || frames.paused ? "polite" : "off");
     const doing = frames.done ? "Trained" : frames.paused ? "Paused" : "Training";
     const rate = frames.rate && !frames.paused ? `, ${say(frames.rate, 2)} steps a second` : "";
     status.textContent = `${doing}: step ${news.step.toLocaleString("en")} of ${COUNT} models${rate}`;

@@ -186,6 +186,7 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
       }
       question.textContent = questionOf(step, view);
       sentence.textContent = sentenceOf(step, view, words);
+      sentence.setAttribute("aria-live", step === 4 ? "off" : "polite"); // training would be read out without end
       along.hidden = step !== 2;
       another.hidden = step !== 1 || siblings(s.cell).length < 2;
       back.disabled = step === steps[0];
