@@ -79,6 +79,7 @@ def test_marks_can_be_seen_on_every_fill():
     for kind in kinds().values():
         look = shape_look("pentagon")._replace(fill=kind.fill)
         assert distance(look.fill, look.ink) > 25, kind.fill
+        assert distance(look.letters, "#FFFFFF") > 20, kind.fill
 
 
 LOOKS = """

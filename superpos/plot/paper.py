@@ -20,10 +20,8 @@ POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, a
 SMALL, SMALL_BELOW = 7.0, 8.2
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # inches around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST = {
-    True: 1.05,
-    False: 0.85,
-}  # inches of a panel with and without numbers on its y axis, below which a row is broken
+# Inches of a panel with and without numbers on its y axis, below which a row is broken.
+LEAST = {True: 1.05, False: 0.85}
 KEY_LINE = 0.135  # inches
 MANY = 4  # panels of one row share a letter
 WATERMARK = "quick look"
@@ -37,10 +35,10 @@ def check_width(width: str | None) -> None:
 
 def watermark(figure: Figure, text: str = WATERMARK) -> None:
     """Write across the picture that it is a quick look: trained too little to be shown to anybody."""
-    figure.text(
-        0.5, 0.5, text, ha="center", va="center", rotation=24, fontsize=0.16 * 72 * figure.get_figwidth(), color="#D55E00",
-        alpha=0.22, weight="bold", zorder=1_000, gid="watermark",
-    ).set_in_layout(False)  # fmt: skip
+    points = 72 * min(0.13 * figure.get_figwidth(), 0.24 * figure.get_figheight())
+    look = {"color": "#D55E00", "alpha": 0.25, "weight": "bold", "fontsize": points, "rotation": 20, "zorder": 1_000}
+    across = figure.text(0.5, 0.5, text, ha="center", va="center", gid="watermark", **look)
+    across.set_in_layout(False)
 
 
 def fit(figure: Figure, width: str) -> None:

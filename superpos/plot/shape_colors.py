@@ -60,6 +60,18 @@ _COPIES = re.compile(r"^(\d+) × (.+)$")
 _GROUP = re.compile(r"^irregular \((\d+) features?, (\d+) dimensions?\)$")
 
 
+def _brightness(color: str) -> float:
+    """Luma of "#RRGGBB", from 0 to 255."""
+    red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def _mixed(color: str, grey: int, share: float) -> str:
+    """A colour with so much of a grey in it."""
+    parts = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{round((1 - share) * part + share * grey):02X}" for part in parts)
+
+
 class Look(NamedTuple):
     """How a shape is drawn: a fill, and marks on it, (letter, how many)."""
 
@@ -74,9 +86,13 @@ class Look(NamedTuple):
     @property
     def ink(self) -> str:
         """The colour of the marks: the fill, much darker where it is bright and much brighter where it is dark."""
-        red, green, blue = (int(self.fill[k : k + 2], 16) for k in (1, 3, 5))
-        toward = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else 255
-        return "#" + "".join(f"{round(0.35 * c + 0.65 * toward):02X}" for c in (red, green, blue))
+        toward = 0 if _brightness(self.fill) > 100 else 255
+        return _mixed(self.fill, toward, 0.65)
+
+    @property
+    def letters(self) -> str:
+        """The colour of words about the shape on white: the fill, or a darker one where that is too bright to read."""
+        return _mixed(self.fill, 0, 0.4) if _brightness(self.fill) > 175 else self.fill
 
     @property
     def dashes(self) -> Any:

@@ -29,7 +29,7 @@ def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[f
         shape = str(shapes.sel(feature_probability=p).item())
         feature_directions(cell, ax, limit=limit)
         ax.set_title(f"1 − S = {p:.2g}", fontsize=8.5)
-        ax.set_xlabel(fill(shape, 15), fontsize=8, color=shape_color(shape))
+        ax.set_xlabel(fill(shape, 15), fontsize=8, color=shape_look(shape).letters)
 
 
 def shape_shares(shapes: xr.DataArray, ax: Axes | None = None) -> Axes:
