@@ -18,11 +18,14 @@ def run(script: Callable[..., Any]) -> None:
     import tyro
 
     program = Path(sys.argv[0]).stem
-    _BEGIN.set(time.perf_counter())
-    with console.outputs(program), one_sentence(program):
-        status = tyro.cli(console.command(script))
-        if isinstance(status, int) and status:
-            sys.exit(status)
+    token = _BEGIN.set(time.perf_counter())
+    try:
+        with console.outputs(program), one_sentence(program):
+            status = tyro.cli(console.command(script))
+            if isinstance(status, int) and status:
+                sys.exit(status)
+    finally:
+        _BEGIN.reset(token)
 
 
 def seconds() -> float | None:

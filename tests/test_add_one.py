@@ -12,7 +12,7 @@ from scipy.stats import ortho_group
 
 import superpos as sp
 from superpos import cli
-from superpos.plot.shape_colors import FAMILIES, kinds, shape_color, shape_look
+from superpos.plot.shape_colors import FAMILIES, _look, kinds, shape_color
 from superpos.theory import polytopes
 from superpos.theory.polytopes import TIGHT, KnownShape, prism
 
@@ -36,7 +36,7 @@ def hexagonal_prism(monkeypatch):
     """One line in `theory/polytopes.py`, in the list of special shapes."""
     shape, special = KnownShape("hexagonal prism", prism(6, TIGHT, twist=False)), polytopes._special()
     monkeypatch.setattr(polytopes, "_special", lambda: (*special, shape))
-    tables = (polytopes.known_shapes, kinds, shape_look)
+    tables = (polytopes.known_shapes, kinds, _look)
     for table in tables:
         table.cache_clear()
     yield shape

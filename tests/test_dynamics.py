@@ -256,7 +256,7 @@ def test_an_animation_is_published_beside_the_figure(tmp_path):
     claims = Claims("A 2022")
     claims.check("it moves", "yes", "yes", True)
     files = publish(plt.figure(), "c", claims, path=tmp_path / "f_0.05", animation=moving).files
-    assert {f.name for f in files} == {f"f_0.05{s}" for s in (".svg", ".png", ".txt", ".json", ".gif")}
+    assert {f.name for f in files} == {f"f_0.05{s}" for s in (".svg", ".png", ".pdf", ".txt", ".json", ".gif")}
     gif = (tmp_path / "f_0.05.gif").read_bytes()
     assert gif[:6] == b"GIF89a" and len(gif) < 2_000_000
     assert json.loads((tmp_path / "f_0.05.json").read_text())["extra"] == ["f_0.05.gif"]

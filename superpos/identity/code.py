@@ -28,6 +28,7 @@ _OF_EVERY_CLASS = frozenset((
     "__parameters__", "__qualname__", "__slotnames__", "__slots__", "__static_attributes__", "__weakref__", "_abc_impl",
     "_pytree__nodes",
 ))  # fmt: skip
+_SHOWS = ("plot", "explore", "_repr_html_")  # methods of superpos's classes that draw numbers and decide none
 _CHECKS_TYPES = ("jaxtyping", "beartype", "typeguard")  # their wrappers compute nothing
 _NAMED = (types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
           types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
@@ -262,7 +263,8 @@ class _Walk:
                 self.libraries.add(cls.__module__.partition(".")[0])
                 return _hash("library", cls.__module__, cls.__qualname__)
             case "package":
-                inside = [v for base in cls.__mro__ if belongs_to(base) == "package" for v in vars(base).values()]
+                bases = [base for base in cls.__mro__ if belongs_to(base) == "package"]
+                inside = [v for base in bases for name, v in vars(base).items() if name not in _SHOWS]
                 return self._of_package(cls, inside)
         self.n_foreign += 1
         attributes = {n: v for n, v in vars(cls).items() if n not in _OF_EVERY_CLASS}

@@ -24,11 +24,11 @@ from superpos.plot.features import gram as gram
 from superpos.plot.features import set_colors as set_colors
 from superpos.plot.grokking import embedding_circle as embedding_circle
 from superpos.plot.grokking import progress_curves as progress_curves
-from superpos.plot.html import html as html
+from superpos.plot.markup import html as html
 from superpos.plot.neurons import neuron_keys as neuron_keys
 from superpos.plot.neurons import participation as participation
 from superpos.plot.neurons import stacked_weights as stacked_weights
-from superpos.plot.overview import overview as overview
+from superpos.plot.overviews import overview as overview
 from superpos.plot.phases import basin_map as basin_map
 from superpos.plot.phases import excess_map as excess_map
 from superpos.plot.phases import phase_keys as phase_keys

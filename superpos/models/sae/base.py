@@ -68,7 +68,7 @@ class Architecture(ABC):
 
     name: str = ""  # the word it is registered by
     label: ClassVar[str]  # in captions and legends
-    color: ClassVar[str] = "grey"  # a colour of `plot.style.PALETTE`, or #RRGGBB
+    color: ClassVar[str] = "grey"  # a colour of `plot.PALETTE`, or #RRGGBB
     sparsity_field: ClassVar[str] = "sparsity_coefficient"  # what sets how sparse it is; or "k"
     whole_k: ClassVar[bool] = False  # whether k must be a whole number
     reads: ClassVar[tuple[str, ...]] = ()  # fields of the task that it reads beside those that all do
