@@ -161,6 +161,7 @@ def test_a_model_of_nothing_cannot_be_attacked():
     assert vulnerability(net, features, attack="optimised") == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_no_gradient_flows_through_the_attack(rng):
     task = sp.tasks.AdversarialToy(**TOY, attack_norm=0.3, importance=0.8 ** np.arange(6)).broadcast()
     net, key = model(rng), jax.random.key(1)

@@ -137,6 +137,7 @@ def test_pairs_collapse_one_after_another_where_exact_losses_cross(three):
     assert verdicts(claims)[:3] == ["FAIL"] * 3
 
 
+@pytest.mark.slow
 def test_solutions_of_sets_are_minima_of_their_expected_loss():
     """Two correlated pairs, crossed: 4p²/6 with norm 1 and no bias, and a little less at the minimum."""
     sets, W = ((0, 1), (2, 3)), np.array([[1.0, 0, -1, 0], [0, 1, 0, -1]])

@@ -182,6 +182,7 @@ def test_workers_are_read_from_array_jobs():
             worker_of(wrong)
 
 
+@pytest.mark.slow
 def test_losses_along_every_axis_go_to_tensorboard_and_wandb(tmp_path, quick_result, monkeypatch):
     from superpos.sweeping import loggers
 

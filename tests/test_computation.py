@@ -195,6 +195,7 @@ def test_wrong_settings_are_refused_by_name(settings, words, unchecked):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_stored_sweep_of_tied_and_untied_models_opens_and_gives_its_models_back(tmp_path):
     grid = sp.Grid(tied=[True, False], feature_probability=[0.9, 0.3], seed=[0, 1])
     result = sp.sweep(FOUR, SHORT, grid, tmp_path / "r.zarr", block_size=2)

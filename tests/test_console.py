@@ -71,6 +71,7 @@ def test_what_an_encoding_lacks_is_spelt_in_ascii(encoding):
     assert ("×" in text) == (encoding in ("cp1252", "latin-1", "shift_jis"))
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_its_results_whatever_becomes_of_the_words(monkeypatch, tmp_path):
     """(The demo on cp1252 is in test_cli.)"""
     monkeypatch.chdir(tmp_path)

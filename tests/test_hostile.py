@@ -97,6 +97,7 @@ def test_two_hundred_mutations_over_every_file(whole, copy):
     assert tried >= 200 and refused > tried / 2 and missing >= 4
 
 
+@pytest.mark.slow
 def test_impossible_shapes_are_refused_before_anything_is_allocated(whole, tmp_path):
     def cells(attributes):
         attributes["dims"] = {"cell": 10**12}

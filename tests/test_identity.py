@@ -240,6 +240,7 @@ def swept(task, path=None, **options):
     return sp.sweep(task, CONFIG, sp.Grid(seed=range(2)), path, block_size=2, **options)
 
 
+@pytest.mark.slow
 def test_a_task_whose_code_changed_is_another_sweep(tmp_path):
     path = tmp_path / "r.zarr"
     first = swept(mine(), path)

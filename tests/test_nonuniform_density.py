@@ -52,6 +52,7 @@ def test_every_claim_holds_on_the_branches_themselves(ways):
     assert ways.crossing == pytest.approx([0.2691], abs=3e-4) and ways.slopes[0] < ways.slopes[1]
 
 
+@pytest.mark.slow
 def test_claims_fail_where_they_should(ways):
     """Fits 5 % too costly, and pentagons below the crossing."""
     best, table = fits(ways)

@@ -85,6 +85,7 @@ def test_an_optimiser_of_ones_own_is_the_transformation_with_rate_schedule_and_d
     jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-6), *steps)
 
 
+@pytest.mark.slow
 def test_names_may_be_swept_and_a_built_in_keeps_its_numbers():
     grid = sp.Grid(optimizer=["adamw", "belief"], activation=["relu", "softsign"])
     result = sp.sweep(sp.tasks.Toy(**SIZES), sp.TrainConfig(**SHORT), grid, block_size=1)

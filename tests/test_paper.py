@@ -58,6 +58,7 @@ def test_a_colour_bar_stays_beside_its_panel():
     assert 0 < bar.x0 - right.x1 < 20 and bar.y0 == pytest.approx(right.y0) and bar.y1 == pytest.approx(right.y1)
 
 
+@pytest.mark.slow
 def test_published_pictures_are_exactly_so_wide(tmp_path):
     claims = Claims("A & B 2022")
     with sp.plot.style():

@@ -124,6 +124,7 @@ def test_penalties_that_cannot_be_are_refused_by_name(settings, words):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_swept_penalty_is_the_penalty_of_one_model_and_none_is_zero():
     """The field is None unless it is set or swept; a cell is what `train` gives, and 0 is what None gives."""
     config, cells = sp.TrainConfig(steps=20, batch_size=16, evaluation_samples=16), [0.0, 0.3]

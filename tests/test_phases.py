@@ -31,6 +31,7 @@ def test_labels_do_not_depend_on_rotation_or_sign(rng):
         assert phase(W, feature) == phase(Q @ W, feature) == phase(-W, feature)
 
 
+@pytest.mark.slow
 def test_the_table_keeps_the_best_restart_and_counts_those_that_reached_it():
     """Never a mean: one restart is an antipodal pair, two ignore the feature; the mean of them is nothing."""
     W = np.array([[[[1.0, -1.0]], [[1.0, 0.0]], [[1.0, 0.0]], [[np.nan, np.nan]]]])

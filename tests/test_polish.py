@@ -82,6 +82,7 @@ def test_the_best_of_every_cell_is_polished_beside_planted_solutions():
         sp.polish_best(result, "sed")
 
 
+@pytest.mark.slow
 def test_a_planted_solution_wins_where_training_did_not_find_it_and_no_restart_has_its_loss():
     task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=0.1, objective="expected", order=16)
     alone = {"W": np.array([[0.0, 0.9, 0.0]]), "b": np.array([0.05, 0.0, 0.05])}  # one feature, a saddle's valley

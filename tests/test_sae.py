@@ -568,6 +568,7 @@ def test_wrong_cells_are_refused_by_name(axes, words):
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_hidden_layers_of_toy_models_are_read_as_they_were_trained(rng, eager):
     toy = sp.tasks.Toy(
         n_features=5, n_hidden=2, feature_probability=0.2, importance=0.9 ** np.arange(5), activation="gelu"

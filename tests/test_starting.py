@@ -58,6 +58,7 @@ def run():
 # --- starts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_given_weights_take_the_place_of_the_tasks_own(result):
     first = {n: result[f"{n}_snapshots"].isel(snapshot=0).transpose(*result.sizes, ...).values for n in ("W", "b")}
     again = go(init=first)

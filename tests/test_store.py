@@ -342,6 +342,7 @@ def test_a_checkpoint_of_other_blocks_is_never_used(other, whole, tmp_path, monk
     assert not path.with_name("r.checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_or_one_that_cannot_be_written_costs_time_only(whole, tmp_path, monkeypatch, caplog):
     import orbax.checkpoint as ocp
 
