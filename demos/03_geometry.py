@@ -5,6 +5,12 @@
 #
 # **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, and eigenvalues for one
 # remark.
+#
+# **Afterwards you can**
+#
+# - compute the dimensionality $D_i$ of a feature by hand,
+# - prove that the $D_i$ cannot add up to more than the number of dimensions,
+# - take a matrix apart into shapes in orthogonal subspaces.
 
 # %%
 import matplotlib.pyplot as plt
@@ -164,6 +170,13 @@ for p in (0.33, 0.2, 0.1):
     print(f"1/(1 − S) = {1 / float(cell.feature_probability):.1f}: {cell['shape'].item()}")
 
 # %% [markdown]
+# ## What you have seen
+#
+# - $D_i$ is the share of a dimension that a feature has for itself.
+# - The shares add up to at most $m$; shapes that fill their subspace evenly reach it.
+# - Solutions are sums of such shapes, side by side.
+# - From $1/p = 2$ to 4 all dimensions hold antipodal pairs.
+#
 # ## What to try next
 #
 # - Does the plateau move with $n$, with $m$, or with neither? (`figures/feature_geometry.py` has 200 features in 20.)

@@ -5,6 +5,12 @@
 #
 # **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, the dimensionality $D_i$ of
 # `03_geometry`, and a first-order differential equation.
+#
+# **Afterwards you can**
+#
+# - derive how one feature grows in time,
+# - say why important features come first,
+# - tell from a loss curve when features find their partners.
 
 # %%
 import matplotlib.pyplot as plt
@@ -141,6 +147,12 @@ for k, ax in zip(stages, axes, strict=True):
 plt.show()
 
 # %% [markdown]
+# ## What you have seen
+#
+# - A lone feature grows logistically, at a rate proportional to its importance and density.
+# - Features that share a space rise together, then part into levels of $D_i$.
+# - Drops of the loss are features that arrive or fall away.
+#
 # ## What to try next
 #
 # - Give the lone feature a bias (`bias=[True]` in the grid). What becomes of $\sigma^2$?

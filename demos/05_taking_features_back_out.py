@@ -7,6 +7,12 @@
 # **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** dot products, a little probability,
 # and notebook 1.
 #
+# **Afterwards you can**
+#
+# - say what a sparse autoencoder is, and what its penalty does,
+# - judge a dictionary by numbers, each beside that of a random one,
+# - read features better than the autoencoder's own encoder.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
@@ -243,6 +249,13 @@ sp.demos.check("detector", z, W, D, x)
 # Pursuit in *random* directions (above) reads badly: a good F1 is evidence that the directions are right, which a good
 # R² was not. And all this time the encoder was the weak part of the autoencoder, not the dictionary.
 #
+# ## What you have seen
+#
+# - A sparse autoencoder can find forty directions in ten numbers without being told.
+# - The best reconstruction is not the best dictionary.
+# - A score means something only beside the score of a random dictionary.
+# - With the right directions, a linear reading still errs; pursuit explains away what resembles.
+#
 # ## What to try next
 #
 # * `architecture="topk"` with `k` from 1 to 6: what happens to the MCC when k is far above the true L0? What about
@@ -257,6 +270,9 @@ sp.demos.check("detector", z, W, D, x)
 # (animal, dog, poodle), where sparsity rewards absorbing the parent into the child? And are there features at all that
 # no direction stands for?
 #
-# **Read.** Sharkey et al. 2022, "Taking features out of superposition with sparse autoencoders"; Bricken et al. 2023,
-# "Towards Monosemanticity"; Chanin and Garriga-Alonso 2025, "Sparse but Wrong"; Smith 2024, "Replacing SAE Encoders
-# with Inference-Time Optimisation".
+# **Read.** Sharkey et al. 2022, [Taking features out of superposition with sparse
+# autoencoders](https://www.alignmentforum.org/posts/z6QQJbtpkEAX3Aojj/interim-research-report-taking-features-out-of-superposition);
+# Bricken et al. 2023, [Towards Monosemanticity](https://transformer-circuits.pub/2023/monosemantic-features/index.html);
+# Chanin et al. 2024, [A is for Absorption](https://arxiv.org/abs/2409.14507); O'Neill et al. 2024, [Compute Optimal
+# Inference and Provable Amortisation Gap in Sparse Autoencoders](https://arxiv.org/abs/2411.13117); Chanin and
+# Garriga-Alonso 2025, "Sparse but Wrong"; Smith 2024, "Replacing SAE Encoders with Inference-Time Optimisation".
