@@ -10,19 +10,25 @@
 # **Afterwards you can**
 #
 # - say what a sparse autoencoder is, and what its penalty does,
+# - write the loss of one yourself,
 # - judge a dictionary by numbers, each beside that of a random one,
 # - read features better than the autoencoder's own encoder.
 #
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 import xarray as xr
 
 import superpos as sp
 from superpos.analysis.probes import linear_probe_f1
+from superpos.demos import features_back_out
 from superpos.experiments.sae_pareto import control_table
 
 sp.plot.use_style()
@@ -115,6 +121,61 @@ sp.demos.check("all_found", decoder, W)
 #
 # A small λ does not need the truth: any few arrows that reach all of the plane reconstruct $h$. A large λ makes it
 # cheaper to drop features than to pay for them.
+#
+# ## Write one yourself
+#
+# An autoencoder is a loss and a loop. The loop stands below, as you wrote it in notebook 0. **Write the loss**: the formula
+# above, as means over the columns of $h$. Divide the columns of $D$ by their lengths first. (Else a small $z$ with long
+# columns would cheat the penalty.) Of four starts the one of least loss is drawn. Where your loss is missing or
+# wrong, the library's stands in for it.
+
+# %%
+strength = 0.4  # λ
+autoencoder_loss = ...  # a function of params = (W_enc, b_enc, D) and h that returns one number
+
+# %%
+verdict = sp.demos.check("autoencoder", autoencoder_loss, strength)
+stand_in = partial(features_back_out.autoencoder_loss, strength)
+measured = jax.jit(sp.demos.answer_or(autoencoder_loss if verdict.right else ..., stand_in))
+h, optimizer = jnp.asarray(W @ x), optax.adam(0.01)
+
+
+@jax.jit
+def step(params, state):
+    update, state = optimizer.update(jax.grad(measured)(params, h), state)
+    return optax.apply_updates(params, update), state
+
+
+trained = []
+for seed in range(4):
+    D = jax.random.normal(jax.random.key(seed), (2, 5))
+    params = D.T, jnp.zeros(5), D
+    state = optimizer.init(params)
+    for _ in range(2_000):
+        params, state = step(params, state)
+    trained.append(params)
+D = np.asarray(min(trained, key=lambda params: float(measured(params, h)))[2])
+figure, ax = plt.subplots(figsize=(2.6, 2.6), layout="constrained")
+sp.plot.recovered_directions(W, D / np.linalg.norm(D, axis=0), ax)
+verdict
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Three lines follow the formula from left to right: $z$, the squared error, the penalty. Both sums run over rows (`axis=0`),
+# both means over columns.
+# </details>
+#
+# <details><summary>A worked answer</summary>
+#
+# ```python
+# def autoencoder_loss(params, h):
+#     W_enc, b_enc, D = params
+#     D = D / jnp.linalg.norm(D, axis=0)
+#     z = jax.nn.relu(W_enc @ h + b_enc[:, None])
+#     return jnp.mean(jnp.sum((h - D @ z) ** 2, axis=0) + strength * jnp.sum(z, axis=0))
+# ```
+# </details>
 #
 # ## Forty in ten
 #

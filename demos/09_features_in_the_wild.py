@@ -68,7 +68,7 @@ plt.show()
 # One would like to read a network neuron by neuron. But neurons of real networks often fire for several things that have
 # nothing to do with each other: they are **polysemantic**. Superposition explains it. If there are more directions than
 # neurons, most directions cannot be a neuron. Here ten features pass through five ReLU neurons. A bar
-# is a neuron, a numbered part a feature that it serves; grey parts are weights too small to count.
+# is a neuron, a numbered part a feature that it serves; grey parts are small or negative weights.
 #
 # **Predict.** At which of the two densities does a neuron serve more features?
 

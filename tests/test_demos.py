@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 
 import superpos as sp
+from superpos.demos import features_back_out
 
 DEMOS = Path(__file__).parents[1] / "demos"
 BUILD = runpy.run_path(str(DEMOS / "build.py"))
@@ -188,6 +190,8 @@ def squares(params, x):
     return (x - reconstruct(*params, x)) ** 2
 
 
+AUTOENCODER = partial(features_back_out.autoencoder_loss, 0.4)
+TEST_LOSS = xr.DataArray([0.97, 1.05, 0.95], {"n_points": [4, 100, 1_500]})
 SERVED = xr.DataArray([[1, 1], [3, 0]], {"feature_probability": [1.0, 0.1]}, ("feature_probability", "neuron"))
 D_STAR = xr.DataArray([1.0, 0.52, 0.5, 0.49, 0.2], {"feature_probability": [1.0, 0.5, 0.33, 0.25, 0.05]})
 GROWN = (logistic(), 0.1, 0.3)
@@ -209,6 +213,11 @@ GROWN = (logistic(), 0.1, 0.3)
             (lambda seed: (polygon(5).T, np.zeros(5)),),
         ),
         ("polysemantic", (0.1, SERVED), (1.0, SERVED)),
+        ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 0), 0.4)),
+        ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 1), 0.4)),
+        ("worst_at", ("between", TEST_LOSS), ("most", TEST_LOSS)),
+        ("worst_at", ("most", TEST_LOSS[:2]), ("fewest", TEST_LOSS[:2])),
+        ("partner_angles", (90, 180, (88, 179)), (180, 180, (88, 179))),
         ("how_many_fit", (5, polygon(5)), (2, polygon(5))),
         ("pentagon", (polygon(5),), (polygon(6)[:, :5],)),
         ("pentagon", (polygon(5),), (polygon(5) * [1, 1, 1, 1, 2.0],)),

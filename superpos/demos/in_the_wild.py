@@ -19,6 +19,4 @@ def _polysemantic(answer: Any, counts: xr.DataArray) -> Verdict:
     return Verdict(bool(np.isclose(densities[int(np.argmax(means))], guess)), f"{words}.")
 
 
-QUESTIONS: dict[str, Question] = {
-    "polysemantic": Question("a density, and the counts that were measured", _polysemantic)
-}
+QUESTIONS: dict[str, Question] = {"polysemantic": Question("one of the two densities", _polysemantic)}
