@@ -30,7 +30,8 @@ def forward(W: Any, b: Any, x: Any) -> Any:
 
 def loss(params: Any, x: Any) -> Any:
     """The mean squared error over features and inputs of params = (W, b)."""
-    return jnp.mean((x - forward(*params, x)) ** 2)
+    W, b = params
+    return jnp.mean((x - forward(W, b, x)) ** 2)
 
 
 def train(seed: int) -> tuple[Any, Any]:
