@@ -6,6 +6,12 @@
 # **Time.** 1 minute of computing on two cores, the rest is reading. **You need** vectors, dot products, and an idea of
 # what training a network means.
 #
+# **Afterwards you can**
+#
+# - say what a feature, its density and superposition are,
+# - read a picture of the columns of $W$, and the name of its shape,
+# - train many small networks in one call, and choose the best.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Nothing breaks if you leave them: a check cell then
 # says that there is no answer. Worked answers are folded below the checks.
 
@@ -156,6 +162,13 @@ sp.demos.check("how_many_fit", my_guess, found)
 # `result.explore("superposition.html")` writes the sweep as one page that needs no network: a map of all networks, the
 # geometry of the one you point at, and training live in the browser. Without a path it is shown right here, if the
 # package `anywidget` is installed.
+#
+# ## What you have seen
+#
+# - Dense features get a dimension each, or nothing.
+# - Sparse features share: five fit into two dimensions, as a pentagon.
+# - They pay with interference, which the bias and the ReLU mostly remove.
+# - Small networks get stuck, so one looks at the best of several starts.
 #
 # ## What to try next
 #

@@ -5,6 +5,12 @@
 #
 # **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, and integrals of polynomials
 # if you want to derive the prices yourself.
+#
+# **Afterwards you can**
+#
+# - work out when sharing a dimension pays, from two prices,
+# - read a phase diagram, and the map of lucky starts beside it,
+# - say what makes a transition first-order.
 
 # %%
 import matplotlib.pyplot as plt
@@ -162,6 +168,13 @@ sp.demos.check("boundary_without_bias", my_boundary_without_bias)
 # my_boundary_without_bias = lambda p: p / (2 - p)
 # ```
 # </details>
+#
+# ## What you have seen
+#
+# - Two formulas for the loss give the border, before anything is trained.
+# - Training agrees with it on the sparse side, and finds unequal pairs on the dense side.
+# - The border is sharp, and a solution outlives the point where another becomes better.
+# - Near the border many random starts end in the worse solution.
 #
 # ## What to try next
 #

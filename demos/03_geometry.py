@@ -5,6 +5,12 @@
 #
 # **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, and eigenvalues for one
 # remark.
+#
+# **Afterwards you can**
+#
+# - compute the dimensionality $D_i$ of a feature by hand,
+# - prove that the $D_i$ cannot add up to more than the number of dimensions,
+# - take a matrix apart into shapes in orthogonal subspaces.
 
 # %%
 import matplotlib.pyplot as plt
@@ -164,6 +170,50 @@ for p in (0.33, 0.2, 0.1):
     print(f"1/(1 − S) = {1 / float(cell.feature_probability):.1f}: {cell['shape'].item()}")
 
 # %% [markdown]
+# ## Features that come together
+#
+# So far every feature came and went by itself. Now take four features in two dimensions, in two sets, {0, 1} and {2, 3}.
+# *Correlated*: the two of a set are active together. *Anticorrelated*: they are never active together.
+#
+# **Predict.** The best shape is two antipodal pairs, both times. Where does the partner of feature 0 point: at a right angle
+# to it (90) or opposite to it (180)?
+
+# %%
+angle_if_correlated = ...  # degrees
+angle_if_anticorrelated = ...
+
+# %%
+sets, angles = ((0, 1), (2, 3)), []
+figure, axes = plt.subplots(1, 2, figsize=(5.4, 2.6))
+for kind, ax in zip(("correlated", "anticorrelated"), axes, strict=True):
+    together = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.1, **{f"{kind}_sets": sets})
+    pairs = sp.sweep(together, sp.TrainConfig(steps=3_000), sp.Grid(seed=range(8))).best("seed").model()
+    unit = np.asarray(pairs.W) / np.linalg.norm(pairs.W, axis=0)
+    angles.append(np.degrees(np.arccos(np.clip(unit[:, 0] @ unit[:, 1], -1, 1))))
+    sp.plot.feature_directions(pairs, ax, limit=1.3).set_title(kind)
+axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+sp.demos.check("partner_angles", angle_if_correlated, angle_if_anticorrelated, angles)
+
+# %% [markdown]
+# <details><summary>A worked answer</summary>
+#
+# What points the other way disturbs, whenever both are active. So opposite is the place for features that never meet, and a
+# right angle for those that always do.
+#
+# ```python
+# angle_if_correlated = 90
+# angle_if_anticorrelated = 180
+# ```
+# </details>
+#
+# ## What you have seen
+#
+# - $D_i$ is the share of a dimension that a feature has for itself.
+# - The shares add up to at most $m$; shapes that fill their subspace evenly reach it.
+# - Solutions are sums of such shapes, side by side.
+# - From $1/p = 2$ to 4 all dimensions hold antipodal pairs.
+# - Features that come together avoid each other; those that exclude each other share a dimension.
+#
 # ## What to try next
 #
 # - Does the plateau move with $n$, with $m$, or with neither? (`figures/feature_geometry.py` has 200 features in 20.)

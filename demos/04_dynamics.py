@@ -5,12 +5,19 @@
 #
 # **Time.** 2 minutes of computing on two cores. **You need** `01_superposition_in_ten_minutes`, the dimensionality $D_i$ of
 # `03_geometry`, and a first-order differential equation.
+#
+# **Afterwards you can**
+#
+# - derive how one feature grows in time,
+# - say why important features come first,
+# - tell from a loss curve when features find their partners.
 
 # %%
 import matplotlib.pyplot as plt
 
 import superpos as sp
 from superpos.analysis.dynamics import even_stages
+from superpos.experiments.double_descent import losses
 from superpos.experiments.learning_dynamics import growth, trajectory
 
 sp.plot.use_style()
@@ -141,6 +148,56 @@ for k, ax in zip(stages, axes, strict=True):
 plt.show()
 
 # %% [markdown]
+# ## Few data points
+#
+# So far every step saw fresh inputs. Let there be only $T$ data points, the same in every step. Each has length 1, and the
+# network has 200 sparse features and two dimensions. With few points it can know them by heart; with many it has to learn
+# features instead.
+#
+# **Predict.** Where is the loss on *fresh* inputs worst: with the fewest points, with the most, or in between?
+
+# %%
+worst_at = ...  # "fewest", "between" or "most"
+
+# %%
+n_points = sp.demos.size(full=[4, 6, 10, 30, 100, 200, 500, 1_500], quick=[4, 100, 1_500])
+scarce = sp.tasks.DoubleDescent(n_features=200, n_hidden=2, most_points=1_500, feature_probability=0.02)
+config = sp.TrainConfig(steps=5_000, warmup_steps=250, decay_bias=True, evaluation_samples=8_192)
+grid = sp.Grid(n_points=n_points, weight_decay=[0.01], seed=range(sp.demos.size(full=4, quick=1)))
+every_seed = losses(sp.sweep(scarce, config, grid)).isel(weight_decay=0)
+few = every_seed.mean("seed")
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.5), layout="constrained")
+for name, color, ax in (("train_loss", "blue", axes[0]), ("test_loss", "red", axes[1])):
+    ax.plot(n_points, every_seed[name].transpose("n_points", "seed"), ".", color=sp.plot.PALETTE["grey"])
+    ax.plot(n_points, few[name], "-", color=sp.plot.PALETTE[color])
+    ax.set(xscale="log", xlabel="data points T", ylabel=name.replace("_", " "))
+sp.demos.check("worst_at", worst_at, few["test_loss"])
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# What does a network of known points say about a fresh one that shares a feature with some of them?
+# </details>
+#
+# <details><summary>A worked answer</summary>
+#
+# Few points are given a direction each, and fresh inputs hardly touch them. Many points force the network to learn features,
+# which helps fresh inputs too. In between it is crowded with points that it half knows, and fresh inputs are taken for them.
+# This is **double descent** (Henighan et al. 2023). Dots are seeds, lines their mean. In so small a network the bump is a few
+# percent high; `figures/double_descent.py` has larger ones.
+#
+# ```python
+# worst_at = "between"
+# ```
+# </details>
+#
+# ## What you have seen
+#
+# - A lone feature grows logistically, at a rate proportional to its importance and density.
+# - Features that share a space rise together, then part into levels of $D_i$.
+# - Drops of the loss are features that arrive or fall away.
+# - Few data points are memorised, many are generalised from, and in between the test loss is worst.
+#
 # ## What to try next
 #
 # - Give the lone feature a bias (`bias=[True]` in the grid). What becomes of $\sigma^2$?
@@ -153,4 +210,5 @@ plt.show()
 #
 # **Read.** Elhage et al. 2022, [Toy Models of Superposition](https://transformer-circuits.pub/2022/toy_model/index.html),
 # "Superposition and Learning Dynamics"; Saxe et al. 2014, [Exact solutions to the nonlinear dynamics of learning in deep
-# linear neural networks](https://arxiv.org/abs/1312.6120), for the logistic curves.
+# linear neural networks](https://arxiv.org/abs/1312.6120), for the logistic curves; Henighan et al. 2023, [Superposition,
+# Memorization, and Double Descent](https://transformer-circuits.pub/2023/toy-double-descent/index.html).

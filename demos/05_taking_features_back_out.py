@@ -7,16 +7,28 @@
 # **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** dot products, a little probability,
 # and notebook 1.
 #
+# **Afterwards you can**
+#
+# - say what a sparse autoencoder is, and what its penalty does,
+# - write the loss of one yourself,
+# - judge a dictionary by numbers, each beside that of a random one,
+# - read features better than the autoencoder's own encoder.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import optax
 import xarray as xr
 
 import superpos as sp
 from superpos.analysis.probes import linear_probe_f1
+from superpos.demos import features_back_out
 from superpos.experiments.sae_pareto import control_table
 
 sp.plot.use_style()
@@ -109,6 +121,61 @@ sp.demos.check("all_found", decoder, W)
 #
 # A small λ does not need the truth: any few arrows that reach all of the plane reconstruct $h$. A large λ makes it
 # cheaper to drop features than to pay for them.
+#
+# ## Write one yourself
+#
+# An autoencoder is a loss and a loop. The loop stands below, as you wrote it in notebook 0. **Write the loss**: the formula
+# above, as means over the columns of $h$. Divide the columns of $D$ by their lengths first. (Else a small $z$ with long
+# columns would cheat the penalty.) Of four starts the one of least loss is drawn. Where your loss is missing or
+# wrong, the library's stands in for it.
+
+# %%
+strength = 0.4  # λ
+autoencoder_loss = ...  # a function of params = (W_enc, b_enc, D) and h that returns one number
+
+# %%
+verdict = sp.demos.check("autoencoder", autoencoder_loss, strength)
+stand_in = partial(features_back_out.autoencoder_loss, strength)
+measured = jax.jit(sp.demos.answer_or(autoencoder_loss if verdict.right else ..., stand_in))
+h, optimizer = jnp.asarray(W @ x), optax.adam(0.01)
+
+
+@jax.jit
+def step(params, state):
+    update, state = optimizer.update(jax.grad(measured)(params, h), state)
+    return optax.apply_updates(params, update), state
+
+
+trained = []
+for seed in range(4):
+    D = jax.random.normal(jax.random.key(seed), (2, 5))
+    params = D.T, jnp.zeros(5), D
+    state = optimizer.init(params)
+    for _ in range(2_000):
+        params, state = step(params, state)
+    trained.append(params)
+D = np.asarray(min(trained, key=lambda params: float(measured(params, h)))[2])
+figure, ax = plt.subplots(figsize=(2.6, 2.6), layout="constrained")
+sp.plot.recovered_directions(W, D / np.linalg.norm(D, axis=0), ax)
+verdict
+
+# %% [markdown]
+# <details><summary>A nudge</summary>
+#
+# Three lines follow the formula from left to right: $z$, the squared error, the penalty. Both sums run over rows (`axis=0`),
+# both means over columns.
+# </details>
+#
+# <details><summary>A worked answer</summary>
+#
+# ```python
+# def autoencoder_loss(params, h):
+#     W_enc, b_enc, D = params
+#     D = D / jnp.linalg.norm(D, axis=0)
+#     z = jax.nn.relu(W_enc @ h + b_enc[:, None])
+#     return jnp.mean(jnp.sum((h - D @ z) ** 2, axis=0) + strength * jnp.sum(z, axis=0))
+# ```
+# </details>
 #
 # ## Forty in ten
 #
@@ -243,6 +310,13 @@ sp.demos.check("detector", z, W, D, x)
 # Pursuit in *random* directions (above) reads badly: a good F1 is evidence that the directions are right, which a good
 # R² was not. And all this time the encoder was the weak part of the autoencoder, not the dictionary.
 #
+# ## What you have seen
+#
+# - A sparse autoencoder can find forty directions in ten numbers without being told.
+# - The best reconstruction is not the best dictionary.
+# - A score means something only beside the score of a random dictionary.
+# - With the right directions, a linear reading still errs; pursuit explains away what resembles.
+#
 # ## What to try next
 #
 # * `architecture="topk"` with `k` from 1 to 6: what happens to the MCC when k is far above the true L0? What about
@@ -251,12 +325,20 @@ sp.demos.check("detector", z, W, D, x)
 # * Denser features: `feature_probability=0.1`. Where does explaining away break down? (Uniqueness of a sparse code is
 #   promised for at most $m/2$ active features.)
 # * Correlated features, `correlated_sets=((0, 1), (2, 3))`: does each of a pair get its own latent?
+# * Absorption: a parent feature that is active whenever one of its three children is. `tree =
+#   sp.tasks.SparseAutoencoder(n_features=4, n_hidden=12, n_latents=8, feature_probability=np.array([0.6, 0.16, 0.16,
+#   0.16]), magnitude="constant", architecture="batch_topk", parents=(-1, 0, 0, 0), exclusive_children=True)`, trained
+#   with `sp.Grid(k=[1.0], source=range(3))`. Predict the share of the parent's inputs on which its own latent is silent
+#   and a child's speaks for it: `result.sae_scores()["absorption"]`. Does `architecture="matryoshka"` help?
 #
 # **Open problems.** In a language model nobody knows the truth: which measurement without it would have told the right
 # λ here? Does a cheap encoder exist that explains away? What should a dictionary do with features that come in trees
 # (animal, dog, poodle), where sparsity rewards absorbing the parent into the child? And are there features at all that
 # no direction stands for?
 #
-# **Read.** Sharkey et al. 2022, "Taking features out of superposition with sparse autoencoders"; Bricken et al. 2023,
-# "Towards Monosemanticity"; Chanin and Garriga-Alonso 2025, "Sparse but Wrong"; Smith 2024, "Replacing SAE Encoders
-# with Inference-Time Optimisation".
+# **Read.** Sharkey et al. 2022, [Taking features out of superposition with sparse
+# autoencoders](https://www.alignmentforum.org/posts/z6QQJbtpkEAX3Aojj/interim-research-report-taking-features-out-of-superposition);
+# Bricken et al. 2023, [Towards Monosemanticity](https://transformer-circuits.pub/2023/monosemantic-features/index.html);
+# Chanin et al. 2024, [A is for Absorption](https://arxiv.org/abs/2409.14507); O'Neill et al. 2024, [Compute Optimal
+# Inference and Provable Amortisation Gap in Sparse Autoencoders](https://arxiv.org/abs/2411.13117); Chanin and
+# Garriga-Alonso 2025, "Sparse but Wrong"; Smith 2024, "Replacing SAE Encoders with Inference-Time Optimisation".

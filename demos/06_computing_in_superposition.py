@@ -7,6 +7,12 @@
 # **Time.** 4 minutes of computing on two cores, the rest is reading. **You need** matrix products, the ReLU, and
 # notebook 1.
 #
+# **Afterwards you can**
+#
+# - build an absolute value from two ReLUs,
+# - compare a loss with the naive one, which computes nothing in superposition,
+# - find the two-neuron motif in trained weights, and test it by ablation.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
@@ -120,7 +126,7 @@ sp.demos.check("solved_naively", solved, ten)
 # inhibits the second output.
 #
 # The lab looks for this pattern. Here is the clearest case in your best network. Line width is the size of a weight,
-# black is positive, red negative, and weights of other features are faded.
+# black is positive, orange negative, and weights of other features are faded.
 
 # %%
 for k in np.argsort(crowded["loss"].values):  # the best network that has the motif
@@ -152,7 +158,7 @@ sp.demos.check("inhibitor", inhibitor, motif, found)
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
-# The red line to the disturbed output comes from it:
+# The orange line to the disturbed output comes from it:
 #
 # ```python
 # inhibitor = motif.inhibitor + 1
@@ -219,6 +225,13 @@ sp.demos.check("computes", winners, table)
 #
 # The moral: a number below a baseline is worth as much as the baseline.
 #
+# ## What you have seen
+#
+# - Ten absolute values are served by six neurons, better than by any that split the work.
+# - One neuron serves two features, while another one inhibits what it spills.
+# - Cutting neurons one by one counts such a circuit twice.
+# - A gain can be an artefact: noisy labels made one, and only the right baselines showed it.
+#
 # ## What to try next
 #
 # * At which density does ten-from-six begin to pay (`feature_probability` from 1 to 0.01)? `loss_exponent=4` there,
@@ -233,6 +246,8 @@ sp.demos.check("computes", winners, table)
 # networks compute in superposition, and how would one tell it from the artefact above, with no naive network to compare
 # with? Is there a decomposition that finds a motif of two neurons without being told what a feature is?
 #
-# **Read.** Elhage et al. 2022, "Toy Models of Superposition", "Computation in Superposition"; Braun et al. 2025,
-# "Interpretability in Parameter Space"; Bhagat et al. 2026, "Compressed Computation is (probably) not Computation in
-# Superposition"; Hänni et al. 2024, "Mathematical Models of Computation in Superposition".
+# **Read.** Elhage et al. 2022, [Toy Models of Superposition](https://transformer-circuits.pub/2022/toy_model/index.html),
+# "Computation in Superposition"; Braun et al. 2025, [Interpretability in Parameter
+# Space](https://arxiv.org/abs/2501.14926); Bhagat et al. 2026, [Compressed Computation is (probably) not Computation in
+# Superposition](https://arxiv.org/abs/2606.14673); Hänni et al. 2024, [Mathematical Models of Computation in
+# Superposition](https://arxiv.org/abs/2408.05451).

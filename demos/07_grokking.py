@@ -7,6 +7,12 @@
 # **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** sines and cosines, remainders, and an
 # idea of what training and test data are.
 #
+# **Afterwards you can**
+#
+# - say what grokking is, and what weight decay has to do with it,
+# - find the key frequencies of a model that adds,
+# - test a claimed mechanism by keeping it alone, and by removing it.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
@@ -246,6 +252,13 @@ plt.show()
 # behind what is known by heart. The excluded loss rises again as the model stops relying on memory. What looks like an
 # insight is the last act, in which weight decay clears the memory away.
 #
+# ## What you have seen
+#
+# - Training pairs are known early, test pairs many times later.
+# - The model adds by turning circles of a few frequencies.
+# - Removing these frequencies destroys it; keeping them alone improves it.
+# - The circuit grows all the while, hidden behind what is known by heart.
+#
 # ## What to try next
 #
 # * Train on more and on less of the table. At which share is there no delay at all, at which no grokking? Is there a
@@ -260,6 +273,7 @@ plt.show()
 # the first hundred steps? Does anything in large language models grok, one ability at a time, hidden in the average
 # loss? And do the neurons here compute in superposition (notebook 6), with several frequencies in one neuron?
 #
-# **Read.** Power et al. 2022, "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets"; Nanda et al.
-# 2023, "Progress measures for grokking via mechanistic interpretability"; Zhong et al. 2023, "The Clock and the Pizza",
-# for another algorithm that such models find; Varma et al. 2023, "Explaining grokking through circuit efficiency".
+# **Read.** Power et al. 2022, [Grokking: Generalization Beyond Overfitting on Small Algorithmic
+# Datasets](https://arxiv.org/abs/2201.02177); Nanda et al. 2023, [Progress measures for grokking via mechanistic
+# interpretability](https://arxiv.org/abs/2301.05217); Zhong et al. 2023, "The Clock and the Pizza", for another algorithm
+# that such models find; Varma et al. 2023, "Explaining grokking through circuit efficiency".

@@ -8,6 +8,12 @@
 # **Time.** 3 minutes of computing on two cores, the rest is reading. **You need** matrix products, softmax, and a rough
 # idea of what attention does.
 #
+# **Afterwards you can**
+#
+# - write the attention pattern of an induction head,
+# - say why one layer of attention is not enough,
+# - show by ablation and by changed data that a head does what its score says.
+#
 # Lines with dots, `= ...`, are yours to fill in *before* you run on. Worked answers are folded below the checks.
 
 # %%
@@ -256,6 +262,13 @@ sp.demos.check("other_period", share_right, told)
 # ```
 # </details>
 #
+# ## What you have seen
+#
+# - Looking a token up takes two heads in a row: one marks what came before, one matches.
+# - They form together, within a short time.
+# - A high score is a correlation; cutting the head tells whether it is used.
+# - Lazy data bring up an impostor with the same score.
+#
 # ## What to try next
 #
 # * Set `gap=4`: four fresh tokens stand between two copies. Does the phase change come later, and do heads still look
@@ -269,6 +282,7 @@ sp.demos.check("other_period", share_right, told)
 # In large models several heads share the work, and some stand in when others are cut: what does cutting one head tell
 # then? And what of induction on *meanings* rather than tokens, for which there is no score so simple?
 #
-# **Read.** Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; Olsson et al. 2022, "In-context
-# Learning and Induction Heads"; Reddy 2024, "The mechanistic basis of data dependence and abrupt learning in an
-# in-context classification task"; Singh et al. 2024, "What needs to go right for an induction head?"
+# **Read.** Elhage et al. 2021, [A Mathematical Framework for Transformer
+# Circuits](https://transformer-circuits.pub/2021/framework/index.html); Olsson et al. 2022, [In-context Learning and
+# Induction Heads](https://arxiv.org/abs/2209.11895); Reddy 2024, "The mechanistic basis of data dependence and abrupt
+# learning in an in-context classification task"; Singh et al. 2024, "What needs to go right for an induction head?"

@@ -1,10 +1,14 @@
 """Make the notebooks from their sources: demos/NN_name.py is what people write, read and diff; the .ipynb opens anywhere.
 
     python demos/build.py                                    # write every demos/NN_name.ipynb
+    python demos/build.py --store [01 05]                    # run them and keep the outputs in the .ipynb
     python demos/build.py --execute results/demos [--quick]  # executed copies, with the worked answers filled in
 
 A source is Python in jupytext's percent form. What a reader is asked to fill in is written as dots, `guess = ...`, and a
 folded worked answer (`<details>`) further down assigns the same names.
+
+Stored outputs are those of the notebook as a reader meets it, with the dots still there. They belong to the code of its
+cells, whose digest stands in the metadata: a change of the prose keeps them, a change of the code drops them.
 """
 
 import ast
@@ -68,6 +72,35 @@ def notebook(path: Path) -> Any:
     return book
 
 
+def code_digest(book: Any) -> str:
+    """SHA-256 of the code that outputs come from: all code cells but the first, which installs."""
+    code = [cell.source for cell in book.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\n# %%\n".join(code[1:]).encode()).hexdigest()
+
+
+def with_outputs(book: Any, executed: Any) -> Any:
+    """The notebook with the outputs of an executed one of the same code, and the digest of that code.
+
+    What is written to standard error is left out: progress bars, which are over.
+    """
+    cells, donors = ([c for c in b.cells if c.cell_type == "code"] for b in (book, executed))
+    for cell, donor in zip(cells, donors, strict=True):
+        cell.execution_count = donor.execution_count
+        cell.outputs = [output for output in donor.outputs if output.get("name") != "stderr"]
+    book.metadata["superpos"] = {"outputs_of_code": code_digest(book)}
+    return book
+
+
+def stored(path: Path) -> Any:
+    """A notebook with the outputs that its .ipynb has, if those come from the present code."""
+    book, file = notebook(path), path.with_suffix(".ipynb")
+    if file.exists():
+        earlier = nbformat.read(file, as_version=4)
+        if earlier.metadata.get("superpos", {}).get("outputs_of_code") == code_digest(book):
+            return with_outputs(book, earlier)
+    return book
+
+
 def as_text(book: Any) -> str:
     """What is written to disk."""
     return nbformat.writes(book) + "\n"
@@ -108,7 +141,9 @@ def execute(book: Any, *, quick: bool) -> float:
     environment |= {"SUPERPOS_QUICK": "1"} if quick else {}
     with tempfile.TemporaryDirectory() as sockets:  # in a folder of its own: no ports that others could reach
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
-        client = NotebookClient(book, km=kernel, timeout=1_800, resources={"metadata": {"path": str(HERE)}})
+        client = NotebookClient(
+            book, km=kernel, timeout=1_800, record_timing=False, resources={"metadata": {"path": str(HERE)}}
+        )
         strict, lenient = (nbformat.v4.new_code_cell(code) for code in (STRICT, LENIENT))
         book.cells = [strict, *book.cells, lenient]  # lenient, because a kernel shuts down with warnings of its own
         with client.setup_kernel(env=environment, cleanup_kc=True):
@@ -120,23 +155,28 @@ def execute(book: Any, *, quick: bool) -> float:
     return seconds
 
 
-def main(execute_to: Path | None = None, quick: bool = False) -> None:
-    """Write the notebooks, or executed copies of them."""
-    for path in sources():
-        if execute_to is None:
-            path.with_suffix(".ipynb").write_text(as_text(notebook(path)), encoding="utf-8")
-            continue
-        book = solved(notebook(path))
-        seconds = execute(book, quick=quick)
-        execute_to.mkdir(parents=True, exist_ok=True)
-        (execute_to / f"{path.stem}.ipynb").write_text(as_text(book), encoding="utf-8")
-        print(f"{path.stem}: {seconds:.0f} s")
+def main(names: list[str], execute_to: Path | None = None, store: bool = False, quick: bool = False) -> None:
+    """Write the notebooks, keep outputs in them, or write executed copies of them."""
+    for path in (p for p in sources() if not names or any(p.stem.startswith(name) for name in names)):
+        book = notebook(path) if execute_to is None else solved(notebook(path))
+        if store or execute_to:
+            print(f"{path.stem}: {execute(book, quick=quick):.0f} s", flush=True)
+        if execute_to:
+            execute_to.mkdir(parents=True, exist_ok=True)
+            (execute_to / f"{path.stem}.ipynb").write_text(as_text(book), encoding="utf-8")
+        else:
+            book = with_outputs(notebook(path), book) if store else stored(path)
+            path.with_suffix(".ipynb").write_text(as_text(book), encoding="utf-8")
 
 
 if __name__ == "__main__":
     import argparse
 
     options = argparse.ArgumentParser(description=main.__doc__)
+    options.add_argument(
+        "names", nargs="*", metavar="NN", help="beginnings of names; all notebooks where there are none"
+    )
     options.add_argument("--execute", type=Path, metavar="FOLDER", dest="execute_to")
+    options.add_argument("--store", action="store_true", help="run the notebooks and keep the outputs in them")
     options.add_argument("--quick", action="store_true")
     main(**vars(options.parse_args()))

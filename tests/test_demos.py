@@ -3,13 +3,16 @@
 import ast
 import re
 import runpy
+from functools import partial
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import xarray as xr
 
 import superpos as sp
+from superpos.demos import features_back_out
 
 DEMOS = Path(__file__).parents[1] / "demos"
 BUILD = runpy.run_path(str(DEMOS / "build.py"))
@@ -37,10 +40,51 @@ def run(path, *, quick: bool) -> float:
     return seconds
 
 
+def in_the_clone(path):
+    """The .ipynb as it lies beside its source."""
+    return nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+
+
 @each_notebook
 def test_the_notebook_is_made_from_its_source(path):
-    written = path.with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert written == BUILD["as_text"](BUILD["notebook"](path)), "run python demos/build.py"
+    written, made = in_the_clone(path), BUILD["notebook"](path)
+    for book in (written, made):
+        book.metadata.pop("superpos", None)
+        for cell in book.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+    assert BUILD["as_text"](written) == BUILD["as_text"](made), "run python demos/build.py"
+
+
+@each_notebook
+def test_a_notebook_can_be_read_without_running_it(path):
+    """Its outputs come from its present code, with pictures, without errors, warnings or answers, and it stays small."""
+    book = in_the_clone(path)
+    command = f"run python demos/build.py --store {path.stem[:2]}"
+    assert book.metadata.get("superpos", {}).get("outputs_of_code") == BUILD["code_digest"](book), command
+    cells = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert all(output.name == "stdout" for output in outputs if output.output_type == "stream")
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+    assert "Right: " not in "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
+    assert path.with_suffix(".ipynb").stat().st_size < 600_000
+
+
+def test_outputs_are_kept_when_the_prose_changes_and_dropped_when_the_code_does(tmp_path):
+    path, text = tmp_path / "00_small.py", "# %% [markdown]\n# {}\n\n# %%\n{}\n"
+    path.write_text(text.format("One", "1 + 1"))
+    executed = BUILD["notebook"](path)
+    warned = nbformat.v4.new_output("stream", name="stderr", text="a progress bar")
+    executed.cells[-1].outputs = [warned, nbformat.v4.new_output("stream", text="2")]
+    book = BUILD["with_outputs"](BUILD["notebook"](path), executed)
+    path.with_suffix(".ipynb").write_text(BUILD["as_text"](book), encoding="utf-8")
+    for prose, code, kept in (("One", "1 + 1", True), ("Two", "1 + 1", True), ("One", "1 + 2", False)):
+        path.write_text(text.format(prose, code))
+        book = BUILD["stored"](path)
+        assert [output.text for output in book.cells[-1].outputs] == ["2"] * kept
+        assert book.cells[0].source == f"{prose}" and ("superpos" in book.metadata) == kept
 
 
 @each_notebook
@@ -49,13 +93,16 @@ def test_a_notebook_has_its_parts(path):
     text = "\n".join(c.source for c in book.cells if c.cell_type == "markdown")
     code = "\n".join(c.source for c in book.cells if c.cell_type == "code")
     assert 12 <= len(book.cells) <= 26 and promised_minutes(book) <= 10
-    for part in ("**Question.**", "**Predict.**", "**Change", "What to try next", "Open"):
+    parts = ("**Question.**", "**Afterwards you can**", "**Predict.**", "**Change", "## What you have seen")
+    for part in (*parts, "## What to try next", "**Open problems.**", "**Read.**"):
         assert part in text, part
     assert CHECK.search(code) and "sp.plot." in code
+    read = text.split("**Read.**")[1]
+    assert re.search(r"\]\(https://(arxiv\.org/abs/|transformer-circuits\.pub/)", read), "a link to a paper"
 
 
 @each_notebook
-def test_what_is_left_to_the_reader_is_used_by_checks_alone(path):
+def test_what_is_left_to_the_reader_is_used_by_checks_or_has_a_stand_in(path):
     """So that a notebook whose dots are still there runs from top to bottom."""
     book = BUILD["notebook"](path)
     trees = [ast.parse(c.source) for c in book.cells if c.cell_type == "code"]
@@ -65,7 +112,7 @@ def test_what_is_left_to_the_reader_is_used_by_checks_alone(path):
         allowed = {
             id(part)
             for call in ast.walk(tree)
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "sp.demos.check"
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("sp.demos.check", "sp.demos.answer_or")
             for part in ast.walk(call)
         }
         for node in ast.walk(tree):
@@ -92,6 +139,10 @@ def test_every_question_takes_dots_and_nonsense_and_an_unknown_one_is_refused():
         assert not verdict.right and "cannot be read as" in verdict.sentence
     with pytest.raises(sp.ConfigError, match=r"no question 'pentagn'\. Did you mean pentagon\?"):
         sp.demos.check("pentagn", 1)
+
+
+def test_an_answer_that_later_cells_need_has_a_stand_in():
+    assert sp.demos.answer_or(..., 2) == 2 and sp.demos.answer_or(None, 2) == 2 and sp.demos.answer_or(0, 2) == 0
 
 
 def test_size_is_chosen_by_the_environment(monkeypatch):
@@ -128,6 +179,20 @@ def logistic(*, eta: float = 0.1, p: float = 0.3) -> xr.Dataset:
     )
 
 
+W_RANDOM = np.random.default_rng(1).standard_normal((2, 5))
+
+
+def reconstruct(W, b, x):
+    return np.maximum(W.T @ W @ x + b[:, None], 0)
+
+
+def squares(params, x):
+    return (x - reconstruct(*params, x)) ** 2
+
+
+AUTOENCODER = partial(features_back_out.autoencoder_loss, 0.4)
+TEST_LOSS = xr.DataArray([0.97, 1.05, 0.95], {"n_points": [4, 100, 1_500]})
+SERVED = xr.DataArray([[1, 1], [3, 0]], {"feature_probability": [1.0, 0.1]}, ("feature_probability", "neuron"))
 D_STAR = xr.DataArray([1.0, 0.52, 0.5, 0.49, 0.2], {"feature_probability": [1.0, 0.5, 0.33, 0.25, 0.05]})
 GROWN = (logistic(), 0.1, 0.3)
 
@@ -135,6 +200,24 @@ GROWN = (logistic(), 0.1, 0.3)
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
+        ("forward", (reconstruct,), (lambda W, b, x: W @ x,)),
+        ("forward", (reconstruct,), (lambda W, b, x: np.maximum(W.T @ W @ x, 0),)),
+        ("forward", (reconstruct,), (lambda W, b, x: W.T @ W @ x + b[:, None],)),
+        ("loss", (lambda params, x: squares(params, x).mean(),), (lambda params, x: squares(params, x).sum(0).mean(),)),
+        ("loss", (lambda params, x: squares(params, x).mean(),), (squares,)),
+        ("loss_of_nothing", (0.05 / 3,), (0.05 / 2,)),
+        ("training", (lambda seed: (1.1 * polygon(5), np.full(5, -0.25)),), (lambda seed: (W_RANDOM, np.zeros(5)),)),
+        (
+            "training",
+            (lambda seed: (1.1 * polygon(5), np.full(5, -0.25)),),
+            (lambda seed: (polygon(5).T, np.zeros(5)),),
+        ),
+        ("polysemantic", (0.1, SERVED), (1.0, SERVED)),
+        ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 0), 0.4)),
+        ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 1), 0.4)),
+        ("worst_at", ("between", TEST_LOSS), ("most", TEST_LOSS)),
+        ("worst_at", ("most", TEST_LOSS[:2]), ("fewest", TEST_LOSS[:2])),
+        ("partner_angles", (90, 180, (88, 179)), (180, 180, (88, 179))),
         ("how_many_fit", (5, polygon(5)), (2, polygon(5))),
         ("pentagon", (polygon(5),), (polygon(6)[:, :5],)),
         ("pentagon", (polygon(5),), (polygon(5) * [1, 1, 1, 1, 2.0],)),

@@ -1,4 +1,4 @@
-"""`check` judges answers to the questions of all notebooks; `size` makes a notebook small for a test."""
+"""`check` judges answers, `answer_or` stands in for one that is missing; `size` makes a notebook small for a test."""
 
 import os
 from importlib import import_module
@@ -10,6 +10,7 @@ from superpos.errors import ConfigError, one_line
 
 # One module per notebook, each with its QUESTIONS, in the order of the notebooks.
 MODULES = (
+    "thirty_lines",
     "superposition",
     "phase_diagrams",
     "geometry",
@@ -18,6 +19,7 @@ MODULES = (
     "computing",
     "grokking",
     "induction_heads",
+    "in_the_wild",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")
@@ -48,6 +50,11 @@ def check(name: str, *answer: Any) -> Verdict:
         return question.judge(*answer)
     except Exception as error:  # an answer may be anything, and a student should get on
         return Verdict(False, f"this cannot be read as {question.form} ({type(error).__name__}: {one_line(error)}).")
+
+
+def answer_or(answer: Any, stand_in: Value) -> Value:
+    """An answer that later cells need, or a stand-in where it is dots still, so that a notebook runs on without it."""
+    return stand_in if answer is ... or answer is None else answer
 
 
 def size(*, full: Value, quick: Value) -> Value:

@@ -59,8 +59,23 @@ def _delay(answer: Any, table: xr.Dataset) -> Verdict:
     return Verdict(False, f"it takes {word} than {guess:.3g} times; how does the rate change with the importance?")
 
 
+def _worst_at(answer: Any, test_loss: Any) -> Verdict:
+    """Whether the largest test loss is at the fewest data points, at the most, or between."""
+    places = ("fewest", "between", "most")
+    if answer not in places:
+        raise ValueError("one of three words")
+    values, n_points = np.asarray(test_loss, float), np.asarray(test_loss["n_points"])
+    k = int(np.argmax(values))
+    place = places[0 if k == 0 else 2 if k == len(values) - 1 else 1]
+    words = f"{values[0]:.2f} with {n_points[0]} points, {values[-1]:.2f} with {n_points[-1]}"
+    if answer == place:
+        return Verdict(True, f"the worst test loss is {values[k]:.2f}, with {n_points[k]} points ({words}).")
+    return Verdict(False, f"the test loss is {words}; look where its curve is highest.")
+
+
 QUESTIONS: dict[str, Question] = {
     "levels": Question("a list of numbers, such as [0.1, 0.9], and the measured D_i", _levels),
     "growth_rate": Question("a function of eta, importance and p, and what was measured", _growth_rate),
     "delay": Question("one number, and what was measured", _delay),
+    "worst_at": Question('"fewest", "between" or "most"', _worst_at),
 }

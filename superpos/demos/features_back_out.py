@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from superpos.analysis.baselines import count_activity, detection, mean_known
 from superpos.analysis.matching import cosines, match
-from superpos.demos.question import Question, Verdict
+from superpos.demos.question import Question, Verdict, near
 
 DRAWS = 4_000  # of random dictionaries
 GUESS = 0.08  # by which a guessed cosine may be off
@@ -44,6 +46,39 @@ def _all_found(decoder: Any, directions: Any) -> Verdict:
     return Verdict(False, f"{measured}. Two latents on one direction leave another without.")
 
 
+def autoencoder_loss(strength: float, params: Any, h: Any) -> Any:
+    r"""$E\|h - Dz\|^2 + \lambda E \sum_j z_j$ of params = (W_enc, b_enc, D), the columns of D divided by their lengths."""
+    W_enc, b_enc, D = params
+    z = jax.nn.relu(W_enc @ h + b_enc[:, None])
+    error = h - D / jnp.linalg.norm(D, axis=0, keepdims=True) @ z
+    return jnp.mean(jnp.sum(error**2, axis=0) + strength * jnp.sum(z, axis=0))
+
+
+def _autoencoder(answer: Any, strength: Any) -> Verdict:
+    """A loss of an autoencoder against the formula, on random numbers."""
+    rng = np.random.default_rng(0)
+    W_enc, b_enc, D, h = (jnp.asarray(rng.standard_normal(shape)) for shape in ((5, 2), (5,), (2, 5), (2, 7)))
+    measured = np.asarray(answer((W_enc, b_enc, D), h), float)
+    if measured.shape != ():
+        return Verdict(False, f"a loss is one number; this has shape {measured.shape}.")
+
+    def is_loss(penalty: float, columns: Any = D) -> bool:
+        z = np.maximum(W_enc @ h + b_enc[:, None], 0)
+        squares = np.sum((h - columns @ z) ** 2, axis=0) + penalty * np.sum(z, axis=0)
+        return near(measured, float(np.mean(squares)), 1e-3)
+
+    unit = D / jnp.linalg.norm(D, axis=0, keepdims=True)
+    if is_loss(strength, unit):
+        return Verdict(True, "on random weights it is the formula.")
+    if is_loss(strength):
+        return Verdict(False, "the columns of D are not divided by their lengths.")
+    if is_loss(0, unit):
+        return Verdict(False, "the penalty is missing.")
+    if is_loss(1, unit):
+        return Verdict(False, "the penalty is there, but not times λ.")
+    return Verdict(False, "it is not the formula: sums over rows (axis=0), means over columns.")
+
+
 def _best_reconstruction(answer: Any, table: Any) -> Verdict:
     """Whether the setting with the most explained variance is that with the best F1."""
     if not isinstance(answer, bool | np.bool_):
@@ -75,6 +110,7 @@ def _detector(latents: Any, directions: Any, dictionary: Any, x: Any) -> Verdict
 QUESTIONS: dict[str, Question] = {
     "random_cosine": Question("one number between -1 and 1", _random_cosine),
     "all_found": Question("an array whose columns are directions", _all_found),
+    "autoencoder": Question("a function of (W_enc, b_enc, D) and h", _autoencoder),
     "best_reconstruction": Question("True or False", _best_reconstruction),
     "detector": Question("an array with a row per latent and a column per input", _detector),
 }

@@ -74,9 +74,20 @@ def _plateau(answer: Any, d_star: xr.DataArray) -> Verdict:
     return Verdict(False, f"D* rests {word} than {guess:.3g} there; which shape gives every feature that much?")
 
 
+def _partner_angles(correlated: Any, anticorrelated: Any, measured: Any) -> Verdict:
+    """Angles between the two of a set, in degrees, when they come together and when they exclude each other."""
+    words = ("correlated", "anticorrelated")
+    guesses, angles = [float(a) for a in (correlated, anticorrelated)], [float(a) for a in measured]
+    wrong = [name for name, guess, angle in zip(words, guesses, angles, strict=True) if abs(guess - angle) > 20]
+    if wrong:
+        return Verdict(False, f"not for the {' and the '.join(wrong)} features; when does an opposite partner disturb?")
+    return Verdict(True, f"trained networks have {angles[0]:.0f}° and {angles[1]:.0f}°.")
+
+
 QUESTIONS: dict[str, Question] = {
     "dimensionalities": Question("three numbers: of the pair, the triangle and the pentagon", _dimensionalities),
     "packing_bound": Question("one number", _packing_bound),
     "tegum": Question("an array W of 3 rows and 7 columns", _tegum),
     "plateau": Question("one number between 0 and 1, and the measured D*", _plateau),
+    "partner_angles": Question("two angles in degrees, and the angles that were measured", _partner_angles),
 }
