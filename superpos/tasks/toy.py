@@ -152,7 +152,8 @@ class Toy(Task):
         if "objective" in swept:
             return [batch, "objective swept"]
         if objective == "expected":
-            return [f"expected loss (order {settings['order']}), no sampling"]
+            order = "" if settings["order"] is None else f" (order {settings['order']})"  # None: as n and m need
+            return [f"expected loss{order}, no sampling"]
         return [batch] if objective == "sampled" else [batch, f"objective {objective}"]
 
     def elements_per_step(self, batch_size: int) -> int:

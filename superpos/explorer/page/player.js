@@ -238,7 +238,7 @@ export function createPlayer({ onchange, onhover, onturn }) {
       drawSum(image, view, x, turn, dark);
       image.classList.toggle("turns", view.m > 2);
       const coordinates = Array.from(result.h.subarray(0, 8), (value) => fixed(value)).join(", ");
-      hidden.textContent = `h = Wx = (${coordinates}${view.m > 8 ? ", …" : ""})`;
+      hidden.textContent = `h = Wx = (${coordinates}${view.m > 8 ? ", …" : ""}) in the model’s own axes`;
       hidden.dataset.h = JSON.stringify([...result.h]);
       const active = [...x.keys()].filter((i) => x[i] > 0);
       sentence.textContent = interferenceInWords(onTheSilent(result, x), active, view);
