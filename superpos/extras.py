@@ -14,5 +14,5 @@ def install_command(extra: str) -> str:
     clone = Path(__file__).parents[1]
     if not (clone / "pyproject.toml").is_file():
         return f"pip install 'superpos[{extra}]'"
-    here = "." if clone == Path.cwd() else str(clone)
-    return f"pip install -e {shlex.quote(f'{here}[{extra}]')}"
+    folder = "." if clone == Path.cwd() else str(clone)
+    return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"

@@ -67,8 +67,8 @@ def demo(
         from superpos.explorer.browse import open_in_browser
 
         result.explore(page, title="Five features in two dimensions", overwrite=overwrite)
-        shown = open_in_browser(page)
-        print(f"page    {page}{'' if shown else ' (no browser was found here: open this file in one)'}")
+        opened = open_in_browser(page)
+        print(f"page    {page}{'' if opened else ' (no browser was found here: open this file in one)'}")
     print(f"time    {seconds:.1f} s for training and compilation, {time.perf_counter() - begin:.1f} s in all")
     print(f"next    superpos geometry {out / 'five_features.zarr'}")
     print(f"        superpos explore {out / 'five_features.zarr'}")

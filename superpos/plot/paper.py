@@ -189,9 +189,9 @@ def _merged(keys: Sequence[_Key]) -> list[_Key]:
 
 def _panels(figure: Figure) -> list[_Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
-    shown = [ax for ax in figure.axes if ax.get_visible()]
-    bars = [ax for ax in shown if ax.get_label() == "<colorbar>"]
-    panels = [_Panel(ax) for ax in shown if ax not in bars]
+    visible = [ax for ax in figure.axes if ax.get_visible()]
+    bars = [ax for ax in visible if ax.get_label() == "<colorbar>"]
+    panels = [_Panel(ax) for ax in visible if ax not in bars]
     panels.sort(key=lambda p: (-round((p.y + p.height) / 0.35), p.x))
     for bar in bars:
         box = _Panel(bar)

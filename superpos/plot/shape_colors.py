@@ -117,7 +117,7 @@ class Kind(NamedTuple):
 @lru_cache
 def kinds() -> dict[str, Kind]:
     """Every shape with a name of its own, and how it looks."""
-    known = {
+    looks = {
         name: Kind(PALETTE[color], len(known_shape(name).vertices), MARKS.get(name, OTHER_MARK), 0)
         for name, color in COLORS.items()
     }
@@ -129,12 +129,12 @@ def kinds() -> dict[str, Kind]:
         "polytope": [(shape.name, len(shape.vertices)) for shape in specials if shape.dimensions > 3],
     }
     for family, members in families.items():
-        fills, new = FAMILIES[family], [member for member in members if member[0] not in known]
+        fills, new = FAMILIES[family], [member for member in members if member[0] not in looks]
         for rank, (name, features) in enumerate(dict(new).items()):
-            known[name] = Kind(fills[rank % len(fills)], features, OTHER_MARK, rank // len(fills))
-    known[SHARED] = Kind(PALETTE["silver"], 1, MARKS[SHARED], 0)
-    known[IRREGULAR] = Kind(PALETTE["silver"], 2, DOT, 1)  # one whose size is not said
-    return known
+            looks[name] = Kind(fills[rank % len(fills)], features, OTHER_MARK, rank // len(fills))
+    looks[SHARED] = Kind(PALETTE["silver"], 1, MARKS[SHARED], 0)
+    looks[IRREGULAR] = Kind(PALETTE["silver"], 2, DOT, 1)  # one whose size is not said
+    return looks
 
 
 # Words in place of a shape.

@@ -46,10 +46,10 @@ def is_record(path: Path) -> bool:
     try:
         if path.stat().st_size > MAX_RECORD:
             return False
-        said = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and set(said) >= RECORD and isinstance(said["claims"], list)
+    return isinstance(record, dict) and set(record) >= RECORD and isinstance(record["claims"], list)
 
 
 def _is_svg(head: bytes) -> bool:

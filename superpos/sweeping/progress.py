@@ -138,10 +138,10 @@ class _Notebook:
     """A bar in the output of a cell that changes in place; it needs no widgets. At the end it says how long it took."""
 
     def __init__(self) -> None:
-        self.shown: Any = None
+        self.display: Any = None
 
     def __call__(self, progress: Progress, last: bool) -> None:
-        if self.shown is None and (last or progress.seconds < NOTEBOOK_SECONDS):
+        if self.display is None and (last or progress.seconds < NOTEBOOK_SECONDS):
             return  # too short to watch
         from IPython.display import display
 
@@ -150,10 +150,10 @@ class _Notebook:
             words = f"{words}, in {_clock(progress.seconds)}"
         bar = f'<progress value="{progress.done}" max="{progress.total}" style="width:20em"></progress> '
         data = {"text/plain": words, "text/html": bar * (not last) + html.escape(words)}
-        if self.shown is None:
-            self.shown = display(data, raw=True, display_id=True)
+        if self.display is None:
+            self.display = display(data, raw=True, display_id=True)
         else:
-            self.shown.update(data, raw=True)
+            self.display.update(data, raw=True)
 
 
 def _way_to_show() -> Callable[[Progress, bool], None]:

@@ -59,8 +59,8 @@ class _Others(NamedTuple):
     exactly_one: Row  # E[ReLU(a_i)²; exactly one group active], integrated exactly
     several: Complex  # E[exp(i t a_i); more than one group active], or more than one member of a correlated set
     several_moments: list[Row]  # E[a_i^r; the same] for r = 0 … 3
-    some: Complex  # the same with at least one group active
-    some_moments: list[Row]
+    active: Complex  # the same with at least one group active
+    active_moments: list[Row]
 
 
 class _Part(NamedTuple):
@@ -106,9 +106,9 @@ def _other_features(groups: _Groups) -> _Others:
     each = groups.lone_reals + groups.several_reals
     _, mixed = _sums([each[..., r] for r in (1, 2, 3)])
     several_moments = [several_reals[:, 0], *(several_reals[:, r] + c for r, c in zip((1, 2, 3), mixed, strict=True))]
-    some = one.plus(several)
-    some_moments = [x + y for x, y in zip(one_moments, several_moments, strict=True)]
-    return _Others(none[:, 0], exactly_one, several, several_moments, some, some_moments)
+    active = one.plus(several)
+    active_moments = [x + y for x, y in zip(one_moments, several_moments, strict=True)]
+    return _Others(none[:, 0], exactly_one, several, several_moments, active, active_moments)
 
 
 def _own_feature_inactive(
@@ -126,8 +126,8 @@ def _own_feature_inactive(
     factor, left = others.several.scaled(silent[:, None]), [silent * m for m in others.several_moments]
     if weights is not None:
         exact += others.none * jnp.sum(weights * rectified_one, axis=1)
-        factor = factor.plus(phi.scaled(weights[..., None]).total(1).times(others.some))
-        rivals = _convolved([jnp.sum(weights * m, axis=1) for m in moments], others.some_moments)
+        factor = factor.plus(phi.scaled(weights[..., None]).total(1).times(others.active))
+        rivals = _convolved([jnp.sum(weights * m, axis=1) for m in moments], others.active_moments)
         left = [x + y for x, y in zip(left, rivals, strict=True)]
     return _Part(exact, factor, left)
 
@@ -142,15 +142,15 @@ def _own_feature_active(
     features: FeatureDistribution,
 ) -> _Part:
     """Feature i active: `factor` and `moments` are given that. A correlated set's other members are active with it."""
-    none, some, some_moments = others.none, others.some, others.some_moments
+    none, active, active_moments = others.none, others.active, others.active_moments
     alone, partner_phi, partner_moments = _partners(phi, moments, features)
     exact = jnp.where(alone, p * none * own_error(jnp.diagonal(G), b, features.magnitude), 0)
     if partner_phi is None:
-        return _Part(exact, some, some_moments)
-    with_partners = Complex(none[:, None] + some.re, some.im).times(partner_phi)
-    with_partners_moments = _convolved(partner_moments, [none + some_moments[0], *some_moments[1:]])
-    factor = Complex(*(jnp.where(alone[:, None], x, y) for x, y in zip(some, with_partners, strict=True)))
-    left = [jnp.where(alone, x, y) for x, y in zip(some_moments, with_partners_moments, strict=True)]
+        return _Part(exact, active, active_moments)
+    with_partners = Complex(none[:, None] + active.re, active.im).times(partner_phi)
+    with_partners_moments = _convolved(partner_moments, [none + active_moments[0], *active_moments[1:]])
+    factor = Complex(*(jnp.where(alone[:, None], x, y) for x, y in zip(active, with_partners, strict=True)))
+    left = [jnp.where(alone, x, y) for x, y in zip(active_moments, with_partners_moments, strict=True)]
     return _Part(exact, factor, left)
 
 
