@@ -38,7 +38,7 @@ model = sp.ToyModel(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32))
 computing = sp.models.ComputationModel(jnp.asarray(W, jnp.float32))
 features = sp.FeatureDistribution(n_features=3, feature_probability=0.1)
 computation = sp.tasks.Computation(n_features=3, n_hidden=2)
-found = sp.analysis.circuit(computing)
+circuit = sp.analysis.circuit(computing)
 cells = {"feature_probability": [0.1, 0.5], "seed": [0, 1]}
 tall = xr.DataArray(rng.normal(size=(2, 2, 2, 3)), dims=(*cells, "hidden", "feature"), coords=cells)
 losses = xr.DataArray(rng.random((2, 2)), dims=tuple(cells), coords=cells)
@@ -52,13 +52,13 @@ pairs = np.array([[0, 1], [1, 2], [0, 2]])
 CALLS = {
     "analysis.ablate": {"model": computing, "neurons": [0]},
     "analysis.angle_gaps": {"W": W},
-    "analysis.asymmetric_motifs": {"found": found},
+    "analysis.asymmetric_motifs": {"circuit": circuit},
     "analysis.circuit": {"model": computing},
     "analysis.d_star": {"W": W},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
     "analysis.feature_dimensionality": {"W": W},
-    "analysis.feature_lists": {"found": found},
+    "analysis.feature_lists": {"circuit": circuit},
     "analysis.feature_norms": {"W": W},
     "analysis.features_per_neuron": {"W": W},
     "analysis.frame_defect": {"W": W},
@@ -67,7 +67,7 @@ CALLS = {
     "analysis.interference": {"W": W},
     "analysis.mean_jacobian": {"model": computing, "x": x},
     "analysis.naive_loss": {"task": computation},
-    "analysis.neuron_counts": {"found": found},
+    "analysis.neuron_counts": {"circuit": circuit},
     "analysis.neuron_has_feature": {"W": W, "above": 0.3},
     "analysis.neuron_order": {"W": W},
     "analysis.packing": {"W": W},
@@ -174,6 +174,7 @@ SLOW = {
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},
     "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "theory.planted_start": {"solution": W, "task": toy, "noise": 0.0},
     "theory.polish": {"W": W, "b": b, "task": sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1)},
     "theory.optimum": {"n_features": 2, "feature_probability": vector, "importance": vector},
 }

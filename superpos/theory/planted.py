@@ -86,12 +86,16 @@ def planted_start(solution: Any, task: Any, *, noise: float = NOISE) -> tuple[np
     Raises:
         ConfigError: a shape is unknown or does not fit, or arrays have another shape than the task says.
     """
-    n, m = int(task.n_features), int(task.n_hidden)
-    names = [solution] if isinstance(solution, str) else solution
-    b = None
-    if all(isinstance(name, str) for name in names):
+    if not hasattr(task, "n_hidden") or not hasattr(task, "features"):
+        raise ConfigError(f"task must be a superpos.tasks.Toy, got {type(task).__name__}.")
+    task.check()
+    noise = check.number("noise", noise, at_least=0)
+    n, m, b = int(task.n_features), int(task.n_hidden), None
+    if isinstance(solution, str) or (
+        isinstance(solution, list | tuple) and solution and all(isinstance(name, str) for name in solution)
+    ):
         importance = np.broadcast_to(np.asarray(task.importance, float), (n,))
-        W = arrangement(names, n, m, importance=importance).values
+        W = arrangement(solution, n, m, importance=importance).values
     elif isinstance(solution, tuple) and len(solution) == 2 and np.ndim(solution[0]) == 2 and np.ndim(solution[1]) == 1:
         W, b = arrays.as_numpy("planted W", solution[0], ndim=2), arrays.as_numpy("planted b", solution[1], ndim=1)
     else:
