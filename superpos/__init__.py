@@ -6,6 +6,8 @@ Names are imported when first used, so that `superpos --help` needs no jax.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from superpos import views as _views
+
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
@@ -103,3 +105,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+# Who draws what objects show of themselves: the one place where lower rooms get something from higher ones.
+_views.offer("picture", lambda: __getattr__("plot").overview)
+_views.offer("html", lambda: __getattr__("plot").html)
+_views.offer("page", lambda: __getattr__("explorer").explore)

@@ -12,11 +12,8 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "extras", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "extras", "views", "script", "process", "arrays", "weight_files", "check", "cache", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
-# The ways up: a result offers its page and its picture, a run and a model theirs; the package imports them when that is called.
-UPWARD = {("superpos/sweeping/shown.py", "superpos.explorer"), ("superpos/sweeping/shown.py", "superpos.plot")}
-UPWARD |= {(f"superpos/{file}.py", "superpos.plot") for file in ("training/run_record", "models/toy", "sweeping/grid")}
 
 
 def room(path: Path) -> str:
@@ -24,7 +21,7 @@ def room(path: Path) -> str:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    """Rooms of the package that a file imports, anywhere in it, but for its own and the one way up."""
+    """Rooms of the package that a file imports, anywhere in it, but for its own."""
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -35,7 +32,6 @@ def rooms_imported(path: Path) -> set[str]:
             names += [a.name for a in node.names]
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "superpos":
             names += [f"superpos.{node.attr}"]  # through the package, which imports when asked
-    names = [name for name in names if (str(path.relative_to(ROOT)), name) not in UPWARD]
     return {name.split(".")[1] for name in names if name.startswith("superpos.")} & set(ORDER) - {room(path)}
 
 

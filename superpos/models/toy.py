@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-import superpos
-from superpos import arrays
+from superpos import arrays, views
 from superpos.models.activations import ACTIVATIONS as ACTIVATIONS
 from superpos.models.activations import check_activation
 
@@ -51,7 +50,7 @@ class ToyModel(nnx.Module):
         return self.activate(self.encode(x))
 
     def _repr_html_(self) -> str:
-        return superpos.plot.html(self)
+        return views.draw("html", self)
 
     def encode(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """The hidden layer $h = Wx$."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import superpos
-from superpos import arrays, check
+from superpos import arrays, check, views
 from superpos.console import printable_lines
 from superpos.errors import ConfigError
 from superpos.sweeping.sorting import firsts
@@ -234,7 +233,7 @@ class Grid:
         return {"design": self.design, "axes": axes}
 
     def _repr_html_(self) -> str:
-        return superpos.plot.html(self)
+        return views.draw("html", self)
 
     def __repr__(self) -> str:
         lines = []

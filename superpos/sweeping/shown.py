@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import superpos
+from superpos import views
 from superpos.sweeping.describe import summary
 
 
@@ -11,14 +11,14 @@ class Shown:
 
     def explore(self, path: Any = None, **options: Any) -> Any:
         """A page, or in a notebook a widget, to explore this sweep in. See `superpos.explorer.explore`."""
-        return superpos.explorer.explore(self, path, **options)
+        return views.draw("page", self, path, **options)
 
     def plot(self, ax: Any = None) -> Any:
         """The picture that suits the result, in `ax` or the current axes. See `superpos.plot.overview`."""
-        return superpos.plot.overview(self, ax)
+        return views.draw("picture", self, ax)
 
     def __repr__(self) -> str:
         return summary(self)
 
     def _repr_html_(self) -> str:
-        return superpos.plot.html(self)
+        return views.draw("html", self)

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import superpos
-from superpos import arrays
+from superpos import arrays, views
 from superpos.training.optimizers import named_leaves
 
 
@@ -36,10 +35,10 @@ class Run:
 
     def plot(self, ax: Any = None) -> Any:
         """Its feature directions, or what suits it, in `ax` or the current axes. See `superpos.plot.overview`."""
-        return superpos.plot.overview(self, ax)
+        return views.draw("picture", self, ax)
 
     def _repr_html_(self) -> str:
-        return superpos.plot.html(self)
+        return views.draw("html", self)
 
     def __repr__(self) -> str:
         if any(arrays.is_traced(leaf) for leaf in jax.tree.leaves(self)) or jnp.ndim(self.loss):
