@@ -28,7 +28,8 @@ _OF_EVERY_CLASS = frozenset((
     "__parameters__", "__qualname__", "__slotnames__", "__slots__", "__static_attributes__", "__weakref__", "_abc_impl",
     "_pytree__nodes",
 ))  # fmt: skip
-_SHOWS = ("plot", "explore", "_repr_html_")  # methods of superpos's classes that draw numbers and decide none
+# Methods of superpos's classes that draw numbers and decide none; through them every table would depend on the whole package.
+_SHOWS = ("plot", "explore", "_repr_html_")
 _CHECKS_TYPES = ("jaxtyping", "beartype", "typeguard")  # their wrappers compute nothing
 _NAMED = (types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
           types.GetSetDescriptorType, types.MemberDescriptorType)  # fmt: skip
