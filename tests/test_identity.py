@@ -279,3 +279,9 @@ def test_a_task_whose_code_cannot_be_known_is_not_stored(tmp_path):
         swept(task, tmp_path / "r.zarr")
     assert not list(tmp_path.iterdir())
     assert "uses eval" in swept(task).attrs["code"]["unknown"]
+
+
+def test_what_a_class_shows_of_itself_is_no_part_of_its_code():
+    """Else tables would depend on the front of the package, and so on every experiment."""
+    modules = identity_of(sp.tasks.Toy, "Toy").modules
+    assert "superpos.models.toy" in modules and "superpos" not in modules
