@@ -1,5 +1,6 @@
 """One mesh axis over the cells, and the compiled programs that run a block on every device."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -65,17 +66,17 @@ def shapes(
 @lru_cache(maxsize=128)
 def programs(mesh: Mesh, of: Shapes) -> Programs:
     """Compile the stages; same shapes, same programs."""
-    stages = lowered(mesh, of)
-    # Side by side: to compile a small sweep takes longer than to train it, and one compilation keeps one core busy.
+    # Side by side, and while the next is traced: to compile a small sweep takes longer than to train it.
     with ThreadPoolExecutor(3) as pool:
-        start, advance, finish = pool.map(lambda stage: stage.compile(), stages)
+        compiling = {name: pool.submit(stage.compile) for name, stage in lowered(mesh, of)}
+    start, advance, finish = (compiling[name].result() for name in ("start", "advance", "finish"))
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(of.n_blocks // mesh.size))
     return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), of.n_intervals, used)
 
 
-def lowered(mesh: Mesh, of: Shapes) -> tuple[Any, Any, Any]:
-    """The stages start, advance and finish before they are compiled, for devices that are here or only described."""
+def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
+    """The stages by name before they are compiled, the longest first; for devices that are here or only described."""
     cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
 
     def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
@@ -89,11 +90,10 @@ def lowered(mesh: Mesh, of: Shapes) -> tuple[Any, Any, Any]:
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
     options: dict[str, Any] = {"mesh": mesh, "code": of.code}
     start = _start.lower(number, task, config, seeds, given, **options)
-    states = jax.eval_shape(partial(_start, **options), number, task, config, seeds, given)
-    states = shaped((), cells, states)
-    advance = _advance.lower(number, task, config, seeds, states, todo, chunk=of.chunk, **options)
-    finish = _finish.lower(number, task, config, states, **options)
-    return start, advance, finish
+    states = shaped((), cells, start.out_info)
+    yield "advance", _advance.lower(number, task, config, seeds, states, todo, chunk=of.chunk, **options)
+    yield "finish", _finish.lower(number, task, config, states, **options)
+    yield "start", start
 
 
 class _Counted(NamedTuple):
