@@ -107,7 +107,7 @@ carefully = [True]  # how programs are compiled now
 def _forget_compiled_programs():
     from superpos.sweeping import mesh
 
-    mesh._compile.cache_clear()
+    mesh.programs.cache_clear()
     jax.clear_caches()
 
 

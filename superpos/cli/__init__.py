@@ -1,5 +1,6 @@
 """superpos: train thousands of toy models of superposition, and see what each one learned."""
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -15,9 +16,14 @@ FIRST = ("demo", "sweep", "status", "geometry", "explore", "phase", "sae", "pack
 # Modules here that are no commands.
 HELPERS = {"report", "sweepfile"}
 
+# Python looks for cycles of dead objects after every 700 new ones, which while JAX is imported and traces is a tenth of
+# the time. A command's cycles are few.
+NEW_OBJECTS_PER_COLLECTION = 50_000
+
 
 def main() -> None:
     """Entry point of the `superpos` command. JAX is imported only once there is something to do."""
+    gc.set_threshold(NEW_OBJECTS_PER_COLLECTION)
     with console.outputs("superpos"), one_sentence("superpos"):
         if sys.argv[1:] in (["--version"], ["-V"]):
             from superpos import __version__

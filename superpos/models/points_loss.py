@@ -84,7 +84,11 @@ def _of_one(W: Any, b: Any, sets: Any, which: Any, n_points: Any) -> tuple[Any, 
         error = jnp.maximum(a, 0) - x
         to_a = jnp.where(a > 0, error, 0)  # half of dL/da
         to_h = _rows_times(W, to_a.T)
-        return loss + jnp.vdot(error, error), decoding + _rows_times(h, to_a), encoding + _rows_times(to_h, x)
+        return (
+            loss + jnp.vdot(error, error, precision=FULL_PRECISION),
+            decoding + _rows_times(h, to_a),
+            encoding + _rows_times(to_h, x),
+        )
 
     sums: Any = (jnp.zeros((), W.dtype), jnp.zeros_like(decoder), jnp.zeros_like(W))
     done: Any = 0

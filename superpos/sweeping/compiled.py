@@ -19,6 +19,7 @@ from superpos.sweeping.layout import Layout, batched
 from superpos.sweeping.starting_weights import continued, match_starts
 from superpos.sweeping.starts import Starts
 from superpos.tasks.base import Task
+from superpos.training.chunks import chunk_length
 from superpos.training.loop import MAX_STEPS, TrainConfig, intervals
 
 log = logging.getLogger("superpos")
@@ -196,15 +197,7 @@ def compile_sweep(
     ]
     use_compilation_cache()
     programs = [
-        meshes.programs(
-            mesh,
-            f.task,
-            f.config,
-            n_blocks,
-            size,
-            segments.n_intervals,
-            layout.starts and layout.starts.of(f, f.cells[0]),
-        )
+        meshes.programs(mesh, shapes_of(f, size, segments, n_blocks, platform, layout.starts))
         for f, size, segments in zip(layout.families, block_sizes, segment_sizes, strict=True)
     ]
     largest = int(np.argmax([p.bytes for p in programs]))
@@ -241,3 +234,18 @@ def segment_size(family: plan.Family, n_models: int, platform: str) -> SegmentSi
     n_intervals = len(intervals(family.config, max_steps).start)
     n_segments = min(math.ceil(int(family.config.steps) / max_steps), n_intervals)
     return SegmentSize(math.ceil(n_intervals / n_segments), max_steps)
+
+
+def shapes_of(
+    family: plan.Family,
+    block_size: int,
+    segments: SegmentSize,
+    n_blocks: int,
+    platform: str,
+    starts: Starts | None = None,
+) -> meshes.Shapes:
+    """What the programs of a family depend on, for so many blocks per call on a platform."""
+    given = starts and starts.of(family, family.cells[0])
+    todo = intervals(family.config, segments.max_steps)
+    chunk = chunk_length(todo.stop - todo.start, platform)
+    return meshes.shapes(family.task, family.config, n_blocks, block_size, segments.n_intervals, given, chunk)

@@ -1,5 +1,6 @@
 """One mesh axis over the cells, and the compiled programs that run a block on every device."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -32,44 +33,67 @@ class Programs(NamedTuple):
     bytes: int  # device memory while the hungriest stage runs, by the compiler's own account
 
 
-def programs(
-    mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int, start: Any = None
-) -> Programs:
-    """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs.
+class Shapes(NamedTuple):
+    """What programs depend on beside the devices. A new value must find the old program, so leaves are shapes here."""
 
-    `start` is an example of the weights that one model starts from, or None.
+    structure: Any  # of task, configuration and the weights that one model starts from
+    leaves: tuple[jax.ShapeDtypeStruct, ...]  # of one model
+    n_blocks: int
+    block_size: int
+    n_intervals: int  # per call of `advance`
+    chunk: int | None  # steps between two looks at whether an interval is over
+    code: str | None
+
+
+def shapes(
+    task: Task,
+    config: TrainConfig,
+    n_blocks: int,
+    block_size: int,
+    n_intervals: int,
+    start: Any = None,
+    chunk: int | None = None,
+) -> Shapes:
+    """The shapes of programs that train `n_blocks` blocks of `block_size` cells per call.
+
+    `start` is an example of the weights that one model starts from, or None; `chunk` is for `advance`.
     """
-    # Leaves go into the key as shapes: a new value must find the old program.
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
-    leaves, structure = jax.tree.flatten(shapes)
-    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, code_token(task, config))
+    one_model = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
+    leaves, structure = jax.tree.flatten(one_model)
+    return Shapes(structure, tuple(leaves), n_blocks, block_size, n_intervals, chunk, code_token(task, config))
 
 
 @lru_cache(maxsize=128)
-def _compile(
-    mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int, code: str | None
-) -> Programs:
+def programs(mesh: Mesh, of: Shapes) -> Programs:
+    """Compile the stages; same shapes, same programs."""
+    # Side by side, and while the next is traced: to compile a small sweep takes longer than to train it.
+    with ThreadPoolExecutor(3) as pool:
+        compiling = {name: pool.submit(stage.compile) for name, stage in lowered(mesh, of)}
+    start, advance, finish = (compiling[name].result() for name in ("start", "advance", "finish"))
+    used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
+    count = place_everywhere(mesh, np.int32(of.n_blocks // mesh.size))
+    return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), of.n_intervals, used)
+
+
+def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
+    """The stages by name before they are compiled, the longest first; for devices that are here or only described."""
     cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
 
     def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=sharding), tree)
 
-    task, config, given = shaped((n_blocks, block_size), cells, jax.tree.unflatten(structure, leaves))
-    seeds = jax.ShapeDtypeStruct((n_blocks,), jnp.uint32, sharding=cells)
-    column: Any = jax.ShapeDtypeStruct((n_intervals,), jnp.int32, sharding=everywhere)
+    one_model = jax.tree.unflatten(of.structure, of.leaves)
+    task, config, given = shaped((of.n_blocks, of.block_size), cells, one_model)
+    seeds = jax.ShapeDtypeStruct((of.n_blocks,), jnp.uint32, sharding=cells)
+    column: Any = jax.ShapeDtypeStruct((of.n_intervals,), jnp.int32, sharding=everywhere)
     todo = Intervals(column, column, column, column)
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
-    start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code)
-    states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds, given)
-    states = shaped((), cells, states)
-    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code)
-    finish = _finish.lower(number, task, config, states, mesh=mesh, code=code)
-    # Side by side: to compile a small sweep takes longer than to train it, and one compilation keeps one core busy.
-    with ThreadPoolExecutor(3) as pool:
-        start, advance, finish = pool.map(lambda stage: stage.compile(), (start, advance, finish))
-    used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
-    count = place_everywhere(mesh, np.int32(n_blocks // mesh.size))
-    return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), n_intervals, used)
+    options: dict[str, Any] = {"mesh": mesh, "code": of.code}
+    start = _start.lower(number, task, config, seeds, given, **options)
+    states = shaped((), cells, start.out_info)
+    yield "advance", _advance.lower(number, task, config, seeds, states, todo, chunk=of.chunk, **options)
+    yield "finish", _finish.lower(number, task, config, states, **options)
+    yield "start", start
 
 
 class _Counted(NamedTuple):
@@ -120,8 +144,11 @@ def _put(sharding: NamedSharding, tree: Any) -> Any:
 # models. These three lines are the only vmaps over models in the package. Blocks follow one another in a loop and
 # never share arithmetic: a cell's bits depend on B alone, not on the number of blocks, calls or devices.
 _start_block = jax.vmap(init, in_axes=(0, 0, None, 0))
-_advance_block = jax.vmap(advance, in_axes=(0, 0, None, 0, None))
 _finish_block = jax.vmap(finish, in_axes=(0, 0, 0))
+
+
+def _advance_block(chunk: int | None) -> Any:
+    return jax.vmap(partial(advance, chunk=chunk), in_axes=(0, 0, None, 0, None))
 
 
 def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: Any = None) -> Any:
@@ -162,11 +189,20 @@ def _start(count: Any, task: Any, config: Any, seeds: Any, given: Any, *, mesh: 
     return _over_blocks(mesh, _start_block, count, task, config, seeds, given)
 
 
-@partial(jax.jit, static_argnames=("mesh", "code"), donate_argnums=4)
+@partial(jax.jit, static_argnames=("mesh", "chunk", "code"), donate_argnums=4)
 def _advance(
-    count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh, code: str | None
+    count: Any,
+    task: Any,
+    config: Any,
+    seeds: Any,
+    states: Any,
+    todo: Any,
+    *,
+    mesh: Mesh,
+    chunk: int | None,
+    code: str | None,
 ) -> Any:
-    return _over_blocks(mesh, _advance_block, count, task, config, seeds, states, shared=todo)
+    return _over_blocks(mesh, _advance_block(chunk), count, task, config, seeds, states, shared=todo)
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"))

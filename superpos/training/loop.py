@@ -19,6 +19,7 @@ from superpos.identity import code_token
 from superpos.process import check_process
 from superpos.tasks.base import Metrics, Model, Task, materialize, numeric_fields
 from superpos.training import stopping
+from superpos.training.chunks import chunk_length, train_through
 from superpos.training.metrics import measured, recorded
 from superpos.training.optimizers import steps_taken
 from superpos.training.run_record import Run as Run
@@ -93,11 +94,19 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[
 
 
 def advance(
-    task: Task, config: TrainConfig, seed: Integer[Array, ""], state: TrainState, todo: Intervals, before: Any = 0
+    task: Task,
+    config: TrainConfig,
+    seed: Integer[Array, ""],
+    state: TrainState,
+    todo: Intervals,
+    before: Any = 0,
+    *,
+    chunk: int | None = None,
 ) -> tuple[TrainState, Record]:
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
 
     `before` is the number of steps that the optimiser has taken already, which `after_step` of a task counts on from.
+    `chunk` is the number of steps between two looks at whether an interval is over (see `superpos.training.chunks`).
 
     A step whose loss is not finite, or is below the least that the task can have, or whose new parameters are not finite or
     exceed `PARAMETER_BOUND`, is refused: the model stays as it was from then on and `diverged_step` says when. One that has
@@ -109,7 +118,7 @@ def advance(
     optimizer = config.build_optimizer()
     key, first = jax.random.key(seed), config.first_step or 0
 
-    def step(t: Integer[Array, ""], state: TrainState) -> TrainState:
+    def step(t: Integer[Array, ""], state: TrainState, taken: Any) -> TrainState:
         number = t + first if first else t
         step_key = jax.random.fold_in(key, number)
         loss_of = partial(task.training_loss, key=step_key, batch_size=config.batch_size)
@@ -126,6 +135,8 @@ def advance(
         frozen = state.diverged_step >= 0
         if state.stopped_step is not None:
             healthy, frozen = healthy & (state.stopped_step < 0), frozen | (state.stopped_step >= 0)
+        if taken is not None:
+            healthy, frozen = healthy & taken, frozen | ~taken
         kept_model, kept_opt_state = jax.tree.map(
             lambda new, old: jnp.where(healthy, new, old),
             (new_model, new_opt_state),
@@ -133,11 +144,13 @@ def advance(
         )
         diverged_step = jnp.where(healthy | frozen, state.diverged_step, t)
         total = jax.tree.map(lambda a, b: a + jnp.where(healthy, b, jnp.nan), state.total, (loss, metrics))
+        if taken is not None:
+            total = jax.tree.map(lambda new, old: jnp.where(taken, new, old), total, state.total)
         return TrainState(kept_model, kept_opt_state, diverged_step, state.snapshots, total, state.stopped_step)
 
     def interval(state: TrainState, stretch: Intervals) -> tuple[TrainState, Record]:
         fresh = jax.tree.map(lambda sum_: jnp.where(stretch.start == stretch.origin, 0, sum_), state.total)
-        state = jax.lax.fori_loop(stretch.start, stretch.stop, step, state._replace(total=fresh))
+        state = train_through(step, stretch.start, stretch.stop, state._replace(total=fresh), chunk)
         if config.snapshots:
             # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
             place = jnp.where(stretch.snapshot >= 0, stretch.snapshot, len(config.snapshots))
@@ -195,7 +208,9 @@ def _train(
     state = init(task, config, seed, start)
     before = 0 if opt_state is None else steps_taken(opt_state)
     state = state if opt_state is None else state._replace(opt_state=opt_state)
-    return advance(task, config, seed, state, jax.tree.map(jnp.asarray, intervals(config)), before)
+    todo = intervals(config)
+    chunk = chunk_length(todo.stop - todo.start, jax.default_backend())
+    return advance(task, config, seed, state, jax.tree.map(jnp.asarray, todo), before, chunk=chunk)
 
 
 # A program of its own: it does not depend on how the model was trained, so it is compiled once for many configurations.
