@@ -22,7 +22,7 @@ ROUNDS = 100  # of the loop whose kernels are counted
 PER_ROUND = 4  # kernels
 
 
-def measure(device: Any, seconds: float = 0.3) -> Chip:
+def measure(device: Any, seconds: float = 0.16) -> Chip:
     """Launch time, bandwidth and peaks of a device; three small programs, each timed again and again for so long in all.
 
     The least time counts: whatever else the machine does can only add to it.

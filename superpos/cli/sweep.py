@@ -83,6 +83,10 @@ def sweep(
     from superpos.sweeping.api import sweep as train_sweep
     from superpos.sweeping.store import writable
 
+    if timed and not dry_run:
+        from superpos.errors import ConfigError
+
+        raise ConfigError("timed says how --dry-run estimates; add --dry-run.")
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)

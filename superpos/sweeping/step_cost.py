@@ -22,13 +22,15 @@ WEIGHTS = {
 # What computes nothing: names, views and constants.
 VIEWS = {
     "broadcast_in_dim", "reshape", "squeeze", "convert_element_type", "stop_gradient", "slice", "transpose", "iota", "copy",
-    "random_wrap", "random_unwrap", "random_seed", "expand_dims", "bitcast_convert_type",
+    "random_wrap", "random_unwrap", "random_seed", "dynamic_slice", "expand_dims", "bitcast_convert_type",
 }  # fmt: skip
 # What compilers do not fuse with what is around it: its operands and results lie in memory.
 ALONE = {
-    "dot_general", "sort", "top_k", "gather", "scatter", "scatter-add", "cumsum", "cumprod", "cummax", "while", "scan",
+    "dot_general", "sort", "top_k", "scatter", "scatter-add", "cumsum", "cumprod", "cummax", "while", "scan",
     "conv_general_dilated", "triangular_solve", "cholesky", "eigh", "qr", "custom_call",
 }  # fmt: skip
+# What reads no more of an array than it returns.
+PICKING = {"dynamic_slice", "gather", "slice"}
 REDUCTIONS = ("reduce_", "argm")
 
 
@@ -165,6 +167,8 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
         if name.startswith(REDUCTIONS):
             size = float(sum(getattr(v.aval, "size", 1) for v in equation.invars))
         count.vector[each] += times * size * WEIGHTS.get(name, 1)
+    if name in PICKING:
+        return [_in_memory(count, aval, each) for aval in avals]
     if name in ALONE or name.startswith(REDUCTIONS):
         if name == "dot_general":  # what is computed for a product is written first
             operands = [
