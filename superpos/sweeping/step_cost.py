@@ -30,7 +30,7 @@ ALONE = {
     "conv_general_dilated", "triangular_solve", "cholesky", "eigh", "qr", "custom_call",
 }  # fmt: skip
 # What reads no more of an array than it returns.
-PICKING = {"dynamic_slice", "gather", "slice"}
+PICKING = {"dynamic_slice", "gather"}
 REDUCTIONS = ("reduce_", "argm")
 
 
@@ -168,6 +168,7 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
             size = float(sum(getattr(v.aval, "size", 1) for v in equation.invars))
         count.vector[each] += times * size * WEIGHTS.get(name, 1)
     if name in PICKING:
+        count.kernels += times * (name == "gather")
         return [_in_memory(count, aval, each) for aval in avals]
     if name in ALONE or name.startswith(REDUCTIONS):
         if name == "dot_general":  # what is computed for a product is written first
