@@ -126,9 +126,15 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     Path("mine.toml").write_text(FILE)
     superpos(monkeypatch, "sweep", "mine.toml", "--dry-run")
     printed = capsys.readouterr().out
-    for words in ("models            24", "compile families  2", "memory", "estimated time    a moment: "):
+    for words in (
+        "models            24",
+        "compile families  2",
+        "memory",
+        "measured here",
+        "estimated time    a moment: ",
+    ):
         assert words in printed
-    assert printed.index("output") < printed.index("measured: compiling") < printed.index("memory  ")
+    assert "arithmetic" in printed and "within a factor of 2" in printed
     assert [p.name for p in Path().iterdir()] == ["mine.toml"]
     superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
     assert "next      superpos explore runs/mine.zarr\n" in capsys.readouterr().out
@@ -142,6 +148,19 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     superpos(monkeypatch, "sweep", "mine.toml", "--overwrite", "train.learning_rate=1e9")
     assert "24 diverged" in capsys.readouterr().out
     assert caplog.text.count("step=0") == 24
+
+
+@pytest.mark.slow
+def test_a_dry_run_can_be_timed(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(FILE)
+    superpos(monkeypatch, "sweep", "mine.toml", "--dry-run", "--timed")
+    printed = capsys.readouterr().out
+    assert printed.index("output") < printed.index("measured: compiling") < printed.index("memory  ")
+    assert "padding           0 models" in printed and "estimated time    a moment: " in printed
+    with pytest.raises(SystemExit, match="2"):
+        superpos(monkeypatch, "sweep", "mine.toml", "--timed")
+    assert "timed says how --dry-run estimates; add --dry-run." in capsys.readouterr().err
 
 
 def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, capsys):
@@ -231,7 +250,7 @@ def test_the_example_sweep_file_is_valid():
 def test_doctor_finds_this_machine_healthy(monkeypatch, capsys):
     superpos(monkeypatch, "doctor")
     printed = capsys.readouterr().out
-    assert printed.count("ok  ") == 3 and "FAIL" not in printed and "device 0: cpu" in printed
+    assert printed.count("ok  ") == 4 and "FAIL" not in printed and "device 0: cpu" in printed
 
 
 def test_doctor_says_versions_before_it_starts_jax():

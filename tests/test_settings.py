@@ -333,7 +333,7 @@ def random_file(rng):
 def test_random_sweep_files_are_planned_or_refused_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def planned(given, target):
+    def planned(given, target, timed):
         lay_out(given.task, given.config, given.grid, block_size=given.options.get("block_size"))
         print("planned")
 

@@ -13,6 +13,7 @@ import tyro
 if TYPE_CHECKING:
     from superpos.cli.sweepfile import SweepFile
     from superpos.sweeping.engines import Engine
+    from superpos.sweeping.layout import Layout
 
 
 def sweep(
@@ -32,6 +33,10 @@ def sweep(
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
     dry_run: Annotated[
         bool, tyro.conf.arg(help="say what would be trained and how long it would take, then stop")
+    ] = False,
+    timed: Annotated[
+        bool,
+        tyro.conf.arg(help="with --dry-run: compile, which takes some seconds, and time a few steps, to know better"),
     ] = False,
     engine: Annotated[
         Literal["local", "ray", "distributed"],
@@ -78,6 +83,10 @@ def sweep(
     from superpos.sweeping.api import sweep as train_sweep
     from superpos.sweeping.store import writable
 
+    if timed and not dry_run:
+        from superpos.errors import ConfigError
+
+        raise ConfigError("timed says how --dry-run estimates; add --dry-run.")
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)
@@ -99,7 +108,7 @@ def sweep(
     )
     loggers.check(tensorboard, wandb, target)
     if dry_run:
-        _dry_run(sweep_file, writable(target, overwrite=overwrite, resume=resume != "never"))
+        _dry_run(sweep_file, writable(target, overwrite=overwrite, resume=resume != "never"), timed)
         return
     if engine == "local" and worker is None and (worker := worker_of(os.environ)):
         print(f"worker {worker}, of an array job", file=sys.stderr)
@@ -192,11 +201,15 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
+def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None:
+    import jax
+
+    from superpos.cache import use_compilation_cache
+    from superpos.chips.measured import measured, speeds
     from superpos.console import say, words_are_the_result
     from superpos.sweeping.budget import show_bytes
-    from superpos.sweeping.compiled import compile_sweep, set_out
-    from superpos.sweeping.estimate import estimated_seconds
+    from superpos.sweeping.compiled import set_out
+    from superpos.sweeping.estimate import predicted
 
     words_are_the_result()
     grid = sweep_file.grid
@@ -206,15 +219,44 @@ def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
     say(f"blocks            {layout.n_blocks:,} of {_listed(layout.block_sizes)} models")
     say(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
     say(f"output            {target}{' (exists)' if target.exists() else ''}")
+    if timed:
+        _time_some_steps(sweep_file, layout, device_options)
+        return
+    use_compilation_cache()  # where measurements are kept, too
+    chip = measured((device_options.get("devices") or jax.local_devices())[0])
+    prediction = predicted(layout, chip, **device_options)
+    shares = ", ".join(
+        f"{words} {100 * seconds / prediction.seconds:.0f} %"
+        for words, seconds in (
+            ("starting operations", prediction.parts.launches),
+            ("memory", prediction.parts.bandwidth),
+            ("arithmetic", prediction.parts.operations),
+        )
+    )
+    say(f"device            {chip.name} ({chip.source}): {speeds(chip)}")
+    say(f"memory            at most about {show_bytes(prediction.memory)} in the steps")
+    say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
+    say(
+        f"estimated time    {in_words(prediction.seconds)}: {duration(prediction.seconds)} of training on an idle machine, "
+        "within a factor of 2; compiling comes before it (--timed compiles and measures)"
+    )
+
+
+def _time_some_steps(sweep_file: "SweepFile", layout: "Layout", device_options: dict[str, Any]) -> None:
+    from superpos.console import say
+    from superpos.sweeping.budget import show_bytes
+    from superpos.sweeping.compiled import compile_sweep
+    from superpos.sweeping.estimate import estimated_seconds
+
     say("Memory and time are measured: compiling, which the sweep then finds done, and timing a few steps …")
     begin = time.perf_counter()
-    compiled = compile_sweep(layout, grid.n_cells, **device_options)
+    compiled = compile_sweep(layout, sweep_file.grid.n_cells, **device_options)
     compiling = time.perf_counter() - begin
     per_launch = compiled.blocks_per_launch
     padded = sum(size * math.ceil(n / per_launch) * per_launch for size, n in compiled.counts())
     seconds = estimated_seconds(compiled)
     devices = "1 device" if compiled.mesh.size == 1 else f"{compiled.mesh.size} devices"
-    say(f"padding           {padded - grid.n_cells:,} models more, so that all blocks are full")
+    say(f"padding           {padded - sweep_file.grid.n_cells:,} models more, so that all blocks are full")
     say(f"memory            {show_bytes(compiled.bytes)} on {devices}, {compiled.n_concurrent} call(s) at a time")
     say(f"estimated time    {in_words(seconds)}: {duration(seconds)} of training; compiling took {duration(compiling)}")
 

@@ -117,7 +117,7 @@ def lay_out(
     if block_size is not None:
         check.integer("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform
-    sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
+    sizes = [block_size or plan.block_size_of(f, platform) for f in families]
     if init is not None and not isinstance(init, Starts):
         init = match_starts(init, grid, families)
     return Layout(families, sizes, starts=init)

@@ -1,17 +1,59 @@
-"""How long a sweep will take, from timing a few steps of each compile family."""
+"""How long a sweep will take: predicted from what its steps cost, or from timing a few of each compile family."""
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 
+from superpos.chips.model import Chip, Parts, step
+from superpos.sweeping import budget
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.compiled import CompiledSweep
 from superpos.sweeping.launches import launch_inputs, launch_starts
+from superpos.sweeping.layout import Layout
+from superpos.sweeping.step_cost import step_cost
 from superpos.training.loop import Intervals
 
 TIMED_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a sweep will take on a chip, by the model of `superpos.chips`; nothing was compiled or run for it."""
+
+    seconds: float  # of training, without compilation and without the loss at the end
+    rate: float  # steps of all models together, a second; padding counts for nothing
+    parts: Parts  # of the seconds
+    memory: float  # bytes that steps running side by side hold, at most
+    n_launches: int
+
+
+def predicted(
+    layout: Layout, chip: Chip, *, blocks_per_device: int = 1, devices: Sequence[Any] | None = None, **_: Any
+) -> Prediction:
+    """The prediction for a sweep on devices that are all like `chip`; of a CPU that is one core. Options as of `sweep`."""
+    devices = jax.local_devices() if devices is None else devices
+    n_useful = budget.cpu_cores() if devices[0].platform == "cpu" and len(devices) == 1 else 1
+    seconds, model_steps, memory, total = 0.0, 0.0, 0.0, 0
+    sums = [0.0, 0.0, 0.0]
+    for family, size, n_blocks in zip(layout.families, layout.block_sizes, layout.blocks_of_families, strict=True):
+        cost = step_cost(family.task, family.config)
+        parts = step(chip, cost, size)
+        n_launches = math.ceil(n_blocks / (blocks_per_device * len(devices)))
+        n_concurrent = min(n_useful, n_launches)
+        n_in_a_row = float(family.config.steps) * blocks_per_device * n_launches / n_concurrent
+        seconds += parts.seconds * n_in_a_row
+        sums = [
+            s + n_in_a_row * p for s, p in zip(sums, (parts.launches, parts.bandwidth, parts.operations), strict=True)
+        ]
+        model_steps += len(family.cells) * float(family.config.steps)
+        memory = max(memory, n_concurrent * cost.memory(size))
+        total += n_launches
+    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total)
 
 
 def estimated_seconds(sweep: CompiledSweep) -> float:

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
@@ -98,6 +97,8 @@ def follow(
     sets: dict[str, Any] = {"correlated_sets": correlated_sets, "anticorrelated_sets": anticorrelated_sets}
     for p in rows["feature_probability"]:
         FeatureDistribution(n_features=n, feature_probability=p, **sets).check()
+    from scipy.optimize import minimize  # late, as in `superpos.theory.naive`
+
     use_compilation_cache()
     ends: list[tuple[np.ndarray, np.ndarray, float, float]] = []
     with jax.enable_x64(True):

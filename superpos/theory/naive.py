@@ -12,7 +12,6 @@ Neurons that are left over idle. A model computes in superposition only if it lo
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
@@ -95,6 +94,8 @@ def ignored_error(target: np.ndarray, weights: np.ndarray, p: float, *, exponent
         return error(0.0)
     if exponent == 2:
         return error(max(0.0, float(p * np.sum(weights * target))))
+    from scipy.optimize import minimize_scalar  # here: its import takes as long as that of flax
+
     least = minimize_scalar(
         error, bounds=(0, max(float(target.max()), 1e-9)), method="bounded", options={"xatol": 1e-9}
     )
@@ -113,6 +114,8 @@ def line_error(
         b = float(line[1]) if bias else 0.0
         outputs = np.maximum(line[0] * np.abs(x) + b, 0)
         return float((1 - p) * max(b, 0.0) ** exponent + p * np.sum(weights * np.abs(target - outputs) ** exponent))
+
+    from scipy.optimize import minimize
 
     starts = [np.array(start) for start in ((1.0, 0.0), (1.0, -0.2), (0.5, 0.1))]
     tight = {"xatol": 1e-8, "fatol": 1e-14, "maxiter": 2_000}

@@ -1,14 +1,16 @@
 """Weights in which features lie as known shapes do: to start training from, or to compare with."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.theory.polytopes import KnownShape, known_shape
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 NOISE = 0.01  # on planted weights
 LEFT_OUT_BELOW = 0.1  # norm of a column, beside 1 for a feature that has a vertex
@@ -23,7 +25,7 @@ def arrangement(
     length: float = 1.0,
     noise: float = 0.0,
     seed: Any = 0,
-) -> xr.DataArray:
+) -> "xr.DataArray":
     r"""W of shape (n_hidden, n_features) whose columns are the vertices of known shapes, each in dimensions of its own.
 
     Features take the vertices in order; those that are left over are 0. `shapes` is a name or several, as
@@ -71,6 +73,8 @@ def arrangement(
         raise ConfigError("seed must be a whole number or several, got none.")
     seeds = np.array(listed, np.int64)
     drawn = W + noise * np.stack([np.random.default_rng(one).normal(size=W.shape) for one in seeds.tolist()])
+    import xarray as xr  # late: it brings pandas
+
     if not several:
         return xr.DataArray(drawn[0], dims=("hidden", "feature"))
     return xr.DataArray(drawn, {"seed": seeds}, ("seed", "hidden", "feature"))

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
@@ -101,6 +100,8 @@ def polish(
                 raise ConfigError(f"order led the descent below a loss of 0; {series.too_short(order, *shape[::-1])}")
             slope = np.concatenate([np.ravel(s) for s in slopes if s is not None])
             return float(value) / untrained, slope / untrained
+
+        from scipy.optimize import minimize  # late, as in `superpos.theory.naive`
 
         ends = []
         if len(start) <= LARGE:

@@ -9,7 +9,6 @@ while the others have no length; their losses are the levels on which training r
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
@@ -103,6 +102,8 @@ def polygon_levels(n_features: int) -> list[Level]:
 
 def _best_polygon(sides: int, n: int) -> tuple[float, float]:
     """Length and bias of the regular polygon of least loss."""
+    from scipy.optimize import minimize  # late, as in `superpos.theory.naive`
+
     angle = 2 * np.pi * np.arange(sides) / sides
     directions = np.array([np.cos(angle), np.sin(angle)])
 

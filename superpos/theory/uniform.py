@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, minimize
 
 from superpos import check
 from superpos.errors import ConfigError
@@ -122,6 +121,8 @@ def crossover(first: KnownShape, second: KnownShape, between: tuple[float, float
 
     if difference(between[0]) * difference(between[1]) > 0:
         raise ConfigError(f"between must have a crossover of {first.name} and {second.name} inside, got {between}.")
+    from scipy.optimize import brentq  # late, as in `superpos.theory.naive`
+
     density: Any = brentq(difference, *between, xtol=1e-7)
     return float(density)
 
@@ -235,4 +236,6 @@ class _Family:
             return float(values[0]), (above - below) / (2 * STEP)
 
         bounds = [(LOWEST, HIGHEST)] * q + [(-1, 1)] * (q - 1) + [(-0.7, 0.7)] * len(self.ways)
+        from scipy.optimize import minimize
+
         return minimize(cost, z, jac=True, method="SLSQP", bounds=bounds, options={"ftol": 1e-11})

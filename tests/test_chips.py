@@ -1,0 +1,150 @@
+"""What a step costs on a device: the model's laws, block sizes that follow from it, and what is measured and kept."""
+
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+import superpos as sp
+from superpos.chips import KNOWN, block_size, chip_of, measured
+from superpos.chips.model import MOST_MODELS, USABLE_MEMORY, Chip, Cost, Share, rate, step
+from superpos.sweeping import plan
+from superpos.sweeping.compiled import lay_out
+from superpos.sweeping.estimate import predicted
+from superpos.sweeping.step_cost import step_cost
+
+TASKS = {
+    "2→1": sp.tasks.Toy(n_features=2, n_hidden=1),
+    "5→2": sp.tasks.Toy(n_features=5, n_hidden=2),
+    "20→5": sp.tasks.Toy(n_features=20, n_hidden=5),
+    "400→30": sp.tasks.Toy(n_features=400, n_hidden=30),
+    "5→2, expected": sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected"),
+    "computation": sp.tasks.Computation(n_features=100, n_hidden=40),
+    "autoencoder": sp.tasks.SparseAutoencoder(n_features=40, n_hidden=10, n_latents=40, architecture="topk", k=2),
+    "modular addition": sp.tasks.ModularAddition(p=113),
+}
+CONFIG = sp.TrainConfig()
+H100 = KNOWN["H100"]
+
+
+@pytest.fixture(scope="module")
+def costs():
+    return {name: step_cost(task, CONFIG) for name, task in TASKS.items()}
+
+
+def test_block_sizes_on_a_cpu_are_what_they_were(costs):
+    """Bits depend on them."""
+    sizes = [plan.default_block_size(task, CONFIG.with_defaults(task), "cpu") for task in TASKS.values()]
+    assert sizes == [32, 16, 4, 4, 16, 4, 4, 4]
+
+
+def test_more_models_take_longer_and_are_more_per_second(costs):
+    for cost in costs.values():
+        sizes = 2 ** np.arange(12)
+        assert np.all(np.diff([step(H100, cost, n).seconds for n in sizes]) > 0)
+        assert np.all(np.diff([rate(H100, cost, n) for n in sizes]) > 0)
+        assert np.all(np.diff([cost.memory(n) for n in sizes]) > 0)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_blocks_are_the_smallest_near_the_best_rate_and_fit_into_memory(costs, name):
+    chip = KNOWN[name]
+    for cost in costs.values():
+        size = block_size(chip, cost)
+        assert math.log2(size) % 1 == 0 and size <= MOST_MODELS
+        assert cost.memory(size) <= USABLE_MEMORY * chip.memory
+        larger = [2 * size * 2**k for k in range(4) if cost.memory(2 * size * 2**k) <= USABLE_MEMORY * chip.memory]
+        assert all(rate(chip, cost, size) >= 0.9 * rate(chip, cost, min(n, MOST_MODELS)) for n in larger)
+        if size > 4:
+            assert rate(chip, cost, size // 2) < rate(chip, cost, size)
+
+
+def test_small_models_are_thousands_and_large_ones_few(costs):
+    sizes = {name: block_size(H100, cost) for name, cost in costs.items()}
+    assert sizes["2→1"] >= sizes["5→2"] >= 1024 > sizes["400→30"] > sizes["modular addition"] > 4
+    assert block_size(KNOWN["TPU v5e"], costs["400→30"]) <= sizes["400→30"]
+
+
+def test_little_memory_leaves_few_models_and_at_least_one():
+    cost = Cost(10, Share(0, 1e6), Share(), Share(), Share(0, 1e9))
+    chip = Chip("small", launch=1e-6, bandwidth=1e12, matrix_peak=1e12, vector_peak=1e12, memory=5e9)
+    assert block_size(chip, cost) == 2
+    assert block_size(Chip("tiny", 1e-6, 1e12, 1e12, 1e12, memory=1e6), cost) == 1
+
+
+def test_matrix_products_are_counted_exactly_and_draws_once_for_a_block(costs):
+    """Decoding and encoding forward, both weight gradients and the slope of h: 5 products of 2 n m batch operations."""
+    cost = costs["400→30"]
+    assert cost.matrix_operations == Share(0, 5 * 2 * 400 * 30 * 1024)
+    assert cost.vector_operations.shared > 50 * 400 * 1024
+    doubled = step_cost(TASKS["400→30"], sp.TrainConfig(batch_size=2048))
+    assert doubled.matrix_operations.each == 2 * cost.matrix_operations.each
+
+
+def test_what_was_compiled_for_an_h100_lies_near_what_was_counted(costs):
+    """Kernels of a step, and MB that each model adds, of the programs that XLA compiles for an H100 (JAX 0.10.2)."""
+    compiled = {"5→2": (15, 0.227), "20→5": (18, 0.85), "400→30": (20, 16.5), "computation": (20, 5.35)}
+    compiled |= {"autoencoder": (37, 3.26), "modular addition": (121, 759)}
+    for name, (kernels, megabytes) in compiled.items():
+        assert 0.6 < costs[name].kernels / kernels < 1.4, name
+        assert 0.7 < costs[name].bytes.each / 1e6 / megabytes < 1.5, name
+
+
+def test_a_block_on_an_accelerator_is_no_larger_than_a_seed_needs():
+    task, p = TASKS["5→2"], np.linspace(0.1, 1, 48)
+    assert lay_out(task, CONFIG, sp.Grid(feature_probability=p, seed=range(3)), platform="gpu").block_sizes == [64]
+    assert lay_out(task, CONFIG, sp.Grid(seed=range(3)), platform="gpu").block_sizes == [4]
+    assert lay_out(task, CONFIG, sp.Grid(seed=range(3)), platform="cpu").block_sizes == [16]
+    many = sp.Grid(feature_probability=np.linspace(0.1, 1, 20_000))
+    assert lay_out(task, CONFIG, many, platform="gpu").block_sizes == [block_size(H100, step_cost(task, CONFIG))]
+
+
+def test_chips_are_found_by_what_jax_calls_them():
+    assert chip_of("gpu", "NVIDIA H200") is KNOWN["H200"] and chip_of("gpu", "NVIDIA A100-SXM4-80GB") is KNOWN["A100"]
+    assert chip_of("gpu", "NVIDIA H100 80GB HBM3") is chip_of("gpu", "unheard of") is H100
+    assert chip_of("tpu", "TPU v5 lite").name == "TPU v5e" and chip_of("cpu").name == "CPU"
+
+
+def test_a_prediction_grows_with_steps_and_models():
+    chip = chip_of("cpu")
+
+    def seconds(steps, seeds):
+        layout = lay_out(TASKS["5→2"], sp.TrainConfig(steps=steps), sp.Grid(seed=range(seeds)))
+        return predicted(layout, chip).seconds
+
+    assert seconds(200, 4) == pytest.approx(2 * seconds(100, 4))
+    assert seconds(100, 8) == pytest.approx(2 * seconds(100, 4))
+    layout = lay_out(TASKS["5→2"], sp.TrainConfig(steps=100), sp.Grid(seed=range(4)))
+    prediction = predicted(layout, chip)
+    assert prediction.parts.seconds == pytest.approx(prediction.seconds)
+    assert prediction.rate == pytest.approx(400 / prediction.seconds)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "cache_folder", lambda: str(tmp_path))
+    return tmp_path
+
+
+def test_a_measurement_is_kept_with_versions_and_date_and_found_again(cache):
+    device = jax.devices()[0]
+    assert measured.kept(device) is None
+    chip = measured.measured(device)
+    (file,) = cache.iterdir()
+    stored = json.loads(file.read_text())
+    assert stored["jax"] == jax.__version__ and stored["date"].startswith("20") and stored["source"] == "measured here"
+    assert min(chip.launch, chip.bandwidth, chip.matrix_peak, chip.vector_peak) > 0
+    assert measured.kept(device) == chip == measured.measured(device)
+    for damaged in ("{", "[]", json.dumps(stored | {"jax": "0.1"}), json.dumps(stored | {"launch": -1.0})):
+        file.write_text(damaged)
+        assert measured.kept(device) is None
+
+
+def test_where_nothing_can_be_kept_nothing_is_left_behind(cache, monkeypatch):
+    device = jax.devices()[0]
+    monkeypatch.setattr(measured.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    assert measured.keep(device, H100) is None and not list(cache.iterdir())
+    monkeypatch.setattr(measured, "cache_folder", lambda: None)
+    assert measured.keep(device, H100) is None and measured.kept(device) is None
