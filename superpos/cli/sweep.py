@@ -119,7 +119,9 @@ def sweep(
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
-    if "W" in result.dataset or result.attrs["task"]["kind"] == "sparse_autoencoder":  # what a page can show
+    from superpos.explorer import has_page
+
+    if has_page(result):
         print(f"next      superpos explore {target}")
 
 
