@@ -91,7 +91,7 @@ export function spectrumSentence({ keys, count, energyAt }, at) {
   const held = keys.reduce((sum, k) => sum + energy[k - 1], 0);
   if (!keys.length) return `No frequency of ${count} is key: none holds 2 % of the map from neurons to logits.`;
   if (keys.length > count / 2)
-    return `The energy is spread: ${keys.length} of ${counted(count, "frequency").replace("ys", "ies")} count as key.`;
+    return `The energy is spread: ${keys.length} of ${count} frequencies count as key.`;
   const names = keys.length === 1 ? `The key frequency ${keys[0]} holds` : `The key frequencies ${listed(keys)} hold`;
   return `${names} ${percentage(held)} of the embedding's energy.`;
 }

@@ -128,11 +128,11 @@ export function createPattern({ data, onpick }) {
     }
     context.fillStyle = ink;
     context.textAlign = "left";
-    context.fillText("key: the token that is looked at", left, size);
+    context.fillText("key: the token looked at", left, size, square * n);
     context.save();
     context.translate(size, top + square * n);
     context.rotate(-Math.PI / 2);
-    context.fillText("query: the token that looks", 0, 0);
+    context.fillText("query: the token that looks", 0, 0, square * n);
     context.restore();
     if (pointed) {
       const [query, key] = pointed;

@@ -82,7 +82,7 @@ export function createFrequencyAxis({ told, onpick, draw }) {
       context.textAlign = "left";
       context.fillText(up, 0, 0.9 * size);
       context.textAlign = "center";
-      context.fillText(across, (left + right) / 2, height - 0.3 * size);
+      context.fillText(across, (left + right) / 2, height - 0.3 * size, right - left);
       const named = keys.length * 2 <= count ? keys : [];
       let until = 0;
       for (const k of named.length ? named : ticksOf(1, count, false, 6).map(([v]) => v)) {
