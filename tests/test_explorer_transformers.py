@@ -92,7 +92,7 @@ def test_spectrum_circles_and_neurons_are_those_of_the_analysis(modular, packed)
             np.testing.assert_allclose(decoded(one["turning"])[at, place], turns, atol=2e-3)
 
 
-def test_numbers_on_an_exact_circle_turn_with_its_frequency_alone():
+def test_numbers_on_an_exact_circle_turn_with_its_frequency_alone(rng):
     angle = 2 * np.pi * 2 * np.arange(P) / P
     embedding = np.zeros((P, 4))
     embedding[:, 1], embedding[:, 3] = 3 * np.cos(angle), -3 * np.sin(angle)
@@ -100,6 +100,9 @@ def test_numbers_on_an_exact_circle_turn_with_its_frequency_alone():
     np.testing.assert_allclose(plane, 3 * np.stack([np.cos(angle), np.sin(angle)], 1), atol=1e-12)
     assert modular_page.turning_share(plane, 2) == pytest.approx(1)
     assert modular_page.turning_share(plane, 1) == pytest.approx(0)
+    random = [modular_page.oriented_plane(rng.normal(size=(P, 8)), 2) for _ in range(300)]
+    shares = [modular_page.turning_share(z, 2) for z in random]
+    assert np.mean(shares) == pytest.approx(modular_page.turning_by_chance(P, 8), abs=0.03)
     assert modular_page.circle_frequencies(np.array([0.2, 0.5, 0.3]), [1, 3], most=1) == [3]
     assert modular_page.circle_frequencies(np.array([0.2, 0.5, 0.3]), []) == [2]
 
@@ -159,9 +162,9 @@ def test_long_sequences_and_long_trainings_are_thinned(induction, monkeypatch):
 
 def test_commands_know_which_results_have_a_page(modular, induction):
     toys = xr.Dataset({"loss": ("seed", [0.5]), "W": (("seed", "hidden", "feature"), np.ones((1, 2, 3)))})
-    assert all(sp.explorer.has_page(result) for result in (modular, induction, sp.SweepResult(toys)))
+    assert all(result.has_page for result in (modular, induction, sp.SweepResult(toys)))
     others = xr.Dataset({"loss": ("seed", [0.5])}, attrs={"task": {"kind": "residual_mlp"}})
-    assert not sp.explorer.has_page(sp.SweepResult(others))
+    assert not sp.SweepResult(others).has_page
 
 
 @pytest.fixture(scope="module", params=["modular", "induction"])

@@ -119,9 +119,7 @@ def sweep(
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
-    from superpos.explorer import has_page
-
-    if has_page(result):
+    if result.has_page:
         print(f"next      superpos explore {target}")
 
 

@@ -4,6 +4,5 @@ from superpos.explorer.assemble import page as page
 from superpos.explorer.assemble import write_page as write_page
 from superpos.explorer.page_data import pack as pack
 from superpos.explorer.page_or_widget import explore as explore
-from superpos.explorer.page_or_widget import has_page as has_page
 
-__all__ = ["explore", "has_page", "pack", "page", "write_page"]
+__all__ = ["explore", "pack", "page", "write_page"]

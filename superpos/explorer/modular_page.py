@@ -88,6 +88,7 @@ def describe_model(cell: SweepResult) -> dict[str, Any]:
         "circles": circles,
         "circle": encode.numbers(planes),
         "turning": encode.numbers([[turning_share(z, k) for z, k in zip(at, circles, strict=True)] for at in planes]),
+        "turning_by_chance": turning_by_chance(task.p, task.d_model),
         "neuron_frequency": encode.whole([n.frequency for n in neurons]),
         "neuron_explained": encode.numbers([n.explained for n in neurons]),
     }
@@ -111,6 +112,11 @@ def turning_share(plane: np.ndarray, frequency: int) -> float:
     """The share of the spread of points (p, 2) that turns with the frequency: 1 for a circle or an ellipse."""
     total = float(np.sum(plane**2))
     return float(np.sum((_waves(len(plane), frequency) @ plane) ** 2)) / total if total > 0 else 0.0
+
+
+def turning_by_chance(p: int, d_model: int) -> float:
+    """About the `turning_share` of random embeddings, d/(d + p − 3): the plane is chosen for the frequency."""
+    return d_model / (d_model + p - 3)
 
 
 def _waves(p: int, frequency: int) -> np.ndarray:

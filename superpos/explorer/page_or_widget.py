@@ -19,10 +19,10 @@ TITLE_CHARACTERS = 80
 # What is shown: title, module, style sheets.
 EXPLORER = ("Superposition explorer", "explorer", ("style.css", "story.css"))
 VIEWER = ("Feature viewer", "viewer", STYLES)
-# Of transformers, by the kind of their task: title, module, style sheets, and what packs the result.
+# Of transformers, by the page of their task, which is the module: title, style sheets, and what packs the result.
 TRANSFORMERS = {
-    "modular_addition": ("Modular arithmetic", "modular", ("style.css", "transformer.css"), pack_modular),
-    "repeated_tokens": ("Induction heads", "induction", ("style.css", "transformer.css"), pack_induction),
+    "modular": ("Modular arithmetic", ("style.css", "transformer.css"), pack_modular),
+    "induction": ("Induction heads", ("style.css", "transformer.css"), pack_induction),
 }
 
 
@@ -66,20 +66,20 @@ def explore(
                 f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
             ) from None
     kind = result.attrs["task"]["kind"]
-    autoencoders = described_as(kind).TRAINS_AUTOENCODERS
-    if not autoencoders and n_inputs is not None:
+    entry = described_as(kind).PAGE
+    if entry != "viewer" and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
-    if not has_page(result):
+    if not result.has_page:
         kinds = "toy models, sparse autoencoders, modular addition and repeated tokens"
         raise ConfigError(f"pages exist for {kinds}; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
     widgets = path is None and console.in_kernel()
     if not widgets:
         free_page(target, overwrite=overwrite)  # before anything is computed
-    if kind in TRANSFORMERS:
-        name, entry, styles, pack_transformer = TRANSFORMERS[kind]
+    if entry in TRANSFORMERS:
+        name, styles, pack_transformer = TRANSFORMERS[entry]
         data = pack_transformer(result)
-    elif autoencoders:
+    elif entry == "viewer":
         (name, entry, styles), inputs = VIEWER, N_INPUTS if n_inputs is None else n_inputs
         data = pack_dictionaries(result, n_inputs=inputs)
     else:
@@ -92,9 +92,3 @@ def explore(
         return widget(data, entry, styles)
     html = page(f"{entry}.js", data, title=title[:TITLE_CHARACTERS], styles=styles)
     return write_page(target, html, overwrite=overwrite)
-
-
-def has_page(result: SweepResult) -> bool:
-    """Whether there is a page for the models of a result: `explore` knows how to show them."""
-    kind = result.attrs["task"]["kind"]
-    return kind in TRANSFORMERS or described_as(kind).TRAINS_AUTOENCODERS or "W" in result.dataset

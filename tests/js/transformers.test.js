@@ -18,6 +18,7 @@ const grokked = {
   final: { train_accuracy: 1, test_accuracy: 1 },
   curves: { steps: [0, 50, 100], train_loss: [2, 1, 0.1], test_loss: [2, 3, 0.1] },
   measures: { steps: [0, 50, 100], restricted_loss: [2, 1, 0.1] },
+  turning_by_chance: 0.6,
   energyAt: () => [0.1, 0.85, 0.05],
   turningAt: (at) => (at ? 0.99 : 0.5),
   frequencyAt: () => [2, 2, 1, 3],
@@ -69,8 +70,9 @@ test("sentences say what spectrum, circle and neurons show", () => {
   assert.equal(words.spectrumSentence(grokked, 1), "The key frequency 2 holds 85 % of the embedding's energy.");
   assert.equal(words.spectrumSentence({ ...grokked, keys: [1, 2] }, 1), "The energy is spread: 2 of 3 frequencies count as key.");
   assert.match(words.spectrumSentence({ ...grokked, keys: [] }, 1), /^No frequency of 3 is key/);
-  assert.match(words.circleSentence(grokked, 1, 0, 2), /lie on a circle: 99 % .* turns by 103°/);
+  assert.match(words.circleSentence(grokked, 1, 0, 2), /lie on a circle: 99 % .* turns by 103° from .* \(by chance 60 % would\)\.$/);
   assert.match(words.circleSentence(grokked, 0, 0, 2), /lie on no circle/);
+  assert.match(words.circleSentence({ ...grokked, turningAt: () => 0.86 }, 0, 0, 2), /lie roughly on a circle/);
   assert.equal(words.neuronSentence(grokked, 1, 0.85), "3 of 4 neurons (75 %) follow one frequency, 2 of them a key frequency.");
   assert.match(words.neuronSentence(grokked, 0, 0.85), /^No neuron of 4 follows one frequency/);
 });

@@ -48,7 +48,7 @@ export function createHeadTime({ state, data }) {
       for (let h = 0; h < model.all; h++) {
         const chosen = h === s.head;
         lines.push({
-          name: `${WORDS[name]} of ${headName(model, h)}`,
+          name: `head ${headName(model, h)}, ${WORDS[name]}`,
           steps: model.steps,
           values: Array.from(model.steps, (_, k) => rowOf(k)[h]),
           color,

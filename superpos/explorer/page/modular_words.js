@@ -97,12 +97,13 @@ export function spectrumSentence({ keys, count, energyAt }, at) {
 }
 
 /** What the circle of frequency `k`, the one at `place` of the list, shows at one place of training. */
-export function circleSentence({ p, turningAt }, at, place, k) {
+export function circleSentence({ p, turningAt, turning_by_chance: chance }, at, place, k) {
   const share = turningAt(at, place);
   const turn = `${Math.round((360 * k) / p)}°`;
-  const what = share >= 0.95 ? "lie on a circle" : share >= 0.8 ? "lie roughly on a circle" : "lie on no circle";
+  const beyond = (share - chance) / (1 - chance);
+  const what = beyond >= 0.85 ? "lie on a circle" : beyond >= 0.6 ? "lie roughly on a circle" : "lie on no circle";
   const spread = `${percentage(share)} of their spread in this plane turns by ${turn} from a to a\u00a0+\u00a01`;
-  return `The ${p} numbers ${what}: ${spread}.`;
+  return `The ${p} numbers ${what}: ${spread} (by chance ${percentage(chance)} would).`;
 }
 
 /** What the neurons show at one place of training, with `single` the share from which a neuron is of one frequency. */

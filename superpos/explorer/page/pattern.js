@@ -107,10 +107,11 @@ export function createPattern({ data, onpick }) {
     }
     context.setLineDash([]);
     const every = Math.max(1, Math.ceil((size * 1.15) / square));
+    const nearPointed = (k, off) => pointed !== null && pointed.some((one) => Math.abs(one - k) < off);
     context.fillStyle = soft;
     for (let k = 0; k < n; k++) {
       const lit = pointed && (pointed[0] === k || pointed[1] === k);
-      if (k % every && !lit) continue;
+      if ((k % every || nearPointed(k, every)) && !lit) continue;
       context.fillStyle = lit ? ink : soft;
       const middle = (k + 0.5) * square;
       const text = String(model.tokens[k]);
