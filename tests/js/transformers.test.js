@@ -30,6 +30,7 @@ test("ticks are powers of ten, or few round numbers, and steps are found", () =>
   assert.deepEqual([-6, 0, 1, 12].map(powerOfTen), ["10⁻⁶", "1", "10", "10¹²"]);
   assert.deepEqual(ticksOf(1e-7, 20, true, 5).map(([, text]) => text), ["10⁻⁶", "10⁻⁴", "10⁻²", "1"]);
   assert.deepEqual(ticksOf(0.22, 4.2, true, 5).map(([v]) => v), [0.5, 1, 2]);
+  assert.deepEqual(ticksOf(1.6, 2.1, true, 5).map(([, text]) => text), ["1.6", "1.7", "1.8", "1.9", "2", "2.1"]);
   assert.deepEqual(ticksOf(0, 6000, false, 4).map(([, text]) => text), ["0", "2,000", "4,000", "6,000"]);
   assert.deepEqual([nearestStep([0, 10, 30], 19), nearestStep([0, 10, 30], 99)], [1, 2]);
 });
@@ -57,23 +58,23 @@ test("sentences say how a model learned", () => {
   const plain = { ...grokked, phases: unknown, final: { train_accuracy: 1, test_accuracy: 0.1234 } };
   assert.equal(
     words.learningSentence(plain),
-    "After 100 steps it answers 100 % of the training pairs and 12 % of the others: it has memorised.",
+    "After 100 steps it answers 100\u00a0% of the training pairs and 12\u00a0% of the others: it has memorised.",
   );
   assert.match(words.learningSentence({ ...grokked, phases: { ...grokked.phases, clean: null } }), /clean-up is not over/);
-  assert.deepEqual([1, 0.9999, 0.5, 0.0001, 0].map(words.percentage), ["100 %", "99.9 %", "50 %", "0.1 %", "0 %"]);
+  assert.deepEqual([1, 0.9999, 0.5, 0.0001, 0].map(words.percentage), ["100\u00a0%", "99.9\u00a0%", "50\u00a0%", "0.1\u00a0%", "0\u00a0%"]);
   assert.equal(words.lackSentence(grokked), "");
   assert.match(words.lackSentence({ ...grokked, operation: "multiplication" }), /this task is a · b\./);
   assert.match(words.lackSentence({ ...grokked, measures: { steps: [100] } }), /kept no snapshots/);
 });
 
 test("sentences say what spectrum, circle and neurons show", () => {
-  assert.equal(words.spectrumSentence(grokked, 1), "The key frequency 2 holds 85 % of the embedding's energy.");
+  assert.equal(words.spectrumSentence(grokked, 1), "The key frequency 2 holds 85\u00a0% of the embedding's energy.");
   assert.equal(words.spectrumSentence({ ...grokked, keys: [1, 2] }, 1), "The energy is spread: 2 of 3 frequencies count as key.");
   assert.match(words.spectrumSentence({ ...grokked, keys: [] }, 1), /^No frequency of 3 is key/);
-  assert.match(words.circleSentence(grokked, 1, 0, 2), /lie on a circle: 99 % .* turns by 103° from .* \(by chance 60 % would\)\.$/);
+  assert.match(words.circleSentence(grokked, 1, 0, 2), /lie on a circle: 99\u00a0% .* turns by 103° from .* \(by chance 60\u00a0% would\)\.$/);
   assert.match(words.circleSentence(grokked, 0, 0, 2), /lie on no circle/);
   assert.match(words.circleSentence({ ...grokked, turningAt: () => 0.86 }, 0, 0, 2), /lie roughly on a circle/);
-  assert.equal(words.neuronSentence(grokked, 1, 0.85), "3 of 4 neurons (75 %) follow one frequency, 2 of them a key frequency.");
+  assert.equal(words.neuronSentence(grokked, 1, 0.85), "3 of 4 neurons (75\u00a0%) follow one frequency, 2 of them a key frequency.");
   assert.match(words.neuronSentence(grokked, 0, 0.85), /^No neuron of 4 follows one frequency/);
 });
 

@@ -23,7 +23,7 @@ export function ticksOf(lo, hi, log, most) {
     for (let e = Math.floor(Math.log10(lo)); e <= Math.log10(hi); e++)
       for (const k of [1, 2, 5]) if (k * 10 ** e >= lo * 0.999 && k * 10 ** e <= hi * 1.001) between.push(k * 10 ** e);
     const text = (v) => (v >= 1_000 ? v.toLocaleString("en") : say(v));
-    return between.length > 1 ? between.map((v) => [v, text(v)]) : [lo, hi].map((v) => [v, say(v, 2)]);
+    return between.length > 2 ? between.map((v) => [v, text(v)]) : ticksOf(lo, hi, false, most);
   }
   const power = 10 ** Math.floor(Math.log10((hi - lo) / most || 1));
   const by = [1, 2, 5, 10].map((k) => k * power).find((k) => (hi - lo) / k <= most) ?? 10 * power;

@@ -93,7 +93,7 @@ export function scoresOnSequence({ tokens, drawn, patternAt }, at, h) {
 /** What one head does on the sequence that is drawn, at one place of training. */
 export function patternSentence(model, at, h) {
   const { previous, induction } = scoresOnSequence(model, at, h);
-  const share = (x) => `${Math.round(100 * x)} %`;
+  const share = (x) => `${Math.round(100 * x)}\u00a0%`;
   return (
     `Here head ${headName(model, h)} puts ${share(previous)} of its attention on the token before` +
     (Number.isFinite(induction)

@@ -40,7 +40,7 @@ const steps = (n) => n.toLocaleString("en");
 export function percentage(share) {
   const rounded = Math.round(100 * share);
   const close = (rounded === 100 && share < 1) || (rounded === 0 && share > 0);
-  return `${close ? Math.min(99.9, Math.max(0.1, 100 * share)).toFixed(1) : rounded} %`;
+  return `${close ? Math.min(99.9, Math.max(0.1, 100 * share)).toFixed(1) : rounded}\u00a0%`;
 }
 
 /** Numbers as a list in words: 3, 8 and 12. */

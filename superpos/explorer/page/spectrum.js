@@ -85,7 +85,7 @@ export function createFrequencyAxis({ told, onpick, draw }) {
       context.fillText(across, (left + right) / 2, height - 0.3 * size, right - left);
       const named = keys.length * 2 <= count ? keys : [];
       let until = 0;
-      for (const k of named.length ? named : ticksOf(1, count, false, 6).map(([v]) => v)) {
+      for (const k of named.length ? named : ticksOf(1, count, false, 6).map(([v]) => v).filter(Number.isInteger)) {
         const half = context.measureText(String(k)).width / 2 + 2;
         if (x(k) - half < until) continue; // names of neighbours would overlap
         until = x(k) + half;

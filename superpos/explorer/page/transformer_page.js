@@ -27,7 +27,7 @@ export function startTransformers(root, text, { link = true, theme = "" }, kind)
   const announcer = el("p", { class: "note", role: "status" });
   const picker = el(
     "section",
-    { class: "card choose", "aria-label": "models to choose from", hidden: !several && !missing },
+    { class: "card choose", "aria-label": "models to choose from" },
     el("h2", { class: "small" }, several ? `${sweep.nCells.toLocaleString("en")} models` : "Model"),
     several ? map.node : null,
     several ? announcer : null,
@@ -43,8 +43,9 @@ export function startTransformers(root, text, { link = true, theme = "" }, kind)
     createMeanings(kind.meanings),
   );
   pageFrame.main.classList.add("transformer");
-  pageFrame.main.classList.toggle("alone", picker.hidden);
-  pageFrame.main.append(picker, instead, ...cards.map(({ node }) => node), meanings);
+  const choosing = several || Boolean(missing);
+  pageFrame.main.classList.toggle("alone", !choosing);
+  pageFrame.main.append(...(choosing ? [picker] : []), ...cards.map(({ node }) => node), instead, meanings);
   goThere.addEventListener("click", () => state.set({ cell: sameSetting(sweep, state.get().cell) }));
 
   /** Repair what a link may say wrongly. */
