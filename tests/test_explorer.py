@@ -63,10 +63,11 @@ def test_a_page_packs_what_the_result_says(quick_result):
     assert data["colors"] == rule()
 
 
-@pytest.mark.parametrize("kind", ["modular_addition", "repeated_tokens"])
+@pytest.mark.parametrize("kind", ["absolute_value", "residual_mlp"])
 def test_other_models_are_refused_in_one_sentence(kind, tmp_path, unchecked):
     result = sp.SweepResult(xr.Dataset({"loss": ("seed", [0.5])}, attrs={"task": {"kind": kind}}))
-    said = f"^pages exist for toy models and sparse autoencoders; this result holds {kind} models.$"
+    kinds = "toy models, sparse autoencoders, modular addition and repeated tokens"
+    said = f"^pages exist for {kinds}; this result holds {kind} models.$"
     with pytest.raises(sp.ConfigError, match=said):
         result.explore(tmp_path / "x.html")
     with pytest.raises(sp.ConfigError, match="n_inputs is for sparse autoencoders"):
@@ -86,8 +87,11 @@ def test_pages_are_small_and_the_same_every_time(quick_result, tmp_path):
 
 def test_modules_keep_the_rules_of_joining():
     """Joined, none of their imports or exports is left; the lint of `oxlint` finds nothing."""
-    for entry in ("explorer.js", "explorer_widget.js", "viewer.js", "viewer_widget.js"):
-        joined = bundle(entry)
+    for path in [
+        *PAGE.glob("*_widget.js"),
+        *(PAGE / f"{name}.js" for name in ("explorer", "viewer", "modular", "induction")),
+    ]:
+        joined = bundle(path.name)
         assert not [line for line in joined.splitlines() if line.startswith(("import ", "export "))]
     done = subprocess.run(
         [Path(sys.executable).with_name("oxlint"), "-c", ROOT / "tests" / "js" / "oxlintrc.json", "--deny-warnings", PAGE, ROOT / "tests" / "js"],

@@ -23,9 +23,9 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
     train = np.asarray(task.training_pairs())
     W_L = np.asarray(models[-1].W_out[0] @ models[-1].W_U[...][:, : task.p])
     keys = fourier.key_frequencies(W_L)
-    logits_of, rows, z, others = jax.jit(task.logits), [], np.zeros(0), other_frequencies(task.p, keys)
+    rows, z, others = [], np.zeros(0), other_frequencies(task.p, keys)
     for model in models:
-        z = np.asarray(logits_of(model), np.float64)
+        z = np.asarray(logits_of(task, model), np.float64)
         at_train, at_test = fourier.score(z, answers, train), fourier.score(z, answers, ~train)
         restricted = fourier.score(fourier.kept_frequencies(z, keys), answers)
         excluded = fourier.score(fourier.removed_frequencies(z, keys), answers, train)
@@ -52,7 +52,7 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
     table = table.assign_coords(key=keys).assign(alone_removed=("key", removed), alone_kept=("key", alone_kept))
     only, without = (f(z, keys) for f in (fourier.kept_frequencies, fourier.removed_frequencies))
     ends = fourier.phases(steps, table["excluded_loss"], table["test_loss"], table["test_accuracy"])
-    neurons = fourier.neuron_frequencies(task.neurons(models[-1]))
+    neurons = fourier.neuron_frequencies(neurons_of(task, models[-1]))
     energy = fourier.spectrum(np.asarray(models[-1].W_E[: task.p]))
     singular = np.linalg.svd(W_L - W_L.mean(axis=1, keepdims=True), compute_uv=False)
     table["embedding_energy"] = ("frequency", energy)
@@ -68,6 +68,18 @@ def progress(task: Any, models: list[Any], steps: Any) -> xr.Dataset:
         "p": task.p,
     }
     return table
+
+
+@jax.jit
+def logits_of(task: Any, model: Any) -> Any:
+    """`task.logits(model)`, compiled once for all tasks and models of one shape."""
+    return task.logits(model)
+
+
+@jax.jit
+def neurons_of(task: Any, model: Any) -> Any:
+    """`task.neurons(model)`, likewise."""
+    return task.neurons(model)
 
 
 def squared_weights(model: Any) -> float:

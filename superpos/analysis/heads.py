@@ -23,6 +23,7 @@ from superpos.tasks.induction import RepeatedTokens, repeat_loss
 from superpos.training.loop import EVALUATION_TAG
 
 MODES = ("mean", "pattern-preserving")
+INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
 
 
 def fresh_key() -> PRNGKeyArray:

@@ -19,7 +19,10 @@ def explore(
     ] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace a file that is no page")] = False,
 ) -> None:
-    """Write one self-contained HTML page to explore a sweep of toy models or sparse autoencoders in; it needs no network."""
+    """Write one self-contained HTML page to explore a sweep in; it needs no network.
+
+    Toy models, sparse autoencoders, modular addition and repeated tokens (induction heads) have one each.
+    """
     import os
 
     from superpos.explorer import explore as write

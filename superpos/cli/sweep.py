@@ -128,7 +128,7 @@ def sweep(
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
     print(f"result    {target}  ({duration(time.perf_counter() - begin)})")
-    if "W" in result.dataset or result.attrs["task"]["kind"] == "sparse_autoencoder":  # what a page can show
+    if result.has_page:
         print(f"next      superpos explore {target}")
 
 

@@ -8,6 +8,8 @@ from superpos import arrays, check, console
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer.assemble import free_page, page, write_page
+from superpos.explorer.induction_page import pack_induction
+from superpos.explorer.modular_page import pack_modular
 from superpos.explorer.page_data import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
 from superpos.sweeping import SweepResult, foreign_models
@@ -17,6 +19,11 @@ TITLE_CHARACTERS = 80
 # What is shown: title, module, style sheets.
 EXPLORER = ("Superposition explorer", "explorer", ("style.css", "story.css"))
 VIEWER = ("Feature viewer", "viewer", STYLES)
+# Of transformers, by the page of their task, which is the module: title, style sheets, and what packs the result.
+TRANSFORMERS = {
+    "modular": ("Modular arithmetic", ("style.css", "transformer.css"), pack_modular),
+    "induction": ("Induction heads", ("style.css", "transformer.css"), pack_induction),
+}
 
 
 def explore(
@@ -31,7 +38,9 @@ def explore(
 
     Of toy models, the page has a map of the sweep, the geometry of the chosen model, its training, and live training in the
     browser. Of sparse autoencoders it is a feature viewer: scores of all of them, the latents of those that fit
-    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384).
+    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384). Of transformers it shows
+    how they learned: of `ModularAddition` the losses with the phases of grokking, spectrum, circles and neurons; of
+    `RepeatedTokens` the attention of every head, and its scores.
 
     `result` is a sweep's, or one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
 
@@ -57,18 +66,24 @@ def explore(
                 f"result must be a SweepResult, a run, or a model with a W, or W itself: {error}"
             ) from None
     kind = result.attrs["task"]["kind"]
-    autoencoders = described_as(kind).TRAINS_AUTOENCODERS
-    if not autoencoders and n_inputs is not None:
+    entry = described_as(kind).PAGE
+    if entry != "viewer" and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
-    if not autoencoders and "W" not in result.dataset:
-        raise ConfigError(f"pages exist for toy models and sparse autoencoders; this result holds {kind} models.")
+    if not result.has_page:
+        kinds = "toy models, sparse autoencoders, modular addition and repeated tokens"
+        raise ConfigError(f"pages exist for {kinds}; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
     widgets = path is None and console.in_kernel()
     if not widgets:
         free_page(target, overwrite=overwrite)  # before anything is computed
-    name, entry, styles = VIEWER if autoencoders else EXPLORER
-    n_inputs = N_INPUTS if n_inputs is None else n_inputs
-    data = pack_dictionaries(result, n_inputs=n_inputs) if autoencoders else pack(result)
+    if entry in TRANSFORMERS:
+        name, styles, pack_transformer = TRANSFORMERS[entry]
+        data = pack_transformer(result)
+    elif entry == "viewer":
+        (name, entry, styles), inputs = VIEWER, N_INPUTS if n_inputs is None else n_inputs
+        data = pack_dictionaries(result, n_inputs=inputs)
+    else:
+        (name, entry, styles), data = EXPLORER, pack(result)
     title = name if title is None else title
     data = {**data, "title": title}
     if widgets:

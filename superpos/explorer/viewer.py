@@ -10,7 +10,7 @@ from superpos.analysis import dashboard_of, score_autoencoder
 from superpos.analysis.recovery import N_INPUTS
 from superpos.errors import ConfigError
 from superpos.explorer import encode
-from superpos.explorer.page_data import axes_of
+from superpos.explorer.shown_models import best_first, placed_axes
 from superpos.models.sae import ARCHITECTURES
 from superpos.models.sae.base import SPARSITY_FIELDS
 from superpos.plot.appearance import architecture_color, architecture_label, caption
@@ -23,8 +23,6 @@ STYLES = ("style.css", "viewer.css")
 MAX_SHOWN, MAX_CHARACTERS = 64, 4_000_000
 # Hidden layers that can be drawn are kept of the examples.
 MAX_DRAWN_HIDDEN = 3
-# Axes along which autoencoders are repetitions of one setting.
-REPETITIONS = ("seed", "source")
 SCORES = {
     "f1": "F1",
     "precision": "precision",
@@ -70,7 +68,7 @@ def pack_dictionaries(
     truths: dict[str, int] = {}
     room = MAX_CHARACTERS
     with Progress(int(sound.sum()), doing="describing", enabled=progress) as bar:
-        for cell in _order(codes, np.where(sound, loss, np.nan)):
+        for cell in best_first(codes, np.where(sound, loss, np.nan)):
             place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
             model_result = result.isel(**{d: int(i) for d, i in place.items()})
             task, model = model_result.task(), model_result.model()
@@ -112,32 +110,13 @@ def pack_dictionaries(
     }
 
 
-def _order(codes: dict[str, np.ndarray], loss: np.ndarray) -> np.ndarray:
-    """Sound cells: the best of every setting, then the second best of every setting, …
-
-    `codes` are the places of every cell along each axis.
-    """
-    sound = np.flatnonzero(np.isfinite(loss))
-    columns = [column[sound].tolist() for name, column in codes.items() if name not in REPETITIONS]
-    settings = list(zip(*columns, strict=True)) if columns else [()] * len(sound)
-    rank, last_rank = np.zeros(len(sound), int), {}
-    for i in np.argsort(loss[sound], kind="stable"):
-        rank[i] = last_rank[settings[i]] = last_rank.get(settings[i], -1) + 1
-    return sound[np.lexsort((sound, rank))]
-
-
 def _columns(dataset: xr.Dataset, lead: list[str]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """The axes, and by their names the place of every cell along each; −1 where its architecture does not read the value."""
-    axes, flat = axes_of(dataset, lead)
+    axes, places, _ = placed_axes(dataset, lead)
     codes: dict[str, np.ndarray] = {}
     names = _architectures(dataset, lead)
     fields_read = [ARCHITECTURES[name].fields_read if name in ARCHITECTURES else frozenset() for name in names]
-    places = np.indices([dataset.sizes[d] for d in lead]).reshape(len(lead), -1)
-    for number, axis in enumerate(axes):
-        if flat and axis["name"] in dataset.coords:
-            index = np.unique(dataset.coords[axis["name"]].values, return_inverse=True)[1]
-        else:
-            index = places[0 if flat else number]
+    for axis, index in zip(axes, places, strict=True):
         if axis["name"] in SPARSITY_FIELDS:
             index = np.where([axis["name"] in fields for fields in fields_read], index, -1)
         codes[axis["name"]], axis["index"] = np.asarray(index), encode.whole(index)

@@ -74,8 +74,10 @@ class Task(ABC):
     SUMMARY: ClassVar[tuple[str, ...]] = (
         "n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation",
     )  # fmt: skip
-    # Whether its models are sparse autoencoders: these have scores (`SweepResult.sae_scores`) and a page of their own.
+    # Whether its models are sparse autoencoders: these have scores (`SweepResult.sae_scores`).
     TRAINS_AUTOENCODERS: ClassVar[bool] = False
+    # Which page of the explorer shows its models: "viewer", "modular" or "induction"; models with a W have one without it.
+    PAGE: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -43,6 +43,7 @@ class RepeatedTokens(Task):
         "d_vocab": "{} tokens", "n_positions": "{} positions", "n_layers": "{} layers", "n_heads": "{} heads",
         "d_model": "d_model {}", "shortest_period": "periods {:g}", "longest_period": "to {:g}",
     }  # fmt: skip
+    PAGE: ClassVar[str] = "induction"
 
     d_vocab: int = jax.tree.static(default=64)  # shape of W_E
     n_positions: int = jax.tree.static(default=64)  # shape of the data

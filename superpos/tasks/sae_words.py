@@ -15,6 +15,7 @@ class SaidInWords(Task):
     UNSAID: ClassVar[tuple[str, ...]] = ("directions", "output_bias", "exclusive_children")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_latents", "architecture")
     TRAINS_AUTOENCODERS: ClassVar[bool] = True
+    PAGE: ClassVar[str] = "viewer"
 
     @classmethod
     def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:

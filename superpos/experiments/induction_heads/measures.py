@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from superpos.analysis.heads import MODES, ablated_losses, circuit_scores, measure_heads
+from superpos.analysis.heads import INDUCTION, MODES, PREVIOUS, ablated_losses, circuit_scores, measure_heads
 from superpos.sweeping import SweepResult
 from superpos.sweeping.table_cache import cached
 
-INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one
 NETWORKS = ("2 layers", "1 layer", "1 layer, fixed period")
 
 

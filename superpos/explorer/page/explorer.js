@@ -5,7 +5,7 @@ import { createState } from "./state.js";
 import { isDark, shapeColors } from "./color.js";
 import { measure } from "./measure.js";
 import { alignTo, createAligner, placesOf } from "./align.js";
-import { COLORINGS, createMap, describe } from "./map.js";
+import { COLORINGS, createMap, describe, startingAxes } from "./map.js";
 import { createPicture, miniature } from "./picture.js";
 import { createBars, createHeat } from "./panels.js";
 import { createFacts, createMeanings, term } from "./meaning.js";
@@ -14,7 +14,7 @@ import { LIVE, createLive, liveSizes, sensible } from "./live_training.js";
 import { createPlayer } from "./player.js";
 import { createPredict } from "./predict.js";
 import { cellOfWhy, createStory, densityPath } from "./story.js";
-import { bestCell, named, readSweep, siblings, startingAxes, trackOf, viewOf } from "./sweep.js";
+import { bestCell, named, readSweep, siblings, trackOf, viewOf } from "./sweep.js";
 import { createTime } from "./time.js";
 
 const MAX_MINIATURES = 16;

@@ -35,8 +35,16 @@ export function shownCells(sweep, chosen, x, y) {
   return [...best.values()];
 }
 
-/** The map and its controls. */
-export function createMap(sweep, { state, colorOf, onpick }) {
+/** The axes that the map begins with: the two longest in the order of the sweep, the seed last. */
+export function startingAxes(sweep) {
+  const long = sweep.axes.map((axis, a) => [a, axis]).filter(([, axis]) => axis.values.length > 1);
+  const isSeed = ([, axis]) => axis.name === "seed";
+  const first = [...long.filter((one) => !isSeed(one)), ...long.filter(isSeed)].map(([a]) => a);
+  return [first[0] ?? 0, first[1] ?? first[0] ?? 0];
+}
+
+/** The map and its controls. `colorings`: what cells may be coloured by, names of `sweep.cells` with words for them. */
+export function createMap(sweep, { state, colorOf, onpick, colorings = COLORINGS }) {
   const canvas = el("canvas", { class: "map", tabindex: "0", role: "img" });
   const ticks = [el("div", { class: "ticks x" }), el("div", { class: "ticks y" })];
   const legend = el("div", { class: "legend" });
@@ -48,7 +56,7 @@ export function createMap(sweep, { state, colorOf, onpick }) {
     { class: "controls" },
     labelled(
       "colour",
-      select(Object.entries(COLORINGS), state.get().color, (color) => state.set({ color }), "colour"),
+      select(Object.entries(colorings), state.get().color, (color) => state.set({ color }), "colour"),
     ),
     ...(axes.length > 1
       ? [

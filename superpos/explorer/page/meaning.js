@@ -22,15 +22,15 @@ const MEANING = {
     "What the other active features lay on feature i: Σ_{j≠i} (WᵀW)_ij x_j, before bias and activation function.",
 };
 
-/** A word that explains itself on hover and on focus; Escape closes the explanation. */
-export function term(word, text = word) {
+/** A word that explains itself on hover and on focus; Escape closes the explanation. `meanings`: those of the page. */
+export function term(word, text = word, meanings = MEANING) {
   const id = `what-${Math.random().toString(36).slice(2, 10)}`;
   const button = el("button", { type: "button", class: "term", "aria-describedby": id }, text);
   const box = el(
     "span",
     { class: "term-box" },
     button,
-    el("span", { role: "tooltip", id, class: "tip" }, MEANING[word]),
+    el("span", { role: "tooltip", id, class: "tip" }, meanings[word]),
   );
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape") box.classList.add("closed");
@@ -39,26 +39,21 @@ export function term(word, text = word) {
   return box;
 }
 
-/** All words in a list that opens on demand. */
-export function createMeanings() {
-  const entries = Object.entries(MEANING).flatMap(([word, meaning]) => [el("dt", {}, word), el("dd", {}, meaning)]);
+const PLACES = {
+  "places and colours":
+    "Turning the hidden layer, or exchanging equal features, changes no loss. So the picture is turned to " +
+    "lie near the model shown before, and an equal feature takes the colour of the one whose place it " +
+    "has. Every number, in the tables and at the arrows, is the model's own.",
+};
+
+/** All words of a page in a list that opens on demand. */
+export function createMeanings(meanings = { ...MEANING, ...PLACES }) {
+  const entries = Object.entries(meanings).flatMap(([word, meaning]) => [el("dt", {}, word), el("dd", {}, meaning)]);
   return el(
     "details",
     { class: "meanings" },
     el("summary", {}, "What the numbers mean"),
-    el(
-      "dl",
-      { class: "meaning" },
-      ...entries,
-      el("dt", {}, "places and colours"),
-      el(
-        "dd",
-        {},
-        "Turning the hidden layer, or exchanging equal features, changes no loss. So the picture is turned to " +
-          "lie near the model shown before, and an equal feature takes the colour of the one whose place it " +
-          "has. Every number, in the tables and at the arrows, is the model's own.",
-      ),
-    ),
+    el("dl", { class: "meaning" }, ...entries),
   );
 }
 

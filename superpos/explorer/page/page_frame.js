@@ -13,7 +13,8 @@ export function hostTheme() {
 export function createPageFrame(root, { title, caption, state, link, buttons = [] }) {
   root.classList.add("sx");
   const applyTheme = () => {
-    if (state.get().theme) root.dataset.theme = state.get().theme;
+    const { theme: chosen } = state.get();
+    if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen; // a link may say anything
     else delete root.dataset.theme;
     if (link) document.documentElement.dataset.theme = root.dataset.theme ?? "";
   };

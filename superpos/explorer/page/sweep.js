@@ -84,14 +84,6 @@ export function bestCell(sweep) {
   return best;
 }
 
-/** The axes that the map begins with: the two longest in the order of the sweep, the seed last. */
-export function startingAxes(sweep) {
-  const long = sweep.axes.map((axis, a) => [a, axis]).filter(([, axis]) => axis.values.length > 1);
-  const isSeed = ([, axis]) => axis.name === "seed";
-  const first = [...long.filter((one) => !isSeed(one)), ...long.filter(isSeed)].map(([a]) => a);
-  return [first[0] ?? 0, first[1] ?? first[0] ?? 0];
-}
-
 /** Cells that differ from one only in their seed. */
 export function siblings(sweep, cell) {
   const seed = sweep.axes.findIndex((axis) => axis.name === "seed");

@@ -2,6 +2,7 @@
 
 import { el, fit, say } from "./dom.js";
 import { featureColor } from "./color.js";
+import { createScrubber } from "./scrubber.js";
 
 const LEVELS = [
   [1, "1"],
@@ -17,51 +18,16 @@ export function createTime({ onscrub }) {
     role: "img",
     "aria-label": "dimensionality of every feature against step",
   });
-  const said = el("output", {});
-  const range = el("input", {
-    type: "range",
-    min: 0,
-    max: 0,
-    step: 1,
-    "aria-label": "training step",
-    oninput: () => {
-      pause();
-      onscrub(Number(range.value));
-    },
-  });
-  const play = el("button", { type: "button", onclick: () => (timer ? pause() : begin()) }, "Play");
-  const strip = el("div", { class: "scrub" }, play, range, said);
+  const scrubber = createScrubber({ onscrub });
   const lack = el("p", { class: "note" });
   const shares = el("figure", {}, el("figcaption", {}, "share of a dimension, Dᵢ"), dims);
   const node = el(
     "div",
     {},
     el("div", { class: "curves" }, el("figure", {}, el("figcaption", {}, "loss"), loss), shares),
-    strip,
+    scrubber.node,
     lack,
   );
-  let timer = 0;
-  let count = 0;
-
-  function pause() {
-    clearInterval(timer);
-    timer = 0;
-    play.textContent = "Play";
-  }
-  function begin() {
-    if (count < 2) return;
-    play.textContent = "Pause";
-    let at = Number(range.value) >= count - 1 ? 0 : Number(range.value);
-    onscrub(at);
-    timer = setInterval(
-      () => {
-        at += 1;
-        onscrub(Math.min(at, count - 1));
-        if (at >= count - 1) pause();
-      },
-      Math.max(30, Math.min(600, 5000 / count)),
-    );
-  }
   function axes(canvas, dark) {
     const [width, height] = [canvas.clientWidth || 300, canvas.clientHeight || 120];
     const context = fit(canvas, width, height);
@@ -83,15 +49,11 @@ export function createTime({ onscrub }) {
 
   /** `track`: { lossSteps, loss, steps, D: one array per snapshot }, `at`: the snapshot shown. */
   function show(track, at, hovered, dark) {
-    count = track.steps.length;
-    strip.hidden = count < 2;
+    const count = track.steps.length;
+    scrubber.show(track.steps, at);
     shares.hidden = count < 1;
     lack.hidden = !track.lack;
     lack.textContent = track.lack ?? "";
-    range.max = Math.max(0, count - 1);
-    range.value = at;
-    said.textContent = count ? `step ${track.steps[at]?.toLocaleString("en") ?? ""}` : "";
-    range.setAttribute("aria-valuetext", said.textContent);
     const last = Math.max(1, track.steps.at(-1) ?? 0, track.lossSteps.at(-1) ?? 0);
     const middle = track.steps[Math.floor(count / 2)] ?? last;
     const log = count > 3 && middle < 0.2 * last;
@@ -170,5 +132,5 @@ export function createTime({ onscrub }) {
     }
     second.context.globalAlpha = 1;
   }
-  return { node, show, pause, playing: () => timer !== 0 };
+  return { node, show, pause: scrubber.pause, playing: scrubber.playing };
 }
