@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import matplotlib.pyplot as plt
 import pytest
+import snippets
 
 import superpos as sp
 from superpos.experiments import Claims, publish
@@ -130,21 +132,13 @@ def test_docstrings_become_restructured_text(monkeypatch):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, built once; every warning is an error."""
+    """The site, built once with the README's command, to another folder; every warning is an error."""
     pytest.importorskip("sphinx", reason="the extra that builds the site is not installed (pip install '.[docs]')")
     folder = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-d",
-        folder / "doctrees",
-        "docs",
-        folder / "html",
-    ]
+    (line,) = [line for line in snippets.commands(ROOT / "README.md") if "sphinx-build" in line]
+    program, *arguments = shlex.split(line.split(" && ")[1])
+    assert program == "sphinx-build" and arguments[-1] == "docs/_build"
+    command = [sys.executable, "-m", "sphinx", *arguments[:-1], folder / "html", "-q", "-d", folder / "doctrees"]
     built = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
