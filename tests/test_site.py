@@ -319,22 +319,44 @@ def test_pages_ask_nothing_of_anyone_and_fit_narrow_screens(site, running):
     context.close()
 
 
-def test_the_repository_is_said_in_one_place(monkeypatch):
-    """Without an address in pyproject.toml the site takes the forge's own, where one builds it."""
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
-    addresses = import_module("addresses")
-    stated = addresses.repository()
-    monkeypatch.setenv("GITHUB_SERVER_URL", "https://forge.example")
-    monkeypatch.setenv("GITHUB_REPOSITORY", "a/b")
-    assert addresses.repository() == (stated or "https://forge.example/a/b")
-
-
-def test_no_file_says_another_address_of_the_repository(monkeypatch):
-    """README, notebooks and pages take it from `[project.urls]`; a copy of it elsewhere would go stale."""
+@pytest.fixture
+def addresses(monkeypatch):
+    """The module that knows where the project lives; no forge builds here."""
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
     for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
-    stated = import_module("addresses").repository()
+    return import_module("addresses")
+
+
+def test_the_repository_is_said_in_one_place(addresses, monkeypatch):
+    """Without an address in pyproject.toml the site takes the forge's own, where one builds it; notebooks take none."""
+    stated = addresses.stated()
+    assert addresses.repository() == stated
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://forge.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "a/b")
+    assert addresses.repository() == (stated or "https://forge.example/a/b") and addresses.stated() == stated
+
+
+def test_an_address_in_pyproject_reaches_notebooks_and_their_pages(addresses, monkeypatch, tmp_path):
+    """The notebook installs from it and has a badge; its page has a link in the badge's place."""
+    place = tmp_path / "pyproject.toml"
+    place.write_text('[project]\n[project.urls]\nRepository = "https://github.com/a/b"\n', encoding="utf-8")
+    monkeypatch.setattr(addresses, "PYPROJECT", place)
+    build = runpy.run_path(str(ROOT / "demos" / "build.py"))
+    book = build["notebook"](build["sources"]()[0])
+    link = f"https://colab.research.google.com/github/a/b/blob/main/demos/{build['sources']()[0].stem}.ipynb"
+    assert f"badge.svg)]({link})" in book.cells[0].source
+    assert 'SOURCE = "git+https://github.com/a/b"' in book.cells[1].source
+    file = tmp_path / f"{build['sources']()[0].stem}.ipynb"
+    file.write_text(build["as_text"](book), encoding="utf-8")
+    page = import_module("notebooks").page_of(file)
+    assert page.count(link) == 1 and "badge.svg" not in page
+    assert addresses.colab("https://elsewhere.example/a/b", "x.ipynb") is None
+
+
+def test_no_file_says_another_address_of_the_repository(addresses):
+    """README, notebooks and pages take it from `[project.urls]`; a copy of it elsewhere would go stale."""
+    stated = addresses.stated()
     files = [ROOT / "README.md", ROOT / "CITATION.cff", *(ROOT / "docs").rglob("*.md"), *(ROOT / "demos").glob("*.py")]
     for file in files:
         addresses = set(re.findall(r"https://github\.com/[\w-]+/superpos\b", file.read_text(encoding="utf-8")))
