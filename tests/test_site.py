@@ -319,6 +319,33 @@ def test_pages_ask_nothing_of_anyone_and_fit_narrow_screens(site, running):
     context.close()
 
 
+def test_versions_are_listed_the_newest_first(tmp_path):
+    """For the switcher and for the page above them; what is no site is no version."""
+    for name in ("v0.9.0", "latest", "v0.10.0", "v0.10.0rc1", "v0.10.1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").touch()
+    (tmp_path / ".git").mkdir()
+    runpy.run_path(str(ROOT / "docs" / "versions.py"))["main"](tmp_path, "https://a.example/b/")
+    listed = json.loads((tmp_path / "versions.json").read_text("utf-8"))
+    names = ["latest", "v0.10.1", "v0.10.0", "v0.10.0rc1", "v0.9.0"]
+    assert [entry["version"] for entry in listed] == names
+    assert listed[1]["url"] == "https://a.example/b/v0.10.1/"
+    assert re.findall('href="(.*?)/"', (tmp_path / "index.html").read_text("utf-8")) == names
+
+
+def test_a_published_site_switches_versions_and_one_on_a_disk_asks_for_none(monkeypatch):
+    conf = ROOT / "docs" / "conf.py"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("SITE_ADDRESS", raising=False)
+    assert "switcher" not in runpy.run_path(str(conf))["html_theme_options"]
+    monkeypatch.setenv("SITE_ADDRESS", "https://a.example/b")
+    monkeypatch.setenv("SITE_FOLDER", "v0.2.0")
+    settings = runpy.run_path(str(conf))
+    known = {"json_url": "https://a.example/b/versions.json", "version_match": "v0.2.0"}
+    assert settings["html_theme_options"]["switcher"] == known
+    assert "version-switcher.html" in settings["html_sidebars"]["**"]
+
+
 @pytest.fixture
 def addresses(monkeypatch):
     """The module that knows where the project lives; no forge builds here."""
