@@ -325,11 +325,7 @@ sp.demos.check("detector", z, W, D, x)
 # * Denser features: `feature_probability=0.1`. Where does explaining away break down? (Uniqueness of a sparse code is
 #   promised for at most $m/2$ active features.)
 # * Correlated features, `correlated_sets=((0, 1), (2, 3))`: does each of a pair get its own latent?
-# * Absorption: a parent feature that is active whenever one of its three children is. `tree =
-#   sp.tasks.SparseAutoencoder(n_features=4, n_hidden=12, n_latents=8, feature_probability=np.array([0.6, 0.16, 0.16,
-#   0.16]), magnitude="constant", architecture="batch_topk", parents=(-1, 0, 0, 0), exclusive_children=True)`, trained
-#   with `sp.Grid(k=[1.0], source=range(3))`. Predict the share of the parent's inputs on which its own latent is silent
-#   and a child's speaks for it: `result.sae_scores()["absorption"]`. Does `architecture="matryoshka"` help?
+# * Features that come in families (animal, dog): notebook 9 shows what a dictionary without any error makes of them.
 #
 # **Open problems.** In a language model nobody knows the truth: which measurement without it would have told the right
 # λ here? Does a cheap encoder exist that explains away? What should a dictionary do with features that come in trees

@@ -11,6 +11,7 @@
 #
 # - say each idea in one sentence, and which one rests on which,
 # - point to a model of a few hundred weights in which it can be seen,
+# - say how a dictionary can be wrong although its loss is zero,
 # - tell what is known of large networks from what is hoped.
 #
 # Every idea has one live cell. Lines with dots, `= ...`, are yours to fill in *before* you run on.
@@ -25,6 +26,7 @@ import superpos as sp
 from superpos.analysis import circuit, features_per_neuron, neuron_has_feature, neuron_order
 from superpos.experiments.grokking import progress_of
 from superpos.experiments.induction_heads import through_training
+from superpos.experiments.sae_absorption import family_cosines, family_map
 
 sp.plot.use_style()
 
@@ -135,6 +137,57 @@ for strength, ax in zip((0.02, 0.4), axes, strict=True):
 plt.show()
 
 # %% [markdown]
+# ### Absorption
+#
+# A dictionary can be wrong although its loss is zero. Features come in families: a dog is always an animal, too. Below, a
+# parent feature is active on 60 % of the inputs. Each of its three children is active on 16 %. No two children come together,
+# and none comes without the parent. The dictionary may use about one latent per input.
+#
+# So it pays to give a child's latent the direction of child *and* parent: one latent does the work of two. Then the
+# parent's own latent is silent wherever that child is, though the parent is there. This is **absorption**.
+#
+# **Predict.** If all three children absorb their parent, on what share of the parent's inputs is its own latent silent?
+
+# %%
+silent_share = ...  # a number between 0 and 1
+
+# %%
+family = sp.tasks.SparseAutoencoder(
+    n_features=4,
+    n_hidden=12,
+    n_latents=8,
+    feature_probability=np.array([0.6, 0.16, 0.16, 0.16]),
+    magnitude="constant",
+    architecture="batch_topk",
+    k=1.0,
+    parents=(-1, 0, 0, 0),
+    exclusive_children=True,
+)
+config = sp.TrainConfig(steps=3_000, batch_size=256, evaluation_samples=1_024)
+absorbed = sp.sweep(family, config, sp.Grid(seed=range(6)))
+best = absorbed.best()
+figure, ax = plt.subplots(figsize=(3.6, 2.2), layout="constrained")
+figure.colorbar(family_map(family_cosines(family, best.model()), family.parents, ax), label="cosine")
+ax.set_yticks(range(4), ["parent", "child 1", "child 2", "child 3"])
+scores = absorbed.sae_scores(n_inputs=4_096)
+explained = float(scores["explained_variance"].max())
+print(f"the dictionary of least loss, in the picture, explains {explained:.1%} of the variance")
+sp.demos.check("absorption", silent_share, family, scores["absorption"])
+
+# %% [markdown]
+# <details><summary>A worked answer</summary>
+#
+# The latent is silent where some child is active. They are never active together, so their shares add up.
+#
+# ```python
+# silent_share = 3 * 0.16 / 0.6
+# ```
+# </details>
+#
+# In the picture, a column is a latent. Every child's latent points along the parent as well: the row of the parent is
+# orange throughout. Nothing in the loss gives it away. (A measured share of 1 means that the parent has no latent of its
+# own at all.) Who reads "the animal latent is silent" as "there is no animal" is wrong on most animals.
+#
 # ## Induction
 #
 # Is there a circuit in language models that one can name? The best known is **induction**: look for the last place where the
@@ -229,13 +282,14 @@ sp.demos.check("grokking_delay", times_as_long, progress)
 # | superposition | toy models do it, and theory says when | how many features does a real layer hold? |
 # | polysemanticity | it is common in language models | how much of it is superposition, and how much chance? |
 # | circuits | small ones are understood down to the weights | do explanations add up to a whole network? |
-# | dictionaries | they find thousands of directions that people can name | are they the model's own, and are any missing? |
+# | dictionaries | they find thousands of directions that people can name | which are missing, or absorbed by others? |
 # | induction | the heads exist in models large and small | how much of learning from context are they? |
 # | grokking | modular addition is understood | what in large models grows unseen? |
 #
 # ## What you have seen
 #
 # - Seven ideas, each in a model that trains in seconds.
+# - A dictionary without any error can still say that a feature is absent where it is present.
 # - Superposition is the link: it makes neurons hard to read, and dictionaries necessary.
 # - Toy models can be checked against the truth. Real ones cannot, and this is where the open questions begin.
 #
@@ -243,6 +297,8 @@ sp.demos.check("grokking_delay", times_as_long, progress)
 #
 # - Give the dictionary fewer latents than there are features (`n_latents=4`), or more. What does it leave out, what does it
 #   split?
+# - Does a dictionary that is trained in nested parts absorb less (`architecture="matryoshka"`)? What if it may use two
+#   latents per input (`k=2.0`)?
 # - Take weight decay away from the adder (`weight_decay=[0.0]`). Does it still grok?
 # - Follow one idea to its own notebook: 3 for geometry, 5 for dictionaries, 6 for circuits, 7 for grokking, 8 for induction.
 #
@@ -256,4 +312,5 @@ sp.demos.check("grokking_delay", times_as_long, progress)
 # Induction Heads](https://arxiv.org/abs/2209.11895); Power et al. 2022, [Grokking](https://arxiv.org/abs/2201.02177); Nanda
 # et al. 2023, [Progress measures for grokking via mechanistic interpretability](https://arxiv.org/abs/2301.05217); Bricken et
 # al. 2023, [Towards Monosemanticity](https://transformer-circuits.pub/2023/monosemantic-features/index.html); Cunningham et
-# al. 2023, [Sparse Autoencoders Find Highly Interpretable Features in Language Models](https://arxiv.org/abs/2309.08600).
+# al. 2023, [Sparse Autoencoders Find Highly Interpretable Features in Language Models](https://arxiv.org/abs/2309.08600);
+# Chanin et al. 2024, [A is for Absorption](https://arxiv.org/abs/2409.14507).

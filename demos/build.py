@@ -15,9 +15,9 @@ import ast
 import hashlib
 import os
 import re
+import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ import jupytext
 import nbformat
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "docs" / "extensions"))
+from addresses import colab, stated
+
 SETUP = """\
 # Run this first. It installs superpos if it is not there: from the clone that this notebook lies in, or,
 # where there is no clone (on Colab, say), from the address that you write here, such as "git+https://…".
@@ -41,20 +44,12 @@ def sources() -> list[Path]:
     return sorted(HERE.glob("[0-9][0-9]_*.py"))
 
 
-def repository() -> str | None:
-    """The project's address on GitHub as owner/name, where pyproject.toml states one."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = re.search(r"https://github\.com/([\w.-]+/[\w.-]+)", " ".join(project.get("urls", {}).values()))
-    return found[1].removesuffix(".git") if found else None
-
-
 def notebook(path: Path) -> Any:
     """One source as a notebook without outputs, beginning with a cell that installs superpos where it is missing."""
-    book, github = jupytext.read(path, fmt="py:percent"), repository()
-    first = nbformat.v4.new_code_cell(SETUP.format(source=f"git+https://github.com/{github}" if github else ".."))
+    book, address = jupytext.read(path, fmt="py:percent"), stated()
+    first = nbformat.v4.new_code_cell(SETUP.format(source=f"git+{address}" if address else ".."))
     book.cells.insert(1, first)
-    if github:
-        link = f"https://colab.research.google.com/github/{github}/blob/main/demos/{path.stem}.ipynb"
+    if link := colab(address, f"{path.stem}.ipynb"):
         badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
         book.cells[0].source += f"\n\n{badge}"
     book.metadata = nbformat.from_dict(

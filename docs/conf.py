@@ -75,6 +75,12 @@ html_theme_options = {
     "collapse_navigation": True,  # the sidebar opens where one is, so pages stay small
     "navbar_persistent": [],  # the search field stands in the sidebar
 }
+SITE = os.environ.get("SITE_ADDRESS")
+if SITE:  # where versions lie side by side, each in its SITE_FOLDER; a site on a disk has none to switch to
+    switcher = {"json_url": f"{SITE}/versions.json", "version_match": os.environ.get("SITE_FOLDER", "latest")}
+    html_theme_options |= {"switcher": switcher, "check_switcher": False}  # the file is written after the site
+    parts = ["navbar-logo", "version-switcher", "icon-links", "search-button-field", "sbt-sidebar-nav"]
+    html_sidebars = {"**": [f"{part}.html" for part in parts]}
 if repository():
     html_theme_options |= {"repository_url": repository(), "use_repository_button": True}
 

@@ -193,6 +193,10 @@ def squares(params, x):
 AUTOENCODER = partial(features_back_out.autoencoder_loss, 0.4)
 TEST_LOSS = xr.DataArray([0.97, 1.05, 0.95], {"n_points": [4, 100, 1_500]})
 SERVED = xr.DataArray([[1, 1], [3, 0]], {"feature_probability": [1.0, 0.1]}, ("feature_probability", "neuron"))
+FAMILY = sp.tasks.SparseAutoencoder(
+    n_features=4, n_hidden=4, n_latents=4, feature_probability=np.array([0.6, 0.16, 0.16, 0.16]), parents=(-1, 0, 0, 0)
+)
+ABSORBED = xr.DataArray([0.8, 0.27, 1.0], dims="seed")
 D_STAR = xr.DataArray([1.0, 0.52, 0.5, 0.49, 0.2], {"feature_probability": [1.0, 0.5, 0.33, 0.25, 0.05]})
 GROWN = (logistic(), 0.1, 0.3)
 
@@ -213,6 +217,8 @@ GROWN = (logistic(), 0.1, 0.3)
             (lambda seed: (polygon(5).T, np.zeros(5)),),
         ),
         ("polysemantic", (0.1, SERVED), (1.0, SERVED)),
+        ("absorption", (0.8, FAMILY, ABSORBED), (0.48, FAMILY, ABSORBED)),
+        ("absorption", (0.79, FAMILY, ABSORBED), (1.0, FAMILY, ABSORBED)),
         ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 0), 0.4)),
         ("autoencoder", (AUTOENCODER, 0.4), (partial(features_back_out.autoencoder_loss, 1), 0.4)),
         ("worst_at", ("between", TEST_LOSS), ("most", TEST_LOSS)),

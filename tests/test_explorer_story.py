@@ -43,6 +43,10 @@ def press(page, name):
 def test_the_story_comes_first_and_leads_to_ones_own_training(opened, result):
     page, best = opened.page, result.best("seed")
     names = best.geometry()["shape"].values
+    assert re.search("irregular|shared", names[0])  # dense features of equal importance
+    assert sentence(page).startswith("At density 1, 5 features fill 2 dimensions in no regular shape: they keep 0.")
+    aside = page.locator(".story .note").inner_text()
+    assert re.search(r"leave it to chance .* These 3 starts differ by (less than )?[\d.]+ % in loss", aside)
     press(page, "Next")
     page.wait_for_function("() => location.hash.includes('story=2')")
     slider = page.get_by_role("slider", name="density of the story")

@@ -309,6 +309,24 @@ def test_cube_and_square_antiprism_are_told_apart(rng):
         assert names(rotated(vertices("square antiprism", 8), rng) + noise) == ["square antiprism"]
 
 
+def test_dense_equal_features_lose_the_same_in_every_plane_and_the_words_say_so(rng):
+    """Two dimensions of five: three times the variance 1/12, over five features, but for the little that the ReLU saves."""
+    words = []
+    for _ in range(5):
+        rows = np.linalg.qr(rng.normal(size=(5, 2)))[0].T
+        b = (np.eye(5) - rows.T @ rows) @ np.full(5, 0.5)
+        loss = float(sp.expected_loss(rows, b, 1.0))
+        assert 0.996 < loss / (3 / 12 / 5) < 1.0001
+        g = sp.geometry(rows)
+        np.testing.assert_allclose(g.dimensionality, np.diag(rows.T @ rows), rtol=1e-5)
+        if "irregular" in g.name or "shared" in g.name:
+            lowest, highest = g.dimensionality.min(), g.dimensionality.max()
+            words.append(f"5 features fill 2 dimensions in no regular shape: D from {lowest:.2f} to {highest:.2f}")
+            assert words[-1] in repr(g)
+    assert len(words) >= 3
+    assert "no regular shape" not in repr(sp.geometry(np.eye(2, 5)))
+
+
 def test_what_is_no_shape_is_irregular(rng):
     V = polygon(5).copy()
     V[1] = [np.cos(0.7), np.sin(0.7)]  # one vertex 32° off

@@ -60,6 +60,9 @@ def test_runs_and_results_draw_what_suits_them(quick_result):
     assert quick_result.plot(plt.figure().gca()).get_ylabel() == "share of seeds"
     assert sp.plot.overview(np.eye(3)).name == "3d"
     assert sp.plot.overview(np.eye(4), plt.figure().gca()).images
+    for wrong in (3, None, "x", np.ones(3), np.ones((2, 2, 3))):
+        with pytest.raises(sp.ConfigError, match=r"^source must be a run, a model, a result or a W \(n_hidden, n_feat"):
+            sp.plot.overview(wrong)
     plain = sp.SweepResult(quick_result.dataset.drop_vars("W"))
     ax = plain.plot(plt.figure().gca())
     assert ax.get_xlabel() == "feature probability" and len(ax.lines[0].get_xdata()) == quick_result["loss"].size

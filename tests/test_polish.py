@@ -110,3 +110,6 @@ def test_a_perfect_reconstruction_counts_as_reached_and_weights_may_be_planted()
     assert W.tolist() == alone.tolist() and b is not None and b.tolist() == pytest.approx([0, 0.2 / 2])
     with pytest.raises(sp.ConfigError, match="planted W must have shape"):
         sp.polish_best(result, planted=[np.eye(2)])
+    for b in (np.zeros(3), np.zeros((2, 1))):
+        with pytest.raises(sp.ConfigError, match="^planted b must (have shape|be a vector)"):
+            sp.theory.planted_start((alone, b), task)

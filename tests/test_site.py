@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import matplotlib.pyplot as plt
 import pytest
+import snippets
 
 import superpos as sp
 from superpos.experiments import Claims, publish
@@ -130,21 +132,13 @@ def test_docstrings_become_restructured_text(monkeypatch):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, built once; every warning is an error."""
+    """The site, built once with the README's command, to another folder; every warning is an error."""
     pytest.importorskip("sphinx", reason="the extra that builds the site is not installed (pip install '.[docs]')")
     folder = tmp_path_factory.mktemp("site")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-d",
-        folder / "doctrees",
-        "docs",
-        folder / "html",
-    ]
+    (line,) = [line for line in snippets.commands(ROOT / "README.md") if "sphinx-build" in line]
+    program, *arguments = shlex.split(line.split(" && ")[1])
+    assert program == "sphinx-build" and arguments[-1] == "docs/_build"
+    command = [sys.executable, "-m", "sphinx", *arguments[:-1], folder / "html", "-q", "-d", folder / "doctrees"]
     built = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
@@ -325,22 +319,71 @@ def test_pages_ask_nothing_of_anyone_and_fit_narrow_screens(site, running):
     context.close()
 
 
-def test_the_repository_is_said_in_one_place(monkeypatch):
-    """Without an address in pyproject.toml the site takes the forge's own, where one builds it."""
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
-    addresses = import_module("addresses")
-    stated = addresses.repository()
-    monkeypatch.setenv("GITHUB_SERVER_URL", "https://forge.example")
-    monkeypatch.setenv("GITHUB_REPOSITORY", "a/b")
-    assert addresses.repository() == (stated or "https://forge.example/a/b")
+def test_versions_are_listed_the_newest_first(tmp_path):
+    """For the switcher and for the page above them; what is no site is no version."""
+    for name in ("v0.9.0", "latest", "v0.10.0", "v0.10.0rc1", "v0.10.1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").touch()
+    (tmp_path / ".git").mkdir()
+    runpy.run_path(str(ROOT / "docs" / "versions.py"))["main"](tmp_path, "https://a.example/b/")
+    listed = json.loads((tmp_path / "versions.json").read_text("utf-8"))
+    names = ["latest", "v0.10.1", "v0.10.0", "v0.10.0rc1", "v0.9.0"]
+    assert [entry["version"] for entry in listed] == names
+    assert listed[1]["url"] == "https://a.example/b/v0.10.1/"
+    assert re.findall('href="(.*?)/"', (tmp_path / "index.html").read_text("utf-8")) == names
 
 
-def test_no_file_says_another_address_of_the_repository(monkeypatch):
-    """README, notebooks and pages take it from `[project.urls]`; a copy of it elsewhere would go stale."""
+def test_a_published_site_switches_versions_and_one_on_a_disk_asks_for_none(monkeypatch):
+    conf = ROOT / "docs" / "conf.py"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("SITE_ADDRESS", raising=False)
+    assert "switcher" not in runpy.run_path(str(conf))["html_theme_options"]
+    monkeypatch.setenv("SITE_ADDRESS", "https://a.example/b")
+    monkeypatch.setenv("SITE_FOLDER", "v0.2.0")
+    settings = runpy.run_path(str(conf))
+    known = {"json_url": "https://a.example/b/versions.json", "version_match": "v0.2.0"}
+    assert settings["html_theme_options"]["switcher"] == known
+    assert "version-switcher.html" in settings["html_sidebars"]["**"]
+
+
+@pytest.fixture
+def addresses(monkeypatch):
+    """The module that knows where the project lives; no forge builds here."""
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
     for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
-    stated = import_module("addresses").repository()
+    return import_module("addresses")
+
+
+def test_the_repository_is_said_in_one_place(addresses, monkeypatch):
+    """Without an address in pyproject.toml the site takes the forge's own, where one builds it; notebooks take none."""
+    stated = addresses.stated()
+    assert addresses.repository() == stated
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://forge.example")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "a/b")
+    assert addresses.repository() == (stated or "https://forge.example/a/b") and addresses.stated() == stated
+
+
+def test_an_address_in_pyproject_reaches_notebooks_and_their_pages(addresses, monkeypatch, tmp_path):
+    """The notebook installs from it and has a badge; its page has a link in the badge's place."""
+    place = tmp_path / "pyproject.toml"
+    place.write_text('[project]\n[project.urls]\nRepository = "https://github.com/a/b"\n', encoding="utf-8")
+    monkeypatch.setattr(addresses, "PYPROJECT", place)
+    build = runpy.run_path(str(ROOT / "demos" / "build.py"))
+    book = build["notebook"](build["sources"]()[0])
+    link = f"https://colab.research.google.com/github/a/b/blob/main/demos/{build['sources']()[0].stem}.ipynb"
+    assert f"badge.svg)]({link})" in book.cells[0].source
+    assert 'SOURCE = "git+https://github.com/a/b"' in book.cells[1].source
+    file = tmp_path / f"{build['sources']()[0].stem}.ipynb"
+    file.write_text(build["as_text"](book), encoding="utf-8")
+    page = import_module("notebooks").page_of(file)
+    assert page.count(link) == 1 and "badge.svg" not in page
+    assert addresses.colab("https://elsewhere.example/a/b", "x.ipynb") is None
+
+
+def test_no_file_says_another_address_of_the_repository(addresses):
+    """README, notebooks and pages take it from `[project.urls]`; a copy of it elsewhere would go stale."""
+    stated = addresses.stated()
     files = [ROOT / "README.md", ROOT / "CITATION.cff", *(ROOT / "docs").rglob("*.md"), *(ROOT / "demos").glob("*.py")]
     for file in files:
         addresses = set(re.findall(r"https://github\.com/[\w-]+/superpos\b", file.read_text(encoding="utf-8")))

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from addresses import repository
+from addresses import colab, repository
 from sphinx.application import Sphinx
 
 BADGE = "colab-badge.svg"  # a picture that lies elsewhere
-COLAB = "https://colab.research.google.com/github"
-GITHUB = "https://github.com/"
 
 
 def build(app: Sphinx) -> None:
@@ -27,11 +25,11 @@ def build(app: Sphinx) -> None:
 
 def page_of(file: Path) -> str:
     """A notebook's text, with a link to Colab in place of the badge where the repository's address is known."""
-    book, address = nbformat.read(file, as_version=4), repository() or ""
+    book, link = nbformat.read(file, as_version=4), colab(repository(), file.name)
     first = book.cells[0]
     first.source = "\n\n".join(part for part in first.source.split("\n\n") if BADGE not in part)
-    if address.startswith(GITHUB):
-        first.source += f"\n\n[Open in Colab]({COLAB}/{address.removeprefix(GITHUB)}/blob/main/demos/{file.name})"
+    if link:
+        first.source += f"\n\n[Open in Colab]({link})"
     return nbformat.writes(book)
 
 

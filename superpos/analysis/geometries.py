@@ -10,8 +10,11 @@ import numpy as np
 
 from superpos import arrays, check
 from superpos.analysis import features
-from superpos.analysis.components import Component, components, count
+from superpos.analysis.components import SHARED, Component, components, count
 from superpos.analysis.features import DEAD_BELOW, REPRESENTED_ABOVE
+from superpos.analysis.shapes import IRREGULAR
+
+FILLED = 0.99  # packing from which no dimension is left
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,15 @@ class Geometry:
         listed = ", ".join(values[:6])
         if len(values) > 6:
             listed += f", … ({len(values) - 6} more values)"
+        m, inside = len(self.polysemanticity), self.dimensionality[self.dimensionality >= 0.005]
+        fill = ""
+        if any(word in self.name for word in (IRREGULAR, SHARED)) and self.packing > FILLED:
+            kept = f"D from {inside.min():.2f} to {inside.max():.2f}"
+            fill = f"\n  {count(len(inside), 'feature')} fill {count(m, 'dimension')} in no regular shape: {kept}"
         return (
             f"{self.name}, D = {listed or 'none'}\n"
             f"  {int(self.represented.sum())} of {count(len(self.norms), 'feature')} represented in "
-            f"{count(len(self.polysemanticity), 'hidden dimension')}\n"
+            f"{count(m, 'hidden dimension')}{fill}\n"
             f"  ΣD_i/m = {self.packing:.2f}, D* = {self.d_star:.2f}, largest residual {self.residual:.3f}"
         )
 

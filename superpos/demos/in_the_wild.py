@@ -1,11 +1,11 @@
-"""The question of `demos/09_features_in_the_wild` that no other notebook asks."""
+"""The questions of `demos/09_features_in_the_wild` that no other notebook asks."""
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from superpos.demos.question import Question, Verdict
+from superpos.demos.question import Question, Verdict, near
 
 
 def _polysemantic(answer: Any, counts: xr.DataArray) -> Verdict:
@@ -19,4 +19,21 @@ def _polysemantic(answer: Any, counts: xr.DataArray) -> Verdict:
     return Verdict(bool(np.isclose(densities[int(np.argmax(means))], guess)), f"{words}.")
 
 
-QUESTIONS: dict[str, Question] = {"polysemantic": Question("one of the two densities", _polysemantic)}
+def _absorption(answer: Any, family: Any, shares: xr.DataArray) -> Verdict:
+    """The share of a parent's inputs on which one of its exclusive children is active, beside what was measured."""
+    p, parents = np.asarray(family.feature_probability, float), np.asarray(family.parents)
+    truth = float(p[parents == 0].sum() / p[0])
+    if near(answer, truth, 0.03):
+        levels = ", ".join(f"{share:.2f}" for share in np.sort(shares.values.ravel()))
+        return Verdict(
+            True,
+            f"it is {truth:.2f}. Measured: {levels}. Each child that absorbs adds {truth / (parents == 0).sum():.2f}.",
+        )
+    word = "more" if truth > float(answer) else "less"
+    return Verdict(False, f"it is {word}: of the inputs on which the parent is active, how many have an active child?")
+
+
+QUESTIONS: dict[str, Question] = {
+    "polysemantic": Question("one of the two densities", _polysemantic),
+    "absorption": Question("one number between 0 and 1", _absorption),
+}

@@ -11,7 +11,8 @@ import optax
 from superpos.analysis import geometry, represented
 from superpos.demos.question import Question, Verdict, near
 from superpos.models.toy import ToyModel
-from superpos.theory import expected_loss
+from superpos.tasks import Toy
+from superpos.theory import expected_loss, planted_start
 
 N_FEATURES, N_HIDDEN, DENSITY = 5, 2, 0.05
 
@@ -119,8 +120,8 @@ def _training(answer: Callable[..., Any]) -> Verdict:
     W, b = (np.asarray(part, float) for part in answer(0))
     if W.shape != (N_HIDDEN, N_FEATURES) or b.shape != (N_FEATURES,):
         return Verdict(False, f"it should return W of shape (2, 5) and b of shape (5,), not {W.shape} and {b.shape}.")
-    pairs = np.array([[1, -1, 0, 0, 0], [0, 0, 1, -1, 0]], float)
-    four = float(expected_loss(pairs, np.array([0, 0, 0, 0, DENSITY / 2]), DENSITY))
+    task = Toy(n_features=N_FEATURES, n_hidden=N_HIDDEN, feature_probability=DENSITY)
+    four = float(expected_loss(*planted_start(2 * ["antipodal pair"], task, noise=0.0), DENSITY))
     measured, n_kept = float(expected_loss(W, b, DENSITY)), int(np.sum(represented(W)))
     words = f"its exact loss is {measured:.5f} and it represents {n_kept} of 5 features"
     if not measured < four:

@@ -1,11 +1,13 @@
 """The first picture that one asks for: `run.plot()`, `result.plot()`."""
 
+import reprlib
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from superpos import arrays
+from superpos.errors import ConfigError
 from superpos.plot.appearance import current_axes
 from superpos.plot.features import feature_directions, feature_directions_3d, gram
 from superpos.plot.sweeps import loss_history, shape_shares
@@ -20,7 +22,7 @@ def overview(source: Any, ax: Axes | None = None) -> Any:
     one dot per model, or without one the loss curves. A model without W: its loss curve.
 
     Raises:
-        ConfigError: there is neither a W nor a loss curve.
+        ConfigError: there is neither a W nor a loss curve, or the source is none of these.
     """
     if isinstance(source, SweepResult) and np.prod(list(source.sizes.values()), dtype=int) > 1:
         return _of_sweep(source, current_axes(ax))
@@ -32,8 +34,13 @@ def overview(source: Any, ax: Axes | None = None) -> Any:
         has_weights = model is None or getattr(model, "W", None) is not None
     if not has_weights and hasattr(source, "history"):
         return loss_history(source, ax)
-    W = arrays.as_numpy("source", arrays.weights_of("source", source), largest=arrays.MAX_WEIGHT)
-    W = W.reshape(W.shape[-2:]) if W.ndim > 2 else W
+    weights = arrays.weights_of("source", source)
+    is_listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes | dict | set)
+    W = arrays.as_numpy("source", weights, largest=arrays.MAX_WEIGHT) if is_listed else np.empty(0)
+    if W.ndim < 2 or np.prod(W.shape[:-2], dtype=int) != 1:
+        what = f"shape {W.shape}" if is_listed else reprlib.repr(weights)
+        raise ConfigError(f"source must be a run, a model, a result or a W (n_hidden, n_features), got {what}.")
+    W = W.reshape(W.shape[-2:])
     if len(W) == 2:
         return feature_directions(W, ax)
     return feature_directions_3d(W, ax) if len(W) == 3 else gram(W, ax)

@@ -100,14 +100,13 @@ def planted_start(solution: Any, task: Any, *, noise: float = NOISE) -> tuple[np
     ):
         importance = np.broadcast_to(np.asarray(task.importance, float), (n,))
         W = arrangement(solution, n, m, importance=importance).values
-    elif isinstance(solution, tuple) and len(solution) == 2 and np.ndim(solution[0]) == 2 and np.ndim(solution[1]) == 1:
+    elif isinstance(solution, tuple) and len(solution) == 2:
         W, b = arrays.as_numpy("planted W", solution[0], ndim=2), arrays.as_numpy("planted b", solution[1], ndim=1)
     else:
         W = arrays.as_numpy("planted W", solution, ndim=2)
-    if W.shape != (m, n) or (b is not None and b.shape != (n,)):
-        raise ConfigError(
-            f"planted W must have shape {(m, n)}, as the task says, got {W.shape}, and b one entry per column."
-        )
+    for name, array, shape in (("W", W, (m, n)), ("b", b, (n,))):
+        if array is not None and array.shape != shape:
+            raise ConfigError(f"planted {name} must have shape {shape}, as the task says, got {array.shape}.")
     if b is None:
         left_out = np.linalg.norm(W, axis=0) < LEFT_OUT_BELOW
         b = np.where(left_out, np.asarray(task.features.moment(1)), 0.0)

@@ -10,6 +10,7 @@ const { assign, eigen, multiply, nearestOrthogonal } = await import(new URL("alg
 const { alignTo, createAligner } = await import(new URL("align.js", page));
 const { onTheSilent, reconstruct, meetings } = await import(new URL("reconstruct.js", page));
 const { shareInWords, shapesInWords } = await import(new URL("sentences.js", page));
+const { denseAside } = await import(new URL("asides.js", page));
 const { toLink, fromLink } = await import(new URL("state.js", page));
 const { decode } = await import(new URL("decode.js", page));
 const { Ensemble } = await import(new URL("ensemble.js", page));
@@ -87,8 +88,24 @@ test("sentences", () => {
   assert.equal(shareInWords(of("pentagon", 5)), "5 features share 2 dimensions as a pentagon: each keeps 0.40 of one.");
   assert.equal(shareInWords(of("2 × antipodal pair", 4)), "4 features share 2 dimensions as 2 antipodal pairs: each keeps 0.50 of one; 1 is left out.");
   assert.equal(shareInWords(of("2 × dedicated", 2)), "2 features have a dimension each: each keeps 1.00 of one; 3 are left out.");
+  const askew = { ...of("irregular (2 features, 2 dimensions)", 2), D: [0.8, 0.8, 0.2, 0.15, 0.05] };
+  assert.equal(shareInWords({ ...askew, packing: 1 }), "5 features fill 2 dimensions in no regular shape: they keep 0.05 to 0.80 of one each.");
+  assert.match(shareInWords({ ...askew, D: [0.8, 0.8, 0.4, 0, 0], packing: 1 }), /^3 features fill .* 0.40 to 0.80 of one each; 2 are left out.$/);
+  assert.equal(shareInWords({ ...askew, packing: 0.9 }), "2 features use 2 dimensions in no regular shape: each keeps 0.80 of one; 3 are left out.");
   assert.equal(shareInWords(of("nothing represented", 0)), "None of the 5 features is represented.");
   assert.equal(shapesInWords("octagon + 2 × tetrahedron + dedicated"), "an octagon, 2 tetrahedra and a dedicated direction");
+});
+
+test("dense features leave it to chance where starts end, as long as they matter equally and lose the same", () => {
+  const sweep = (loss, equal) => ({ cells: { loss: { values: loss } }, model: { equal } });
+  const view = { n: 2, name: "irregular (2 features, 1 dimension)", density: 1 };
+  const equal = sweep([0.05, 0.0501, 0.06], [0, 0]);
+  assert.match(denseAside(view, equal, [0, 1]), /These 2 starts differ by 0\.2 % in loss/);
+  assert.match(denseAside(view, equal, [0, 0]), /less than 0\.1 %/);
+  for (const other of [{ density: 0.5 }, { density: null }, { name: "2 × dedicated" }]) assert.equal(denseAside({ ...view, ...other }, equal, [0, 1]), "");
+  assert.equal(denseAside(view, equal, [0, 2]), "");
+  assert.equal(denseAside(view, equal, [0]), "");
+  assert.equal(denseAside(view, sweep([0.05, 0.0501], [0, 1]), [0, 1]), "");
 });
 
 test("hulls of a tetrahedron, an octahedron and a cube have 4 triangles, 8 triangles and 6 squares", () => {

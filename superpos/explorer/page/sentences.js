@@ -35,12 +35,14 @@ export function shapesInWords(name) {
 const features = (count) => (count === 1 ? "1 feature" : `${count} features`);
 const dimensions = (count) => (count === 1 ? "1 dimension" : `${count} dimensions`);
 
+const FILLED = 0.99; // of all dimensions, from which none is left
+
 /** What the dimensions are spent on: "5 features share 2 dimensions as a pentagon: each keeps 0.40 of one." */
-export function shareInWords({ n, m, name, norms, D, represented }) {
+export function shareInWords({ n, m, name, norms, D, represented, packing }) {
   const long = [...norms.keys()].filter((i) => norms[i] > 0.5);
   if (!represented) return `None of the ${features(n)} is represented.`;
-  const left = n - represented;
-  const rest = left === 0 ? "." : `; ${left === 1 ? "1 is" : `${left} are`} left out.`;
+  const without = (count) => (count === 0 ? "." : `; ${count === 1 ? "1 is" : `${count} are`} left out.`);
+  const rest = without(n - represented);
   const shares = long.map((i) => D[i]);
   const [least, most] = [Math.min(...shares), Math.max(...shares)];
   const even = most - least < 0.02;
@@ -53,10 +55,15 @@ export function shareInWords({ n, m, name, norms, D, represented }) {
       represented === 1 ? "1 feature has a dimension of its own" : `${features(represented)} have a dimension each`;
     return `${own}: ${kept}${rest}`;
   }
+  const isRegular = !/irregular|shared feature|diverged|missing/.test(name);
+  if (!isRegular && packing > FILLED) {
+    const inside = Array.from(D).filter((d) => d >= 0.005);
+    const [lowest, highest] = [Math.min(...inside).toFixed(2), Math.max(...inside).toFixed(2)];
+    const filling = `${features(inside.length)} fill ${dimensions(m)} in no regular shape`;
+    return `${filling}: they keep ${lowest} to ${highest} of one each${without(n - inside.length)}`;
+  }
   const verb = represented === 1 ? "uses" : represented > m ? "share" : "use";
-  const shape = /irregular|shared feature|diverged|missing/.test(name)
-    ? "in no regular shape"
-    : `as ${shapesInWords(name)}`;
+  const shape = isRegular ? `as ${shapesInWords(name)}` : "in no regular shape";
   return `${features(represented)} ${verb} ${dimensions(m)} ${shape}: ${kept}${rest}`;
 }
 

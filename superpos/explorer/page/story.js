@@ -1,8 +1,9 @@
 // The story: dense, sparser, why, your turn. Each step asks one question over one large picture, in the sweep's own
 // models.
 
+import { denseAside, whyAside } from "./asides.js";
 import { el, motionAllowed, say, svg } from "./dom.js";
-import { canReconstruct, meetings } from "./reconstruct.js";
+import { canReconstruct } from "./reconstruct.js";
 import { atDensity, inWords, shareInWords } from "./sentences.js";
 import { activationOf } from "./sweep.js";
 
@@ -204,25 +205,11 @@ export function createStory({ sweep, state, colorOf, siblings, onstep, onleave }
           ? whyAside(view)
           : step === 2
             ? "The picture is turned so that neighbours lie near each other; the numbers are the model's own."
-            : "";
+            : denseAside(view, sweep, siblings(s.cell));
       if (step === steps[0] && step > 1)
         aside.textContent = `This sweep has a single density, so the story begins with why. ${aside.textContent}`;
     },
   };
-}
-
-function whyAside({ n, density, activation }) {
-  const cut =
-    activation === "relu"
-      ? "Negative interference costs nothing: ReLU cuts it off. A negative bias takes small positive " +
-        "interference, too. "
-      : "";
-  if (density === null) return cut;
-  const share = 100 * meetings(n, density);
-  return (
-    `${cut}${atDensity(density)}two or more of the ${n} features meet in ${say(share, 2)} % of ` +
-    `inputs; the rarer that is, the less sharing costs.`
-  );
 }
 
 /** Where the story's "why" looks: the sparsest model of a regular shape with the most features. */
