@@ -1,11 +1,13 @@
 """Figures for papers: at the width of a column or of the text, with 8 pt letters at final size, panels lettered.
 
 A figure is designed wide. At less width its panels keep about their shape and flow, as words do, into as many rows as they
-need; colour bars stay beside their panels, and keys that stood beside or below come below.
+need; colour bars stay beside their panels, and keys that stood beside or below come below. What would be higher than a page
+is drawn with smaller panels, more of them side by side.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -14,14 +16,27 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from superpos.errors import ConfigError
+from superpos.plot.paper_panels import Panel, is_inside, is_large, key_of, relieve_texts
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
 POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, are a seventh smaller
 SMALL, SMALL_BELOW = 7.0, 8.2
-ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # inches around a panel with ticks and labels
-BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
+HIGHEST = 9.0  # inches; a page has no more
 # Inches of a panel with and without numbers on its y axis, below which a row is broken.
 LEAST = {True: 1.05, False: 0.85}
+# Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
+SQUEEZES = (
+    (1.0, 1.0),
+    (1.0, 0.85),
+    (1.0, 0.7),
+    (0.85, 0.8),
+    (0.85, 0.65),
+    (0.7, 0.8),
+    (0.7, 0.6),
+    (0.55, 0.6),
+    (0.45, 0.5),
+)
+SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
 KEY_LINE = 0.135  # inches
 MANY = 4  # panels of one row share a letter
 WATERMARK = "quick look"
@@ -49,37 +64,84 @@ def fit(figure: Figure, width: str) -> None:
     """
     check_width(width)
     figure.canvas.draw()  # so that a layout engine has placed everything
-    panels = _panels(figure)
-    keys = [_Key.of(legend) for part in (figure, *figure.subfigs) for legend in list(part.legends)]
-    keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and not _is_inside(legend, panel)]
+    panels, keys = _panels_and_keys(figure)
     figure.set_layout_engine("none")
     for text in figure.findobj(Text):
         text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
-    rows = _rows(panels, WIDTHS[width])
-    for _ in range(2):  # where labels end is known once they are there
-        _lay_out(figure, rows, keys, width)
-        figure.canvas.draw()
-        keys += [_Key.of(legend, panel) for panel in panels if (legend := _key_of(panel)) and _is_large(legend, panel)]
+    for narrowness, steepness in SQUEEZES:
         for panel in panels:
-            panel.measure()
-    keys = _merged(keys)
-    letters = _lettered(rows)
-    top = _lay_out(figure, rows, keys, width)
+            panel.measure_title(SMALL if narrowness < 1 else POINTS)
+        rows = _rows(panels, WIDTHS[width], narrowness)
+        letters = _lettered(rows)
+        _begin(rows, letters)
+        for _ in range(3):  # where labels end is known once they are there
+            _lay_out(figure, rows, keys, width, steepness)
+            figure.canvas.draw()
+            for panel in panels:
+                panel.measure()
+            keys += [_Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_large(legend, p)]
+        keys = _merged(keys)
+        top = _lay_out(figure, rows, keys, width, steepness)
+        if figure.get_figheight() <= HIGHEST:
+            break
     for key in keys:
         named = "".join(dict.fromkeys(letters[panel] for panel in key.panels)) if len(set(letters.values())) > 1 else ""
         key.draw(figure, top / figure.get_figheight(), width, ", ".join(named))
         top -= key.height(width)
     _write_letters(figure, letters)
+    figure.canvas.draw()
+    for panel in panels:
+        relieve_texts(panel.ax)
 
 
-def _lay_out(figure: Figure, rows: "Sequence[Sequence[_Panel]]", keys: "Sequence[_Key]", width: str) -> float:
+def _panels_and_keys(figure: Figure) -> "tuple[list[Panel], list[_Key]]":
+    """The panels of a figure, and the keys that are to stand below them, which are taken from where they were."""
+    panels = _panels(figure)
+    keys = [_Key.of(legend) for part in _parts(figure) for legend in list(part.legends)]
+    for panel in list(panels):
+        ax, legend = panel.ax, key_of(panel)
+        if legend and not is_inside(legend, panel):
+            keys.append(_Key.of(legend, panel))
+        elif legend and not ax.axison and not (ax.lines or ax.patches or ax.collections or ax.images):
+            keys.append(_Key.of(legend))  # axes that only hold a key
+            panels.remove(panel)
+            ax.set_visible(False)
+    return panels, keys
+
+
+def _parts(figure: Any) -> list[Any]:
+    """A figure and its parts, those of parts included."""
+    return [figure, *(part for child in figure.subfigs for part in _parts(child))]
+
+
+def _begin(rows: "Sequence[Sequence[Panel]]", letters: "dict[Panel, str]") -> None:
+    """Tell panels what stands beside and below them, and which of them bear a letter."""
+    seen: set[str] = set()
+    for k, row in enumerate(rows):
+        under = rows[k + 1] if k + 1 < len(rows) and len(rows[k + 1]) == len(row) else [None] * len(row)
+        for panel, below in zip(row, under, strict=True):
+            panel.begin(panel is row[0], below)
+            panel.is_lettered = letters[panel] not in seen
+            seen.add(letters[panel])
+
+
+def _lay_out(
+    figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[_Key]", width: str, steepness: float
+) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
+    alone = [row[0] for row in rows if len(row) == 1 and row[0].is_free and not row[0].bars]
+    if width == "column":  # panels below each other begin and end together
+        for side in ("left", "right"):
+            for panel in alone:
+                panel.room[side] = max(other.room[side] for other in alone)
     shares: dict[int, float] = {}  # of the designed size, for every designed row: its parts look alike
     for row in rows:
         new = _widths(row, WIDTHS[width])[0] / row[0].designed[0]
         shares[row[0].row] = min(new, shares.get(row[0].row, new))
     for panel in (panel for row in rows for panel in row):
-        panel.set_width(shares[panel.row] * panel.designed[0])
+        free = WIDTHS[width] - sum(panel.sides(WIDTHS[width]))
+        fills = panel in alone and width == "column"
+        panel.set_width(free if fills else shares[panel.row] * panel.designed[0], steepness)
     heights = [_row_height(row) for row in rows]
     total = sum(heights) + sum(key.height(width) for key in keys) + 0.06
     figure.set_size_inches(WIDTHS[width], total)
@@ -90,54 +152,16 @@ def _lay_out(figure: Figure, rows: "Sequence[Sequence[_Panel]]", keys: "Sequence
     return top
 
 
-class _Panel:
-    """One pair of axes with its colour bars: as it was designed, in inches, and as it is laid out."""
-
-    def __init__(self, ax: Axes):
-        frame = ax.get_position()  # with `aspect`, less than this is drawn
-        parent, dpi = ax.figure.bbox, ax.figure.dpi
-        self.ax, self.bars, self.row = ax, [], 0
-        self.x, self.y = (parent.x0 + frame.x0 * parent.width) / dpi, (parent.y0 + frame.y0 * parent.height) / dpi
-        self.width, self.height = frame.width * parent.width / dpi, frame.height * parent.height / dpi
-        self.designed = self.width, self.height
-        ticks = [*ax.get_xticklabels(), *ax.get_yticklabels()]
-        self.is_framed = ax.axison and bool(any(t.get_visible() and t.get_text() for t in ticks) or ax.get_ylabel())
-        self.room = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
-        self.has_numbers = any(t.get_visible() and t.get_text() for t in ax.get_yticklabels())
-        if self.is_framed:
-            self.room["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
-
-    def set_width(self, width: float) -> None:
-        """Its size at a width: about in the designed proportions, higher where it gets much narrower."""
-        designed_width, designed_height = self.designed
-        share = width / designed_width
-        self.width, self.height = width, designed_height * (max(share, 0.62) if self.is_framed else share)
-        if self.is_framed:
-            self.height = min(self.height, 1.15 * max(width, 1.3))
-
-    def measure(self) -> None:
-        """Take the room that its labels, ticks and colour bars need now."""
-        boxes = [b for ax in (self.ax, *self.bars) if (b := ax.get_tightbbox()) is not None]
-        frame, dpi = self.ax.get_window_extent(), self.ax.figure.dpi
-        pad = 0.06 if self.is_framed else 0.03
-        self.room = {
-            "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
-            "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
-            "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
-            "top": max(0.2, pad + max(0.0, max(b.y1 for b in boxes) - frame.y1) / dpi),  # a letter stands there
-        }
-
-
 class _Key(NamedTuple):
     """A legend that goes below the panels."""
 
     title: str
     handles: list[Any]
     labels: list[str]
-    panels: "list[_Panel]"
+    panels: "list[Panel]"
 
     @classmethod
-    def of(cls, legend: Legend, *panels: _Panel) -> "_Key":
+    def of(cls, legend: Legend, *panels: Panel) -> "_Key":
         """A legend, which is removed from where it was."""
         labels = [text.get_text() for text in legend.get_texts()]
         handles, title = list(legend.legend_handles), legend.get_title().get_text()
@@ -162,21 +186,6 @@ class _Key(NamedTuple):
         )  # fmt: skip
 
 
-def _key_of(panel: _Panel) -> Legend | None:
-    return panel.ax.get_legend()
-
-
-def _is_inside(legend: Legend, panel: _Panel) -> bool:
-    box = legend.get_window_extent()
-    return bool(panel.ax.get_window_extent().contains((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
-
-
-def _is_large(legend: Legend, panel: _Panel) -> bool:
-    """Whether a legend leaves too little of its panel free."""
-    box, frame = legend.get_window_extent(), panel.ax.get_window_extent()
-    return box.width * box.height > 0.22 * frame.width * frame.height or box.width > 0.8 * frame.width
-
-
 def _merged(keys: Sequence[_Key]) -> list[_Key]:
     """Keys that say the same once, for all their panels."""
     merged: dict[tuple[Any, ...], _Key] = {}
@@ -187,14 +196,20 @@ def _merged(keys: Sequence[_Key]) -> list[_Key]:
     return list(merged.values())
 
 
-def _panels(figure: Figure) -> list[_Panel]:
+def _panels(figure: Figure) -> list[Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
     visible = [ax for ax in figure.axes if ax.get_visible()]
-    bars = [ax for ax in visible if ax.get_label() == "<colorbar>"]
-    panels = [_Panel(ax) for ax in visible if ax not in bars]
-    panels.sort(key=lambda p: (-round((p.y + p.height) / 0.35), p.x))
+    bars = [ax for ax in visible if ax.get_label() == "<colorbar>" or getattr(ax, "_colorbar", None) is not None]
+    panels = [Panel(ax) for ax in visible if ax not in bars]
+    panels.sort(key=lambda p: -(p.y + p.height))
+    highest = -1.0
+    for number, panel in enumerate(panels):
+        if not number or panel.y + panel.height < highest - SAME_ROW:
+            highest, row = panel.y + panel.height, number
+        panel.row = row
+    panels.sort(key=lambda p: (p.row, p.x))
     for bar in bars:
-        box = _Panel(bar)
+        box = Panel(bar)
         nearest = min(
             panels, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
@@ -202,52 +217,56 @@ def _panels(figure: Figure) -> list[_Panel]:
     return panels
 
 
-def _rows(panels: Sequence[_Panel], width: float) -> list[list[_Panel]]:
+def _rows(panels: Sequence[Panel], width: float, narrowness: float) -> list[list[Panel]]:
     """Panels in rows: those of one designed row stay together as long as each is wide enough, else they are broken evenly."""
-    designed: list[list[_Panel]] = []
-    for panel in panels:
-        last = designed[-1][-1] if designed else None
-        beside = last is not None and abs(last.y + last.height - panel.y - panel.height) < 0.35 and panel.x > last.x
-        if beside:
-            designed[-1].append(panel)
-        else:
-            designed.append([panel])
     rows = []
-    for number, row in enumerate(designed):
-        for panel in row:
-            panel.row = number
+    for _, group in groupby(panels, key=lambda panel: panel.row):
+        row = list(group)
         n_parts = 1
-        while n_parts < len(row) and not _fits(row, n_parts, width):
+        while n_parts < len(row) and not _fits(row, n_parts, width, narrowness):
             n_parts += 1
         per_part = -(-len(row) // n_parts)
         rows += [row[k : k + per_part] for k in range(0, len(row), per_part)]
     return rows
 
 
-def _fits(row: Sequence[_Panel], n_parts: int, width: float) -> bool:
+def _fits(row: Sequence[Panel], n_parts: int, width: float, narrowness: float) -> bool:
     per_part = -(-len(row) // n_parts)
     parts = [row[k : k + per_part] for k in range(0, len(row), per_part)]
-    return all(new >= LEAST[p.has_numbers] for part in parts for p, new in zip(part, _widths(part, width), strict=True))
+    return all(
+        new >= narrowness * LEAST[p.has_numbers]
+        for part in parts
+        for p, new in zip(part, _widths(part, width), strict=True)
+    )
 
 
-def _widths(row: Sequence[_Panel], width: float) -> list[float]:
+def _widths(row: Sequence[Panel], width: float) -> list[float]:
     """Inches of every panel of a row without its letters, in the proportions of the design; none grows by more than half."""
-    free = width - sum(p.room["left"] + p.room["right"] for p in row)
-    share = free / sum(p.designed[0] for p in row)
-    return [min(share, 1.5) * p.designed[0] for p in row]
+    low, high = 0.0, 1.5
+    for _ in range(20):  # words beside narrower panels take more room
+        share = (low + high) / 2
+        if sum(_taken(p, share * p.designed[0]) for p in row) <= width:
+            low = share
+        else:
+            high = share
+    return [low * p.designed[0] for p in row]
 
 
-def _row_height(row: Sequence[_Panel]) -> float:
+def _taken(panel: Panel, width: float) -> float:
+    return width + sum(panel.sides(width))
+
+
+def _row_height(row: Sequence[Panel]) -> float:
     return max(p.height for p in row) + max(p.room["top"] for p in row) + max(p.room["bottom"] for p in row)
 
 
-def _place(row: Sequence[_Panel], top: float, width: float, total: float) -> None:
+def _place(row: Sequence[Panel], top: float, width: float, total: float) -> None:
     """Put the panels of a row side by side, in the middle of the width."""
     above, tallest = max(p.room["top"] for p in row), max(p.height for p in row)
-    taken = sum(p.width + p.room["left"] + p.room["right"] for p in row)
-    x = (width - taken) / 2
+    x = (width - sum(_taken(p, p.width) for p in row)) / 2
     for p in row:
-        x += p.room["left"]
+        left, right = p.sides(p.width)
+        x += left
         y = top - above - tallest + (tallest - p.height) / 2 * (not p.is_framed)
         y = top - above - p.height if p.is_framed else y
         _set_position(p.ax, x / width, y / total, p.width / width, p.height / total)
@@ -255,7 +274,7 @@ def _place(row: Sequence[_Panel], top: float, width: float, total: float) -> Non
             at = x + p.width + 0.08 + 0.5 * k
             _set_position(bar, at / width, y / total, 0.09 / width, p.height / total)
             bar.set_aspect("auto")
-        x += p.width + p.room["right"]
+        x += p.width + right
 
 
 def _set_position(ax: Axes, x: float, y: float, width: float, height: float) -> None:
@@ -267,9 +286,9 @@ def _set_position(ax: Axes, x: float, y: float, width: float, height: float) -> 
     ax.set_position((x, y, width, height))
 
 
-def _lettered(rows: Sequence[Sequence[_Panel]]) -> dict[_Panel, str]:
+def _lettered(rows: Sequence[Sequence[Panel]]) -> dict[Panel, str]:
     """The letter of every panel; those of one designed row share one if they are many."""
-    letters: dict[_Panel, str] = {}
+    letters: dict[Panel, str] = {}
     previous = None
     panels = [p for row in rows for p in row]
     in_row = Counter(p.row for p in panels)
@@ -282,16 +301,16 @@ def _lettered(rows: Sequence[Sequence[_Panel]]) -> dict[_Panel, str]:
     return letters
 
 
-def _write_letters(figure: Figure, letters: dict[_Panel, str]) -> None:
+def _write_letters(figure: Figure, letters: dict[Panel, str]) -> None:
     """Write each letter above the first panel that has it; none where there is one alone."""
     if len(set(letters.values())) < 2:
         return
     width, height = figure.get_size_inches()
-    first: dict[str, _Panel] = {}
+    first: dict[str, Panel] = {}
     for panel, letter in letters.items():
         first.setdefault(letter, panel)
     for letter, panel in first.items():
         box = panel.ax.get_window_extent().transformed(figure.transFigure.inverted())
-        x = max(0.005, box.x0 - (panel.room["left"] - 0.02) / width)
+        x = max(0.005, box.x0 - (panel.sides(panel.width)[0] - 0.02) / width)
         y = min(0.998, box.y1 + (panel.room["top"] - 0.01) / height)
         figure.text(x, y, letter, fontsize=POINTS + 1, weight="bold", ha="left", va="top", gid=f"letter-{letter}")
