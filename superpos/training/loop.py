@@ -93,11 +93,18 @@ def init(task: Task, config: TrainConfig, seed: Integer[Array, ""], start: dict[
 
 
 def advance(
-    task: Task, config: TrainConfig, seed: Integer[Array, ""], state: TrainState, todo: Intervals, before: Any = 0
+    task: Task,
+    config: TrainConfig,
+    seed: Integer[Array, ""],
+    state: TrainState,
+    todo: Intervals,
+    before: Any = 0,
+    train_steps: Any = None,
 ) -> tuple[TrainState, Record]:
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
 
     `before` is the number of steps that the optimiser has taken already, which `after_step` of a task counts on from.
+    `train_steps` replaces the loop over steps: (task, config, key, state, first step, one past the last) → state.
 
     A step whose loss is not finite, or is below the least that the task can have, or whose new parameters are not finite or
     exceed `PARAMETER_BOUND`, is refused: the model stays as it was from then on and `diverged_step` says when. One that has
@@ -137,7 +144,11 @@ def advance(
 
     def interval(state: TrainState, stretch: Intervals) -> tuple[TrainState, Record]:
         fresh = jax.tree.map(lambda sum_: jnp.where(stretch.start == stretch.origin, 0, sum_), state.total)
-        state = jax.lax.fori_loop(stretch.start, stretch.stop, step, state._replace(total=fresh))
+        state = state._replace(total=fresh)
+        if train_steps is None:
+            state = jax.lax.fori_loop(stretch.start, stretch.stop, step, state)
+        else:
+            state = train_steps(task, config, key, state, stretch.start, stretch.stop)
         if config.snapshots:
             # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
             place = jnp.where(stretch.snapshot >= 0, stretch.snapshot, len(config.snapshots))
