@@ -47,6 +47,12 @@ def sweep(
     checkpoint_every: Annotated[
         int | None, tyro.conf.arg(help="segments (tenths of a second) between checkpoints inside a block; 1,000")
     ] = None,
+    kernel: Annotated[
+        Literal["auto", "plain", "fused"] | None,
+        tyro.conf.arg(
+            help="how steps are computed; the file's, or auto: plain, until a GPU has confirmed the fused one"
+        ),
+    ] = None,
     ray_address: Annotated[str | None, tyro.conf.arg(help="a running Ray cluster; one is started without it")] = None,
     cpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 1")] = None,
     gpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 0")] = None,
@@ -81,6 +87,7 @@ def sweep(
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)
+    options = sweep_file.options if kernel is None else {**sweep_file.options, "kernel": kernel}
     target = out or Path("runs") / f"{file.stem}.zarr"
     chosen_engine = engine_of_flags(
         engine,
@@ -99,7 +106,7 @@ def sweep(
     )
     loggers.check(tensorboard, wandb, target)
     if dry_run:
-        _dry_run(sweep_file, writable(target, overwrite=overwrite, resume=resume != "never"))
+        _dry_run(sweep_file, options, writable(target, overwrite=overwrite, resume=resume != "never"))
         return
     if engine == "local" and worker is None and (worker := worker_of(os.environ)):
         print(f"worker {worker}, of an array job", file=sys.stderr)
@@ -114,7 +121,7 @@ def sweep(
         engine=chosen_engine,
         worker=worker,
         checkpoint_every=checkpoint_every,
-        **sweep_file.options,
+        **options,
     )
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
@@ -192,7 +199,7 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
+def _dry_run(sweep_file: "SweepFile", options: Mapping[str, Any], target: Path) -> None:
     from superpos.console import say, words_are_the_result
     from superpos.sweeping.budget import show_bytes
     from superpos.sweeping.compiled import compile_sweep, set_out
@@ -200,10 +207,11 @@ def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
 
     words_are_the_result()
     grid = sweep_file.grid
-    layout, device_options = set_out(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
+    layout, device_options = set_out(sweep_file.task, sweep_file.config, grid, **options)
     say(f"models            {grid.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
     say(f"compile families  {len(layout.families)}")
     say(f"blocks            {layout.n_blocks:,} of {_listed(layout.block_sizes)} models")
+    say(f"kernel            {layout.kernel}")
     say(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
     say(f"output            {target}{' (exists)' if target.exists() else ''}")
     say("Memory and time are measured: compiling, which the sweep then finds done, and timing a few steps …")

@@ -19,6 +19,7 @@ from superpos.sweeping.layout import Layout, batched
 from superpos.sweeping.starting_weights import continued, match_starts
 from superpos.sweeping.starts import Starts
 from superpos.tasks.base import Task
+from superpos.training.fused import rules
 from superpos.training.loop import MAX_STEPS, TrainConfig, intervals
 
 log = logging.getLogger("superpos")
@@ -108,6 +109,7 @@ def lay_out(
     block_size: int | None = None,
     platform: str | None = None,
     init: Any = None,
+    kernel: str = "auto",
 ) -> Layout:
     """Check every setting and split the grid into families and blocks. Nothing is compiled."""
     if arrays.is_traced(jax.numpy.zeros(())):
@@ -116,10 +118,14 @@ def lay_out(
     if block_size is not None:
         check.integer("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform
+    check.one_of("kernel", kernel, rules.KERNELS)
+    kernel = rules.chosen_kernel(kernel)
+    for family in families:
+        rules.check_kernel(kernel, family.task, family.config, platform)
     sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
     if init is not None and not isinstance(init, Starts):
         init = match_starts(init, grid, families)
-    return Layout(families, sizes, starts=init)
+    return Layout(families, sizes, starts=init, kernel=kernel)
 
 
 def prepare(
@@ -132,6 +138,7 @@ def prepare(
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
     init: Any = None,
+    kernel: str = "auto",
 ) -> CompiledSweep:
     """Check everything, split the grid and compile. See `sweep` for the arguments."""
     layout, options = set_out(
@@ -143,19 +150,28 @@ def prepare(
         memory_budget=memory_budget,
         devices=devices,
         init=init,
+        kernel=kernel,
     )
     return compile_sweep(layout, grid.n_cells, **options)
 
 
 def set_out(
-    task: Task, config: TrainConfig, grid: Grid, *, block_size: int | None = None, init: Any = None, **options: Any
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    *,
+    block_size: int | None = None,
+    init: Any = None,
+    kernel: str = "auto",
+    **options: Any,
 ) -> tuple[Layout, dict[str, Any]]:
     """What `prepare` does before it compiles: check everything and split the grid. What is left are options of devices."""
     check_options(**options)
     devices = options.get("devices")
     platform = None if devices is None else devices[0].platform
     config, init = continued(arrays.own(config), grid, init)
-    return lay_out(arrays.own(task), config, grid, block_size=block_size, platform=platform, init=init), options
+    how = {"block_size": block_size, "platform": platform, "init": init, "kernel": kernel}
+    return lay_out(arrays.own(task), config, grid, **how), options
 
 
 def check_options(
@@ -204,6 +220,7 @@ def compile_sweep(
             size,
             segments.n_intervals,
             layout.starts and layout.starts.of(f, f.cells[0]),
+            layout.kernel,
         )
         for f, size, segments in zip(layout.families, block_sizes, segment_sizes, strict=True)
     ]

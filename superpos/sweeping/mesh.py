@@ -33,21 +33,36 @@ class Programs(NamedTuple):
 
 
 def programs(
-    mesh: Mesh, task: Task, config: TrainConfig, n_blocks: int, block_size: int, n_intervals: int, start: Any = None
+    mesh: Mesh,
+    task: Task,
+    config: TrainConfig,
+    n_blocks: int,
+    block_size: int,
+    n_intervals: int,
+    start: Any = None,
+    kernel: str = "plain",
 ) -> Programs:
     """Compile the stages for `n_blocks` blocks of `block_size` cells per call; same shapes, same programs.
 
-    `start` is an example of the weights that one model starts from, or None.
+    `start` is an example of the weights that one model starts from, or None. `kernel` is "plain" or "fused".
     """
     # Leaves go into the key as shapes: a new value must find the old program.
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
     leaves, structure = jax.tree.flatten(shapes)
-    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, code_token(task, config))
+    code = code_token(task, config)
+    return _compile(mesh, structure, tuple(leaves), n_blocks, block_size, n_intervals, kernel, code)
 
 
 @lru_cache(maxsize=128)
 def _compile(
-    mesh: Mesh, structure: Any, leaves: Any, n_blocks: int, block_size: int, n_intervals: int, code: str | None
+    mesh: Mesh,
+    structure: Any,
+    leaves: Any,
+    n_blocks: int,
+    block_size: int,
+    n_intervals: int,
+    kernel: str,
+    code: str | None,
 ) -> Programs:
     cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
 
@@ -62,7 +77,7 @@ def _compile(
     start = _start.lower(number, task, config, seeds, given, mesh=mesh, code=code)
     states = jax.eval_shape(partial(_start, mesh=mesh, code=code), number, task, config, seeds, given)
     states = shaped((), cells, states)
-    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, code=code)
+    advance = _advance.lower(number, task, config, seeds, states, todo, mesh=mesh, kernel=kernel, code=code)
     finish = _finish.lower(number, task, config, states, mesh=mesh, code=code)
     # Side by side: to compile a small sweep takes longer than to train it, and one compilation keeps one core busy.
     with ThreadPoolExecutor(3) as pool:
@@ -162,11 +177,29 @@ def _start(count: Any, task: Any, config: Any, seeds: Any, given: Any, *, mesh: 
     return _over_blocks(mesh, _start_block, count, task, config, seeds, given)
 
 
-@partial(jax.jit, static_argnames=("mesh", "code"), donate_argnums=4)
+@partial(jax.jit, static_argnames=("mesh", "kernel", "code"), donate_argnums=4)
 def _advance(
-    count: Any, task: Any, config: Any, seeds: Any, states: Any, todo: Any, *, mesh: Mesh, code: str | None
+    count: Any,
+    task: Any,
+    config: Any,
+    seeds: Any,
+    states: Any,
+    todo: Any,
+    *,
+    mesh: Mesh,
+    kernel: str = "plain",
+    code: str | None = None,
 ) -> Any:
-    return _over_blocks(mesh, _advance_block, count, task, config, seeds, states, shared=todo)
+    one_block = _advance_block if kernel == "plain" else _fused_block(mesh.devices.flat[0].platform)
+    return _over_blocks(mesh, one_block, count, task, config, seeds, states, shared=todo)
+
+
+def _fused_block(platform: str) -> Any:
+    """`_advance_block` with every interval in one kernel, which a CPU interprets."""
+    from superpos.training.fused.kernel import train_steps
+
+    through = partial(train_steps, interpret=platform == "cpu")
+    return jax.vmap(partial(advance, train_steps=through), in_axes=(0, 0, None, 0, None))
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"))
