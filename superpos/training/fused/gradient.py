@@ -37,8 +37,8 @@ class Problem(NamedTuple):
 class Numbers(NamedTuple):
     """The numbers of a `Toy` that a step reads."""
 
-    feature_probability: Float[Array, " n_features"]
-    importance: Float[Array, " n_features"]
+    feature_probability: list[Any]  # one per feature, as the next
+    importance: list[Any]
     hidden_l1: Float[Array, ""] | None
 
 
@@ -60,8 +60,7 @@ def loss_and_gradient(
     hidden, features = range(problem.n_hidden), range(problem.n_features)
     decoder = [[_entry(W, k, i) for i in features] for k in hidden]
     bias = None if b is None else [_entry(b, i) for i in features]
-    p = [_entry(numbers.feature_probability, i) for i in features]
-    importance = [_entry(numbers.importance, i) for i in features]
+    p, importance = numbers.feature_probability, numbers.importance
 
     def of_tile(number: Any, sums: Sums) -> Sums:
         sample = number.astype(jnp.uint32) * jnp.uint32(problem.tile) + _iota(problem.tile)

@@ -5,8 +5,9 @@ their seed, is made once; a batching rule lays the programs of a block side by s
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
 from math import gcd
+from operator import and_
 from typing import Any, NamedTuple
 
 import jax
@@ -56,7 +57,7 @@ def train_steps(
     call of a kernel. `interpret` is for machines without a GPU: the same kernel as a plain JAX program.
     """
     shape = Shape.of(task, config, interpret)
-    numbers = Numbers(task.feature_probability, task.importance, task.hidden_l1)
+    numbers = (task.feature_probability, task.importance, task.hidden_l1)
     carried = state._replace(snapshots=None)
     span = jnp.stack([start, stop]).astype(jnp.int32)
     trained = _of_shape(shape)(numbers, config, jax.random.key_data(key), span, carried)
@@ -86,46 +87,68 @@ def _of_shape(shape: Shape) -> Callable[..., Any]:
 
 def _block(shape: Shape, numbers: Any, config: Any, state: Any, key: Any, span: Any) -> Any:
     """Train models whose leaves lead with one axis: so many programs on the grid."""
-    models = (numbers, config, state)
-    leaves, structure = jax.tree.flatten(models)
+    leaves, structure = jax.tree.flatten((numbers, config, state))
     n_models, together = len(state.diverged_step), gcd(len(state.diverged_step), shape.together)
-    padded = [_padded(leaf) for leaf in leaves]
-    first_of_state = len(leaves) - len(jax.tree.leaves(state))
+    outputs = jax.tree.leaves(state)
 
     def program(key: Any, span: Any, *references: Any) -> None:
-        inputs, outputs = references[: len(leaves)], references[len(leaves) :]
-        numbers, config, state = jax.tree.unflatten(structure, [reference[...] for reference in inputs])
+        given = jax.tree.unflatten(structure, references[: len(leaves)])
+        (p, importance, hidden_l1), config, state = given
+        features = range(shape.problem.n_features)
+        of_features = ([row[:, i] for i in features] for row in (p, importance))
+        numbers = Numbers(*of_features, None if hidden_l1 is None else hidden_l1[...])
+        config, state = jax.tree.map(_read, (config, state))
         words = (key[0], key[1])
 
         def step_of_all(t: Any, state: Any) -> Any:
             return jax.vmap(lambda *model: _step(shape.problem, words, t, *model))(numbers, config, state)
 
         trained = jax.lax.fori_loop(span[0], span[1], step_of_all, state)
-        for reference, leaf in zip(outputs, jax.tree.leaves(trained), strict=True):
-            reference[...] = leaf
+        for reference, leaf in zip(references[len(leaves) :], jax.tree.leaves(trained), strict=True):
+            _write(reference, leaf)
 
     def of_models(leaf: Any) -> pl.BlockSpec:
         return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
 
     pair = pl.BlockSpec((2,), lambda k: (0,))
-    outputs = padded[first_of_state:]
     trained = pl.pallas_call(
         program,
         grid=(n_models // together,),
-        in_specs=[pair, pair, *map(of_models, padded)],
+        in_specs=[pair, pair, *map(of_models, leaves)],
         out_specs=[*map(of_models, outputs)],
         out_shape=[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in outputs],
         compiler_params=None if shape.interpret else triton.CompilerParams(num_warps=shape.warps, num_stages=1),
         interpret=shape.interpret,
         name="train_toy_models",
-    )(key, span, *padded)
-    cut = [leaf[tuple(map(slice, old.shape))] for leaf, old in zip(trained, leaves[first_of_state:], strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(state), cut)
+    )(key, span, *leaves)
+    return jax.tree.unflatten(jax.tree.structure(state), trained)
 
 
-def _padded(leaf: Any) -> Any:
-    """An array whose sizes but the first are powers of two, as those in a kernel must be, with 0 where it was shorter."""
-    return jnp.pad(leaf, [(0, 0), *((0, (1 << (n - 1).bit_length()) - n) for n in leaf.shape[1:])])
+def _read(reference: Any) -> Any:
+    """An array from memory, with 0 appended where its sizes are no powers of two, as those in a kernel must be."""
+    if (mask := _inside(reference)) is None:
+        return reference[...]
+    return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
+
+
+def _write(reference: Any, array: Any) -> None:
+    if (mask := _inside(reference)) is None:
+        reference[...] = array
+    else:
+        triton.store(reference.at[_indices(reference)], array, mask=mask)
+
+
+def _indices(reference: Any) -> tuple[Any, ...]:
+    longer = tuple(1 << (n - 1).bit_length() for n in reference.shape)
+    return tuple(jax.lax.broadcasted_iota(jnp.int32, longer, axis) for axis in range(len(longer)))
+
+
+def _inside(reference: Any) -> Any:
+    """Which entries of the longer array there are; None for all."""
+    shape = reference.shape
+    if all(n & (n - 1) == 0 for n in shape):
+        return None
+    return reduce(and_, (index < n for index, n in zip(_indices(reference), shape, strict=True)))
 
 
 def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:
