@@ -1,8 +1,8 @@
 """Compile the fused kernel for an H100 that is not here, and say what it holds and what it costs, as JSON by size.
 
-    python tests/accelerators/fused_program.py 5,2 20,5
+    XLA_FLAGS=--xla_dump_to=DUMP python tests/accelerators/fused_program.py 5,2 20,5
 
-It needs the extra `aot`. Registers, spills and shared memory are ptxas' account; kernels and bytes are XLA's program's;
+It needs the extra `aot`, and reads in DUMP what the compiler wrote there. Registers, spills and shared memory are ptxas' account; kernels and bytes are XLA's program's;
 instructions are those of the PTX. A prediction of seconds adds three parts: what is launched, moved and computed.
 """
 
@@ -11,14 +11,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-DUMP = tempfile.mkdtemp()
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + f" --xla_dump_to={DUMP}"
 
 import hlo
 import jax
@@ -34,11 +30,16 @@ from superpos.training.fused.kernel import Shape, train_steps
 BLOCK = 512
 STEPS_PER_INTERVAL = 50  # of 5,000 steps with a record of 100 points
 
-# What is assumed of an H100: one launch takes 2 µs; memory as NVIDIA says; every instruction of a thread counts as one
-# operation, of which each of 132 × 128 lanes does one in a cycle of 1.98 GHz (additions and products of floats do; whole
-# numbers take two cycles there, and a program's first steps wait for memory, so a card will be slower than predicted).
+# What is assumed of an H100: one launch takes 2 µs, memory moves 3.35 TB/s, and every instruction of a thread is one
+# operation, of which each of 132 × 128 lanes does one in a cycle of 1.98 GHz. Sums and products of floats do; whole numbers
+# take two cycles and divisions more, which `cautious` counts. Of the plain program only products are counted.
 LAUNCH, BANDWIDTH, PROCESSORS, LANES, CLOCK = 2e-6, 3.35e12, 132, 128, 1.98e9
 NAME = "train_toy_models"
+
+
+def dump() -> Path:
+    """The folder that XLA was told to write to."""
+    return Path(os.environ["XLA_FLAGS"].split("--xla_dump_to=")[1].split()[0])
 
 
 @cache
@@ -70,10 +71,9 @@ def of_ptxas() -> dict[str, int]:
     """Registers of a thread, bytes that it spills and keeps on a stack, and barriers, of the kernel compiled last."""
     import nvidia.cuda_nvcc as nvcc
 
-    report = subprocess.run(
-        [str(Path(list(nvcc.__path__)[0]) / "bin" / "ptxas"), "-v", "--gpu-name", "sm_90a", str(ptx_file()), "-o", os.devnull],
-        capture_output=True, text=True, check=True,
-    ).stderr  # fmt: skip
+    ptxas = str(Path(next(iter(nvcc.__path__))) / "bin" / "ptxas")
+    command = [ptxas, "-v", "--gpu-name", "sm_90a", str(ptx_file()), "-o", os.devnull]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     patterns = {
         "registers": r"Used (\d+) registers",
         "spill_stores": r"(\d+) bytes spill stores",
@@ -85,14 +85,15 @@ def of_ptxas() -> dict[str, int]:
 
 def ptx_file() -> Path:
     """The PTX of the kernel that was compiled last."""
-    files = [path for path in Path(DUMP).glob("*.ptx") if f".entry {NAME}" in path.read_text()]
+    files = [path for path in dump().glob("*.ptx") if f".entry {NAME}" in path.read_text()]
     return max(files, key=lambda path: path.stat().st_mtime_ns)
 
 
 def shared_memory() -> int:
     """Bytes of shared memory of a program, as XLA launches it."""
-    told = [path.read_text() for path in sorted(Path(DUMP).glob("*thunk_sequence*"), key=lambda p: p.stat().st_mtime_ns)]
-    return int(re.findall(NAME + r".*?shared_memory: (\d+) bytes", "".join(told))[-1])
+    written = sorted(dump().glob("*thunk_sequence*"), key=lambda path: path.stat().st_mtime_ns)
+    launches = "".join(path.read_text() for path in written)
+    return int(re.findall(NAME + r".*?shared_memory: (\d+) bytes", launches)[-1])
 
 
 def instructions() -> tuple[Counter[str], Counter[str]]:
@@ -112,27 +113,43 @@ def instructions() -> tuple[Counter[str], Counter[str]]:
     return counted(*tile), counted(*step) - counted(*tile)
 
 
+def cycles(instruction: str) -> int:
+    """Cycles in which 128 lanes do so many of an instruction: by the throughputs of compute capability 9.0."""
+    kind = instruction.split(".")[0]
+    if kind in ("add", "sub", "mul", "fma") and instruction.endswith("f32"):
+        return 1
+    return 16 if kind in ("div", "sqrt", "rcp") else 8 if kind == "cvt" else 4 if kind == "shfl" else 2
+
+
 def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     """What the kernel holds, and what it and the plain program cost by the model above, per step of a block."""
     program, shape = compiled(n_features, n_hidden, fused=True)
     (interval,) = hlo.loops(program.as_text())
-    of_tile, rest = (sum(counts.values()) for counts in instructions())
+    of_tile, rest = instructions()
+    names = of_tile | rest
     tiles = -(-shape.problem.batch_size // shape.problem.tile)
     threads = 32 * shape.warps
     programs = BLOCK // shape.together
     rounds = -(-programs // PROCESSORS)  # programs that follow one another on a processor, as if it held one
-    computing = rounds * threads * (tiles * of_tile + rest) / LANES / CLOCK
+    computing = {
+        how: rounds
+        * threads
+        / LANES
+        / CLOCK
+        * sum(weight(name) * (tiles * of_tile[name] + rest[name]) for name in names)
+        for how, weight in (("seconds_per_step", lambda name: 1), ("cautious_seconds_per_step", cycles))
+    }
     per_step = (interval.kernels * LAUNCH + interval.bytes / BANDWIDTH) / STEPS_PER_INTERVAL
     told = {
         "size": [n_features, n_hidden],
         **of_ptxas(),
         "shared_memory": shared_memory(),
         "models_per_program": shape.together,
-        "instructions_per_tile": of_tile,
-        "instructions_per_step": tiles * of_tile + rest,
+        "instructions_per_tile": of_tile.total(),
+        "instructions_per_step": tiles * of_tile.total() + rest.total(),
         "kernels_per_interval": interval.kernels,
         "bytes_per_interval": interval.bytes,
-        "seconds_per_step": per_step + computing,
+        **{how: per_step + seconds for how, seconds in computing.items()},
     }
     plain, _ = compiled(n_features, n_hidden, fused=False)
     (interval,) = hlo.loops(plain.as_text())

@@ -111,6 +111,7 @@ def _block(shape: Shape, numbers: Any, config: Any, state: Any, key: Any, span: 
         return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
 
     pair = pl.BlockSpec((2,), lambda k: (0,))
+    first = 2 + len(leaves) - len(outputs)  # of the state among what goes in: it is trained in place
     trained = pl.pallas_call(
         program,
         grid=(n_models // together,),
@@ -118,6 +119,7 @@ def _block(shape: Shape, numbers: Any, config: Any, state: Any, key: Any, span: 
         out_specs=[*map(of_models, outputs)],
         out_shape=[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in outputs],
         compiler_params=None if shape.interpret else triton.CompilerParams(num_warps=shape.warps, num_stages=1),
+        input_output_aliases={first + k: k for k in range(len(outputs))},
         interpret=shape.interpret,
         name="train_toy_models",
     )(key, span, *leaves)

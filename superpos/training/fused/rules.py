@@ -20,7 +20,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
 # ones are not the kernel's: 20 → 5, the largest, takes all of them and a little more.
 MAX_PARAMETERS = 120
 REGISTERS = 208  # for these, beside what a step needs for a moment
-MAX_TOGETHER = 16
+MAX_TOGETHER = 4  # so that 512 models, a block there, keep all 132 processors of an H100 busy
 THREADS_PER_WARP, MAX_WARPS = 32, 4
 
 
@@ -66,7 +66,7 @@ def models_together(n_features: int, n_hidden: int, bias: bool = True) -> int:
     """How many models share a program and its draws: a power of two, so many as fit in the registers of a thread.
 
     >>> [models_together(2, 1), models_together(5, 2), models_together(20, 5)]
-    [16, 4, 1]
+    [4, 4, 1]
     """
     parameters = n_features * (n_hidden + bias)
     per_model = 2 * parameters + 1 + 2 * n_features  # with their sums, that of the loss, and the numbers of the task

@@ -246,7 +246,7 @@ def test_devices_and_generators_without_the_kernel_are_refused(monkeypatch):
 
 
 def test_programs_hold_as_many_models_as_registers_allow():
-    assert [rules.models_together(*size) for size in ((2, 1), (3, 2), (5, 2), (10, 2), (20, 5))] == [16, 8, 4, 2, 1]
+    assert [rules.models_together(*size) for size in ((2, 1), (3, 2), (5, 2), (10, 2), (20, 5))] == [4, 4, 4, 2, 1]
     assert [rules.tile_and_warps(batch) for batch in (1, 24, 64, 1_000, 4_096)] == [
         (1, 1),
         (32, 1),
