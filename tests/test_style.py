@@ -149,7 +149,7 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     others = {*analyses, *over_sequences, *over_keys, *a_users_function, *in_a_program}
     assert using == {"superpos/sweeping/mesh.py", *others}
     kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_vmap" in p.read_text()}
-    assert kernels == {"superpos/models/points_loss.py", *in_a_program}  # the exceptions that README names
+    assert kernels == {"superpos/models/points_loss.py", *in_a_program}  # the exceptions that the architecture names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
