@@ -151,7 +151,7 @@ def _scaled_by(learning_rate: optax.Schedule) -> optax.GradientTransformation:
         return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        rate = -learning_rate(state.count)
+        rate = -1 * learning_rate(state.count)
         scaled = jax.tree.map(lambda g: jnp.asarray(rate, g.dtype) * g, updates)
         return scaled, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 

@@ -69,7 +69,7 @@ def _of_shape(shape: Shape) -> Callable[..., Any]:
     @jax.custom_batching.custom_vmap
     def trained(numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
         one = jax.tree.map(lambda leaf: leaf[None], (numbers, config, state))
-        return jax.tree.map(lambda leaf: leaf[0], _block(shape, *one, key, span))
+        return jax.tree.map(lambda leaf: leaf[0], _block(shape, one, key, span))
 
     @trained.def_vmap
     def _(axis_size: int, batched: Any, numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
@@ -80,14 +80,18 @@ def _of_shape(shape: Shape) -> Callable[..., Any]:
             return leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
 
         models = jax.tree.map(lead, (numbers, config, state), (batched[0], batched[1], batched[4]))
-        return _block(shape, *models, key, span), jax.tree.map(lambda _: True, state)
+        return _block(shape, models, key, span), jax.tree.map(lambda _: True, state)
 
     return trained
 
 
-def _block(shape: Shape, numbers: Any, config: Any, state: Any, key: Any, span: Any) -> Any:
-    """Train models whose leaves lead with one axis: so many programs on the grid."""
-    leaves, structure = jax.tree.flatten((numbers, config, state))
+def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
+    """Train models whose leaves lead with one axis: so many programs on the grid.
+
+    `models` are numbers of their tasks, configurations, and states.
+    """
+    leaves, structure = jax.tree.flatten(models)
+    state = models[2]
     n_models, together = len(state.diverged_step), gcd(len(state.diverged_step), shape.together)
     outputs = jax.tree.leaves(state)
 
@@ -95,8 +99,8 @@ def _block(shape: Shape, numbers: Any, config: Any, state: Any, key: Any, span: 
         given = jax.tree.unflatten(structure, references[: len(leaves)])
         (p, importance, hidden_l1), config, state = given
         features = range(shape.problem.n_features)
-        of_features = ([row[:, i] for i in features] for row in (p, importance))
-        numbers = Numbers(*of_features, None if hidden_l1 is None else hidden_l1[...])
+        penalty = None if hidden_l1 is None else hidden_l1[...]
+        numbers = Numbers([p[:, i] for i in features], [importance[:, i] for i in features], penalty)
         config, state = jax.tree.map(_read, (config, state))
         words = (key[0], key[1])
 
