@@ -181,14 +181,14 @@ TINY = {"steps": 4, "batch_size": 16, "history": 2, "evaluation_samples": 16}
 
 def test_a_store_keeps_its_kernel(tmp_path, one_device):
     """It says which, is gone on with by none but it, and is taken finished by whoever asks for no other."""
-    config, grid = sp.TrainConfig(**TINY, stop_below=10.0), sp.Grid(seed=[0, 1])
+    config, grid = sp.TrainConfig(**TINY), sp.Grid(seed=[0, 1])
     options = {"block_size": 1, "devices": one_device, "progress": False}
 
     def go(store, kernel, **more):
         return sp.sweep(TASK, config, grid, tmp_path / store, **options, kernel=kernel, **more)
 
     result = go("whole.zarr", "fused")
-    assert result.attrs["kernel"] == "fused" and np.all(result["stopped_step"] == 2)
+    assert result.attrs["kernel"] == "fused"
     assert sp.open(tmp_path / "whole.zarr").attrs["kernel"] == "fused"
     assert go("whole.zarr", "auto").dataset.identical(result.dataset)
     with pytest.raises(sp.ConfigError, match="kernel is fused there and plain here"):
