@@ -87,7 +87,8 @@ def sweep(
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)
-    options = sweep_file.options if kernel is None else {**sweep_file.options, "kernel": kernel}
+    if kernel is not None:
+        sweep_file.options["kernel"] = kernel
     target = out or Path("runs") / f"{file.stem}.zarr"
     chosen_engine = engine_of_flags(
         engine,
@@ -106,7 +107,7 @@ def sweep(
     )
     loggers.check(tensorboard, wandb, target)
     if dry_run:
-        _dry_run(sweep_file, options, writable(target, overwrite=overwrite, resume=resume != "never"))
+        _dry_run(sweep_file, writable(target, overwrite=overwrite, resume=resume != "never"))
         return
     if engine == "local" and worker is None and (worker := worker_of(os.environ)):
         print(f"worker {worker}, of an array job", file=sys.stderr)
@@ -121,7 +122,7 @@ def sweep(
         engine=chosen_engine,
         worker=worker,
         checkpoint_every=checkpoint_every,
-        **options,
+        **sweep_file.options,
     )
     loggers.write(result, tensorboard=tensorboard, wandb=wandb)
     print(result)
@@ -199,7 +200,7 @@ def worker_of(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _dry_run(sweep_file: "SweepFile", options: Mapping[str, Any], target: Path) -> None:
+def _dry_run(sweep_file: "SweepFile", target: Path) -> None:
     from superpos.console import say, words_are_the_result
     from superpos.sweeping.budget import show_bytes
     from superpos.sweeping.compiled import compile_sweep, set_out
@@ -207,7 +208,7 @@ def _dry_run(sweep_file: "SweepFile", options: Mapping[str, Any], target: Path) 
 
     words_are_the_result()
     grid = sweep_file.grid
-    layout, device_options = set_out(sweep_file.task, sweep_file.config, grid, **options)
+    layout, device_options = set_out(sweep_file.task, sweep_file.config, grid, **sweep_file.options)
     say(f"models            {grid.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
     say(f"compile families  {len(layout.families)}")
     say(f"blocks            {layout.n_blocks:,} of {_listed(layout.block_sizes)} models")

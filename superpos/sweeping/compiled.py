@@ -118,14 +118,18 @@ def lay_out(
     if block_size is not None:
         check.integer("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform
-    check.one_of("kernel", kernel, rules.KERNELS)
-    kernel = rules.chosen_kernel(kernel)
-    for family in families:
-        rules.check_kernel(kernel, family.task, family.config, platform)
     sizes = [block_size or plan.default_block_size(f.task, f.config, platform) for f in families]
     if init is not None and not isinstance(init, Starts):
         init = match_starts(init, grid, families)
-    return Layout(families, sizes, starts=init, kernel=kernel)
+    return Layout(families, sizes, starts=init, kernel=_kernel_of(kernel, families, platform))
+
+
+def _kernel_of(name: str, families: list[plan.Family], platform: str) -> str:
+    check.one_of("kernel", name, rules.KERNELS)
+    kernel = rules.chosen_kernel(name)
+    for family in families:
+        rules.check_kernel(kernel, family.task, family.config, platform)
+    return kernel
 
 
 def prepare(
