@@ -145,9 +145,11 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
-    assert using == {"superpos/sweeping/mesh.py", *analyses, *over_sequences, *over_keys, *a_users_function}
+    in_a_program = {"superpos/training/fused/kernel.py"}  # models that share the draws of one program of a kernel
+    others = {*analyses, *over_sequences, *over_keys, *a_users_function, *in_a_program}
+    assert using == {"superpos/sweeping/mesh.py", *others}
     kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_vmap" in p.read_text()}
-    assert kernels == {"superpos/models/points_loss.py"}  # the one exception that README names
+    assert kernels == {"superpos/models/points_loss.py", *in_a_program}  # the exceptions that the architecture names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -52,6 +52,12 @@ def sweep(
     checkpoint_every: Annotated[
         int | None, tyro.conf.arg(help="segments (tenths of a second) between checkpoints inside a block; 1,000")
     ] = None,
+    kernel: Annotated[
+        Literal["auto", "plain", "fused"] | None,
+        tyro.conf.arg(
+            help="how steps are computed; the file's, or auto: plain, until a GPU has confirmed the fused one"
+        ),
+    ] = None,
     ray_address: Annotated[str | None, tyro.conf.arg(help="a running Ray cluster; one is started without it")] = None,
     cpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 1")] = None,
     gpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 0")] = None,
@@ -90,6 +96,8 @@ def sweep(
     for module in imports:
         import_module_of_ones_own(module)
     sweep_file = sweepfile.read(file, overrides)
+    if kernel is not None:
+        sweep_file.options["kernel"] = kernel
     target = out or Path("runs") / f"{file.stem}.zarr"
     chosen_engine = engine_of_flags(
         engine,
@@ -217,6 +225,7 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
     say(f"models            {grid.n_cells:,} ({grid.design} of {', '.join(grid.axes)})")
     say(f"compile families  {len(layout.families)}")
     say(f"blocks            {layout.n_blocks:,} of {_listed(layout.block_sizes)} models")
+    say(f"kernel            {layout.kernel}")
     say(f"chunks            {layout.n_chunks:,} of {layout.blocks_per_chunk} block(s), each committed as a whole")
     say(f"output            {target}{' (exists)' if target.exists() else ''}")
     if timed:

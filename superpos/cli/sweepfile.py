@@ -21,7 +21,7 @@ from superpos.training.loop import TrainConfig
 
 SECTIONS = ("task", "train", "grid", "design", "points", "sweep")
 DESIGN_KEYS = ("kind", "n_cells", "random_seed")
-SWEEP_KEYS = ("block_size", "blocks_per_device", "memory_budget", "init")
+SWEEP_KEYS = ("block_size", "kernel", "blocks_per_device", "memory_budget", "init")
 SPACES = ("values", "linspace", "geomspace", "range", "uniform", "loguniform")
 MAX_VALUES = 10_000_000
 LARGEST = 1e15

@@ -191,7 +191,7 @@ class FeatureDistribution:
                 v = v.at[np.array(members)].set(u[np.array(members)])
         if self.parents:
             active = dependence.within_family(active, self.parents, self.exclusive_children)
-        return jnp.where(active, _magnitude(self.magnitude, v), 0.0)
+        return jnp.where(active, magnitude_of(self.magnitude, v), 0.0)
 
     def moment(self, order: int) -> Float[Array, " n_features"]:
         r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment."""
@@ -225,12 +225,16 @@ def unit_uniform(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[Array, "...
     `jax.random.uniform` in float32 has steps of 2⁻²³: at p = 1e-4 an active feature would take only 840 values, all of
     them rounded down. Both precisions get the same draws.
     """
-    bits: UInt32[Array, ...] = jax.random.bits(key, shape, jnp.uint32)
+    return unit_uniform_of(jax.random.bits(key, shape, jnp.uint32))
+
+
+def unit_uniform_of(bits: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """The uniform number strictly inside (0, 1) that 32 random bits stand for."""
     u = (bits.astype(float) + 0.5) * 2.0**-32
     return jnp.minimum(u, 1 - jnp.finfo(u.dtype).epsneg)  # the largest float below 1, so that p = 1 is always active
 
 
-def _magnitude(name: str, v: Float[Array, "..."]) -> Float[Array, "..."]:
+def magnitude_of(name: str, v: Float[Array, "..."]) -> Float[Array, "..."]:
     """Map v, uniform on [0, 1), to the named magnitude."""
     match name:
         case "uniform":

@@ -37,6 +37,7 @@ def sweep(
     checkpoint_every: int | None = None,
     block_size: int | None = None,
     init: Any = None,
+    kernel: str = "auto",
     blocks_per_device: int = 1,
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
@@ -68,6 +69,9 @@ def sweep(
             model, a run, an array W or arrays by name, of one model or with the grid's dimensions leading. Parameters
             that are not named start as the task starts them. Steps are numbered on from those of a result or run
             (`TrainConfig.first_step`), so no batch comes again. The weights are stored, and part of the sweep's identity.
+        kernel: how steps are computed. "plain": as XLA compiles them. "fused": a whole training in one kernel of a GPU, for
+            small toy models on samples (`superpos.training.fused`); a CPU interprets it, slowly. "auto": the plain one,
+            until a GPU has confirmed the other. Part of the result's identity: the last bits differ.
         blocks_per_device: blocks that one call trains, one after the other, on each device.
         memory_budget: bytes (or "4GiB") that calls running side by side may take together; half of the machine's or
             four fifths of the accelerator's memory if None. Fewer calls run side by side to stay inside it.
@@ -104,13 +108,15 @@ def sweep(
             StoreOptions(resume, overwrite, worker, checkpoint_every),
             block_size=block_size,
             init=init,
+            kernel=kernel,
             progress=progress,
             device_options=options,
         )
     if resume != "auto" or overwrite or engine != "local" or worker is not None or checkpoint_every is not None:
         raise ConfigError("store is missing: resume, overwrite, engine, worker and checkpoint_every are about one.")
     platform = None if devices is None else devices[0].platform
-    layout = lay_out(task, full_config, grid, block_size=block_size, platform=platform, init=init)
+    how = {"block_size": block_size, "platform": platform, "init": init, "kernel": kernel}
+    layout = lay_out(task, full_config, grid, **how)
     with Progress(grid.n_cells, enabled=progress) as bar:  # from here on, for compiling takes long as well
         result = _in_memory(compile_sweep(layout, grid.n_cells, **options), task, full_config, grid, bar)
     return _with_diverged_logged(result)

@@ -1,6 +1,7 @@
 """What a sweep's result says about itself: its configuration, its labels, and the versions that made it."""
 
 import platform
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -56,6 +57,7 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, s
         "train": to_dict(plan.stated(config, layout.families)),
         "grid": grid.describe(),
         "block_size": sorted(set(layout.block_sizes)),
+        **({} if layout.kernel == "plain" else {"kernel": layout.kernel}),
         "precision": "highest",
         "dtype": str(np.dtype(dtype)),
         "platform": jax.default_backend(),
@@ -63,6 +65,11 @@ def attributes(task: Task, config: TrainConfig, grid: Grid, layout: Layout, *, s
         **({"cpu_threads": budget.cpu_threads()} if jax.default_backend() == "cpu" else {}),
         **({} if layout.starts is None else {"init": layout.starts.described()}),
     }
+
+
+def kernel_of(attributes: Mapping[str, Any]) -> str:
+    """The kernel that trained what these attributes are of; where they name none, the plain one did."""
+    return attributes.get("kernel", "plain")
 
 
 def registered_by(layout: Layout) -> list[Any]:

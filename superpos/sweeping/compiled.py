@@ -20,6 +20,7 @@ from superpos.sweeping.starting_weights import continued, match_starts
 from superpos.sweeping.starts import Starts
 from superpos.tasks.base import Task
 from superpos.training.chunks import chunk_length
+from superpos.training.fused import rules
 from superpos.training.loop import MAX_STEPS, TrainConfig, intervals
 
 log = logging.getLogger("superpos")
@@ -109,6 +110,7 @@ def lay_out(
     block_size: int | None = None,
     platform: str | None = None,
     init: Any = None,
+    kernel: str = "auto",
 ) -> Layout:
     """Check every setting and split the grid into families and blocks. Nothing is compiled."""
     if arrays.is_traced(jax.numpy.zeros(())):
@@ -120,7 +122,15 @@ def lay_out(
     sizes = [block_size or plan.block_size_of(f, platform) for f in families]
     if init is not None and not isinstance(init, Starts):
         init = match_starts(init, grid, families)
-    return Layout(families, sizes, starts=init)
+    return Layout(families, sizes, starts=init, kernel=_kernel_of(kernel, families, platform))
+
+
+def _kernel_of(name: str, families: list[plan.Family], platform: str) -> str:
+    check.one_of("kernel", name, rules.KERNELS)
+    kernel = rules.chosen_kernel(name)
+    for family in families:
+        rules.check_kernel(kernel, family.task, family.config, platform)
+    return kernel
 
 
 def prepare(
@@ -133,6 +143,7 @@ def prepare(
     memory_budget: int | str | None = None,
     devices: Sequence[Any] | None = None,
     init: Any = None,
+    kernel: str = "auto",
 ) -> CompiledSweep:
     """Check everything, split the grid and compile. See `sweep` for the arguments."""
     layout, options = set_out(
@@ -144,19 +155,28 @@ def prepare(
         memory_budget=memory_budget,
         devices=devices,
         init=init,
+        kernel=kernel,
     )
     return compile_sweep(layout, grid.n_cells, **options)
 
 
 def set_out(
-    task: Task, config: TrainConfig, grid: Grid, *, block_size: int | None = None, init: Any = None, **options: Any
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    *,
+    block_size: int | None = None,
+    init: Any = None,
+    kernel: str = "auto",
+    **options: Any,
 ) -> tuple[Layout, dict[str, Any]]:
     """What `prepare` does before it compiles: check everything and split the grid. What is left are options of devices."""
     check_options(**options)
     devices = options.get("devices")
     platform = None if devices is None else devices[0].platform
     config, init = continued(arrays.own(config), grid, init)
-    return lay_out(arrays.own(task), config, grid, block_size=block_size, platform=platform, init=init), options
+    how = {"block_size": block_size, "platform": platform, "init": init, "kernel": kernel}
+    return lay_out(arrays.own(task), config, grid, **how), options
 
 
 def check_options(
@@ -197,7 +217,7 @@ def compile_sweep(
     ]
     use_compilation_cache()
     programs = [
-        meshes.programs(mesh, shapes_of(f, size, segments, n_blocks, platform, layout.starts))
+        meshes.programs(mesh, shapes_of(f, size, segments, n_blocks, platform, layout.starts, layout.kernel))
         for f, size, segments in zip(layout.families, block_sizes, segment_sizes, strict=True)
     ]
     largest = int(np.argmax([p.bytes for p in programs]))
@@ -243,9 +263,11 @@ def shapes_of(
     n_blocks: int,
     platform: str,
     starts: Starts | None = None,
+    kernel: str = "plain",
 ) -> meshes.Shapes:
-    """What the programs of a family depend on, for so many blocks per call on a platform."""
+    """What the programs of a family depend on, for so many blocks per call on a platform, trained by a kernel."""
     given = starts and starts.of(family, family.cells[0])
     todo = intervals(family.config, segments.max_steps)
-    chunk = chunk_length(todo.stop - todo.start, platform)
-    return meshes.shapes(family.task, family.config, n_blocks, block_size, segments.n_intervals, given, chunk)
+    chunk = chunk_length(todo.stop - todo.start, platform) if kernel == "plain" else None
+    sizes = (n_blocks, block_size, segments.n_intervals)
+    return meshes.shapes(family.task, family.config, *sizes, given, chunk=chunk, kernel=kernel)

@@ -42,6 +42,7 @@ class Shapes(NamedTuple):
     block_size: int
     n_intervals: int  # per call of `advance`
     chunk: int | None  # steps between two looks at whether an interval is over
+    kernel: str  # "plain" or "fused"
     code: str | None
 
 
@@ -52,15 +53,17 @@ def shapes(
     block_size: int,
     n_intervals: int,
     start: Any = None,
+    *,
     chunk: int | None = None,
+    kernel: str = "plain",
 ) -> Shapes:
     """The shapes of programs that train `n_blocks` blocks of `block_size` cells per call.
 
-    `start` is an example of the weights that one model starts from, or None; `chunk` is for `advance`.
+    `start` is an example of the weights that one model starts from, or None; `chunk` and `kernel` are for `advance`.
     """
     one_model = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (task, config, start))
     leaves, structure = jax.tree.flatten(one_model)
-    return Shapes(structure, tuple(leaves), n_blocks, block_size, n_intervals, chunk, code_token(task, config))
+    return Shapes(structure, tuple(leaves), n_blocks, block_size, n_intervals, chunk, kernel, code_token(task, config))
 
 
 @lru_cache(maxsize=128)
@@ -91,7 +94,8 @@ def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
     options: dict[str, Any] = {"mesh": mesh, "code": of.code}
     start = _start.lower(number, task, config, seeds, given, **options)
     states = shaped((), cells, start.out_info)
-    yield "advance", _advance.lower(number, task, config, seeds, states, todo, chunk=of.chunk, **options)
+    how = {"chunk": of.chunk, "kernel": of.kernel}
+    yield "advance", _advance.lower(number, task, config, seeds, states, todo, **how, **options)
     yield "finish", _finish.lower(number, task, config, states, **options)
     yield "start", start
 
@@ -189,7 +193,7 @@ def _start(count: Any, task: Any, config: Any, seeds: Any, given: Any, *, mesh: 
     return _over_blocks(mesh, _start_block, count, task, config, seeds, given)
 
 
-@partial(jax.jit, static_argnames=("mesh", "chunk", "code"), donate_argnums=4)
+@partial(jax.jit, static_argnames=("mesh", "chunk", "kernel", "code"), donate_argnums=4)
 def _advance(
     count: Any,
     task: Any,
@@ -200,9 +204,19 @@ def _advance(
     *,
     mesh: Mesh,
     chunk: int | None,
+    kernel: str,
     code: str | None,
 ) -> Any:
-    return _over_blocks(mesh, _advance_block(chunk), count, task, config, seeds, states, shared=todo)
+    one_block = _advance_block(chunk) if kernel == "plain" else _fused_block(mesh.devices.flat[0].platform)
+    return _over_blocks(mesh, one_block, count, task, config, seeds, states, shared=todo)
+
+
+def _fused_block(platform: str) -> Any:
+    """`_advance_block` with every interval in one kernel, which a CPU interprets."""
+    from superpos.training.fused.kernel import train_steps
+
+    through = partial(train_steps, interpret=platform == "cpu")
+    return jax.vmap(partial(advance, train_steps=through), in_axes=(0, 0, None, 0, None))
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"))

@@ -100,6 +100,7 @@ def sweep_to_store(
     *,
     block_size: int | None = None,
     init: Any = None,
+    kernel: str = "auto",
     progress: bool | None = None,
     device_options: dict[str, Any],
 ) -> SweepResult:
@@ -112,9 +113,10 @@ def sweep_to_store(
     try:
         devices = device_options.get("devices")
         platform = devices[0].platform if devices else None
-        layout = lay_out(task, config, grid, block_size=block_size, platform=platform, init=init)
+        how = {"block_size": block_size, "platform": platform, "init": init, "kernel": kernel}
+        layout = lay_out(task, config, grid, **how)
         if target.exists() and not options.overwrite and options.resume != "never":
-            result = completed_result(target, task, config, grid, layout, block_size)
+            result = completed_result(target, task, config, grid, layout, block_size, kernel)
             if result is not None:
                 return result
         plan = StorePlan(target, task, config, grid, layout, options, share)

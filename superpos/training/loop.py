@@ -102,11 +102,13 @@ def advance(
     before: Any = 0,
     *,
     chunk: int | None = None,
+    train_steps: Any = None,
 ) -> tuple[TrainState, Record]:
     """Train through some intervals: the one scan. Cutting the intervals into several calls changes no bit.
 
     `before` is the number of steps that the optimiser has taken already, which `after_step` of a task counts on from.
     `chunk` is the number of steps between two looks at whether an interval is over (see `superpos.training.chunks`).
+    `train_steps` replaces the loop over steps: (task, config, key, state, first step, one past the last) → state.
 
     A step whose loss is not finite, or is below the least that the task can have, or whose new parameters are not finite or
     exceed `PARAMETER_BOUND`, is refused: the model stays as it was from then on and `diverged_step` says when. One that has
@@ -150,7 +152,11 @@ def advance(
 
     def interval(state: TrainState, stretch: Intervals) -> tuple[TrainState, Record]:
         fresh = jax.tree.map(lambda sum_: jnp.where(stretch.start == stretch.origin, 0, sum_), state.total)
-        state = train_through(step, stretch.start, stretch.stop, state._replace(total=fresh), chunk)
+        state = state._replace(total=fresh)
+        if train_steps is None:
+            state = train_through(step, stretch.start, stretch.stop, state, chunk)
+        else:
+            state = train_steps(task, config, key, state, stretch.start, stretch.stop)
         if config.snapshots:
             # No snapshot is a place past the end, which is dropped: a choice would copy all of them in every interval.
             place = jnp.where(stretch.snapshot >= 0, stretch.snapshot, len(config.snapshots))

@@ -138,10 +138,24 @@ def schedule(config: Any) -> optax.Schedule:
 def build(config: Any) -> optax.GradientTransformation:
     """The optimiser; called inside the traced function, so its numbers may be tracers."""
     decay = optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_bias else is_weight)
-    rate = optax.scale_by_learning_rate(schedule(config))
+    rate = _scaled_by(schedule(config))
     if config.optimizer == "adam":
         return optax.chain(decay, _direction(config), rate)
     return optax.chain(_direction(config), decay, rate)
+
+
+def _scaled_by(learning_rate: optax.Schedule) -> optax.GradientTransformation:
+    """`optax.scale_by_learning_rate` of a schedule, with the same bits, but for a copy that kernels cannot make."""
+
+    def init(params: Any) -> Any:
+        return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        rate = -1 * learning_rate(state.count)
+        scaled = jax.tree.map(lambda g: jnp.asarray(rate, g.dtype) * g, updates)
+        return scaled, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
 
 
 def _direction(config: Any) -> optax.GradientTransformation:

@@ -29,8 +29,8 @@ def train_part(
     if contents.attributes["digest"] != sweep:
         raise StoreError(f"{path} is no longer {JOINED}: it was replaced.")
     jax.config.update("jax_enable_x64", contents.attributes["dtype"] == "float64")
-    task, config, grid, block_size = resume.restored(contents)
-    layout = lay_out(task, config, grid, block_size=block_size, init=starts.restored(contents))
+    task, config, grid, how = resume.restored(contents)
+    layout = lay_out(task, config, grid, init=starts.restored(contents), **how)
     stored = resume.join(path, task, config, grid, layout)
     pending = sorted(set(chunks) & set(stored.pending))
     if not pending:

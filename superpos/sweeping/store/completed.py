@@ -10,7 +10,7 @@ from superpos.config import compared, task_from_dict, to_dict, train_config_from
 from superpos.errors import ConfigError, shortened
 from superpos.identity import code_difference, code_of
 from superpos.sweeping import plan
-from superpos.sweeping.attributes import registered_by
+from superpos.sweeping.attributes import kernel_of, registered_by
 from superpos.sweeping.grid import Grid
 from superpos.sweeping.layout import Layout
 from superpos.sweeping.result import SweepResult, open_result
@@ -21,7 +21,13 @@ from superpos.training.loop import TrainConfig
 
 
 def completed_result(
-    path: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layout, block_size: int | None
+    path: Path,
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    layout: Layout,
+    block_size: int | None = None,
+    kernel: str = "auto",
 ) -> SweepResult | None:
     """The result at `path` if every model of it is trained; None if some are missing.
 
@@ -61,6 +67,8 @@ def completed_result(
         raise ConfigError(f"{path} holds another sweep: its models start from {start}; {writer.INSTEAD}.")
     if block_size is not None and result.attrs["block_size"] != [block_size]:
         raise ConfigError(f"{path} holds another sweep: its block_size differs; {writer.INSTEAD}.")
+    if kernel != "auto" and (stored := kernel_of(result.attrs)) != kernel:
+        raise ConfigError(f"{path} holds another sweep: kernel is {stored} there and {kernel} here; {writer.INSTEAD}.")
     return result
 
 

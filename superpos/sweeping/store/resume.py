@@ -16,7 +16,7 @@ from superpos.config import compared, task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, StoreError, shortened
 from superpos.identity import code_difference
 from superpos.sweeping import variables
-from superpos.sweeping.attributes import attributes, coordinates
+from superpos.sweeping.attributes import attributes, coordinates, kernel_of
 from superpos.sweeping.grid import Grid
 from superpos.sweeping.layout import Layout
 from superpos.sweeping.plan import Block
@@ -168,6 +168,9 @@ def difference(contents: Contents, attrs: dict[str, Any], coords: dict[str, Any]
     """What differs between a store and a sweep, in words: "task.n_hidden is 2 there and 3 here"."""
     differing: list[str] = []
     unsaid = {"code"} | ({"cpu_threads"} - set(contents.attributes))  # stores of version 0.1 do not say the threads
+    unsaid |= {"kernel"}  # nor do those of the plain one name it
+    if (there := kernel_of(contents.attributes)) != (here := kernel_of(attrs)):
+        differing.append(f"kernel is {there} there and {here} here")
     for part in dict.fromkeys((*(part for part in attrs if part not in unsaid), "init", "dims")):
         stored, current = contents.attributes.get(part), dims if part == "dims" else attrs.get(part)
         differing += _differing(part, compared(stored), compared(json.loads(json.dumps(current))))
@@ -180,8 +183,8 @@ def difference(contents: Contents, attrs: dict[str, Any], coords: dict[str, Any]
     return differing
 
 
-def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
-    """Task, configuration, grid and block size of a store: what another process needs to train a part of it.
+def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, dict[str, Any]]:
+    """Task, configuration, grid, block size and kernel of a store: what another process needs to train a part of it.
 
     The block size is None where families have different ones, which only the default choice makes.
     """
@@ -189,7 +192,8 @@ def restored(contents: Contents) -> tuple[Task, TrainConfig, Grid, int | None]:
     columns = {axis["name"]: contents.column(axis["name"]) for axis in attrs["grid"]["axes"]}
     grid = Grid.restored(attrs["grid"], contents.sizes, columns)
     block_size = attrs["block_size"][0] if len(attrs["block_size"]) == 1 else None
-    return task_from_dict(attrs["task"]), train_config_from_dict(attrs["train"]), grid, block_size
+    how = {"block_size": block_size, "kernel": kernel_of(attrs)}
+    return task_from_dict(attrs["task"]), train_config_from_dict(attrs["train"]), grid, how
 
 
 def beside(target: Path, what: str) -> Path:

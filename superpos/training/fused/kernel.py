@@ -1,0 +1,189 @@
+"""The kernel: from one point of the record to the next, for a few models of one seed at a time.
+
+A step is written for one model. `jax.vmap` makes of it the few that share a program, so that what they share, the draws of
+their seed, is made once; a batching rule lays the programs of a block side by side on the grid of one call.
+"""
+
+from collections.abc import Callable
+from functools import cache, reduce
+from math import gcd
+from operator import and_
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Integer
+
+from superpos.training.fused import draws, rules
+from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
+from superpos.training.optimizers import named_leaves
+from superpos.training.start import PARAMETER_BOUND
+
+
+class Shape(NamedTuple):
+    """How the kernel is cut for a training."""
+
+    problem: Problem
+    together: int  # models of one program, at most; a power of two
+    warps: int  # of 32 threads, per program
+    interpret: bool  # by plain JAX instead of a GPU's program
+
+    @classmethod
+    def of(cls, task: Any, config: Any, interpret: bool) -> "Shape":
+        """The one that `superpos.training.fused.rules` chooses."""
+        tile, warps = rules.tile_and_warps(config.batch_size)
+        sizes = (task.n_features, task.n_hidden, config.batch_size, tile)
+        together = rules.models_together(task.n_features, task.n_hidden, task.bias)
+        return cls(Problem(*sizes, task.activation, task.magnitude), together, warps, interpret)
+
+
+def train_steps(
+    task: Any,
+    config: Any,
+    key: Any,
+    state: Any,
+    start: Integer[Array, ""],
+    stop: Integer[Array, ""],
+    *,
+    interpret: bool,
+) -> Any:
+    """Train one model of a `Toy` (materialized, as its configuration) from step `start` to `stop`: the state afterwards.
+
+    `key` is that of the seed; `state` is a `superpos.training.loop.TrainState`. Vmapped over models of one seed it is one
+    call of a kernel. `interpret` is for machines without a GPU: the same kernel as a plain JAX program.
+    """
+    shape = Shape.of(task, config, interpret)
+    numbers = (task.feature_probability, task.importance, task.hidden_l1)
+    carried = state._replace(snapshots=None)
+    span = jnp.stack([start, stop]).astype(jnp.int32)
+    trained = _of_shape(shape)(numbers, config, jax.random.key_data(key), span, carried)
+    return trained._replace(snapshots=state.snapshots)
+
+
+@cache
+def _of_shape(shape: Shape) -> Callable[..., Any]:
+    @jax.custom_batching.custom_vmap
+    def trained(numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
+        one = jax.tree.map(lambda leaf: leaf[None], (numbers, config, state))
+        return jax.tree.map(lambda leaf: leaf[0], _block(shape, one, key, span))
+
+    @trained.def_vmap
+    def _(axis_size: int, batched: Any, numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
+        if batched[2] or batched[3]:
+            raise NotImplementedError("models of one block have one seed, and their steps are the same")
+
+        def lead(leaf: Any, is_batched: bool) -> Any:
+            return leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
+
+        models = jax.tree.map(lead, (numbers, config, state), (batched[0], batched[1], batched[4]))
+        return _block(shape, models, key, span), jax.tree.map(lambda _: True, state)
+
+    return trained
+
+
+def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
+    """Train models whose leaves lead with one axis: so many programs on the grid.
+
+    `models` are numbers of their tasks, configurations, and states.
+    """
+    leaves, structure = jax.tree.flatten(models)
+    state = models[2]
+    n_models, together = len(state.diverged_step), gcd(len(state.diverged_step), shape.together)
+    outputs = jax.tree.leaves(state)
+
+    def program(key: Any, span: Any, *references: Any) -> None:
+        given = jax.tree.unflatten(structure, references[: len(leaves)])
+        (p, importance, hidden_l1), config, state = given
+        features = range(shape.problem.n_features)
+        penalty = None if hidden_l1 is None else hidden_l1[...]
+        numbers = Numbers([p[:, i] for i in features], [importance[:, i] for i in features], penalty)
+        config, state = jax.tree.map(_read, (config, state))
+        words = (key[0], key[1])
+
+        def step_of_all(t: Any, state: Any) -> Any:
+            return jax.vmap(lambda *model: _step(shape.problem, words, t, *model))(numbers, config, state)
+
+        trained = jax.lax.fori_loop(span[0], span[1], step_of_all, state)
+        for reference, leaf in zip(references[len(leaves) :], jax.tree.leaves(trained), strict=True):
+            _write(reference, leaf)
+
+    def of_models(leaf: Any) -> pl.BlockSpec:
+        return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
+
+    pair = pl.BlockSpec((2,), lambda k: (0,))
+    first = 2 + len(leaves) - len(outputs)  # of the state among what goes in: it is trained in place
+    trained = pl.pallas_call(
+        program,
+        grid=(n_models // together,),
+        in_specs=[pair, pair, *map(of_models, leaves)],
+        out_specs=[*map(of_models, outputs)],
+        out_shape=[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in outputs],
+        compiler_params=None if shape.interpret else triton.CompilerParams(num_warps=shape.warps, num_stages=1),
+        input_output_aliases={first + k: k for k in range(len(outputs))},
+        interpret=shape.interpret,
+        name="train_toy_models",
+    )(key, span, *leaves)
+    return jax.tree.unflatten(jax.tree.structure(state), trained)
+
+
+def _read(reference: Any) -> Any:
+    """An array from memory, with 0 appended where its sizes are no powers of two, as those in a kernel must be."""
+    if (mask := _inside(reference)) is None:
+        return reference[...]
+    return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
+
+
+def _write(reference: Any, array: Any) -> None:
+    if (mask := _inside(reference)) is None:
+        reference[...] = array
+    else:
+        triton.store(reference.at[_indices(reference)], array, mask=mask)
+
+
+def _indices(reference: Any) -> tuple[Any, ...]:
+    longer = tuple(1 << (n - 1).bit_length() for n in reference.shape)
+    return tuple(jax.lax.broadcasted_iota(jnp.int32, longer, axis) for axis in range(len(longer)))
+
+
+def _inside(reference: Any) -> Any:
+    """Which entries of the longer array there are; None for all."""
+    shape = reference.shape
+    if all(n & (n - 1) == 0 for n in shape):
+        return None
+    return reduce(and_, (index < n for index, n in zip(_indices(reference), shape, strict=True)))
+
+
+def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:
+    """One step of one model, and what `superpos.training.loop` does with one that is refused."""
+    number = (t + (config.first_step or 0)).astype(jnp.uint32)
+    parameters = dict(named_leaves(state.model))
+    loss, to_W, to_b = loss_and_gradient(
+        problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number)
+    )
+    gradient = _like(state.model, {"W": to_W, "b": to_b})
+    updates, new_opt_state = config.build_optimizer().update(gradient, state.opt_state, state.model)
+    new_model = optax.apply_updates(state.model, updates)
+    frozen = state.diverged_step >= 0
+    if state.stopped_step is not None:
+        frozen |= state.stopped_step >= 0
+    healthy = ~frozen & (jnp.abs(loss) < np.inf)  # False for NaN, as below
+    for leaf in jax.tree.leaves(new_model):
+        healthy &= jnp.sum(jnp.where(jnp.abs(leaf) <= PARAMETER_BOUND, 0, 1)) == 0
+    model, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(healthy, new, old), (new_model, new_opt_state), (state.model, state.opt_state)
+    )
+    total, metrics = state.total
+    return state._replace(
+        model=model,
+        opt_state=opt_state,
+        diverged_step=jnp.where(healthy | frozen, state.diverged_step, t),
+        total=(total + jnp.where(healthy, loss, jnp.nan), metrics),
+    )
+
+
+def _like(model: Any, by_name: dict[str, Any]) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(model), [by_name[name] for name, _ in named_leaves(model)])

@@ -1,0 +1,80 @@
+"""Which trainings the kernel can do, and how it is cut for them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from superpos.errors import ConfigError
+from superpos.tasks.objectives import Sampled, objective_of
+from superpos.tasks.toy import Toy
+from superpos.training.fused import draws
+
+KERNELS = ("auto", "plain", "fused")
+PLATFORMS = ("cpu", "gpu", "cuda", "rocm")
+ACTIVATIONS = ("relu", "identity")
+# Those that treat every parameter by itself; Muon multiplies matrices.
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
+
+# A thread of a GPU has 255 registers. Each of its models takes one per parameter and one per sum over samples, so larger
+# ones are not the kernel's: 20 → 5, the largest, takes all of them and a little more.
+MAX_PARAMETERS = 120
+REGISTERS = 208  # for these, beside what a step needs for a moment
+MAX_TOGETHER = 4  # so that 512 models, a block there, keep all 132 processors of an H100 busy
+THREADS_PER_WARP, MAX_WARPS = 32, 4
+
+
+def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
+    """Raise `ConfigError`, naming the field, unless the kernel of this name trains such models on such devices."""
+    if kernel != "fused":
+        return
+    if platform not in PLATFORMS:
+        raise ConfigError(f'kernel must be "plain" on a {platform.upper()}, whose compiler has no such kernel yet.')
+    if type(task) is not Toy:
+        raise ConfigError(f'kernel must be "plain" for a {type(task).__name__}; "fused" trains Toy alone.')
+    if not isinstance(objective_of(task), Sampled):
+        raise ConfigError('objective must be "sampled" for kernel="fused".')
+    if task.activation not in ACTIVATIONS:
+        raise ConfigError(f'activation must be relu or identity for kernel="fused", got {task.activation!r}.')
+    if task.loss_exponent != 2:
+        raise ConfigError(f'loss_exponent must be 2 for kernel="fused", got {task.loss_exponent}.')
+    if (sets := task.features.dependent_through) is not None:
+        raise ConfigError(f'{sets} must be () for kernel="fused", which draws independent features.')
+    if (n_parameters := task.n_features * (task.n_hidden + 1)) > MAX_PARAMETERS:
+        raise ConfigError(
+            f'n_features × (n_hidden + 1) must be at most {MAX_PARAMETERS} for kernel="fused", whose models stay in '
+            f"registers, got {n_parameters}."
+        )
+    if config.optimizer not in OPTIMIZERS:
+        raise ConfigError(
+            f'optimizer must be one of {", ".join(OPTIMIZERS)} for kernel="fused", got {config.optimizer!r}.'
+        )
+    if not draws.can_be_drawn():
+        raise ConfigError(
+            'kernel must be "plain" where JAX draws by another generator than partitionable threefry2x32.'
+        )
+    if jax.dtypes.canonicalize_dtype(float) != np.float32:
+        raise ConfigError('kernel must be "plain" in double precision.')
+
+
+def chosen_kernel(kernel: str) -> str:
+    """The kernel that "auto" stands for: the plain one, until a GPU has confirmed the other."""
+    return "plain" if kernel == "auto" else kernel
+
+
+def models_together(n_features: int, n_hidden: int, bias: bool = True) -> int:
+    """How many models share a program and its draws: a power of two, so many as fit in the registers of a thread.
+
+    >>> [models_together(2, 1), models_together(5, 2), models_together(20, 5)]
+    [4, 4, 1]
+    """
+    parameters = n_features * (n_hidden + bias)
+    per_model = 2 * parameters + 1 + 2 * n_features  # with their sums, that of the loss, and the numbers of the task
+    fitting = max(1, min(MAX_TOGETHER, REGISTERS // per_model))
+    return 1 << (fitting.bit_length() - 1)
+
+
+def tile_and_warps(batch_size: int) -> tuple[int, int]:
+    """Samples that are drawn at a time, one per thread, and the warps that do it."""
+    threads = min(THREADS_PER_WARP * MAX_WARPS, 1 << (batch_size - 1).bit_length())
+    return threads, max(1, threads // THREADS_PER_WARP)
