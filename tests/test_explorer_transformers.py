@@ -152,7 +152,10 @@ def test_the_best_of_every_setting_are_shown_as_far_as_there_is_room(modular, mo
         modular_page.pack_modular(sp.SweepResult(broken))
 
 
-def test_long_sequences_and_long_trainings_are_thinned(induction, monkeypatch):
+def test_long_sequences_and_long_trainings_are_thinned(modular, induction, monkeypatch):
+    monkeypatch.setattr(modular_page, "MAX_PICTURED", 3)
+    one = modular_page.describe_model(modular.isel(weight_decay=0, seed=0))
+    assert one["pictured"] == one["measures"]["steps"] == [0, 10, 40] and decoded(one["energy"]).shape == (3, 3)
     monkeypatch.setattr(induction_page, "MAX_POSITIONS", 9)
     monkeypatch.setattr(induction_page, "MAX_WEIGHTS", 500)
     one = induction_page.describe_model(induction.isel(seed=0), N_SEQUENCES)

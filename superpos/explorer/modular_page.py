@@ -19,8 +19,8 @@ from superpos.plot.grokking import CURVES, PHASE_SHADES
 from superpos.sweeping import SweepResult
 
 FORMAT = 1
-# Points of training at which spectrum, circles and neurons are drawn.
-MAX_PICTURED = 41
+# Points of training that are looked at: each takes tenths of a second, at p = 113 more.
+MAX_PICTURED = 61
 # Frequencies whose circle is drawn.
 MAX_CIRCLES = 6
 RECORDED = {
@@ -34,8 +34,8 @@ RECORDED = {
 def pack_modular(result: SweepResult, *, most: int = MAX_SHOWN, progress: bool | None = None) -> dict[str, Any]:
     """Everything the page of modular arithmetic shows of a sweep, JSON-ready.
 
-    `shown` are models in full (`superpos.explorer.shown_models`): the measures of `superpos.analysis.grokking.progress` at
-    every snapshot, and at up to 41 of them the embedding's energy by frequency, its circles, and what explains the neurons.
+    `shown` are models in full (`superpos.explorer.shown_models`): at up to 61 snapshots, evenly spread, the measures of
+    `superpos.analysis.grokking.progress`, the embedding's energy by frequency, its circles, and what explains the neurons.
 
     Raises:
         ConfigError: no model of the sweep is sound.
@@ -59,14 +59,15 @@ def describe_model(cell: SweepResult) -> dict[str, Any]:
     """
     task: Any = cell.task()
     models, steps = models_through_training(cell)
+    looked_at = evenly(len(models), MAX_PICTURED)
+    models, steps = [models[k] for k in looked_at], steps[looked_at]
     table = progress_of(task, models, steps)
     keys = table["key"].values
-    pictured = evenly(len(models), MAX_PICTURED)
-    embeddings = [np.asarray(models[k].W_E[: task.p], np.float64) for k in pictured]
+    embeddings = [np.asarray(model.W_E[: task.p], np.float64) for model in models]
     energy = np.stack([fourier.spectrum(W_E)[1:] for W_E in embeddings])
     circles = circle_frequencies(energy[-1], keys)
     planes = np.stack([[oriented_plane(W_E, k) for k in circles] for W_E in embeddings])
-    neurons = [fourier.neuron_frequencies(neurons_of(task, models[k])) for k in pictured]
+    neurons = [fourier.neuron_frequencies(neurons_of(task, model)) for model in models]
     adds = task.operation == "addition"
     measures = ["restricted_loss", "excluded_loss", "restricted_accuracy"] if adds else []
     ends = {name: float(table.attrs[f"phase_{name}"]) for name in ("memorised", "circuit", "clean")}
@@ -83,7 +84,7 @@ def describe_model(cell: SweepResult) -> dict[str, Any]:
         },
         "final": {name: float(table[name][-1]) for name in RECORDED.values()},
         "phases": {name: None if np.isnan(end) else end for name, end in ends.items()},
-        "pictured": [int(steps[k]) for k in pictured],
+        "pictured": steps.tolist(),
         "energy": encode.numbers(energy / energy.sum(axis=1, keepdims=True)),
         "circles": circles,
         "circle": encode.numbers(planes),
