@@ -1,7 +1,9 @@
 """What a step costs on a device: the model's laws, block sizes that follow from it, and what is measured and kept."""
 
+import importlib
 import json
 import math
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -148,3 +150,43 @@ def test_where_nothing_can_be_kept_nothing_is_left_behind(cache, monkeypatch):
     assert measured.keep(device, H100) is None and not list(cache.iterdir())
     monkeypatch.setattr(measured, "cache_folder", lambda: None)
     assert measured.keep(device, H100) is None and measured.kept(device) is None
+
+
+@pytest.fixture
+def benchmark(monkeypatch, cache):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    return importlib.import_module("accelerator")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_accelerators_runs_whole_where_there_is_none(benchmark, tmp_path, capsys):
+    assert benchmark.main(tmp_path / "tiny.json", tiny=True) == 0
+    found = json.loads((tmp_path / "tiny.json").read_text())
+    parts = importlib.import_module("accelerator_parts")
+    assert list(found) == list(parts.PARTS) and not [part for part in found.values() if "error" in part]
+    assert found["correctness"]["toy"]["ok"] and all(
+        found["determinism"][k] for k in ("run to run", "whoever is beside")
+    )
+    assert found["throughput"]["2→1"]["rate"] > 0 and found["block sizes"]["2→1"][0]["block_size"] == 4
+    assert "## throughput" in (tmp_path / "tiny.md").read_text()
+
+
+def test_a_part_that_fails_hides_no_other_and_fails_the_whole(benchmark, tmp_path, monkeypatch):
+    parts = importlib.import_module("accelerator_parts")
+
+    def fails(_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(parts, "PARTS", {"first": fails, "second": lambda _: {"rate": 2.0}})
+    assert benchmark.main(tmp_path / "x.json", tiny=True) == 1
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found["first"]["error"] == "MemoryError: too large" and found["second"]["rate"] == 2
+    assert benchmark.main(tmp_path / "x.json", tiny=True, seconds=-1) == 0
+    assert json.loads((tmp_path / "x.json").read_text())["first"] == {"left out": "no time was left"}
+
+
+def test_what_no_card_has_shown_is_called_a_prediction(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "compiled", lambda *_: {"left out": "not here"})
+    assert benchmark.main(tmp_path / "dry.json", dry=True, tiny=True) == 0
+    (name, predictions), _ = json.loads((tmp_path / "dry.json").read_text()).items()
+    assert name == "PREDICTIONS for H100: nothing was run" and predictions["rates"]["2→1"]["predicted"] > 1e6
