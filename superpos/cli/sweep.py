@@ -238,7 +238,7 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
     say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
     say(
         f"estimated time    {in_words(prediction.seconds)}: {duration(prediction.seconds)} of training on an idle machine, "
-        "within a factor of 2; compiling comes before it (--timed compiles and measures)"
+        f"{'at least (a loop is as long as its data say)' if prediction.at_least else 'within a factor of 2'}; compiling comes before it (--timed compiles and measures)"
     )
 
 

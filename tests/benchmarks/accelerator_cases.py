@@ -67,7 +67,9 @@ def full() -> Scale:
     }
     figures = ("five_features", "phase_diagram", "sae_recovery", "induction_heads", "grokking", "double_descent")
     large = (T.Toy(n_features=400, n_hidden=30), 40, 50_000)
-    return Scale(speeds, curves, correct, 20, 1.0, large, (correct["sparse autoencoder"], 256), (113, 128, 25_000), figures)
+    return Scale(
+        speeds, curves, correct, 20, 1.0, large, (correct["sparse autoencoder"], 256), (113, 128, 25_000), figures
+    )
 
 
 def tiny() -> Scale:

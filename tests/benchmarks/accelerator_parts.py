@@ -240,7 +240,7 @@ def dry(scale: Scale, name: str = "H100") -> dict[str, Any]:
             "block_size": size,
             "predicted": rate(chip, cost, size),
             "bound": step(chip, cost, size).bound,
-            "kernels": cost.kernels,
+            "kernels": cost.kernels(size),
         }
     task, n_models, steps = scale.large
     seconds = step(chip, step_cost(task, sp.TrainConfig()), n_models).seconds * steps
