@@ -154,7 +154,7 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
     if name == "scan":
         return _loop(count, equation, operands, times, float(equation.params["length"]))
     if name == "while":
-        count.open_ended = True
+        count.open_ended |= count.in_a_row  # elsewhere loops are as long for all models, and short
         return _loop(count, equation, operands, times, 1.0)
     if name == "cond":
         longest = max(equation.params["branches"], key=lambda branch: len(branch.jaxpr.eqns))
