@@ -110,7 +110,7 @@ def _one_step(task: Any, config: Any, model: Any, opt_state: Any, key: Any) -> A
 
 def _n_bytes(aval: Any) -> float:
     size = float(getattr(aval, "size", 1))
-    return size * (4.0 if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else aval.dtype.itemsize)
+    return size * (4.0 if jnp.issubdtype(aval.dtype, jax.dtypes.prng_key) else aval.dtype.itemsize)
 
 
 def _in_memory(count: _Count, aval: Any, each: bool) -> _Value:
