@@ -1,7 +1,9 @@
 """What a step costs on a device: the model's laws, block sizes that follow from it, and what is measured and kept."""
 
+import importlib
 import json
 import math
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -68,7 +70,7 @@ def test_small_models_are_thousands_and_large_ones_few(costs):
 
 
 def test_little_memory_leaves_few_models_and_at_least_one():
-    cost = Cost(10, Share(0, 1e6), Share(), Share(), Share(0, 1e9))
+    cost = Cost(Share(10), Share(0, 1e6), Share(), Share(), Share(0, 1e9))
     chip = Chip("small", launch=1e-6, bandwidth=1e12, matrix_peak=1e12, vector_peak=1e12, memory=5e9)
     assert block_size(chip, cost) == 2
     assert block_size(Chip("tiny", 1e-6, 1e12, 1e12, 1e12, memory=1e6), cost) == 1
@@ -88,7 +90,7 @@ def test_what_was_compiled_for_an_h100_lies_near_what_was_counted(costs):
     compiled = {"5→2": (15, 0.227), "20→5": (18, 0.85), "400→30": (20, 16.5), "computation": (20, 5.35)}
     compiled |= {"autoencoder": (37, 3.26), "modular addition": (121, 759)}
     for name, (kernels, megabytes) in compiled.items():
-        assert 0.6 < costs[name].kernels / kernels < 1.4, name
+        assert 0.6 < costs[name].kernels(1) / kernels < 1.4, name
         assert 0.7 < costs[name].bytes.each / 1e6 / megabytes < 1.5, name
 
 
@@ -99,6 +101,16 @@ def test_a_block_on_an_accelerator_is_no_larger_than_a_seed_needs():
     assert lay_out(task, CONFIG, sp.Grid(seed=range(3)), platform="cpu").block_sizes == [16]
     many = sp.Grid(feature_probability=np.linspace(0.1, 1, 20_000))
     assert lay_out(task, CONFIG, many, platform="gpu").block_sizes == [block_size(H100, step_cost(task, CONFIG))]
+
+
+def test_models_that_follow_one_another_gain_little_from_company():
+    """Double descent has a batching rule of its own."""
+    task = sp.tasks.DoubleDescent(n_features=1000, n_hidden=2, most_points=2000)
+    cost = step_cost(task, CONFIG)
+    assert cost.kernels.each > 10 and cost.open_ended and block_size(H100, cost) <= 16
+    assert step_cost(TASKS["5→2"], CONFIG).kernels.each == 0 and not any(
+        step_cost(t, CONFIG).open_ended for t in TASKS.values()
+    )
 
 
 def test_chips_are_found_by_what_jax_calls_them():
@@ -148,3 +160,43 @@ def test_where_nothing_can_be_kept_nothing_is_left_behind(cache, monkeypatch):
     assert measured.keep(device, H100) is None and not list(cache.iterdir())
     monkeypatch.setattr(measured, "cache_folder", lambda: None)
     assert measured.keep(device, H100) is None and measured.kept(device) is None
+
+
+@pytest.fixture
+def benchmark(monkeypatch, cache):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    return importlib.import_module("accelerator")
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_accelerators_runs_whole_where_there_is_none(benchmark, tmp_path, capsys):
+    assert benchmark.main(tmp_path / "tiny.json", tiny=True) == 0
+    found = json.loads((tmp_path / "tiny.json").read_text())
+    parts = importlib.import_module("accelerator_parts")
+    assert list(found) == list(parts.PARTS) and not [part for part in found.values() if "error" in part]
+    assert found["correctness"]["toy"]["ok"] and all(
+        found["determinism"][k] for k in ("run to run", "whoever is beside")
+    )
+    assert found["throughput"]["2→1"]["rate"] > 0 and found["block sizes"]["2→1"][0]["block_size"] == 4
+    assert "## throughput" in (tmp_path / "tiny.md").read_text()
+
+
+def test_a_part_that_fails_hides_no_other_and_fails_the_whole(benchmark, tmp_path, monkeypatch):
+    parts = importlib.import_module("accelerator_parts")
+
+    def fails(_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(parts, "PARTS", {"first": fails, "second": lambda _: {"rate": 2.0}})
+    assert benchmark.main(tmp_path / "x.json", tiny=True) == 1
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found["first"]["error"] == "MemoryError: too large" and found["second"]["rate"] == 2
+    assert benchmark.main(tmp_path / "x.json", tiny=True, seconds=-1) == 0
+    assert json.loads((tmp_path / "x.json").read_text())["first"] == {"left out": "no time was left"}
+
+
+def test_what_no_card_has_shown_is_called_a_prediction(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "compiled", lambda *_: {"left out": "not here"})
+    assert benchmark.main(tmp_path / "dry.json", dry=True, tiny=True) == 0
+    (name, predictions), _ = json.loads((tmp_path / "dry.json").read_text()).items()
+    assert name == "PREDICTIONS for H100: nothing was run" and predictions["rates"]["2→1"]["predicted"] > 1e6

@@ -38,13 +38,17 @@ class Share:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step of a block costs. The draws are shared: all models of a block have one seed."""
+    """What one step of a block costs. The draws are shared: all models of a block have one seed.
 
-    kernels: float
+    So are kernels, which do something for all models at once; but some tasks train one model of a block after another.
+    """
+
+    kernels: Share
     bytes: Share  # read and written
     matrix_operations: Share
     vector_operations: Share
     memory: Share  # bytes that a step holds at once, at most
+    open_ended: bool = False  # the length of a loop is data: it was counted once
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def step(chip: Chip, cost: Cost, n_models: float) -> Parts:
     operations = (
         cost.matrix_operations(n_models) / chip.matrix_peak + cost.vector_operations(n_models) / chip.vector_peak
     )
-    return Parts(cost.kernels * chip.launch, cost.bytes(n_models) / chip.bandwidth, operations)
+    return Parts(cost.kernels(n_models) * chip.launch, cost.bytes(n_models) / chip.bandwidth, operations)
 
 
 def rate(chip: Chip, cost: Cost, n_models: float) -> float:

@@ -245,9 +245,10 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
     say(f"device            {chip.name} ({chip.source}): {speeds(chip)}")
     say(f"memory            at most about {show_bytes(prediction.memory)} in the steps")
     say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
+    bounds = "at least, since a loop is as long as its data say" if prediction.at_least else "within a factor of 2"
     say(
         f"estimated time    {in_words(prediction.seconds)}: {duration(prediction.seconds)} of training on an idle machine, "
-        "within a factor of 2; compiling comes before it (--timed compiles and measures)"
+        f"{bounds}; compiling comes before it (--timed compiles and measures)"
     )
 
 

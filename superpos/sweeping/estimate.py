@@ -30,6 +30,7 @@ class Prediction:
     parts: Parts  # of the seconds
     memory: float  # bytes that steps running side by side hold, at most
     n_launches: int
+    at_least: bool = False  # a loop of some task is as long as its data say, and was counted once
 
 
 def predicted(
@@ -38,7 +39,7 @@ def predicted(
     """The prediction for a sweep on devices that are all like `chip`; of a CPU that is one core. Options as of `sweep`."""
     devices = jax.local_devices() if devices is None else devices
     n_useful = budget.cpu_cores() if devices[0].platform == "cpu" and len(devices) == 1 else 1
-    seconds, model_steps, memory, total = 0.0, 0.0, 0.0, 0
+    seconds, model_steps, memory, total, at_least = 0.0, 0.0, 0.0, 0, False
     sums = [0.0, 0.0, 0.0]
     for family, size, n_blocks in zip(layout.families, layout.block_sizes, layout.blocks_of_families, strict=True):
         cost = step_cost(family.task, family.config)
@@ -53,7 +54,8 @@ def predicted(
         model_steps += len(family.cells) * float(family.config.steps)
         memory = max(memory, n_concurrent * cost.memory(size))
         total += n_launches
-    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total)
+        at_least |= cost.open_ended
+    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total, at_least)
 
 
 def estimated_seconds(sweep: CompiledSweep) -> float:

@@ -46,11 +46,13 @@ class _Value:
 class _Count:
     """What was counted; pairs are (shared, each)."""
 
-    kernels: float = 0.0
+    kernels: list[float] = field(default_factory=lambda: [0.0, 0.0])
     bytes: list[float] = field(default_factory=lambda: [0.0, 0.0])
     matrix: list[float] = field(default_factory=lambda: [0.0, 0.0])
     vector: list[float] = field(default_factory=lambda: [0.0, 0.0])
     held: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    open_ended: bool = False
+    in_a_row: bool = False  # whether the models of a block follow one another here
     sizes: list[tuple[float, bool]] = field(
         default_factory=list
     )  # of values in memory: bytes, and whether of each model
@@ -61,7 +63,8 @@ def step_cost(task: Task, config: TrainConfig) -> Cost:
 
     Shapes alone are looked at. Values that depend on the draw and on no model are shared by a block. What is computed
     from each other without a matrix product, a sum or a sort counts as one kernel, which reads what it needs once. The body
-    of a loop whose length is data counts once, so double descent, whose models follow one another, takes longer than this.
+    of a loop whose length is data counts once. Where a task has a batching rule of its own, the models of a block are taken
+    to follow one another.
     """
     dtype = jnp.zeros((), float).dtype
     nodes = (task, config.with_defaults(task))
@@ -80,9 +83,9 @@ def _counted(structure: Any, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> Cost:
     outputs = _walk(count, program.jaxpr, inputs, 1.0)
     for variable, value in zip(program.jaxpr.outvars, outputs, strict=True):
         _kernel(count, [value], variable.aval, value.each, 1.0, launches=0.0)
-    count.kernels += 1  # the optimiser's, for all parameters
-    shares = (Share(*pair) for pair in (count.bytes, count.matrix, count.vector, count.held))
-    return Cost(count.kernels, *shares)
+    count.kernels[0] += 1  # the optimiser's, for all parameters
+    shares = (Share(*pair) for pair in (count.kernels, count.bytes, count.matrix, count.vector, count.held))
+    return Cost(*shares, open_ended=count.open_ended)
 
 
 def _before_a_step(task: Any, config: Any) -> Any:
@@ -107,7 +110,7 @@ def _one_step(task: Any, config: Any, model: Any, opt_state: Any, key: Any) -> A
 
 def _n_bytes(aval: Any) -> float:
     size = float(getattr(aval, "size", 1))
-    return size * (4.0 if jax.dtypes.issubdtype(aval.dtype, jax.dtypes.prng_key) else aval.dtype.itemsize)
+    return size * (4.0 if jnp.issubdtype(aval.dtype, jax.dtypes.prng_key) else aval.dtype.itemsize)
 
 
 def _in_memory(count: _Count, aval: Any, each: bool) -> _Value:
@@ -125,7 +128,7 @@ def _kernel(
         count.bytes[own] += times * n_bytes
     count.bytes[each] += times * _n_bytes(aval)
     count.held[each] += _n_bytes(aval)
-    count.kernels += times * launches
+    count.kernels[count.in_a_row] += times * launches
     return _in_memory(count, aval, each)
 
 
@@ -151,13 +154,17 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
     if name == "scan":
         return _loop(count, equation, operands, times, float(equation.params["length"]))
     if name == "while":
+        count.open_ended |= count.in_a_row  # elsewhere loops are as long for all models, and short
         return _loop(count, equation, operands, times, 1.0)
     if name == "cond":
         longest = max(equation.params["branches"], key=lambda branch: len(branch.jaxpr.eqns))
         results = _walk(count, longest.jaxpr, operands[1:], times)
         return [_Value(value.each or operands[0].each, value.sources) for value in results]
     if inner is not None and len(inner.invars) == len(operands):
-        return _walk(count, inner, operands, times)
+        outside, count.in_a_row = count.in_a_row, count.in_a_row or name == "custom_vmap_call"
+        results = _walk(count, inner, operands, times)
+        count.in_a_row = outside
+        return results
     size = float(sum(getattr(aval, "size", 1) for aval in avals))
     if name == "dot_general":
         (contracting, _), _ = equation.params["dimension_numbers"]
@@ -168,7 +175,7 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
             size = float(sum(getattr(v.aval, "size", 1) for v in equation.invars))
         count.vector[each] += times * size * WEIGHTS.get(name, 1)
     if name in PICKING:
-        count.kernels += times * (name == "gather")
+        count.kernels[count.in_a_row] += times * (name == "gather")
         return [_in_memory(count, aval, each) for aval in avals]
     if name in ALONE or name.startswith(REDUCTIONS):
         if name == "dot_general":  # what is computed for a product is written first

@@ -33,7 +33,7 @@ class Scale:
     steps: int  # of the comparison with the CPU
     seconds: float  # per timing
     large: tuple[Any, int, int]  # task, densities, steps: trained from start to end
-    autoencoders: int
+    autoencoders: tuple[Any, int]  # task, learning rates
     addition: tuple[int, int, int]  # p, seeds, steps of the whole training
     figures: tuple[str, ...]
     figure_flag: str = "--full"
@@ -67,7 +67,9 @@ def full() -> Scale:
     }
     figures = ("five_features", "phase_diagram", "sae_recovery", "induction_heads", "grokking", "double_descent")
     large = (T.Toy(n_features=400, n_hidden=30), 40, 50_000)
-    return Scale(speeds, curves, correct, 20, 1.0, large, 256, (113, 128, 25_000), figures)
+    return Scale(
+        speeds, curves, correct, 20, 1.0, large, (correct["sparse autoencoder"], 256), (113, 128, 25_000), figures
+    )
 
 
 def tiny() -> Scale:
@@ -75,7 +77,8 @@ def tiny() -> Scale:
     toy = T.Toy(n_features=2, n_hidden=1, feature_probability=0.1)
     speeds = (Speed("2→1", toy, 8, fused=True, torch=(2, 1)),)
     large = (toy, 4, 8)
-    return Scale(speeds, (("2→1", toy, (4,)),), {"toy": toy}, 8, 0.02, large, 4, (5, 2, 8), ())
+    autoencoder = T.SparseAutoencoder(n_features=4, n_hidden=2, n_latents=4, architecture="relu")
+    return Scale(speeds, (("2→1", toy, (4,)),), {"toy": toy}, 8, 0.02, large, (autoencoder, 4), (3, 2, 8), ())
 
 
 def grid_of(n_models: int) -> Any:

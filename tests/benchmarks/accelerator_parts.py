@@ -50,19 +50,22 @@ def machine(_: Scale) -> dict[str, Any]:
 def correctness(scale: Scale) -> dict[str, Any]:
     """Every task after a few steps, on the device and on the CPU: the largest and the median difference of its numbers."""
     on_cpu = jax.devices("cpu")[:1]
+    grid = sp.Grid(learning_rate=[0.001, 0.003])
     found = {}
     for name, task in scale.correct.items():
         config = sp.TrainConfig(steps=scale.steps, evaluation_samples=1_024, history=2)
         try:
             here, there = (
-                sp.sweep(task, config, sp.Grid(seed=range(2)), block_size=4, devices=devices, progress=False)
+                sp.sweep(task, config, grid, block_size=2, devices=devices, progress=False)
                 for devices in (jax.devices()[:1], on_cpu)
             )
         except Exception as error:  # one task that fails must not hide the others
             found[name] = {"ok": False, "error": f"{type(error).__name__}: {str(error)[:300]}"}
             continue
         loss = float(np.max(np.abs(here["loss"].values / there["loss"].values - 1)))
-        parameters = [v for v in here.dataset.data_vars if {"seed"} < set(here[v].dims) and "history" not in str(v)]
+        parameters = [
+            v for v in here.dataset.data_vars if {"learning_rate"} < set(here[v].dims) and "history" not in str(v)
+        ]
         parameters = [v for v in parameters if here[v].dtype.kind == "f"]
         apart = [np.abs(here[v].values - there[v].values).ravel() for v in parameters]
         apart = np.concatenate(apart) if apart else np.zeros(1)
@@ -95,7 +98,7 @@ def step_seconds(
 ) -> tuple[float, int]:
     """Seconds of a step of one block, compiled before, and how many models a block has."""
     options = {"kernel": kernel} if HAS_KERNELS else {}
-    config = sp.TrainConfig(steps=1_000, history=1, evaluation_samples=1_024)
+    config = sp.TrainConfig(steps=1_000, history=1)
     work = prepare(task, config, grid, block_size=block_size, **options)
     launch, programs = next(work.launches()), work.programs[0]
     inputs = launch_inputs(work, launch)
@@ -179,9 +182,9 @@ def large_sweep(scale: Scale) -> dict[str, Any]:
 
 
 def autoencoders(scale: Scale) -> dict[str, Any]:
-    """Sparse autoencoders, 40 latents each, of as many learning rates: steps of all of them a second."""
-    task = sp.tasks.SparseAutoencoder(n_features=40, n_hidden=10, n_latents=40, architecture="topk", k=2)
-    grid = sp.Grid(learning_rate=np.geomspace(1e-4, 1e-2, scale.autoencoders))
+    """Sparse autoencoders, each of a learning rate of its own: steps of all of them a second."""
+    task, n_models = scale.autoencoders
+    grid = sp.Grid(learning_rate=np.geomspace(1e-4, 1e-2, n_models))
     seconds, size = step_seconds(task, grid, None, scale.seconds)
     return {"block_size": size, "rate": size / seconds, "predicted": _predicted_rate(task, size)}
 
@@ -237,7 +240,7 @@ def dry(scale: Scale, name: str = "H100") -> dict[str, Any]:
             "block_size": size,
             "predicted": rate(chip, cost, size),
             "bound": step(chip, cost, size).bound,
-            "kernels": cost.kernels,
+            "kernels": cost.kernels(size),
         }
     task, n_models, steps = scale.large
     seconds = step(chip, step_cost(task, sp.TrainConfig()), n_models).seconds * steps
