@@ -126,12 +126,12 @@ left.set(xlabel="importance r of the extra feature", ylabel="its length")
 left.axvline(crossing, color="#888888", ls=":", lw=1)
 left.legend()
 curves = {
-    "dedicated (extra ignored)": (r[before], rising.loss[before]),
+    "dedicated": (r[before], rising.loss[before]),
     "antipodal pair": (r[after], falling.loss[::-1][after]),
 }
 sp.plot.branches(curves, right, crossing=crossing)
 right.set(xlabel="importance r of the extra feature", ylabel="loss", yscale="log")
-right.legend()
+right.legend(title="the first feature")
 plt.show()
 # %%
 sp.demos.check("hysteresis", my_switch, rising, crossing)

@@ -66,7 +66,7 @@ order = np.asarray(neuron_order(np.abs(found.W1)))
 sp.plot.stacked_weights(found.W1[order], found.reads()[order], left)
 left.set(title="input weights, a bar per neuron (best seed)")
 right.semilogy(np.sort(enough["loss"].values), "o", color=sp.plot.PALETTE["blue"])
-right.set(xlabel="seeds, from the best", ylabel="loss")
+right.set(xlabel="seeds, from the best", ylabel="loss", xticks=range(0, len(enough["loss"]), 5))
 plt.show()
 
 # %% [markdown]

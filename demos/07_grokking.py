@@ -177,7 +177,7 @@ for frequencies, color in ((keys[:1], sp.plot.PALETTE["grey"]), (keys, sp.plot.P
     wave = fourier.trig_logits(p, frequencies)[0] / len(frequencies)
     ax.plot(c, np.roll(wave, p // 2), "o-", ms=3, color=color, label=f"k = {', '.join(map(str, frequencies))}")
 ax.set(xlabel="c − (a + b), shifted to the middle", ylabel="mean of the waves", xticks=[p // 2], xticklabels=["0"])
-ax.legend()
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 sp.demos.check("sums_by_hand", logits, p)
 
 # %% [markdown]

@@ -44,7 +44,7 @@ W = np.asarray(sp.train(five, sp.TrainConfig(steps=3_000), seed=0).model.W)
 h = W @ np.asarray(five.features.sample(jax.random.key(0), 3_000))
 figure, ax = plt.subplots(figsize=(3, 3), layout="constrained")
 sp.plot.feature_directions(W, ax, limit=1.4)
-ax.plot(*h, ".", ms=2, color="black", zorder=5)
+ax.plot(*h, ".", ms=4, color=sp.plot.PALETTE["grey"], zorder=0)
 plt.show()
 
 # %% [markdown]
