@@ -17,7 +17,7 @@ from superpos.tasks.base import materialize
 from superpos.training import loop
 from superpos.training.fused import draws, rules
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
-from superpos.training.fused.kernel import train_steps
+from superpos.training.fused.kernel import Shape, train_steps
 
 # Rounding differs from the plain program's, as sums run in another order. A number of single precision has a relative
 # error of 6e-8, and a step of Adam is no longer than the learning rate (.01): after 200 steps weights near 1 may be some
@@ -245,15 +245,21 @@ def test_devices_and_generators_without_the_kernel_are_refused(monkeypatch):
         go()
 
 
-def test_programs_hold_as_many_models_as_registers_allow():
-    assert [rules.models_together(*size) for size in ((2, 1), (3, 2), (5, 2), (10, 2), (20, 5))] == [4, 4, 4, 2, 1]
-    assert [rules.tile_and_warps(batch) for batch in (1, 24, 64, 1_000, 4_096)] == [
-        (1, 1),
-        (32, 1),
-        (64, 2),
-        (128, 4),
-        (128, 4),
-    ]
+def test_programs_are_as_wide_as_a_batch_needs():
+    sizes = [rules.tile_and_warps(batch_size) for batch_size in (1, 24, 64, 1_000, 4_096)]
+    assert sizes == [(1, 1), (32, 1), (64, 2), (128, 4), (128, 4)]
+
+
+@pytest.mark.slow
+def test_programs_of_some_models_learn_what_one_of_all_does(monkeypatch):
+    """The grid of a GPU, where the models of a block lie in several programs: each is trained with its own numbers."""
+    grid = sp.Grid(feature_probability=[0.9, 0.5, 0.3, 0.1])
+    config = sp.TrainConfig(**{**TINY, "steps": 20})
+    whole = sp.sweep(TASK, config, grid, block_size=4, kernel="fused", progress=False)
+    monkeypatch.setattr(Shape, "together", lambda shape, block_size: 2)
+    parts = sp.sweep(TASK, config, grid, block_size=8, kernel="fused", progress=False)
+    for name in whole.dataset:
+        assert_allclose(parts[name], whole[name], **TOLERANCE)
 
 
 def command(monkeypatch, *arguments):
