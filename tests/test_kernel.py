@@ -13,6 +13,8 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.cli import main
 from superpos.sweeping.compiled import lay_out
+from superpos.sweeping.engines.worker import train_part
+from superpos.sweeping.store.resume import resumable
 from superpos.tasks.base import materialize
 from superpos.training import loop
 from superpos.training.fused import draws, rules
@@ -179,7 +181,7 @@ def test_devices_and_calls_change_no_bit_of_the_kernel(fused):
 TINY = {"steps": 4, "batch_size": 16, "history": 2, "evaluation_samples": 16}
 
 
-def test_a_store_keeps_its_kernel(tmp_path, one_device):
+def test_a_store_keeps_its_kernel(tmp_path, one_device, monkeypatch):
     """It says which, is gone on with by none but it, and is taken finished by whoever asks for no other."""
     config, grid = sp.TrainConfig(**TINY), sp.Grid(seed=[0, 1])
     options = {"block_size": 1, "devices": one_device, "progress": False}
@@ -200,7 +202,13 @@ def test_a_store_keeps_its_kernel(tmp_path, one_device):
         number.unlink()  # nothing is committed
     with pytest.raises(sp.ConfigError, match="kernel is fused there and plain here"):
         go("part.zarr", "auto")
+    digest = resumable(tmp_path / "part.zarr").attributes["digest"]
+    train_part(
+        tmp_path / "part.zarr", digest, [0], {"devices": one_device}, 1, name="elsewhere"
+    )  # which is told no kernel
+    monkeypatch.setattr(sp.engines.Local, "train", None)  # nothing is left to do
     assert go("part.zarr", "fused").dataset.identical(result.dataset)
+    monkeypatch.undo()
 
     plain = go("plain.zarr", "auto")
     assert "kernel" not in json.loads((tmp_path / "plain.zarr" / "zarr.json").read_text())["attributes"]
