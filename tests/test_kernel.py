@@ -13,11 +13,13 @@ from numpy.testing import assert_allclose
 import superpos as sp
 from superpos.cli import main
 from superpos.sweeping.compiled import lay_out
+from superpos.sweeping.engines.worker import train_part
+from superpos.sweeping.store.resume import resumable
 from superpos.tasks.base import materialize
 from superpos.training import loop
 from superpos.training.fused import draws, rules
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
-from superpos.training.fused.kernel import train_steps
+from superpos.training.fused.kernel import Shape, train_steps
 
 # Rounding differs from the plain program's, as sums run in another order. A number of single precision has a relative
 # error of 6e-8, and a step of Adam is no longer than the learning rate (.01): after 200 steps weights near 1 may be some
@@ -179,7 +181,7 @@ def test_devices_and_calls_change_no_bit_of_the_kernel(fused):
 TINY = {"steps": 4, "batch_size": 16, "history": 2, "evaluation_samples": 16}
 
 
-def test_a_store_keeps_its_kernel(tmp_path, one_device):
+def test_a_store_keeps_its_kernel(tmp_path, one_device, monkeypatch):
     """It says which, is gone on with by none but it, and is taken finished by whoever asks for no other."""
     config, grid = sp.TrainConfig(**TINY), sp.Grid(seed=[0, 1])
     options = {"block_size": 1, "devices": one_device, "progress": False}
@@ -200,7 +202,13 @@ def test_a_store_keeps_its_kernel(tmp_path, one_device):
         number.unlink()  # nothing is committed
     with pytest.raises(sp.ConfigError, match="kernel is fused there and plain here"):
         go("part.zarr", "auto")
+    digest = resumable(tmp_path / "part.zarr").attributes["digest"]
+    train_part(
+        tmp_path / "part.zarr", digest, [0], {"devices": one_device}, 1, name="elsewhere"
+    )  # which is told no kernel
+    monkeypatch.setattr(sp.engines.Local, "train", None)  # nothing is left to do
     assert go("part.zarr", "fused").dataset.identical(result.dataset)
+    monkeypatch.undo()
 
     plain = go("plain.zarr", "auto")
     assert "kernel" not in json.loads((tmp_path / "plain.zarr" / "zarr.json").read_text())["attributes"]
@@ -245,15 +253,21 @@ def test_devices_and_generators_without_the_kernel_are_refused(monkeypatch):
         go()
 
 
-def test_programs_hold_as_many_models_as_registers_allow():
-    assert [rules.models_together(*size) for size in ((2, 1), (3, 2), (5, 2), (10, 2), (20, 5))] == [4, 4, 4, 2, 1]
-    assert [rules.tile_and_warps(batch) for batch in (1, 24, 64, 1_000, 4_096)] == [
-        (1, 1),
-        (32, 1),
-        (64, 2),
-        (128, 4),
-        (128, 4),
-    ]
+def test_programs_are_as_wide_as_a_batch_needs():
+    sizes = [rules.tile_and_warps(batch_size) for batch_size in (1, 24, 64, 1_000, 4_096)]
+    assert sizes == [(1, 1), (32, 1), (64, 2), (128, 4), (128, 4)]
+
+
+@pytest.mark.slow
+def test_programs_of_some_models_learn_what_one_of_all_does(monkeypatch):
+    """The grid of a GPU, where the models of a block lie in several programs: each is trained with its own numbers."""
+    grid = sp.Grid(feature_probability=[0.9, 0.5, 0.3, 0.1])
+    config = sp.TrainConfig(**{**TINY, "steps": 20})
+    whole = sp.sweep(TASK, config, grid, block_size=4, kernel="fused", progress=False)
+    monkeypatch.setattr(Shape, "together", lambda shape, block_size: 2)
+    parts = sp.sweep(TASK, config, grid, block_size=8, kernel="fused", progress=False)
+    for name in whole.dataset:
+        assert_allclose(parts[name], whole[name], **TOLERANCE)
 
 
 def command(monkeypatch, *arguments):

@@ -148,7 +148,7 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     in_a_program = {"superpos/training/fused/kernel.py"}  # models that share the draws of one program of a kernel
     others = {*analyses, *over_sequences, *over_keys, *a_users_function, *in_a_program}
     assert using == {"superpos/sweeping/mesh.py", *others}
-    kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_vmap" in p.read_text()}
+    kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_batching.custom_vmap" in p.read_text()}
     assert kernels == {"superpos/models/points_loss.py", *in_a_program}  # the exceptions that the architecture names
 
 

@@ -45,8 +45,8 @@ def sweep(
 ) -> SweepResult:
     """Train every cell of `grid`: thousands of models, one compilation per shape.
 
-    A cell's result depends on its own settings, its seed, the weights it is given and `block_size` alone: not on the other
-    cells, on how calls are cut, on the number of devices or processes, or on whether it was interrupted and resumed.
+    A cell's result depends on its own settings, its seed, the weights it is given, `block_size` and `kernel` alone: not on
+    the other cells, on how calls are cut, on the number of devices or processes, or on whether it was interrupted.
 
     Args:
         task, config: settings of every cell, but for what the grid's axes set. Without a configuration, `sweep(task, grid)`,

@@ -129,7 +129,7 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     names = of_tile | rest
     tiles = -(-shape.problem.batch_size // shape.problem.tile)
     threads = 32 * shape.warps
-    programs = BLOCK // shape.together
+    programs = BLOCK // shape.together(BLOCK)
     rounds = -(-programs // PROCESSORS)  # programs that follow one another on a processor, as if it held one
     computing = {
         how: rounds
@@ -144,7 +144,7 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
         "size": [n_features, n_hidden],
         **of_ptxas(),
         "shared_memory": shared_memory(),
-        "models_per_program": shape.together,
+        "models_per_program": shape.together(BLOCK),
         "instructions_per_tile": of_tile.total(),
         "instructions_per_step": tiles * of_tile.total() + rest.total(),
         "kernels_per_interval": interval.kernels,

@@ -6,7 +6,6 @@ their seed, is made once; a batching rule lays the programs of a block side by s
 
 from collections.abc import Callable
 from functools import cache, reduce
-from math import gcd
 from operator import and_
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ class Shape(NamedTuple):
     """How the kernel is cut for a training."""
 
     problem: Problem
-    together: int  # models of one program, at most; a power of two
+    bias: bool
     warps: int  # of 32 threads, per program
     interpret: bool  # by plain JAX instead of a GPU's program
 
@@ -37,8 +36,13 @@ class Shape(NamedTuple):
         """The one that `superpos.training.fused.rules` chooses."""
         tile, warps = rules.tile_and_warps(config.batch_size)
         sizes = (task.n_features, task.n_hidden, config.batch_size, tile)
-        together = rules.models_together(task.n_features, task.n_hidden, task.bias)
-        return cls(Problem(*sizes, task.activation, task.magnitude), together, warps, interpret)
+        return cls(Problem(*sizes, task.activation, task.magnitude), task.bias, warps, interpret)
+
+    def together(self, block_size: int) -> int:
+        """Models of one program, in a block of so many. A CPU gains nothing from several programs."""
+        if self.interpret:
+            return block_size
+        return rules.models_together(self.problem.n_features, self.problem.n_hidden, self.bias, block_size)
 
 
 def train_steps(
@@ -90,9 +94,15 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
 
     `models` are numbers of their tasks, configurations, and states.
     """
-    leaves, structure = jax.tree.flatten(models)
     state = models[2]
-    n_models, together = len(state.diverged_step), gcd(len(state.diverged_step), shape.together)
+    n_models = len(state.diverged_step)
+    if shape.interpret and n_models == 1:
+        # An axis of one is none for XLA on a CPU: sums along what is left are cut as their surroundings suggest, and a
+        # program for two devices rounded otherwise than one for one. So there a model has a copy of itself beside it.
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), models)
+        return jax.tree.map(lambda leaf: leaf[:1], _block(shape, twice, key, span))
+    leaves, structure = jax.tree.flatten(models)
+    together = shape.together(n_models)
     outputs = jax.tree.leaves(state)
 
     def program(key: Any, span: Any, *references: Any) -> None:
@@ -131,7 +141,7 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
 
 
 def _read(reference: Any) -> Any:
-    """An array from memory, with 0 appended where its sizes are no powers of two, as those in a kernel must be."""
+    """An array of models from memory, with 0 appended where its other sizes are no powers of two, as a kernel needs."""
     if (mask := _inside(reference)) is None:
         return reference[...]
     return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
@@ -145,16 +155,16 @@ def _write(reference: Any, array: Any) -> None:
 
 
 def _indices(reference: Any) -> tuple[Any, ...]:
-    longer = tuple(1 << (n - 1).bit_length() for n in reference.shape)
+    longer = (reference.shape[0], *(1 << (n - 1).bit_length() for n in reference.shape[1:]))
     return tuple(jax.lax.broadcasted_iota(jnp.int32, longer, axis) for axis in range(len(longer)))
 
 
 def _inside(reference: Any) -> Any:
     """Which entries of the longer array there are; None for all."""
-    shape = reference.shape
-    if all(n & (n - 1) == 0 for n in shape):
+    sizes = reference.shape[1:]
+    if all(n & (n - 1) == 0 for n in sizes):
         return None
-    return reduce(and_, (index < n for index, n in zip(_indices(reference), shape, strict=True)))
+    return reduce(and_, (index < n for index, n in zip(_indices(reference)[1:], sizes, strict=True)))
 
 
 def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:

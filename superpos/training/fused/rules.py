@@ -1,5 +1,6 @@
 """Which trainings the kernel can do, and how it is cut for them."""
 
+from math import gcd
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
 # ones are not the kernel's: 20 → 5, the largest, takes all of them and a little more.
 MAX_PARAMETERS = 120
 REGISTERS = 208  # for these, beside what a step needs for a moment
-MAX_TOGETHER = 4  # so that 512 models, a block there, keep all 132 processors of an H100 busy
+PROGRAMS = 128  # that a block is cut into, at least, for models to share one: an H100 has 132 processors
 THREADS_PER_WARP, MAX_WARPS = 32, 4
 
 
@@ -62,16 +63,20 @@ def chosen_kernel(kernel: str) -> str:
     return "plain" if kernel == "auto" else kernel
 
 
-def models_together(n_features: int, n_hidden: int, bias: bool = True) -> int:
-    """How many models share a program and its draws: a power of two, so many as fit in the registers of a thread.
+def models_together(n_features: int, n_hidden: int, bias: bool, block_size: int) -> int:
+    """How many models of a block share a program and its draws: a power of two that divides the block.
 
-    >>> [models_together(2, 1), models_together(5, 2), models_together(20, 5)]
-    [4, 4, 1]
+    At most so many as fit in the registers of a thread, and as leave a program for every processor.
+
+    >>> [models_together(*size, True, 512) for size in ((2, 1), (5, 2), (10, 2), (20, 5))]
+    [4, 4, 2, 1]
+    >>> [models_together(5, 2, True, block_size) for block_size in (512, 256, 100, 12)]
+    [4, 2, 1, 1]
     """
     parameters = n_features * (n_hidden + bias)
     per_model = 2 * parameters + 1 + 2 * n_features  # with their sums, that of the loss, and the numbers of the task
-    fitting = max(1, min(MAX_TOGETHER, REGISTERS // per_model))
-    return 1 << (fitting.bit_length() - 1)
+    fitting = max(1, min(REGISTERS // per_model, block_size // PROGRAMS))
+    return gcd(block_size, 1 << (fitting.bit_length() - 1))
 
 
 def tile_and_warps(batch_size: int) -> tuple[int, int]:
