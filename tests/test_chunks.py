@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import superpos as sp
+from superpos.models.products import product, traced_for
 from superpos.training.chunks import chunk_length
 from superpos.training.loop import advance, init, intervals
 
@@ -43,3 +44,18 @@ def test_chunks_waste_little_where_intervals_differ():
     computed = sum(-(-int(n) // chunk) * chunk for n in lengths)
     assert chunk >= 16
     assert computed <= 1.05 * lengths.sum()
+
+
+def test_a_small_product_is_a_sum_on_a_gpu_and_the_same_numbers():
+    matrix, x = np.arange(6.0, dtype=np.float32).reshape(2, 3), np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4)
+
+    def operations(platform, matrix, x):
+        with traced_for(platform):
+            return {e.primitive.name for e in jax.make_jaxpr(lambda a, b: product(a, b))(matrix, x).eqns}
+
+    assert "dot_general" in operations("cpu", matrix, x)
+    assert "dot_general" not in operations("gpu", matrix, x)
+    assert "dot_general" in operations("gpu", np.ones((30, 400), np.float32), np.ones((400, 4), np.float32))
+    with traced_for("gpu"):
+        np.testing.assert_allclose(product(jnp.asarray(matrix), jnp.asarray(x)), matrix @ x, rtol=1e-6)
+        np.testing.assert_allclose(product(jnp.asarray(matrix), jnp.asarray(x[:, 0])), matrix @ x[:, 0], rtol=1e-6)

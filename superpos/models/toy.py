@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -10,9 +9,8 @@ from jaxtyping import Array, Float
 from superpos import arrays, views
 from superpos.models.activations import ACTIVATIONS as ACTIVATIONS
 from superpos.models.activations import check_activation
-
-# Accelerators multiply float32 matrices in TF32 or bfloat16 unless told otherwise.
-FULL_PRECISION = jax.lax.Precision.HIGHEST
+from superpos.models.products import FULL_PRECISION as FULL_PRECISION
+from superpos.models.products import product
 
 
 class ToyModel(nnx.Module):
@@ -54,12 +52,12 @@ class ToyModel(nnx.Module):
 
     def encode(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """The hidden layer $h = Wx$."""
-        return jnp.dot(self.W[...], arrays.columns("x", x, self.W.shape[1]), precision=FULL_PRECISION)
+        return product(self.W[...], arrays.columns("x", x, self.W.shape[1]))
 
     def decode(self, hidden: Float[Array, "n_hidden *batch"]) -> Float[Array, "n_features *batch"]:
         r"""What the activation function is applied to, $W^\top h + b$."""
         hidden = arrays.columns("hidden", hidden, self.W.shape[0])
-        pre_activation = jnp.dot(self.W[...].T, hidden, precision=FULL_PRECISION)
+        pre_activation = product(self.W[...].T, hidden)
         if self.b is not None:
             pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (hidden.ndim - 1))
         return pre_activation

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superpos.identity import code_token
+from superpos.models.products import traced_for
 from superpos.tasks.base import Task
 from superpos.training.loop import Intervals, TrainConfig, advance, finish, init
 
@@ -183,9 +184,9 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
 
     # check_vma: carries that start as constants would need marking by hand; there is no collective to get wrong.
     specs = (EVERYWHERE, CELLS, EVERYWHERE)
-    return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=CELLS, check_vma=False)(
-        count, blocks, shared
-    )
+    mapped = jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=CELLS, check_vma=False)
+    with traced_for(mesh.devices.flat[0].platform):
+        return mapped(count, blocks, shared)
 
 
 @partial(jax.jit, static_argnames=("mesh", "code"))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-GPUS = ("gpu", "cuda", "rocm")
+from superpos.models.products import GPUS
 
 # A look takes a GPU's host about as long as a step of a small model, so the cost of a chunk is counted in steps.
 STEPS_PER_LOOK = 1
