@@ -26,15 +26,8 @@ HIGHEST = 9.0  # inches; a page has no more
 LEAST = {True: 1.05, False: 0.85}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
-    (1.0, 1.0),
-    (1.0, 0.85),
-    (1.0, 0.7),
-    (0.85, 0.8),
-    (0.85, 0.65),
-    (0.7, 0.8),
-    (0.7, 0.6),
-    (0.55, 0.6),
-    (0.45, 0.5),
+    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (0.85, 0.85), (0.85, 0.7), (0.7, 0.8), (0.7, 0.7), (0.7, 0.6)),
+    *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4)),
 )
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
 KEY_LINE = 0.135  # inches
@@ -181,7 +174,7 @@ class _Key(NamedTuple):
     def columns(self, width: str) -> int:
         """As many as the longest label allows."""
         longest = max((len(label) for label in self.labels), default=1)
-        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.058 * longest))))
+        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.047 * longest))))
 
     def height(self, width: str) -> float:
         """Inches that it takes."""
@@ -210,7 +203,13 @@ def _panels(figure: Figure) -> list[Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
     visible = [ax for ax in figure.axes if ax.get_visible()]
     bars = [ax for ax in visible if orientation_of_bar(ax) == "vertical"]
-    panels = [Panel(ax) for ax in visible if ax not in bars]
+    panels: list[Panel] = []
+    for panel in (Panel(ax) for ax in visible if ax not in bars):
+        twin_of = next((other for other in panels if panel.is_twin_of(other)), None)
+        if twin_of is None:
+            panels.append(panel)
+        else:
+            twin_of.twins.append(panel.ax)
     panels.sort(key=lambda p: -(p.y + p.height))
     highest = -1.0
     for number, panel in enumerate(panels):
@@ -283,6 +282,11 @@ def _place(row: Sequence[Panel], top: float, width: float, total: float) -> None
         y = top - above - tallest + (tallest - p.height) / 2 * (not p.is_framed)
         y = top - above - p.height if p.is_framed else y
         _set_position(p.ax, x / width, y / total, p.width / width, p.height / total)
+        if p.is_bar:
+            p.ax.set_aspect("auto")
+            p.ax.set_box_aspect(None)
+        for twin in p.twins:
+            _set_position(twin, x / width, y / total, p.width / width, p.height / total)
         for k, bar in enumerate(p.bars):
             at = x + p.width + 0.08 + 0.5 * k
             _set_position(bar, at / width, y / total, 0.09 / width, p.height / total)

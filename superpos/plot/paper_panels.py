@@ -15,11 +15,11 @@ from matplotlib.transforms import Bbox
 
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST_HEIGHT, LOW = 0.9, 0.55  # of a panel with ticks and labels, and of one where there is little room
+LEAST_HEIGHT, LOW = 0.9, 0.5  # of a panel with ticks and labels, and of one where there is little room
 STEEP = 0.7  # with less steepness there is little room
 STEEPEST = 0.72  # height over width of a wide panel with ticks and labels
 OVERHANG = 0.3  # by how much words may be wider than their panel
-TICK = 0.125  # of a line of words beside the y axis
+TICK = 0.115  # of a line of words beside the y axis
 SMALL_SQUARE = 0.95  # width of a panel whose height is not free, where there is little room
 BAR = 0.09  # height of a colour bar that lies
 PAD = 0.03
@@ -35,6 +35,12 @@ class Panel:
         self.ax, self.row, self.is_lettered = ax, 0, False
         self.is_bar = orientation_of_bar(ax) == "horizontal"  # one beside a panel is part of that
         self.bars: list[Axes] = []
+        self.twins: list[Axes] = []  # on the same place, with another y axis
+        if (words := ax.get_title("left")) and not ax.get_title():  # in the middle, as others are
+            ax.set_title("", loc="left")
+            ax.set_title(words)
+        for number in numbers_in(ax):
+            number.set_in_layout(False)
         self.x, self.y = (parent.x0 + frame.x0 * parent.width) / dpi, (parent.y0 + frame.y0 * parent.height) / dpi
         self.width, self.height = frame.width * parent.width / dpi, frame.height * parent.height / dpi
         self.designed = self.width, self.height
@@ -93,6 +99,11 @@ class Panel:
                 getattr(self.ax, f"{axis}axis").label.set_text(label)
         self.has_numbers = bool(self._shows["y"]) or self.has_numbers
 
+    def is_twin_of(self, other: "Panel") -> bool:
+        """Whether it is on the same place as another, as `Axes.twinx` makes it."""
+        same_place = abs(self.x - other.x) + abs(self.y - other.y) + abs(self.width - other.width) < 0.01
+        return same_place and self.shares(other, "x")
+
     def shares(self, other: "Panel", axis: str) -> bool:
         """Whether it has an axis in common with another panel."""
         return other.ax in _siblings(self.ax, axis)
@@ -106,7 +117,8 @@ class Panel:
         """Break words, thin ticks, and take the room that its labels, ticks and colour bars need now."""
         dpi, frame, title = self.ax.figure.dpi, self.ax.get_window_extent(), self.ax.title
         left, right = self.sides(self.width)
-        _break(title, self._words[title], (self.width + left + right) * dpi)
+        overhang = min(left - LETTER * self.is_lettered, right) - PAD  # titles stand in the middle
+        _break(title, self._words[title], (self.width + 2 * overhang) * dpi + 1)
         for label, longest in (
             (self.ax.xaxis.label, frame.width + OVERHANG * dpi),
             (self.ax.yaxis.label, frame.height),
@@ -115,7 +127,7 @@ class Panel:
         _relieve_ticks(self.ax)
         box = title.get_window_extent() if title.get_text() else frame
         title.set_visible(False)
-        boxes = [b for ax in (self.ax, *self.bars) if (b := ax.get_tightbbox()) is not None]
+        boxes = [b for ax in (self.ax, *self.bars, *self.twins) if (b := ax.get_tightbbox()) is not None]
         title.set_visible(True)
         pad = 2 * PAD if self.is_framed else PAD
         self.room = {
@@ -166,12 +178,17 @@ def is_in_the_way(legend: Legend, panel: Panel) -> bool:
     )
 
 
+def numbers_in(ax: Axes) -> list[Text]:
+    """Numbers written in a panel, as on bars or in the squares of a map."""
+    return [text for text in ax.texts if text.get_visible() and re.fullmatch(r"\d*\.?\d+", text.get_text().strip())]
+
+
 def relieve_texts(ax: Axes) -> None:
     """Make room between what is written in a panel.
 
     Numbers, as on bars, that would stand on others are hidden, all of them if that is many. Notes at lines are moved up.
     """
-    numbers = [text for text in ax.texts if text.get_visible() and text.get_text().strip().isdigit()]
+    numbers = numbers_in(ax)
     free: list[Bbox] = []
     for text in numbers:
         box = text.get_window_extent()
@@ -262,6 +279,7 @@ def _even_lines(pieces: Sequence[str], n_lines: int) -> list[str]:
 def _relieve_ticks(ax: Axes) -> None:
     """Turn names at the x axis that touch; leave out every other number where numbers do, at both axes."""
     for axis in "xy":
+        _relieve_minor(ax, axis)
         labels = _labels(ax, axis)
         for text in labels if axis == "x" else ():
             text.set(rotation=0, ha="center")
@@ -282,6 +300,18 @@ def _relieve_ticks(ax: Axes) -> None:
             for text in labels[1::2]:
                 text.set_visible(False)
             labels = labels[::2]
+
+
+def _relieve_minor(ax: Axes, axis: str) -> None:
+    """Leave out numbers at minor ticks that would touch others."""
+    minor = [tick for tick in getattr(ax, f"{axis}axis").get_minor_ticks() if _is_within(ax, axis, tick.get_loc())]
+    free = _labels(ax, axis)
+    for text in [tick.label1 for tick in minor]:
+        if text.get_visible() and text.get_text():
+            if _touch([*free, text]):
+                text.set_visible(False)
+            else:
+                free.append(text)
 
 
 def _touch(labels: Sequence[Text]) -> bool:
