@@ -26,7 +26,7 @@ HIGHEST = 9.0  # inches; a page has no more
 LEAST = {True: 1.05, False: 0.85}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
-    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (0.85, 0.85), (0.85, 0.7), (0.7, 0.8), (0.7, 0.7), (0.7, 0.6)),
+    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (0.85, 0.75), (0.85, 0.65), (0.7, 0.75), (0.7, 0.6)),
     *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4)),
 )
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
@@ -63,6 +63,8 @@ def fit(figure: Figure, width: str) -> None:
         text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
+            if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
+                panel.room["right"] = min(panel.room["right"], 0.1)
             panel.measure_title(SMALL if narrowness < 1 else POINTS, 0.42 * WIDTHS[width])
         rows = _rows(panels, WIDTHS[width], narrowness)
         letters = _lettered(rows)

@@ -15,11 +15,11 @@ from matplotlib.transforms import Bbox
 
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST_HEIGHT, LOW = 0.9, 0.5  # of a panel with ticks and labels, and of one where there is little room
+LEAST_HEIGHT, LOW = 0.9, 0.42  # of a panel with ticks and labels, and of one where there is little room
 STEEP = 0.7  # with less steepness there is little room
 STEEPEST = 0.72  # height over width of a wide panel with ticks and labels
 OVERHANG = 0.3  # by how much words may be wider than their panel
-TICK = 0.115  # of a line of words beside the y axis
+TICK = 0.125  # of a line of words beside the y axis
 SMALL_SQUARE = 0.95  # width of a panel whose height is not free, where there is little room
 BAR = 0.09  # height of a colour bar that lies
 PAD = 0.03
@@ -130,13 +130,13 @@ class Panel:
         boxes = [b for ax in (self.ax, *self.bars, *self.twins) if (b := ax.get_tightbbox()) is not None]
         title.set_visible(True)
         pad = 2 * PAD if self.is_framed else PAD
+        label = self.ax.yaxis.label.get_window_extent() if self.ax.get_ylabel() else frame
+        above = self.is_lettered * (0.2 + max(0.0, (label.y1 - frame.y1) / dpi))  # the letter stands there
         self.room = {
             "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
             "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
             "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
-            "top": max(
-                0.2, pad + max(0.0, max(box.y1, *(b.y1 for b in boxes)) - frame.y1) / dpi
-            ),  # a letter stands there
+            "top": max(above, pad + max(0.0, max(box.y1, *(b.y1 for b in boxes)) - frame.y1) / dpi),
         }
 
     def measure_title(self, points: float, longest: float) -> None:
@@ -149,6 +149,15 @@ class Panel:
         _break(title, self._words[title], 0.0, most=2)
         if title.get_window_extent().width > longest * self.ax.figure.dpi:
             _break(title, self._words[title], longest * self.ax.figure.dpi, most=6)
+        if self._n_names:
+            labels = _labels(self.ax, "y")
+            for text in labels:
+                text.set_fontsize(points)
+                words = " ".join(text.get_text().split()).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+                _break(text, words, longest * self.ax.figure.dpi)
+            names = [text.get_text() for text in labels]
+            self.ax.set_yticks([text.get_position()[1] for text in labels], names)
+            self._n_names = sum(1 + name.count("\n") for name in names)
         self.title = title.get_window_extent().width / self.ax.figure.dpi if title.get_text() else 0.0
 
 
@@ -259,7 +268,7 @@ def _break(text: Text, words: str, longest: float, upright: bool = False, most: 
     if not text.get_visible() or not words.strip():
         return
     text.set_text(words)
-    pieces = re.findall(r"(?:\$[^$]*\$|[^\s$]|\s(?=−)|(?<=[=−])\s)+", words)
+    pieces = re.findall(r"(?:\$[^$]*\$|[^ \n$]| (?=−)|(?<=[=−]) )+", words)
     for n_lines in range(2 + words.count("\n"), min(most, len(pieces)) + 1):
         if length() <= longest:
             return
