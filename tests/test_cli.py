@@ -130,6 +130,7 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
         "models            24",
         "compile families  2",
         "memory",
+        "padding           0 models",
         "measured here",
         "estimated time    a moment: ",
     ):

@@ -76,3 +76,46 @@ def test_other_widths_are_refused(tmp_path, unchecked):
     with pytest.raises(sp.ConfigError, match='^width must be "column" or "text", got \'page\'.$'):
         publish(designed(), "Caption.", Claims("A"), path=tmp_path / "f", width="page")
     assert not list(tmp_path.iterdir())
+
+
+def text_boxes(figure):
+    """Boxes of everything written in a figure, but for numbers at ticks that are out of sight."""
+    figure.canvas.draw()
+    at_ticks = {
+        id(tick.label1) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_major_ticks()
+    }
+    drawn = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in at_ticks]
+    return {text: text.get_window_extent() for text in drawn}
+
+
+def crowded():
+    """Eight narrow panels with long titles and shared axes, above one with notes that touch and one with many numbers."""
+    figure = plt.figure(figsize=(10, 6), layout="constrained")
+    above, below = figure.subfigures(2, 1)
+    for k, ax in enumerate(above.subplots(1, 8, sharey=True)):
+        ax.plot([0, 1])
+        ax.set_title(f"a title of many words, 1 − S = 0.0{k}")
+    left, right = below.subplots(1, 2)
+    left.set_ylabel("a label that is longer than its panel is high")
+    for k in range(3):
+        left.annotate(f"level {k}", (1, 1 + 0.001 * k), (0, 0), textcoords="offset points")
+    right.bar(range(40), 1.0)
+    for k in range(40):
+        right.text(k, 0.5, str(10 + k), ha="center")
+    return figure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", ["column", "text"])
+@pytest.mark.parametrize("make", [designed, crowded])
+def test_no_words_overlap_and_no_picture_is_higher_than_a_page(make, width):
+    with sp.plot.style():
+        figure = make()
+        paper.fit(figure, width)
+        words = text_boxes(figure)
+    assert figure.get_figheight() <= paper.HIGHEST == 9.0
+    assert min(text.get_fontsize() for text in words) >= 6
+    boxes = [(text.get_text(), box.padded(-1)) for text, box in words.items()]
+    assert [(a, b) for k, (a, first) in enumerate(boxes) for b, second in boxes[:k] if first.overlaps(second)] == []
+    numbered = [ax for ax in figure.axes if ax.yaxis.get_tick_params(which="major").get("labelleft", True)]
+    assert len(numbered) > 2  # a shared axis has numbers in every row into which its panels were broken

@@ -81,7 +81,12 @@ def index_of(records: dict[str, Any], sentences: dict[str, str]) -> str:
 
 def page_of(folder: Path, name: str, record: dict[str, Any], sentence: str) -> str:
     """Picture, caption, claims, and how it was made."""
-    took = "" if record["seconds"] is None else f" The run that made this page took {duration(record['seconds'])}."
+    version = f" with superpos {record['superpos']}" if "superpos" in record else ""
+    took = (
+        ""
+        if record["seconds"] is None
+        else f" The run that made this page{version} took {duration(record['seconds'])}."
+    )
     command = f"python figures/{script_of(name)}.py{FLAGS[record['size']]}"
     animations = "".join(f"![An animation of the same]({file})\n\n" for file in record.get("extra", ()))
     rows = []
@@ -112,7 +117,8 @@ Source: {plain(record["source"])}. {tally(claim["verdict"] for claim in record["
     {command}
 
 What is trained, measured, claimed and drawn is said in `superpos/experiments/{module_of(folder, name)}`.{took} Models that
-were trained before are taken up, so this may be the time of measuring and drawing alone.
+were trained before were read, and tables that were measured before, too. So these are the seconds of drawing, and of
+measuring where that was new; training takes longer.
 """
 
 

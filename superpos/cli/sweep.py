@@ -243,6 +243,7 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
         )
     )
     say(f"device            {chip.name} ({chip.source}): {speeds(chip)}")
+    say(f"padding           {prediction.n_trained - grid.n_cells:,} models more, so that all blocks are full")
     say(f"memory            at most about {show_bytes(prediction.memory)} in the steps")
     say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
     bounds = "at least, since a loop is as long as its data say" if prediction.at_least else "within a factor of 2"

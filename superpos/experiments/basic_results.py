@@ -214,7 +214,9 @@ def draw(results: Mapping[str, SweepResult]) -> tuple[Figure, str]:
         above[0].set_ylabel(f"$W^\\top W$\nn = {n}, m = {m}")
         below[0].set_ylabel("features")
         below[0].set_xlabel("$\\|W_i\\|$")
-    bar = figure.colorbar(axes[0, 0].images[0], ax=axes[::2, -1], shrink=0.6, ticks=[-1, 0, 1])
+    bar = figure.colorbar(
+        axes[0, 0].images[0], ax=axes, location="bottom", shrink=0.3, aspect=30, pad=0.01, ticks=[-1, 0, 1]
+    )
     bar.set_label("entry of $W^\\top W$")
     keys = [Patch(color=c) for c in ("black", PALETTE["orange"])]
     words = ["no other feature interferes", "others can speak along its direction"]

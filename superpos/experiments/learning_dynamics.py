@@ -18,7 +18,7 @@ from superpos.experiments.correlated_features import sets_of
 from superpos.experiments.correlated_features.arrangements import across, orthogonal_within, within
 from superpos.experiments.sizes import Sizes
 from superpos.plot.animation import directions_animation
-from superpos.plot.appearance import caption
+from superpos.plot.appearance import PALETTE, caption
 from superpos.plot.dynamics import dimensionality_levels, logistic_growth, loss_steps
 from superpos.plot.features import feature_directions_3d, set_colors
 from superpos.plot.sweeps import plain_ticks
@@ -285,7 +285,8 @@ def draw(
     `results` are of the sweeps of `build`, `levels` is of `trajectories`, `grown` of `growth`; the animation has about
     `n_frames` pictures.
     """
-    levels = levels.sel(seed=int(results["levels"].best("seed")["seed"]))
+    seed = int(results["levels"].best("seed")["seed"])
+    others, levels = levels.drop_sel(seed=seed), levels.sel(seed=seed)
     best = results["triples"].best("seed")
     Ws, steps = best["W_snapshots"].transpose("snapshot", "hidden", "feature").values, best["snapshot_step"].values
     stages, frames = even_stages(Ws, N_STAGES), even_stages(Ws, n_frames)
@@ -298,6 +299,7 @@ def draw(
     above.set_ylim(top=max(0.8, above.get_ylim()[1]))
     above.legend(loc="upper left", ncols=2)
     below = figure.add_subplot(left[1, 0], sharex=above)
+    below.plot(others["step"], others["loss"].transpose("snapshot", "seed"), color=PALETTE["silver"], lw=0.6)
     loss_steps(levels["loss"], levels["step"], below, windows=levels["drop"][:-1])
     below.set_ylabel("loss (sum)")
     plain_ticks(below, subs=(1,))
@@ -318,7 +320,8 @@ def draw(
     animation = directions_animation(Ws[list(frames)], steps[list(frames)], **style)
     text = (
         "Top left: dimensionality of every feature and the loss during training, of the seed of least loss, on a logarithmic "
-        "scale of steps, chosen so that short plateaus are seen, too; shaded: drops. Top right: growth of lone features; "
+        "scale of steps, chosen so that short plateaus are seen, too; shaded: drops. Thin: the loss of the "
+        f"{others.sizes['seed']} other seeds. Top right: growth of lone features; "
         "dashed: slope 8ηIσ². Bottom: two sets (colours) of three correlated features in three dimensions during training, "
         "the seed of least loss, which the animation shows in full."
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
+import superpos
 from superpos.console import say, terminal, word
 from superpos.experiments.claims import (
     FAILS,
@@ -31,6 +32,8 @@ from superpos.plot.written import free_figure, is_record
 from superpos.script import seconds
 from superpos.sweeping import outputs
 
+# What the seconds of a record are.
+SECONDS_OF = "reading the sweeps, training those that were not there, measuring what was not measured yet, and drawing"
 # Of a paper; None is the width that a figure was designed at.
 Width = Literal["column", "text"] | None
 
@@ -60,8 +63,9 @@ def publish(
 ) -> Published:
     """Write PATH.svg, PATH.png, PATH.pdf, PATH.txt (caption) and PATH.json (the record); print claims and files.
 
-    The record holds the caption, the claims with what was measured and their source, the size ("quick", "laptop" or "full")
-    and the seconds that the script took, None outside of a script. Models that were trained before are not trained again.
+    The record holds the caption, the claims with what was measured and their source, the size ("quick", "laptop" or "full"),
+    the version of superpos, and the seconds that the script took, None outside of a script, with what they are of. Models
+    that were trained before are not trained again.
     With `width`, "column" or "text", the figure is laid out for a paper of that width (`superpos.plot.paper`), and PATH gets
     that ending. The claims of a quick look are written but only counted in print, and the picture says that it is one.
 
@@ -85,7 +89,9 @@ def publish(
         "caption": caption,
         "source": claims.source,
         "size": size_of(Path(path).stem),
+        "superpos": superpos.__version__,
         "seconds": None if took is None else round(took, 1),
+        "seconds_of": SECONDS_OF,
         "claims": [claim.record() for claim in claims.claims],
     }
     files += [named for named, _ in places.values()]

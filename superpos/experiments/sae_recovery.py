@@ -236,15 +236,14 @@ def draw(
         )
     for k, (name, (result, scores)) in enumerate(space.items()):
         recovers = recovered(scores).values
-        for side, view in enumerate(VIEWS):
+        all_of = int(scores["n_represented"].values.flat[0])
+        titles = (_settings(result, name), f"{recovers.sum()} of {recovers.size} seeds\nrecover all {all_of}")
+        for side, (view, title) in enumerate(zip(VIEWS, titles, strict=True)):
             ax = figure.add_subplot(below[0, 2 * k + side], projection="3d")
             W, decoder = _drawn(result, scores, toys[3])
             upright = np.linalg.eigh(W @ W.T)[1][:, ::-1].T  # the axis along which directions spread least
             recovered_directions_3d(upright @ W, upright @ decoder, ax, view=view)
-        place = below[0, 2 * k].get_position(figure)
-        all_of = int(scores["n_represented"].values.flat[0])
-        title = f"{_settings(result, name)}: {recovers.sum()} of {recovers.size} seeds recover all {all_of}"
-        figure.text(place.x1, place.y1 + 0.01, title, ha="center", fontsize=8)
+            ax.set_title(title, fontsize=8, y=1.0)
     sizes = f"Above: {_sizes(plane)}."
     if space:
         sizes += f" Below, from two sides: {_sizes(space)}."

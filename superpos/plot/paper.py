@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from superpos.errors import ConfigError
-from superpos.plot.paper_panels import Panel, is_inside, is_large, key_of, relieve_texts
+from superpos.plot.paper_panels import Panel, is_in_the_way, is_inside, key_of, orientation_of_bar, relieve_texts
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
 POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, are a seventh smaller
@@ -26,15 +26,8 @@ HIGHEST = 9.0  # inches; a page has no more
 LEAST = {True: 1.05, False: 0.85}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
-    (1.0, 1.0),
-    (1.0, 0.85),
-    (1.0, 0.7),
-    (0.85, 0.8),
-    (0.85, 0.65),
-    (0.7, 0.8),
-    (0.7, 0.6),
-    (0.55, 0.6),
-    (0.45, 0.5),
+    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (0.85, 0.75), (0.85, 0.65), (0.7, 0.75), (0.7, 0.6)),
+    *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4)),
 )
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
 KEY_LINE = 0.135  # inches
@@ -70,7 +63,9 @@ def fit(figure: Figure, width: str) -> None:
         text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
-            panel.measure_title(SMALL if narrowness < 1 else POINTS)
+            if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
+                panel.room["right"] = min(panel.room["right"], 0.1)
+            panel.measure_title(SMALL if narrowness < 1 else POINTS, 0.42 * WIDTHS[width])
         rows = _rows(panels, WIDTHS[width], narrowness)
         letters = _lettered(rows)
         _begin(rows, letters)
@@ -79,7 +74,7 @@ def fit(figure: Figure, width: str) -> None:
             figure.canvas.draw()
             for panel in panels:
                 panel.measure()
-            keys += [_Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_large(legend, p)]
+            keys += [_Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_in_the_way(legend, p)]
         keys = _merged(keys)
         top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
@@ -118,22 +113,32 @@ def _begin(rows: "Sequence[Sequence[Panel]]", letters: "dict[Panel, str]") -> No
     """Tell panels what stands beside and below them, and which of them bear a letter."""
     seen: set[str] = set()
     for k, row in enumerate(rows):
-        under = rows[k + 1] if k + 1 < len(rows) and len(rows[k + 1]) == len(row) else [None] * len(row)
+        under: Sequence[Panel | None] = rows[k + 1] if k + 1 < len(rows) else ()
+        if not _stand_above(row, under):
+            under = [None] * len(row)
         for panel, below in zip(row, under, strict=True):
             panel.begin(panel is row[0], below)
-            panel.is_lettered = letters[panel] not in seen
+            panel.is_lettered = letters[panel] not in {*seen, ""}
             seen.add(letters[panel])
+
+
+def _stand_above(row: "Sequence[Panel]", under: "Sequence[Panel | None]") -> bool:
+    """Whether every panel of a row has the same x axis as the one below it."""
+    return len(row) == len(under) and all(
+        p is not None and panel.shares(p, "x") for panel, p in zip(row, under, strict=True)
+    )
 
 
 def _lay_out(
     figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[_Key]", width: str, steepness: float
 ) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
-    alone = [row[0] for row in rows if len(row) == 1 and row[0].is_free and not row[0].bars]
-    if width == "column":  # panels below each other begin and end together
-        for side in ("left", "right"):
-            for panel in alone:
-                panel.room[side] = max(other.room[side] for other in alone)
+    in_row = Counter(panel.row for row in rows for panel in row)
+    alone = [r[0] for r in rows if len(r) == 1 and r[0].is_free and not r[0].bars and in_row[r[0].row] < MANY]
+    for side in ("left", "right"):  # panels below each other begin and end together
+        common = max((panel.room[side] for panel in alone), default=0.0)
+        for panel in alone:
+            panel.room[side] = common
     shares: dict[int, float] = {}  # of the designed size, for every designed row: its parts look alike
     for row in rows:
         new = _widths(row, WIDTHS[width])[0] / row[0].designed[0]
@@ -171,7 +176,7 @@ class _Key(NamedTuple):
     def columns(self, width: str) -> int:
         """As many as the longest label allows."""
         longest = max((len(label) for label in self.labels), default=1)
-        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.058 * longest))))
+        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.047 * longest))))
 
     def height(self, width: str) -> float:
         """Inches that it takes."""
@@ -199,8 +204,14 @@ def _merged(keys: Sequence[_Key]) -> list[_Key]:
 def _panels(figure: Figure) -> list[Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
     visible = [ax for ax in figure.axes if ax.get_visible()]
-    bars = [ax for ax in visible if ax.get_label() == "<colorbar>" or getattr(ax, "_colorbar", None) is not None]
-    panels = [Panel(ax) for ax in visible if ax not in bars]
+    bars = [ax for ax in visible if orientation_of_bar(ax) == "vertical"]
+    panels: list[Panel] = []
+    for panel in (Panel(ax) for ax in visible if ax not in bars):
+        twin_of = next((other for other in panels if panel.is_twin_of(other)), None)
+        if twin_of is None:
+            panels.append(panel)
+        else:
+            twin_of.twins.append(panel.ax)
     panels.sort(key=lambda p: -(p.y + p.height))
     highest = -1.0
     for number, panel in enumerate(panels):
@@ -210,8 +221,11 @@ def _panels(figure: Figure) -> list[Panel]:
     panels.sort(key=lambda p: (p.row, p.x))
     for bar in bars:
         box = Panel(bar)
+        source = getattr(getattr(getattr(bar, "_colorbar", None), "mappable", None), "axes", None)
+        rows = {panel.row for panel in panels if panel.ax is source}
+        beside = [panel for panel in panels if panel.row in rows] or panels
         nearest = min(
-            panels, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
+            beside, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
         nearest.bars.append(bar)
     return panels
@@ -242,7 +256,7 @@ def _fits(row: Sequence[Panel], n_parts: int, width: float, narrowness: float) -
 
 def _widths(row: Sequence[Panel], width: float) -> list[float]:
     """Inches of every panel of a row without its letters, in the proportions of the design; none grows by more than half."""
-    low, high = 0.0, 1.5
+    low, high = 0.05, 1.5
     for _ in range(20):  # words beside narrower panels take more room
         share = (low + high) / 2
         if sum(_taken(p, share * p.designed[0]) for p in row) <= width:
@@ -270,6 +284,11 @@ def _place(row: Sequence[Panel], top: float, width: float, total: float) -> None
         y = top - above - tallest + (tallest - p.height) / 2 * (not p.is_framed)
         y = top - above - p.height if p.is_framed else y
         _set_position(p.ax, x / width, y / total, p.width / width, p.height / total)
+        if p.is_bar:
+            p.ax.set_aspect("auto")
+            p.ax.set_box_aspect(None)
+        for twin in p.twins:
+            _set_position(twin, x / width, y / total, p.width / width, p.height / total)
         for k, bar in enumerate(p.bars):
             at = x + p.width + 0.08 + 0.5 * k
             _set_position(bar, at / width, y / total, 0.09 / width, p.height / total)
@@ -279,10 +298,9 @@ def _place(row: Sequence[Panel], top: float, width: float, total: float) -> None
 
 def _set_position(ax: Axes, x: float, y: float, width: float, height: float) -> None:
     """Place axes by shares of the whole figure, also those of a part of one."""
-    part = getattr(ax.figure, "bbox_relative", None)
-    if part is not None:
-        x, y = (x - part.x0) / part.width, (y - part.y0) / part.height
-        width, height = width / part.width, height / part.height
+    part, whole = ax.figure.bbox, ax.get_figure(root=True).bbox  # type: ignore[union-attr]
+    x, y = (x * whole.width - part.x0) / part.width, (y * whole.height - part.y0) / part.height
+    width, height = width * whole.width / part.width, height * whole.height / part.height
     ax.set_position((x, y, width, height))
 
 
@@ -293,8 +311,11 @@ def _lettered(rows: Sequence[Sequence[Panel]]) -> dict[Panel, str]:
     panels = [p for row in rows for p in row]
     in_row = Counter(p.row for p in panels)
     for panel in panels:
+        if panel.is_bar:
+            letters[panel] = ""
+            continue
         if previous is None or previous.row != panel.row or in_row[panel.row] < MANY:
-            letters[panel] = chr(ord("a") + len(set(letters.values())) % 26)
+            letters[panel] = chr(ord("a") + len(set(letters.values()) - {""}) % 26)
         else:
             letters[panel] = letters[previous]
         previous = panel
@@ -303,12 +324,13 @@ def _lettered(rows: Sequence[Sequence[Panel]]) -> dict[Panel, str]:
 
 def _write_letters(figure: Figure, letters: dict[Panel, str]) -> None:
     """Write each letter above the first panel that has it; none where there is one alone."""
-    if len(set(letters.values())) < 2:
+    if len(set(letters.values()) - {""}) < 2:
         return
     width, height = figure.get_size_inches()
     first: dict[str, Panel] = {}
     for panel, letter in letters.items():
         first.setdefault(letter, panel)
+    first.pop("", None)
     for letter, panel in first.items():
         box = panel.ax.get_window_extent().transformed(figure.transFigure.inverted())
         x = max(0.005, box.x0 - (panel.sides(panel.width)[0] - 0.02) / width)

@@ -15,11 +15,13 @@ from matplotlib.transforms import Bbox
 
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST_HEIGHT, LOW = 0.9, 0.7  # of a panel with ticks and labels, and of one where there is little room
+LEAST_HEIGHT, LOW = 0.9, 0.42  # of a panel with ticks and labels, and of one where there is little room
 STEEP = 0.7  # with less steepness there is little room
 STEEPEST = 0.72  # height over width of a wide panel with ticks and labels
 OVERHANG = 0.3  # by how much words may be wider than their panel
 TICK = 0.125  # of a line of words beside the y axis
+SMALL_SQUARE = 0.95  # width of a panel whose height is not free, where there is little room
+BAR = 0.09  # height of a colour bar that lies
 PAD = 0.03
 LETTER = 0.17  # kept free for a panel's letter
 
@@ -31,7 +33,14 @@ class Panel:
         frame = ax.get_position()  # with `aspect`, less than this is drawn
         parent, dpi = ax.figure.bbox, ax.figure.dpi
         self.ax, self.row, self.is_lettered = ax, 0, False
+        self.is_bar = orientation_of_bar(ax) == "horizontal"  # one beside a panel is part of that
         self.bars: list[Axes] = []
+        self.twins: list[Axes] = []  # on the same place, with another y axis
+        if (words := ax.get_title("left")) and not ax.get_title():  # in the middle, as others are
+            ax.set_title("", loc="left")
+            ax.set_title(words)
+        for number in numbers_in(ax):
+            number.set_in_layout(False)
         self.x, self.y = (parent.x0 + frame.x0 * parent.width) / dpi, (parent.y0 + frame.y0 * parent.height) / dpi
         self.width, self.height = frame.width * parent.width / dpi, frame.height * parent.height / dpi
         self.designed = self.width, self.height
@@ -43,12 +52,13 @@ class Panel:
             self.room["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
         self.title = 0.0  # its width
         self._words = {text: text.get_text() for text in (ax.title, ax.xaxis.label, ax.yaxis.label)}
+        self._n_names = len(_labels(ax, "y")) * _has_names(ax, "y")  # each needs a line
         self._shows = {axis: _shows_labels(ax, axis) for axis in "xy"}
 
     @property
     def is_free(self) -> bool:
         """Whether its height may be any."""
-        return self.is_framed and self.ax.get_aspect() == "auto" and self.ax.name != "3d"
+        return self.is_framed and not self.is_bar and self.ax.get_aspect() == "auto" and self.ax.name != "3d"
 
     def set_width(self, width: float, steepness: float = 1.0) -> None:
         """Its size at a width: about in the designed proportions, higher where it gets much narrower.
@@ -56,15 +66,19 @@ class Panel:
         With less `steepness`, panels whose height is free are so much less high.
         """
         designed_width, designed_height = self.designed
+        if not self.is_free and steepness < STEEP:
+            width = max(steepness * width, min(width, SMALL_SQUARE))
         share = width / designed_width
         self.width, self.height = width, designed_height * share
+        if self.is_bar:
+            self.height = BAR
+            return
         if self.is_framed and self.ax.name != "3d":
             self.height = min(designed_height * max(share, 0.62), 1.15 * max(width, 1.3))
         if self.is_free:
-            names = TICK * len(_labels(self.ax, "y")) * _has_names(self.ax, "y")
             highest = max(STEEPEST * width, 1.3)
             least = LEAST_HEIGHT if steepness >= STEEP else LOW
-            self.height = max(steepness * min(self.height, highest), least, names)
+            self.height = max(steepness * min(self.height, highest), least, TICK * self._n_names)
         elif self.is_framed and self.ax.name != "3d":
             ratio = float(self.ax.get_aspect()) * self.ax.get_data_ratio() if self.ax.get_adjustable() == "box" else 1.0
             self.height = min(self.height, ratio * width)
@@ -72,11 +86,11 @@ class Panel:
     def begin(self, first_in_row: bool, below: "Panel | None") -> None:
         """Write words anew, and the ticks that a panel beside or below it had for both, if it is there no longer.
 
-        `below` is the panel that stands right below it, or None where nothing does.
+        `below` is the panel with the same x axis that stands right below it, or None.
         """
         for text, words in self._words.items():
             text.set_text(words)
-        for axis, alone in (("x", not _shares(self.ax, below, "x")), ("y", first_in_row)):
+        for axis, alone in (("x", below is None), ("y", first_in_row)):
             sibling = _labelled_sibling(self.ax, axis)
             shows = self._shows[axis] or (alone and sibling is not None)
             self.ax.tick_params(axis=axis, which="major", **{f"label{'bottom' if axis == 'x' else 'left'}": shows})
@@ -84,6 +98,15 @@ class Panel:
                 label = getattr(sibling, f"{axis}axis").label.get_text()
                 getattr(self.ax, f"{axis}axis").label.set_text(label)
         self.has_numbers = bool(self._shows["y"]) or self.has_numbers
+
+    def is_twin_of(self, other: "Panel") -> bool:
+        """Whether it is on the same place as another, as `Axes.twinx` makes it."""
+        same_place = abs(self.x - other.x) + abs(self.y - other.y) + abs(self.width - other.width) < 0.01
+        return same_place and self.shares(other, "x")
+
+    def shares(self, other: "Panel", axis: str) -> bool:
+        """Whether it has an axis in common with another panel."""
+        return other.ax in _siblings(self.ax, axis)
 
     def sides(self, width: float) -> tuple[float, float]:
         """The room that it needs left and right of it if it is so wide: for its labels, and for a title that is wider."""
@@ -94,7 +117,8 @@ class Panel:
         """Break words, thin ticks, and take the room that its labels, ticks and colour bars need now."""
         dpi, frame, title = self.ax.figure.dpi, self.ax.get_window_extent(), self.ax.title
         left, right = self.sides(self.width)
-        _break(title, self._words[title], (self.width + left + right) * dpi)
+        overhang = min(left - LETTER * self.is_lettered, right) - PAD  # titles stand in the middle
+        _break(title, self._words[title], (self.width + 2 * overhang) * dpi + 1)
         for label, longest in (
             (self.ax.xaxis.label, frame.width + OVERHANG * dpi),
             (self.ax.yaxis.label, frame.height),
@@ -103,24 +127,43 @@ class Panel:
         _relieve_ticks(self.ax)
         box = title.get_window_extent() if title.get_text() else frame
         title.set_visible(False)
-        boxes = [b for ax in (self.ax, *self.bars) if (b := ax.get_tightbbox()) is not None]
+        boxes = [b for ax in (self.ax, *self.bars, *self.twins) if (b := ax.get_tightbbox()) is not None]
         title.set_visible(True)
         pad = 2 * PAD if self.is_framed else PAD
+        label = self.ax.yaxis.label.get_window_extent() if self.ax.get_ylabel() else frame
+        above = self.is_lettered * (0.2 + max(0.0, (label.y1 - frame.y1) / dpi))  # the letter stands there
         self.room = {
             "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
             "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
             "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
-            "top": max(
-                0.2, pad + max(0.0, max(box.y1, *(b.y1 for b in boxes)) - frame.y1) / dpi
-            ),  # a letter stands there
+            "top": max(above, pad + max(0.0, max(box.y1, *(b.y1 for b in boxes)) - frame.y1) / dpi),
         }
 
-    def measure_title(self, points: float) -> None:
-        """Take the width of its title in letters of so many points, in two lines where it can be broken."""
+    def measure_title(self, points: float, longest: float) -> None:
+        """Take the width of its title in letters of so many points, in two lines where it can be broken.
+
+        In more of them if two were longer than `longest`.
+        """
         title = self.ax.title
         title.set_fontsize(points)
         _break(title, self._words[title], 0.0, most=2)
+        if title.get_window_extent().width > longest * self.ax.figure.dpi:
+            _break(title, self._words[title], longest * self.ax.figure.dpi, most=6)
+        if self._n_names:
+            labels = _labels(self.ax, "y")
+            for text in labels:
+                text.set_fontsize(points)
+                words = " ".join(text.get_text().split()).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+                _break(text, words, longest * self.ax.figure.dpi)
+            names = [text.get_text() for text in labels]
+            self.ax.set_yticks([text.get_position()[1] for text in labels], names)
+            self._n_names = sum(1 + name.count("\n") for name in names)
         self.title = title.get_window_extent().width / self.ax.figure.dpi if title.get_text() else 0.0
+
+
+def orientation_of_bar(ax: Axes) -> str | None:
+    """ "vertical" or "horizontal" for axes that are a colour bar."""
+    return getattr(getattr(ax, "_colorbar", None), "orientation", None)
 
 
 def key_of(panel: Panel) -> Legend | None:
@@ -134,10 +177,19 @@ def is_inside(legend: Legend, panel: Panel) -> bool:
     return bool(panel.ax.get_window_extent().contains((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
 
 
-def is_large(legend: Legend, panel: Panel) -> bool:
-    """Whether a legend leaves too little of its panel free."""
+def is_in_the_way(legend: Legend, panel: Panel) -> bool:
+    """Whether a legend leaves too little of its panel free, or lies on a curve."""
     box, frame = legend.get_window_extent(), panel.ax.get_window_extent()
-    return box.width * box.height > 0.22 * frame.width * frame.height or box.width > 0.8 * frame.width
+    is_large = box.width * box.height > 0.22 * frame.width * frame.height or box.width > 0.8 * frame.width
+    curves = [line for line in panel.ax.lines if line.get_transform() == panel.ax.transData and line.get_visible()]
+    return is_large or any(
+        line.get_path().transformed(line.get_transform()).intersects_bbox(box, False) for line in curves
+    )
+
+
+def numbers_in(ax: Axes) -> list[Text]:
+    """Numbers written in a panel, as on bars or in the squares of a map."""
+    return [text for text in ax.texts if text.get_visible() and re.fullmatch(r"\d*\.?\d+", text.get_text().strip())]
 
 
 def relieve_texts(ax: Axes) -> None:
@@ -145,7 +197,7 @@ def relieve_texts(ax: Axes) -> None:
 
     Numbers, as on bars, that would stand on others are hidden, all of them if that is many. Notes at lines are moved up.
     """
-    numbers = [text for text in ax.texts if text.get_visible() and text.get_text().strip().isdigit()]
+    numbers = numbers_in(ax)
     free: list[Bbox] = []
     for text in numbers:
         box = text.get_window_extent()
@@ -200,18 +252,14 @@ def _siblings(ax: Axes, axis: str) -> list[Axes]:
     return list(group.get_siblings(ax))
 
 
-def _shares(ax: Axes, other: Panel | None, axis: str) -> bool:
-    return other is not None and other.ax in _siblings(ax, axis)
-
-
 def _labelled_sibling(ax: Axes, axis: str) -> Axes | None:
     """One of the axes that share an axis with these and has its numbers written."""
     others = [other for other in _siblings(ax, axis) if other is not ax and _shows_labels(other, axis)]
     return max(others, key=lambda other: bool(getattr(other, f"{axis}axis").label.get_text()), default=None)
 
 
-def _break(text: Text, words: str, longest: float, upright: bool = False, most: int = 4) -> None:
-    """Break words into as few lines as make each no longer than `longest` pixels. Formulas and equations are not broken."""
+def _break(text: Text, words: str, longest: float, upright: bool = False, most: int = 6) -> None:
+    """Break words into as few lines as make each no longer than `longest` pixels. Formulas are not broken."""
 
     def length() -> float:
         box = text.get_window_extent()
@@ -220,7 +268,7 @@ def _break(text: Text, words: str, longest: float, upright: bool = False, most: 
     if not text.get_visible() or not words.strip():
         return
     text.set_text(words)
-    pieces = re.findall(r"(?:\$[^$]*\$|[^\s$]|\s(?=[=−])|(?<=[=−])\s)+", words)
+    pieces = re.findall(r"(?:\$[^$]*\$|[^ \n$]| (?=−)|(?<=[=−]) )+", words)
     for n_lines in range(2 + words.count("\n"), min(most, len(pieces)) + 1):
         if length() <= longest:
             return
@@ -240,19 +288,39 @@ def _even_lines(pieces: Sequence[str], n_lines: int) -> list[str]:
 def _relieve_ticks(ax: Axes) -> None:
     """Turn names at the x axis that touch; leave out every other number where numbers do, at both axes."""
     for axis in "xy":
+        _relieve_minor(ax, axis)
         labels = _labels(ax, axis)
         for text in labels if axis == "x" else ():
             text.set(rotation=0, ha="center")
         if not _touch(labels):
             continue
-        if axis == "x" and _has_names(ax, axis):
+        if _has_names(ax, axis) and axis == "y":
+            continue
+        if _has_names(ax, axis):
             for text in labels:
                 text.set(rotation=35, ha="right", rotation_mode="anchor", va="top")
             continue
+        decades = [text for text in labels if re.fullmatch(r"(1|0\.)0*1?", text.get_text())]
+        if len(decades) > 1:
+            for text in labels:
+                text.set_visible(text in decades)
+            labels = decades
         while len(labels) > 2 and _touch(labels):
             for text in labels[1::2]:
                 text.set_visible(False)
             labels = labels[::2]
+
+
+def _relieve_minor(ax: Axes, axis: str) -> None:
+    """Leave out numbers at minor ticks that would touch others."""
+    minor = [tick for tick in getattr(ax, f"{axis}axis").get_minor_ticks() if _is_within(ax, axis, tick.get_loc())]
+    free = _labels(ax, axis)
+    for text in [tick.label1 for tick in minor]:
+        if text.get_visible() and text.get_text():
+            if _touch([*free, text]):
+                text.set_visible(False)
+            else:
+                free.append(text)
 
 
 def _touch(labels: Sequence[Text]) -> bool:

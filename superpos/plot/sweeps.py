@@ -124,7 +124,7 @@ def plain_ticks(ax: Axes, *, subs: tuple[float, ...] = (1, 2, 5), y: bool = Fals
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     for axis in (ax.xaxis, ax.yaxis) if y else (ax.xaxis,):
-        axis.set_major_locator(LogLocator(base=10, subs=subs))
+        axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=15))  # on a short axis, too
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axis.set_minor_formatter(NullFormatter())
 

@@ -30,6 +30,7 @@ class Prediction:
     parts: Parts  # of the seconds
     memory: float  # bytes that steps running side by side hold, at most
     n_launches: int
+    n_trained: int  # models, with those that fill up blocks and launches
     at_least: bool = False  # a loop of some task is as long as its data say, and was counted once
 
 
@@ -39,7 +40,7 @@ def predicted(
     """The prediction for a sweep on devices that are all like `chip`; of a CPU that is one core. Options as of `sweep`."""
     devices = jax.local_devices() if devices is None else devices
     n_useful = budget.cpu_cores() if devices[0].platform == "cpu" and len(devices) == 1 else 1
-    seconds, model_steps, memory, total, at_least = 0.0, 0.0, 0.0, 0, False
+    seconds, model_steps, memory, total, n_trained, at_least = 0.0, 0.0, 0.0, 0, 0, False
     sums = [0.0, 0.0, 0.0]
     for family, size, n_blocks in zip(layout.families, layout.block_sizes, layout.blocks_of_families, strict=True):
         cost = step_cost(family.task, family.config)
@@ -54,8 +55,9 @@ def predicted(
         model_steps += len(family.cells) * float(family.config.steps)
         memory = max(memory, n_concurrent * cost.memory(size))
         total += n_launches
+        n_trained += n_launches * blocks_per_device * len(devices) * size
         at_least |= cost.open_ended
-    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total, at_least)
+    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total, n_trained, at_least)
 
 
 def estimated_seconds(sweep: CompiledSweep) -> float:

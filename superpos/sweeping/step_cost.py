@@ -161,7 +161,7 @@ def _equation(count: _Count, equation: Any, operands: list[_Value], times: float
         results = _walk(count, longest.jaxpr, operands[1:], times)
         return [_Value(value.each or operands[0].each, value.sources) for value in results]
     if inner is not None and len(inner.invars) == len(operands):
-        outside, count.in_a_row = count.in_a_row, count.in_a_row or name == "custom_vmap_call"
+        outside, count.in_a_row = count.in_a_row, count.in_a_row or "rule" in equation.params  # of batching
         results = _walk(count, inner, operands, times)
         count.in_a_row = outside
         return results

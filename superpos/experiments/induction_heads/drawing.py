@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from superpos.experiments.induction_heads.evaluation import windows
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.transformers import (
+    ONE,
     PREVIOUS,
     TWO,
     accuracy_by_period,
@@ -31,7 +32,7 @@ def draw(
     the seed of least loss is drawn. Olsson et al. 2022, "In-context Learning and Induction Heads".
     """
     seed = int(result.sel(n_layers=2).best("seed")["seed"])
-    table = table.sel(seed=seed)
+    others, table = table.drop_sel(seed=seed), table.sel(seed=seed)
     _, window = windows(table.sel(n_layers=2))
     figure = plt.figure(figsize=(9.6, 6.6), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
@@ -46,6 +47,9 @@ def draw(
     top, bottom = left.subplots(2, 1, sharex=True)
     scores_by_step(table, top, window=window)
     repeat_loss_by_step(table, bottom, window=window)
+    for n_layers, color in ((1, ONE), (2, TWO)):
+        loss = others["loss"].sel(n_layers=n_layers).transpose("snapshot", "seed")
+        bottom.plot(others["step"], loss, color=color, lw=0.5, alpha=0.6)
     top.set_xlabel("")
     left.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=2, handlelength=1.2, fontsize=7)
     bottom.legend(loc="center right", handlelength=1.2)
@@ -59,7 +63,8 @@ def draw(
         "look back to. The trap is one layer that was "
         f"trained on period {periods.attrs['fixed']} alone: the same picture at that period, and the same stripe at "
         "any other. Bottom left: every head's scores and the loss of the repeat; shaded is from 10 to 90 % of the loss's "
-        "fall. Middle: share of the gain over chance that is gone without some heads of the model of two layers (mean "
+        f"fall; thin: the loss of the {others.sizes['seed']} other seeds. "
+        "Middle: share of the gain over chance that is gone without some heads of the model of two layers (mean "
         "ablation; light: attention patterns kept), sets of heads and each head alone; in brackets Σλ / Σ|λ| over the "
         "eigenvalues of its OV circuit, 1 for a head that copies. Right: right predictions by the "
         f"period of the test sequences, every seed; shaded are the periods of training, {periods.attrs['shortest']} to "
