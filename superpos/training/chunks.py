@@ -17,7 +17,7 @@ STEPS_PER_LOOK = 1
 LONGEST_CHUNK = 128
 
 
-def chunk_length(lengths: np.ndarray, platform: str) -> int | None:
+def chunk_length(lengths: Any, platform: str) -> int | None:
     """Steps per chunk for intervals of these `lengths` on a platform; None where a program looks after every step.
 
     The best of all lengths up to `LONGEST_CHUNK`, by the steps computed and the looks taken. At least 2: a loop that is
