@@ -27,7 +27,7 @@ LEAST = {True: 1.05, False: 0.85}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
     *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (0.85, 0.75), (0.85, 0.65), (0.7, 0.75), (0.7, 0.6)),
-    *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4), (0.3, 0.4)),
+    *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4)),
 )
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
 KEY_LINE = 0.135  # inches
