@@ -79,6 +79,8 @@ def fit(figure: Figure, width: str) -> None:
         top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
             break
+        for panel in panels:
+            panel.measure()  # rooms of their own, not those that panels below each other had in common
     for key in keys:
         named = "".join(dict.fromkeys(letters[panel] for panel in key.panels)) if len(set(letters.values())) > 1 else ""
         key.draw(figure, top / figure.get_figheight(), width, ", ".join(named))

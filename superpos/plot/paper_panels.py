@@ -6,7 +6,7 @@ Lengths are inches. Words that are wider than their panel are broken into lines;
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.legend import Legend
@@ -90,7 +90,8 @@ class Panel:
         """
         for text, words in self._words.items():
             text.set_text(words)
-        for axis, alone in (("x", below is None), ("y", first_in_row)):
+        axes: list[tuple[Literal["x", "y"], bool]] = [("x", below is None), ("y", first_in_row)]
+        for axis, alone in axes:
             sibling = _labelled_sibling(self.ax, axis)
             shows = self._shows[axis] or (alone and sibling is not None)
             self.ax.tick_params(axis=axis, which="major", **{f"label{'bottom' if axis == 'x' else 'left'}": shows})
@@ -157,7 +158,7 @@ class Panel:
                 _break(text, words, longest * self.ax.figure.dpi)
             names = [text.get_text() for text in labels]
             self.ax.set_yticks([text.get_position()[1] for text in labels], names)
-            self._n_names = sum(1 + name.count("\n") for name in names)
+            self._n_names = len(names) * max(1 + name.count("\n") for name in names)
         self.title = title.get_window_extent().width / self.ax.figure.dpi if title.get_text() else 0.0
 
 
@@ -195,7 +196,8 @@ def numbers_in(ax: Axes) -> list[Text]:
 def relieve_texts(ax: Axes) -> None:
     """Make room between what is written in a panel.
 
-    Numbers, as on bars, that would stand on others are hidden, all of them if that is many. Notes at lines are moved up.
+    Numbers, as on bars, that would stand on others are hidden, all of them if that is many; so are words that would stand on
+    earlier ones. Notes at lines are moved up.
     """
     numbers = numbers_in(ax)
     free: list[Bbox] = []
@@ -208,6 +210,10 @@ def relieve_texts(ax: Axes) -> None:
     if len(free) < 0.75 * len(numbers):
         for text in numbers:
             text.set_visible(False)
+    words = [t for t in ax.texts if t.get_visible() and t not in numbers and not isinstance(t, Annotation)]
+    for k, text in enumerate(words):
+        earlier = [other for other in words[:k] if other.get_visible()]
+        text.set_visible(not any(_overlap(text.get_window_extent(), other.get_window_extent()) for other in earlier))
     notes = [text for text in ax.texts if isinstance(text, Annotation) and text.anncoords == "offset points"]
     placed: list[Bbox] = []
     for note in sorted(notes, key=lambda note: note.get_window_extent().y0):
