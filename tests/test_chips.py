@@ -142,24 +142,24 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_measurement_is_kept_with_versions_and_date_and_found_again(cache):
     device = jax.devices()[0]
-    assert measured.kept(device) is None
+    assert measured.read(device) is None
     chip = measured.measured(device)
     (file,) = cache.iterdir()
     stored = json.loads(file.read_text())
     assert stored["jax"] == jax.__version__ and stored["date"].startswith("20") and stored["source"] == "measured here"
     assert min(chip.launch, chip.bandwidth, chip.matrix_peak, chip.vector_peak) > 0
-    assert measured.kept(device) == chip == measured.measured(device)
+    assert measured.read(device) == chip == measured.measured(device)
     for damaged in ("{", "[]", json.dumps(stored | {"jax": "0.1"}), json.dumps(stored | {"launch": -1.0})):
         file.write_text(damaged)
-        assert measured.kept(device) is None
+        assert measured.read(device) is None
 
 
 def test_where_nothing_can_be_kept_nothing_is_left_behind(cache, monkeypatch):
     device = jax.devices()[0]
     monkeypatch.setattr(measured.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    assert measured.keep(device, H100) is None and not list(cache.iterdir())
+    assert measured.write(device, H100) is None and not list(cache.iterdir())
     monkeypatch.setattr(measured, "cache_folder", lambda: None)
-    assert measured.keep(device, H100) is None and measured.kept(device) is None
+    assert measured.write(device, H100) is None and measured.read(device) is None
 
 
 @pytest.fixture

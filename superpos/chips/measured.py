@@ -121,14 +121,14 @@ def _file(device: Any) -> Path | None:
     return Path(folder) / f"superpos-{letters}.json"
 
 
-def keep(device: Any, chip: Chip) -> Path | None:
+def write(device: Any, chip: Chip) -> Path | None:
     """Write a measurement into the cache folder, whole or not at all; where it lies, or None where there is no place."""
     if (file := _file(device)) is None:
         return None
-    said = {"format": FORMAT, "jax": jax.__version__, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    about = {"format": FORMAT, "jax": jax.__version__, "date": datetime.now(UTC).isoformat(timespec="seconds")}
     beside = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(said | asdict(chip), indent=1) + "\n", "utf-8")
+        beside.write_text(json.dumps(about | asdict(chip), indent=1) + "\n", "utf-8")
         os.replace(beside, file)
     except OSError:  # a full disk; it works without
         with suppress(OSError):
@@ -137,16 +137,16 @@ def keep(device: Any, chip: Chip) -> Path | None:
     return file
 
 
-def kept(device: Any) -> Chip | None:
+def read(device: Any) -> Chip | None:
     """The measurement that was kept of a device by this version of JAX, or None."""
     if (file := _file(device)) is None:
         return None
     try:
-        said = json.loads(file.read_text("utf-8"))
-        if (said.pop("format"), said.pop("jax")) != (FORMAT, jax.__version__):
+        stored = json.loads(file.read_text("utf-8"))
+        if (stored.pop("format"), stored.pop("jax")) != (FORMAT, jax.__version__):
             return None
-        del said["date"]
-        chip = Chip(**said)
+        del stored["date"]
+        chip = Chip(**stored)
         numbers = (chip.launch, chip.bandwidth, chip.matrix_peak, chip.vector_peak, chip.memory)
         return chip if all(isinstance(x, float) and 0 < x < float("inf") for x in numbers) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
@@ -155,7 +155,7 @@ def kept(device: Any) -> Chip | None:
 
 def measured(device: Any) -> Chip:
     """What is kept of a device; else it is measured now, and kept."""
-    if (chip := kept(device)) is None:
+    if (chip := read(device)) is None:
         chip = measure(device)
-        keep(device, chip)
+        write(device, chip)
     return chip

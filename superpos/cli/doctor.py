@@ -25,7 +25,7 @@ def doctor() -> None:
     import numpy as np
 
     from superpos.cache import cache_folder, use_compilation_cache
-    from superpos.chips.measured import keep, measure, speeds
+    from superpos.chips.measured import measure, speeds, write
 
     for device in jax.devices():
         say(f"device {device.id}: {device.platform} {device.device_kind}")
@@ -43,7 +43,7 @@ def doctor() -> None:
 
     def fast() -> tuple[bool, str]:
         chip = measure(device := jax.local_devices()[0])
-        where = keep(device, chip)
+        where = write(device, chip)
         return True, f"{chip.name}: {speeds(chip)}" + (f"; kept for --dry-run in {where.name}" if where else "")
 
     weights = []

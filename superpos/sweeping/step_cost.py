@@ -124,8 +124,8 @@ def _kernel(
 ) -> _Value:
     """One kernel: what it reads and writes."""
     for number in frozenset().union(*(operand.sources for operand in operands)):
-        n_bytes, own = count.sizes[number]
-        count.bytes[own] += times * n_bytes
+        n_bytes, of_each = count.sizes[number]
+        count.bytes[of_each] += times * n_bytes
     count.bytes[each] += times * _n_bytes(aval)
     count.held[each] += _n_bytes(aval)
     count.kernels[count.in_a_row] += times * launches

@@ -140,7 +140,7 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
         for how, weight in (("seconds_per_step", lambda name: 1), ("cautious_seconds_per_step", cycles))
     }
     per_step = (interval.kernels * LAUNCH + interval.bytes / BANDWIDTH) / STEPS_PER_INTERVAL
-    told = {
+    costs = {
         "size": [n_features, n_hidden],
         **of_ptxas(),
         "shared_memory": shared_memory(),
@@ -155,14 +155,14 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     (interval,) = hlo.loops(plain.as_text())
     (step,) = interval.inside
     computed = 2 * 3 * 2 * n_features * n_hidden * BLOCK * shape.problem.batch_size  # products of matrices alone
-    told["plain"] = {
+    costs["plain"] = {
         "kernels_per_step": step.all_kernels(),
         "bytes_per_step": step.all_bytes(),
         "seconds_per_step": step.all_kernels() * LAUNCH
         + step.all_bytes() / BANDWIDTH
         + computed / (2 * PROCESSORS * LANES * CLOCK),
     }
-    return told
+    return costs
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PYTHON = os.environ.get("SUPERPOS_AOT_PYTHON", sys.executable)
 NEEDED = "import jax_plugins.xla_cuda12, nvidia.cuda_nvcc, described, hlo"  # the last two lie beside this file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.accelerators]
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +31,25 @@ def costs(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {tuple(told["size"]): told for told in lines}
+    return {tuple(cost["size"]): cost for cost in lines}
 
 
 @pytest.mark.parametrize("size", [(2, 1), (5, 2)])
 def test_models_stay_in_registers(costs, size):
-    told = costs[size]
-    assert told["registers"] <= 255 and told["spill_stores"] == told["spill_loads"] == 0
-    assert told["shared_memory"] <= 1_024
+    cost = costs[size]
+    assert cost["registers"] <= 255 and cost["spill_stores"] == cost["spill_loads"] == 0
+    assert cost["shared_memory"] <= 1_024
 
 
 @pytest.mark.parametrize("size", [(2, 1), (5, 2)])
 def test_an_interval_is_one_kernel_and_little_beside(costs, size):
     """Beside it: the sums begin anew, numbers of steps are looked up, the record gets its point. Nothing by step."""
-    told = costs[size]
-    assert told["kernels_per_interval"] <= 6
-    assert told["bytes_per_interval"] < 0.01 * told["plain"]["bytes_per_step"]
+    cost = costs[size]
+    assert cost["kernels_per_interval"] <= 6
+    assert cost["bytes_per_interval"] < 0.01 * cost["plain"]["bytes_per_step"]
 
 
 def test_five_features_are_predicted_to_train_ten_times_as_fast(costs):
     """A prediction by launches, bytes and operations; no card has confirmed it."""
-    told = costs[5, 2]
-    assert told["plain"]["seconds_per_step"] > 10 * told["seconds_per_step"]
+    cost = costs[5, 2]
+    assert cost["plain"]["seconds_per_step"] > 10 * cost["seconds_per_step"]

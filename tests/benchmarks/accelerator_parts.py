@@ -14,7 +14,7 @@ from accelerator_cases import HAS_KERNELS, Scale, Speed, grid_of
 
 import superpos as sp
 from superpos.chips import KNOWN, Chip, chip_of
-from superpos.chips.measured import keep, measure
+from superpos.chips.measured import measure, write
 from superpos.chips.model import rate, step
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.compiled import prepare
@@ -33,7 +33,7 @@ def machine(_: Scale) -> dict[str, Any]:
     """Versions, and what the device can do beside what its data sheet says."""
     device = jax.devices()[0]
     chip = measure(device, 0.5)
-    keep(device, chip)
+    write(device, chip)
     sheet = chip_of(device.platform, device.device_kind)
     shares = {k: getattr(chip, k) / getattr(sheet, k) for k in ("launch", "bandwidth", "matrix_peak", "vector_peak")}
     return {
