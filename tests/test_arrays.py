@@ -198,6 +198,7 @@ def test_a_saved_result_is_in_grid_form_for_plain_xarray(swept, tmp_path):
     xr.testing.assert_identical(sp.open(packed).dataset, swept.dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["nc", "parquet", "safetensors", "zarr"])
 def test_every_export_opens_again(suffix, swept, tmp_path):
     for package in {"nc": ("h5netcdf",), "parquet": ("pyarrow",), "safetensors": ("safetensors",)}.get(suffix, ()):

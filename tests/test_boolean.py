@@ -187,6 +187,7 @@ def test_a_cell_of_a_sweep_is_that_cell_alone_and_new_densities_do_not_recompile
     assert float(cell["loss"]) == pytest.approx(float(cell.task().expected_loss(cell.model())), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_naive_network_measures_as_itself(result):
     """Relative loss 1, one gate per neuron, and as many gates computed as there are neurons."""
     changed = sp.SweepResult(result.dataset.isel(seed=[0]).copy(deep=True))

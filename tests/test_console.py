@@ -237,6 +237,7 @@ def test_hostile_words_of_sweep_files_and_names_of_files(monkeypatch, tmp_path):
         assert text.count("\n") == 1 and text.startswith("superpos: ") and not set(text) & {"\x1b", "\u202e"}, text
 
 
+@pytest.mark.slow
 def test_a_warning_about_a_store_with_a_hostile_name_is_harmless(tmp_path, caplog):
     path = tmp_path / "r\x1b[2J.zarr"
     small.go(path)

@@ -37,6 +37,7 @@ def test_the_table_of_moments_is_the_integral_of_the_density(magnitude):
     np.testing.assert_allclose([np.mean(v**k) for k in (1, 2, 3)], MAGNITUDE_MOMENTS[magnitude], rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_active_magnitudes_are_uniform_even_when_very_sparse():
     """Kolmogorov's distance against the uniform law, at p = 1e-4 where 23 bits would leave 840 values."""
     x = np.asarray(FeatureDistribution(n_features=8, feature_probability=1e-4).sample(jax.random.key(2), 2_000_000))
@@ -67,6 +68,7 @@ def test_independent_features_are_active_together_by_chance_only():
     check_co_activation(features)
 
 
+@pytest.mark.slow
 def test_correlated_features_are_active_together():
     features = FeatureDistribution(n_features=5, feature_probability=0.2, correlated_sets=((0, 3), (1, 4)))
     x = np.asarray(features.sample(jax.random.key(6), N))

@@ -32,6 +32,7 @@ def plain(W, b, X):
     return jnp.sum((jax.nn.relu(X @ W.T @ W + b) - X) ** 2) / len(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [2, slow(9)])  # hidden units one by one, and as a matrix
 def test_gradients_are_those_of_the_plain_loss(rng, x64, m):
     T = 43  # a large tile, a small one, and a part of one

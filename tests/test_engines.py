@@ -406,6 +406,7 @@ class Backwards(sp.engines.Engine):
             sp.engines.Local().train(dataclasses.replace(job, chunks=[chunk]))
 
 
+@pytest.mark.slow
 def test_an_engine_of_ones_own_ends_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "CELLS_PER_CHUNK", 4)
     small.go(tmp_path / "local.zarr", 20)

@@ -53,6 +53,7 @@ def packed(modular, induction):
     }
 
 
+@pytest.mark.slow
 def test_losses_and_phases_are_those_of_the_analysis(modular, packed):
     assert json.loads(json.dumps(packed["modular"], allow_nan=False)) == packed["modular"]
     assert sorted(one["cell"] for one in packed["modular"]["shown"]) == [0, 1, 2, 3]

@@ -137,6 +137,7 @@ def fused(one_device):
     return sp.sweep(TASK, CONFIG, sp.Grid(**GRID), block_size=4, kernel="fused", devices=one_device, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_sweeps_of_both_kernels_learn_the_same(fused, one_device):
     """Weights, snapshots and record to rounding; steps of divergence, and where numbers are missing, exactly."""
@@ -181,6 +182,7 @@ def test_devices_and_calls_change_no_bit_of_the_kernel(fused):
 TINY = {"steps": 4, "batch_size": 16, "history": 2, "evaluation_samples": 16}
 
 
+@pytest.mark.slow
 def test_a_store_keeps_its_kernel(tmp_path, one_device, monkeypatch):
     """It says which, is gone on with by none but it, and is taken finished by whoever asks for no other."""
     config, grid = sp.TrainConfig(**TINY), sp.Grid(seed=[0, 1])

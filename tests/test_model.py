@@ -49,6 +49,7 @@ def test_initial_scale_is_that_of_one_model_and_sweepable():
     assert np.all(np.asarray(task.init(jax.random.key(0)).b) == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_initial_weights_do_not_depend_on_how_many_models_train():
     task = sp.tasks.Toy(n_features=5, n_hidden=2, magnitude="constant")  # no exact loss, which compiles slowly

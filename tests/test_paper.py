@@ -51,6 +51,7 @@ def test_a_figure_has_the_width_of_the_paper_and_letters_of_eight_points(width, 
     assert key.get_window_extent().y1 < min(box.y0 for box in panels)
 
 
+@pytest.mark.slow
 def test_a_colour_bar_stays_beside_its_panel():
     figure = designed()
     paper.fit(figure, "column")

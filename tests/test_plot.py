@@ -24,6 +24,7 @@ def test_feature_directions_draw_one_line_per_feature():
     np.testing.assert_allclose(ends, polygon(5))
 
 
+@pytest.mark.slow
 def test_directions_are_drawn_from_models_runs_and_results(quick_result):
     cell = quick_result.sel(feature_probability=0.05).best("seed")
     for source in (cell, cell.model(), cell.model().W):

@@ -19,6 +19,7 @@ def pair_loss(x, p=0.1):
     return p * p * both + p * (1 - p) * (alone + other) + (1 - p) ** 2 * b * b
 
 
+@pytest.mark.slow
 def test_a_rough_pair_ends_in_the_minimum_of_the_closed_form():
     end = sp.theory.polish([[1.1, -0.8]], [0.05, -0.05], PAIR)
     least = minimize(pair_loss, (1.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12})
@@ -94,6 +95,7 @@ def test_a_planted_solution_wins_where_training_did_not_find_it_and_no_restart_h
     assert table["found_by"].item() in ("training", "antipodal pair")
 
 
+@pytest.mark.slow
 def test_a_perfect_reconstruction_counts_as_reached_and_weights_may_be_planted():
     """Two features that never come together fit in one dimension without loss: no share of 0 is above 0."""
     task = sp.tasks.Toy(

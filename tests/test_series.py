@@ -36,6 +36,7 @@ def test_a_sweep_marks_models_that_the_series_led_astray_and_leaves_the_others_a
         assert alone[name].values.tobytes() == swept[name].values[:1].tobytes(), name
 
 
+@pytest.mark.slow
 def test_one_model_raises_and_names_the_order(caplog):
     with (
         caplog.at_level(logging.WARNING, "superpos"),

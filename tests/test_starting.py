@@ -72,6 +72,7 @@ def test_given_weights_take_the_place_of_the_tasks_own(result):
     assert same(alone, result.sel(feature_probability=0.9, seed=[1]))
 
 
+@pytest.mark.slow
 def test_a_result_gives_every_cell_the_model_of_its_labels(result):
     grids = {
         "in another order, with a further axis": sp.Grid(

@@ -84,6 +84,7 @@ def test_a_cell_is_what_train_gives():
     assert np.array_equal(again.model.W[...], run.model.W[...])
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_sweep_in_double_precision_is_what_train_gives(one_device):
     """Also where double precision is switched on for the calling thread only."""
@@ -169,6 +170,7 @@ def test_shapes_and_words_may_be_axes():
     assert not np.array_equal(*mixed["W"].sel(feature_probability=0.5).values)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_steps_and_batch_size_may_be_axes():
     result = sp.sweep(TASK, QUICK, sp.Grid(steps=[20, 60], batch_size=[16, 33], seed=[0]), block_size=2)

@@ -132,6 +132,7 @@ def test_nothing_is_left_to_gain_in_any_direction():
 LARGER = ("square antiprism", "5-demicube", "2_21", "3_21")
 
 
+@pytest.mark.slow
 def test_gossets_polytopes_follow_the_antiprism():
     """Three crossovers, among the largest benefits of all that compete: found by splitting ranges, and by each pair."""
     shapes = [BY_NAME[name] for name in ("antipodal pair", "pentagon", "cube", "rectified 5-cell", "4_21", *LARGER)]

@@ -2,8 +2,9 @@
 
     XLA_FLAGS=--xla_dump_to=DUMP python tests/accelerators/fused_program.py 5,2 20,5
 
-It needs the extra `aot`, and reads in DUMP what the compiler wrote there. Registers, spills and shared memory are ptxas' account; kernels and bytes are XLA's program's;
-instructions are those of the PTX. A prediction of seconds adds three parts: what is launched, moved and computed.
+It needs the extra `aot`, and reads in DUMP what the compiler wrote there. Registers, spills and shared memory are ptxas'
+account; kernels and bytes are XLA's program's; instructions are those of the PTX. A prediction of seconds adds three
+parts: what is launched, moved and computed.
 """
 
 import json
@@ -23,6 +24,7 @@ from described import devices
 from jax.sharding import SingleDeviceSharding
 
 import superpos as sp
+from superpos.models.products import traced_for
 from superpos.tasks.base import materialize
 from superpos.training import loop
 from superpos.training.fused.kernel import Shape, train_steps
@@ -61,9 +63,10 @@ def compiled(n_features: int, n_hidden: int, fused: bool) -> tuple[Any, Any]:
     states = shaped(jax.eval_shape(lambda: loop.init(task, config, jnp.uint32(0))), BLOCK)
     todo = shaped(loop.Intervals(*[jax.ShapeDtypeStruct((2,), jnp.int32)] * 4))
     seed = shaped(jax.ShapeDtypeStruct((), jnp.uint32))
-    steps = {"train_steps": partial(train_steps, interpret=False)} if fused else {}
+    steps = {"train_steps": partial(train_steps, interpret=False)} if fused else {"chunk": STEPS_PER_INTERVAL}
     block = jax.vmap(partial(loop.advance, **steps), in_axes=(0, 0, None, 0, None))
-    program = jax.jit(block).lower(shaped(task, BLOCK), shaped(config, BLOCK), seed, states, todo).compile()
+    with traced_for("gpu"):  # as a sweep does
+        program = jax.jit(block).lower(shaped(task, BLOCK), shaped(config, BLOCK), seed, states, todo).compile()
     return program, Shape.of(task, config, interpret=False)
 
 
@@ -153,7 +156,8 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     }
     plain, _ = compiled(n_features, n_hidden, fused=False)
     (interval,) = hlo.loops(plain.as_text())
-    (step,) = interval.inside
+    (chunk,) = interval.inside
+    (step,) = chunk.inside
     computed = 2 * 3 * 2 * n_features * n_hidden * BLOCK * shape.problem.batch_size  # products of matrices alone
     costs["plain"] = {
         "kernels_per_step": step.all_kernels(),
