@@ -179,14 +179,11 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_memory_maps(request):
+def _few_memory_maps():
     """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more.
 
-    Programs that several files need are kept below that; files that count compilations start with none.
+    Programs that several files need are kept below that.
     """
-    here = (item for item in request.session.items if item.path == request.path)
-    if any("compilations" in item.fixturenames for item in here):
-        _forget_compiled_programs()
     yield
     maps = Path("/proc/self/maps")
     if not maps.exists() or maps.read_bytes().count(b"\n") > MAX_MAPS:
@@ -251,6 +248,12 @@ def x64():
     """Double precision for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def no_programs():
+    """Nothing was compiled before, for tests that count what a first sweep compiles."""
+    _forget_compiled_programs()
 
 
 @pytest.fixture

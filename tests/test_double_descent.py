@@ -84,7 +84,7 @@ def test_the_twin_trains_the_same_model():
 
 @pytest.mark.slow
 @pytest.mark.optimized
-def test_all_sizes_and_seeds_are_one_program_and_cells_keep_their_bits(compilations, one_device):
+def test_all_sizes_and_seeds_are_one_program_and_cells_keep_their_bits(no_programs, compilations, one_device):
     grid = sp.Grid(n_points=[3, 20, 40], weight_decay=[0.01, 1.0], seed=range(2))
     result = sp.sweep(TASK, CONFIG, grid, block_size=1, devices=one_device)
     assert compilations["_advance"] == 1

@@ -120,7 +120,7 @@ def test_one_diverging_cell_harms_nobody(bad_rate, caplog):
     assert float(result.best("learning_rate")["learning_rate"][0]) != bad_rate
 
 
-def test_new_values_never_recompile_and_new_shapes_compile_once(compilations):
+def test_new_values_never_recompile_and_new_shapes_compile_once(no_programs, compilations):
     config = dataclasses.replace(QUICK, steps=7)
     sp.sweep(TASK, config, sp.Grid(feature_probability=[0.1, 0.2], seed=[0]), block_size=2)
     compilations.clear()
