@@ -57,8 +57,10 @@ class Geometry:
         m, inside = len(self.polysemanticity), self.dimensionality[self.dimensionality >= 0.005]
         fill = ""
         if any(word in self.name for word in (IRREGULAR, SHARED)) and self.packing > FILLED:
-            kept = f"D from {inside.min():.2f} to {inside.max():.2f}"
-            fill = f"\n  {count(len(inside), 'feature')} fill {count(m, 'dimension')} in no regular shape: {kept}"
+            values_of_d = f"D from {inside.min():.2f} to {inside.max():.2f}"
+            fill = (
+                f"\n  {count(len(inside), 'feature')} fill {count(m, 'dimension')} in no regular shape: {values_of_d}"
+            )
         return (
             f"{self.name}, D = {listed or 'none'}\n"
             f"  {int(self.represented.sum())} of {count(len(self.norms), 'feature')} represented in "

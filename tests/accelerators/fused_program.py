@@ -24,6 +24,7 @@ from described import devices
 from jax.sharding import SingleDeviceSharding
 
 import superpos as sp
+from superpos.chips import KNOWN
 from superpos.models.products import traced_for
 from superpos.tasks.base import materialize
 from superpos.training import loop
@@ -32,10 +33,11 @@ from superpos.training.fused.kernel import Shape, train_steps
 BLOCK = 512
 STEPS_PER_INTERVAL = 50  # of 5,000 steps with a record of 100 points
 
-# What is assumed of an H100: one launch takes 2 µs, memory moves 3.35 TB/s, and every instruction of a thread is one
+# What is assumed of an H100: launches and memory as block sizes are chosen by, and every instruction of a thread is one
 # operation, of which each of 132 × 128 lanes does one in a cycle of 1.98 GHz. Sums and products of floats do; whole numbers
 # take two cycles and divisions more, which `cautious` counts. Of the plain program only products are counted.
-LAUNCH, BANDWIDTH, PROCESSORS, LANES, CLOCK = 2e-6, 3.35e12, 132, 128, 1.98e9
+H100 = KNOWN["H100"]
+PROCESSORS, LANES, CLOCK = 132, 128, 1.98e9
 NAME = "train_toy_models"
 
 
@@ -142,7 +144,7 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
         * sum(weight(name) * (tiles * of_tile[name] + rest[name]) for name in names)
         for how, weight in (("seconds_per_step", lambda name: 1), ("cautious_seconds_per_step", cycles))
     }
-    per_step = (interval.kernels * LAUNCH + interval.bytes / BANDWIDTH) / STEPS_PER_INTERVAL
+    per_step = (interval.kernels * H100.launch + interval.bytes / H100.bandwidth) / STEPS_PER_INTERVAL
     costs = {
         "size": [n_features, n_hidden],
         **of_ptxas(),
@@ -162,8 +164,8 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     costs["plain"] = {
         "kernels_per_step": step.all_kernels(),
         "bytes_per_step": step.all_bytes(),
-        "seconds_per_step": step.all_kernels() * LAUNCH
-        + step.all_bytes() / BANDWIDTH
+        "seconds_per_step": step.all_kernels() * H100.launch
+        + step.all_bytes() / H100.bandwidth
         + computed / (2 * PROCESSORS * LANES * CLOCK),
     }
     return costs

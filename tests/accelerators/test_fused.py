@@ -49,10 +49,10 @@ def test_an_interval_is_one_kernel_and_little_beside(costs, size):
     assert cost["bytes_per_interval"] < 0.01 * cost["plain"]["bytes_per_step"]
 
 
-def test_five_features_are_predicted_to_train_seven_times_as_fast(costs):
+def test_five_features_are_predicted_to_train_nine_times_as_fast(costs):
     """A prediction by launches, bytes and operations; no card has confirmed it.
 
-    It was eleven times while the plain program multiplied by matrix products, which moved twice as much.
+    It was thirteen times while the plain program multiplied by matrix products, which moved twice as much.
     """
     cost = costs[5, 2]
-    assert cost["plain"]["seconds_per_step"] > 7 * cost["seconds_per_step"]
+    assert cost["plain"]["seconds_per_step"] > 9 * cost["seconds_per_step"]
