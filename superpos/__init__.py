@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from superpos.sweeping import decay as decay
     from superpos.sweeping import engines as engines
     from superpos.sweeping import entry as entry
+    from superpos.sweeping import exponential_law as exponential_law
     from superpos.sweeping import open_result as open
     from superpos.sweeping import polish_best as polish_best
+    from superpos.sweeping import power_law as power_law
     from superpos.sweeping import sparsity_grid as sparsity_grid
     from superpos.sweeping import sweep as sweep
     from superpos.sweeping import vectors as vectors
@@ -68,6 +70,7 @@ _HOME = {
     "engines": "superpos.sweeping",
     "entry": "superpos.sweeping",
     "expected_loss": "superpos.theory",
+    "exponential_law": "superpos.sweeping",
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "cached": "superpos.sweeping",
@@ -75,6 +78,7 @@ _HOME = {
     "more": "superpos.training",
     "open": "superpos.sweeping:open_result",
     "polish_best": "superpos.sweeping",
+    "power_law": "superpos.sweeping",
     "sparsity_grid": "superpos.sweeping",
     "sweep": "superpos.sweeping",
     "train": "superpos.training",

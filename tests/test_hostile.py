@@ -17,7 +17,7 @@ import small
 
 import superpos as sp
 from superpos.sweeping import layout
-from superpos.sweeping.grid import Axis
+from superpos.sweeping.axes import Axis
 from superpos.sweeping.store import atomic_io, export_writer, writer
 
 CODE = "import superpos as sp, sys\ntry:\n    sp.open(sys.argv[1]).dataset.load()\nexcept sp.StoreError as e:\n    print(e)"

@@ -13,7 +13,7 @@ import numpy as np
 from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
-from superpos.sweeping import Grid, decay, entry, vectors
+from superpos.sweeping import Grid, decay, entry, exponential_law, power_law, vectors
 from superpos.sweeping.sorting import distinct
 from superpos.tasks.registry import task_class
 from superpos.theory import arrangement
@@ -23,6 +23,8 @@ SECTIONS = ("task", "train", "grid", "design", "points", "sweep")
 DESIGN_KEYS = ("kind", "n_cells", "random_seed")
 SWEEP_KEYS = ("block_size", "kernel", "blocks_per_device", "memory_budget", "init")
 SPACES = ("values", "linspace", "geomspace", "range", "uniform", "loguniform")
+LAWS = {"power_law": power_law, "exponential_law": exponential_law}
+RULES = ("entry", "decay", "vectors", *LAWS)
 MAX_VALUES = 10_000_000
 LARGEST = 1e15
 
@@ -148,10 +150,12 @@ def _axis(name: str, spec: Any) -> Any:
     if not isinstance(spec, Mapping):
         return spec  # a list, or something Grid refuses with a sentence of its own
     for key in spec:
-        check.known_key(key, (*SPACES, "entry", "decay", "vectors"), f"grid.{name}")
-    chosen = [key for key in SPACES if key in spec]
-    if len(chosen) != 1 or ("entry" in spec and "decay" in spec):
-        raise ConfigError(f"grid.{name} must have one of {', '.join(SPACES)}, and at most one of entry and decay.")
+        check.known_key(key, (*SPACES, *RULES, "total"), f"grid.{name}")
+    chosen, rules = ([key for key in keys if key in spec] for keys in (SPACES, RULES))
+    if len(chosen) != 1 or len(rules) > 1:
+        raise ConfigError(f"grid.{name} must have one of {', '.join(SPACES)}, and at most one of {', '.join(RULES)}.")
+    if "total" in spec and not {*rules} & {*LAWS}:
+        raise ConfigError(f"grid.{name}.total belongs to {' and '.join(LAWS)}.")
     values = _space(f"grid.{name}", chosen[0], spec[chosen[0]])
     if "vectors" in spec:
         if chosen != ["values"] or len(spec) > 2:
@@ -159,6 +163,9 @@ def _axis(name: str, spec: Any) -> Any:
                 f"grid.{name}.vectors names a field, and its vectors are in values, without anything else."
             )
         return vectors(str(spec["vectors"]), values)
+    for law, axis_of_law in LAWS.items():
+        if law in spec:
+            return axis_of_law(str(spec[law]), values, total=spec.get("total"))
     if "decay" in spec:
         return decay(str(spec["decay"]), values)
     if "entry" in spec:

@@ -13,7 +13,8 @@ from superpos import check
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError
 from superpos.identity.registered import NotRegistered
-from superpos.sweeping.grid import Axis, Grid, Rule
+from superpos.sweeping.axes import LAWS, Axis, Rule
+from superpos.sweeping.grid import Grid
 from superpos.sweeping.sorting import distinct
 from superpos.tasks.base import Task, numeric_fields
 from superpos.tasks.registry import is_known
@@ -37,11 +38,14 @@ def one_cell(
             value = columns[name][cell]
             value = value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
             base = values.get(axis.field, getattr(node, axis.field))
+            n_features = values.get("n_features", getattr(task, "n_features", None))  # whole fields were set before
             if axis.rule is Rule.VECTOR:
-                fits = axis.field in VECTORS and axis.vectors.shape[1] == getattr(task, "n_features", None)
+                fits = axis.field in VECTORS and axis.vectors.shape[1] == n_features
                 value = axis.vectors[value] if fits else base  # what does not fit is refused by the axis's own check
+            if axis.rule in LAWS:
+                value = base if n_features is None else axis.law(float(value), n_features)
             if axis.rule in (Rule.DECAY, Rule.ENTRY):
-                value = _within(axis, value, 0.0 if base is None else base, getattr(task, "n_features", None))
+                value = _within(axis, value, 0.0 if base is None else base, n_features)
             values[axis.field] = value
         settled.append(replace(node, **values))
     return settled[0], settled[1]

@@ -3,15 +3,15 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from superpos import arrays, check, views
+from superpos import check, views
 from superpos.console import printable_lines
 from superpos.errors import ConfigError
+from superpos.sweeping.axes import LAWS, Axis, axis_of, is_single
 from superpos.sweeping.sorting import firsts
 
 # Names that results use for something else.
@@ -24,88 +24,14 @@ RESERVED = frozenset((
     "excess", "agrees",
 ))  # fmt: skip
 MAX_CELLS = 10**8
-MAX_VECTOR_NUMBERS = 10**6  # they are written out in a result's attributes
-
-
-class Rule(StrEnum):
-    """What a value of an axis sets, in the order in which axes are applied: whole fields before single entries."""
-
-    VALUE = "value"  # the field, or all entries of it
-    VECTOR = "vector"  # all entries, from a list of vectors
-    DECAY = "decay"  # entry i is multiplied by value^i
-    ENTRY = "entry"  # one entry
-
-    @property
-    def order(self) -> int:
-        """Which of several axes over one field is applied first."""
-        return list(Rule).index(self)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values of one coordinate, and what a value sets: a whole field, one entry of a vector field, or its decay."""
-
-    values: Any  # 1-D array; a scipy.stats distribution before a random design has drawn from it
-    field: str
-    rule: Rule = Rule.VALUE
-    index: int = 0  # of the entry
-    vectors: Any = None  # (k, n), of which a value is the index
-
-    @property
-    def target(self) -> str:
-        """The field or entry this axis sets, as text: `importance[-1]`."""
-        return f"{self.field}[{self.index}]" if self.rule is Rule.ENTRY else self.field
-
-    @classmethod
-    def described(cls, attrs: Mapping[str, Any]) -> "Axis":
-        """The axis that a result's attributes speak of, without its values."""
-        rows = attrs.get("vectors")
-        check.one_of("rule of a grid axis", attrs["rule"], tuple(Rule))
-        vectors = None if rows is None else np.asarray(rows, float)
-        return cls(None, attrs["field"], Rule(attrs["rule"]), attrs["index"], vectors)
-
-
-def entry(field: str, index: int, values: Any) -> Axis:
-    """An axis that sets one entry of a vector field and leaves the others as they are.
-
-    `Grid(relative_importance=entry("importance", -1, np.geomspace(0.1, 10, 64)))` sweeps the importance of the last
-    feature; `entry("feature_probability", 0, …)` the density of the first.
-
-    >>> sp.Grid(last=sp.entry("importance", -1, [0.1, 1.0, 10.0]), seed=range(2)).sizes
-    {'last': 3, 'seed': 2}
-    """
-    check.integer("entry: index", index, at_least=-(2**31))
-    return Axis(_numeric(f"entry({field!r})", values), str(field), Rule.ENTRY, int(index))
-
-
-def decay(field: str, values: Any) -> Axis:
-    """An axis that multiplies entry i of a vector field by value**i: `Grid(importance_decay=decay("importance", …))`.
-
-    >>> sp.Grid(importance_decay=sp.decay("importance", [0.7, 0.9])).sizes
-    {'importance_decay': 2}
-    """
-    return Axis(_numeric(f"decay({field!r})", values), str(field), Rule.DECAY)
-
-
-def vectors(field: str, values: Any) -> Axis:
-    """An axis of whole vectors: `Grid(profile=vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]))`.
-
-    Under the field's own name a list of lists says the same: `Grid(importance=[[1, 1, 1], [1, 0.5, 0.2]])`. A label is the
-    index of the vector, 0 and 1 here; the vectors themselves are in the attributes of a result, and `result.task(…)` has
-    that of a cell.
-
-    >>> sp.Grid(profile=sp.vectors("importance", [[1, 1, 1], [1, 0.5, 0.2]]), seed=range(2)).sizes
-    {'profile': 2, 'seed': 2}
-    """
-    return _vectors(str(field), str(field), values)
 
 
 class Grid:
     """Which models a sweep trains: named axes, each a list of values, and a design that combines them.
 
     An axis is named after a field of the task or of `TrainConfig`, or `seed`; or it has a name of its own and is made by
-    `entry`, `decay` or `vectors`. `Grid(**axes)` is the full product, `Grid.zipped` takes the i-th value of every axis
-    together, `Grid.random` draws cells, `Grid.points` lists them.
+    `entry`, `decay`, `vectors`, `power_law` or `exponential_law`. `Grid(**axes)` is the full product, `Grid.zipped` takes
+    the i-th value of every axis together, `Grid.random` draws cells, `Grid.points` lists them.
 
     >>> grid = sp.Grid(feature_probability=[0.1, 0.3, 1.0], seed=range(4))
     >>> grid.n_cells, grid.sizes
@@ -230,6 +156,8 @@ class Grid:
             axes.append({"name": name, "field": axis.field, "rule": axis.rule.value, "index": axis.index})
             if axis.vectors is not None:
                 axes[-1]["vectors"] = axis.vectors.tolist()
+            if axis.rule in LAWS:
+                axes[-1]["total"] = axis.total
         return {"design": self.design, "axes": axes}
 
     def _repr_html_(self) -> str:
@@ -262,7 +190,7 @@ def _checked_axes(design: str, given_axes: Mapping[str, Any]) -> dict[str, Axis]
     axes: dict[str, Axis] = {}
     targets: dict[str, str] = {}
     for name, given in given_axes.items():
-        axis = given if isinstance(given, Axis) else _axis(name, given)
+        axis = given if isinstance(given, Axis) else axis_of(name, given)
         if hasattr(axis.values, "rvs") and design != "random":
             raise ConfigError(f"grid axis {name} is a distribution; only Grid.random draws from distributions.")
         if axis.target in targets:
@@ -279,54 +207,6 @@ def _check_size(n_cells: int) -> None:
         raise ConfigError(f"grid of {n_cells:.3g} models is too large; at most {MAX_CELLS:,} fit.")
 
 
-def _axis(name: str, given: Any) -> Axis:
-    """The axis of a field under its own name: of values, or of vectors where each of them is one."""
-    if hasattr(given, "detach") or (type(given).__module__.startswith("jax") and not arrays.is_traced(given)):
-        given = np.asarray(arrays.plain(f"grid axis {name}", given))
-    if isinstance(given, np.ndarray) and not given.ndim:
-        return Axis(_values(name, given), name)
-    if not hasattr(given, "rvs") and isinstance(given, list | tuple | np.ndarray) and len(given):
-        if isinstance(given, np.ndarray) and given.ndim > 1:
-            return _vectors(name, name, given)
-        if not isinstance(given, np.ndarray) and all(isinstance(v, list | tuple) or np.ndim(v) for v in given):
-            return _vectors(name, name, given)
-    return Axis(_values(name, given), name)
-
-
-def _vectors(name: str, field: str, given: Any) -> Axis:
-    """Vectors in the order in which they first come, and the index of each that was given."""
-    what = f"grid axis {name}"
-    listed = _listed(what, given)
-    listed = [v if isinstance(v, np.ndarray) else np.asarray(arrays.plain(what, v)) for v in listed]
-    if any(np.ndim(v) != 1 or np.shape(v) != np.shape(listed[0]) or not np.size(v) for v in listed):
-        raise ConfigError(f"{what} must be a list of vectors of one length, each a list of numbers.")
-    rows = np.stack([_finite(what, v) for v in listed])
-    if rows.size > MAX_VECTOR_NUMBERS:
-        raise ConfigError(f"{what} holds {rows.size:,} numbers; vectors may hold {MAX_VECTOR_NUMBERS:,} together.")
-    _, first, code = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    return Axis(np.argsort(order)[code.ravel()], field, Rule.VECTOR, 0, rows[first[order]])
-
-
-def _listed(what: str, given: Any) -> list[Any]:
-    if isinstance(given, str | bytes | Mapping | memoryview) or not isinstance(given, Iterable) or is_single(given):
-        raise ConfigError(f"{what} must be a list of vectors, got {check.short(given)}.")
-    if not (listed := list(given)):
-        raise ConfigError(f"{what} is empty.")
-    return listed
-
-
-def is_single(given: Any) -> bool:
-    """Whether something says that it can be walked through, and is an array of no axes."""
-    return getattr(given, "ndim", 1) == 0
-
-
-def _finite(what: str, given: Any) -> np.ndarray:
-    values = check.finite_array(what, given)
-    assert values is not None
-    return values
-
-
 def _length(given: Any) -> int:
     """How many values an axis is given; 1 where that shows only when they are read."""
     values = given.values if isinstance(given, Axis) else given
@@ -335,49 +215,3 @@ def _length(given: Any) -> int:
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
         return len(values)
     return values.shape[0] if isinstance(values, np.ndarray) and values.ndim else 1
-
-
-def _numeric(name: str, given: Any) -> Any:
-    values = _values(name, given)
-    if not hasattr(values, "rvs") and values.dtype.kind not in "iuf":
-        raise ConfigError(f"{name} must hold numbers, got {values[0]!r}.")
-    return values
-
-
-def _values(name: str, given: Any) -> Any:
-    """A 1-D array of numbers, words or truth values; distributions pass through for random designs."""
-    if hasattr(given, "rvs"):
-        return given
-    if arrays.is_traced(given):
-        raise ConfigError(f"grid axis {name} must hold values that are known, and is inside a transform.")
-    if hasattr(given, "detach") or isinstance(given, memoryview) or type(given).__module__.startswith("jax"):
-        given = np.asarray(arrays.plain(f"grid axis {name}", given))
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise ConfigError(f"grid axis {name} must be a list of values, got {' '.join(repr(given).split())[:60]}.")
-    if isinstance(given, range) and given and -(2**63) <= min(given[0], given[-1]) <= max(given[0], given[-1]) < 2**63:
-        step = given.step if len(given) > 1 else 1  # of one value it may be any number
-        return given[0] + step * np.arange(len(given), dtype=np.int64)
-    if isinstance(given, np.ndarray) and given.ndim == 1 and given.size and given.dtype.kind in "iuf":
-        check.finite_array(f"grid axis {name}", given)
-        return given.copy()
-    values: Sequence[Any] | np.ndarray = given if isinstance(given, np.ndarray) else list(given)
-    nested = (list, tuple, np.ndarray)
-    if (
-        np.ndim(values) != 1
-        if isinstance(values, np.ndarray)
-        else any(isinstance(v, nested) or np.ndim(v) for v in values)
-    ):
-        raise ConfigError(
-            f"grid axis {name} must be a flat list; entry(…), decay(…) and vectors(…) sweep vector fields."
-        )
-    if len(values) == 0:
-        raise ConfigError(f"grid axis {name} is empty.")
-    kinds = {bool: "truth values", np.bool_: "truth values", str: "words"}
-    kinds_of_values = {
-        next((word for kind, word in kinds.items() if issubclass(t, kind)), "numbers") for t in set(map(type, values))
-    }
-    if len(kinds_of_values) > 1:
-        raise ConfigError(f"grid axis {name} mixes {' and '.join(sorted(kinds_of_values))}.")
-    if kinds_of_values == {"numbers"}:
-        check.finite_array(f"grid axis {name}", values)
-    return np.asarray(list(values))  # of a list: arrays of objects become arrays of what they hold

@@ -13,7 +13,8 @@ import numpy as np
 from superpos import check, chips
 from superpos.errors import ConfigError
 from superpos.sweeping import axis_checks
-from superpos.sweeping.grid import Axis, Grid, Rule
+from superpos.sweeping.axes import LAWS, Axis, Rule
+from superpos.sweeping.grid import Grid
 from superpos.sweeping.sorting import distinct, firsts
 from superpos.sweeping.step_cost import step_cost
 from superpos.tasks.base import Task, numeric_fields, static_fields
@@ -264,6 +265,9 @@ def _check_rules(family: Family) -> None:
             continue
         if np.ndim(base) != 1:
             raise ConfigError(f"grid axis {axis.target}: {axis.field} is one number, not a vector with entries.")
+        if axis.rule in LAWS:
+            for value in (np.min(axis.values), np.max(axis.values)):  # the flattest and the steepest
+                axis.law(float(value), len(base))
         if axis.rule is Rule.VECTOR and axis.vectors.shape[1] != len(base):
             raise ConfigError(
                 f"grid axis {name} holds vectors of {axis.vectors.shape[1]} numbers, and {axis.field} has {len(base)}."
@@ -286,6 +290,10 @@ def _stack(node: Any, axes: dict[str, tuple[Axis, np.ndarray]], chosen: np.ndarr
         leaf, value = leaves[axis.field], column[chosen].astype(np.float64)
         if axis.rule is Rule.VECTOR:
             leaf[...] = axis.vectors[value.astype(int)]
+            continue
+        if axis.rule in LAWS:
+            exponents, which = np.unique(value, return_inverse=True)
+            leaf[...] = np.stack([axis.law(x, leaf.shape[1]) for x in exponents])[which]
             continue
         with np.errstate(over="ignore"):  # a value too large for float32 becomes inf, which the checks refuse
             if axis.rule is Rule.VALUE:

@@ -18,9 +18,9 @@ from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, MissingKeyError, StoreError, one_line
 from superpos.sweeping import axis_checks, foreign_models, mapped, plan, selection
+from superpos.sweeping.axes import Axis
 from superpos.sweeping.describe import unusual_settings
 from superpos.sweeping.divergence import explained
-from superpos.sweeping.grid import Axis
 from superpos.sweeping.progress import Progress
 from superpos.sweeping.shown import Shown
 from superpos.sweeping.store import export_reader, grid_writer, reader, writer

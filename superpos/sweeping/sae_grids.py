@@ -7,7 +7,8 @@ from typing import Any
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.models.sae import ARCHITECTURES, architecture_of
-from superpos.sweeping.grid import Axis, Grid
+from superpos.sweeping.axes import Axis
+from superpos.sweeping.grid import Grid
 
 
 def sparsity_grid(settings: Mapping[str, Any], *, seed: Any = (0,), **axes: Any) -> Grid:
