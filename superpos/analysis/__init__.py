@@ -32,6 +32,8 @@ from superpos.analysis.naive import relative_loss as relative_loss
 from superpos.analysis.neurons import features_per_neuron as features_per_neuron
 from superpos.analysis.neurons import neuron_has_feature as neuron_has_feature
 from superpos.analysis.neurons import neuron_order as neuron_order
+from superpos.analysis.overlaps import mean_squared_overlap as mean_squared_overlap
+from superpos.analysis.overlaps import welch_floor as welch_floor
 from superpos.analysis.phases import against_optimum as against_optimum
 from superpos.analysis.phases import phase as phase
 from superpos.analysis.phases import phase_table as phase_table
@@ -40,6 +42,10 @@ from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
 from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder
+from superpos.analysis.rings import RingOrder as RingOrder
+from superpos.analysis.rings import ring_order as ring_order
 from superpos.analysis.sae_scores import SAEScores as SAEScores
 from superpos.analysis.sae_scores import hidden_loss as hidden_loss
 from superpos.analysis.sae_scores import score_sae as score_sae
+from superpos.analysis.scaling import Exponent as Exponent
+from superpos.analysis.scaling import scaling_exponent as scaling_exponent
