@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,8 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from superpos import arrays, check
-from superpos.arrays import PerFeature
-from superpos.data import dependence
+from superpos.arrays import OptionalScalar, PerFeature
+from superpos.data import dependence, latent
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
 
@@ -55,6 +56,10 @@ class FeatureDistribution:
       $\Phi^{-1}(p_i)$; the variables of i and j have correlation $\sqrt{\rho_i \rho_j}$. A scalar or one value per
       feature (0: independent of all others), in [0, 1). Magnitudes are independent of each other and of activity. None
       costs nothing. Not together with sets or parents.
+    * `latent`: where one is decides which features are likely. The position is on a `"circle"`, `"figure_eight"`, `"sphere"`
+      or `"line"`, with numbers `sharpness`, `log_odds` and `noise`; or it is a row of `logits`, (positions, n_features), all
+      equally likely (`"logits"`). `superpos.data.latent` has the equations. `feature_probability` is left at 1 then, and
+      `probabilities` are integrals over positions.
 
     Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
     for Absorption", for hierarchies; Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse
@@ -73,6 +78,11 @@ class FeatureDistribution:
     parents: dependence.Parents = jax.tree.static(default=())  # index structure
     exclusive_children: bool = jax.tree.static(default=False)  # chooses code
     correlation: PerFeature | None = None  # scalar or (n_features,); may be traced
+    latent: str | None = jax.tree.static(default=None)  # chooses code
+    sharpness: OptionalScalar = None  # how much being near raises the log-odds of a feature
+    log_odds: OptionalScalar = None  # half-way between near and far
+    noise: OptionalScalar = None  # standard deviation of noise of the log-odds; None costs nothing
+    logits: Any = None  # (positions, n_features)
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""
@@ -95,6 +105,7 @@ class FeatureDistribution:
                         raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
                     taken.add(i)
         self._check_structure(taken)
+        latent.check_latent(self)
         if arrays.is_traced(self.feature_probability):
             return
         p = arrays.as_numpy("feature_probability", self.feature_probability).astype(np.float64)
@@ -140,11 +151,16 @@ class FeatureDistribution:
         for field in ("correlated_sets", "anticorrelated_sets", "parents"):
             if getattr(self, field):
                 return field
+        if self.latent is not None:
+            return "latent"
         return None if self.correlation is None else "correlation"
 
     @property
     def probabilities(self) -> Float[Array, " n_features"]:
         """$p_i$ for every feature, shape (n_features,)."""
+        if self.latent is not None:
+            q, weights = latent.probability_nodes(self)
+            return jnp.dot(q, jnp.asarray(weights, q.dtype), precision="highest")
         return self._of_every_feature("feature_probability")
 
     @property
@@ -166,6 +182,8 @@ class FeatureDistribution:
         correlated and anticorrelated sets need one further number per set, and a factor one in all.
         """
         self.check()
+        if self.latent is not None:
+            return self._sample_by_position(key, batch_size)
         p = self.probabilities[:, None]
         if self.parents:
             p = dependence.given_family(p, self.parents, self.exclusive_children)
@@ -193,6 +211,14 @@ class FeatureDistribution:
             active = dependence.within_family(active, self.parents, self.exclusive_children)
         return jnp.where(active, magnitude_of(self.magnitude, v), 0.0)
 
+    def _sample_by_position(self, key: PRNGKeyArray, batch_size: int) -> Float[Array, "n_features batch"]:
+        shape = (self.n_features, batch_size)
+        place = unit_uniform(jax.random.fold_in(key, 3), (2, batch_size))
+        normal = None if self.noise is None else ndtri(unit_uniform(jax.random.fold_in(key, 4), shape))
+        q = jnp.maximum(latent.drawn_probability(self, place, normal), MIN_PROBABILITY)
+        u = unit_uniform(key, shape)
+        return jnp.where(u < q, magnitude_of(self.magnitude, u / q), 0.0)
+
     def moment(self, order: int) -> Float[Array, " n_features"]:
         r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment."""
         check.integer("order", order, at_least=1, at_most=3)
@@ -201,7 +227,10 @@ class FeatureDistribution:
     def co_activation(self) -> Float[Array, "n_features n_features"]:
         r"""$P(x_i \neq 0 \text{ and } x_j \neq 0)$; the diagonal is $p_i$."""
         p = self.probabilities
-        if self.parents:
+        if self.latent is not None:
+            q, weights = latent.probability_nodes(self)
+            both = jnp.dot(q * jnp.asarray(weights, q.dtype)[None], q.T, precision="highest")
+        elif self.parents:
             both = dependence.family_co_activation(p, self.parents, self.exclusive_children)
         elif self.correlation is not None:
             both = dependence.factor_co_activation(p, self._correlations)

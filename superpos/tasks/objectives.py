@@ -196,7 +196,9 @@ def objective_of(task: Any) -> Objective:
 
 def has_expected_loss(task: Any) -> bool:
     """Whether the expected loss of a toy model is known."""
-    return task.loss_exponent == 2 and is_known(task.magnitude, task.activation) and has_known_features(task)
+    if not has_known_features(task) or (task.activation == "relu" and task.features.latent is not None):
+        return False
+    return task.loss_exponent == 2 and is_known(task.magnitude, task.activation)
 
 
 def has_known_features(task: Any) -> bool:
