@@ -28,6 +28,7 @@ from superpos import arrays
 from superpos.errors import ConfigError
 from superpos.identity.registered import function_of, register_function
 from superpos.models.toy import FULL_PRECISION
+from superpos.training.unit_norm_pull import unit_norm_pull
 
 SCHEDULES = ("constant", "cosine", "linear")
 
@@ -139,6 +140,8 @@ def build(config: Any) -> optax.GradientTransformation:
     """The optimiser; called inside the traced function, so its numbers may be tracers."""
     decay = optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_bias else is_weight)
     rate = _scaled_by(schedule(config))
+    if config.unit_norm_pull is not None:
+        rate = optax.chain(unit_norm_pull(config.unit_norm_pull, is_weight), rate)
     if config.optimizer == "adam":
         return optax.chain(decay, _direction(config), rate)
     return optax.chain(_direction(config), decay, rate)

@@ -27,16 +27,17 @@ MAX_STEPS = 2**31 - 1
 class TrainConfig:
     """How one model is trained.
 
-    `learning_rate` (the schedule's peak), `weight_decay`, `beta1`, `beta2`, `epsilon` and `momentum` may be swept without
-    recompiling; the optimiser is built from them inside the compiled function. `optimizer` is `"adamw"`, `"adam"`, `"sgd"`,
-    `"rmsprop"`, `"lion"`, `"muon"` or one of your own (`optimizers.register`): `superpos.optimizers` defines them and says
-    which numbers each reads; an axis over others is refused, others set away from their defaults are warned about
-    (`superpos.training.unread` states the rule). Weight decay is decoupled (but for "adam") and spares biases unless
-    `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said; here the default is 0.) `steps`,
-    `learning_rate`, `beta1` and `beta2` that are left None are the task's own, which suit Adam: 5,000 at 0.01 with Adam's
-    usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with 0.7 and 0.9 for its expected loss, whose gradient has
-    no noise to average out. The cosine schedule is optax's, ½(1 + cos πt/T). RMSProp's and Lion's memories are their own
-    where they are left None (`superpos.optimizers`).
+    `learning_rate` (the schedule's peak), `weight_decay`, `unit_norm_pull`, `beta1`, `beta2`, `epsilon` and `momentum`
+    may be swept without recompiling; the optimiser is built from them inside the compiled function. `optimizer` is
+    `"adamw"`, `"adam"`, `"sgd"`, `"rmsprop"`, `"lion"`, `"muon"` or one of your own (`optimizers.register`):
+    `superpos.optimizers` defines them and says which numbers each reads; an axis over others is refused, others set away
+    from their defaults are warned about (`superpos.training.unread` states the rule). Weight decay is decoupled (but for
+    "adam") and spares biases unless `decay_bias`. (torch's AdamW decays by 0.01 and optax's by 1e-4 when nothing is said;
+    here the default is 0.) `unit_norm_pull` pulls feature directions to length 1 (`superpos.training.unit_norm_pull`).
+    `steps`, `learning_rate`, `beta1` and `beta2` that are left None are the task's own, which suit Adam: 5,000 at 0.01
+    with Adam's usual 0.9 and 0.999 for the toy model on samples; 300 at 0.08 with 0.7 and 0.9 for its expected loss,
+    whose gradient has no noise to average out. The cosine schedule is optax's, ½(1 + cos πt/T). RMSProp's and Lion's
+    memories are their own where they are left None (`superpos.optimizers`).
 
     `history` is the number of points on the loss curve, each the mean over the steps since the last point. `snapshots`
     are numbers of steps after which the weights are kept. `metrics` names functions of one's own that are recorded at these
@@ -60,6 +61,7 @@ class TrainConfig:
     batch_size: int = jax.tree.static(default=1_024)  # shape of x
     learning_rate: OptionalScalar = None
     weight_decay: Scalar = 0.0
+    unit_norm_pull: OptionalScalar = None  # None costs no time, 0 does
     beta1: OptionalScalar = None
     beta2: OptionalScalar = None
     epsilon: Scalar = 1e-8
@@ -103,6 +105,8 @@ class TrainConfig:
         if "weight_decay" in swept or settings.get("weight_decay"):
             of = "of weights and biases " if settings.get("decay_bias") else ""
             phrases.append(words("weight_decay", f"weight decay {of}{settings['weight_decay']:g}"))
+        if "unit_norm_pull" in swept or settings.get("unit_norm_pull") is not None:
+            phrases.append(words("unit_norm_pull", f"pull to unit norm {settings['unit_norm_pull']}"))
         return phrases
 
     @staticmethod
@@ -149,6 +153,7 @@ class TrainConfig:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
         positive, decay, momentum = {"above": 0}, {"at_least": 0}, {"at_least": 0, "below": 1}
         limits = {"learning_rate": positive, "weight_decay": decay, "beta1": momentum, "beta2": momentum}
+        limits["unit_norm_pull"] = decay
         limits["momentum"] = momentum
         for name, limit in (limits | {"epsilon": positive}).items():
             if getattr(self, name) is not None:

@@ -50,6 +50,8 @@ def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
         raise ConfigError(
             f'optimizer must be one of {", ".join(OPTIMIZERS)} for kernel="fused", got {config.optimizer!r}.'
         )
+    if config.unit_norm_pull is not None:
+        raise ConfigError('unit_norm_pull must be None for kernel="fused".')
     if not draws.can_be_drawn():
         raise ConfigError(
             'kernel must be "plain" where JAX draws by another generator than partitionable threefry2x32.'
