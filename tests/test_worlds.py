@@ -12,7 +12,7 @@ from scipy.special import expit
 import superpos as sp
 from superpos.errors import ConfigError
 
-CIRCLE = {"latent": "circle", "sharpness": 5.0, "log_odds": -2.0}
+CIRCLE = {"world": "circle", "sharpness": 5.0, "log_odds": -2.0}
 N_SAMPLES = 200_000
 
 
@@ -37,14 +37,14 @@ def test_marginals_and_pairs_on_the_circle_are_integrals_over_the_angle():
 WORLDS = [
     {**CIRCLE},
     {**CIRCLE, "noise": 2.0},
-    {"latent": "figure_eight", "sharpness": 4.0, "log_odds": -3.0},
-    {"latent": "sphere", "sharpness": 6.0, "log_odds": -4.0, "noise": 0.5},
-    {"latent": "line", "sharpness": 8.0, "log_odds": -5.0},
-    {"latent": "logits", "logits": np.array([[3, 0, -1, 1, 0, 2.0], [-3, 0, 1, 1, -1, 0], [0, 0, 0, 0, 0, -5]])},
+    {"world": "figure_eight", "sharpness": 4.0, "log_odds": -3.0},
+    {"world": "sphere", "sharpness": 6.0, "log_odds": -4.0, "noise": 0.5},
+    {"world": "line", "sharpness": 8.0, "log_odds": -5.0},
+    {"world": "logits", "logits": np.array([[3, 0, -1, 1, 0, 2.0], [-3, 0, 1, 1, -1, 0], [0, 0, 0, 0, 0, -5]])},
 ]
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w["latent"] + "_noise" * ("noise" in w))
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w["world"] + "_noise" * ("noise" in w))
 def test_draws_have_the_marginals_pairs_and_magnitudes_that_the_quadrature_says(world):
     features = _features(**world)
     x = np.asarray(jax.jit(lambda key: features.sample(key, N_SAMPLES))(jax.random.key(0)), np.float64)
@@ -61,7 +61,7 @@ def test_draws_have_the_marginals_pairs_and_magnitudes_that_the_quadrature_says(
 
 
 def test_a_world_is_independent_of_the_position_where_sharpness_is_zero():
-    features = _features(latent="sphere", sharpness=0.0, log_odds=-1.0)
+    features = _features(world="sphere", sharpness=0.0, log_odds=-1.0)
     assert_allclose(features.probabilities, expit(-1), rtol=1e-5)
     off = ~np.eye(6, dtype=bool)
     assert_allclose(np.asarray(features.co_activation())[off], expit(-1) ** 2, rtol=1e-5)
@@ -70,7 +70,7 @@ def test_a_world_is_independent_of_the_position_where_sharpness_is_zero():
 def test_draws_are_paired_across_every_number_of_a_world():
     key = jax.random.key(5)
     rarer, likelier = (
-        np.asarray(_features(latent="circle", sharpness=3.0, log_odds=odds).sample(key, 4_096) != 0)
+        np.asarray(_features(world="circle", sharpness=3.0, log_odds=odds).sample(key, 4_096) != 0)
         for odds in (-3.0, -1.0)
     )
     assert np.all(likelier >= rarer) and likelier.sum() > rarer.sum()
@@ -78,7 +78,7 @@ def test_draws_are_paired_across_every_number_of_a_world():
 
 def test_a_linear_model_lays_the_circle_around_a_ring_in_the_order_of_the_data():
     """Closed form: the two leading eigenvectors are the first harmonic, so WᵀW_ij = cos(30° (i − j)) / 6."""
-    task = sp.tasks.LatentToy(
+    task = sp.tasks.WorldToy(
         n_features=12, n_hidden=2, activation="identity", magnitude="constant", objective="expected", **CIRCLE
     )
     run = sp.train(task, sp.TrainConfig(steps=600, learning_rate=0.03), seed=0)
@@ -98,7 +98,7 @@ def test_a_linear_model_lays_the_circle_around_a_ring_in_the_order_of_the_data()
 
 
 def test_numbers_of_a_world_are_swept_without_compiling_and_cells_keep_their_bytes(compilations):
-    task = sp.tasks.LatentToy(n_features=6, n_hidden=2, **CIRCLE, noise=0.5)
+    task = sp.tasks.WorldToy(n_features=6, n_hidden=2, **CIRCLE, noise=0.5)
     config = sp.TrainConfig(steps=20, batch_size=16, history=5)
     result = sp.sweep(task, config, sp.Grid(sharpness=[1.0, 5.0], noise=[0.0, 1.0], seed=[0]), block_size=4)
     compilations.clear()
@@ -111,23 +111,23 @@ def test_numbers_of_a_world_are_swept_without_compiling_and_cells_keep_their_byt
 @pytest.mark.parametrize(
     ("words", "settings"),
     [
-        ("latent must be one of", {"latent": "torus", "sharpness": 1.0, "log_odds": 0.0}),
-        ("sharpness is missing", {"latent": "circle", "log_odds": 0.0}),
-        ("log_odds is missing", {"latent": "circle", "sharpness": 0.0}),
-        ("sharpness must be", {"latent": "circle", "sharpness": np.nan, "log_odds": 0.0}),
-        ("sharpness must be", {"latent": "circle", "sharpness": -1.0, "log_odds": 0.0}),
-        ("sharpness must be", {"latent": "circle", "sharpness": 101.0, "log_odds": 0.0}),
-        ("log_odds must be", {"latent": "circle", "sharpness": 1.0, "log_odds": np.inf}),
+        ("world must be one of", {"world": "torus", "sharpness": 1.0, "log_odds": 0.0}),
+        ("sharpness is missing", {"world": "circle", "log_odds": 0.0}),
+        ("log_odds is missing", {"world": "circle", "sharpness": 0.0}),
+        ("sharpness must be", {"world": "circle", "sharpness": np.nan, "log_odds": 0.0}),
+        ("sharpness must be", {"world": "circle", "sharpness": -1.0, "log_odds": 0.0}),
+        ("sharpness must be", {"world": "circle", "sharpness": 101.0, "log_odds": 0.0}),
+        ("log_odds must be", {"world": "circle", "sharpness": 1.0, "log_odds": np.inf}),
         ("noise must be", {**CIRCLE, "noise": -0.1}),
-        ("noise must be None where latent is None", {"noise": 1.0}),
-        ("logits must be None where latent is None", {"logits": np.zeros((2, 6))}),
-        ('logits must be None unless latent is "logits"', {**CIRCLE, "logits": np.zeros((2, 6))}),
-        ("logits are missing", {"latent": "logits"}),
-        ("logits must have shape", {"latent": "logits", "logits": np.zeros((2, 5))}),
-        ("logits must have shape", {"latent": "logits", "logits": np.zeros((0, 6))}),
-        ("logits must have shape", {"latent": "logits", "logits": np.zeros(6)}),
-        ("logits", {"latent": "logits", "logits": np.full((2, 6), np.nan)}),
-        ("sharpness must be None", {"latent": "logits", "logits": np.zeros((2, 6)), "sharpness": 1.0}),
+        ("noise must be None where world is None", {"noise": 1.0}),
+        ("logits must be None where world is None", {"logits": np.zeros((2, 6))}),
+        ('logits must be None unless world is "logits"', {**CIRCLE, "logits": np.zeros((2, 6))}),
+        ("logits are missing", {"world": "logits"}),
+        ("logits must have shape", {"world": "logits", "logits": np.zeros((2, 5))}),
+        ("logits must have shape", {"world": "logits", "logits": np.zeros((0, 6))}),
+        ("logits must have shape", {"world": "logits", "logits": np.zeros(6)}),
+        ("logits", {"world": "logits", "logits": np.full((2, 6), np.nan)}),
+        ("sharpness must be None", {"world": "logits", "logits": np.zeros((2, 6)), "sharpness": 1.0}),
         ("feature_probability must be left at 1", {**CIRCLE, "feature_probability": 0.5}),
         ("correlated_sets must be", {**CIRCLE, "correlated_sets": ((0, 1),)}),
         ("parents must be", {**CIRCLE, "parents": (-1, 0, 0, 0, 0, 0)}),
@@ -140,7 +140,7 @@ def test_worlds_that_cannot_be(words, settings):
 
 
 def test_the_expected_loss_of_a_relu_model_in_a_world_is_refused_and_auto_samples():
-    task = sp.tasks.LatentToy(n_features=6, n_hidden=2, objective="expected", **CIRCLE)
-    with pytest.raises(ConfigError, match="latent must be None for the expected loss"):
+    task = sp.tasks.WorldToy(n_features=6, n_hidden=2, objective="expected", **CIRCLE)
+    with pytest.raises(ConfigError, match="world must be None for the expected loss"):
         task.check()
     dataclasses.replace(task, objective="auto").check()

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature
-from superpos.data import dependence, latent
+from superpos.data import dependence, worlds
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
 
@@ -56,9 +56,9 @@ class FeatureDistribution:
       $\Phi^{-1}(p_i)$; the variables of i and j have correlation $\sqrt{\rho_i \rho_j}$. A scalar or one value per
       feature (0: independent of all others), in [0, 1). Magnitudes are independent of each other and of activity. None
       costs nothing. Not together with sets or parents.
-    * `latent`: where one is decides which features are likely. The position is on a `"circle"`, `"figure_eight"`, `"sphere"`
+    * `world`: where one is decides which features are likely. The position is on a `"circle"`, `"figure_eight"`, `"sphere"`
       or `"line"`, with numbers `sharpness`, `log_odds` and `noise`; or it is a row of `logits`, (positions, n_features), all
-      equally likely (`"logits"`). `superpos.data.latent` has the equations. `feature_probability` is left at 1 then, and
+      equally likely (`"logits"`). `superpos.data.worlds` has the equations. `feature_probability` is left at 1 then, and
       `probabilities` are integrals over positions.
 
     Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
@@ -78,7 +78,7 @@ class FeatureDistribution:
     parents: dependence.Parents = jax.tree.static(default=())  # index structure
     exclusive_children: bool = jax.tree.static(default=False)  # chooses code
     correlation: PerFeature | None = None  # scalar or (n_features,); may be traced
-    latent: str | None = jax.tree.static(default=None)  # chooses code
+    world: str | None = jax.tree.static(default=None)  # chooses code
     sharpness: OptionalScalar = None  # how much being near raises the log-odds of a feature
     log_odds: OptionalScalar = None  # half-way between near and far
     noise: OptionalScalar = None  # standard deviation of noise of the log-odds; None costs nothing
@@ -105,7 +105,7 @@ class FeatureDistribution:
                         raise ConfigError(f"{field} names feature {i} twice; a feature belongs to one set at most.")
                     taken.add(i)
         self._check_structure(taken)
-        latent.check_latent(self)
+        worlds.check_world(self)
         if arrays.is_traced(self.feature_probability):
             return
         p = arrays.as_numpy("feature_probability", self.feature_probability).astype(np.float64)
@@ -151,15 +151,15 @@ class FeatureDistribution:
         for field in ("correlated_sets", "anticorrelated_sets", "parents"):
             if getattr(self, field):
                 return field
-        if self.latent is not None:
-            return "latent"
+        if self.world is not None:
+            return "world"
         return None if self.correlation is None else "correlation"
 
     @property
     def probabilities(self) -> Float[Array, " n_features"]:
         """$p_i$ for every feature, shape (n_features,)."""
-        if self.latent is not None:
-            q, weights = latent.probability_nodes(self)
+        if self.world is not None:
+            q, weights = worlds.probability_nodes(self)
             return jnp.dot(q, jnp.asarray(weights, q.dtype), precision="highest")
         return self._of_every_feature("feature_probability")
 
@@ -182,7 +182,7 @@ class FeatureDistribution:
         correlated and anticorrelated sets need one further number per set, and a factor one in all.
         """
         self.check()
-        if self.latent is not None:
+        if self.world is not None:
             return self._sample_by_position(key, batch_size)
         p = self.probabilities[:, None]
         if self.parents:
@@ -215,7 +215,7 @@ class FeatureDistribution:
         shape = (self.n_features, batch_size)
         place = unit_uniform(jax.random.fold_in(key, 3), (2, batch_size))
         normal = None if self.noise is None else ndtri(unit_uniform(jax.random.fold_in(key, 4), shape))
-        q = jnp.maximum(latent.drawn_probability(self, place, normal), MIN_PROBABILITY)
+        q = jnp.maximum(worlds.drawn_probability(self, place, normal), MIN_PROBABILITY)
         u = unit_uniform(key, shape)
         return jnp.where(u < q, magnitude_of(self.magnitude, u / q), 0.0)
 
@@ -227,8 +227,8 @@ class FeatureDistribution:
     def co_activation(self) -> Float[Array, "n_features n_features"]:
         r"""$P(x_i \neq 0 \text{ and } x_j \neq 0)$; the diagonal is $p_i$."""
         p = self.probabilities
-        if self.latent is not None:
-            q, weights = latent.probability_nodes(self)
+        if self.world is not None:
+            q, weights = worlds.probability_nodes(self)
             both = jnp.dot(q * jnp.asarray(weights, q.dtype)[None], q.T, precision="highest")
         elif self.parents:
             both = dependence.family_co_activation(p, self.parents, self.exclusive_children)

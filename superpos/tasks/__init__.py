@@ -6,10 +6,10 @@ from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
-from superpos.tasks.latent_toy import LatentToy as LatentToy
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.registry import REGISTRY as REGISTRY
 from superpos.tasks.registry import register as register
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
+from superpos.tasks.world_toy import WorldToy as WorldToy

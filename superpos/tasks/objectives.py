@@ -196,7 +196,7 @@ def objective_of(task: Any) -> Objective:
 
 def has_expected_loss(task: Any) -> bool:
     """Whether the expected loss of a toy model is known."""
-    if not has_known_features(task) or (task.activation == "relu" and task.features.latent is not None):
+    if not has_known_features(task) or (task.activation == "relu" and task.features.world is not None):
         return False
     return task.loss_exponent == 2 and is_known(task.magnitude, task.activation)
 

@@ -13,6 +13,7 @@ from superpos.theory.branches import follow as follow
 from superpos.theory.expectation import expected_loss as expected_loss
 from superpos.theory.linear import linear_loss as linear_loss
 from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
+from superpos.theory.linear import principal_losses as principal_losses
 from superpos.theory.minimisation import Minimum as Minimum
 from superpos.theory.minimisation import minimise as minimise
 from superpos.theory.naive import NaiveBaseline as NaiveBaseline

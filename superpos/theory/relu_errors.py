@@ -37,8 +37,8 @@ def check_factors(features: FeatureDistribution) -> None:
         raise ConfigError("parents must be () for the expected loss of a ReLU model.")
     if features.correlation is not None:
         raise ConfigError("correlation must be None for the expected loss of a ReLU model.")
-    if features.latent is not None:
-        raise ConfigError("latent must be None for the expected loss of a ReLU model.")
+    if features.world is not None:
+        raise ConfigError("world must be None for the expected loss of a ReLU model.")
 
 
 class _Groups(NamedTuple):

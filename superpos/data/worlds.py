@@ -23,7 +23,7 @@ from superpos import arrays, check
 from superpos.errors import ConfigError
 
 MANIFOLDS = ("circle", "figure_eight", "sphere", "line")
-LATENTS = (*MANIFOLDS, "logits")  # and positions of one's own, as a table of logits
+WORLDS = (*MANIFOLDS, "logits")  # and positions of one's own, as a table of logits
 NUMBERS = ("sharpness", "log_odds", "noise")  # of a manifold
 
 MAX_LOGIT = 100.0  # that a sharpness, log-odds or noise may be
@@ -42,33 +42,33 @@ class Positions(NamedTuple):
     weights: Float[np.ndarray, " points"]
 
 
-def check_latent(features: Any) -> None:
+def check_world(features: Any) -> None:
     """Raise `ConfigError`, naming the field, for settings of a latent position that are not allowed; may be stacked."""
-    latent = features.latent
-    if latent is None:
+    world = features.world
+    if world is None:
         for field in (*NUMBERS, "logits"):
             if getattr(features, field) is not None:
-                raise ConfigError(f"{field} must be None where latent is None.")
+                raise ConfigError(f"{field} must be None where world is None.")
         return
-    check.one_of("latent", latent, LATENTS)
+    check.one_of("world", world, WORLDS)
     for field in ("correlated_sets", "anticorrelated_sets", "parents"):
         if getattr(features, field):
-            raise ConfigError(f"{field} must be () where latent is {latent!r}.")
+            raise ConfigError(f"{field} must be () where world is {world!r}.")
     if features.correlation is not None:
-        raise ConfigError(f"correlation must be None where latent is {latent!r}.")
+        raise ConfigError(f"correlation must be None where world is {world!r}.")
     p = features.feature_probability
     if not arrays.is_traced(p) and np.any(np.asarray(p) != 1):
         raise ConfigError(
-            f"feature_probability must be left at 1 where latent is {latent!r}, which says how likely each is."
+            f"feature_probability must be left at 1 where world is {world!r}, which says how likely each is."
         )
-    if latent == "logits":
+    if world == "logits":
         _check_table(features)
         return
     if features.logits is not None:
-        raise ConfigError('logits must be None unless latent is "logits".')
+        raise ConfigError('logits must be None unless world is "logits".')
     for field in ("sharpness", "log_odds"):
         if getattr(features, field) is None:
-            raise ConfigError(f"{field} is missing where latent is {latent!r}.")
+            raise ConfigError(f"{field} is missing where world is {world!r}.")
     check.in_range("sharpness", features.sharpness, at_least=0, at_most=MAX_LOGIT)
     check.in_range("log_odds", features.log_odds, at_least=-MAX_LOGIT, at_most=MAX_LOGIT)
     if features.noise is not None:
@@ -78,9 +78,9 @@ def check_latent(features: Any) -> None:
 def _check_table(features: Any) -> None:
     for field in NUMBERS:
         if getattr(features, field) is not None:
-            raise ConfigError(f'{field} must be None where latent is "logits", which are the log-odds themselves.')
+            raise ConfigError(f'{field} must be None where world is "logits", which are the log-odds themselves.')
     if features.logits is None:
-        raise ConfigError('logits are missing where latent is "logits": one row per position, one column per feature.')
+        raise ConfigError('logits are missing where world is "logits": one row per position, one column per feature.')
     check.in_range("logits", features.logits, at_least=-MAX_LOGIT, at_most=MAX_LOGIT)
     shape = np.shape(features.logits)
     if len(shape) < 2 or shape[-1] != features.n_features or not shape[-2]:
@@ -138,19 +138,20 @@ def _on_sphere(height: Any, turn: Any) -> Any:
 def similarity(manifold: str, points: Any, n_features: int) -> Float[Array, "n_features points"]:
     r"""$\kappa(z, c_i)$ for every feature and position."""
     furthest = 1.0 if manifold == "line" else 2.0  # from one end to the other
+    points = jnp.asarray(points, float)
     squared = 0.0
-    for z, c in zip(points, places(manifold, n_features), strict=True):
-        squared = squared + (z[None] - jnp.asarray(c, z.dtype)[:, None]) ** 2
+    for z, c in zip(points, jnp.asarray(places(manifold, n_features), float), strict=True):
+        squared = squared + (z[None] - c[:, None]) ** 2
     return 1 - 2 * squared / furthest**2
 
 
 def probability_nodes(features: Any) -> tuple[Float[Array, "n_features points"], Float[np.ndarray, " points"]]:
     """P(feature i is active | position) at the nodes of an integral over positions, and their weights."""
-    if features.latent == "logits":
+    if features.world == "logits":
         table = jnp.asarray(features.logits, float)
         return jax.nn.sigmoid(table.T), np.full(len(table), 1 / len(table))
-    points, weights = positions(features.latent)
-    kappa = similarity(features.latent, jnp.asarray(points, float), features.n_features)
+    points, weights = positions(features.world)
+    kappa = similarity(features.world, points, features.n_features)
     return _activity(kappa, features), weights
 
 
@@ -168,11 +169,11 @@ def _activity(kappa: Array, features: Any) -> Array:
 
 def drawn_probability(features: Any, uniform: Float[Array, "2 batch"], normal: Any) -> Float[Array, "n_features batch"]:
     """P(feature i is active | position and noise) at positions drawn by `uniform`; `normal` is used where there is noise."""
-    if features.latent == "logits":
+    if features.world == "logits":
         table = jnp.asarray(features.logits, float)
         row = jnp.minimum((uniform[0] * len(table)).astype(int), len(table) - 1)
         return jax.nn.sigmoid(table[row].T)
-    kappa = similarity(features.latent, draw(features.latent, uniform), features.n_features)
+    kappa = similarity(features.world, draw(features.world, uniform), features.n_features)
     logit = jnp.asarray(features.sharpness, float) * kappa + jnp.asarray(features.log_odds, float)
     if features.noise is not None:
         logit = logit + jnp.asarray(features.noise, float) * normal
