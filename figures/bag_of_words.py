@@ -23,8 +23,9 @@ def main(
     """Train the models of four worlds and their control, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     path, beside = (results / f"bag_of_words{part}{suffix}.zarr" for part in ("", "_control"))
-    result = sp.sweep(*experiment.build(size), store=path)
-    control = sp.sweep(*experiment.build_control(size), store=beside)
+    # A block holds one seed, and each seed has two models of a world and dimension here: larger blocks would be padding.
+    result = sp.sweep(*experiment.build(size), store=path, block_size=len(experiment.DECAYS))
+    control = sp.sweep(*experiment.build_control(size), store=beside, block_size=1)
     claims = Claims(experiment.SOURCE, judged=not quick)
     table = sp.cached(path, experiment.measure, result)
     experiment.evaluate(result, table, sp.cached(beside, experiment.measure, control), claims)

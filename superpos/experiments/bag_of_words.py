@@ -44,7 +44,7 @@ class Size:
     dimensions: tuple[int, ...] = tuple(range(1, N_FEATURES))
     seeds: int = 16
     control_seeds: int = 200
-    steps: int = 3_000
+    steps: int = 2_000
     batch_size: int = 256
 
 
