@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest, spearmanr
 
 from superpos.analysis.features import REPRESENTED_ABOVE, feature_norms
@@ -164,7 +165,7 @@ def evaluate(result: SweepResult, table: xr.Dataset, control: xr.Dataset, claims
     )
     best = result["loss"].min(("seed", "weight_decay"))
     share = best / linear_losses(best["world"].values).sel(n_hidden=best["n_hidden"])
-    measured = f"loss over the linear one: {float(share.min()):.2f} to {float(share.max()):.2f}"
+    measured = f"loss over the linear one: {float(share.min()):.2f} to {float(share.max()):.4f}"
     claims.check(
         "ReLU does better than any linear model", "best seed, every world and m", measured, bool((share < 1).all())
     )
@@ -178,33 +179,41 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     for k, world in enumerate(worlds):
         cells = result.sel(world=world, n_hidden=2, weight_decay=DECAYS[-1])
         best = cells.best("seed")
-        in_order(np.asarray(best.model().W), axes[0, k], closed=world in ("circle", "figure_eight"))
+        in_order(np.asarray(best.model().W), axes[0, k], world)
         at = {"world": world, "n_hidden": 2, "weight_decay": DECAYS[-1], "seed": best["seed"].item()}
         axes[0, k].set_title(f"{WORLD_NAMES[world]}\nrank correlation {float(table['follows'].sel(at)):.2f}")
+        if k:
+            axes[1, k].sharey(axes[1, 0])
         losses_by_dimension(result["loss"].sel(world=world), linear.sel(world=world), axes[1, k])
+        axes[1, k].set_title(WORLD_NAMES[world])
     axes[1, 0].set_ylabel("loss (mean over features)")
-    axes[1, 0].legend(loc="lower left")
+    axes[1, -1].legend(loc="lower left")
     text = (
         f"Top: {result.best_of(what='directions')}, two dimensions, weight decay {DECAYS[-1]:g}; color and line follow the "
-        "order of the features in the world, and the number is the rank correlation of overlap and closeness. Bottom: loss "
+        "order of the features in the world (on the sphere color is the height), and the number is the rank correlation of "
+        "overlap and closeness. Bottom: loss "
         "by the number of dimensions, median and range of seeds, beside what the principal components leave, the best "
         "that a linear model can do."
     )
     return figure, caption(result.attrs, text)
 
 
-def in_order(W: np.ndarray, ax: Axes | None = None, *, closed: bool = True) -> Axes:
-    """Feature directions in the plane, joined and colored in the order of the data: hues go round once if it is `closed`."""
+def in_order(W: np.ndarray, ax: Axes | None = None, world: str = "circle") -> Axes:
+    """Feature directions in the plane, joined and colored in the order of the data: hues go round once on closed curves.
+
+    On the sphere, where there is no such order, color is the height and nothing is joined.
+    """
     ax = current_axes(ax)
-    n = W.shape[1]
-    order = np.r_[np.arange(n), 0] if closed else np.arange(n)
-    ax.plot(*W[:, order], "-", color="#BBBBBB", lw=0.8, zorder=1)
+    n, closed = W.shape[1], world in ("circle", "figure_eight")
+    if world != "sphere":
+        ax.plot(*W[:, np.r_[np.arange(n), 0] if closed else np.arange(n)], "-", color="#BBBBBB", lw=0.8, zorder=1)
     colors = plt.get_cmap("twilight" if closed else "viridis")(np.arange(n) / (n if closed else n - 1))
     for direction, color in zip(W.T, colors, strict=True):
         ax.plot([0, direction[0]], [0, direction[1]], "-", color=color, lw=1.2, zorder=2)
     ax.scatter(*W, c=colors, s=26, zorder=3, edgecolors="black", linewidths=0.4)
     limit = 1.15 * max(float(np.max(feature_norms(W))), REPRESENTED_ABOVE)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
+    ax.axis("off")
     return ax
 
 
@@ -219,4 +228,5 @@ def losses_by_dimension(losses: xr.DataArray, linear: xr.DataArray, ax: Axes | N
         ax.plot(m, np.median(values, axis=1), "o-", ms=3, color=color, label=f"ReLU, weight decay {decay:g}")
     ax.plot(m, linear.sel(n_hidden=m), "--", color="black", lw=1, label="linear")
     ax.set(xlabel="hidden dimensions", yscale="log")
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     return ax
