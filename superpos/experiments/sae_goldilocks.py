@@ -212,8 +212,8 @@ def draw(result: SweepResult, scores: xr.Dataset) -> tuple[Figure, str]:
     text = (
         f"Top: cosine of the closest latent, mean over features (framed: above {BAND}), and mean over latents of the "
         f"closest latent of the next larger dictionary. Bottom: active latents (dashed: active features, {true:.2f}); "
-        f"latents active on less than {SILENT_BELOW:g} of inputs. Features are random directions. The paper's α is "
-        "λ × latents / hidden dimensions."
+        f"latents active on less than {SILENT_BELOW:g} of inputs. One dictionary per cell and point; all of a size start from "
+        "one seed. Features are random directions. The paper's α is λ × latents / hidden dimensions."
     )
     return figure, caption(result.attrs, text)
 

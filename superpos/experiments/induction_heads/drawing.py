@@ -1,5 +1,7 @@
 """The figure: patterns of four heads; scores and loss through training; ablations; test periods."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -53,7 +55,7 @@ def draw(
     top.set_xlabel("")
     left.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=2, handlelength=1.2, fontsize=7)
     bottom.legend(loc="center right", handlelength=1.2)
-    removed_gain(ablated[seed], middle.subplots())
+    removed_gain(ablated[seed], middle.subplots(), others=[ablated[k] for k in ablated if k != seed])
     ax = accuracy_by_period(periods, right.subplots())
     right.legend(*ax.get_legend_handles_labels(), loc="outside upper center", handlelength=1.6, fontsize=7.5)
     text = (
@@ -66,7 +68,7 @@ def draw(
         f"fall; thin: the loss of the {others.sizes['seed']} other seeds. "
         "Middle: share of the gain over chance that is gone without some heads of the model of two layers (mean "
         "ablation; light: attention patterns kept), sets of heads and each head alone; in brackets Σλ / Σ|λ| over the "
-        "eigenvalues of its OV circuit, 1 for a head that copies. Right: right predictions by the "
+        "eigenvalues of its OV circuit, 1 for a head that copies; dots: the same kinds of heads in the other seeds. Right: right predictions by the "
         f"period of the test sequences, every seed; shaded are the periods of training, {periods.attrs['shortest']} to "
         f"{periods.attrs['longest']}. Where the trap's period is a multiple of the test's, copying from its distance is "
         f"right by luck from the second repeat on. Two layers but on the right: seed {seed}, of least loss among "
@@ -75,11 +77,12 @@ def draw(
     return figure, caption(result.attrs, text)
 
 
-def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
+def removed_gain(table: xr.Dataset, ax: Axes | None = None, *, others: Sequence[xr.Dataset] = ()) -> Axes:
     """Share of the gain over chance that is gone without a set of heads, of `without_heads`.
 
     Bars: mean ablation, light: the same with attention patterns kept. Sets of several heads first, then every head alone,
-    with the `ov_eigenvalue_score` that says whether it copies, where the table has it.
+    with the `ov_eigenvalue_score` that says whether it copies, where the table has it. `others` are tables of other seeds,
+    whose heads have other numbers: dots at the sets that they have, too.
     """
     ax = current_axes(ax)
     names = [str(name) for name in table["set"].values]
@@ -92,6 +95,9 @@ def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         color = _set_color(name, heads.values, table["heads"])
         for mode, side, alpha in zip(table["mode"].values, (-0.2, 0.2), (1.0, 0.4), strict=True):
             ax.barh(y + side, 100 * table["removed"].sel(set=name, mode=mode), 0.4, color=color, alpha=alpha)
+            same = [other for other in others if name in together and name in other["set"]]
+            dots = [100 * float(other["removed"].sel(set=name, mode=mode)) for other in same]
+            ax.plot(dots, [y + side] * len(dots), ".", color="black", ms=3)
         label = name.rstrip(" 0123456789") if name not in alone else name
         if name in alone and "ov_eigenvalues" in table:
             label += f" ({float(table['ov_eigenvalues'].values[heads.values][0]):.1f})"
