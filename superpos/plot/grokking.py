@@ -62,9 +62,9 @@ def embedding_circle(points: Any, frequency: int, ax: Axes | None = None) -> Axe
     ax.plot(*x[around].T, color="#CCCCCC", lw=0.7, zorder=0)
     ax.scatter(*x.T, c=np.arange(p), cmap="viridis", s=9)
     for a in around[:-1][:: max(1, p // 12)]:
-        ax.text(1.13 * x[a, 0], 1.13 * x[a, 1], f"{a}", ha="center", va="center", fontsize=6)
+        ax.text(1.22 * x[a, 0], 1.22 * x[a, 1], f"{a}", ha="center", va="center", fontsize=6)
     ax.set(aspect="equal", xlabel=f"cos direction, k = {frequency}", ylabel="sin direction")
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.margins(0.12)
+    ax.margins(0.2)
     return ax

@@ -20,7 +20,7 @@ STEEP = 0.7  # with less steepness there is little room
 STEEPEST = 0.72  # height over width of a wide panel with ticks and labels
 OVERHANG = 0.3  # by how much words may be wider than their panel
 TICK = 0.125  # of a line of words beside the y axis
-SMALL_SQUARE = 0.95  # width of a panel whose height is not free, where there is little room
+SMALL_SQUARE = 0.9  # width of a panel whose height is not free, where there is little room
 BAR = 0.09  # height of a colour bar that lies
 PAD = 0.03
 LETTER = 0.17  # kept free for a panel's letter
@@ -108,6 +108,15 @@ class Panel:
     def shares(self, other: "Panel", axis: str) -> bool:
         """Whether it has an axis in common with another panel."""
         return other.ax in _siblings(self.ax, axis)
+
+    def stands_alone(self, beside: "Panel") -> bool:
+        """Whether it has axes with numbers, and none of them in common with the panel beside it."""
+        return self.is_framed and beside.is_framed and not (self.shares(beside, "x") or self.shares(beside, "y"))
+
+    def says_the_same(self, below: "Panel") -> bool:
+        """Whether the label of its x axis would be repeated by the panel below it, of the same designed row."""
+        labels = [panel.ax.xaxis.label.get_text() for panel in (self, below)]
+        return self.row == below.row and labels[0] == labels[1] and self.ax.get_xlim() == below.ax.get_xlim()
 
     def sides(self, width: float) -> tuple[float, float]:
         """The room that it needs left and right of it if it is so wide: for its labels, and for a title that is wider."""

@@ -70,7 +70,7 @@ def changed(
 
 
 def plain(field: str) -> str:
-    """A field's name in words: "number of points" for n_points, and for others the name with spaces, but for d_model's like."""
+    """A field's name in words: "number of points" for n_points, d_model as it is, and others with spaces."""
     if field.startswith("n_"):
         return "number of " + field.removeprefix("n_").replace("_", " ")
     return field if field.startswith("d_") else field.replace("_", " ")
@@ -93,7 +93,9 @@ def phrase(field: str, name: str, settings: Mapping[str, Any]) -> str:
             children = sum(parent >= 0 for parent in value)
             at_once = ", one at a time" if settings.get("exclusive_children") else ""
             features = counted("{} features", children)
-            return f"{features} active only with {'its' if children == 1 else 'their'} parent{at_once}" if children else ""
+            return (
+                f"{features} active only with {'its' if children == 1 else 'their'} parent{at_once}" if children else ""
+            )
         case "architecture", _:
             return f"{ARCHITECTURES[value].label if value in ARCHITECTURES else value} architecture"
         case "init_scale", _:
