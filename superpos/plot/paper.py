@@ -23,7 +23,7 @@ POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, a
 SMALL_BELOW = 8.2
 HIGHEST = 9.0  # inches; a page has no more
 # Inches of a panel with and without numbers on its y axis, below which a row is broken.
-LEAST = {True: 1.05, False: 0.85}
+LEAST = {"column": {True: 1.05, False: 0.85}, "text": {True: 1.2, False: 0.6}}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
     *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (1.0, 0.55), (0.85, 0.75), (0.85, 0.65), (0.85, 0.55)),
@@ -60,14 +60,18 @@ def fit(figure: Figure, width: str) -> None:
     figure.draw_without_rendering()  # so that a layout engine has placed everything
     panels, keys = _panels_and_keys(figure)
     figure.set_layout_engine("none")
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):  # ticks that are made later, too
+        axis.set_tick_params(
+            "both", labelsize=_size(axis.get_major_ticks()[0].label1) if axis.get_major_ticks() else SMALL
+        )
     for text in figure.findobj(Text):
-        text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
+        text.set_fontsize(_size(text))
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
             if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
                 panel.room["right"] = min(panel.room["right"], 0.1)
             panel.measure_title(SMALL if narrowness < 1 else POINTS, 0.42 * WIDTHS[width])
-        rows = _rows(panels, WIDTHS[width], narrowness)
+        rows = _rows(panels, width, narrowness)
         letters = _lettered(rows)
         _begin(rows, letters)
         for k in range(3):  # where labels end is known once they are there
@@ -86,7 +90,7 @@ def fit(figure: Figure, width: str) -> None:
             panel.measure()  # rooms of their own, not those that panels below each other had in common
     drawn = []
     for key in keys:
-        named = "".join(dict.fromkeys(letters[panel] for panel in key.panels)) if len(set(letters.values())) > 1 else ""
+        named = "".join(sorted({letters[panel] for panel in key.panels})) if len(set(letters.values())) > 1 else ""
         drawn.append((key.draw(figure, top / figure.get_figheight(), ", ".join(named)), ", ".join(named)))
         top -= key.height(WIDTHS[width])
     _write_letters(figure, letters)
@@ -95,6 +99,10 @@ def fit(figure: Figure, width: str) -> None:
         write_beside(figure, legend, named)
     for panel in panels:
         relieve_texts(panel.ax)
+
+
+def _size(text: Text) -> float:
+    return SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS
 
 
 def _panels_and_keys(figure: Figure) -> "tuple[list[Panel], list[Key]]":
@@ -212,7 +220,7 @@ def _panels(figure: Figure) -> list[Panel]:
     return panels
 
 
-def _rows(panels: Sequence[Panel], width: float, narrowness: float) -> list[list[Panel]]:
+def _rows(panels: Sequence[Panel], width: str, narrowness: float) -> list[list[Panel]]:
     """Panels in rows: those of one designed row stay together as long as each is wide enough.
 
     Else they are broken: evenly if they are of a kind, others into rows of as many as fit, evenly if that takes no more rows.
@@ -244,9 +252,9 @@ def _are_of_a_kind(row: Sequence[Panel]) -> bool:
     return not any(panel.stands_alone(beside) for panel, beside in zip(row[1:], row, strict=False))
 
 
-def _fits(part: Sequence[Panel], width: float, narrowness: float) -> bool:
-    widths = zip(part, _widths(part, width), strict=True)
-    return all(new >= narrowness * LEAST[panel.has_numbers] for panel, new in widths)
+def _fits(part: Sequence[Panel], width: str, narrowness: float) -> bool:
+    widths = zip(part, _widths(part, WIDTHS[width]), strict=True)
+    return all(new >= narrowness * LEAST[width][panel.has_numbers] for panel, new in widths)
 
 
 def _widths(row: Sequence[Panel], width: float) -> list[float]:

@@ -58,8 +58,17 @@ def merged(keys: Sequence[Key]) -> list[Key]:
 
 
 def write_beside(figure: Figure, legend: Legend, letters: str) -> None:
-    """Write the letters of its panels left of a key without a title. The figure has been drawn."""
+    """Write the letters of its panels left of a key without a title, which makes room. The figure has been drawn."""
     if letters and not legend.get_title().get_text():
         to_shares = figure.transFigure.inverted()
-        box, first = (part.get_window_extent().transformed(to_shares) for part in (legend, legend.get_texts()[0]))
-        figure.text(max(0.005, box.x0 - 0.01), first.y0, letters, fontsize=SMALL, ha="right" if box.x0 > 0.1 else "left")
+        box, first, anchor = (
+            part.transformed(to_shares)
+            for part in (
+                legend.get_window_extent(), legend.get_texts()[0].get_window_extent(), legend.get_bbox_to_anchor()
+            )
+        )  # fmt: skip
+        word = figure.text(0.005, first.y0, letters, fontsize=SMALL)
+        room = 0.015 + word.get_window_extent().transformed(to_shares).width
+        aside = max(0.0, min(room - box.x0, 1 - box.x1))
+        legend.set_bbox_to_anchor((anchor.x0 + aside, anchor.y0), transform=figure.transFigure)
+        word.set_x(max(0.005, box.x0 + aside - room))
