@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -249,9 +250,28 @@ def test_the_example_sweep_file_is_valid():
 
 @pytest.mark.slow
 def test_doctor_finds_this_machine_healthy(monkeypatch, capsys):
-    superpos(monkeypatch, "doctor")
+    superpos(monkeypatch, "doctor", "--thorough")
     printed = capsys.readouterr().out
     assert printed.count("ok  ") == 4 and "FAIL" not in printed and "device 0: cpu" in printed
+
+
+@pytest.mark.slow
+def test_doctor_takes_a_second(tmp_path):
+    """It imports neither flax nor superpos's training, and measures the device once; JAX's start is most of the rest."""
+    code = (
+        "import sys\n"
+        "from superpos.cli import main\n"
+        "sys.argv = ['superpos', 'doctor']\n"
+        "main()\n"
+        "print([m for m in ('flax', 'optax', 'xarray', 'superpos.training') if m in sys.modules])"
+    )
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment).stdout
+        for _ in range(2)
+    ]
+    assert all(run.count("ok  ") == 4 and run.endswith("[]\n") for run in runs)
+    assert "kept for --dry-run" in runs[0] and "measured before" in runs[1]
 
 
 def test_doctor_says_versions_before_it_starts_jax():

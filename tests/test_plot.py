@@ -96,7 +96,7 @@ def test_captions_come_from_the_configuration(quick_result):
     )
     axes = [{"field": f} for f in ("steps", "optimizer", "n_hidden", "loss_exponent")]
     swept = sp.plot.caption({**quick_result.attrs, "grid": {"axes": axes}})
-    for words in ("5 features; n hidden swept; ", "steps swept of optimizer swept", "loss exponent swept"):
+    for words in ("5 features; number of hidden dimensions swept; ", "steps swept of optimizer swept", "loss exponent swept"):
         assert words in swept
     tokens = {"kind": "repeated_tokens", "d_vocab": 64, "n_layers": 2, "shortest_period": 16, "longest_period": 32}
     for field, words in (
@@ -114,11 +114,11 @@ CAPTIONS = [
      "5 features in 2 hidden dimensions; ReLU output; importance 0.9^i; feature probability swept; "
      "steps by objective of AdamW, learning rate by objective (cosine), expected loss (order 32), no sampling"),
     (sp.tasks.Toy(**TOY, bias=False, init_scale=0.5, hidden_l1=0.1, correlated_sets=((0, 1), (2, 3))), ("objective", "n_hidden"),
-     "5 features; n hidden swept; ReLU output; importance 1; feature probability 1; initial weights × 0.5; "
+     "5 features; number of hidden dimensions swept; ReLU output; importance 1; feature probability 1; initial weights × 0.5; "
      "hidden L1 penalty 0.1; no bias; 2 correlated sets of 2; "
      "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024, objective swept"),
     (sp.tasks.AdversarialToy(**TOY), ("n_features",),
-     "n features swept; 2 hidden dimensions; ReLU output; importance 1; feature probability 1; "
+     "number of features swept; 2 hidden dimensions; ReLU output; importance 1; feature probability 1; "
      "attack norm relative to the inputs' 0.1; "
      "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
     (sp.tasks.Computation(**TOY, target="absolute", tied=False, magnitude="signed_uniform"), ("optimizer", "steps"),
@@ -129,10 +129,16 @@ CAPTIONS = [
      "5 features in 2 hidden dimensions; feature probability 0.5; operation or; "
      "steps by objective of AdamW, learning rate by objective (cosine), batch size swept"),
     (sp.tasks.DoubleDescent(**TOY, most_points=9), ("n_points",),
-     "5 features in 2 hidden dimensions; feature probability 0.01; n points swept; "
+     "5 features in 2 hidden dimensions; feature probability 0.01; number of points swept; "
      "steps by objective of AdamW, learning rate by objective (cosine), full batch of at most 9 points"),
     (sp.tasks.ModularAddition(p=7), (),
-     "modulo 7; 4 heads; d_model 128; steps by objective of AdamW, learning rate by objective (cosine), full batch"),
+     "modulo 7; 4 heads; d_model 128; d_mlp 512; steps by objective of AdamW, learning rate by objective (cosine), full batch"),
+    (sp.tasks.RepeatedTokens(n_layers=1, n_heads=1, shortest_period=24, longest_period=24, d_mlp=8), (),
+     "64 tokens; 64 positions; 1 layer; 1 head; d_model 64; period 24; d_mlp 8; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
+    (sp.tasks.Toy(n_features=1, n_hidden=1, anticorrelated_sets=((0,),)), (),
+     "1 feature in 1 hidden dimension; ReLU output; importance 1; feature probability 1; 1 anticorrelated set of 1; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
     (sp.tasks.SparseAutoencoder(**TOY, n_latents=4, parents=(-1, 0, 0, -1, -1), exclusive_children=True), ("k",),
      "5 features in 2 hidden dimensions; 4 latents; feature probability 0.05; k swept; "
      "2 features active only with their parent, one at a time; random directions; "

@@ -242,7 +242,8 @@ def draw(
         "Top left: loss over that of a neuron each for as many features as there are neurons, with the same labels, a "
         "dot per seed; linear control: half of every input passed on; embedded: features are random directions of a "
         f"stream of {10 * size.n_features} dimensions. Top right: what the hidden layer adds to each output for its own "
-        f"input alone; dashed: ReLU. Bottom: {size.few_features} features, one seed, by density and number of neurons, "
+        f"input alone, in seed {int(table['seed'][0])} of {table.sizes['seed']}; dashed: ReLU. Bottom: "
+        f"{size.few_features} features, one seed, by density and number of neurons, "
         f"with clean labels and embedded in {10 * size.few_features} dimensions ({size.few_steps:,} steps, "
         f"batch {size.few_batch_size:,})."
     )

@@ -337,7 +337,8 @@ def draw(
     text = (
         "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with m hidden "
         "dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
-        "Bottom: hidden vectors of features (columns of W) and of the data points, m = 2, each in units of the longest."
+        "Bottom: hidden vectors of features (columns of W) and of the data points of such models, m = 2, each in units of "
+        "the longest."
     )
     if far := [words for losses in (table.isel(weight_decay=[0]), four) for words in outliers(losses)]:
         text += f" Dots above {OUTLIER:g} times their line are seeds that fit their points less well: {'; '.join(far)}."

@@ -135,16 +135,21 @@ def circuits_of(result: SweepResult) -> xr.Dataset:
     )
 
 
-def tests_of(result: SweepResult) -> xr.Dataset:
-    """`test_loss` and `test_accuracy` through the training of models, over (`seed`, `step`); with snapshots `grown`, too.
-
-    `grown` is ‖θ‖² at the end over its value at the start, over `seed`.
-    """
+def histories_of(result: SweepResult) -> xr.Dataset:
+    """`test_loss` and `test_accuracy` through the training of models, over (`seed`, `step`)."""
     histories = {
         name: result[f"{name}_history"].transpose("seed", "record").values for name in ("test_loss", "test_accuracy")
     }
     coords = {"step": result["record_step"].values, "seed": result["seed"].values}
-    table = xr.Dataset({name: (("seed", "step"), values) for name, values in histories.items()}, coords)
+    return xr.Dataset({name: (("seed", "step"), values) for name, values in histories.items()}, coords)
+
+
+def tests_of(result: SweepResult) -> xr.Dataset:
+    """`histories_of` models, and of those with snapshots `grown`, too.
+
+    `grown` is ‖θ‖² at the end over its value at the start, over `seed`.
+    """
+    table = histories_of(result)
     if "snapshot_step" not in result.dataset:
         return table
     ratios = []
@@ -291,7 +296,8 @@ def draw(result: SweepResult, table: xr.Dataset, control: xr.Dataset) -> tuple[F
     logits = np.asarray(task.logits(model))[:, 0].reshape(task.p, task.p)
     strongest = int(keys[table["embedding_energy"].values[keys].argmax()])
     plane = fourier.key_plane(model.W_E[: task.p], strongest)
-    figure, text = panels(table, control.sel(seed=seed), (waves, keys), logits, (plane, strongest))
+    others = histories_of(decayed_of(result)).drop_sel(seed=seed)
+    figure, text = panels(table, control, (waves, keys), logits, (plane, strongest), others)
     decay, none = result["weight_decay"].values
     text += (
         f" Weight decay {decay:g} ({none:g} for the dotted lines, means over {task.test_pairs or 'all'} test pairs). "
@@ -299,7 +305,7 @@ def draw(result: SweepResult, table: xr.Dataset, control: xr.Dataset) -> tuple[F
     n_seeds = result.sizes["seed"]
     text += f"The picture shows one seed, {seed}"
     if n_seeds > 1:
-        text += f", of lowest final test loss among {n_seeds}"
+        text += f", of lowest final test loss among {n_seeds}; thin: the test measures of the others"
     return figure, caption(grokked.attrs, f"{text}. Settings:")
 
 
@@ -309,17 +315,19 @@ def panels(
     waves: tuple[Any, Any],
     logits: Any,
     circle: tuple[Any, int],
+    others: xr.Dataset | None = None,
 ) -> tuple[Figure, str]:
     """Progress above, the circuit below, and what the panels show in words.
 
-    `table` is `superpos.analysis.grokking.progress` of a model and `control` has the `test_loss` and `test_accuracy` of its
-    twin without weight decay, over `step`; the others are the arguments of `neuron_waves`, `logit_map` and
-    `embedding_circle`. Nanda et al. 2023, figures 1, 2, 3, 6 and 7.
+    `table` is `superpos.analysis.grokking.progress` of a model. `control` has the `test_loss` and `test_accuracy` of models
+    without weight decay, and `others` those of its other seeds, both over `seed` and `step`. `waves`, `logits` and `circle`
+    are the arguments of `neuron_waves`, `logit_map` and `embedding_circle`. Nanda et al. 2023, figures 1, 2, 3, 6 and 7.
     """
     figure = plt.figure(figsize=(10.2, 6), layout="constrained")
     axes = figure.subplot_mosaic("AAAABBBBCCCC;DDDDEEEEFFFF")
-    progress_curves(table, axes["A"], of="accuracy", control=control["test_accuracy"])
-    progress_curves(table, axes["B"], of="loss", control=control["test_loss"])
+    for name, of in (("A", "accuracy"), ("B", "loss")):
+        seeds = None if others is None else others[f"test_{of}"]
+        progress_curves(table, axes[name], of=of, control=control[f"test_{of}"], others=seeds)
     handles = {label: h for k in "AB" for h, label in zip(*axes[k].get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     frequency_energy(table, axes["C"])

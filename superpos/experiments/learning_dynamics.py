@@ -323,7 +323,7 @@ def draw(
         "scale of steps, chosen so that short plateaus are seen, too; shaded: drops. Thin: the loss of the "
         f"{others.sizes['seed']} other seeds. Top right: growth of lone features; "
         "dashed: slope 8ηIσ². Bottom: two sets (colours) of three correlated features in three dimensions during training, "
-        "the seed of least loss, which the animation shows in full."
+        f"the seed of least loss among {results['triples'].sizes['seed']}, which the animation shows in full."
     )
     parts = (("levels", "Energy levels:"), ("triples", "Correlated triples:"), ("growth", "Lone features:"))
     return figure, " ".join([text, *(caption(results[name].attrs, words) for name, words in parts)]), animation

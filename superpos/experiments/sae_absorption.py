@@ -193,7 +193,7 @@ def draw(
         "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
         f"{size.tree_sources} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: "
         "independent features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
-        f"k = {DRAWN_K:g}."
+        f"k = {DRAWN_K:g}, of the first set of directions."
     )
     task = {name: value for name, value in result.attrs["task"].items() if name != "architecture"}
     return figure, caption({**result.attrs, "task": task}, text)

@@ -256,7 +256,7 @@ def draw(
     densities = ", ".join(f"{name} {p:g}" for name, p in TRAINED_AT.items())
     text = (
         f"Left: true directions (grey) of toy models that ended as different shapes (density in training: {densities}), and "
-        "decoder columns (colour) of a ReLU autoencoder of one seed. Right, by what sets sparsity: share of autoencoders "
+        "decoder columns (colour) of a ReLU autoencoder, seed 0. Right, by what sets sparsity: share of autoencoders "
         f"with a latent of its own for every represented direction (cosine above {COSINE:g}), one-to-one cosines (MCC), and "
         f"F1. Lines: means over {len(shapes) // len(names)} toy models of a shape × {relu.sizes['seed']} seeds; bars: least "
         "to most (of shares, among toy models). The ReLU autoencoders:"

@@ -212,8 +212,8 @@ def draw(result: SweepResult, scores: xr.Dataset) -> tuple[Figure, str]:
     text = (
         f"Top: cosine of the closest latent, mean over features (framed: above {BAND}), and mean over latents of the "
         f"closest latent of the next larger dictionary. Bottom: active latents (dashed: active features, {true:.2f}); "
-        f"latents active on less than {SILENT_BELOW:g} of inputs. Features are random directions. The paper's α is "
-        "λ × latents / hidden dimensions."
+        f"latents active on less than {SILENT_BELOW:g} of inputs. One dictionary per cell and point; all of a size start "
+        "from one seed. Features are random directions. The paper's α is λ × latents / hidden dimensions."
     )
     return figure, caption(result.attrs, text)
 
@@ -246,7 +246,8 @@ def coefficient_map(
         right = left * edges[-1] / edges[-2]
         ax.pcolormesh([left, right], rows, chance, **image_style)
         _write(ax, np.array([np.sqrt(left * right)]), chance)
-        ax.text(np.sqrt(left * right), rows[-1] + 0.06, "random", ha="center", va="bottom", fontsize=7)
+        style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top", "size": 7}
+        ax.annotate("random", (np.sqrt(left * right), rows[0]), (0, -4), **style)  # below, since titles stand above
     ax.set(xscale="log", xlabel="L1 coefficient λ", xlim=(edges[0], right), ylim=(rows[0], rows[-1]))
     ax.set(ylabel="latents per feature", yticks=range(len(ratios)), yticklabels=[str(Fraction(r)) for r in ratios])
     ax.tick_params(axis="y", length=0)

@@ -226,7 +226,7 @@ def draw(
     plane, space = scored[2], scored.get(3, {})
     figure = plt.figure(figsize=(8.6, 4.3))
     above = figure.add_gridspec(1, len(plane), left=0.01, right=0.99, bottom=0.5, top=0.86, wspace=0.08)
-    below = figure.add_gridspec(1, max(1, 2 * len(space)), left=0.01, right=0.99, bottom=0.0, top=0.41, wspace=0.0)
+    below = figure.add_gridspec(1, max(1, 2 * len(space)), left=0.01, right=0.99, bottom=0.0, top=0.385, wspace=0.0)
     for column, (name, (result, scores)) in enumerate(plane.items()):
         ax = figure.add_subplot(above[0, column])
         recovered_directions(*_drawn(result, scores, toys[2]), ax)
@@ -237,7 +237,8 @@ def draw(
     for k, (name, (result, scores)) in enumerate(space.items()):
         recovers = recovered(scores).values
         all_of = int(scores["n_represented"].values.flat[0])
-        titles = (_settings(result, name), f"{recovers.sum()} of {recovers.size} seeds\nrecover all {all_of}")
+        seeds = f"{recovers.sum()} of {recovers.size} seeds\nrecover all {all_of}"
+        titles = (f"{_settings(result, name)}\n{seeds}", "the same,\nfrom above")
         for side, (view, title) in enumerate(zip(VIEWS, titles, strict=True)):
             ax = figure.add_subplot(below[0, 2 * k + side], projection="3d")
             W, decoder = _drawn(result, scores, toys[3])

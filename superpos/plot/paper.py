@@ -8,29 +8,30 @@ is drawn with smaller panels, more of them side by side.
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from superpos.errors import ConfigError
+from superpos.plot.paper_keys import SMALL, Key, merged, write_beside
 from superpos.plot.paper_panels import Panel, is_in_the_way, is_inside, key_of, orientation_of_bar, relieve_texts
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
 POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, are a seventh smaller
-SMALL, SMALL_BELOW = 7.0, 8.2
+SMALL_BELOW = 8.2
 HIGHEST = 9.0  # inches; a page has no more
 # Inches of a panel with and without numbers on its y axis, below which a row is broken.
-LEAST = {True: 1.05, False: 0.85}
+LEAST = {"column": {True: 1.05, False: 0.85}, "text": {True: 1.2, False: 0.6}}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
-    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (0.85, 0.75), (0.85, 0.65), (0.7, 0.75), (0.7, 0.6)),
-    *((0.55, 0.7), (0.55, 0.55), (0.45, 0.4)),
+    *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (1.0, 0.55), (0.85, 0.75), (0.85, 0.65), (0.85, 0.55)),
+    *((0.7, 0.75), (0.7, 0.6), (0.7, 0.45), (0.55, 0.7), (0.55, 0.55), (0.55, 0.4), (0.45, 0.4)),
 )
+HOPELESS = 1.15  # times that height, once labels are there: not worth another drawing
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
-KEY_LINE = 0.135  # inches
+BAR_ROOM = 0.55  # of a colour bar with its numbers and label, until they are measured
 MANY = 4  # panels of one row share a letter
 WATERMARK = "quick look"
 
@@ -56,51 +57,67 @@ def fit(figure: Figure, width: str) -> None:
         ConfigError: there is no such width.
     """
     check_width(width)
-    figure.canvas.draw()  # so that a layout engine has placed everything
+    figure.draw_without_rendering()  # so that a layout engine has placed everything
     panels, keys = _panels_and_keys(figure)
     figure.set_layout_engine("none")
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):  # ticks that are made later, too
+        axis.set_tick_params(
+            "both", labelsize=_size(axis.get_major_ticks()[0].label1) if axis.get_major_ticks() else SMALL
+        )
     for text in figure.findobj(Text):
-        text.set_fontsize(SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS)
+        text.set_fontsize(_size(text))
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
             if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
                 panel.room["right"] = min(panel.room["right"], 0.1)
             panel.measure_title(SMALL if narrowness < 1 else POINTS, 0.42 * WIDTHS[width])
-        rows = _rows(panels, WIDTHS[width], narrowness)
+        rows = _rows(panels, width, narrowness)
         letters = _lettered(rows)
         _begin(rows, letters)
-        for _ in range(3):  # where labels end is known once they are there
+        for k in range(3):  # where labels end is known once they are there
             _lay_out(figure, rows, keys, width, steepness)
-            figure.canvas.draw()
+            if k and figure.get_figheight() > HOPELESS * HIGHEST and (narrowness, steepness) != SQUEEZES[-1]:
+                break
+            figure.draw_without_rendering()
             for panel in panels:
                 panel.measure()
-            keys += [_Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_in_the_way(legend, p)]
-        keys = _merged(keys)
+            keys += [Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_in_the_way(legend, p)]
+        keys = merged(keys)
         top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
             break
         for panel in panels:
             panel.measure()  # rooms of their own, not those that panels below each other had in common
+    drawn = []
     for key in keys:
-        named = "".join(dict.fromkeys(letters[panel] for panel in key.panels)) if len(set(letters.values())) > 1 else ""
-        key.draw(figure, top / figure.get_figheight(), width, ", ".join(named))
-        top -= key.height(width)
+        named = "".join(sorted({letters[panel] for panel in key.panels})) if len(set(letters.values())) > 1 else ""
+        drawn.append((key.draw(figure, top / figure.get_figheight(), ", ".join(named)), ", ".join(named)))
+        top -= key.height(WIDTHS[width])
     _write_letters(figure, letters)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
+    for legend, named in drawn:
+        write_beside(figure, legend, named)
     for panel in panels:
         relieve_texts(panel.ax)
 
 
-def _panels_and_keys(figure: Figure) -> "tuple[list[Panel], list[_Key]]":
+def _size(text: Text) -> float:
+    return SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS
+
+
+def _panels_and_keys(figure: Figure) -> "tuple[list[Panel], list[Key]]":
     """The panels of a figure, and the keys that are to stand below them, which are taken from where they were."""
     panels = _panels(figure)
-    keys = [_Key.of(legend) for part in _parts(figure) for legend in list(part.legends)]
+    keys = []
+    for part in _parts(figure):
+        around = [] if part is figure else [panel for panel in panels if panel.ax in _axes_of(part)]
+        keys += [Key.of(legend, *around) for legend in list(part.legends)]
     for panel in list(panels):
         ax, legend = panel.ax, key_of(panel)
         if legend and not is_inside(legend, panel):
-            keys.append(_Key.of(legend, panel))
+            keys.append(Key.of(legend, panel))
         elif legend and not ax.axison and not (ax.lines or ax.patches or ax.collections or ax.images):
-            keys.append(_Key.of(legend))  # axes that only hold a key
+            keys.append(Key.of(legend))  # axes that only hold a key
             panels.remove(panel)
             ax.set_visible(False)
     return panels, keys
@@ -111,6 +128,11 @@ def _parts(figure: Any) -> list[Any]:
     return [figure, *(part for child in figure.subfigs for part in _parts(child))]
 
 
+def _axes_of(part: Any) -> list[Axes]:
+    """The axes of a part of a figure, those of its parts included."""
+    return [ax for inner in _parts(part) for ax in inner.axes]
+
+
 def _begin(rows: "Sequence[Sequence[Panel]]", letters: "dict[Panel, str]") -> None:
     """Tell panels what stands beside and below them, and which of them bear a letter."""
     seen: set[str] = set()
@@ -118,8 +140,10 @@ def _begin(rows: "Sequence[Sequence[Panel]]", letters: "dict[Panel, str]") -> No
         under: Sequence[Panel | None] = rows[k + 1] if k + 1 < len(rows) else ()
         if not _stand_above(row, under):
             under = [None] * len(row)
-        for panel, below in zip(row, under, strict=True):
+        beside = len(row) == len(rows[k + 1]) if k + 1 < len(rows) else False
+        for j, (panel, below) in enumerate(zip(row, under, strict=True)):
             panel.begin(panel is row[0], below)
+            panel.ax.xaxis.label.set_visible(not (beside and panel.says_the_same(rows[k + 1][j])))
             panel.is_lettered = letters[panel] not in {*seen, ""}
             seen.add(letters[panel])
 
@@ -132,75 +156,37 @@ def _stand_above(row: "Sequence[Panel]", under: "Sequence[Panel | None]") -> boo
 
 
 def _lay_out(
-    figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[_Key]", width: str, steepness: float
+    figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[Key]", width: str, steepness: float
 ) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
     in_row = Counter(panel.row for row in rows for panel in row)
-    alone = [r[0] for r in rows if len(r) == 1 and r[0].is_free and not r[0].bars and in_row[r[0].row] < MANY]
+    kinds = {row: _are_of_a_kind([p for r in rows for p in r if p.row == row]) for row in in_row}
+    many = [row for row in in_row if in_row[row] >= MANY and kinds[row]]
+    alone = [r[0] for r in rows if len(r) == 1 and r[0].is_free and not r[0].bars and r[0].row not in many]
     for side in ("left", "right"):  # panels below each other begin and end together
         common = max((panel.room[side] for panel in alone), default=0.0)
         for panel in alone:
             panel.room[side] = common
     shares: dict[int, float] = {}  # of the designed size, for every designed row: its parts look alike
+    apart: dict[Panel, float] = {}  # of panels beside others that are of another kind
     for row in rows:
         new = _widths(row, WIDTHS[width])[0] / row[0].designed[0]
         shares[row[0].row] = min(new, shares.get(row[0].row, new))
+        if len(row) > 1 and not _are_of_a_kind(row):
+            for panel in row:
+                apart[panel] = new
     for panel in (panel for row in rows for panel in row):
         free = WIDTHS[width] - sum(panel.sides(WIDTHS[width]))
         fills = panel in alone and width == "column"
-        panel.set_width(free if fills else shares[panel.row] * panel.designed[0], steepness)
+        panel.set_width(free if fills else apart.get(panel, shares[panel.row]) * panel.designed[0], steepness)
     heights = [_row_height(row) for row in rows]
-    total = sum(heights) + sum(key.height(width) for key in keys) + 0.06
+    total = sum(heights) + sum(key.height(WIDTHS[width]) for key in keys) + 0.06
     figure.set_size_inches(WIDTHS[width], total)
     top = total - 0.03
     for row, height in zip(rows, heights, strict=True):
         _place(row, top, WIDTHS[width], total)
         top -= height
     return top
-
-
-class _Key(NamedTuple):
-    """A legend that goes below the panels."""
-
-    title: str
-    handles: list[Any]
-    labels: list[str]
-    panels: "list[Panel]"
-
-    @classmethod
-    def of(cls, legend: Legend, *panels: Panel) -> "_Key":
-        """A legend, which is removed from where it was."""
-        labels = [text.get_text() for text in legend.get_texts()]
-        handles, title = list(legend.legend_handles), legend.get_title().get_text()
-        legend.remove()
-        return cls(title, handles, labels, list(panels))
-
-    def columns(self, width: str) -> int:
-        """As many as the longest label allows."""
-        longest = max((len(label) for label in self.labels), default=1)
-        return max(1, min(len(self.labels), int(WIDTHS[width] / (0.42 + 0.047 * longest))))
-
-    def height(self, width: str) -> float:
-        """Inches that it takes."""
-        return KEY_LINE * (-(-len(self.labels) // self.columns(width)) + bool(self.title or self.panels)) + 0.08
-
-    def draw(self, figure: Figure, y: float, width: str, letters: str) -> None:
-        """Write it below `y`, a share of the figure's height, with the letters of its panels."""
-        figure.legend(
-            self.handles, self.labels, title=": ".join(word for word in (letters, self.title) if word) or None,
-            loc="upper center", bbox_to_anchor=(0.5, y), ncols=self.columns(width), fontsize=SMALL, title_fontsize=SMALL,
-            handlelength=2.0, handleheight=1.0, columnspacing=1.0, borderaxespad=0, borderpad=0.2, labelspacing=0.35,
-        )  # fmt: skip
-
-
-def _merged(keys: Sequence[_Key]) -> list[_Key]:
-    """Keys that say the same once, for all their panels."""
-    merged: dict[tuple[Any, ...], _Key] = {}
-    for key in keys:
-        same = merged.setdefault((key.title, tuple(key.labels)), key)
-        if same is not key:
-            same.panels.extend(key.panels)
-    return list(merged.values())
 
 
 def _panels(figure: Figure) -> list[Panel]:
@@ -230,30 +216,45 @@ def _panels(figure: Figure) -> list[Panel]:
             beside, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
         nearest.bars.append(bar)
+        nearest.room["right"] += BAR_ROOM
     return panels
 
 
-def _rows(panels: Sequence[Panel], width: float, narrowness: float) -> list[list[Panel]]:
-    """Panels in rows: those of one designed row stay together as long as each is wide enough, else they are broken evenly."""
-    rows = []
+def _rows(panels: Sequence[Panel], width: str, narrowness: float) -> list[list[Panel]]:
+    """Panels in rows: those of one designed row stay together as long as each is wide enough.
+
+    Else they are broken: evenly if they are of a kind, others into rows of as many as fit, evenly if that takes no more rows.
+    """
+    rows: list[list[Panel]] = []
     for _, group in groupby(panels, key=lambda panel: panel.row):
         row = list(group)
-        n_parts = 1
-        while n_parts < len(row) and not _fits(row, n_parts, width, narrowness):
-            n_parts += 1
-        per_part = -(-len(row) // n_parts)
-        rows += [row[k : k + per_part] for k in range(0, len(row), per_part)]
+        if _are_of_a_kind(row):
+            per_part = len(row)
+            while per_part > 1 and not all(_fits(part, width, narrowness) for part in _parted(row, per_part)):
+                per_part = -(-len(row) // (-(-len(row) // per_part) + 1))
+            rows += _parted(row, per_part)
+            continue
+        parts: list[list[Panel]] = [[]]
+        for panel in row:
+            if parts[-1] and not _fits([*parts[-1], panel], width, narrowness):
+                parts.append([])
+            parts[-1].append(panel)
+        even = _parted(row, -(-len(row) // len(parts)))
+        rows += even if all(_fits(part, width, narrowness) for part in even) else parts
     return rows
 
 
-def _fits(row: Sequence[Panel], n_parts: int, width: float, narrowness: float) -> bool:
-    per_part = -(-len(row) // n_parts)
-    parts = [row[k : k + per_part] for k in range(0, len(row), per_part)]
-    return all(
-        new >= narrowness * LEAST[p.has_numbers]
-        for part in parts
-        for p, new in zip(part, _widths(part, width), strict=True)
-    )
+def _parted(row: list[Panel], per_part: int) -> list[list[Panel]]:
+    return [row[k : k + per_part] for k in range(0, len(row), per_part)]
+
+
+def _are_of_a_kind(row: Sequence[Panel]) -> bool:
+    return not any(panel.stands_alone(beside) for panel, beside in zip(row[1:], row, strict=False))
+
+
+def _fits(part: Sequence[Panel], width: str, narrowness: float) -> bool:
+    widths = zip(part, _widths(part, WIDTHS[width]), strict=True)
+    return all(new >= narrowness * LEAST[width][panel.has_numbers] for panel, new in widths)
 
 
 def _widths(row: Sequence[Panel], width: float) -> list[float]:
@@ -307,7 +308,7 @@ def _set_position(ax: Axes, x: float, y: float, width: float, height: float) -> 
 
 
 def _lettered(rows: Sequence[Sequence[Panel]]) -> dict[Panel, str]:
-    """The letter of every panel; those of one designed row share one if they are many."""
+    """The letter of every panel; those of one designed row share one if they are many of a kind."""
     letters: dict[Panel, str] = {}
     previous = None
     panels = [p for row in rows for p in row]
@@ -316,7 +317,7 @@ def _lettered(rows: Sequence[Sequence[Panel]]) -> dict[Panel, str]:
         if panel.is_bar:
             letters[panel] = ""
             continue
-        if previous is None or previous.row != panel.row or in_row[panel.row] < MANY:
+        if previous is None or previous.row != panel.row or in_row[panel.row] < MANY or panel.stands_alone(previous):
             letters[panel] = chr(ord("a") + len(set(letters.values()) - {""}) % 26)
         else:
             letters[panel] = letters[previous]

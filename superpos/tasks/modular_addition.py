@@ -51,7 +51,9 @@ class ModularAddition(Task):
     Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", section 3; Power et al. 2022.
     """
 
-    SIZES: ClassVar[dict[str, str]] = {"p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}"}
+    SIZES: ClassVar[dict[str, str]] = {
+        "p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}", "d_mlp": "d_mlp {}"
+    }  # fmt: skip
     DATA = "full batch"
     PAGE: ClassVar[str] = "modular"
     UNSAID: ClassVar[tuple[str, ...]] = ("gradient_pairs", "test_pairs", "data_seed", "order")

@@ -18,24 +18,32 @@ VALUES = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−
 def sizes(names: Mapping[str, str], settings: Mapping[str, Any], swept: set[str]) -> list[str]:
     """Phrases like "5 features in 2 hidden dimensions" of the sizes in `names` (see `Task.SIZES`).
 
-    A size that is swept stands alone, and so does the next.
+    A size that is swept stands alone, and so does the next. A range of one number is that number: "period 24".
     """
     phrases: list[str] = []
-    apart = True
+    previous: str | None = None  # the field that a phrase may go on from
     for field, phrase in ((field, phrase) for field, phrase in names.items() if field in settings):
-        goes_on = phrase.startswith(("in ", "to "))
+        goes_on, value = phrase.startswith(("in ", "to ")), settings[field]
         if field in swept:
-            phrases.append(f"{plain(field)} swept")
+            noun = phrase.removeprefix("in ").removeprefix("{} ")
+            phrases.append(f"{f'number of {noun}' if field.startswith('n_') else plain(field)} swept")
         elif not goes_on:
-            phrases.append(phrase.format(settings[field]))
-        elif not apart:
-            phrases[-1] += " " + phrase.format(settings[field])
+            phrases.append(counted(phrase, value))
+        elif phrase.startswith("to ") and previous is not None and value == settings[previous]:
+            phrases[-1] = names[previous].replace("s {", " {", 1).format(value)
+        elif previous is not None:
+            phrases[-1] += " " + counted(phrase, value)
         elif phrase.startswith("in "):
-            phrases.append(phrase.removeprefix("in ").format(settings[field]))
+            phrases.append(counted(phrase.removeprefix("in "), value))
         else:
-            phrases.append(f"{plain(field)} {settings[field]:g}")
-        apart = field in swept
+            phrases.append(f"{plain(field)} {value:g}")
+        previous = None if field in swept else field
     return phrases
+
+
+def counted(phrase: str, number: Any) -> str:
+    """The phrase with the number in its braces: "3 layers", "1 layer"."""
+    return (phrase.removesuffix("s") if number == 1 and "{} " in phrase else phrase).format(number)
 
 
 def changed(
@@ -62,8 +70,10 @@ def changed(
 
 
 def plain(field: str) -> str:
-    """A field's name with spaces."""
-    return field.replace("_", " ")
+    """A field's name in words: "number of points" for n_points, d_model as it is, and others with spaces."""
+    if field.startswith("n_"):
+        return "number of " + field.removeprefix("n_").replace("_", " ")
+    return field if field.startswith("d_") else field.replace("_", " ")
 
 
 def phrase(field: str, name: str, settings: Mapping[str, Any]) -> str:
@@ -77,11 +87,15 @@ def phrase(field: str, name: str, settings: Mapping[str, Any]) -> str:
         case "correlated_sets" | "anticorrelated_sets", _:
             lengths = sorted({len(members) for members in value})
             kind = field.removesuffix("_sets")
-            return f"{len(value)} {kind} sets of {' or '.join(map(str, lengths))}" if value else ""
+            sets = counted(f"{{}} {kind} sets", len(value))
+            return f"{sets} of {' or '.join(map(str, lengths))}" if value else ""
         case "parents", _:
             children = sum(parent >= 0 for parent in value)
             at_once = ", one at a time" if settings.get("exclusive_children") else ""
-            return f"{children} features active only with their parent{at_once}" if children else ""
+            features = counted("{} features", children)
+            return (
+                f"{features} active only with {'its' if children == 1 else 'their'} parent{at_once}" if children else ""
+            )
         case "architecture", _:
             return f"{ARCHITECTURES[value].label if value in ARCHITECTURES else value} architecture"
         case "init_scale", _:

@@ -1,5 +1,8 @@
 """The figure: patterns of four heads; scores and loss through training; ablations; test periods."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -34,8 +37,8 @@ def draw(
     seed = int(result.sel(n_layers=2).best("seed")["seed"])
     others, table = table.drop_sel(seed=seed), table.sel(seed=seed)
     _, window = windows(table.sel(n_layers=2))
-    figure = plt.figure(figsize=(9.6, 6.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
+    figure = plt.figure(figsize=(11, 6.2), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))  # type: ignore[misc]
     panels = above.subplots(1, 4, sharey=True)
     titles = ("previous-token head", "induction head", "the trap, own period", "the trap, another period")
     for ax, title, (_, head) in zip(panels, titles, patterns.groupby("panel"), strict=True):
@@ -43,30 +46,29 @@ def draw(
         attention_pattern(head["pattern"], ax, period=period)
         ax.set_title(f"{title}\nhead {int(head['layer'])}.{int(head['head'])}, period {period}")
         ax.set_ylabel("query position" if ax is panels[0] else "")
-    left, middle, right = below.subfigures(1, 3, width_ratios=(1.15, 1, 1.05))
-    top, bottom = left.subplots(2, 1, sharex=True)
-    scores_by_step(table, top, window=window)
-    repeat_loss_by_step(table, bottom, window=window)
-    for n_layers, color in ((1, ONE), (2, TWO)):
+    scores, losses, removed, accuracy = below.subplots(1, 4, width_ratios=(1, 1, 0.85, 1.1))
+    scores_by_step(table, scores, window=window)
+    repeat_loss_by_step(table, losses, window=window)
+    for n_layers, color, label, above in ((1, ONE, "1 layer", False), (2, TWO, "2 layers", True)):
         loss = others["loss"].sel(n_layers=n_layers).transpose("snapshot", "seed")
-        bottom.plot(others["step"], loss, color=color, lw=0.5, alpha=0.6)
-    top.set_xlabel("")
-    left.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=2, handlelength=1.2, fontsize=7)
-    bottom.legend(loc="center right", handlelength=1.2)
-    removed_gain(ablated[seed], middle.subplots())
-    ax = accuracy_by_period(periods, right.subplots())
-    right.legend(*ax.get_legend_handles_labels(), loc="outside upper center", handlelength=1.6, fontsize=7.5)
+        losses.plot(others["step"], loss, color=color, lw=0.5, alpha=0.6)
+        end = (float(table["step"][-1]), float(table["loss"].sel(n_layers=n_layers)[-1]))
+        place: dict[str, Any] = {"xytext": (0, 3 if above else -3), "va": "bottom" if above else "top"}
+        losses.annotate(label, end, textcoords="offset points", ha="right", color=color, fontsize=8, **place)
+    removed_gain(ablated[seed], removed, others=[ablated[k] for k in ablated if k != seed])
+    accuracy_by_period(periods, accuracy)
+    for ax in (scores, accuracy):
+        ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), handlelength=1.4, fontsize=7)
     text = (
         "Top: attention patterns on repeated random tokens; between the dashed lines lies what followed the last "
         "occurrence of the query's token; stripes further down are earlier occurrences. The first two heads are those of a "
         "model of two layers; its previous-token head is sharp up to the longest period, the positions that later queries "
-        "look back to. The trap is one layer that was "
-        f"trained on period {periods.attrs['fixed']} alone: the same picture at that period, and the same stripe at "
-        "any other. Bottom left: every head's scores and the loss of the repeat; shaded is from 10 to 90 % of the loss's "
-        f"fall; thin: the loss of the {others.sizes['seed']} other seeds. "
-        "Middle: share of the gain over chance that is gone without some heads of the model of two layers (mean "
-        "ablation; light: attention patterns kept), sets of heads and each head alone; in brackets Σλ / Σ|λ| over the "
-        "eigenvalues of its OV circuit, 1 for a head that copies. Right: right predictions by the "
+        f"look back to. The trap is one layer that was trained on period {periods.attrs['fixed']} alone: the same picture at "
+        "that period, and the same stripe at any other. Bottom: every head's scores and the loss of the repeat; shaded is "
+        f"from 10 to 90 % of the loss's fall; thin: the loss of the {others.sizes['seed']} other seeds. Then: share of the "
+        "gain over chance that is gone without some heads of the model of two layers (mean ablation; light: attention "
+        "patterns kept), sets of heads and each head alone; in brackets Σλ / Σ|λ| over the eigenvalues of its OV circuit, 1 "
+        "for a head that copies; dots: the same kinds of heads in the other seeds. Right: right predictions by the "
         f"period of the test sequences, every seed; shaded are the periods of training, {periods.attrs['shortest']} to "
         f"{periods.attrs['longest']}. Where the trap's period is a multiple of the test's, copying from its distance is "
         f"right by luck from the second repeat on. Two layers but on the right: seed {seed}, of least loss among "
@@ -75,11 +77,12 @@ def draw(
     return figure, caption(result.attrs, text)
 
 
-def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
+def removed_gain(table: xr.Dataset, ax: Axes | None = None, *, others: Sequence[xr.Dataset] = ()) -> Axes:
     """Share of the gain over chance that is gone without a set of heads, of `without_heads`.
 
     Bars: mean ablation, light: the same with attention patterns kept. Sets of several heads first, then every head alone,
-    with the `ov_eigenvalue_score` that says whether it copies, where the table has it.
+    with the `ov_eigenvalue_score` that says whether it copies, where the table has it. `others` are tables of other seeds,
+    whose heads have other numbers: dots at the sets that they have, too.
     """
     ax = current_axes(ax)
     names = [str(name) for name in table["set"].values]
@@ -92,6 +95,9 @@ def removed_gain(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         color = _set_color(name, heads.values, table["heads"])
         for mode, side, alpha in zip(table["mode"].values, (-0.2, 0.2), (1.0, 0.4), strict=True):
             ax.barh(y + side, 100 * table["removed"].sel(set=name, mode=mode), 0.4, color=color, alpha=alpha)
+            same = [other for other in others if name in together and name in other["set"]]
+            dots = [100 * float(other["removed"].sel(set=name, mode=mode)) for other in same]
+            ax.plot(dots, [y + side] * len(dots), ".", color="black", ms=3)
         label = name.rstrip(" 0123456789") if name not in alone else name
         if name in alone and "ov_eigenvalues" in table:
             label += f" ({float(table['ov_eigenvalues'].values[heads.values][0]):.1f})"
