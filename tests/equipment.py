@@ -154,6 +154,13 @@ def quick_result():
     return result
 
 
+@pytest.fixture(scope="session")
+def quick_environment():
+    """Variables by which another process compiles as these tests do: for one device, with hardly any optimisation."""
+    flags = " ".join(f"--{name}={str(value).lower()}" for name, value in _quick_options())
+    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": flags}
+
+
 @pytest.fixture
 def unchecked():
     """Run without the type checker, as users do."""
