@@ -155,10 +155,15 @@ def quick_result():
 
 
 @pytest.fixture(scope="session")
-def quick_environment():
+def quick_flags():
+    """Variables by which another process compiles faster, for one device: without what takes most of the time."""
+    return {"XLA_FLAGS": " ".join(f"--{name}={str(value).lower()}" for name, value in _quick_options())}
+
+
+@pytest.fixture(scope="session")
+def quick_environment(quick_flags):
     """Variables by which another process compiles as these tests do: for one device, with hardly any optimisation."""
-    flags = " ".join(f"--{name}={str(value).lower()}" for name, value in _quick_options())
-    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": flags}
+    return quick_flags | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 @pytest.fixture
