@@ -296,7 +296,18 @@ def random_directions(m, n, rng):
 
 
 @pytest.mark.parametrize(
-    ("m", "n"), [(20, 25), (20, 80), (100, 25), (100, 120), slow((100, 400)), (5, 20), (3, 9), (2, 24), (2, 400)]
+    ("m", "n"),
+    [
+        (20, 25),
+        (20, 80),
+        (100, 25),
+        (100, 120),
+        pytest.param(100, 400, marks=pytest.mark.slow),
+        (5, 20),
+        (3, 9),
+        (2, 24),
+        (2, 400),
+    ],
 )
 def test_random_directions_earn_no_shape(m, n, rng):
     for _ in range(5):
