@@ -18,7 +18,9 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jupytext
@@ -127,13 +129,16 @@ def solved(book: Any) -> Any:
     return book
 
 
-def execute(book: Any, *, quick: bool) -> float:
-    """Run all cells in a kernel of their own, warnings being errors; the outputs stay in the notebook. Returns seconds."""
+def execute(book: Any, *, quick: bool, variables: Mapping[str, str] = MappingProxyType({})) -> float:
+    """Run all cells in a kernel of their own, warnings being errors; the outputs stay in the notebook. Returns seconds.
+
+    `variables` are added to the kernel's environment.
+    """
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "XLA_FLAGS", "SUPERPOS_QUICK")}
-    environment |= {"SUPERPOS_QUICK": "1"} if quick else {}
+    environment |= ({"SUPERPOS_QUICK": "1"} if quick else {}) | dict(variables)
     with tempfile.TemporaryDirectory() as sockets:  # in a folder of its own: no ports that others could reach
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
         client = NotebookClient(

@@ -72,7 +72,7 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
-    "collapse_navigation": True,  # the sidebar opens where one is, so pages stay small
+    "collapse_navbar": True,  # the sidebar opens where one is, so pages stay small
     "navbar_persistent": [],  # the search field stands in the sidebar
 }
 SITE = os.environ.get("SITE_ADDRESS")

@@ -1,10 +1,10 @@
-"""Strictness for every test: four simulated devices to choose from, no silent rank promotion, shapes checked at run time."""
+"""The order of tests, what is left out of them, and where they run; what they run with is in `equipment.py`."""
 
 import gc
 import os
-import sys
-from functools import cache
 from pathlib import Path
+
+import pytest
 
 gc.disable()  # until all is collected: imports make millions of objects that stay
 
@@ -15,34 +15,9 @@ os.environ.setdefault("COLUMNS", "160")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # thousands of small ones add up
 
-import jaxtyping
-from jaxtyping import install_import_hook
-
-if "superpos" in sys.modules:
-    raise RuntimeError("superpos was imported before its types could be checked")
-PACKAGE = Path(__file__).parents[1] / "superpos"
-# Where arrays are annotated; elsewhere the checks find nothing that pyright does not, and take a third of the tests' time.
-WITH_SHAPES = [
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if "\nfrom jaxtyping import" in path.read_text("utf-8")
-]
-install_import_hook(WITH_SHAPES, "strict.typechecked").__enter__()  # for the whole session
-
-import jax
-import matplotlib.pyplot as plt
-import numpy as np
-import pytest
-from jax._src import compiler
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# Sweeps take one device unless a test names several: on two cores, four simulated ones would mostly train padding.
-jax.local_devices = lambda *_, **__: jax.devices()[:1]
-
-
 LONGEST_FILES = (
-    "plot", "demos", "store", "engines", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli",
+    "demos", "plot", "readme", "site", "accelerators", "first_hour", "store", "engines", "threads", "own_task", "arrays",
+    "fused", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli", "hierarchy", "geometry",
 )  # fmt: skip
 
 
@@ -81,6 +56,13 @@ def pytest_configure(config):
         config.pluginmanager.register(_OfWorkers())
 
 
+def pytest_sessionstart(session):
+    """Load what tests run with, but not in a process that only hands them to workers: these wait for it."""
+    plugins = session.config.pluginmanager
+    if not plugins.hasplugin("dsession"):
+        plugins.import_plugin("equipment")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """The last line says what was left out, and how to run it."""
@@ -93,74 +75,7 @@ def pytest_unconfigure(config):
     print(f"Left out: {', '.join(parts)}.")
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 left_out = {"slow": 0, "long": 0, "other": 0}
-MAX_MAPS = 25_000
-carefully = [True]  # how programs are compiled now
-
-
-def _forget_compiled_programs():
-    from superpos.sweeping import mesh
-
-    mesh.programs.cache_clear()
-    jax.clear_caches()
-
-
-@cache
-def _quick_options():
-    """What turns XLA's fusion emitters off; nothing where it has no such option."""
-    option = {"xla_cpu_use_fusion_emitters": False}
-    before, carefully[0] = carefully[0], True  # while it is asked
-    try:
-        jax.jit(lambda x: x + 1).lower(0).compile(compiler_options=option)
-    except jax.errors.JaxRuntimeError:
-        return []
-    finally:
-        carefully[0] = before
-    return list(option.items())
-
-
-def _quickly(get_compile_options):
-    """XLA's options for programs that need not be fast: its fusion emitters take most of the time of compiling."""
-
-    def options(*arguments, **named):
-        chosen = get_compile_options(*arguments, **named)
-        if not carefully[0]:
-            chosen.env_option_overrides = [*chosen.env_option_overrides, *_quick_options()]
-        return chosen
-
-    return options
-
-
-compiler.get_compile_options = _quickly(compiler.get_compile_options)
-
-
-def _compile_carefully(yes):
-    """Let XLA optimise what it compiles, as it does for users, or hardly at all: programs compile in a fifth of the time.
-
-    Programs of the other kind are forgotten, so none of them is taken for one of this kind.
-    """
-    if carefully[0] is not yes:
-        _forget_compiled_programs()
-        jax.config.update("jax_disable_most_optimizations", not yes)
-        carefully[0] = yes
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Before any fixture: laws about bits, and long trainings, are marked `optimized`; all other tests mostly compile.
-
-    The default run leaves the optimiser out of these, too: it alone makes their programs twice, at five times the time.
-    """
-    is_whole_run = "not slow" not in item.config.getoption("markexpr")
-    _compile_carefully(is_whole_run and item.get_closest_marker("optimized") is not None)
-
-
 NEED_A_PROGRAM = ("running",)  # fixtures that start a browser
 
 
@@ -176,97 +91,3 @@ def pytest_collection_modifyitems(items):
         return first.get(item.path.name, len(first)), item.path, item.get_closest_marker("optimized") is None
 
     items.sort(key=place)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_memory_maps():
-    """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more.
-
-    Programs that several files need are kept below that.
-    """
-    yield
-    maps = Path("/proc/self/maps")
-    if not maps.exists() or maps.read_bytes().count(b"\n") > MAX_MAPS:
-        _forget_compiled_programs()
-
-
-@pytest.fixture(scope="module")
-def running():
-    """A browser, for the tests of pages; they skip where there is none."""
-    from browser import browser
-
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture
-def opened(running, page_path):
-    """The page of a module at 1,440 pixels; afterwards it must have been quiet."""
-    from browser import Opened
-
-    page = Opened(running, page_path, viewport={"width": 1_440, "height": 900})
-    yield page
-    assert page.is_quiet(), (page.complaints, page.requests)
-    page.close()
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20_221_114)
-
-
-@pytest.fixture(scope="session")
-def one_device():
-    return jax.devices()[:1]
-
-
-@pytest.fixture(scope="session")
-def quick_result():
-    """A small 5→2 sweep that several tests look at, the same whichever of them comes first."""
-    import superpos as sp
-
-    before = carefully[0]
-    _compile_carefully(True)
-    task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
-    grid = sp.Grid(feature_probability=[1.0, 0.3, 0.05], seed=range(4))
-    config = sp.TrainConfig(steps=1_500, batch_size=512, snapshots=(0, 100, 1_500), evaluation_samples=16_384)
-    result = sp.sweep(task, config, grid, block_size=4)
-    _compile_carefully(before)
-    return result
-
-
-@pytest.fixture
-def unchecked():
-    """Run without the type checker, as users do."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.fixture
-def x64():
-    """Double precision for one test."""
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def no_programs():
-    """Nothing was compiled before, for tests that count what a first sweep compiles."""
-    _forget_compiled_programs()
-
-
-@pytest.fixture
-def compilations():
-    """Counts compilations by function name while a test runs."""
-    counts: dict[str, int] = {}
-    active = [True]
-
-    def listen(event: str, duration: float, **extra: object) -> None:
-        if active[0] and event == "/jax/core/compile/backend_compile_duration":
-            name = str(extra.get("fun_name", "?")).removeprefix("jit(").removesuffix(")")
-            counts[name] = counts.get(name, 0) + 1
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield counts
-    active[0] = False

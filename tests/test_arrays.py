@@ -220,7 +220,7 @@ def test_every_export_opens_again(suffix, swept, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.fuzz
-def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypatch):
+def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypatch, quick_environment):
     """Some 26,000 calls in a process without the type checker of the tests; what they must come to is told in the script."""
     monkeypatch.chdir(tmp_path)  # a page without a path is written where one stands
     script = Path(__file__).with_name("fuzz_arrays.py")
@@ -230,7 +230,7 @@ def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypa
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": paths, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, **quick_environment},
     )
     assert ended.returncode == 0, ended.stderr[-2_000:]
     assert ended.stdout.strip() == ""

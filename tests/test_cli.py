@@ -125,10 +125,11 @@ block_size = 2
 def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog):
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(FILE)
-    superpos(monkeypatch, "sweep", "mine.toml", "--dry-run")
+    small = ("train.steps=10", "grid.seed={range=3}", "task.activation=gelu")  # of one shape: compiled once
+    superpos(monkeypatch, "sweep", "mine.toml", *small, "--dry-run")
     printed = capsys.readouterr().out
     for words in (
-        "models            24",
+        "models            36",
         "compile families  2",
         "memory",
         "padding           0 models",
@@ -138,7 +139,7 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
         assert words in printed
     assert "arithmetic" in printed and "within a factor of 2" in printed
     assert [p.name for p in Path().iterdir()] == ["mine.toml"]
-    superpos(monkeypatch, "sweep", "mine.toml", "train.steps=10", "grid.seed={range=3}", "task.activation=gelu")
+    superpos(monkeypatch, "sweep", "mine.toml", *small)
     assert "next      superpos explore runs/mine.zarr\n" in capsys.readouterr().out
     result = sp.open("runs/mine.zarr")
     assert result.sizes == {"feature_probability": 3, "relative_importance": 2, "n_hidden": 2, "seed": 3}
@@ -147,9 +148,9 @@ def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog
     capsys.readouterr()
     superpos(monkeypatch, "geometry", "runs/mine.zarr", "--rows", "5")
     assert "and 7 more rows" in capsys.readouterr().out
-    superpos(monkeypatch, "sweep", "mine.toml", "--overwrite", "train.learning_rate=1e9")
-    assert "24 diverged" in capsys.readouterr().out
-    assert caplog.text.count("step=0") == 24
+    superpos(monkeypatch, "sweep", "mine.toml", *small, "train.learning_rate=1e9", "--overwrite")
+    assert "36 diverged" in capsys.readouterr().out
+    assert caplog.text.count("step=0") == 36
 
 
 @pytest.mark.slow

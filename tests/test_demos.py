@@ -26,10 +26,10 @@ def promised_minutes(book) -> int:
     return int(re.search(r"\*\*Time\.\*\* (\d+) minutes? of computing on two cores", book.cells[0].source)[1])
 
 
-def run(path, *, quick: bool) -> float:
+def run(path, *, quick: bool, **options) -> float:
     """Execute a notebook with its worked answers; every check says right, and there is a picture. Returns seconds."""
     book = BUILD["solved"](BUILD["notebook"](path))
-    seconds = BUILD["execute"](book, quick=quick)
+    seconds = BUILD["execute"](book, quick=quick, **options)
     pictures = 0
     for cell in book.cells:
         if cell.cell_type == "code":
@@ -122,8 +122,9 @@ def test_what_is_left_to_the_reader_is_used_by_checks_or_has_a_stand_in(path):
 
 @pytest.mark.slow
 @each_notebook
-def test_a_notebook_runs_in_its_quick_form(path):
-    run(path, quick=True)
+def test_a_notebook_runs_in_its_quick_form(path, quick_flags):
+    """Trainings are long enough to be worth most of the optimiser."""
+    run(path, quick=True, variables=quick_flags)
 
 
 @pytest.mark.long

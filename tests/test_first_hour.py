@@ -38,7 +38,7 @@ class Shell:
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PIP_NO_COMPILE": "1",  # of a gigabyte, a small part is imported
+            "PIP_NO_COMPILE": "0",  # so pip spells --no-compile: of a gigabyte, a small part is ever imported
         }
 
     def __call__(self, *lines):

@@ -100,11 +100,10 @@ def test_the_index_shows_every_figure_its_claims_and_what_is_missing(tmp_path):
 
 
 @pytest.mark.slow
-def test_all_figures_are_built_into_one_folder(tmp_path):
+def test_all_figures_are_built_into_one_folder(tmp_path, quick_environment):
     command = [sys.executable, ROOT / "figures" / "all.py", "--quick", "--only", "five_features"]
     command += ["--out", tmp_path / "out", "--results", tmp_path]
-    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quickly)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | quick_environment)
     assert done.returncode == 0, done.stderr
     assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
 

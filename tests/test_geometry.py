@@ -235,6 +235,7 @@ def test_a_named_shape_has_as_many_dimensions_as_its_directions(rng):
     assert n_named > 2_000
 
 
+@pytest.mark.slow
 def test_random_directions_are_named_in_less_than_one_of_a_thousand(rng):
     n_features, n_named = 0, 0
     for m, n in ((2, 5), (3, 5), (3, 8), (4, 10), (5, 16), (6, 27), (5, 5), (8, 8), (30, 40)):
@@ -295,7 +296,18 @@ def random_directions(m, n, rng):
 
 
 @pytest.mark.parametrize(
-    ("m", "n"), [(20, 25), (20, 80), (100, 25), (100, 120), (100, 400), (5, 20), (3, 9), (2, 24), (2, 400)]
+    ("m", "n"),
+    [
+        (20, 25),
+        (20, 80),
+        (100, 25),
+        (100, 120),
+        pytest.param(100, 400, marks=pytest.mark.slow),
+        (5, 20),
+        (3, 9),
+        (2, 24),
+        (2, 400),
+    ],
 )
 def test_random_directions_earn_no_shape(m, n, rng):
     for _ in range(5):

@@ -131,17 +131,16 @@ def test_docstrings_become_restructured_text(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The site, built once with the README's command, to another folder; every warning is an error."""
+def site(tmp_path_factory, quick_environment):
+    """The site, built once with the README's command, to another folder, with small live pages; every warning is an error."""
     pytest.importorskip("sphinx", reason="the extra that builds the site is not installed (pip install '.[docs]')")
     folder = tmp_path_factory.mktemp("site")
     (line,) = [line for line in snippets.commands(ROOT / "README.md") if "sphinx-build" in line]
     program, *arguments = shlex.split(line.split(" && ")[1])
     assert program == "sphinx-build" and arguments[-1] == "docs/_build"
     command = [sys.executable, "-m", "sphinx", *arguments[:-1], folder / "html", "-q", "-d", folder / "doctrees"]
-    built = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    environment = os.environ | quick_environment | {"SUPERPOS_QUICK": "1", "PYTHONPATH": str(ROOT)}
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "html"
 

@@ -1,8 +1,12 @@
-"""Three live pages of the explorer, made from small sweeps that are trained while the site is built (under a minute)."""
+"""Three live pages of the explorer, made from small sweeps that are trained while the site is built (under a minute).
+
+With SUPERPOS_QUICK=1, as in tests of the site, they are of few cells and steps: they look as always and mean little.
+"""
 
 import hashlib
 import html
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +18,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import superpos as sp
+from superpos.demos import size
 from superpos.experiments import five_features
 
 log = logging.getLogger(__name__)
@@ -21,13 +26,15 @@ log = logging.getLogger(__name__)
 
 def plane() -> sp.SweepResult:
     """5 features in 2 dimensions from dense to sparse: the sweep of `superpos demo`."""
-    return sp.sweep(*five_features.build(five_features.DEMO), block_size=24, progress=False)
+    quick = replace(five_features.DEMO, densities=6, seeds=4)
+    return sp.sweep(*five_features.build(size(full=five_features.DEMO, quick=quick)), block_size=24, progress=False)
 
 
 def space() -> sp.SweepResult:
     """Solids: 8 features in 3 dimensions, with the way that training took."""
     task = sp.tasks.Toy(n_features=8, n_hidden=3, objective="expected")
-    grid = sp.Grid(feature_probability=np.geomspace(1, 0.02, 16), seed=range(8))
+    densities, seeds = size(full=(16, 8), quick=(3, 2))
+    grid = sp.Grid(feature_probability=np.geomspace(1, 0.02, densities), seed=range(seeds))
     config = sp.TrainConfig(snapshots=(0, 3, 10, 30, 60, 100, 150, 200, 250, 300))
     return sp.sweep(task, config, grid, progress=False)
 
@@ -39,7 +46,7 @@ def autoencoders() -> sp.SweepResult:
     task = sp.tasks.SparseAutoencoder.of_toy(toy, best["W"], best["b"], n_latents=5)
     settings = {"relu": [0.1, 0.2, 0.4], "topk": [1, 2], "batch_topk": [0.3, 0.6], "jumprelu": [0.05, 0.1, 0.2]}
     grid = sp.sparsity_grid(settings, seed=range(2))
-    return sp.sweep(task, sp.TrainConfig(steps=2_000), grid, progress=False)
+    return sp.sweep(task, sp.TrainConfig(steps=size(full=2_000, quick=100)), grid, progress=False)
 
 
 PAGES: dict[str, tuple[Callable[[], sp.SweepResult], str]] = {
@@ -50,8 +57,8 @@ PAGES: dict[str, tuple[Callable[[], sp.SweepResult], str]] = {
 
 
 def digest() -> str:
-    """Of everything that a page depends on: superpos itself and this file."""
-    hasher = hashlib.sha256(Path(__file__).read_bytes())
+    """Of everything that a page depends on: superpos itself, this file and its sizes."""
+    hasher = hashlib.sha256(Path(__file__).read_bytes() + size(full=b"full", quick=b"quick"))
     for file in sorted(Path(sp.__file__).parent.rglob("*")):
         if file.suffix in (".py", ".js", ".css", ".html"):
             hasher.update(file.read_bytes())
