@@ -87,7 +87,7 @@ def loss_on(
     x: Float[Array, "n_features batch"],
     activation: str,
 ) -> Float[Array, ""]:
-    """L of a batch, shape (): loss and gradient are one sum over the samples. Only W and b have a gradient; of others it is 0."""
+    """L of a batch, shape (): loss and gradient are one sum over the samples. By all but W and b the gradient is 0."""
     return _loss_and_gradient(W, b, importance, hidden_l1, x, activation)[0]
 
 

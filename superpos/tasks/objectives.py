@@ -80,9 +80,7 @@ class Sampled(Objective):
         if self._is_one_sum(model):
             b = None if model.b is None else model.b[...]
             importance = jnp.broadcast_to(self.task.importance, (self.task.n_features,))
-            return sums_over_samples.loss_on(
-                model.W[...], b, importance, self.task.hidden_l1, x, self.task.activation
-            )
+            return sums_over_samples.loss_on(model.W[...], b, importance, self.task.hidden_l1, x, self.task.activation)
         hidden = model.encode(x)
         return penalised(self.task, one_layer.weighted_error(self.task, model.activate(hidden) - x), hidden)
 

@@ -32,7 +32,9 @@ class Vectors(NamedTuple):
         by_itself = config.optimizer in ELEMENTWISE and type(task).after_step is Task.after_step
         leaves = jax.tree.leaves(model)
         alike = len({leaf.dtype for leaf in leaves}) == 1 and sum(leaf.size for leaf in leaves) <= FEW_PARAMETERS
-        return cls(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), model)) if by_itself and alike else None
+        return (
+            cls(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), model)) if by_itself and alike else None
+        )
 
     def joined(self, tree: Any) -> Any:
         """A tree in which every model is a vector."""
