@@ -104,6 +104,7 @@ def test_models_that_want_their_arrays_are_no_vectors():
     model = TASK.init(jax.random.key(0))
     assert Vectors.of(TASK, CONFIG, model) is not None
     assert Vectors.of(TASK, replace(CONFIG, optimizer="muon"), model) is None  # it multiplies matrices
+    assert Vectors.of(replace(TASK, objective="expected"), CONFIG, model) is None  # no samples: the compiler joins more
     large = replace(TASK, n_features=400, n_hidden=3)
     assert Vectors.of(large, CONFIG, large.init(jax.random.key(0))) is None
     reader = sp.tasks.SparseAutoencoder(n_features=4, n_hidden=2, n_latents=4)  # looks at its decoder after a step
