@@ -15,6 +15,7 @@ from superpos.chips.model import MOST_MODELS, USABLE_MEMORY, Chip, Cost, Share, 
 from superpos.sweeping import plan
 from superpos.sweeping.compiled import lay_out
 from superpos.sweeping.estimate import predicted
+from superpos.sweeping.fused_cost import fused_cost
 from superpos.sweeping.step_cost import step_cost
 
 TASKS = {
@@ -132,6 +133,25 @@ def test_a_prediction_grows_with_steps_and_models():
     prediction = predicted(layout, chip)
     assert prediction.parts.seconds == pytest.approx(prediction.seconds)
     assert prediction.rate == pytest.approx(400 / prediction.seconds)
+
+
+def test_the_fused_kernel_is_predicted_near_what_was_compiled_for_an_h100():
+    """Operations of a step of 512 models: instructions of a thread, by the compiler, times threads and programs."""
+    for name, instructions in {"2→1": 5_779, "5→2": 11_288}.items():
+        cost = fused_cost(TASKS[name], CONFIG, step_cost(TASKS[name], CONFIG), 512)
+        assert 0.7 < cost.vector_operations(512) / (instructions * 128 * 128) < 1.3, name
+        assert cost.kernels(512) == 5 / 50  # a record every 50 steps
+
+
+def test_a_dry_run_predicts_the_kernel_that_will_train():
+    densities = sp.Grid(feature_probability=np.linspace(0.1, 1, 512))
+    layouts = [lay_out(TASKS["5→2"], CONFIG, densities, block_size=512, kernel=k) for k in ("plain", "fused")]
+    plain, fused = (predicted(layout, H100) for layout in layouts)
+    assert plain.seconds > 3 * fused.seconds and fused.parts.bound == "operations"
+    assert plain.n_trained == fused.n_trained == layouts[0].n_trained(1) == 512
+    few = lay_out(TASKS["5→2"], CONFIG, densities, block_size=4, kernel="fused")
+    assert predicted(few, H100).rate < fused.rate / 10  # most processors have nothing to do
+    assert few.n_launches(100) == [2] and few.n_trained(100) == 800
 
 
 @pytest.fixture

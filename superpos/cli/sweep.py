@@ -1,6 +1,5 @@
 """`superpos sweep`: train what a sweep file describes."""
 
-import math
 import os
 import sys
 import time
@@ -232,7 +231,8 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
         _time_some_steps(sweep_file, layout, device_options)
         return
     use_compilation_cache()  # where measurements are kept, too
-    chip = measured((device_options.get("devices") or jax.local_devices())[0])
+    device = (device_options.get("devices") or jax.local_devices())[0]
+    chip = measured(device)
     prediction = predicted(layout, chip, **device_options)
     shares = ", ".join(
         f"{words} {100 * seconds / prediction.seconds:.0f} %"
@@ -246,6 +246,8 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
     say(f"padding           {prediction.n_trained - grid.n_cells:,} models more, so that all blocks are full")
     say(f"memory            at most about {show_bytes(prediction.memory)} in the steps")
     say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
+    if layout.kernel == "fused" and device.platform == "cpu":
+        say("                  a CPU interprets the fused kernel and takes longer; --timed measures how long")
     bounds = "at least, since a loop is as long as its data say" if prediction.at_least else "within a factor of 2"
     say(
         f"estimated time    {in_words(prediction.seconds)}: {duration(prediction.seconds)} of training on an idle machine, "
@@ -263,8 +265,7 @@ def _time_some_steps(sweep_file: "SweepFile", layout: "Layout", device_options: 
     begin = time.perf_counter()
     compiled = compile_sweep(layout, sweep_file.grid.n_cells, **device_options)
     compiling = time.perf_counter() - begin
-    per_launch = compiled.blocks_per_launch
-    padded = sum(size * math.ceil(n / per_launch) * per_launch for size, n in compiled.counts())
+    padded = layout.n_trained(compiled.blocks_per_launch)
     seconds = estimated_seconds(compiled)
     devices = "1 device" if compiled.mesh.size == 1 else f"{compiled.mesh.size} devices"
     say(f"padding           {padded - sweep_file.grid.n_cells:,} models more, so that all blocks are full")

@@ -30,12 +30,17 @@ def traced_for(platform: str) -> Iterator[None]:
         _platform.reset(token)
 
 
+def is_gpu() -> bool:
+    """Whether what is traced now is for a GPU."""
+    return _platform.get() in GPUS
+
+
 def product(matrix: Any, x: Any) -> Any:
     r"""$Ax$ for A (rows, columns) and x (columns, …).
 
     On a GPU a matrix product is a kernel of its own: what goes in and what comes out pass through memory. A sum of a few
     products is fused with what is around it instead, so there a small matrix is multiplied so.
     """
-    if _platform.get() in GPUS and matrix.size <= FEW_NUMBERS:
+    if is_gpu() and matrix.size <= FEW_NUMBERS:
         return jnp.sum(matrix.reshape(*matrix.shape, *(1,) * (x.ndim - 1)) * x[None], axis=1)
     return jnp.dot(matrix, x, precision=FULL_PRECISION)

@@ -80,10 +80,6 @@ class CompiledSweep:
         """Models per block, for every family."""
         return self.layout.block_sizes
 
-    def counts(self) -> list[tuple[int, int]]:
-        """Block size and number of blocks of every family."""
-        return list(zip(self.block_sizes, self.layout.blocks_of_families, strict=True))
-
     @property
     def n_blocks(self) -> int:
         """Blocks of all families together."""
@@ -229,11 +225,10 @@ def compile_sweep(
     blocks_per_launch = blocks_per_device * len(local_devices)
     # One program of small models keeps one core busy, so on a single CPU device as many launches run as there are cores.
     n_useful = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
-    n_launches = sum(math.ceil(n / blocks_per_launch) for n in layout.blocks_of_families)
+    n_launches = sum(layout.n_launches(blocks_per_launch))
     in_memory = allowed_bytes // max(needed_bytes, 1)
     n_concurrent = max(1, min(max_concurrent or n_useful, n_useful, n_launches, in_memory))
-    counts = zip(layout.blocks_of_families, block_sizes, strict=True)
-    n_trained = sum(math.ceil(n / blocks_per_launch) * blocks_per_launch * size for n, size in counts)
+    n_trained = layout.n_trained(blocks_per_launch)
     if n_trained > 4 * n_cells and n_launches > 64:
         log.warning(
             "%s of %s trainings are padding: a block holds %s models of one seed, and most seeds have fewer; "

@@ -1,6 +1,5 @@
 """How long a sweep will take: predicted from what its steps cost, or from timing a few of each compile family."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from superpos.chips.model import Chip, Parts, step
 from superpos.sweeping import budget
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.compiled import CompiledSweep
+from superpos.sweeping.fused_cost import fused_cost
 from superpos.sweeping.launches import launch_inputs, launch_starts
 from superpos.sweeping.layout import Layout
 from superpos.sweeping.step_cost import step_cost
@@ -40,12 +40,15 @@ def predicted(
     """The prediction for a sweep on devices that are all like `chip`; of a CPU that is one core. Options as of `sweep`."""
     devices = jax.local_devices() if devices is None else devices
     n_useful = budget.cpu_cores() if devices[0].platform == "cpu" and len(devices) == 1 else 1
-    seconds, model_steps, memory, total, n_trained, at_least = 0.0, 0.0, 0.0, 0, 0, False
+    blocks_per_launch = blocks_per_device * len(devices)
+    launches_of_families = layout.n_launches(blocks_per_launch)
+    seconds, model_steps, memory, at_least = 0.0, 0.0, 0.0, False
     sums = [0.0, 0.0, 0.0]
-    for family, size, n_blocks in zip(layout.families, layout.block_sizes, layout.blocks_of_families, strict=True):
+    for family, size, n_launches in zip(layout.families, layout.block_sizes, launches_of_families, strict=True):
         cost = step_cost(family.task, family.config)
+        if layout.kernel == "fused":
+            cost = fused_cost(family.task, family.config, cost, size)
         parts = step(chip, cost, size)
-        n_launches = math.ceil(n_blocks / (blocks_per_device * len(devices)))
         n_concurrent = min(n_useful, n_launches)
         n_in_a_row = float(family.config.steps) * blocks_per_device * n_launches / n_concurrent
         seconds += parts.seconds * n_in_a_row
@@ -54,10 +57,11 @@ def predicted(
         ]
         model_steps += len(family.cells) * float(family.config.steps)
         memory = max(memory, n_concurrent * cost.memory(size))
-        total += n_launches
-        n_trained += n_launches * blocks_per_device * len(devices) * size
         at_least |= cost.open_ended
-    return Prediction(seconds, model_steps / seconds, Parts(*sums), memory, total, n_trained, at_least)
+    n_trained = layout.n_trained(blocks_per_launch)
+    return Prediction(
+        seconds, model_steps / seconds, Parts(*sums), memory, sum(launches_of_families), n_trained, at_least
+    )
 
 
 def estimated_seconds(sweep: CompiledSweep) -> float:
@@ -80,6 +84,6 @@ def estimated_seconds(sweep: CompiledSweep) -> float:
                 programs.advance(*inputs, states, meshes.place_everywhere(sweep.mesh, segment))
             )
             elapsed = time.perf_counter() - begin
-        n_launches = math.ceil(sweep.counts()[launch.family][1] / sweep.blocks_per_launch)
+        n_launches = sweep.layout.n_launches(sweep.blocks_per_launch)[launch.family]
         total += elapsed / n_steps * family.config.steps * n_launches / min(sweep.n_concurrent, n_launches)
     return total

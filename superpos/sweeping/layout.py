@@ -60,6 +60,15 @@ class Layout:
         """Blocks of all families."""
         return sum(self.blocks_of_families)
 
+    def n_launches(self, blocks_per_launch: int) -> list[int]:
+        """Launches of every family, each of so many blocks."""
+        return [math.ceil(n / blocks_per_launch) for n in self.blocks_of_families]
+
+    def n_trained(self, blocks_per_launch: int) -> int:
+        """Models that launches of so many blocks train, with those that fill up blocks and launches."""
+        pairs = zip(self.n_launches(blocks_per_launch), self.block_sizes, strict=True)
+        return sum(n_launches * blocks_per_launch * size for n_launches, size in pairs)
+
     @property
     def n_slots(self) -> int:
         """Length of `cell` on disk."""

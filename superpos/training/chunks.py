@@ -35,7 +35,7 @@ def chunk_length(lengths: Any, platform: str) -> int | None:
     return int(candidates[np.argmin(cost)])
 
 
-def train_through(step: Any, start: Any, stop: Any, state: Any, chunk: int | None) -> Any:
+def train_through(step: Any, start: Any, stop: Any, state: Any, chunk: int | None, vectors: Any = None) -> Any:
     """The state after the steps from `start` up to `stop`, which are data: other numbers need no other program.
 
     `step(t, state, taken)` leaves the state as it is where `taken` is False; `taken` is None where every step is.
@@ -47,4 +47,9 @@ def train_through(step: Any, start: Any, stop: Any, state: Any, chunk: int | Non
         first = start + k * chunk
         return jax.lax.fori_loop(0, chunk, lambda i, state: step(first + i, state, first + i < stop), state)
 
-    return jax.lax.fori_loop(0, (stop - start + chunk - 1) // chunk, one_chunk, state)
+    if vectors is not None:
+        state = state._replace(model=vectors.joined(state.model), opt_state=vectors.joined(state.opt_state))
+    state = jax.lax.fori_loop(0, (stop - start + chunk - 1) // chunk, one_chunk, state)
+    if vectors is not None:
+        state = state._replace(model=vectors.parted(state.model), opt_state=vectors.parted(state.opt_state))
+    return state

@@ -16,6 +16,7 @@ from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
+from superpos.models.products import is_gpu
 from superpos.process import check_process
 from superpos.tasks.base import Metrics, Model, Task, materialize, numeric_fields
 from superpos.training import stopping
@@ -26,6 +27,7 @@ from superpos.training.run_record import Run as Run
 from superpos.training.start import PARAMETER_BOUND, begun, check_start, starting_parameters, steps_before
 from superpos.training.train_config import MAX_STEPS, TrainConfig
 from superpos.training.unread import warn
+from superpos.training.vectors import Vectors
 
 # The data key of step t is fold_in(key(seed), t) and nothing else; other purposes fold in tags no step can reach.
 INIT_TAG = 2**32 - 1
@@ -117,13 +119,18 @@ def advance(
     task, config = materialize(task), config.broadcast()
     approximation = task.approximation()
     least = None if approximation is None else approximation.least_loss()
-    optimizer = config.build_optimizer()
+    vectors = Vectors.of(task, config, state.model) if is_gpu() and train_steps is None else None
+    optimizer = config.build_optimizer() if vectors is None else vectors.optimizer(config)
     key, first = jax.random.key(seed), config.first_step or 0
 
     def step(t: Integer[Array, ""], state: TrainState, taken: Any) -> TrainState:
         number = t + first if first else t
         step_key = jax.random.fold_in(key, number)
-        loss_of = partial(task.training_loss, key=step_key, batch_size=config.batch_size)
+
+        def loss_of(parameters: Any) -> Any:
+            model = parameters if vectors is None else vectors.model(parameters)
+            return task.training_loss(model, key=step_key, batch_size=config.batch_size)
+
         (loss, (metrics, seen)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.model)
         updates, new_opt_state = optimizer.update(gradient, state.opt_state, state.model)
         new_model = optax.apply_updates(state.model, updates)
@@ -154,7 +161,7 @@ def advance(
         fresh = jax.tree.map(lambda sum_: jnp.where(stretch.start == stretch.origin, 0, sum_), state.total)
         state = state._replace(total=fresh)
         if train_steps is None:
-            state = train_through(step, stretch.start, stretch.stop, state, chunk)
+            state = train_through(step, stretch.start, stretch.stop, state, chunk, vectors)
         else:
             state = train_steps(task, config, key, state, stretch.start, stretch.stop)
         if config.snapshots:

@@ -136,9 +136,15 @@ def schedule(config: Any) -> optax.Schedule:
     return lambda step: after(jnp.asarray(step, float))  # optax divides whole numbers in single precision
 
 
-def build(config: Any) -> optax.GradientTransformation:
-    """The optimiser; called inside the traced function, so its numbers may be tracers."""
-    decay = optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_bias else is_weight)
+def build(config: Any, decayed: Any = None) -> optax.GradientTransformation:
+    """The optimiser; called inside the traced function, so its numbers may be tracers.
+
+    Where parameters are one vector, `decayed` is one, too: 1 where weight decay acts and 0 elsewhere.
+    """
+    if decayed is not None:
+        decay = optax.add_decayed_weights(config.weight_decay * decayed)
+    else:
+        decay = optax.add_decayed_weights(config.weight_decay, mask=None if config.decay_bias else is_weight)
     rate = _scaled_by(schedule(config))
     if config.unit_norm_pull is not None:
         rate = optax.chain(unit_norm_pull(config.unit_norm_pull, is_weight), rate)
