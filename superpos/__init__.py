@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from superpos import demos as demos
     from superpos import experiments as experiments
     from superpos import explorer as explorer
+    from superpos import landscapes as landscapes
     from superpos import models as models
     from superpos import plot as plot
     from superpos import tasks as tasks
@@ -83,7 +84,18 @@ _HOME = {
 # Modules that are offered by their own names, two of them from the room of training.
 _MODULES = {
     name: f"superpos.{name}"
-    for name in ("analysis", "data", "demos", "experiments", "explorer", "models", "plot", "tasks", "theory")
+    for name in (
+        "analysis",
+        "data",
+        "demos",
+        "experiments",
+        "explorer",
+        "landscapes",
+        "models",
+        "plot",
+        "tasks",
+        "theory",
+    )
 }
 _MODULES |= {name: f"superpos.training.{name}" for name in ("metrics", "optimizers")}
 

@@ -1,0 +1,7 @@
+"""The landscape of a loss: its minima, how wide their basins are, and how degenerate their floors."""
+
+from superpos.landscapes.curvature import Curvature as Curvature
+from superpos.landscapes.curvature import curvature_at as curvature_at
+from superpos.landscapes.tangents import dead_features as dead_features
+from superpos.landscapes.tangents import dead_tangents as dead_tangents
+from superpos.landscapes.tangents import rotation_tangents as rotation_tangents
