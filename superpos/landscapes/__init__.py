@@ -2,6 +2,7 @@
 
 from superpos.landscapes.curvature import Curvature as Curvature
 from superpos.landscapes.curvature import curvature_at as curvature_at
+from superpos.landscapes.explore import landscape as landscape
 from superpos.landscapes.free_energies import crossing as crossing
 from superpos.landscapes.free_energies import free_energy as free_energy
 from superpos.landscapes.free_energies import preferred as preferred
