@@ -2,6 +2,8 @@
 
 from superpos.landscapes.curvature import Curvature as Curvature
 from superpos.landscapes.curvature import curvature_at as curvature_at
+from superpos.landscapes.learning_coefficients import llc as llc
+from superpos.landscapes.sampling import Sampling as Sampling
 from superpos.landscapes.tangents import dead_features as dead_features
 from superpos.landscapes.tangents import dead_tangents as dead_tangents
 from superpos.landscapes.tangents import rotation_tangents as rotation_tangents
