@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from superpos.errors import Interrupted as Interrupted
     from superpos.errors import StoreError as StoreError
     from superpos.landscapes import landscape as landscape
+    from superpos.landscapes import llc as llc
     from superpos.models import ToyModel as ToyModel
     from superpos.sweeping import Grid as Grid
     from superpos.sweeping import SweepResult as SweepResult
@@ -74,6 +75,7 @@ _HOME = {
     "geometry": "superpos.analysis",
     "cached": "superpos.sweeping",
     "landscape": "superpos.landscapes",
+    "llc": "superpos.landscapes",
     "load": "superpos.weight_files",
     "more": "superpos.training",
     "open": "superpos.sweeping:open_result",
