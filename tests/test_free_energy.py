@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import superpos as sp
-from superpos.landscapes import crossing, free_energy, preferred
+from superpos.landscapes import bayesian_phases, crossing, free_energy, preferred
 
 PENTAGON, HEXAGON = (0.0687438, 7.0), (0.0481924, 8.5)  # loss and learning coefficient, six features
 
@@ -75,3 +76,41 @@ def test_what_is_preferred_has_the_least_free_energy_and_unknown_minima_do_not_c
 def test_what_is_not_allowed_is_refused_by_name(call, field):
     with pytest.raises(sp.ConfigError, match=field):
         call()
+
+
+def landscape_table(loss, coefficient, names, axis=()):
+    """What `sp.landscape` returns, as far as phases need it: six features, the mean over them."""
+    dims = (*axis, "minimum")
+    columns = {"loss": (dims, loss), "learning_coefficient": (dims, coefficient), "name": (dims, names)}
+    return xr.Dataset(columns | {"b": (("feature",), np.zeros(6))}, {name: [0.1, 0.2] for name in axis})
+
+
+def test_phases_of_a_table_are_those_of_the_sum_over_features():
+    loss, coefficient = np.transpose([PENTAGON, HEXAGON, (0.01, np.nan)])
+    table = landscape_table(loss / 6, coefficient, ["five", "six", "kink"])
+    phases = bayesian_phases(table, [100, 445, 446])
+    assert phases["name"].values.tolist() == ["five", "five", "six"]
+    one, other = free_energy(loss[:2], coefficient[:2], 100)
+    assert float(phases["lead"][0]) == pytest.approx(other - one)
+
+
+def test_phases_along_an_axis_are_those_of_each_setting():
+    loss, coefficient = np.array([[0.06, 0.01], [0.01, 0.06]]), np.array([[2.0, 7.0], [2.0, 7.0]])
+    names = np.array([["pair", "pentagon"], ["pair", "pentagon"]])
+    phases = bayesian_phases(landscape_table(loss, coefficient, names, ("feature_probability",)), [10, 1_000])
+    assert phases["name"].values.tolist() == [["pair", "pentagon"], ["pair", "pair"]]
+    assert phases["feature_probability"].values.tolist() == [0.1, 0.2]
+    alone = bayesian_phases(landscape_table(loss[0], coefficient[0], names[0]), [10, 1_000])
+    assert alone["preferred"].values.tolist() == phases["preferred"].values[0].tolist()
+
+
+def test_phases_want_a_table_of_minima_and_a_vector_of_data():
+    table = landscape_table([0.1], [1.0], ["pair"])
+    for arguments, field in (
+        ((table.drop_vars("name"), [1]), "table"),
+        ((table, 10), "n_data"),
+        ((table, [0]), "n_data"),
+    ):
+        with pytest.raises(sp.ConfigError, match=field):
+            bayesian_phases(*arguments)
+    assert np.isnan(bayesian_phases(table, [10])["lead"].values).all()

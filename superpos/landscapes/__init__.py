@@ -7,6 +7,7 @@ from superpos.landscapes.free_energies import crossing as crossing
 from superpos.landscapes.free_energies import free_energy as free_energy
 from superpos.landscapes.free_energies import preferred as preferred
 from superpos.landscapes.learning_coefficients import llc as llc
+from superpos.landscapes.phase_tables import bayesian_phases as bayesian_phases
 from superpos.landscapes.polygons import polygon_minima as polygon_minima
 from superpos.landscapes.posterior import posterior_shares as posterior_shares
 from superpos.landscapes.sampling import Sampling as Sampling

@@ -48,7 +48,12 @@ def sample(loss: Loss, points: Points, sampling: Sampling, *, at_once: int = AT_
     point_of, chain_of = (np.concatenate([index, index[:1].repeat(missing)]) for index in (point_of, chain_of))
     numbers = (np.float32(sampling.nbeta), np.float32(sampling.gamma))
     run = partial(
-        _run_block, loss=loss, method=sampling.method, draws=sampling.draws, warmup=sampling.warmup, steps=sampling.steps
+        _run_block,
+        loss=loss,
+        method=sampling.method,
+        draws=sampling.draws,
+        warmup=sampling.warmup,
+        steps=sampling.steps,
     )
 
     def call(k: int) -> Trace:
@@ -76,7 +81,9 @@ def _chain_keys(seed: Any, chains: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames=("loss", "method", "draws", "warmup", "steps"))
-def _run_block(w: Any, given: Any, step_size: Any, keys: Any, nbeta: Any, gamma: Any, *, loss: Loss, **options: Any) -> Any:
+def _run_block(
+    w: Any, given: Any, step_size: Any, keys: Any, nbeta: Any, gamma: Any, *, loss: Loss, **options: Any
+) -> Any:
     def one_chain(w: Any, given: Any, step_size: Any, key: Any) -> Trace:
         prepared = getattr(loss, "prepared", lambda given: given)(given)
         target = Target(lambda x, k: loss(x, prepared, k), w, nbeta, gamma, step_size)

@@ -43,9 +43,7 @@ class Trace(NamedTuple):
     end: Float[Array, " d"]  # where the chain was after the last draw
 
 
-def run_chain(
-    target: Target, key: PRNGKeyArray, *, method: str, draws: int, warmup: int, steps: int
-) -> Trace:
+def run_chain(target: Target, key: PRNGKeyArray, *, method: str, draws: int, warmup: int, steps: int) -> Trace:
     """Warm up, draw, and for HMC descend: one loop, in which the k-th draw has the key `fold_in(key, k)`.
 
     A chain that stops being finite is frozen where it was.

@@ -115,7 +115,9 @@ def llc(
     loss, w = _own_loss(what, point)
     sampling = settled(method, nbeta, settings, exact=not loss.batched)
     if loss.batched and sampling.exact:
-        raise ConfigError(f'method must be "sgld" or "rmsprop_sgld" for a loss of batches, loss(point, key), got {method!r}.')
+        raise ConfigError(
+            f'method must be "sgld" or "rmsprop_sgld" for a loss of batches, loss(point, key), got {method!r}.'
+        )
     table = _table(loss, Points(w[None], ()), sampling, at_once, "given").isel(point=0)
     return refused(table) if refuse else table
 

@@ -100,7 +100,7 @@ def half_way(table: xr.Dataset, represented: int) -> float:
     return float(np.exp(n[k] - odds[k] * (n[k + 1] - n[k]) / (odds[k + 1] - odds[k])))
 
 
-def one_active_loss(x: State, shape: tuple[int, int]) -> Array:
+def one_active_loss(x: Float[Array, "*many parameters"], shape: tuple[int, int]) -> Float[Array, "*many"]:
     """Loss (sum over features) of flattened W, b on the last axis, for any leading ones: `superpos.theory.single_active`."""
     m, n = shape
     W, b = x[..., : m * n].reshape(*x.shape[:-1], m, n), x[..., m * n :]
@@ -145,7 +145,7 @@ def _walk(key: Any, energies: Array, prior_std: Any, *, shape: tuple[int, int], 
         counted = jnp.where(k < warm, 0.0, 1.0)
         W, b = walkers.x[..., : m * n].reshape(rungs, ladders, m, n), walkers.x[..., m * n :]
         represented = jnp.sum(jnp.sum(W**2, axis=-2) + b > REPRESENTED, axis=-1)
-        counts += counted * (represented[..., None] == jnp.arange(n + 1))
+        counts += counted * jax.nn.one_hot(represented, n + 1)
         share = counted / (steps - warm)
         return (
             walkers,
