@@ -18,6 +18,7 @@ from superpos.experiments.sizes import Sizes
 from superpos.landscapes import crossing, free_energy, polygon_minima, posterior_shares, preferred
 from superpos.landscapes.posterior import half_way
 from superpos.plot.appearance import PALETTE, caption, current_axes
+from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.training.train_config import TrainConfig
@@ -32,6 +33,7 @@ PUBLISHED_COEFFICIENTS = {5: 7.0, 6: 8.5, 7: 10.0, 8: 11.5}  # (3k − 1)/2
 LINES = ("2⁻⁻⁻⁻", "4⁻⁻", "5⁻", "5⁺", "6")
 REPRESENTED = 0.5  # length
 NEAR = 0.02  # of the loss
+ONE_CORNER = np.deg2rad(10)
 COLORS = {0: "pale", 1: "silver", 2: "grey", 3: "black", 4: "sky", 5: "green", 6: "orange", 7: "purple", 8: "red"}
 DATA_RANGE = (20.0, 3_000.0)
 
@@ -42,7 +44,7 @@ class Size:
 
     features: tuple[int, ...] = (5, 6, 7, 8)
     seeds: int = 64
-    steps: int = 2_000
+    steps: int = 4_000
     rungs: int = 18
     ladders: int = 32
     walk: int = 8_000
@@ -51,7 +53,7 @@ class Size:
 SIZES = Sizes(
     quick=Size(features=(6,), seeds=8, steps=40, rungs=4, ladders=4, walk=200),
     laptop=Size(),
-    full=Size(seeds=512, steps=5_000, rungs=24, ladders=128, walk=20_000),
+    full=Size(seeds=512, steps=10_000, rungs=24, ladders=128, walk=20_000),
 )
 
 
@@ -70,7 +72,8 @@ def sampled(size: Size) -> xr.Dataset:
 def learned(result: SweepResult, minima: xr.Dataset) -> list[str]:
     """The polygon that every seed of a sweep ends on, by name; "other" where its loss is not within 2 % of it.
 
-    Sides are features longer than 1/2; of the others, one with a bias above 0 is biased, and one without dead.
+    Sides are features longer than 1/2; of the others, one with a bias above 0 is biased, and one without dead. "6*" is a
+    hexagon of which some corner is shared by two features or more: a minimum that the paper does not list.
     """
     n = minima.attrs["n_features"]
     W, b = result["W"].transpose("seed", "hidden", "feature").values, result["b"].transpose("seed", "feature").values
@@ -79,8 +82,20 @@ def learned(result: SweepResult, minima: xr.Dataset) -> list[str]:
     for w, c, loss in zip(W, b, n * result["loss"].values.astype(float), strict=True):
         on = np.linalg.norm(w, axis=0) > REPRESENTED
         name = f"{on.sum()}{'⁺' * int(np.sum(~on & (c > 0)))}{'⁻' * int(np.sum(~on & (c <= 0)))}"
-        names.append(name if name in levels and abs(loss - levels[name]) <= NEAR * levels[name] else "other")
+        n_corners = corners(w[:, on])
+        if n_corners < on.sum():
+            name = f"{n_corners}*"
+        elif name not in levels or abs(loss - levels[name]) > NEAR * levels[name]:
+            name = "other"
+        names.append(name)
     return names
+
+
+def corners(W: np.ndarray) -> int:
+    """Directions in the plane that columns of W (2, k) have, those less than 10° apart counted once."""
+    angles = np.sort(np.arctan2(W[1], W[0]))
+    gaps = np.diff(np.concatenate([angles, angles[:1] + 2 * np.pi]))
+    return int(np.sum(gaps > ONE_CORNER)) if len(angles) > 1 else len(angles)
 
 
 def changes(minima: xr.Dataset, most: float = 1e6) -> list[tuple[float, str]]:
@@ -149,13 +164,13 @@ def evaluate(
         most == "5⁺" and most not in holds,
     )
     last = {n: changes(table)[-1][1] for n, table in minima.items()}
-    found = {n: sum(name == last[n] for name in names) for n, names in ends.items()}
-    measured = ", ".join(f"{n}: {found[n]} of {len(ends[n])} in {last[n]}" for n in ends)
+    counts = {n: sum(name == last[n] for name in names) for n, names in ends.items()}
+    measured = ", ".join(f"{n}: {counts[n]} of {len(ends[n])} in {last[n]}" for n in ends)
     claims.check(
         "training seldom ends where a Bayesian with any number of data does",
         "fewer than one seed in five, with six features",
         measured,
-        found[N] < n_seeds / 5,
+        counts[N] < n_seeds / 5,
     )
 
 
@@ -169,15 +184,20 @@ def draw(
     posterior_area(posterior, shares)
     phase_bars({n: changes(table) for n, table in minima.items()}, held)
     end_bars(ends, ended)
+    titles = (f"free energy, {N} features", f"posterior, {N} features", "held, by data", "where training ends")
+    for ax, title in zip(axes.flat, titles, strict=True):
+        ax.set_title(title)
     change = half_way(posterior, N)
+    n_seeds = len(next(iter(ends.values())))
     text = (
-        f"(a) Free energy nL + λ log n of polygons of {N} features above that of the hexagon; L is the sum over features of "
-        "the squared error, exact. The hexagon is held where all lines are above 0; the dot is where the pentagon gives way, "
-        f"and the bar from it ends where the paper's constants put that ({PUBLISHED_CHANGE}). (b) The posterior itself, "
-        "sampled with the exact loss and a standard normal prior: its share with so many features represented. Half has six "
-        f"at {change:.0f} data; dashed: the dot in (a). (c) The polygon of least free energy, of leading order. (d) Where "
-        f"stochastic gradient descent ends, share of {len(next(iter(ends.values())))} seeds. Names: sides; ⁺ (hatched), a "
-        "feature without length but with the best constant; ⁻, a dead one."
+        f"Free energies: nL + λ log n of polygons of {N} features above that of the hexagon; L is the sum over features of "
+        "the squared error, exact. The hexagon is held where all lines are above 0. The dot is where the pentagon gives way, "
+        f"and the bar from it ends where the paper's constants put that ({PUBLISHED_CHANGE}). Posterior: sampled with the "
+        "exact loss and a standard normal prior, its share with so many features represented; half has six at "
+        f"{change:.0f} data; dashed: the dot. Held: the polygon of least free energy, of leading order; features that are "
+        "not on it are dead, but for one ⁺. Training: where stochastic gradient descent ends, share of "
+        f"{n_seeds} seeds. Numbers are sides; ⁺ (hatched) is a feature without length but with the best constant, ⁻ a dead "
+        "one, * a polygon of which features share a corner."
     )
     return figure, caption(attrs, text)
 
@@ -206,6 +226,7 @@ def free_energies(minima: xr.Dataset, ax: Axes | None = None) -> Axes:
         xscale="log", xlim=DATA_RANGE, ylim=(-12, 22), xlabel="number of data n", ylabel=f"free energy above {full}-gon"
     )
     ax.legend(loc="upper left", ncols=2)
+    plain_ticks(ax)
     return ax
 
 
@@ -216,11 +237,26 @@ def posterior_area(posterior: xr.Dataset, ax: Axes | None = None) -> Axes:
     rows = [shares[:, :4].sum(axis=1), *shares[:, 4:].T]
     names = ["3 or fewer", *(str(k) for k in posterior["represented"].values[4:])]
     shades = [PALETTE["silver"], *(PALETTE[COLORS[int(k)]] for k in posterior["represented"].values[4:])]
-    ax.stackplot(n, rows, labels=names, colors=shades)
+    ax.stackplot(n, rows, colors=shades)
+    heights = np.cumsum(rows, axis=0)
+    for k, (name, row) in enumerate(zip(names, rows, strict=True)):
+        at = (
+            int(np.argmax(row[1:-1])) + 1
+            if 0 < int(np.argmax(row)) < len(n) - 1
+            else (1 if row[0] > row[-1] else len(n) - 2)
+        )
+        if row[at] > 0.12:
+            _name(ax, n[at], heights[k][at] - row[at] / 2, name)
     pair = polygon_minima(posterior.attrs["n_features"]).set_index(minimum="name").sel(minimum=["5⁻", str(N)])
     ax.axvline(float(crossing(pair["loss"].values, pair["learning_coefficient"].values)), color="black", ls="--")
-    ax.set(xscale="log", xlim=(n[0], n[-1]), ylim=(0, 1), xlabel="number of data n", ylabel="share of the posterior")
-    ax.legend(loc="lower left", title="represented", frameon=True, framealpha=0.85)
+    ax.set(
+        xscale="log",
+        xlim=(n[0], n[-1]),
+        ylim=(0, 1),
+        xlabel="number of data n",
+        ylabel="share with so many represented",
+    )
+    plain_ticks(ax)
     return ax
 
 
@@ -234,7 +270,7 @@ def phase_bars(held: Mapping[int, Sequence[tuple[float, str]]], ax: Axes | None 
             if right > left:
                 ax.barh(k, right - left, left=left, height=0.8, lw=0.5, **_look(name))
             if right > 1.6 * left:
-                _name(ax, np.sqrt(left * right), k, name)
+                _name(ax, np.sqrt(left * right), k, name.replace("⁻", ""))
     ax.set(xscale="log", xlim=(10, 1e5), xlabel="number of data n", ylabel="features", yticks=range(len(held)))
     ax.set_yticklabels([str(n) for n in held])
     return ax
@@ -251,19 +287,24 @@ def end_bars(ends: Mapping[int, Sequence[str]], ax: Axes | None = None) -> Axes:
             if share > 0.09:
                 _name(ax, left + share / 2, k, name)
             left += share
-    ax.set(xlim=(0, 1), xlabel="share of seeds, training", ylabel="features", yticks=range(len(ends)))
+    ax.set(xlim=(0, 1), xlabel="share of seeds", ylabel="features", yticks=range(len(ends)))
     ax.set_yticklabels([str(n) for n in ends])
     return ax
 
 
 def _rank(name: str) -> tuple[int, int]:
-    return (9, 0) if name == "other" else (int(name[0]), name.count("⁻"))
+    return (9, 0) if name == "other" else (int(name[0]), name.count("⁻") + 9 * name.count("*"))
 
 
 def _look(name: str) -> dict[str, Any]:
     """Fill by sides, hatched where there are biased features."""
-    color = PALETTE["pale"] if name == "other" else PALETTE[COLORS[int(name[0])]]
-    return {"color": color, "hatch": "///" if "⁺" in name else None, "ec": "white"}
+    if name == "other":
+        return {"fc": "white", "ec": PALETTE["grey"], "hatch": "..."}
+    return {
+        "fc": PALETTE[COLORS[int(name[0])]],
+        "ec": "white",
+        "hatch": "///" if "⁺" in name else "xx" if "*" in name else None,
+    }
 
 
 def _name(ax: Axes, x: float, y: float, name: str) -> None:
