@@ -46,15 +46,8 @@ def sample(loss: Loss, points: Points, sampling: Sampling, *, at_once: int = AT_
     point_of, chain_of = (index.ravel() for index in np.indices((n_points, n_chains)))
     missing = -len(point_of) % at_once
     point_of, chain_of = (np.concatenate([index, index[:1].repeat(missing)]) for index in (point_of, chain_of))
-    numbers = (np.float32(sampling.nbeta), np.float32(sampling.gamma))
-    run = partial(
-        _run_block,
-        loss=loss,
-        method=sampling.method,
-        draws=sampling.draws,
-        warmup=sampling.warmup,
-        steps=sampling.steps,
-    )
+    numbers = (np.float32(sampling.nbeta), np.float32(sampling.gamma), sampling.warmup, sampling.steps)
+    run = partial(_run_block, loss=loss, method=sampling.method, draws=sampling.draws)
 
     def call(k: int) -> Trace:
         rows, chains = point_of[k : k + at_once], chain_of[k : k + at_once]
@@ -80,14 +73,25 @@ def _chain_keys(seed: Any, chains: Any) -> Any:
     return jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(chains)
 
 
-@partial(jax.jit, static_argnames=("loss", "method", "draws", "warmup", "steps"))
+@partial(jax.jit, static_argnames=("loss", "method", "draws"))
 def _run_block(
-    w: Any, given: Any, step_size: Any, keys: Any, nbeta: Any, gamma: Any, *, loss: Loss, **options: Any
-) -> Any:
+    w: Any,
+    given: Any,
+    step_size: Any,
+    keys: Any,
+    nbeta: Any,
+    gamma: Any,
+    warmup: Any,
+    steps: Any,
+    *,
+    loss: Loss,
+    method: str,
+    draws: int,
+) -> Trace:
     def one_chain(w: Any, given: Any, step_size: Any, key: Any) -> Trace:
         prepared = getattr(loss, "prepared", lambda given: given)(given)
         target = Target(lambda x, k: loss(x, prepared, k), w, nbeta, gamma, step_size)
-        return run_chain(target, key, **options)
+        return run_chain(target, key, warmup, steps, method=method, draws=draws)
 
     return jax.vmap(one_chain)(w, given, step_size, keys)  # the only vmap over chains
 

@@ -43,35 +43,55 @@ class Trace(NamedTuple):
     end: Float[Array, " d"]  # where the chain was after the last draw
 
 
-def run_chain(target: Target, key: PRNGKeyArray, *, method: str, draws: int, warmup: int, steps: int) -> Trace:
+class _Sums(NamedTuple):
+    """What is gathered on the way."""
+
+    excess: Any  # (draws,)
+    acceptance: Any
+    loss_at_point: Any
+    floor: Any
+    diverged_draw: Any
+    end: Any
+
+
+def run_chain(target: Target, key: PRNGKeyArray, warmup: Any, steps: Any, *, method: str, draws: int) -> Trace:
     """Warm up, draw, and for HMC descend: one loop, in which the k-th draw has the key `fold_in(key, k)`.
 
-    A chain that stops being finite is frozen where it was.
+    A chain that stops being finite is frozen where it was. `warmup` and `steps` may be traced: new numbers compile nothing.
     """
     corrected = method == "hmc"
     kernel = hamiltonian.kernel(target, steps) if corrected else langevin.kernel(target, steps, method)
     total = warmup + draws + (DESCENT if corrected else 0)
+    zero = jnp.zeros((), target.point.dtype)
 
-    def step(carry: Any, k: Any) -> Any:
-        state, diverged_draw, last = carry
-        new, draw = kernel.step(state, jax.random.fold_in(key, k), k, k < warmup, k >= warmup + draws)
-        healthy = (diverged_draw < 0) & draw.finite
+    def step(k: Any, carry: Any) -> Any:
+        state, sums = carry
+        warming, descending = k < warmup, k >= warmup + draws
+        drawing = ~warming & ~descending
+        new, draw = kernel.step(state, jax.random.fold_in(key, k), k, warming, descending)
+        healthy = (sums.diverged_draw < 0) & draw.finite
         state = jax.tree.map(lambda a, b: jnp.where(healthy, a, b), new, state)
-        diverged_draw = jnp.where((diverged_draw < 0) & ~draw.finite, jnp.maximum(k - warmup, 0), diverged_draw)
-        last = jnp.where(k < warmup + draws, state.w, last)
+        stops = (sums.diverged_draw < 0) & ~draw.finite
         excess = jnp.where(healthy, draw.excess, jnp.nan)
-        return (state, diverged_draw, last), (excess, draw.acceptance, draw.loss_at_point, draw.step_size)
+        # A slot that does not exist, before the first draw and after the last, takes nothing.
+        slot = jnp.where(drawing, k - warmup, draws)
+        return state, _Sums(
+            excess=sums.excess.at[slot].set(excess, mode="drop"),
+            acceptance=sums.acceptance + jnp.where(drawing, draw.acceptance, 0.0),
+            loss_at_point=sums.loss_at_point + draw.loss_at_point,
+            floor=jnp.where(descending, jnp.minimum(sums.floor, excess), sums.floor),
+            diverged_draw=jnp.where(stops, jnp.maximum(k - warmup, 0), sums.diverged_draw),
+            end=jnp.where(descending, sums.end, state.w),
+        )
 
-    start = (kernel.start(), jnp.int32(-1), target.point)
-    (_, diverged_draw, last), rows = jax.lax.scan(step, start, jnp.arange(total))
-    excess, acceptance, loss_at_point, step_size = rows
-    drawn = slice(warmup, warmup + draws)
+    empty = _Sums(jnp.full(draws, jnp.nan, zero.dtype), zero, zero, jnp.inf + zero, jnp.int32(-1), target.point)
+    state, sums = jax.lax.fori_loop(0, total, step, (kernel.start(), empty))
     return Trace(
-        excess=excess[drawn],
-        acceptance=jnp.mean(acceptance[drawn]),
-        step_size=step_size[-1],
-        floor=jnp.min(excess[warmup + draws :]) if corrected else jnp.full((), jnp.nan),
-        diverged_draw=diverged_draw,
-        loss_at_point=jnp.mean(loss_at_point),
-        end=last,
+        excess=sums.excess,
+        acceptance=sums.acceptance / draws,
+        step_size=kernel.step_size(state),
+        floor=sums.floor if corrected else zero + jnp.nan,
+        diverged_draw=sums.diverged_draw,
+        loss_at_point=sums.loss_at_point / total,
+        end=sums.end,
     )

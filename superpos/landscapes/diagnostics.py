@@ -2,8 +2,8 @@ r"""Whether chains agree, and how many independent draws they are worth.
 
 Arrays are (…, chains, draws). Every chain is cut into halves first, so that a drift counts as a disagreement.
 Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, "Rank-Normalization, Folding, and Localization: An Improved R̂"
-([arXiv:1903.08008](https://arxiv.org/abs/1903.08008)), section 3; without its normalisation of ranks, since the mean is what is
-wanted here.
+([arXiv:1903.08008](https://arxiv.org/abs/1903.08008)), section 3; without its normalisation of ranks, since only the mean
+is asked for.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ def diagnose(draws: Any) -> Diagnostics:
     Draws without any variance have R̂ = 1, no error, and as many effective draws as there are draws.
     """
     draws = np.asarray(draws, np.float64)
-    chains, length = draws.shape[-2:]
+    chains = draws.shape[-2]
     halves = split(draws)
     mean = draws.mean((-2, -1))
     spread = draws.std((-2, -1), ddof=1)

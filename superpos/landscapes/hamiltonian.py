@@ -45,7 +45,7 @@ class State(NamedTuple):
     tuning: Tuning
 
 
-def kernel(target: Any, steps: int) -> Kernel:
+def kernel(target: Any, steps: Any) -> Kernel:
     """The draws of a `Target` with `steps` leapfrog steps each.
 
     The first draw has a step of length 0: it ends at the point, and learns the loss and the slope there.
@@ -69,14 +69,14 @@ def kernel(target: Any, steps: int) -> Kernel:
         momentum = jax.random.normal(momentum_key, state.w.shape, state.w.dtype)
         momentum = jnp.where(descending, 0.0, momentum)  # from rest, a trajectory cannot end higher than it began
 
-        def leap(at: Any, _: Any) -> Any:
+        def leap(_: Any, at: Any) -> Any:
             w, p, slope, _ = at
             p = p - 0.5 * epsilon * target.slope(w, slope)
             w = w + epsilon * p
             loss, slope = value_and_slope(w)
-            return (w, p - 0.5 * epsilon * target.slope(w, slope), slope, loss), None
+            return w, p - 0.5 * epsilon * target.slope(w, slope), slope, loss
 
-        (w, p, slope, loss), _ = jax.lax.scan(leap, (state.w, momentum, state.slope, state.loss), length=steps)
+        w, p, slope, loss = jax.lax.fori_loop(0, steps, leap, (state.w, momentum, state.slope, state.loss))
         gain = target.energy(state.w, state.loss) - target.energy(w, loss)
         change = gain + 0.5 * (jnp.sum(momentum**2) - jnp.sum(p**2))
         usable = jnp.isfinite(change) & jnp.isfinite(loss) & is_bounded(w)
@@ -89,7 +89,7 @@ def kernel(target: Any, steps: int) -> Kernel:
         loss_at_point = jnp.where(first, loss, state.loss_at_point)
         new = State(*moved, loss_at_point, tuning)
         # The point itself must be finite; any other proposal that is not was rejected.
-        draw = Draw(new.loss - loss_at_point, acceptance, loss_at_point, length, jnp.isfinite(new.loss))
+        draw = Draw(new.loss - loss_at_point, acceptance, loss_at_point, jnp.isfinite(new.loss))
         return new, draw
 
-    return Kernel(start, step)
+    return Kernel(start, step, lambda state: jnp.exp(state.tuning.log_mean))

@@ -12,15 +12,18 @@ class Draw(NamedTuple):
     excess: Any  # L(w) − L(w*)
     acceptance: Any  # probability with which the proposal was accepted; NaN where nothing is rejected
     loss_at_point: Any
-    step_size: Any
     finite: Any  # whether the chain may go on from here
 
 
 class Kernel(NamedTuple):
-    """`start()` is the state at the point. `step(state, key, k, warming, descending)` is the k-th draw: (state, `Draw`)."""
+    """`start()` is the state at the point. `step(state, key, k, warming, descending)` is the k-th draw: (state, `Draw`).
+
+    `step_size(state)` is the ε in use.
+    """
 
     start: Callable[[], Any]
     step: Callable[..., Any]
+    step_size: Callable[[Any], Any]
 
 
 def is_bounded(w: Any) -> Any:

@@ -2,7 +2,7 @@ r"""`sp.llc`: the local learning coefficient of a model, a result, or a loss of 
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -97,7 +97,7 @@ def llc(
     if isinstance(what, Run):
         if point is not None:
             raise ConfigError("point is for a loss of your own; a run has its model.")
-        sampling = settled(method, nbeta, settings, exact=_has_loss(what.task, what.model))
+        sampling = settled(method, nbeta, settings, exact=has_loss(what.task, what.model))
         if snapshots and what.snapshots is None:
             raise ConfigError("snapshots: the run has none; TrainConfig(snapshots=(0, 100)) keeps some.")
         models = what.snapshots if snapshots else jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], what.model)
@@ -144,7 +144,7 @@ def of_models(tasks: list[Any], models: Any, sampling: Sampling, convention: str
     task = tasks[0]
     convention = task_losses.convention_of(task, convention)
     example = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), models)
-    if sampling.exact and not _has_loss(task, example):
+    if sampling.exact and not has_loss(task, example):
         raise ConfigError(
             f'method must be "sgld" or "rmsprop_sgld": the loss of this {type(task).__name__} is not known without sampling.'
         )
@@ -159,7 +159,8 @@ def _as_arrays(task: Any) -> Any:
     return jax.tree.map(np.asarray, task.broadcast())
 
 
-def _has_loss(task: Any, model: Any) -> bool:
+def has_loss(task: Any, model: Any) -> bool:
+    """Whether the loss of a task is known without sampling, so that HMC can be used."""
     return task_losses.has_expected(task, model)
 
 
@@ -249,7 +250,7 @@ def _table(loss: Any, points: Points, sampling: Sampling, at_once: int, conventi
         "acceptance": (chain, np.asarray(trace.acceptance)),
         "step_size": (chain, np.asarray(trace.step_size)),
         "diverged_draw": (chain, np.asarray(trace.diverged_draw)),
-        "loss_trace": ((*chain, "draw"), (loss_at_point[:, None, None] + trace.excess).astype(np.float32)),
+        "loss_trace": ((*chain, "draw"), np.asarray(trace.loss_at_point)[..., None] + trace.excess),
     }
     attrs = {**sampling.described(), "loss": WORDS[convention], "convention": convention, "at_once": at_once}
     return xr.Dataset(variables, attrs=attrs)

@@ -1,8 +1,8 @@
 r"""The step of uncorrected methods, from the loss at the point.
 
 In a direction of curvature $a = n\beta h + \gamma$ a Langevin step ε widens the posterior: its variance is
-$1/(1 - \varepsilon a / 4)$ times what it should be. Gradients of batches with covariance C add $\varepsilon (n\beta)^2 C/4$ of
-it. ε is the longest step that keeps both below `WIDENING` in the worst direction.
+$1/(1 - \varepsilon a / 4)$ times what it should be. Gradients of batches with covariance C add $\varepsilon (n\beta)^2 C/4$
+of it. ε is the longest step that keeps both below `WIDENING` in the worst direction.
 """
 
 from collections.abc import Callable
