@@ -29,8 +29,9 @@ def main(
     }
     ends = {n: experiment.learned(result, minima[n]) for n, result in sweeps.items()}
     posterior = sp.cached(results / f"bayesian_phases{suffix}", experiment.sampled, size)
+    by_sampling = sp.cached(results / f"bayesian_phases{suffix}", experiment.coefficients, size)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(minima, ends, posterior, claims)
+    experiment.evaluate(minima, ends, posterior, by_sampling, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(minima, ends, posterior, sweeps[experiment.N].attrs)
         return publish(figure, caption, claims, path=out / f"bayesian_phases{suffix}", width=width).status

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +16,8 @@ from matplotlib.figure import Figure
 from superpos.data import one_active
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.landscapes import crossing, free_energy, polygon_minima, posterior_shares, preferred
-from superpos.landscapes.posterior import half_way
+from superpos.landscapes import crossing, free_energy, llc, polygon_minima, posterior_shares, preferred
+from superpos.landscapes.posterior import half_way, one_active_loss
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
@@ -40,18 +41,19 @@ DATA_RANGE = (20.0, 3_000.0)
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of features; seeds and steps of training; numbers of data, ladders and steps of the sampled posterior."""
+    """Numbers of features; seeds and steps of training; chains of λ; data, ladders and steps of the sampled posterior."""
 
     features: tuple[int, ...] = (5, 6, 7, 8)
     seeds: int = 64
     steps: int = 4_000
+    chains: int = 16
     rungs: int = 18
     ladders: int = 32
     walk: int = 8_000
 
 
 SIZES = Sizes(
-    quick=Size(features=(6,), seeds=8, steps=40, rungs=4, ladders=4, walk=200),
+    quick=Size(features=(6,), seeds=8, steps=40, chains=2, rungs=4, ladders=4, walk=200),
     laptop=Size(),
     full=Size(seeds=512, steps=10_000, rungs=24, ladders=128, walk=20_000),
 )
@@ -67,6 +69,23 @@ def build(size: Size) -> dict[int, tuple[Toy, TrainConfig, Grid]]:
 def sampled(size: Size) -> xr.Dataset:
     """The posterior of six features, sampled at numbers of data from 40 to 1,000."""
     return posterior_shares(N, np.geomspace(40, 1_000, size.rungs), ladders=size.ladders, steps=size.walk)
+
+
+def coefficients(size: Size) -> xr.Dataset:
+    """λ by sampling beside the exact one, of full polygons, and of six features the others named: over `minimum`."""
+    rows = []
+    for n in size.features:
+        table = polygon_minima(n).set_index(minimum="name")
+        for name in (str(n), *(("5⁻", "5⁺", "4⁻⁻") if n == N else ())):
+            row = table.sel(minimum=name)
+            point = np.concatenate([row["W"].values.ravel(), row["b"].values])
+            chains = llc(partial(one_active_loss, shape=(2, n)), point, nbeta=1e5, chains=size.chains, refuse=False)
+            error = float(chains["standard_error"])
+            rows.append((n, name, float(row["learning_coefficient"]), float(chains["estimate"]), error))
+    features, names, exact, estimate, error = zip(*rows, strict=True)
+    columns = {"features": features, "exact": exact, "estimate": estimate, "error": error}
+    variables = {key: ("minimum", np.array(values)) for key, values in columns.items()}
+    return xr.Dataset(variables, {"minimum": np.array(names)})
 
 
 def learned(result: SweepResult, minima: xr.Dataset) -> list[str]:
@@ -136,6 +155,13 @@ def evaluate(
         f"{published:.1f}; {plain:.1f} with no constants",
         abs(published - PUBLISHED_CHANGE) <= 1,
     )
+    off_by = np.abs(by_sampling["estimate"] - by_sampling["exact"]) / by_sampling["error"]
+    columns = (by_sampling[key].values.tolist() for key in ("features", "minimum", "exact", "estimate", "error"))
+    measured = ", ".join(
+        f"{name}{'' if str(n) in name else f' of {n}'}: {value:.2f} ± {error:.2f} ({exact:g})"
+        for n, name, exact, value, error in zip(*columns, strict=True)
+    )
+    claims.check("λ by sampling", "the exact one within three standard errors", measured, float(off_by.max()) <= 3)
     change, shares = half_way(posterior, N), posterior["share"]
     claims.check(
         "from five to six features, in the sampled posterior",
@@ -235,7 +261,7 @@ def posterior_area(posterior: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = current_axes(ax)
     n, shares = posterior["n_data"].values, posterior["share"].values
     rows = [shares[:, :4].sum(axis=1), *shares[:, 4:].T]
-    names = ["3 or fewer", *(str(k) for k in posterior["represented"].values[4:])]
+    names = ["≤ 3", *(str(k) for k in posterior["represented"].values[4:])]
     shades = [PALETTE["silver"], *(PALETTE[COLORS[int(k)]] for k in posterior["represented"].values[4:])]
     ax.stackplot(n, rows, colors=shades)
     heights = np.cumsum(rows, axis=0)
