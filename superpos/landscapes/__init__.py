@@ -1,5 +1,6 @@
 """The landscape of a loss: its minima, how wide their basins are, and how degenerate their floors."""
 
+from superpos.landscapes.crossing import crossings_of as crossings_of
 from superpos.landscapes.curvature import Curvature as Curvature
 from superpos.landscapes.curvature import curvature_at as curvature_at
 from superpos.landscapes.explore import landscape as landscape

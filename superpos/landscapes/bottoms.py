@@ -12,7 +12,8 @@ from superpos.landscapes.problem import Problem, frame_at, hessian_at, value_and
 ROUGH_TERMS = 64
 # Gradients, of the loss over that of W = 0: where quasi-Newton hands over, and where Newton has arrived.
 ROUGH, ARRIVED = 1e-6, 1e-14
-NEWTON_STEPS = 12
+NEWTON_STEPS = 16
+HALVINGS = 10  # of a step that makes the gradient longer
 FLAT = 1e-8  # curvatures below this share of the largest are not divided by
 LONGEST = 0.3  # step of Newton's method, beside columns of length 1
 SADDLE = 1e-7  # a curvature below minus this share of the largest is a way down
@@ -68,19 +69,29 @@ def newton(problem: Problem, flat: np.ndarray, *, steps: int = NEWTON_STEPS) -> 
     """
     static = (problem.shape, problem.bias, problem.order)
     frame = frame_at(problem, flat)
-    best: Bottom | None = None
+
+    def slope_at(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = value_and_slope(x, problem.task, frame, *static)
+        return float(value), np.asarray(slope)
+
     with jax.enable_x64(True):
+        value, slope = slope_at(flat)
         for _ in range(steps):
-            value, slope = (np.asarray(x) for x in value_and_slope(flat, problem.task, frame, *static))
             hessian = np.asarray(hessian_at(flat, problem.task, frame, *static))
-            here = Bottom(flat, float(value), slope, (hessian + hessian.T) / 2)
-            if best is None or np.abs(slope).max() < np.abs(best.slope).max():
-                best = here
             if np.abs(slope).max() <= ARRIVED * problem.untrained:
                 break
-            sizes, vectors = np.linalg.eigh(here.hessian)
+            sizes, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
             bent = np.abs(sizes) > FLAT * np.abs(sizes).max()
             step = -vectors[:, bent] @ ((vectors[:, bent].T @ slope) / np.abs(sizes[bent]))
-            flat = flat + step * min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-300))
-    assert best is not None
-    return best
+            step *= min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-300))
+            for _ in range(HALVINGS):  # next to a kink the Hessian changes within a step
+                trial = slope_at(flat + step)
+                if np.linalg.norm(trial[1]) < np.linalg.norm(slope):
+                    break
+                step = step / 2
+            else:
+                break
+            flat, (value, slope) = flat + step, trial
+        else:
+            hessian = np.asarray(hessian_at(flat, problem.task, frame, *static))
+    return Bottom(flat, value, slope, (hessian + hessian.T) / 2)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# Minima to which Newton's method has gone differ by less than this where they are one.
-SAME = 1e-5
+# Entries of the same model, with rounding.
+SAME = 1e-6
 # A feature shorter than this with a bias not above it answers 0 always: its bias is of no account.
 SILENT = 1e-3
 MOST_TRIES = 100_000

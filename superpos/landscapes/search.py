@@ -14,10 +14,11 @@ from superpos.landscapes.merging import canonical, grouped, invariants, permutat
 from superpos.landscapes.problem import Problem, frame_at, loss_at, value_and_slope
 from superpos.landscapes.tangents import dead_tangents, rotation_tangents
 
-# Ends of descents this near to each other are taken for one valley's, and two of each group go to the bottom to see.
+# Ends of descents this near to each other are taken for one valley's, and two of each group go to the bottom to see. Bottoms
+# this near, in every entry of G and b, whose losses are alike, are one minimum. (Where outputs end exactly on a kink, as they
+# do when all features are active, a series that is cut has many bottoms around the true one, closer to it by far.)
 NEAR = 0.01
-# Relative: losses of one minimum, in double precision.
-SAME_LOSS = 1e-8
+SAME_LOSS = 1e-4  # relative
 # Terms of the series for the loss of a minimum: its error falls with their third power. Bounded by n² × terms.
 MOST_TERMS, MOST_NUMBERS = 4_096, 2**22
 
@@ -76,26 +77,19 @@ class Minima:
             return new
         if source not in known.sources:
             known.sources.append(source)
+        if np.abs(new.bottom.slope).max() < np.abs(known.bottom.slope).max():
+            known.bottom, known.gram, known.bias, known.invariant = bottom, gram, bias, new.invariant
         return known
 
     def same(self, one: Basin, other: Basin) -> bool:
-        """Whether two are one minimum: the same loss, invariants, and a permutation that takes one to the other."""
-        scale = max(abs(one.bottom.loss), abs(other.bottom.loss), 1e-9 * self.problem.untrained)
+        """Whether two are one minimum: losses and invariants alike, and a permutation that takes one to the other."""
+        scale = max(abs(one.bottom.loss), abs(other.bottom.loss), 1e-6 * self.problem.untrained)
         if abs(one.bottom.loss - other.bottom.loss) > SAME_LOSS * scale:
             return False
-        # In a valley with little curvature two ends of one loss lie apart by more.
-        apart = _tolerance(one.bottom, scale)
-        if np.abs(one.invariant - other.invariant).max() > apart:
+        if np.abs(one.invariant - other.invariant).max() > NEAR:
             return False
         pair = (one.gram, one.bias), (other.gram, other.bias)
-        return permutation(*pair, self.label, tolerance=apart) is not None
-
-
-def _tolerance(bottom: Bottom, loss: float) -> float:
-    """How far apart two points of the same loss, to `SAME_LOSS`, may lie in the softest direction that bends."""
-    sizes = np.linalg.eigvalsh(bottom.hessian)
-    bent = sizes[sizes > 1e-8 * sizes[-1]]
-    return float(np.clip(4 * np.sqrt(SAME_LOSS * loss / bent[0]), 1e-5, 1e-2)) if len(bent) else 1e-2
+        return permutation(*pair, self.label, tolerance=NEAR) is not None
 
 
 def curvature_of(problem: Problem, bottom: Bottom) -> Curvature:
