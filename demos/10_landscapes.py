@@ -71,8 +71,8 @@ figure, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
 for name in ("6", "5⁻", "5⁺"):
     row = minima.sel(minimum=name)
     curvatures = np.linalg.eigvalsh(single_active_derivatives(row["W"].values, row["b"].values).hessian)
-    ax.plot(np.sort(np.maximum(np.abs(curvatures), 1e-17))[::-1], "o-", ms=4, lw=0.6, label=name)
-ax.set(yscale="log", xlabel="curvatures, from the largest", ylabel="size")
+    ax.plot(range(1, 19), np.sort(np.maximum(np.abs(curvatures), 1e-17))[::-1], "o-", ms=4, lw=0.6, label=name)
+ax.set(yscale="log", xlabel="curvatures, from the largest", ylabel="size", xticks=range(1, 19))
 ax.legend()
 plt.show()
 
@@ -121,7 +121,7 @@ my_change = ...
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-free_energies(sp.landscapes.polygon_minima(6), ax)
+free_energies(sp.landscapes.polygon_minima(6), ax, mark=False)
 plt.show()
 
 # %%
@@ -171,7 +171,7 @@ sp.demos.check("where_training_ends", my_end, ends)
 # %% [markdown]
 # <details><summary>A worked answer</summary>
 #
-# About four in five end in 5⁺. A pentagon forms early, and then nothing pulls the sixth feature in: it has found the best
+# Three or four in five end in 5⁺. A pentagon forms early, and then nothing pulls the sixth feature in: it has found the best
 # constant, and every direction of the plane is taken. A posterior would have left for the hexagon, which has the same λ and
 # less loss. Training does not weigh volumes: it goes downhill from where it starts.
 #

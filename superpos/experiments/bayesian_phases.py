@@ -131,15 +131,22 @@ def changes(minima: xr.Dataset, most: float = 1e6) -> list[tuple[float, str]]:
 
 
 def evaluate(
-    minima: Mapping[int, xr.Dataset], ends: Mapping[int, Sequence[str]], posterior: xr.Dataset, claims: Claims
+    minima: Mapping[int, xr.Dataset],
+    ends: Mapping[int, Sequence[str]],
+    posterior: xr.Dataset,
+    by_sampling: xr.Dataset,
+    claims: Claims,
 ) -> None:
-    """Learning coefficients and the published transition; the sampled posterior; and where training disagrees with it."""
+    """Learning coefficients and the published transition; the sampled posterior; and where training disagrees with it.
+
+    `minima` and `ends` are by number of features, `posterior` is of `sampled`, and `by_sampling` of `coefficients`.
+    """
     six = minima[N].set_index(minimum="name")
-    coefficients = {
+    by_rank = {
         n: float(t.set_index(minimum="name")["learning_coefficient"].sel(minimum=str(n))) for n, t in minima.items()
     }
-    measured = ", ".join(f"{n}: {value:g}" for n, value in coefficients.items())
-    off = [n for n, value in coefficients.items() if value != PUBLISHED_COEFFICIENTS.get(n)]
+    measured = ", ".join(f"{n}: {value:g}" for n, value in by_rank.items())
+    off = [n for n, value in by_rank.items() if value != PUBLISHED_COEFFICIENTS.get(n)]
     claims.identity(
         "full polygons: λ = (3k − 1)/2 by the rank of the Hessian", "7, 8.5, 10, 11.5 for 5 to 8", measured, not off
     )
@@ -210,7 +217,12 @@ def draw(
     posterior_area(posterior, shares)
     phase_bars({n: changes(table) for n, table in minima.items()}, held)
     end_bars(ends, ended)
-    titles = (f"free energy, {N} features", f"posterior, {N} features", "held, by data", "where training ends")
+    titles = (
+        f"free energy, {N} features",
+        f"how many of {N} a posterior represents",
+        "held, by data",
+        "where training ends",
+    )
     for ax, title in zip(axes.flat, titles, strict=True):
         ax.set_title(title)
     change = half_way(posterior, N)
@@ -228,8 +240,8 @@ def draw(
     return figure, caption(attrs, text)
 
 
-def free_energies(minima: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Free energy of leading order above that of the full polygon, against the number of data."""
+def free_energies(minima: xr.Dataset, ax: Axes | None = None, *, mark: bool = True) -> Axes:
+    """Free energy of leading order above that of the full polygon, against the number of data; with `mark`, its change."""
     ax, table, full = current_axes(ax), minima.set_index(minimum="name"), str(minima.attrs["n_features"])
     n = np.geomspace(*DATA_RANGE, 400)
 
@@ -241,15 +253,14 @@ def free_energies(minima: xr.Dataset, ax: Axes | None = None) -> Axes:
         row = table.sel(minimum=name)
         dashes = "--" if int(row["biased"]) else "-"
         ax.plot(n, energy(name) - energy(full), color=PALETTE[COLORS[int(row["sides"])]], ls=dashes, label=name)
-    pair = table.sel(minimum=["5⁻", full])
-    at = float(crossing(pair["loss"].values, pair["learning_coefficient"].values))
-    ax.plot([at, PUBLISHED_CHANGE], [0, 0], color="black", lw=3, solid_capstyle="butt")
-    ax.plot(at, 0, "ko", ms=5)
-    ax.annotate(
-        f"{at:.0f} … {PUBLISHED_CHANGE}", (at, 0), (0, -13), textcoords="offset points", ha="center", fontsize=8
-    )
+    if mark:
+        pair = table.sel(minimum=["5⁻", full])
+        at = float(crossing(pair["loss"].values, pair["learning_coefficient"].values))
+        ax.plot([at, PUBLISHED_CHANGE], [0, 0], color="black", lw=3, solid_capstyle="butt")
+        ax.plot(at, 0, "ko", ms=5)
+        ax.annotate(f"{at:.0f} … {PUBLISHED_CHANGE}", (at, 0), (10, -13), textcoords="offset points", fontsize=8)
     ax.set(
-        xscale="log", xlim=DATA_RANGE, ylim=(-12, 22), xlabel="number of data n", ylabel=f"free energy above {full}-gon"
+        xscale="log", xlim=DATA_RANGE, ylim=(-12, 22), xlabel="number of data n", ylabel="nats above the full polygon"
     )
     ax.legend(loc="upper left", ncols=2)
     plain_ticks(ax)
@@ -266,11 +277,7 @@ def posterior_area(posterior: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.stackplot(n, rows, colors=shades)
     heights = np.cumsum(rows, axis=0)
     for k, (name, row) in enumerate(zip(names, rows, strict=True)):
-        at = (
-            int(np.argmax(row[1:-1])) + 1
-            if 0 < int(np.argmax(row)) < len(n) - 1
-            else (1 if row[0] > row[-1] else len(n) - 2)
-        )
+        at = int(np.clip(np.argmax(row), 1, len(n) - 2))
         if row[at] > 0.12:
             _name(ax, n[at], heights[k][at] - row[at] / 2, name)
     pair = polygon_minima(posterior.attrs["n_features"]).set_index(minimum="name").sel(minimum=["5⁻", str(N)])
@@ -280,7 +287,7 @@ def posterior_area(posterior: xr.Dataset, ax: Axes | None = None) -> Axes:
         xlim=(n[0], n[-1]),
         ylim=(0, 1),
         xlabel="number of data n",
-        ylabel="share with so many represented",
+        ylabel="share of the posterior",
     )
     plain_ticks(ax)
     return ax
