@@ -183,3 +183,21 @@ def test_polygons_are_of_four_to_eight_features(n):
 def test_derivatives_want_one_bias_per_feature():
     with pytest.raises(sp.ConfigError, match="b must have shape"):
         single_active_derivatives(np.ones((2, 3)), np.zeros(2))
+
+
+def test_a_hexagon_of_which_two_features_share_a_corner_is_a_minimum_that_no_list_has():
+    """Newton's method from a hexagon among seven features, its first corner taken twice."""
+    n, angles = 7, np.pi / 3 * np.array([0, 0, 1, 2, 3, 4, 5])
+    W = np.array([1.05, 1.05, 1.3, 1.3, 1.3, 1.3, 1.3]) * np.array([np.cos(angles), np.sin(angles)])
+    x = flat(W, np.array([-0.48, -0.48, -0.55, -0.57, -0.57, -0.57, -0.55]))
+    for _ in range(60):
+        at = single_active_derivatives(x[:-n].reshape(2, n), x[-n:])
+        sizes, ways = np.linalg.eigh(at.hessian)
+        bent = np.abs(sizes) > 1e-6
+        x = x - 0.5 * ways[:, bent] @ (ways[:, bent].T @ at.gradient / np.abs(sizes[bent]))
+    at = single_active_derivatives(x[:-n].reshape(2, n), x[-n:])
+    curvatures = np.linalg.eigvalsh(at.hessian)
+    assert np.abs(at.gradient).max() < 1e-12 and at.kinks == 0
+    assert at.loss == pytest.approx(0.090047, abs=1e-6)
+    assert np.abs(MINIMA[7]["loss"].values - at.loss).min() > 1e-3
+    assert curvatures[0] > -1e-12 and np.sum(curvatures > 1e-6) == 20  # λ = 10
