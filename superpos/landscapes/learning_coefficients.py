@@ -62,7 +62,7 @@ def llc(
     each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; another number may
     change last bits. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean" the mean, as
     superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times that of the
-    sum. The default is the sum where the loss is a mean over features. `docs/guide/learning_coefficient.md` says how to calibrate.
+    sum. The default is the sum where the loss is a mean over features.
 
     **The bias is known where the loss is a parabola**: $\hat\lambda = \frac12 \sum_i n\beta h_i/(n\beta h_i + \gamma)$ with
     curvatures $h_i$, so a direction counts if $h_i \gg \gamma/n\beta$.
@@ -119,6 +119,10 @@ def llc(
     if loss.batched and sampling.exact:
         raise ConfigError(
             f'method must be "sgld" or "rmsprop_sgld" for a loss of batches, loss(point, key), got {method!r}.'
+        )
+    if not loss.batched and not sampling.exact:
+        raise ConfigError(
+            f"method must be one of hmc, langevin for a loss without batches, loss(point), got {method!r}."
         )
     table = _table(loss, Points(w[None], ()), sampling, at_once, "given").isel(point=0)
     return refused(table) if refuse else table
