@@ -13,7 +13,7 @@ import xarray as xr
 from superpos import check
 from superpos.errors import ConfigError
 from superpos.landscapes import blocks, task_losses, verdicts
-from superpos.landscapes.blocks import AT_ONCE, Points
+from superpos.landscapes.blocks import AT_ONCE, OWN_AT_ONCE, Points
 from superpos.landscapes.sampling import DEFAULT_NBETA, Sampling
 from superpos.training.run_record import Run
 
@@ -42,7 +42,7 @@ def llc(
     snapshots: bool = False,
     refuse: bool = True,
     seed: int = 0,
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
 ) -> xr.Dataset:
     r"""The local learning coefficient λ: how degenerate the floor of the loss is at a minimum $w^*$.
 
@@ -59,9 +59,10 @@ def llc(
     **Settings.** `nbeta` nβ, 10,000 by default on the exact loss and 1,000 on batches; `gamma` γ; `step_size` ε, chosen where
     it is not given; `method` "hmc" (default where the loss is known without sampling), "langevin", "sgld" (default where it
     is not), "rmsprop_sgld"; `chains`, `draws` of each, after a `warmup`, `steps` of gradient per draw: `Sampling` says what
-    each of them means. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean" the mean, as
-    superpos has it: λ is the same in the limit, and nβ counts another loss, so nβ of the mean is n times that of the sum.
-    The default is the sum where the loss is a mean over features. `docs/guide/learning_coefficient.md` says how to calibrate.
+    each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; another number may
+    change last bits. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean" the mean, as
+    superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times that of the
+    sum. The default is the sum where the loss is a mean over features.
 
     **The bias is known where the loss is a parabola**: $\hat\lambda = \frac12 \sum_i n\beta h_i/(n\beta h_i + \gamma)$ with
     curvatures $h_i$, so a direction counts if $h_i \gg \gamma/n\beta$.
@@ -86,7 +87,7 @@ def llc(
         ConfigError: a setting is not allowed; the point is not finite; or the one point asked for is no minimum and
             `refuse` is true (several points get a `verdict` each).
     """
-    if hasattr(what, "llc") and not callable(getattr(what, "llc_loss", None)) and not isinstance(what, type):
+    if callable(getattr(what, "llc", None)):  # a result, which is above this package
         return _of_result(what, point, locals())
     settings: dict[str, Any] = {
         "gamma": gamma, "step_size": step_size, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
@@ -94,6 +95,7 @@ def llc(
     }  # fmt: skip
     check.boolean("snapshots", snapshots)
     check.boolean("refuse", refuse)
+    at_once = (AT_ONCE if isinstance(what, Run) else OWN_AT_ONCE) if at_once is None else at_once
     if isinstance(what, Run):
         if point is not None:
             raise ConfigError("point is for a loss of your own; a run has its model.")
@@ -117,6 +119,10 @@ def llc(
     if loss.batched and sampling.exact:
         raise ConfigError(
             f'method must be "sgld" or "rmsprop_sgld" for a loss of batches, loss(point, key), got {method!r}.'
+        )
+    if not loss.batched and not sampling.exact:
+        raise ConfigError(
+            f"method must be one of hmc, langevin for a loss without batches, loss(point), got {method!r}."
         )
     table = _table(loss, Points(w[None], ()), sampling, at_once, "given").isel(point=0)
     return refused(table) if refuse else table

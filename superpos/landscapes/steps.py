@@ -23,7 +23,7 @@ def chosen(loss: Callable[[Any, Any], Any], w: Any, key: Any, nbeta: Any, gamma:
     if key is None:
         return jnp.minimum(step, 1.0)
     gradients = jax.lax.map(lambda k: jax.grad(loss)(w, k), jax.random.split(key, GRADIENTS))
-    noise = gradients - gradients.mean(0)
+    noise = gradients - gradients.mean(0, keepdims=True)
     # The largest eigenvalue of the covariance, from the smaller of the two products.
     product = jnp.matmul(noise, noise.T, precision="highest") / (GRADIENTS - 1)
     variance = _power(lambda v: jnp.matmul(product, v, precision="highest"), GRADIENTS, w.dtype)

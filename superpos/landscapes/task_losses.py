@@ -69,7 +69,7 @@ def expected(task: Task, model: Any) -> Any:
     if (loss := task.expected_loss(model)) is None:
         return None
     if "objective" in {f.name for f in fields(task)}:  # type: ignore[arg-type]
-        return replace(task, objective="expected").loss(model, None, 0)[0]  # type: ignore[call-arg, arg-type]
+        return replace(task, objective="expected").loss(model, jax.random.key(0), 1)[0]  # type: ignore[call-arg]
     return loss
 
 

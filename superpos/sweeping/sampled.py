@@ -25,13 +25,25 @@ def llc_of_models(
     method: str | None = None,
     nbeta: float | None = None,
     convention: str | None = None,
-    at_once: int = AT_ONCE,
-    **settings: Any,
+    at_once: int | None = None,
+    gamma: float = 1.0,
+    step_size: float | None = None,
+    chains: int = 8,
+    draws: int = 400,
+    warmup: int = 200,
+    steps: int = 8,
+    batch_size: int = 256,
+    seed: int = 0,
 ) -> xr.Dataset:
     """The table of `superpos.llc` over the axes of a result; see `SweepResult.llc`."""
     check.boolean("snapshots", snapshots)
+    at_once = AT_ONCE if at_once is None else at_once
     if snapshots and "snapshot" not in result.dataset.dims:
         raise ConfigError("snapshots: the result has none; TrainConfig(snapshots=(0, 100)) keeps some.")
+    settings = {
+        "gamma": gamma, "step_size": step_size, "chains": chains, "draws": draws, "warmup": warmup, "steps": steps,
+        "batch_size": batch_size, "seed": seed,
+    }  # fmt: skip
     loss = result.dataset["loss"]
     healthy = ((result.dataset["diverged_step"] < 0) & ~result.missing).transpose(*loss.dims).values.ravel()
     columns = {name: mapped.flat_column(result.dataset.coords[name], loss) for name in result._axes}
