@@ -32,6 +32,8 @@ def crossings_of(table: xr.Dataset) -> xr.Dataset:
         for k in both[:-1][np.diff(both) == 1]:
             pair = values[k : k + 2], losses[k : k + 2, i], losses[k : k + 2, j]
             for at in crossings(*pair):
+                if at == values[k + 1] and k + 1 in both[:-1][np.diff(both) == 1]:
+                    continue  # it is the next pair's
                 share = (at - values[k]) / (values[k + 1] - values[k])
                 there = (1 - share) * losses[k] + share * losses[k + 1]
                 first, second = (i, j) if losses[k, i] <= losses[k, j] else (j, i)
