@@ -96,10 +96,11 @@ sp.demos.check("degeneracy", lambda_hexagon, lambda_pentagon_dead, lambda_pentag
 
 # %%
 chains, draws = sp.demos.size(full=(16, 400), quick=(8, 200))
+loss = partial(one_active_loss, shape=(2, 6))
 for name in names:
     row = minima.sel(minimum=name)
     point = np.concatenate([row["W"].values.ravel(), row["b"].values])
-    walk = sp.llc(partial(one_active_loss, shape=(2, 6)), point, nbeta=1e5, chains=chains, draws=draws, refuse=False)
+    walk = sp.llc(loss, point, nbeta=1e5, chains=chains, draws=draws, refuse=False)
     print(f"{name:4s} λ = {float(walk['estimate']):.2f} ± {float(walk['standard_error']):.2f}")
 
 # %% [markdown]

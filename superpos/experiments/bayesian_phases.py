@@ -76,10 +76,11 @@ def coefficients(size: Size) -> xr.Dataset:
     rows = []
     for n in size.features:
         table = polygon_minima(n).set_index(minimum="name")
+        loss = partial(one_active_loss, shape=(2, n))  # one program for every point
         for name in (str(n), *(("5⁻", "5⁺", "4⁻⁻") if n == N else ())):
             row = table.sel(minimum=name)
             point = np.concatenate([row["W"].values.ravel(), row["b"].values])
-            chains = llc(partial(one_active_loss, shape=(2, n)), point, nbeta=1e5, chains=size.chains, refuse=False)
+            chains = llc(loss, point, nbeta=1e5, chains=size.chains, refuse=False)
             error = float(chains["standard_error"])
             rows.append((n, name, float(row["learning_coefficient"]), float(chains["estimate"]), error))
     features, names, exact, estimate, error = zip(*rows, strict=True)
