@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from superpos import demos as demos
     from superpos import experiments as experiments
     from superpos import explorer as explorer
+    from superpos import landscapes as landscapes
     from superpos import models as models
     from superpos import plot as plot
     from superpos import tasks as tasks
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from superpos.errors import EngineError as EngineError
     from superpos.errors import Interrupted as Interrupted
     from superpos.errors import StoreError as StoreError
+    from superpos.landscapes import landscape as landscape
+    from superpos.landscapes import llc as llc
     from superpos.models import ToyModel as ToyModel
     from superpos.sweeping import Grid as Grid
     from superpos.sweeping import SweepResult as SweepResult
@@ -74,6 +77,8 @@ _HOME = {
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "cached": "superpos.sweeping",
+    "landscape": "superpos.landscapes",
+    "llc": "superpos.landscapes",
     "load": "superpos.weight_files",
     "more": "superpos.training",
     "open": "superpos.sweeping:open_result",
@@ -87,7 +92,18 @@ _HOME = {
 # Modules that are offered by their own names, two of them from the room of training.
 _MODULES = {
     name: f"superpos.{name}"
-    for name in ("analysis", "data", "demos", "experiments", "explorer", "models", "plot", "tasks", "theory")
+    for name in (
+        "analysis",
+        "data",
+        "demos",
+        "experiments",
+        "explorer",
+        "landscapes",
+        "models",
+        "plot",
+        "tasks",
+        "theory",
+    )
 }
 _MODULES |= {name: f"superpos.training.{name}" for name in ("metrics", "optimizers")}
 

@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "extras", "views", "script", "process", "arrays", "weight_files", "check", "cache", "chips", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "extras", "views", "script", "process", "arrays", "weight_files", "check", "cache", "chips", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "landscapes", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
 ]  # fmt: skip
 
 
@@ -143,10 +143,11 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     names = ("analysis/geometries", "analysis/phases", "experiments/double_descent", "theory/minimisation")
     analyses = {f"superpos/{n}.py" for n in names}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
+    over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
     in_a_program = {"superpos/training/fused/kernel.py"}  # models that share the draws of one program of a kernel
-    others = {*analyses, *over_sequences, *over_keys, *a_users_function, *in_a_program}
+    others = {*analyses, *over_chains, *over_sequences, *over_keys, *a_users_function, *in_a_program}
     assert using == {"superpos/sweeping/mesh.py", *others}
     kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_batching.custom_vmap" in p.read_text()}
     assert kernels == {"superpos/models/points_loss.py", *in_a_program}  # the exceptions that the architecture names

@@ -6,6 +6,7 @@ from superpos.data.distribution import MAGNITUDES as MAGNITUDES
 from superpos.data.distribution import FeatureDistribution as FeatureDistribution
 from superpos.data.distribution import Sets as Sets
 from superpos.data.distribution import unit_uniform as unit_uniform
+from superpos.data.exclusive import one_active as one_active
 from superpos.data.frequencies import MAX_FEATURES as MAX_FEATURES
 from superpos.data.frequencies import geometric_probabilities as geometric_probabilities
 from superpos.data.frequencies import zipf_probabilities as zipf_probabilities

@@ -20,6 +20,7 @@ MODULES = (
     "grokking",
     "induction_heads",
     "in_the_wild",
+    "landscapes",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")

@@ -26,16 +26,18 @@ def map_models(
     with_task = _arguments(function) == 2
     loss = result.dataset["loss"]
     healthy = ((result.dataset["diverged_step"] < 0) & ~result.missing).transpose(*loss.dims).values.ravel()
-    columns = {name: _flat(result.dataset.coords[name], loss) for name in result._axes}
+    columns = {name: flat_column(result.dataset.coords[name], loss) for name in result._axes}
     outputs: list[Any] = [None] * loss.size
     use_compilation_cache()
     mapped = jax.jit(jax.vmap(function))
-    for cells in _of_one_shape(result, columns, np.flatnonzero(healthy)):
-        example = _settings(result, columns, cells[0])
+    for cells in of_one_shape(result, columns, np.flatnonzero(healthy)):
+        example = settings_of(result, columns, cells[0])
         shapes = jax.eval_shape(example.broadcast().init, jax.random.key(0))
         for batch in np.split(cells, range(at_once, len(cells), at_once)):
-            models = _models(result, shapes, batch)
-            given = (models, _stacked([_settings(result, columns, cell) for cell in batch])) if with_task else (models,)
+            models = models_of(result, shapes, batch)
+            given = (
+                (models, _stacked([settings_of(result, columns, cell) for cell in batch])) if with_task else (models,)
+            )
             try:
                 values = mapped(*given)
             except Exception as error:
@@ -66,19 +68,21 @@ def _name(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _flat(column: xr.DataArray, loss: xr.DataArray) -> np.ndarray:
+def flat_column(column: xr.DataArray, loss: xr.DataArray) -> np.ndarray:
+    """A coordinate, one value per model, in the order of the flattened `loss`."""
     return column.broadcast_like(loss).transpose(*loss.dims).values.ravel()
 
 
-def _settings(result: Any, columns: Mapping[str, np.ndarray], cell: Any) -> Task:
+def settings_of(result: Any, columns: Mapping[str, np.ndarray], cell: Any) -> Task:
+    """The task of one model, by its place in the flattened result."""
     return result._settings_at({name: column[cell].item() for name, column in columns.items()})[0]
 
 
-def _of_one_shape(result: Any, columns: Mapping[str, np.ndarray], cells: np.ndarray) -> list[np.ndarray]:
+def of_one_shape(result: Any, columns: Mapping[str, np.ndarray], cells: np.ndarray) -> list[np.ndarray]:
     """The cells in groups whose models have one shape: those that agree in every static field of their task."""
     if not len(cells):
         return []
-    static = static_fields(_settings(result, columns, cells[0]))
+    static = static_fields(settings_of(result, columns, cells[0]))
     codes = [np.unique(columns[n][cells], return_inverse=True)[1] for n, a in result._axes.items() if a.field in static]
     if not codes:
         return [cells]
@@ -86,7 +90,7 @@ def _of_one_shape(result: Any, columns: Mapping[str, np.ndarray], cells: np.ndar
     return [cells[groups == k] for k in range(groups.max() + 1)]
 
 
-def _models(result: Any, shapes: Any, cells: np.ndarray) -> Any:
+def models_of(result: Any, shapes: Any, cells: np.ndarray) -> Any:
     """Models of one shape, on a leading axis, without what pads them to the largest of the sweep."""
     loss = result.dataset["loss"]
     index = np.unravel_index(cells, loss.shape) if loss.ndim else ()

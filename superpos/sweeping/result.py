@@ -17,7 +17,7 @@ from superpos.analysis.restarts import in_words, reached
 from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, MissingKeyError, StoreError, one_line
-from superpos.sweeping import axis_checks, foreign_models, mapped, plan, selection
+from superpos.sweeping import axis_checks, foreign_models, mapped, plan, sampled, selection
 from superpos.sweeping.axes import Axis
 from superpos.sweeping.describe import unusual_settings
 from superpos.sweeping.divergence import explained
@@ -218,6 +218,13 @@ class SweepResult(Shown):
         table = geometry_table(self._directions(healthy).where(healthy, 0), self._per_cell("n_hidden"), **options)
         shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
         return table.assign(shape=shape.astype(str))
+
+    def llc(self, **options: Any) -> xr.Dataset:
+        """The local learning coefficient of every model, or with `snapshots=True` along every training: see `superpos.llc`.
+
+        Nothing is refused: `verdict` says of every model whether it is at a minimum, and `llc` is NaN where it is not.
+        """
+        return sampled.llc_of_models(self, **options)
 
     def sae_scores(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:
         """What every sparse autoencoder recovered: MMCS, MCC, F1, L0 and the rest, labelled like the result.

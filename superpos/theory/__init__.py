@@ -11,6 +11,11 @@ from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
 from superpos.theory.expectation import expected_loss as expected_loss
+from superpos.theory.learning_coefficients import LearningCoefficient as LearningCoefficient
+from superpos.theory.learning_coefficients import localised_quadratic as localised_quadratic
+from superpos.theory.learning_coefficients import product_of_powers as product_of_powers
+from superpos.theory.learning_coefficients import reduced_rank_regression as reduced_rank_regression
+from superpos.theory.learning_coefficients import sum_of_powers as sum_of_powers
 from superpos.theory.linear import linear_loss as linear_loss
 from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
 from superpos.theory.linear import principal_losses as principal_losses
