@@ -4,6 +4,8 @@ from superpos.landscapes.crossing import crossings_of as crossings_of
 from superpos.landscapes.curvature import Curvature as Curvature
 from superpos.landscapes.curvature import curvature_at as curvature_at
 from superpos.landscapes.explore import landscape as landscape
+from superpos.landscapes.saddles import Saddle as Saddle
+from superpos.landscapes.saddles import saddle_between as saddle_between
 from superpos.landscapes.tangents import dead_features as dead_features
 from superpos.landscapes.tangents import dead_tangents as dead_tangents
 from superpos.landscapes.tangents import rotation_tangents as rotation_tangents
