@@ -1,7 +1,6 @@
 """Where along an axis two minima cost the same, and so which of them is the best changes."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import xarray as xr
