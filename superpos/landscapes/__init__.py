@@ -12,6 +12,8 @@ from superpos.landscapes.phase_tables import bayesian_phases as bayesian_phases
 from superpos.landscapes.polygons import polygon_minima as polygon_minima
 from superpos.landscapes.posterior import posterior_shares as posterior_shares
 from superpos.landscapes.sampling import Sampling as Sampling
+from superpos.landscapes.saddles import Saddle as Saddle
+from superpos.landscapes.saddles import saddle_between as saddle_between
 from superpos.landscapes.tangents import dead_features as dead_features
 from superpos.landscapes.tangents import dead_tangents as dead_tangents
 from superpos.landscapes.tangents import rotation_tangents as rotation_tangents
