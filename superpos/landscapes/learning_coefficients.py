@@ -204,11 +204,14 @@ def _own_loss(function: Any, point: Any) -> tuple[_OwnLoss, np.ndarray]:
     if point is None:
         raise ConfigError("point is missing: llc(loss, point) needs the minimum to sample around.")
     leaves = [check.finite_array("point", leaf) for leaf in jax.tree.leaves(point)]
-    if not leaves or any(leaf is None for leaf in leaves) or not sum(np.size(leaf) for leaf in leaves):
+    known = [leaf for leaf in leaves if leaf is not None]
+    if len(known) < len(leaves):
+        raise ConfigError("point must hold numbers that are known: llc cannot run inside jit, vmap or grad.")
+    if not sum(leaf.size for leaf in known):
         raise ConfigError("point must hold at least one number.")
-    shapes = tuple(tuple(np.shape(leaf)) for leaf in leaves)
+    shapes = tuple(leaf.shape for leaf in known)
     loss = _OwnLoss(function, jax.tree.structure(point), shapes, _arguments(function) == 2)
-    w = task_losses.flat(leaves)
+    w = task_losses.flat(known)
     key = jax.random.key(0)
     try:
         shape = jax.eval_shape(lambda x: loss(x, (), key), jnp.asarray(w))
