@@ -59,10 +59,10 @@ def llc(
     **Settings.** `nbeta` nβ, 10,000 by default on the exact loss and 1,000 on batches; `gamma` γ; `step_size` ε, chosen where
     it is not given; `method` "hmc" (default where the loss is known without sampling), "langevin", "sgld" (default where it
     is not), "rmsprop_sgld"; `chains`, `draws` of each, after a `warmup`, `steps` of gradient per draw: `Sampling` says what
-    each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; another number may
-    change last bits. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean" the mean, as
-    superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times that of the
-    sum. The default is the sum where the loss is a mean over features.
+    each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; in larger blocks last
+    bits may depend on a chain's place. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean"
+    the mean, as superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times
+    that of the sum. The default is the sum where the loss is a mean over features.
 
     **The bias is known where the loss is a parabola**: $\hat\lambda = \frac12 \sum_i n\beta h_i/(n\beta h_i + \gamma)$ with
     curvatures $h_i$, so a direction counts if $h_i \gg \gamma/n\beta$.
