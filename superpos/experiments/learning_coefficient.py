@@ -200,26 +200,23 @@ def evaluate(calibration: xr.Dataset, polygons: xr.Dataset, table: xr.Dataset, c
     """Known coefficients are met, and along training the loss falls where λ rises."""
     simple = calibration.isel(case=calibration["multiplicity"].values == 1)
     for kind, words in (("powers", "sums of powers and a quadratic"), ("reduced rank", "reduced-rank regression")):
-        claims.check(f"{words}: λ", *_compared(simple.isel(case=simple["kind"].values == kind)))
-    double = calibration.isel(case=calibration["multiplicity"].values > 1)
-    claims.check("… of multiplicity 2: λ − 1/log nβ", *_compared(double))
-    claims.check("polygons of 6→2: λ = (3c − 1)/2 for c features that are alive", *_compared(polygons))
+        expected, measured, holds = _compared(simple.isel(case=simple["kind"].values == kind))
+        claims.check(f"{words}: λ", expected, measured, holds)
+    expected, measured, holds = _compared(calibration.isel(case=calibration["multiplicity"].values > 1))
+    claims.check("… of multiplicity 2: λ − 1/log nβ", expected, measured, holds)
+    expected, measured, holds = _compared(polygons)
+    claims.check("polygons of 6→2: λ = (3c − 1)/2 for c features that are alive", expected, measured, holds)
     final = table.isel(snapshot=-1)
     at_rest = final.isel(seed=final["verdict"].values == "minimum")
     near = np.min(
         np.abs(at_rest["estimate"].values[:, None] - np.array(list(POLYGONS.values()))), axis=1, initial=np.inf
     )
     off = near / at_rest["standard_error"].values
-    measured = (
-        f"{len(off)} of {final.sizes['seed']} at a minimum; off by {np.median(off):.1f} standard errors in the median"
-    )
+    median, n_seeds = float(np.median(off)) if len(off) else np.inf, final.sizes["seed"]
+    measured = f"{len(off)} of {n_seeds} at a minimum; off by {median:.1f} standard errors in the median"
     expected = "three in four at a minimum, the median within 2 standard errors of 7 or 8.5"
-    claims.check(
-        "training ends at a minimum of known λ",
-        expected,
-        measured,
-        len(off) >= 0.75 * final.sizes["seed"] and np.median(off) < 2,
-    )
+    holds = len(off) >= 0.75 * n_seeds and median < 2
+    claims.check("training ends at a minimum of known λ", expected, measured, holds)
     seeds, moves, up = staircase(table)
     statement = "from one minimum to the next, loss falls and λ rises"
     if moves:
