@@ -89,7 +89,7 @@ def coefficients(size: Size) -> xr.Dataset:
     return xr.Dataset(variables, {"minimum": np.array(names)})
 
 
-def learned(result: SweepResult, minima: xr.Dataset) -> list[str]:
+def learned(result: SweepResult | xr.Dataset, minima: xr.Dataset) -> list[str]:
     """The polygon that every seed of a sweep ends on, by name; "other" where its loss is not within 2 % of it.
 
     Sides are features longer than 1/2; of the others, one with a bias above 0 is biased, and one without dead. "6*" is a
