@@ -60,12 +60,11 @@ def quasi_newton(problem: Problem, flat: np.ndarray, *, tolerance: float = ROUGH
         return end.x if np.isfinite(end.x).all() and end.fun <= scaled(flat)[0] else flat
 
 
-def newton(problem: Problem, flat: np.ndarray, *, steps: int = NEWTON_STEPS) -> Bottom:
+def newton(problem: Problem, flat: np.ndarray, *, steps: int = NEWTON_STEPS, uphill: bool = False) -> Bottom:
     """Newton's method with analytic second derivatives, from near a bottom; directions without curvature stay at rest.
 
     The bound of the series does not move meanwhile, so that the function is smooth; nor do dead outputs come to life.
-    Steps down a negative curvature have the
-    sign of descent.
+    Steps along a negative curvature have the sign of descent, or with `uphill` lead to the saddle.
     """
     static = (problem.shape, problem.bias, problem.order)
     frame = frame_at(problem, flat)
@@ -82,7 +81,7 @@ def newton(problem: Problem, flat: np.ndarray, *, steps: int = NEWTON_STEPS) -> 
                 break
             sizes, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
             bent = np.abs(sizes) > FLAT * np.abs(sizes).max()
-            step = -vectors[:, bent] @ ((vectors[:, bent].T @ slope) / np.abs(sizes[bent]))
+            step = -vectors[:, bent] @ ((vectors[:, bent].T @ slope) / (sizes[bent] if uphill else np.abs(sizes[bent])))
             step *= min(1.0, LONGEST / max(float(np.linalg.norm(step)), 1e-300))
             for _ in range(HALVINGS):  # next to a kink the Hessian changes within a step
                 trial = slope_at(flat + step)

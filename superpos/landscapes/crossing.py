@@ -1,7 +1,6 @@
 """Where along an axis two minima cost the same, and so which of them is the best changes."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -41,7 +40,11 @@ def crossings_of(table: xr.Dataset) -> xr.Dataset:
                     (float(at), first, second, float(there[i]), bool(there[i] <= np.nanmin(there) * (1 + 1e-9)))
                 )
     rows.sort(key=lambda row: row[0], reverse=bool(values[0] > values[-1]))
-    columns = dict(zip(("at", "first", "second", "loss", "lowest"), map(list, zip(*rows, strict=True)), strict=False))
-    kinds: dict[str, Any] = {"first": int, "second": int, "loss": float, "lowest": bool}
-    result = {name: ("crossing", np.array(columns.get(name, []), kind)) for name, kind in kinds.items()}
-    return xr.Dataset({axes[0]: ("crossing", np.exp(np.array(columns.get("at", []), float))), **result})
+    columns: dict[str, np.ndarray] = {
+        name: np.array([row[k] for row in rows], kind)
+        for k, (name, kind) in enumerate(
+            {"at": float, "first": int, "second": int, "loss": float, "lowest": bool}.items()
+        )
+    }
+    result = {name: ("crossing", values) for name, values in columns.items() if name != "at"}
+    return xr.Dataset({axes[0]: ("crossing", np.exp(columns["at"])), **result})

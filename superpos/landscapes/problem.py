@@ -58,7 +58,7 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
         raise ConfigError(f"loss_exponent must be 2 for a landscape, got {task.loss_exponent}.")
     if not np.any(np.asarray(task.importance) > 0):
         raise ConfigError("importance must not be 0 for every feature.")
-    check.in_range("feature_probability", task.feature_probability, above=0, at_most=1)
+    check.in_range("feature_probability", task.features.feature_probability, above=0, at_most=1)
     n, m = int(task.n_features), int(task.n_hidden)
     terms = check_order(order, n if task.activation == "relu" else 1, m, at_least=TERMS)
     if doubtful(n, terms):

@@ -22,13 +22,12 @@ def minima_lines(
     *,
     relative_to: Any = None,
     crossing: Any = (),
-    dodge: float = 0.0,
 ) -> Axes:
     """One line per minimum of a `landscape` along an axis: `variable` over the axis.
 
     `labels` are of the minima to name: number → (shape, label). Their colour is that of the shape, their dashes tell apart
-    those of one shape; the others are thin and grey. Points are as large as the share of starts that end there. Values are
-    divided by `relative_to` (one per setting). Dotted: `crossing`. Lines that would cover each other are `dodge` apart. A
+    those of one colour; the others are thin and grey. Points are as large as the share of starts that end there. Values are
+    divided by `relative_to` (one per setting). Dotted: `crossing`. A
     `variable` with an interval, `share`, has it as a band.
     """
     ax = current_axes(ax)
@@ -36,7 +35,7 @@ def minima_lines(
     x, ratio = table[axis].values, 1.0 if relative_to is None else np.asarray(relative_to)
     for value in np.atleast_1d(crossing):
         ax.axvline(value, color="#888888", ls=":", lw=1, zorder=0)
-    of_shape: dict[str, int] = {}
+    of_color: dict[str, int] = {}
     for place, number in enumerate(table["minimum"].values.tolist()):
         branch = table.isel(minimum=place)
         y = branch[variable].values / ratio
@@ -45,10 +44,10 @@ def minima_lines(
                 ax.plot(x, y, color=OTHERS, lw=0.6, zorder=1)
             continue
         shape, label = labels[number]
-        style = STYLES[of_shape.setdefault(shape, 0) % len(STYLES)]
-        color, shift = shape_look(shape).fill, dodge * list(labels).index(number)
-        of_shape[shape] += 1
-        ax.plot(x, y + shift, color=color, ls=style, lw=1.4, label=label, zorder=2)
+        color = shape_look(shape).fill
+        style = STYLES[of_color.setdefault(color, 0) % len(STYLES)]
+        of_color[color] += 1
+        ax.plot(x, y, color=color, ls=style, lw=1.4, label=label, zorder=2)
         if variable == "loss":
             ax.scatter(x, y, s=60 * np.nan_to_num(branch["share"].values), color=color, lw=0, zorder=3)
         if variable == "share":
