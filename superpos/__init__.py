@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from superpos.errors import EngineError as EngineError
     from superpos.errors import Interrupted as Interrupted
     from superpos.errors import StoreError as StoreError
+    from superpos.landscapes import landscape as landscape
     from superpos.landscapes import llc as llc
     from superpos.models import ToyModel as ToyModel
     from superpos.sweeping import Grid as Grid
@@ -73,6 +74,7 @@ _HOME = {
     "feature_dimensionality": "superpos.analysis",
     "geometry": "superpos.analysis",
     "cached": "superpos.sweeping",
+    "landscape": "superpos.landscapes",
     "llc": "superpos.landscapes",
     "load": "superpos.weight_files",
     "more": "superpos.training",

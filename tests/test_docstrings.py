@@ -20,6 +20,7 @@ WITH_EXAMPLES = {
     "more": sp.more,
     "TrainConfig": sp.TrainConfig,
     "FeatureDistribution": sp.FeatureDistribution,
+    "landscapes.curvature_at": sp.landscapes.curvature_at,
     **{
         f"theory.{name}": getattr(sp.theory, name)
         for name in (

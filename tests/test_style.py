@@ -140,7 +140,13 @@ def test_scripts_are_short():
 def test_the_only_vmaps_over_models_live_in_one_file():
     """Training: three lines in sweeping/mesh.py. Others map an analysis over trained models, a minimiser over its starts, or one model over sequences."""
     using = {str(p.relative_to(ROOT)) for p in SOURCES if "jax.vmap" in p.read_text()}
-    names = ("analysis/geometries", "analysis/phases", "experiments/double_descent", "theory/minimisation")
+    names = (
+        "analysis/geometries",
+        "analysis/phases",
+        "experiments/double_descent",
+        "landscapes/descent",
+        "theory/minimisation",
+    )
     analyses = {f"superpos/{n}.py" for n in names}
     over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around

@@ -1,8 +1,12 @@
 """The landscape of a loss: its minima, how wide their basins are, and how degenerate their floors."""
 
+from superpos.landscapes.crossing import crossings_of as crossings_of
 from superpos.landscapes.curvature import Curvature as Curvature
 from superpos.landscapes.curvature import curvature_at as curvature_at
+from superpos.landscapes.explore import landscape as landscape
 from superpos.landscapes.learning_coefficients import llc as llc
+from superpos.landscapes.saddles import Saddle as Saddle
+from superpos.landscapes.saddles import saddle_between as saddle_between
 from superpos.landscapes.sampling import Sampling as Sampling
 from superpos.landscapes.tangents import dead_features as dead_features
 from superpos.landscapes.tangents import dead_tangents as dead_tangents

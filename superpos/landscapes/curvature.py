@@ -31,9 +31,10 @@ ROUNDING = 1e-15
 # A gradient above this share of (largest curvature × length of the point) is not that of a minimum.
 STATIONARY = 1e-6
 # Two steps at which the slope of the gradient is compared on both sides of the point. On a smooth loss the difference shrinks
-# with the step; at a kink it stays.
-NEAR_STEP, FAR_STEP = 1e-6, 1e-4
+# with the step; at a kink it stays. (A loss may be smooth and have a kink nearby: then it is only large.)
+NEAR_STEP, FAR_STEP = 1e-7, 1e-6
 KINK = 1e-4  # difference, relative to the largest curvature, above which it counts
+SHRINKS = 1 / 3  # of a smooth loss the near difference is a tenth of the far one
 MOST_DIRECTIONS = 64
 # A tangent vector is in the null space of the Hessian if it bends by less than this share of the largest curvature, beyond
 # what the gradient explains.
@@ -110,7 +111,7 @@ def curvature_at(
         if not np.all(np.isfinite(hessian)) or not np.isfinite(value):
             raise ConfigError("loss must be finite at the point, with finite derivatives.")
         gradient_at = partial(_gradient, settings=settings, loss=loss, structure=structure, shapes=shapes)
-        kinked = _has_kink(lambda x: np.asarray(gradient_at(x)), np.asarray(flat), np.asarray(hessian))
+        kinked = has_kink(lambda x: np.asarray(gradient_at(x)), np.asarray(flat), np.asarray(hessian))
     return judged(np.asarray(flat), np.asarray(slope), np.asarray(hessian), symmetries, dead, kinked=kinked)
 
 
@@ -182,23 +183,28 @@ def _flat_directions(hessian: np.ndarray, directions: np.ndarray, flat_enough: f
     return int(np.sum(np.linalg.svd(hessian @ basis.T, compute_uv=False) <= flat_enough)) if len(basis) else 0
 
 
-def _has_kink(gradient: Callable[[np.ndarray], np.ndarray], point: np.ndarray, hessian: np.ndarray) -> bool:
+def has_kink(gradient: Callable[[np.ndarray], np.ndarray], point: np.ndarray, hessian: np.ndarray) -> bool:
     """Whether the slope of the gradient jumps at the point: seen from both sides, along many directions."""
     scale = np.abs(np.linalg.eigvalsh(hessian)).max()
     if scale == 0:
         return False
     _, vectors = np.linalg.eigh(hessian)
+    middle = gradient(point)
     random = np.random.default_rng(0).standard_normal((len(point), len(point)))
     axes = np.eye(len(point))
     directions = np.concatenate([vectors.T, axes, random / np.linalg.norm(random, axis=1, keepdims=True)])
     for direction in directions[:: max(1, len(directions) // MOST_DIRECTIONS)]:
-        jumps = []
-        for step in (FAR_STEP, NEAR_STEP):
-            ahead, behind = gradient(point + step * direction), gradient(point - step * direction)
-            jumps.append(np.abs(ahead + behind - 2 * gradient(point)).max() / step / scale)
-        if min(jumps) > KINK:
-            return True
+        near = np.abs(_bend(gradient, point, middle, NEAR_STEP * direction)).max() / NEAR_STEP
+        if near > KINK * scale:  # the far step is asked only if the near one shows something
+            far = np.abs(_bend(gradient, point, middle, FAR_STEP * direction)).max() / FAR_STEP
+            if near > SHRINKS * far:
+                return True
     return False
+
+
+def _bend(gradient: Callable[[np.ndarray], np.ndarray], point: np.ndarray, middle: np.ndarray, step: np.ndarray) -> Any:
+    """How much more the gradient changes one step ahead than one step behind."""
+    return gradient(point + step) + gradient(point - step) - 2 * middle
 
 
 def _rebuilt(flat: Any, structure: Any, shapes: tuple[tuple[int, ...], ...]) -> Any:

@@ -7,9 +7,6 @@ import numpy as np
 
 from superpos import arrays
 
-# Shorter columns are those of features that are not represented.
-SHORT = 1e-4
-
 
 def rotation_tangents(W: Any, b: Any = None) -> np.ndarray:
     r"""Tangents of the rotations of the hidden space at W (m, n): $A W$ for every antisymmetric A, flattened, b at rest.
@@ -27,18 +24,22 @@ def rotation_tangents(W: Any, b: Any = None) -> np.ndarray:
     return np.array(rows).reshape(-1, W.size + after)
 
 
-def dead_features(W: Any, b: Any, *, shorter_than: float = SHORT) -> np.ndarray:
-    """Which features are dead, (n,): no length, and a bias of at most 0, so that their output is 0 whatever is active."""
+def dead_features(W: Any, b: Any, *, signed: bool = False) -> np.ndarray:
+    """Which features are dead, (n,): their output is 0 whatever is active, since the bias is below all that can reach it.
+
+    Inputs lie in [0, 1], or with `signed` in [−1, 1]. A feature without length and with a bias of at most 0 is dead.
+    """
     W, b = np.asarray(arrays.as_numpy("W", W, ndim=2), float), np.asarray(arrays.as_numpy("b", b, ndim=1), float)
-    return (np.linalg.norm(W, axis=0) < shorter_than) & (b <= shorter_than)
+    gram = W.T @ W
+    return b + np.sum(np.abs(gram) if signed else np.maximum(gram, 0), axis=1) <= 0
 
 
-def dead_tangents(W: Any, b: Any) -> np.ndarray:
+def dead_tangents(W: Any, b: Any, *, signed: bool = False) -> np.ndarray:
     """Directions of the parameters of dead features, (k (m + 1), m n + n), in the order of the flattened pair (W, b).
 
-    They need not all be flat: what a dead feature sends to the outputs of others may cost something.
+    They need not all be flat. The bias is: the output stays 0. Length costs something if the feature then disturbs others.
     """
     W = np.asarray(arrays.as_numpy("W", W, ndim=2), float)
     m, n = W.shape
     rows = np.eye(m * n + n).reshape(m + 1, n, m * n + n)  # parameter (hidden unit or bias, feature)
-    return rows[:, dead_features(W, b)].reshape(-1, m * n + n)
+    return rows[:, dead_features(W, b, signed=signed)].reshape(-1, m * n + n)

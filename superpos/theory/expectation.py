@@ -133,11 +133,12 @@ def expected_errors(
     *,
     activation: str = "relu",
     order: int | None = None,
+    bound: Row | None = None,
 ) -> Row:
-    """$E(x_i - x'_i)^2$ for every feature, unweighted; `expected_loss` says how. Checks nothing."""
+    """$E(x_i - x'_i)^2$ for every feature, unweighted; `expected_loss` says how, `relu_errors` what `bound` is. No checks."""
     order = chosen_order(features.n_features, len(W)) if order is None else order
     b = jnp.zeros(features.n_features, W.dtype) if b is None else b
     if activation == "identity":
         return linear_errors(W, b, features)
     check_factors(features)
-    return relu_errors(jnp.dot(W.T, W, precision=FULL_PRECISION), b, features, order)
+    return relu_errors(jnp.dot(W.T, W, precision=FULL_PRECISION), b, features, order, bound)

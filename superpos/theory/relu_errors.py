@@ -71,18 +71,26 @@ class _Part(NamedTuple):
     moments: list[Row]  # of the same for r = 0 … 3
 
 
-def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int) -> Row:
-    r"""$E(x_i - ReLU(a_i))^2$, shape (n_features,), for $a = b + Gx$ with G = WᵀW; the series has `order` terms."""
+def reach_of(G: Square, b: Row, magnitude: str) -> Row:
+    """The bound L of $|a_i|$ that the series is laid out on, (n_features,)."""
+    above, below = jnp.sum(jnp.maximum(G, 0), axis=1), jnp.sum(jnp.maximum(-G, 0), axis=1)
+    reach = jnp.maximum(above, below) if magnitude == "uniform" else above + below
+    return 1.02 * (jnp.abs(b) + reach)
+
+
+def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bound: Row | None = None) -> Row:
+    r"""$E(x_i - ReLU(a_i))^2$, shape (n_features,), for $a = b + Gx$ with G = WᵀW; the series has `order` terms.
+
+    A `bound` of $|a_i|$ that is given does not move with G and b. The sum of the series does not depend on it, but a series
+    that is cut does, and its own bound has kinks: where second derivatives count, it is held fixed.
+    """
     n, p = features.n_features, features.probabilities.astype(G.dtype)
     mu = (1.0, *MAGNITUDE_MOMENTS[features.magnitude])
     k = jnp.arange(1, order + 1, dtype=G.dtype)[None]
     i = np.arange(n)
 
     # Everything in units of the bound L, so that |a| <= 1.
-    above, below = jnp.sum(jnp.maximum(G, 0), axis=1), jnp.sum(jnp.maximum(-G, 0), axis=1)
-    reach = jnp.maximum(above, below) if features.magnitude == "uniform" else above + below
-    bound = 1.02 * (jnp.abs(b) + reach)
-    L = jnp.maximum(bound, MIN_BOUND)
+    L = jnp.maximum(reach_of(G, b, features.magnitude) if bound is None else bound, MIN_BOUND)
     g, beta = G / L[:, None], b / L
     phi, h, powers, quotient = characteristic(g, order, features.magnitude)
     g_own, phi_own = jnp.diagonal(g), phi.at(i, i)

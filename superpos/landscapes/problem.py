@@ -1,0 +1,128 @@
+"""The loss whose landscape is explored: that of a toy task, exact, as a function of one flat vector."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from superpos import check
+from superpos.errors import ConfigError
+from superpos.landscapes.tangents import dead_features
+from superpos.theory.expectation import check_expected, expected_errors
+from superpos.theory.polishing import TaskWithExpectedLoss
+from superpos.theory.relu_errors import reach_of
+from superpos.theory.series import check_order, doubtful
+
+# Room that the bound of the series leaves around a point: descent moves the point, the bound stays.
+ROOM = 1.25
+# Terms of the series with which minima are found to the last digit.
+TERMS = 256
+
+
+class Problem(NamedTuple):
+    """One task at one density and importance, in double precision, and the shape of its models."""
+
+    task: Any  # numeric fields are arrays of their full shapes
+    shape: tuple[int, int]  # (n_hidden, n_features)
+    bias: bool
+    order: int  # terms of the series
+    untrained: float  # loss of W = 0 without bias
+
+    def parts(self, flat: Any) -> tuple[Any, Any]:
+        """W and b, or None, of a flat vector."""
+        return parts_of(flat, self.shape, self.bias)
+
+    def flat(self, W: Any, b: Any) -> np.ndarray:
+        """The flat vector of W and b."""
+        pieces = [np.ravel(W)] if b is None else [np.ravel(W), np.ravel(b)]
+        return np.concatenate(pieces).astype(np.float64)
+
+
+def problem_of(task: Any, order: int | None = None) -> Problem:
+    """The problem that a task poses.
+
+    Raises:
+        ConfigError: the task has no expected loss here, its loss is no mean of squares, or a field of it is not allowed.
+    """
+    if not isinstance(task, TaskWithExpectedLoss):
+        raise ConfigError(
+            f"task must be a superpos.tasks.Toy, whose expected loss is known, got {type(task).__name__}."
+        )
+    task.check()
+    check_expected(task.features, task.activation)
+    if task.loss_exponent != 2:
+        raise ConfigError(f"loss_exponent must be 2 for a landscape, got {task.loss_exponent}.")
+    if not np.any(np.asarray(task.importance) > 0):
+        raise ConfigError("importance must not be 0 for every feature.")
+    check.in_range("feature_probability", task.features.feature_probability, above=0, at_most=1)
+    n, m = int(task.n_features), int(task.n_hidden)
+    terms = check_order(order, n if task.activation == "relu" else 1, m, at_least=TERMS)
+    if doubtful(n, terms):
+        raise ConfigError(f"order must be at least n_features = {n} for a landscape, got {terms}.")
+    with jax.enable_x64(True):
+        full = jax.tree.map(lambda x: np.asarray(x, np.float64), replace(task, hidden_l1=None)).broadcast()
+        full = jax.tree.map(np.asarray, full)
+        untrained = float(np.mean(full.importance * np.asarray(full.features.moment(2))))
+    return Problem(full, (m, n), bool(task.bias), terms, untrained)
+
+
+def parts_of(flat: Any, shape: tuple[int, int], bias: bool) -> tuple[Any, Any]:
+    """W (m, n) and b (n,), or None, of a flat vector."""
+    m, n = shape
+    return flat[: m * n].reshape(shape), flat[m * n :] if bias else None
+
+
+class Frame(NamedTuple):
+    """What is held fixed around a point, so that the loss is as smooth there as it truly is."""
+
+    bound: Any  # (n_features,) of the series
+    alive: Any  # (n_features,) False: the output is 0 whatever is active, exactly, and its error is E x²
+
+
+def frame_at(problem: Problem, flat: np.ndarray) -> Frame:
+    """The frame around a point: a bound that leaves room, and which outputs can be other than 0.
+
+    An output is dead if its bias is below 0 by at least what reaches it; the point has a whole neighbourhood like that.
+    """
+    W, b = problem.parts(np.asarray(flat, np.float64))
+    gram, bias = W.T @ W, np.zeros(problem.shape[1]) if b is None else b
+    with jax.enable_x64(True):
+        reach = np.asarray(reach_of(jnp.asarray(gram), jnp.asarray(bias), problem.task.magnitude))
+    alive = np.ones(problem.shape[1], bool)
+    if problem.task.activation == "relu" and b is not None:
+        alive = ~dead_features(W, b, signed=problem.task.magnitude != "uniform")
+    return Frame(ROOM * np.where(alive, reach, 1.0) + 0.1, alive)
+
+
+def exact_loss(
+    flat: Float[Array, " d"], task: Any, frame: Any, shape: tuple[int, int], bias: bool, order: int
+) -> Float[Array, ""]:
+    """The mean over features of importance times expected squared error; `frame` as `frame_at` gives it, or None."""
+    W, b = parts_of(flat, shape, bias)
+    bound, alive = (None, None) if frame is None else frame
+    if alive is not None and b is not None:  # the series of a dead output would only show its own error
+        b = jnp.where(alive, b, 0.0)
+    errors = expected_errors(W, b, task.features, activation=task.activation, order=order, bound=bound)
+    if alive is not None:
+        errors = jnp.where(alive, errors, task.features.moment(2))
+    return jnp.mean(task.importance * errors)
+
+
+_STATIC = ("shape", "bias", "order")
+loss_at = jax.jit(exact_loss, static_argnames=_STATIC)
+value_and_slope = jax.jit(jax.value_and_grad(exact_loss), static_argnames=_STATIC)
+
+
+@partial(jax.jit, static_argnames=_STATIC)
+def hessian_at(flat: Any, task: Any, frame: Any, shape: tuple[int, int], bias: bool, order: int) -> Float[Array, "d d"]:
+    """Second derivatives, one direction after the other: a far smaller program than all at once."""
+    slope = jax.grad(exact_loss)
+
+    def column(direction: Any) -> Any:
+        return jax.jvp(lambda x: slope(x, task, frame, shape, bias, order), (flat,), (direction,))[1]
+
+    return jax.lax.map(column, jnp.eye(len(flat), dtype=flat.dtype))

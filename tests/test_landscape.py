@@ -1,0 +1,213 @@
+"""Minima of the expected loss: which there are, which are one, how wide their basins, how they move along an axis."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import superpos as sp
+from superpos.errors import ConfigError
+from superpos.landscapes import crossings_of, dead_features
+from superpos.landscapes.candidates import arrangements
+from superpos.landscapes.curvature import rank_at
+from superpos.landscapes.merging import canonical, classes, grouped, invariants, permutation
+
+
+def turned(W, b, rng, order):
+    """The same model, rotated or reflected, its features in another order."""
+    Q = np.linalg.qr(rng.normal(size=(len(W), len(W))))[0]
+    return (Q @ W)[:, order], b[order]
+
+
+def test_rotations_and_permutations_of_equal_features_change_no_invariant(rng):
+    label, order = np.array([0, 0, 0, 1, 1]), np.array([2, 0, 1, 4, 3])
+    W, b = rng.normal(size=(3, 5)), rng.normal(size=5)
+    one, two = canonical(W, b), canonical(*turned(W, b, rng, order))
+    np.testing.assert_allclose(invariants(*one, label), invariants(*two, label), atol=1e-12)
+    mapping = permutation(two, one, label)
+    assert mapping is not None and mapping.tolist() == order.tolist()
+    assert permutation(two, one, np.arange(5)) is None  # unequal features do not change places
+
+
+def test_a_symmetric_shape_is_matched_in_any_order(rng):
+    """All features of a polygon look alike, so only a search finds an order that fits."""
+    angle = 2 * np.pi * np.arange(7) / 7
+    W, b = np.array([np.cos(angle), np.sin(angle)]), np.full(7, -0.2)
+    shuffled = canonical(*turned(W, b, rng, rng.permutation(7)))
+    assert permutation(canonical(W, b), shuffled, np.zeros(7, int)) is not None
+    star = canonical(W[:, [0, 2, 4, 6, 1, 3, 5]] * np.array([[1], [0.999]]), b)
+    assert permutation(canonical(W, b), star, np.zeros(7, int)) is None
+
+
+def test_invariants_tell_arrangements_of_unequal_features_apart():
+    pairs = np.array([[1.0, -1, 0, 0], [0, 0, 1, -1]])
+    others = pairs[:, [0, 2, 1, 3]]
+    apart = [invariants(*canonical(W, np.zeros(4)), np.arange(4)) for W in (pairs, others)]
+    assert np.abs(apart[0] - apart[1]).max() > 0.5
+    alike = [invariants(*canonical(W, np.zeros(4)), np.zeros(4, int)) for W in (pairs, others)]
+    np.testing.assert_allclose(alike[0], alike[1])
+
+
+def test_the_bias_of_a_silent_feature_is_of_no_account():
+    W = np.array([[1.0, -1, 0]])
+    np.testing.assert_array_equal(canonical(W, np.array([0, 0, -1.0]))[1], canonical(W, np.array([0, 0, -9.0]))[1])
+    assert canonical(W, np.array([0, 0, 0.1]))[1][2] == 0.1
+
+
+def test_equal_features_have_one_density_importance_and_set():
+    task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1, importance=[1, 1, 2, 1, 1])
+    assert len({*classes(task).tolist()}) == 2
+    sets = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1, correlated_sets=((0, 1), (2, 3)))
+    label = classes(sets)
+    assert label[0] == label[1] != label[2] == label[3] != label[4]
+
+
+def test_groups_hold_what_is_near():
+    groups = grouped(np.array([[0.0], [1.0], [0.05], [1.02]]), 0.1)
+    assert [group.tolist() for group in groups] == [[0, 2], [1, 3]]
+
+
+def test_candidates_are_the_shapes_that_fit():
+    names = arrangements(3, 2)
+    assert ["triangle"] in names and ["antipodal pair", "dedicated"] in names
+    assert ["tetrahedron"] not in names
+
+
+def test_dead_features_answer_nothing():
+    W = np.array([[1.0, 0.5, 0.0]])
+    assert dead_features(W, np.array([0.0, -0.76, -0.1])).tolist() == [False, True, True]
+    assert dead_features(-W, np.array([0.0, -0.7, 0.1])).tolist() == [False, False, False]
+
+
+def crossing_table(values=(1.0, 0.1, 0.01)):
+    losses = [[3.0, 4.0, np.nan], [2.0, 2.0, 9.0], [1.5, 1.0, 1.2]]
+    data = {"loss": (("feature_probability", "minimum"), losses)}
+    return xr.Dataset(data, {"feature_probability": list(values), "minimum": [0, 1, 2]})
+
+
+def test_crossings_lie_where_losses_are_equal():
+    crossings = crossings_of(crossing_table())
+    lowest = crossings.isel(crossing=np.flatnonzero(crossings["lowest"].values))
+    np.testing.assert_allclose(lowest["feature_probability"], [0.1])
+    assert crossings.sizes["crossing"] == 2
+    other = crossings.isel(crossing=1)
+    assert not other["lowest"] and (int(other["first"]), int(other["second"])) == (0, 2)
+    assert 0.01 < float(other["feature_probability"]) < 0.1
+
+
+def test_a_table_without_an_axis_has_no_crossings():
+    with pytest.raises(ConfigError, match="^table must be"):
+        crossings_of(crossing_table().isel(feature_probability=0, drop=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "field"),
+    [
+        ({}, {"starts": 0}, "starts"),
+        ({"importance": np.nan}, {}, "importance"),
+        ({"importance": 0.0}, {}, "importance"),
+        ({"magnitude": "exponential"}, {}, "magnitude"),
+        ({"loss_exponent": 4}, {}, "loss_exponent"),
+        ({}, {"along": {"n_hidden": [1, 2]}}, "along"),
+        ({}, {"along": {"feature_probability": [0.5, np.nan]}}, "feature_probability"),
+        ({}, {"along": {"feature_probability": [[0.5, 0.2, 0.1]]}}, "feature_probability"),
+        ({}, {"along": {"feature_probability": [2.0]}}, "feature_probability"),
+        ({}, {"along": {}}, "along"),
+        ({}, {"order": 0}, "order"),
+        ({}, {"seed": -1}, "seed"),
+    ],
+)
+def test_wrong_input_is_one_sentence_that_names_the_field(change, options, field):
+    task = sp.tasks.Toy(**{"n_features": 2, "n_hidden": 1, "feature_probability": 0.1, **change})
+    with pytest.raises(ConfigError, match=f"^{field} must") as refused:
+        sp.landscape(task, **{"starts": 8, **options})
+    assert str(refused.value).count(". ") <= 1
+
+
+def test_a_task_without_expected_loss_is_refused():
+    with pytest.raises(ConfigError, match="^task must"):
+        sp.landscape(sp.tasks.ModularAddition(), 8)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    task = sp.tasks.Toy(n_features=2, n_hidden=1, feature_probability=0.5, importance=[1.0, 0.5], activation="identity")
+    return sp.landscape(task, 16)
+
+
+def test_a_linear_model_has_one_minimum_and_a_regular_one(linear):
+    """Without ReLU the only minimum is the best linear map; W and −W are one."""
+    assert linear.sizes["minimum"] == 1
+    row = linear.isel(minimum=0)
+    assert (int(row["starts"]), float(row["share"]), int(row.attrs["lost"])) == (16, 1.0, 0)
+    assert float(row["share_low"]) == pytest.approx(16 / (16 + 1.959964**2), rel=1e-6)  # Wilson's interval
+    assert (int(row["rank"]), float(row["learning_coefficient"]), str(row["flags"].item())) == (4, 2.0, "")
+    assert float(row["gradient"]) < 1e-13
+    features = sp.FeatureDistribution(n_features=2, feature_probability=0.5)
+    assert float(row["loss"]) == pytest.approx(float(sp.theory.optimal_linear_loss(features, [1.0, 0.5], 1)), rel=1e-6)
+    assert str(row["name"].item()) == "dedicated"
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    task = sp.tasks.Toy(n_features=3, n_hidden=1)
+    return sp.landscape(task, 64, along={"feature_probability": [0.2, 0.1, 0.05]})
+
+
+@pytest.mark.slow
+def test_three_features_in_one_dimension(pairs):
+    """Minima keep their number along the axis; each has a gradient of 0, a clear rank, and λ where nothing forbids it."""
+    assert pairs["loss"].dims == ("feature_probability", "minimum")
+    best = pairs.isel(minimum=0)
+    assert best["name"].values.tolist() == ["antipodal pair"] * 3
+    exists = np.isfinite(pairs["loss"].values)
+    assert np.all(pairs["gradient"].values[exists] < 1e-12)
+    assert np.all(pairs["starts"].values[exists].sum() <= 3 * 64)
+    shares = np.where(exists, pairs["share"].values, 0).sum(axis=1)
+    np.testing.assert_allclose(shares, 1)
+    for k, row in enumerate(pairs["eigenvalues"].values[exists]):
+        rank = int(pairs["rank"].values[exists][k])
+        assert {rank_at(row, t) for t in 10.0 ** np.arange(-10.0, -5)} == {rank}
+    dead = np.char.find(pairs["flags"].values.astype(str), "dead") >= 0
+    assert dead.any()  # an antipodal pair whose third feature is dead
+    assert np.all(pairs["learning_coefficient"].values[dead & exists] < best["learning_coefficient"].values.max())
+
+
+@pytest.mark.slow
+def test_the_loss_is_that_of_another_solver_and_below_all_that_is_trained(pairs):
+    for p in pairs["feature_probability"].values:
+        task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=float(p), objective="expected")
+        row = pairs.sel(feature_probability=p).isel(minimum=0)
+        noise = np.random.default_rng(0).normal(size=4)
+        second = sp.theory.polish(
+            row["W"].values + 0.01 * noise[:3], row["b"].values + 0.01 * noise[3], task, order=1_024
+        )
+        assert float(second.loss) == pytest.approx(float(row["loss"]), rel=2e-8)
+        run = sp.train(task, sp.TrainConfig(), seed=0)
+        assert float(run.loss) >= float(row["loss"]) * (1 - 1e-5)
+
+
+@pytest.mark.slow
+def test_the_saddle_between_two_minima_is_above_both(pairs):
+    task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=0.1)
+    table = sp.landscape(task, 16)
+    first, second = table.isel(minimum=0), table.isel(minimum=1)
+    saddle = sp.landscapes.saddle_between(task, first, second)
+    assert (saddle.index, saddle.gradient < 1e-9) == (1, True)
+    assert saddle.loss > max(float(first["loss"]), float(second["loss"]))
+    with pytest.raises(ConfigError, match="^first must be one row"):
+        sp.landscapes.saddle_between(task, table, second)
+
+
+@pytest.mark.slow
+def test_more_starts_find_no_lower_minimum_and_shares_are_those_of_training():
+    """Of five features, as the demo trains them; both lists are compared below the tenth-lowest loss."""
+    task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1, objective="expected", order=16)
+    few, many = (sp.landscape(task, starts, seed=seed) for seed, starts in enumerate((64, 256)))
+    tenth = float(few["loss"].values[min(10, few.sizes["minimum"]) - 1])
+    for loss in many["loss"].values[many["loss"].values < tenth * (1 - 1e-9)]:
+        assert np.abs(few["loss"].values / loss - 1).min() < 1e-6
+    trained = sp.sweep(task, sp.TrainConfig(), sp.Grid(seed=range(64)))
+    pentagons = int(np.sum(trained.geometry()["shape"].values == "pentagon"))
+    share = float(many["share"].values[many["name"].values == "pentagon"].sum())
+    assert abs(pentagons / 64 - share) < 3 * np.sqrt(share * (1 - share) * (1 / 64 + 1 / 256))
+    assert float(trained["loss"].min()) >= float(many["loss"].min()) * (1 - 1e-5)
