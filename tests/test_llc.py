@@ -287,3 +287,44 @@ def test_reduced_rank_regression():
         table = sp.llc(*product_loss(*sizes), chains=64, draws=1000, steps=16, nbeta=1e5, gamma=0.1)
         off = abs(float(table["llc"]) - known)
         assert off <= 0.03 * known and off <= 2.5 * float(table["standard_error"]), sizes
+
+
+def test_the_claims_of_the_figure():
+    import xarray as xr
+
+    from superpos.experiments import Claims
+    from superpos.experiments import learning_coefficient as experiment
+
+    def calibration(kinds, known, multiplicity, shift):
+        expected = np.array(known) - (np.array(multiplicity) - 1) / np.log(experiment.NBETA)
+        columns = {
+            "kind": kinds,
+            "known": known,
+            "multiplicity": multiplicity,
+            "expected": expected,
+            "estimate": expected + shift,
+            "standard_error": np.full(len(known), 0.01),
+            "verdict": np.full(len(known), "minimum"),
+        }
+        return xr.Dataset({name: ("case", np.array(values)) for name, values in columns.items()})
+
+    def verdicts_of(shift, estimates):
+        simple = calibration(["powers", "reduced rank", "reduced rank"], [0.5, 2.0, 2.0], [1, 1, 2], shift)
+        polygons = calibration(["toy model"], [8.5], [1], shift)
+        rests = np.array([[0.09, 0.09, 0.06, 0.06]])
+        table = xr.Dataset(
+            {
+                "loss_at_point": (("seed", "snapshot"), rests),
+                "estimate": (("seed", "snapshot"), np.array([estimates])),
+                "standard_error": (("seed", "snapshot"), np.full((1, 4), 0.1)),
+                "verdict": (("seed", "snapshot"), np.full((1, 4), "minimum")),
+            },
+            {"seed": [0]},
+        )
+        claims = Claims("a paper")
+        experiment.evaluate(simple, polygons, table, claims)
+        return [claim.verdict for claim in claims.claims]
+
+    assert verdicts_of(0.0, [7.0, 7.0, 8.5, 8.5]) == ["pass"] * 6
+    assert verdicts_of(0.05, [8.5, 8.5, 7.0, 7.0]) == ["FAIL"] * 4 + ["pass", "FAIL"]
+    assert verdicts_of(0.0, [8.5, 8.5, 8.5, 8.5])[-1] == "FAIL"

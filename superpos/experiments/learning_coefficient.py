@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import chi2
 
 from superpos.experiments import loss_levels
 from superpos.experiments.claims import Claims
@@ -199,38 +200,48 @@ def evaluate(calibration: xr.Dataset, polygons: xr.Dataset, table: xr.Dataset, c
     """Known coefficients are met, and along training the loss falls where λ rises."""
     simple = calibration.isel(case=calibration["multiplicity"].values == 1)
     for kind, words in (("powers", "sums of powers and a quadratic"), ("reduced rank", "reduced-rank regression")):
-        claims.check(f"{words}: λ", *_compared(simple.isel(case=simple["kind"].values == kind)))
-    double = calibration.isel(case=calibration["multiplicity"].values > 1)
-    claims.check("… of multiplicity 2: λ − 1/log nβ", *_compared(double))
-    claims.check("polygons of 6→2: λ = (3c − 1)/2 for c features that are alive", *_compared(polygons))
+        expected, measured, holds = _compared(simple.isel(case=simple["kind"].values == kind))
+        claims.check(f"{words}: λ", expected, measured, holds)
+    expected, measured, holds = _compared(calibration.isel(case=calibration["multiplicity"].values > 1))
+    claims.check("… of multiplicity 2: λ − 1/log nβ", expected, measured, holds)
+    expected, measured, holds = _compared(polygons)
+    claims.check("polygons of 6→2: λ = (3c − 1)/2 for c features that are alive", expected, measured, holds)
     final = table.isel(snapshot=-1)
     at_rest = final.isel(seed=final["verdict"].values == "minimum")
     near = np.min(
         np.abs(at_rest["estimate"].values[:, None] - np.array(list(POLYGONS.values()))), axis=1, initial=np.inf
     )
     off = near / at_rest["standard_error"].values
-    measured = (
-        f"{len(off)} of {final.sizes['seed']} at a minimum; off by {np.median(off):.1f} standard errors in the median"
-    )
+    median, n_seeds = float(np.median(off)) if len(off) else np.inf, final.sizes["seed"]
+    measured = f"{len(off)} of {n_seeds} at a minimum; off by {median:.1f} standard errors in the median"
     expected = "three in four at a minimum, the median within 2 standard errors of 7 or 8.5"
-    claims.check(
-        "training ends at a minimum of known λ",
-        expected,
-        measured,
-        len(off) >= 0.75 * final.sizes["seed"] and np.median(off) < 2,
-    )
+    holds = len(off) >= 0.75 * n_seeds and median < 2
+    claims.check("training ends at a minimum of known λ", expected, measured, holds)
     seeds, moves, up = staircase(table)
-    measured = f"{up} of {moves} moves, in {seeds} seeds"
-    claims.check("from one minimum to the next, loss falls and λ rises", "every move", measured, 0 < moves == up)
+    statement = "from one minimum to the next, loss falls and λ rises"
+    if moves:
+        claims.check(statement, "every move", f"{up} of {moves} moves, in {seeds} seeds", up == moves)
+    else:
+        why = f"none of {table.sizes['seed']} seeds rests on two minima at this nβ: plateaus on the way are refused"
+        claims.needs_full(statement, "every move", why)
 
 
 def _compared(table: xr.Dataset) -> tuple[str, str, bool]:
-    """What is expected, what was measured, and whether every case is within 3 % or two standard errors and at a minimum."""
+    """What is expected, what was measured, and whether it holds.
+
+    Every case must be at a minimum and within 3 %. That each of many is within two standard errors is not to be expected, so
+    the errors are judged together: the sum of their squares, in units of the standard errors, by its 99 % quantile.
+    """
     off = table["estimate"].values / table["expected"].values - 1
     errors = np.abs(table["estimate"].values - table["expected"].values) / table["standard_error"].values
-    fine = (np.abs(off) <= WITHIN) & (errors <= 2) & (table["verdict"].values == "minimum")
-    measured = f"off by {100 * np.abs(off).max():.1f} % and {errors.max():.1f} standard errors at most"
-    return "every case within 3 % and 2 standard errors", measured, bool(fine.all())
+    chance = float(chi2.sf(np.sum(errors**2), len(errors))) if len(errors) else 1.0
+    holds = np.all(np.abs(off) <= WITHIN) and np.all(table["verdict"].values == "minimum") and chance > 0.01
+    if not len(off):
+        return "", "no case", False
+    measured = (
+        f"off by {100 * np.abs(off).max():.1f} % and {errors.max():.1f} standard errors at most; chance {chance:.2g}"
+    )
+    return "every case within 3 %; errors as large by chance in 1 % of tries or more", measured, bool(holds)
 
 
 def draw(calibration: xr.Dataset, table: xr.Dataset, result: SweepResult) -> tuple[Figure, str]:
@@ -285,6 +296,6 @@ def along_training(table: xr.Dataset, above: Axes, below: Axes) -> None:
     for value in sorted(set(POLYGONS.values())):
         below.axhline(value, color="black", ls="--", lw=0.7, zorder=0)
     above.set(ylabel="loss (sum)", yscale="log", xscale="log", title="along training, 6→2, one active")
-    below.set(ylabel="λ̂", xlabel="step", ylim=(0, 10.5))
+    below.set(ylabel="λ̂", xlabel="step", ylim=(3.5, 10), xlim=(max(1, steps[-1] / 100), 1.2 * steps[-1]))
     plain_ticks(above, y=True)
     plain_ticks(below, subs=(1,))

@@ -83,11 +83,13 @@ def kernel(target: Any, steps: Any) -> Kernel:
         acceptance = jnp.where(usable, jnp.minimum(1.0, jnp.exp(jnp.minimum(change, 0.0))), 0.0)
         lucky = jax.random.uniform(accept_key) < acceptance
         accepted = jnp.where(descending, usable & (gain >= 0), lucky) | first
-        moved = (jnp.where(accepted, a, b) for a, b in zip((w, loss, slope), state[:3], strict=True))
+        w, loss_here, slope = (
+            jnp.where(accepted, a, b) for a, b in ((w, state.w), (loss, state.loss), (slope, state.slope))
+        )
         tuned = state.tuning.updated(acceptance, jnp.maximum(k, 1).astype(w.dtype), begin + jnp.log(10.0))
         tuning = jax.tree.map(lambda a, b: jnp.where(warming & chosen & ~first, a, b), tuned, state.tuning)
         loss_at_point = jnp.where(first, loss, state.loss_at_point)
-        new = State(*moved, loss_at_point, tuning)
+        new = State(w, loss_here, slope, loss_at_point, tuning)
         # The point itself must be finite; any other proposal that is not was rejected.
         draw = Draw(new.loss - loss_at_point, acceptance, loss_at_point, jnp.isfinite(new.loss))
         return new, draw

@@ -59,10 +59,10 @@ def llc(
     **Settings.** `nbeta` nβ, 10,000 by default on the exact loss and 1,000 on batches; `gamma` γ; `step_size` ε, chosen where
     it is not given; `method` "hmc" (default where the loss is known without sampling), "langevin", "sgld" (default where it
     is not), "rmsprop_sgld"; `chains`, `draws` of each, after a `warmup`, `steps` of gradient per draw: `Sampling` says what
-    each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; another number may
-    change last bits. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean" the mean, as
-    superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times that of the
-    sum. The default is the sum where the loss is a mean over features.
+    each of them means. `at_once` chains run as one program, 8 of a task and 64 of a loss of your own; in larger blocks last
+    bits may depend on a chain's place. Of a task, `convention` "sum" is the sum over features, as papers have it, and "mean"
+    the mean, as superpos has it: λ is the same in the limit, and nβ multiplies another number, so nβ of the mean is n times
+    that of the sum. The default is the sum where the loss is a mean over features.
 
     **The bias is known where the loss is a parabola**: $\hat\lambda = \frac12 \sum_i n\beta h_i/(n\beta h_i + \gamma)$ with
     curvatures $h_i$, so a direction counts if $h_i \gg \gamma/n\beta$.
@@ -204,11 +204,14 @@ def _own_loss(function: Any, point: Any) -> tuple[_OwnLoss, np.ndarray]:
     if point is None:
         raise ConfigError("point is missing: llc(loss, point) needs the minimum to sample around.")
     leaves = [check.finite_array("point", leaf) for leaf in jax.tree.leaves(point)]
-    if not leaves or any(leaf is None for leaf in leaves) or not sum(np.size(leaf) for leaf in leaves):
+    known = [leaf for leaf in leaves if leaf is not None]
+    if len(known) < len(leaves):
+        raise ConfigError("point must hold numbers that are known: llc cannot run inside jit, vmap or grad.")
+    if not sum(leaf.size for leaf in known):
         raise ConfigError("point must hold at least one number.")
-    shapes = tuple(tuple(np.shape(leaf)) for leaf in leaves)
+    shapes = tuple(leaf.shape for leaf in known)
     loss = _OwnLoss(function, jax.tree.structure(point), shapes, _arguments(function) == 2)
-    w = task_losses.flat(leaves)
+    w = task_losses.flat(known)
     key = jax.random.key(0)
     try:
         shape = jax.eval_shape(lambda x: loss(x, (), key), jnp.asarray(w))
