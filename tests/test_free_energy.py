@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.landscapes import bayesian_phases, crossing, free_energy, preferred
+from superpos.landscapes import bayesian_phases, free_energy, preferred, transition
 
 PENTAGON, HEXAGON = (0.0687438, 7.0), (0.0481924, 8.5)  # loss and learning coefficient, six features
 
@@ -22,7 +22,7 @@ def test_a_crossing_is_where_the_free_energies_are_equal(rng):
     for _ in range(60):
         loss, coefficient = rng.uniform(0, 0.3, 2), rng.uniform(0, 12, 2)
         constant, beta = rng.normal(0, 3, 2), rng.uniform(0.3, 3)
-        at = float(crossing(loss, coefficient, constant=constant, beta=beta))
+        at = float(transition(loss, coefficient, constant=constant, beta=beta))
         reference = last_change(loss, coefficient, constant, beta)
         assert at == pytest.approx(reference, rel=2e-4, nan_ok=True)
         if np.isfinite(at):
@@ -32,23 +32,23 @@ def test_a_crossing_is_where_the_free_energies_are_equal(rng):
 
 def test_five_gives_way_to_six_where_the_paper_says_with_its_constants():
     loss, coefficient = np.transpose([PENTAGON, HEXAGON])
-    assert float(crossing(loss, coefficient, constant=[0, 2.7535])) == pytest.approx(601, abs=1)
-    assert float(crossing(loss, coefficient)) == pytest.approx(445.1, abs=0.1)
-    assert float(crossing(loss, coefficient, beta=0.5)) > 2 * 445.1
+    assert float(transition(loss, coefficient, constant=[0, 2.7535])) == pytest.approx(601, abs=1)
+    assert float(transition(loss, coefficient)) == pytest.approx(445.1, abs=0.1)
+    assert float(transition(loss, coefficient, beta=0.5)) > 2 * 445.1
 
 
 def test_crossings_of_whole_arrays_are_those_one_by_one():
     loss = np.array([[0.3, 0.2, 0.1], [0.1, 0.1, 0.1]])
     coefficient = np.array([[1.0, 5.0, 2.0], [4.0, 2.0, 2.0]])
-    together = crossing(loss, coefficient)
-    alone = [float(crossing(loss[:, k], coefficient[:, k])) for k in range(3)]
+    together = transition(loss, coefficient)
+    alone = [float(transition(loss[:, k], coefficient[:, k])) for k in range(3)]
     np.testing.assert_array_equal(together, alone)
     assert np.isfinite(together[0]) and np.isnan(together[1:]).all()  # lower and no costlier; equal
 
 
 def test_an_equal_learning_coefficient_leaves_the_constants_alone_to_decide():
-    assert float(crossing((0.3, 0.1), (2.0, 2.0), constant=(0.0, 4.0))) == pytest.approx(20.0)
-    assert np.isnan(crossing((0.3, 0.1), (2.0, 2.0), constant=(4.0, 0.0)))
+    assert float(transition((0.3, 0.1), (2.0, 2.0), constant=(0.0, 4.0))) == pytest.approx(20.0)
+    assert np.isnan(transition((0.3, 0.1), (2.0, 2.0), constant=(4.0, 0.0)))
 
 
 def test_what_is_preferred_has_the_least_free_energy_and_unknown_minima_do_not_compete():
@@ -67,8 +67,8 @@ def test_what_is_preferred_has_the_least_free_energy_and_unknown_minima_do_not_c
         (lambda: free_energy(np.nan, 1.0, 10), "loss"),
         (lambda: free_energy(0.1, "one", 10), "learning_coefficient"),
         (lambda: free_energy(0.1, 1.0, 10, beta=0.0), "beta"),
-        (lambda: crossing((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)), "loss"),
-        (lambda: crossing((0.1, 0.2), 1.0), "learning_coefficient"),
+        (lambda: transition((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)), "loss"),
+        (lambda: transition((0.1, 0.2), 1.0), "learning_coefficient"),
         (lambda: preferred(0.1, 1.0, 10), "loss"),
         (lambda: preferred([0.1, 0.2], [[1.0, 2.0]], 10), "learning_coefficient"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from superpos.demos.question import Question, Verdict, near
-from superpos.landscapes import crossing, polygon_minima
+from superpos.landscapes import polygon_minima, transition
 from superpos.theory.single_active_derivatives import single_active_derivatives
 
 ASKED = {"6": "the hexagon", "5⁻": "the pentagon beside a dead feature", "5⁺": "the pentagon beside a biased one"}
@@ -36,7 +36,7 @@ def _change_of_mind(answer: Any) -> Verdict:
     """The number of data at which pentagon and hexagon have the same free energy of leading order."""
     pair = [_row(name) for name in ("5⁻", "6")]
     loss, coefficient = ([float(row[key]) for row in pair] for key in ("loss", "learning_coefficient"))
-    truth = float(crossing(loss, coefficient))
+    truth = float(transition(loss, coefficient))
     if near(answer, truth, 0.02):
         return Verdict(True, f"the free energies are equal at {truth:.1f} data.")
     n = float(answer)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from superpos.data import one_active
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
-from superpos.landscapes import crossing, free_energy, llc, polygon_minima, posterior_shares, preferred
+from superpos.landscapes import free_energy, llc, polygon_minima, posterior_shares, preferred, transition
 from superpos.landscapes.posterior import half_way, one_active_loss
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
@@ -89,7 +89,7 @@ def coefficients(size: Size) -> xr.Dataset:
     return xr.Dataset(variables, {"minimum": np.array(names)})
 
 
-def learned(result: SweepResult, minima: xr.Dataset) -> list[str]:
+def learned(result: SweepResult | xr.Dataset, minima: xr.Dataset) -> list[str]:
     """The polygon that every seed of a sweep ends on, by name; "other" where its loss is not within 2 % of it.
 
     Sides are features longer than 1/2; of the others, one with a bias above 0 is biased, and one without dead. "6*" is a
@@ -127,7 +127,7 @@ def changes(minima: xr.Dataset, most: float = 1e6) -> list[tuple[float, str]]:
     steps = [(1.0, str(names[known[order[0]]]))]
     for before, after in pairwise(order):
         pair = known[[before, after]]
-        steps.append((float(crossing(loss[pair], coefficient[pair])), str(names[pair[1]])))
+        steps.append((float(transition(loss[pair], coefficient[pair])), str(names[pair[1]])))
     return steps
 
 
@@ -156,7 +156,7 @@ def evaluate(
     claims.identity("pentagon of six features", expected, f"{beside[0]:g} and {beside[1]:g}", beside == [7.0, 8.5])
     pair = six.sel(minimum=["5⁻", "6"])
     loss, coefficient = pair["loss"].values, pair["learning_coefficient"].values
-    plain, published = (float(crossing(loss, coefficient, constant=(0.0, c))) for c in (0.0, PUBLISHED_CONSTANT))
+    plain, published = (float(transition(loss, coefficient, constant=(0.0, c))) for c in (0.0, PUBLISHED_CONSTANT))
     claims.identity(
         "from five to six sides, by free energy",
         f"{PUBLISHED_CHANGE} data with the paper's constants",
@@ -259,7 +259,7 @@ def free_energies(minima: xr.Dataset, ax: Axes | None = None, *, mark: bool = Tr
         ax.plot(n, energy(name) - energy(full), color=PALETTE[COLORS[int(row["sides"])]], ls=dashes, label=name)
     if mark:
         pair = table.sel(minimum=["5⁻", full])
-        at = float(crossing(pair["loss"].values, pair["learning_coefficient"].values))
+        at = float(transition(pair["loss"].values, pair["learning_coefficient"].values))
         ax.plot([at, PUBLISHED_CHANGE], [0, 0], color="black", lw=3, solid_capstyle="butt")
         ax.plot(at, 0, "ko", ms=5)
         ax.annotate(f"{at:.0f} … {PUBLISHED_CHANGE}", (at, 0), (10, -13), textcoords="offset points", fontsize=8)
@@ -285,7 +285,7 @@ def posterior_area(posterior: xr.Dataset, ax: Axes | None = None) -> Axes:
         if row[at] > 0.12:
             _name(ax, n[at], heights[k][at] - row[at] / 2, name)
     pair = polygon_minima(posterior.attrs["n_features"]).set_index(minimum="name").sel(minimum=["5⁻", str(N)])
-    ax.axvline(float(crossing(pair["loss"].values, pair["learning_coefficient"].values)), color="black", ls="--")
+    ax.axvline(float(transition(pair["loss"].values, pair["learning_coefficient"].values)), color="black", ls="--")
     ax.set(
         xscale="log",
         xlim=(n[0], n[-1]),

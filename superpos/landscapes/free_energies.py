@@ -44,7 +44,7 @@ def free_energy(
     return n * b * L + coefficient * np.log(n) + c
 
 
-def crossing(loss: Any, learning_coefficient: Any, *, constant: Any = (0.0, 0.0), beta: Any = 1.0) -> np.ndarray:
+def transition(loss: Any, learning_coefficient: Any, *, constant: Any = (0.0, 0.0), beta: Any = 1.0) -> np.ndarray:
     r"""Number of data from which on the minimum of lower loss is held for good, of two: solved exactly.
 
     `loss`, `learning_coefficient` and `constant` hold the two minima along their first axis, in any order. With a = βΔL > 0
@@ -59,7 +59,7 @@ def crossing(loss: Any, learning_coefficient: Any, *, constant: Any = (0.0, 0.0)
     The pentagon beside a dead feature and the hexagon, six features; with the constants of the paper, and without:
 
     >>> loss, coefficient = (0.06874, 0.04819), (7.0, 8.5)
-    >>> [round(float(sp.landscapes.crossing(loss, coefficient, constant=c))) for c in ((0, 2.7535), (0, 0))]
+    >>> [round(float(sp.landscapes.transition(loss, coefficient, constant=c))) for c in ((0, 2.7535), (0, 0))]
     [601, 445]
 
     Raises:

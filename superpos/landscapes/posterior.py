@@ -208,4 +208,5 @@ def _exchange(walkers: _Walkers, energies: Array, parity: Any, key: Any) -> tupl
         return jnp.where(swap.reshape(*swap.shape, *(1,) * (values.ndim - 2)), values[partner], values)
 
     upward = jnp.where((partner > rung)[:, None], swap, False)
-    return _Walkers(*(exchanged(v) for v in walkers[:3]), walkers.log_step), jnp.mean(upward, axis=1)
+    moved = walkers._replace(x=exchanged(walkers.x), loss=exchanged(walkers.loss), slope=exchanged(walkers.slope))
+    return moved, jnp.mean(upward, axis=1)
