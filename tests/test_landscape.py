@@ -157,8 +157,8 @@ def pairs():
 def test_three_features_in_one_dimension(pairs):
     """Minima keep their number along the axis; each has a gradient of 0, a clear rank, and λ where nothing forbids it."""
     assert pairs["loss"].dims == ("feature_probability", "minimum")
-    best = pairs.isel(minimum=0)
-    assert best["name"].values.tolist() == ["antipodal pair"] * 3
+    best = np.nanargmin(pairs["loss"].values, axis=1)
+    assert pairs["name"].values[np.arange(3), best].tolist() == ["antipodal pair"] * 3
     exists = np.isfinite(pairs["loss"].values)
     assert np.all(pairs["gradient"].values[exists] < 1e-12)
     assert np.all(pairs["starts"].values[exists].sum() <= 3 * 64)
@@ -169,14 +169,15 @@ def test_three_features_in_one_dimension(pairs):
         assert {rank_at(row, t) for t in 10.0 ** np.arange(-10.0, -5)} == {rank}
     dead = np.char.find(pairs["flags"].values.astype(str), "dead") >= 0
     assert dead.any()  # an antipodal pair whose third feature is dead
-    assert np.all(pairs["learning_coefficient"].values[dead & exists] < best["learning_coefficient"].values.max())
+    assert np.all(pairs["learning_coefficient"].values[dead & exists] < np.nanmax(pairs["learning_coefficient"].values))
 
 
 @pytest.mark.slow
 def test_the_loss_is_that_of_another_solver_and_below_all_that_is_trained(pairs):
     for p in pairs["feature_probability"].values:
         task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=float(p), objective="expected")
-        row = pairs.sel(feature_probability=p).isel(minimum=0)
+        here = pairs.sel(feature_probability=p)
+        row = here.isel(minimum=int(here["loss"].argmin("minimum")))
         noise = np.random.default_rng(0).normal(size=4)
         second = sp.theory.polish(
             row["W"].values + 0.01 * noise[:3], row["b"].values + 0.01 * noise[3], task, order=1_024
@@ -200,11 +201,13 @@ def test_the_saddle_between_two_minima_is_above_both(pairs):
 
 @pytest.mark.slow
 def test_more_starts_find_no_lower_minimum_and_shares_are_those_of_training():
-    """Of five features, as the demo trains them; both lists are compared below the tenth-lowest loss."""
+    """Five equal features have fewer than ten minima: those that 64 starts are likely to meet, and all below the third."""
     task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1, objective="expected", order=16)
     few, many = (sp.landscape(task, starts, seed=seed) for seed, starts in enumerate((64, 256)))
-    tenth = float(few["loss"].values[min(10, few.sizes["minimum"]) - 1])
-    for loss in many["loss"].values[many["loss"].values < tenth * (1 - 1e-9)]:
+    losses = many["loss"].values
+    likely = (losses < few["loss"].values[2] * (1 - 1e-9)) | (many["share_low"].values > 0.05)
+    assert likely.sum() >= 2
+    for loss in losses[likely]:
         assert np.abs(few["loss"].values / loss - 1).min() < 1e-6
     trained = sp.sweep(task, sp.TrainConfig(), sp.Grid(seed=range(64)))
     pentagons = int(np.sum(trained.geometry()["shape"].values == "pentagon"))

@@ -1,9 +1,9 @@
 """From many random weights downhill, as training does it: which starts end near which minimum.
 
-Adam is also the cheapest way down for many small models at once. Of 5→2 at density .1, 512 starts in blocks of 64 on one core,
-milliseconds per start and starts that reach the lowest loss within half a percent: these 300 steps 4.0 and 400, the 400 of
-`superpos.theory.minimise` 5.6 and 345, 60 of optax.lbfgs 9.6 and 342, 60 of jax.scipy's BFGS 30 and 166. Line searches wait for
-the slowest model of a block. The bottom is the business of `superpos.landscapes.bottoms`.
+Adam is also the cheapest way down for many small models at once. Of 5→2 at density .1, 512 starts in blocks of 64 on one
+core, milliseconds per start and starts that reach the lowest loss within half a percent: these 300 steps 4.0 and 400, the
+400 of `superpos.theory.minimise` 5.6 and 345, 60 of optax.lbfgs 9.6 and 342, 60 of jax.scipy's BFGS 30 and 166. Line
+searches wait for the slowest model of a block. The bottom is the business of `superpos.landscapes.bottoms`.
 """
 
 import os
