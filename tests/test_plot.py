@@ -96,7 +96,11 @@ def test_captions_come_from_the_configuration(quick_result):
     )
     axes = [{"field": f} for f in ("steps", "optimizer", "n_hidden", "loss_exponent")]
     swept = sp.plot.caption({**quick_result.attrs, "grid": {"axes": axes}})
-    for words in ("5 features; number of hidden dimensions swept; ", "steps swept of optimizer swept", "loss exponent swept"):
+    for words in (
+        "5 features; number of hidden dimensions swept; ",
+        "steps swept of optimizer swept",
+        "loss exponent swept",
+    ):
         assert words in swept
     tokens = {"kind": "repeated_tokens", "d_vocab": 64, "n_layers": 2, "shortest_period": 16, "longest_period": 32}
     for field, words in (
