@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
         picture = Image.open(record.with_suffix(".png")).convert("RGB")
         if picture.width > WIDTH:
             picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-        small = picture.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small = picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         small.save(GALLERY / f"{record.stem}.png", optimize=True)
         if (animation := record.with_suffix(".gif")).exists():
             shutil.copyfile(animation, GALLERY / animation.name)

@@ -17,6 +17,7 @@ import superpos as sp
 from superpos.explorer import encode, pack
 from superpos.explorer.assemble import PAGE, bundle
 from superpos.plot.shape_colors import rule
+from superpos.training.run_record import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,6 +75,16 @@ def test_other_models_are_refused_in_one_sentence(kind, tmp_path, unchecked):
         result.explore(tmp_path / "x.html", n_inputs=5)
     with pytest.raises(sp.ConfigError, match="SweepResult"):
         sp.explorer.explore("not a result", tmp_path / "x.html")
+
+
+def test_one_transformer_is_refused_with_what_to_do_instead(tmp_path, unchecked):
+    task = sp.tasks.ModularAddition(p=7)
+    nothing = dict.fromkeys(("model", "loss", "history", "snapshots", "diverged_step"))
+    run = Run(task=task, config=sp.TrainConfig(), seed=3, **nothing)
+    said = r"^a page of one ModularAddition is made from a sweep, .*: sp.sweep\(task, config, sp.Grid\(seed=\[3\]\)\).explore"
+    with pytest.raises(sp.ConfigError, match=said):
+        sp.explorer.explore(run, tmp_path / "x.html")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pages_are_small_and_the_same_every_time(quick_result, tmp_path):

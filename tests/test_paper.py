@@ -45,7 +45,9 @@ def test_a_figure_has_the_width_of_the_paper_and_letters_of_eight_points(width, 
     assert all(not a.overlaps(b) for k, a in enumerate(panels) for b in panels[:k])
     inside = figure.bbox.padded(1)
     assert all(inside.contains(*corner) for box in panels for corner in (box.min, box.max))
-    assert [t.get_text() for t in figure.texts] == ["a", "b", "c"]
+    letters = {t.get_text(): t.get_gid() for t in figure.texts if t.get_gid()}
+    assert letters == {"a": "letter-a", "b": "letter-b", "c": "letter-c"}
+    assert [t.get_text() for t in figure.texts if not t.get_gid()] == ["b"]  # beside the key of the second panel
     key = figure.legends[0]
     assert [t.get_text() for t in key.get_texts()] == ["a line", "another line"]
     assert key.get_window_extent().y1 < min(box.y0 for box in panels)

@@ -14,6 +14,7 @@ from superpos.explorer.page_data import pack
 from superpos.explorer.viewer import STYLES, pack_dictionaries
 from superpos.sweeping import SweepResult, foreign_models
 from superpos.tasks.registry import described_as
+from superpos.training.run_record import Run
 
 TITLE_CHARACTERS = 80
 # What is shown: title, module, style sheets.
@@ -42,15 +43,16 @@ def explore(
     how they learned: of `ModularAddition` the losses with the phases of grokking, spectrum, circles and neurons; of
     `RepeatedTokens` the attention of every head, and its scores.
 
-    `result` is a sweep's, or one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
+    `result` is a sweep's, or of toy models also one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
+    One autoencoder or transformer gets a page as a sweep of one seed.
 
     A page needs no network and opens from disk. Given a `path`, it is written there and the path is returned. Without one, a
     notebook gets a widget (`pip install superpos[widget]`), and anything else the file `superpos-explorer.html`. An earlier
     page is replaced, any other file only with `overwrite`.
 
     Raises:
-        ConfigError: the result holds other models than these, or more than the page can draw; or something else is at
-            the path.
+        ConfigError: the result holds other models than these, or more than the page can draw; it is a run of an
+            autoencoder or a transformer; or something else is at the path.
         StoreError: the page cannot be written.
     """
     if path is not None:
@@ -58,6 +60,11 @@ def explore(
     if title is not None:
         arrays.of_kind("title", title, str)
     check.boolean("overwrite", overwrite)
+    if isinstance(result, Run) and result.task.PAGE:  # a toy model's is ""
+        raise ConfigError(
+            f"a page of one {type(result.task).__name__} is made from a sweep, which keeps what it shows: "
+            f'sp.sweep(task, config, sp.Grid(seed=[{int(result.seed)}])).explore("page.html").'
+        )
     if not isinstance(result, SweepResult):
         try:
             result = SweepResult(foreign_models.dataset_of("result", result))
