@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +113,7 @@ def test_models_that_want_their_arrays_are_no_vectors():
 
 
 def test_vectors_are_made_of_a_tree_and_become_it_again():
-    model = TASK.init(jax.random.key(0))
+    model: Any = TASK.init(jax.random.key(0))
     vectors = Vectors.of(TASK, CONFIG, model)
     assert vectors is not None
     state = CONFIG.build_optimizer().init(model)
