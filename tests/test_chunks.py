@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,8 +93,8 @@ def test_loss_and_gradient_are_one_reduction_on_a_gpu():
     def operations(task):
         model = task.init(jax.random.key(0))
         with traced_for("gpu"):
-            program = jax.make_jaxpr(jax.value_and_grad(lambda model: task.loss(model, jax.random.key(1), 8)[0]))(model)
-        return str(program)
+            loss_of = jax.value_and_grad(lambda model: task.loss(model, jax.random.key(1), 8)[0])
+            return str(jax.make_jaxpr(loss_of)(model))
 
     assert "dot_general" not in operations(TASK) and "optimization_barrier" in operations(TASK)
     for other in (replace(TASK, loss_exponent=4), replace(TASK, activation="gelu"), replace(TASK, n_features=20)):
@@ -112,8 +113,9 @@ def test_models_that_want_their_arrays_are_no_vectors():
 
 
 def test_vectors_are_made_of_a_tree_and_become_it_again():
-    model = TASK.init(jax.random.key(0))
+    model: Any = TASK.init(jax.random.key(0))
     vectors = Vectors.of(TASK, CONFIG, model)
+    assert vectors is not None
     state = CONFIG.build_optimizer().init(model)
     joined = vectors.joined(state)
     assert [leaf.shape for leaf in jax.tree.leaves(joined) if leaf.ndim] == [(12,), (12,)]
