@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose
 from twin import train_twin
 
 import superpos as sp
-from superpos.training.loop import EVALUATION_TAG, INIT_TAG, _train, advance, check_all, init, intervals, numeric_fields
+from superpos.data.key_tags import EVALUATION_TAG, INIT_TAG
+from superpos.training.loop import _train, advance, check_all, init, intervals, numeric_fields
 
 STEPS = 50
 

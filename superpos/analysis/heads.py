@@ -17,10 +17,10 @@ from superpos.analysis.attention import (
     prefix_matching_score,
     previous_token_score,
 )
+from superpos.data.key_tags import EVALUATION_TAG
 from superpos.data.sequences import Repeats
 from superpos.models.transformer import Transformer
 from superpos.tasks.induction import RepeatedTokens, repeat_loss
-from superpos.training.loop import EVALUATION_TAG
 
 MODES = ("mean", "pattern-preserving")
 INDUCTION, PREVIOUS = 0.6, 0.5  # scores from which a head counts as one

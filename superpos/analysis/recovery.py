@@ -11,12 +11,12 @@ from superpos import check
 from superpos.analysis.dashboard import dashboard_data
 from superpos.analysis.matching_pursuit import pursuit
 from superpos.analysis.sae_scores import SAEScores, hidden_loss, score_sae
+from superpos.data.key_tags import EVALUATION_TAG
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE
 from superpos.models.toy import ToyModel
 from superpos.tasks.base import materialize
 from superpos.tasks.sae import SparseAutoencoder
-from superpos.training.loop import EVALUATION_TAG
 
 # Inputs a dictionary is judged on, the same for all models.
 N_INPUTS = 16_384

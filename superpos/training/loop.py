@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Integer
 
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
+from superpos.data.key_tags import AFTER_STEP_TAG, EVALUATION_TAG, INIT_TAG
 from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
 from superpos.models.products import is_gpu
@@ -28,11 +29,6 @@ from superpos.training.start import PARAMETER_BOUND, begun, check_start, startin
 from superpos.training.train_config import MAX_STEPS, TrainConfig
 from superpos.training.unread import warn
 from superpos.training.vectors import Vectors
-
-# The data key of step t is fold_in(key(seed), t) and nothing else; other purposes fold in tags no step can reach.
-INIT_TAG = 2**32 - 1
-EVALUATION_TAG = 2**32 - 2
-AFTER_STEP_TAG = 2**32 - 3  # folded into a step's key, beside what the data fold in
 
 # Inputs per evaluation batch, whatever the training batch is, so that all models are tested on the same inputs.
 EVALUATION_BATCH = 1_024
