@@ -139,9 +139,8 @@ def similarity(manifold: str, points: Any, n_features: int) -> Float[Array, "n_f
     r"""$\kappa(z, c_i)$ for every feature and position."""
     furthest = 1.0 if manifold == "line" else 2.0  # from one end to the other
     points = jnp.asarray(points, float)
-    squared = 0.0
-    for z, c in zip(points, jnp.asarray(places(manifold, n_features), float), strict=True):
-        squared = squared + (z[None] - c[:, None]) ** 2
+    apart = points[:, None] - jnp.asarray(places(manifold, n_features), float)[:, :, None]
+    squared = jnp.sum(apart**2, axis=0)
     return 1 - 2 * squared / furthest**2
 
 

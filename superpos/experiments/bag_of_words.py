@@ -95,8 +95,8 @@ def measure(result: SweepResult) -> xr.Dataset:
         task: Any = cell.task()
         pairs = np.triu_indices(task.n_features, 1)
         closeness = np.asarray(similarity(task.world, places(task.world, task.n_features), task.n_features))
-        follows = spearmanr((W.T @ W)[pairs], closeness[pairs]).statistic
-        rows.append((statistic, p_value, np.sum(norms < DEAD), follows))
+        correlation: Any = spearmanr((W.T @ W)[pairs], closeness[pairs])
+        rows.append((statistic, p_value, np.sum(norms < DEAD), correlation.statistic))
     names = ("statistic", "p_value", "dead", "follows")
     columns = zip(names, zip(*rows, strict=True), strict=True)
     data = {name: (dims, np.array(column, float).reshape(shape)) for name, column in columns}
