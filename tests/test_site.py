@@ -228,7 +228,7 @@ def of_superpos(module):
 
 PUBLIC = (
     "tasks", "models", "models.sae", "data", "analysis", "theory", "plot", "engines", "metrics", "optimizers", "experiments",
-    "explorer", "demos",
+    "explorer", "demos", "landscapes",
 )  # fmt: skip
 
 

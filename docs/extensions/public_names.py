@@ -11,7 +11,7 @@ import superpos
 # Public modules in the order of the reference, as a reader writes them after `sp.`.
 MODULES = (
     "tasks", "models", "models.sae", "data", "analysis", "theory", "plot", "engines", "metrics", "optimizers", "experiments",
-    "explorer", "demos",
+    "explorer", "demos", "landscapes",
 )  # fmt: skip
 
 
