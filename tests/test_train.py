@@ -121,7 +121,7 @@ def test_changing_any_field_changes_the_result():
         "n_features": 5, "n_hidden": 3, "feature_probability": 0.5, "importance": 0.9 ** np.arange(4),
         "init_scale": 0.5, "hidden_l1": 0.1, "activation": "gelu", "bias": False, "loss_exponent": 4, "magnitude": "uniform", "correlated_sets": ((0, 1),),
         "anticorrelated_sets": ((0, 2),), "steps": 31, "batch_size": 17, "learning_rate": 0.02, "weight_decay": 0.1,
-        "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-2, "optimizer": "sgd", "schedule": "linear", "warmup_steps": 3,
+        "unit_norm_pull": 0.1, "beta1": 0.8, "beta2": 0.9, "epsilon": 1e-2, "optimizer": "sgd", "schedule": "linear", "warmup_steps": 3,
         "decay_bias": True, "objective": "expected", "order": 5, "first_step": 5, "stop_below": 1e3, "stop_above": 0.0,
         "momentum": 0.9, "nesterov": True,
     }  # fmt: skip

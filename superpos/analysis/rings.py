@@ -52,7 +52,7 @@ def ring_order(
     Raises:
         ConfigError: W has fewer than two rows, fewer than four features count, or a setting is not allowed.
     """
-    W = np.asarray(arrays.weights("W", W), np.float64)
+    W = arrays.as_numpy("W", arrays.weights("W", W)).astype(np.float64)
     n_features = W.shape[1]
     check.integer("permutations", permutations, at_least=99, at_most=MAX_PERMUTATIONS)
     check.integer("seed", seed)

@@ -32,10 +32,10 @@ def scaling_exponent(sizes: Any, losses: Any, *, confidence: float = 0.95) -> Ex
     Raises:
         ConfigError: fewer than two sizes that differ, a size or loss that is not above 0, or shapes that do not fit.
     """
-    sizes = arrays.as_numpy("sizes", sizes).astype(np.float64)
-    losses = arrays.as_numpy("losses", losses).astype(np.float64)
+    sizes = arrays.as_numpy("sizes", sizes, ndim=1).astype(np.float64)
+    losses = arrays.as_numpy("losses", losses, ndim=(1, 2)).astype(np.float64)
     check.in_range("confidence", check.number("confidence", confidence), above=0, below=1)
-    if sizes.ndim != 1 or losses.ndim not in (1, 2) or len(losses) != len(sizes):
+    if len(losses) != len(sizes):
         raise ConfigError(
             f"losses must be one per size, ({len(sizes)},), or per size and seed, ({len(sizes)}, seeds), "
             f"got shape {losses.shape}."

@@ -105,11 +105,8 @@ def localised_quadratic(curvatures: Any, nbeta: float, gamma: float) -> float:
 
 
 def _even(exponents: Sequence[int]) -> list[int]:
-    powers = list(exponents)
-    if not powers:
-        raise ConfigError("exponents must hold at least one number.")
+    powers = arrays.as_numpy("exponents", exponents, ndim=1).tolist()
     for power in powers:
-        check.integer("exponents", power, at_least=2)
-        if power % 2:
-            raise ConfigError(f"exponents must be even, got {power}: an odd power has no least value.")
-    return powers
+        if power < 2 or power % 2:
+            raise ConfigError(f"exponents must be even numbers of at least 2, got {power:g}.")
+    return [int(power) for power in powers]
