@@ -36,6 +36,7 @@ def test_it_is_the_gradient_of_half_the_squared_distance_from_one():
     assert_allclose(distance_from_unit(W, -2), slope, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_strong_superposition_represents_all_features_near_the_floor_of_welch():
     task = sp.tasks.Toy(n_features=40, n_hidden=6, feature_probability=0.02)
     config = sp.TrainConfig(steps=1_000, batch_size=256, learning_rate=0.02)
