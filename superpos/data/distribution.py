@@ -160,7 +160,7 @@ class FeatureDistribution:
         """$p_i$ for every feature, shape (n_features,)."""
         if self.world is not None:
             q, weights = worlds.probability_nodes(self)
-            return jnp.dot(q, jnp.asarray(weights, q.dtype), precision="highest")
+            return worlds.integral(q, jnp.asarray(weights, q.dtype))
         return self._of_every_feature("feature_probability")
 
     @property
@@ -229,7 +229,7 @@ class FeatureDistribution:
         p = self.probabilities
         if self.world is not None:
             q, weights = worlds.probability_nodes(self)
-            both = jnp.dot(q * jnp.asarray(weights, q.dtype)[None], q.T, precision="highest")
+            both = worlds.integral(q * jnp.asarray(weights, q.dtype)[None], q.T)
         elif self.parents:
             both = dependence.family_co_activation(p, self.parents, self.exclusive_children)
         elif self.correlation is not None:
