@@ -33,6 +33,7 @@ extensions = [
     "contents",
     "reference",
     "gallery",
+    "open_problems",
     "notebooks",
     "live_pages",
 ]

@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "superpos").rglob("*.py"))
 
 # Imports run from right to left in this list, never the other way.
 ORDER = [
-    "console", "errors", "extras", "views", "script", "process", "arrays", "weight_files", "check", "cache", "chips", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "landscapes", "sweeping", "plot", "explorer", "experiments", "demos", "cli",
+    "console", "errors", "extras", "views", "script", "process", "arrays", "weight_files", "check", "cache", "chips", "identity", "data", "models", "theory", "tasks", "training", "config", "analysis", "landscapes", "sweeping", "plot", "explorer", "experiments", "demos", "problems", "cli",
 ]  # fmt: skip
 
 

@@ -22,6 +22,9 @@ TASKS = {
     "modular_addition": sp.tasks.ModularAddition(p=59),
     "toy": sp.tasks.Toy(n_features=400, n_hidden=30, feature_probability=0.1),
     "world_toy": sp.tasks.WorldToy(n_features=400, n_hidden=30, world="circle", sharpness=5.0, log_odds=-4.0),
+    "noisy_toy": sp.tasks.NoisyToy(
+        n_features=400, n_hidden=30, feature_probability=0.1, dropout_rate=0.2, hidden_noise=0.1
+    ),
     "adversarial_toy": sp.tasks.AdversarialToy(n_features=100, n_hidden=20, feature_probability=0.1),
     "computation": sp.tasks.Computation(n_features=100, n_hidden=40, feature_probability=0.1),
     "double_descent": sp.tasks.DoubleDescent(n_features=200, n_hidden=10, n_points=50, most_points=50),

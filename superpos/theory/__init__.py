@@ -11,6 +11,8 @@ from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
 from superpos.theory.expectation import expected_loss as expected_loss
+from superpos.theory.hidden_noise import dropout_penalty as dropout_penalty
+from superpos.theory.hidden_noise import noise_penalty as noise_penalty
 from superpos.theory.learning_coefficients import LearningCoefficient as LearningCoefficient
 from superpos.theory.learning_coefficients import localised_quadratic as localised_quadratic
 from superpos.theory.learning_coefficients import product_of_powers as product_of_powers
