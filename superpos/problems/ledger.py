@@ -45,9 +45,12 @@ class Problem:
 def all_problems() -> tuple[Problem, ...]:
     """All problems of the ledger, those on superposition first, in the order of their numbers."""
     table = tomllib.loads((files("superpos.problems") / "ledger.toml").read_text(encoding="utf-8"))
-    return tuple(
-        Problem(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in table["problem"]
-    )
+    return tuple(_problem(row) for row in table["problem"])
+
+
+def _problem(row: dict[str, Any]) -> Problem:
+    lists: dict[str, Any] = {name: tuple(row.get(name, ())) for name in ("figures", "evidence")}
+    return Problem(**(row | lists))
 
 
 def numbered(number: str) -> Problem:
