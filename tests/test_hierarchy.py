@@ -306,7 +306,6 @@ BAD = [
     ({"correlation": float("nan")}, "correlation must be finite"),
     ({"correlation": "high"}, "correlation must be a number"),
     ({"correlation": np.full(4, 0.1)}, "correlation must be one number or 3"),
-    ({"correlation": 0.1, "parents": (-1, 0, 0)}, "correlation must be None where parents"),
     ({"correlation": 0.1, "correlated_sets": ((0, 1),)}, "correlation must be None where correlated_sets"),
     ({"correlation": 0.1, "anticorrelated_sets": ((0, 1),)}, "correlation must be None where anticorrelated_sets"),
 ]  # fmt: skip

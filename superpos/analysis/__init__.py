@@ -10,6 +10,8 @@ from superpos.analysis.circuits import feature_lists as feature_lists
 from superpos.analysis.circuits import mean_jacobian as mean_jacobian
 from superpos.analysis.circuits import neuron_counts as neuron_counts
 from superpos.analysis.circuits import single_feature_slopes as single_feature_slopes
+from superpos.analysis.clusters import ClusterAgreement as ClusterAgreement
+from superpos.analysis.clusters import cluster_agreement as cluster_agreement
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
 from superpos.analysis.features import angle_gaps as angle_gaps
 from superpos.analysis.features import d_star as d_star

@@ -48,8 +48,14 @@ class Component:
     features: tuple[int, ...]
     dimensions: int
     residual: float  # relative error of the cosines against the exact shape; of the nearest one if irregular
+    in_data_order: bool = False  # whether its features lie around a circle in the order in which the data has them
 
     def __str__(self) -> str:
+        return f"{self.shape}, a ring in data order" if self.in_data_order else self.shape
+
+    @property
+    def shape(self) -> str:
+        """The name in words, without what the data say."""
         if self.name != IRREGULAR:
             return self.name
         if len(self.features) == 1:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -12,7 +12,9 @@ from superpos import arrays, check
 from superpos.analysis import features
 from superpos.analysis.components import SHARED, Component, components, count
 from superpos.analysis.features import DEAD_BELOW, REPRESENTED_ABOVE
+from superpos.analysis.rings import LEVEL, rings_in_data_order
 from superpos.analysis.shapes import IRREGULAR
+from superpos.data.worlds import ORDERED
 
 FILLED = 0.99  # packing from which no dimension is left
 
@@ -69,7 +71,7 @@ class Geometry:
         )
 
 
-def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Any:
+def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE, positions: Any = None) -> Any:
     """Name the shapes that the features of one model form, and measure every feature.
 
     Features longer than `represented_above` are joined if the cosine of their directions is not near 0; each connected
@@ -83,23 +85,45 @@ def geometry(W: Any, *, represented_above: float = REPRESENTED_ABOVE) -> Any:
         W: weights of shape (n_hidden, n_features), feature directions in columns; or a model, a run or a result of one
             cell that has such a W. A result of many cells gives the table of `SweepResult.geometry`, and no `Geometry`.
         represented_above: features of smaller norm take no part in shapes.
+        positions: where the data has the features along a closed curve or a line, one number per feature, NaN for none. A
+            component whose features lie around a circle in that order is called a ring in data order beside its shape
+            (`superpos.analysis.ring_order`, p < .01 over all components that could be one). A run, or a result of one cell,
+            of a world with such an order knows it by itself.
 
     Raises:
-        ConfigError: W is not a finite matrix.
+        ConfigError: W is not a finite matrix, or positions are not one number per feature.
     """
     sizes = getattr(W, "sizes", None) if type(W).__module__.startswith("superpos.") else None
     if isinstance(sizes, dict) and any(n > 1 for n in sizes.values()):  # a result of many cells
-        return W.geometry(represented_above=represented_above)
+        return W.geometry(
+            represented_above=represented_above, **({} if positions is None else {"positions": positions})
+        )
     matrix = arrays.as_numpy("W", arrays.weights_of("W", W), ndim=2, largest=arrays.MAX_WEIGHT)
-    return geometries(matrix[None], represented_above=represented_above)[0]
+    if positions is None:
+        positions = positions_of(W, matrix.shape[1])
+    if positions is not None:
+        positions = arrays.as_numpy("positions", positions, shape=(matrix.shape[1],), finite=False)[None]
+    return geometries(matrix[None], represented_above=represented_above, positions=positions)[0]
+
+
+def positions_of(W: Any, n_features: int) -> np.ndarray | None:
+    """Where the data of a run, or of a result of one cell, has its features along a curve; None where it has no order."""
+    task = getattr(W, "task", None) if type(W).__module__.startswith("superpos.") else None
+    task = task() if callable(task) else task
+    return np.arange(n_features) if getattr(task, "world", None) in ORDERED else None
 
 
 def geometries(
-    Ws: np.ndarray, n_hidden: np.ndarray | None = None, *, represented_above: float = REPRESENTED_ABOVE
+    Ws: np.ndarray,
+    n_hidden: np.ndarray | None = None,
+    *,
+    represented_above: float = REPRESENTED_ABOVE,
+    positions: np.ndarray | None = None,
 ) -> list[Geometry]:
     """The geometry of many models of one shape, (N, n_hidden, n_features): the same as one by one, but faster.
 
-    `n_hidden` gives the true number of hidden dimensions of models filled up with zero rows.
+    `n_hidden` gives the true number of hidden dimensions of models filled up with zero rows; `positions` are where the data
+    have the features, (N, n_features), if anywhere.
     """
     check.number("represented_above", represented_above, at_least=0, at_most=arrays.MAX_WEIGHT)
     Ws = np.asarray(Ws)
@@ -111,8 +135,18 @@ def geometries(
         measurements = _measure_all(chunk)
         for k, W in enumerate(chunk):
             measured = {name: values[k] for name, values in measurements.items()}
-            results.append(_geometry(W, sizes[start + k], measured, represented_above))
+            one = _geometry(W, sizes[start + k], measured, represented_above)
+            results.append(one if positions is None else _with_rings(one, W, positions[start + k]))
     return results
+
+
+def _with_rings(geometry: Geometry, W: np.ndarray, positions: np.ndarray) -> Geometry:
+    """The geometry with rings in data order named as such."""
+    p_values = rings_in_data_order(W, [c.features for c in geometry.components], positions)
+    level = LEVEL / max(1, sum(p is not None for p in p_values))
+    rings = [p is not None and p < level for p in p_values]
+    named = [replace(c, in_data_order=ring) for c, ring in zip(geometry.components, rings, strict=True)]
+    return replace(geometry, components=tuple(named))
 
 
 def _geometry(W: np.ndarray, n_hidden: Any, measured: dict[str, Any], represented_above: float) -> Geometry:

@@ -1,5 +1,6 @@
 r"""Whether features lie around a circle in the order in which the data has them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from superpos.errors import ConfigError
 MIN_FEATURES = 4  # three always lie in order, one way round or the other
 MAX_PERMUTATIONS = 1_000_000
 CHUNK = 4_096  # permutations held in memory at a time
+# A component counts as a ring in data order below this p-value, divided by the number of components that were tested.
+LEVEL = 0.01
+PERMUTATIONS = 1_999  # of one component
 
 
 class RingOrder(NamedTuple):
@@ -81,6 +85,25 @@ def ring_order(
         chance = np.maximum(_association(shuffled, data_turns), _association(shuffled.conj(), data_turns))
         at_least += int(np.sum(chance >= statistic - 1e-12))
     return RingOrder(float(statistic), (1 + at_least) / (1 + permutations), angles, bool(opposite > same))
+
+
+def rings_in_data_order(
+    W: np.ndarray, groups: Sequence[Sequence[int]], positions: np.ndarray, *, permutations: int = PERMUTATIONS
+) -> list[float | None]:
+    """The p-value of the circular order of every group of features in its own plane; None where there is none to test.
+
+    `W` is (n_hidden, n_features), and `positions` has one number per feature, NaN for one without a place. A group is tested
+    if it has at least four features that all have different places, in two or more dimensions.
+    """
+    tested: list[float | None] = []
+    for group in groups:
+        members, places = np.asarray(group, int), positions[np.asarray(group, int)]
+        fit = len(W) > 1 and len(members) >= MIN_FEATURES and not np.any(np.isnan(places))
+        if fit and len(np.unique(places)) == len(places):
+            tested.append(ring_order(W[:, members], places, permutations=permutations, above=0.0).p_value)
+        else:
+            tested.append(None)
+    return tested
 
 
 def _turns(values: np.ndarray) -> np.ndarray:

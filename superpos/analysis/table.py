@@ -6,19 +6,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from superpos import arrays
 from superpos.analysis.geometries import geometries
 from superpos.analysis.sae_scores import SAEScores
 from superpos.errors import ConfigError
 
 
-def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset:
+def geometry_table(W: xr.DataArray, n_hidden: Any, *, positions: Any = None, **options: Any) -> xr.Dataset:
     """Geometry of every model in `W`, whose last dimensions are (hidden, feature) and whose others label models.
 
     Variables over models: `shape` (all components in words), `residual`, `n_represented`, `packing`, `d_star`. Variables
     over models and features: `norm`, `represented`, `interference`, `dimensionality`, `component` (its number, -1 for
     features in none) and `component_shape`. Over models and hidden units: `polysemanticity`. Models filled up with NaN,
     because others in the sweep are larger, count with their own size; `n_hidden` is a number or labelled like the models.
-    Options are those of `superpos.geometry`.
+    Options are those of `superpos.geometry`. Where `positions` are given, one number per feature or labelled like the models
+    as well, there is also `in_data_order` over models and features: whether a feature is of a ring in data order.
     """
     lead = tuple(d for d in W.dims if d not in ("hidden", "feature"))
     W = W.transpose(*lead, "hidden", "feature")
@@ -27,17 +29,25 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
     sizes = (
         n_hidden.broadcast_like(W.isel(hidden=0, feature=0)).values if isinstance(n_hidden, xr.DataArray) else n_hidden
     )
-    results = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), **options)
-    n, m, k = len(results), *W.shape[-2:]
+    k = W.shape[-1]
+    if isinstance(positions, xr.DataArray):
+        positions = positions.broadcast_like(W.isel(hidden=0)).transpose(*lead, "feature").values.reshape(-1, k)
+    elif positions is not None:
+        positions = arrays.as_numpy("positions", positions, shape=(k,), finite=False)
+        positions = np.broadcast_to(positions, (len(values), k))
+    results = geometries(values, np.broadcast_to(sizes, shape).ravel().astype(int), positions=positions, **options)
+    n, m = len(results), W.shape[-2]
 
     component = np.full((n, k), -1)
     component_shape = np.full((n, k), "", object)
+    in_data_order = np.zeros((n, k), bool)
     poly = np.full((n, m), np.nan)
     for row, g in enumerate(results):
         poly[row, : len(g.polysemanticity)] = g.polysemanticity
         for number, c in enumerate(g.components):
             component[row, list(c.features)] = number
             component_shape[row, list(c.features)] = c.name
+            in_data_order[row, list(c.features)] = c.in_data_order
 
     def over(inner: tuple[str, ...], array: Any) -> tuple[tuple[Any, ...], np.ndarray]:
         array = np.asarray(array)
@@ -50,6 +60,7 @@ def geometry_table(W: xr.DataArray, n_hidden: Any, **options: Any) -> xr.Dataset
         "dimensionality": np.stack([g.dimensionality for g in results]),
         "component": component,
         "component_shape": component_shape.astype(str),
+        **({} if positions is None else {"in_data_order": in_data_order}),
     }
     per_model = {
         "shape": np.array([g.name for g in results]),

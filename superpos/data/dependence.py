@@ -93,7 +93,7 @@ def given_family(p: Column, parents: Parents, exclusive: bool) -> Column:
     left = p[np.maximum(parent, 0)]
     if exclusive:
         # Rounding may leave less than p_i for the last child.
-        left = jnp.maximum(left - _beyond(_earlier_sibling(parents), p), p)
+        left = jnp.maximum(left - _beyond(earlier_sibling(parents), p), p)
     return jnp.where((parent >= 0)[:, None], p / left, p)
 
 
@@ -102,7 +102,7 @@ def within_family(
 ) -> Bool[Array, "n_features batch"]:
     """Activity from each feature's own switch: all its ancestors are active and, if exclusive, no earlier sibling is."""
     if exclusive:
-        switched &= ~_beyond(_earlier_sibling(parents), switched)
+        switched &= ~_beyond(earlier_sibling(parents), switched)
     return switched & ~_beyond(np.asarray(parents), ~switched)
 
 
@@ -112,7 +112,7 @@ def family_co_activation(p: Float[Array, " n_features"], parents: Parents, exclu
     (a = i, if i is an ancestor of j: $p_j$.) Without a common ancestor $p_i p_j$. Exclusive: 0, unless one of i and j is
     the other's ancestor.
     """
-    common = _lowest_common_ancestor(parents)
+    common = lowest_common_ancestor(parents)
     both = p[:, None] * p[None, :]
     both = jnp.where(common >= 0, both / p[np.maximum(common, 0)], both)
     if exclusive:
@@ -146,15 +146,29 @@ def factor_co_activation(p: Float[Array, " n_features"], correlation: Float[Arra
 
     Plackett 1954, "A reduction formula for normal multivariate integrals"; Drezner and Wesolowsky 1990 for the nodes.
     """
-    h = jnp.clip(ndtri(p), -FURTHEST, FURTHEST)
     loading = jnp.sqrt(correlation)
-    most = jnp.arcsin(jnp.minimum(loading[:, None] * loading[None, :], 1 - jnp.finfo(p.dtype).eps))
+    return bivariate_normal(p, loading[:, None] * loading[None, :], negative=False)
+
+
+def bivariate_normal(p: Float[Array, " n_features"], correlation: Square, *, negative: bool = True) -> Square:
+    r"""P(two standard normal variables are both below the thresholds of p), for all pairs; the diagonal means nothing.
+
+    The integral of `factor_co_activation`. Where a correlation is negative, its terms are written with h + k, so that no two
+    large numbers cancel; none is, unless `negative`.
+    """
+    h = jnp.clip(ndtri(p), -FURTHEST, FURTHEST)
+    limit = 1 - jnp.finfo(p.dtype).eps
+    most = jnp.arcsin(jnp.clip(correlation, -limit, limit) if negative else jnp.minimum(correlation, limit))
     apart, product = (h[:, None] - h[None, :]) ** 2 / 2, h[:, None] * h[None, :]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
 
     def add(k: Any, total: Square) -> Square:
         angle = most * (1 + jnp.asarray(nodes, p.dtype)[k]) / 2
         height = jnp.exp(-apart / jnp.cos(angle) ** 2 - product / (1 + jnp.sin(angle)))
+        if negative:
+            across = (h[:, None] + h[None, :]) ** 2 / 2
+            of_negative = jnp.exp(-across / jnp.cos(angle) ** 2 + product / (1 - jnp.sin(angle)))
+            height = jnp.where(correlation < 0, of_negative, height)
         return total + jnp.asarray(weights, p.dtype)[k] * height
 
     area = jax.lax.fori_loop(0, NODES, add, jnp.zeros_like(most))
@@ -184,7 +198,20 @@ def _beyond(chain: Int[np.ndarray, " n_features"], values: Array) -> Array:
     return total
 
 
-def _earlier_sibling(parents: Sequence[int]) -> Int[np.ndarray, " n_features"]:
+def beyond_product(parents: Parents, values: Float[Array, "n_features k"]) -> Float[Array, "n_features k"]:
+    """At every feature the product of `values` over its ancestors; 1 where it has none."""
+    chain = np.asarray(parents)
+
+    def ahead(x: Array, chain: np.ndarray) -> Array:
+        return jnp.where((chain >= 0)[:, None], x[np.maximum(chain, 0)], 1.0)
+
+    total = ahead(values, chain)
+    while np.any(chain >= 0):
+        total, chain = total * ahead(total, chain), _next(chain)
+    return total
+
+
+def earlier_sibling(parents: Sequence[int]) -> Int[np.ndarray, " n_features"]:
     """For every feature the child of the same parent named just before it, or -1."""
     latest: dict[int, int] = {}
     earlier = np.full(len(parents), -1)
@@ -195,7 +222,7 @@ def _earlier_sibling(parents: Sequence[int]) -> Int[np.ndarray, " n_features"]:
     return earlier
 
 
-def _lowest_common_ancestor(parents: Parents) -> Int[np.ndarray, "n_features n_features"]:
+def lowest_common_ancestor(parents: Parents) -> Int[np.ndarray, "n_features n_features"]:
     """The deepest feature that is, or is above, both i and j; -1 where there is none."""
     parent, n = np.asarray(parents), len(parents)
     above = np.eye(n, dtype=bool)  # above[a, j]: a is j, or an ancestor of j

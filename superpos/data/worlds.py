@@ -20,10 +20,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
+from superpos.data import correlation, documents
 from superpos.errors import ConfigError
 
 MANIFOLDS = ("circle", "figure_eight", "sphere", "line")
-WORLDS = (*MANIFOLDS, "logits")  # and positions of one's own, as a table of logits
+# And positions of one's own, as a table of logits, or documents (`superpos.data.documents`).
+WORLDS = (*MANIFOLDS, "logits", "documents")
+ORDERED = ("circle", "figure_eight", "line")  # whose features follow one another along a curve
 NUMBERS = ("sharpness", "log_odds", "noise")  # of a manifold
 
 MAX_LOGIT = 100.0  # that a sharpness, log-odds or noise may be
@@ -47,21 +50,32 @@ def check_world(features: Any) -> None:
     """Raise `ConfigError`, naming the field, for settings of a latent position that are not allowed; may be stacked."""
     world = features.world
     if world is None:
-        for field in (*NUMBERS, "logits"):
+        for field in (*NUMBERS, "logits", "documents"):
             if getattr(features, field) is not None:
                 raise ConfigError(f"{field} must be None where world is None.")
+        _check_no_parts(features)
         return
     check.one_of("world", world, WORLDS)
     for field in ("correlated_sets", "anticorrelated_sets", "parents"):
         if getattr(features, field):
             raise ConfigError(f"{field} must be () where world is {world!r}.")
-    if features.correlation is not None:
-        raise ConfigError(f"correlation must be None where world is {world!r}.")
+    for field in correlation.FIELDS:
+        if getattr(features, field) is not None:
+            raise ConfigError(f"{field} must be None where world is {world!r}.")
     p = features.feature_probability
     if not arrays.is_traced(p) and np.any(np.asarray(p) != 1):
         raise ConfigError(
             f"feature_probability must be left at 1 where world is {world!r}, which says how likely each is."
         )
+    if world == "documents":
+        for field in (*NUMBERS, "logits"):
+            if getattr(features, field) is not None:
+                raise ConfigError(f'{field} must be None where world is "documents".')
+        documents.check_documents(features)
+        return
+    if features.documents is not None:
+        raise ConfigError('documents must be None unless world is "documents".')
+    _check_no_parts(features)
     if world == "logits":
         _check_table(features)
         return
@@ -74,6 +88,13 @@ def check_world(features: Any) -> None:
     check.in_range("log_odds", features.log_odds, at_least=-MAX_LOGIT, at_most=MAX_LOGIT)
     if features.noise is not None:
         check.in_range("noise", features.noise, at_least=0, at_most=MAX_LOGIT)
+
+
+def _check_no_parts(features: Any) -> None:
+    if features.held_out:
+        raise ConfigError('held_out must be 0 unless world is "documents".')
+    if features.part != "training":
+        raise ConfigError('part must be "training" unless world is "documents".')
 
 
 def _check_table(features: Any) -> None:

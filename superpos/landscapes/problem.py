@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import check
+from superpos.data.magnitudes import is_plain
 from superpos.errors import ConfigError
 from superpos.landscapes.tangents import dead_features
 from superpos.theory.expectation import check_expected, expected_errors
+from superpos.theory.magnitude_terms import terms_of
 from superpos.theory.polishing import TaskWithExpectedLoss
 from superpos.theory.relu_errors import reach_of
 from superpos.theory.series import check_order, doubtful
@@ -54,6 +56,8 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
         )
     task.check()
     check_expected(task.features, task.activation)
+    if not is_plain(task.features):
+        raise ConfigError("magnitude must be one law without numbers of its own for a landscape.")
     if task.loss_exponent != 2:
         raise ConfigError(f"loss_exponent must be 2 for a landscape, got {task.loss_exponent}.")
     if not np.any(np.asarray(task.importance) > 0):
@@ -91,7 +95,7 @@ def frame_at(problem: Problem, flat: np.ndarray) -> Frame:
     W, b = problem.parts(np.asarray(flat, np.float64))
     gram, bias = W.T @ W, np.zeros(problem.shape[1]) if b is None else b
     with jax.enable_x64(True):
-        reach = np.asarray(reach_of(jnp.asarray(gram), jnp.asarray(bias), problem.task.magnitude))
+        reach = np.asarray(reach_of(jnp.asarray(gram), jnp.asarray(bias), terms_of(problem.task.features)))
     alive = np.ones(problem.shape[1], bool)
     if problem.task.activation == "relu" and b is not None:
         alive = ~dead_features(W, b, signed=problem.task.magnitude != "uniform")

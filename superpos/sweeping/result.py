@@ -21,6 +21,7 @@ from superpos.sweeping import axis_checks, foreign_models, mapped, plan, sampled
 from superpos.sweeping.axes import Axis
 from superpos.sweeping.describe import unusual_settings
 from superpos.sweeping.divergence import explained
+from superpos.sweeping.positions import positions_in_data
 from superpos.sweeping.progress import Progress
 from superpos.sweeping.shown import Shown
 from superpos.sweeping.store import export_reader, grid_writer, reader, writer
@@ -212,9 +213,10 @@ class SweepResult(Shown):
 
         See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options. The shape
         of a diverged model is called "diverged", and none of its features counts as represented. Models without tied
-        weights have no `W`; look at their `W1` or `W2` with `superpos.geometry`.
+        weights have no `W`; look at their `W1` or `W2` with `superpos.geometry`. In worlds along a curve rings are named.
         """
         healthy = (self.dataset["diverged_step"] < 0) & ~self.missing
+        options = {"positions": positions_in_data(self), **options}
         table = geometry_table(self._directions(healthy).where(healthy, 0), self._per_cell("n_hidden"), **options)
         shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
         return table.assign(shape=shape.astype(str))

@@ -209,9 +209,12 @@ def objective_of(task: Any) -> Objective:
 
 def has_expected_loss(task: Any) -> bool:
     """Whether the expected loss of a toy model is known."""
-    if not has_known_features(task) or (task.activation == "relu" and task.features.world is not None):
+    if not has_known_features(task):
         return False
-    return task.loss_exponent == 2 and is_known(task.magnitude, task.activation)
+    features = task.features
+    in_factors = features.world is None and not features.parents and features.correlated_through is None
+    known = is_known(features, task.activation) and (in_factors or task.activation == "identity")
+    return task.loss_exponent == 2 and known
 
 
 def has_known_features(task: Any) -> bool:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos import check
-from superpos.data import MAX_FEATURES, FeatureDistribution
+from superpos.data import MAGNITUDES, MAX_FEATURES, FeatureDistribution, magnitudes
 from superpos.tasks.base import numeric_fields
 
 MAX_WEIGHTS = 10**9
@@ -35,13 +35,24 @@ def check_numbers(task: Any) -> None:
 def broadcast(task: Any) -> Any:
     """The task with densities and importances one per feature, and other numbers as arrays."""
     full = {n: jnp.asarray(v, float) for n in numeric_fields(task) if (v := getattr(task, n)) is not None}
-    for name in ("feature_probability", "importance"):
-        full[name] = jnp.broadcast_to(full[name], (task.n_features,))
-    return replace(task, **full)
+    return replace(task, **full | per_feature(task))
+
+
+def per_feature(task: Any) -> dict[str, Array]:
+    """Numbers of a task that may be one for all features or one for each, for each; discrete magnitudes in rows."""
+    n, full = task.n_features, {}
+    for name in ("feature_probability", "importance", "correlation", *magnitudes.ALL_NUMBERS):
+        if (value := getattr(task, name, None)) is not None:
+            array = jnp.asarray(value, float)
+            shape = (n, *array.shape[-1:]) if name in magnitudes.TABLES else (n,)
+            full[name] = jnp.broadcast_to(array, shape)
+    return full
 
 
 def features_of(task: Any, **more: Any) -> FeatureDistribution:
     """Where the inputs of a task come from: a distribution with the fields that the two share, and those in `more`."""
+    if not hasattr(task, "magnitude_low") and "magnitude" not in more:  # no numbers of laws
+        check.one_of("magnitude", task.magnitude, MAGNITUDES)
     names = {f.name for f in fields(FeatureDistribution)} & {f.name for f in fields(task)}
     return FeatureDistribution(**{name: getattr(task, name) for name in names}, **more)
 

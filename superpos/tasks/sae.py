@@ -19,7 +19,7 @@ from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
 from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics, Task
-from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
+from superpos.tasks.one_layer import MAX_WEIGHTS, features_of, per_feature
 from superpos.tasks.registry import register
 from superpos.tasks.sae_words import SaidInWords
 
@@ -83,6 +83,16 @@ class SparseAutoencoder(SaidInWords):
     frequency_window: Scalar = 100.0  # steps
     resample_scale: Scalar = 1.25  # length of a new encoder row, relative to the mean of the living
     correlation: PerFeature | None = None  # of the Gaussians behind the features' activity
+    correlation_matrix: Any = None  # (n_features, n_features)
+    correlation_factor: Any = None  # (n_features, factors)
+    magnitude_low: PerFeature | None = None  # numbers of the laws of magnitudes
+    magnitude_high: PerFeature | None = None
+    magnitude_value: PerFeature | None = None
+    magnitude_rate: PerFeature | None = None
+    magnitude_mean: PerFeature | None = None
+    magnitude_std: PerFeature | None = None
+    magnitude_values: Any = None
+    magnitude_weights: Any = None
     output_bias: Any = None  # (n_features,) or (n_sources, n_features)
     importance: PerFeature = 1.0  # scalar or (n_features,)
     architecture: str = jax.tree.static(default="relu")  # chooses code
@@ -93,12 +103,13 @@ class SparseAutoencoder(SaidInWords):
     resample_every: int = jax.tree.static(default=500)  # a traced one would cost every step a resampling
     resample_until: float = jax.tree.static(default=0.7)  # of all steps
     auxiliary_k: int | None = jax.tree.static(default=None)
-    magnitude: str = jax.tree.static(default="uniform")  # chooses code
+    magnitude: str | tuple[str, ...] = jax.tree.static(default="uniform")  # chooses code
     activation: str = jax.tree.static(default="relu")  # of the toy model's output
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
     parents: tuple[int, ...] = jax.tree.static(default=())
     exclusive_children: bool = jax.tree.static(default=False)
+    scale_by_parent: bool = jax.tree.static(default=False)
 
     @classmethod
     def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "SparseAutoencoder":
@@ -120,6 +131,8 @@ class SparseAutoencoder(SaidInWords):
         W = W.reshape(-1, *W.shape[-2:]) if several else W
         if b is None and not getattr(toy, "bias", True):  # the output is known: it has none
             b = np.zeros((*lead, W.shape[-1]))
+        if (world := getattr(toy, "world", None)) is not None:
+            raise ConfigError(f"toy must be of features without a position, not of the world {world!r}.")
         shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
         shared -= {"activation", "importance"} if b is None else set()  # which only an output that is known gives a use
         settings_of_toy = {name: getattr(toy, name) for name in shared}
@@ -194,14 +207,9 @@ class SparseAutoencoder(SaidInWords):
     def broadcast(self) -> "SparseAutoencoder":
         """The same task with every numeric field an array of its full shape; directions lead with sources."""
         size = self.n_latents if self.dictionary_size is None else self.dictionary_size
-        full: dict[str, Any] = {
-            name: jnp.broadcast_to(jnp.asarray(getattr(self, name), float), (self.n_features,))
-            for name in ("feature_probability", "importance")
-        }
+        full: dict[str, Any] = dict(per_feature(self))
         if self.directions is not None:
             full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
-        if self.correlation is not None:
-            full["correlation"] = jnp.broadcast_to(jnp.asarray(self.correlation, float), (self.n_features,))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))

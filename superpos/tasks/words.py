@@ -110,8 +110,14 @@ def phrase(field: str, name: str, settings: Mapping[str, Any]) -> str:
             return f"{name} {value:g}"
         case _, str():
             return f"{name} {VALUES.get(value, value)}"
+        case "magnitude_values" | "magnitude_weights", list() if not isinstance(value[0], list):
+            return f"{name} {', '.join(f'{number:g}' for number in value)}"
         case _, list() if value and all(isinstance(number, int | float) for number in value):
             return f"{name} {vector(value)}"
+        case _, list() if value and isinstance(value[0], list):
+            return f"{name} {' × '.join(map(str, np.shape(value)))}"
+        case "magnitude", list():
+            return f"{name} {' or '.join(dict.fromkeys(str(VALUES.get(law, law)) for law in value))}"
     return f"{name} {value}"
 
 

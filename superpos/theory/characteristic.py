@@ -166,6 +166,20 @@ def _own_error(slope: Real, offset: Real, sign: int) -> Real:
     return jnp.where(positive, line + silent, 1 / 3)
 
 
+def line_error(low: Real, width: Real, slope: Real, offset: Real) -> Real:
+    r"""$E\,(u - \mathrm{ReLU}(g u + b))^2$ over u uniform on [low, low + width]. No cancellation near g = 1, b = 0."""
+    start, end, positive = _positive_part(slope * width, offset + slope * low)
+
+    def integral(from_: Any, to: Any, steepness: Any, height: Any) -> Any:
+        """∫ (steepness·t + height)² dt"""
+        cubes, squares = to**3 - from_**3, to**2 - from_**2
+        return steepness**2 * cubes / 3 + steepness * height * squares + height**2 * (to - from_)
+
+    line = integral(start, end, (1 - slope) * width, (1 - slope) * low - offset)
+    silent = integral(0.0, start, width, low) + integral(end, 1.0, width, low)
+    return jnp.where(positive, line + silent, integral(0.0, 1.0, width, low))
+
+
 def _positive_part(slope: Real, offset: Real) -> tuple[Real, Real, Bool[Array, "..."]]:
     """Where in [0, 1] slope·u + offset is positive: from, to, and whether anywhere."""
     crosses = jnp.abs(slope) > jnp.abs(offset)  # only then can a root lie inside, and only then is the quotient tame

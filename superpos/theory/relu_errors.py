@@ -11,17 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from superpos.data import MAGNITUDE_MOMENTS, FeatureDistribution
+from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
-from superpos.theory.characteristic import (
-    Complex,
-    characteristic,
-    count_active,
-    first_moment,
-    harmonics,
-    own_error,
-    rectified,
-)
+from superpos.theory.characteristic import Complex, count_active, harmonics
+from superpos.theory.magnitude_terms import MixedTerms, PlainTerms, terms_of
 
 # |a| below this is 0 for the loss, and L² must not underflow. (Where W and b are 0, a sits on the kink of |a|, which a
 # series reaches slowly; its error is in units of L.)
@@ -35,8 +28,9 @@ def check_factors(features: FeatureDistribution) -> None:
     """Raise `ConfigError` for features whose characteristic function does not factor into sets."""
     if features.parents:
         raise ConfigError("parents must be () for the expected loss of a ReLU model.")
-    if features.correlation is not None:
-        raise ConfigError("correlation must be None for the expected loss of a ReLU model.")
+    for field in ("correlation", "correlation_matrix", "correlation_factor"):
+        if getattr(features, field) is not None:
+            raise ConfigError(f"{field} must be None for the expected loss of a ReLU model.")
     if features.world is not None:
         raise ConfigError("world must be None for the expected loss of a ReLU model.")
 
@@ -73,11 +67,9 @@ class _Part(NamedTuple):
     moments: list[Row]  # of the same for r = 0 … 3
 
 
-def reach_of(G: Square, b: Row, magnitude: str) -> Row:
+def reach_of(G: Square, b: Row, terms: PlainTerms | MixedTerms) -> Row:
     """The bound L of $|a_i|$ that the series is laid out on, (n_features,)."""
-    above, below = jnp.sum(jnp.maximum(G, 0), axis=1), jnp.sum(jnp.maximum(-G, 0), axis=1)
-    reach = jnp.maximum(above, below) if magnitude == "uniform" else above + below
-    return 1.02 * (jnp.abs(b) + reach)
+    return 1.02 * (jnp.abs(b) + terms.reach(G))
 
 
 def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bound: Row | None = None) -> Row:
@@ -87,22 +79,24 @@ def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bo
     that is cut does, and its own bound has kinks: where second derivatives count, it is held fixed.
     """
     n, p = features.n_features, features.probabilities.astype(G.dtype)
-    mu = (1.0, *MAGNITUDE_MOMENTS[features.magnitude])
+    terms = terms_of(features)
+    mu: tuple[Any, ...] = (1.0, *terms.moments)
     k = jnp.arange(1, order + 1, dtype=G.dtype)[None]
     i = np.arange(n)
 
     # Everything in units of the bound L, so that |a| <= 1.
-    L = jnp.maximum(reach_of(G, b, features.magnitude) if bound is None else bound, MIN_BOUND)
+    L = jnp.maximum(reach_of(G, b, terms) if bound is None else bound, MIN_BOUND)
     g, beta = G / L[:, None], b / L
-    phi, h, powers, quotient = characteristic(g, order, features.magnitude)
+    phi, psi_own = terms.waves(g, order)
     g_own, phi_own = jnp.diagonal(g), phi.at(i, i)
-    psi_own = first_moment(h[i, i], powers.at(i, i), quotient[i, i], features.magnitude)
-    moments = [m * g**r for r, m in enumerate(mu)]  # of every feature's part, while it is active
-    rectified_one = rectified(G, b[:, None], features.magnitude)
+    columns = [m if isinstance(m, float) else m[None, :] for m in mu]
+    moments = [m * g**r for r, m in enumerate(columns)]  # of every feature's part, while it is active
+    rectified_one = terms.rectified(G, b[:, None])
 
     others = _other_features(_groups(p, phi, moments, rectified_one, features))
     inactive = _own_feature_inactive(p, b, phi, moments, rectified_one, others, features)
-    active = _own_feature_active(p, G, b, phi, moments, others, features)
+    own_error = terms.own_error(jnp.diagonal(G), b)
+    active = _own_feature_active(p, own_error, phi, moments, others, features)
     u2, u_relu, relu2 = _series(p, mu, beta, g_own, phi_own, psi_own, inactive, active, k)
     exact = inactive.exact + active.exact
     return exact + u2 - 2 * L * u_relu + L**2 * relu2
@@ -144,8 +138,7 @@ def _own_feature_inactive(
 
 def _own_feature_active(
     p: Row,
-    G: Square,
-    b: Row,
+    own_error: Row,
     phi: Complex,
     moments: list[Square],
     others: _Others,
@@ -154,7 +147,7 @@ def _own_feature_active(
     """Feature i active: `factor` and `moments` are given that. A correlated set's other members are active with it."""
     none, active, active_moments = others.none, others.active, others.active_moments
     alone, partner_phi, partner_moments = _partners(phi, moments, features)
-    exact = jnp.where(alone, p * none * own_error(jnp.diagonal(G), b, features.magnitude), 0)
+    exact = jnp.where(alone, p * none * own_error, 0)
     if partner_phi is None:
         return _Part(exact, active, active_moments)
     with_partners = Complex(none[:, None] + active.re, active.im).times(partner_phi)
@@ -166,7 +159,7 @@ def _own_feature_active(
 
 def _series(
     p: Row,
-    mu: tuple[float, ...],
+    mu: tuple[Any, ...],
     beta: Row,
     g_own: Row,
     phi_own: Complex,

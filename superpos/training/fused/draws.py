@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from superpos.data.distribution import magnitude_of, unit_uniform_of
+from superpos.data.distribution import unit_uniform_of
+from superpos.data.magnitudes import magnitude_of
 
 # Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"): distances
 # of the rotations, which alternate every four rounds, and the constant of the key schedule.
