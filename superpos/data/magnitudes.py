@@ -102,7 +102,7 @@ def _check_each(features: Any) -> None:
     if value is not None and np.any(value == 0):
         raise ConfigError("magnitude_value must not be 0: a feature of magnitude 0 is not active.")
     ends = [features.magnitude_low, features.magnitude_high]
-    if any(arrays.is_traced(end) for end in ends) or ends == [None, None]:
+    if any(arrays.is_traced(end) for end in ends) or all(end is None for end in ends):
         return
     low, high = (np.asarray(usual if end is None else end, float) for end, usual in zip(ends, (0, 1), strict=True))
     if np.any(low > high):
