@@ -54,6 +54,7 @@ CALLS = {
     "analysis.angle_gaps": {"W": W},
     "analysis.asymmetric_motifs": {"circuit": circuit},
     "analysis.circuit": {"model": computing},
+    "analysis.cluster_agreement": {"W": np.eye(2, 5) + 1, "co_activation": 0.1 * np.eye(5) + 0.1, "n_clusters": 2, "permutations": 99, "seed": 0, "above": 0.1},
     "analysis.d_star": {"W": W},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},

@@ -11,6 +11,7 @@ from superpos.errors import ConfigError
 
 MIN_FEATURES = 4
 MAX_PERMUTATIONS = 1_000_000
+CHUNK = 1_024  # permutations held in memory at a time
 
 
 class ClusterAgreement(NamedTuple):
@@ -76,12 +77,16 @@ def cluster_agreement(
     data, n_clusters = _clusters(1 - correlation, n_clusters)
     directions, _ = _clusters(1 - unit.T @ unit, n_clusters)
 
-    statistic, rng = _adjusted_rand(directions, data), np.random.default_rng(seed)
-    chance = np.array([_adjusted_rand(rng.permutation(directions), data) for _ in range(permutations)])
-    at_least = int(np.sum(chance >= statistic - 1e-12))
+    # Permutations leave the sizes of clusters alone, so the index grows with the pairs that are together on both sides.
+    pairs, rng, at_least = _pairs_together(directions[None], data)[0], np.random.default_rng(seed), 0
+    for start in range(0, permutations, CHUNK):
+        shuffled = rng.permuted(np.tile(directions, (min(CHUNK, permutations - start), 1)), axis=1)
+        at_least += int(np.sum(_pairs_together(shuffled, data) >= pairs))
     of_directions, of_data = np.full(n, -1), np.full(n, -1)
     of_directions[counted], of_data[counted] = directions, data
-    return ClusterAgreement(statistic, (1 + at_least) / (1 + permutations), of_directions, of_data)
+    return ClusterAgreement(
+        _adjusted_rand(directions, data), (1 + at_least) / (1 + permutations), of_directions, of_data
+    )
 
 
 def _clusters(distance: Float[np.ndarray, "k k"], n_clusters: int | None) -> tuple[Int[np.ndarray, " k"], int]:
@@ -100,14 +105,20 @@ def _clusters(distance: Float[np.ndarray, "k k"], n_clusters: int | None) -> tup
     return fcluster(tree, n_clusters, "maxclust") - 1, n_clusters
 
 
+def _pairs_together(first: Int[np.ndarray, "N k"], second: Int[np.ndarray, " k"]) -> Float[np.ndarray, " N"]:
+    """Pairs of features that share a cluster on both sides, for every row of `first`."""
+    in_first = (first[:, None] == np.arange(first.max() + 1)[None, :, None]).astype(float)
+    return _pairs(in_first @ (second[:, None] == np.arange(second.max() + 1)).astype(float)).sum(axis=(1, 2))
+
+
+def _pairs(counts: Any) -> Any:
+    """How many pairs there are among so many."""
+    return counts * (counts - 1) / 2
+
+
 def _adjusted_rand(first: Int[np.ndarray, " k"], second: Int[np.ndarray, " k"]) -> float:
     """Agreement of two clusterings, 1 at most and 0 in the mean over permutations; 1 if neither separates anything."""
-    table = np.zeros((first.max() + 1, second.max() + 1))
-    np.add.at(table, (first, second), 1)
-
-    def pairs(counts: np.ndarray) -> float:
-        return float(np.sum(counts * (counts - 1)) / 2)
-
-    both, rows, columns, total = pairs(table), pairs(table.sum(1)), pairs(table.sum(0)), pairs(np.array(len(first)))
-    expected, most = rows * columns / total, (rows + columns) / 2
+    both = float(_pairs_together(first[None], second)[0])
+    rows, columns = (float(_pairs(np.bincount(labels)).sum()) for labels in (first, second))
+    expected, most = rows * columns / _pairs(len(first)), (rows + columns) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)
