@@ -22,6 +22,7 @@ def test_first_weights_have_the_standard_deviation_of_the_dimensions_used():
     assert_allclose(some.W[:2], np.sqrt(10 / 8) * np.asarray(full.W[:2]), rtol=1e-6)
     assert_array_equal(some.W[2:], 0)
     assert_array_equal(_task(n_used=4.0).init(key).W[...], full.W[...])
+    assert_allclose(some.W[:2], _task(n_hidden=2).init(key).W[...], rtol=1e-6)  # draws of a smaller shape are the first
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
