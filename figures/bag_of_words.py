@@ -23,8 +23,8 @@ def main(
     """Train the models of four worlds and their control, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     path, beside = (results / f"bag_of_words{part}{suffix}.zarr" for part in ("", "_control"))
-    # A block holds one seed, and each seed has two models of a world and dimension here: larger blocks would be padding.
-    result = sp.sweep(*experiment.build(size), store=path, block_size=len(experiment.DECAYS))
+    result = sp.sweep(*experiment.build(size), store=path, block_size=size.models_of_a_seed)
+    # A block holds one seed, and each seed has one model of the control: larger blocks would be padding.
     control = sp.sweep(*experiment.build_control(size), store=beside, block_size=1)
     claims = Claims(experiment.SOURCE, judged=not quick)
     table = sp.cached(path, experiment.measure, result)

@@ -26,7 +26,7 @@ def test_principal_losses_are_those_of_the_projection_on_leading_components():
 
 def _rows(n_seeds: int = 10) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
     """Sweep, table and control of perfect models."""
-    over = {"world": ["circle", "line"], "n_hidden": [2], "weight_decay": [0.0, 1.0], "seed": np.arange(n_seeds)}
+    over = {"world": ["circle", "line"], "n_used": [2], "weight_decay": [0.0, 1.0], "seed": np.arange(n_seeds)}
     shape = tuple(len(v) for v in over.values())
     dead = np.zeros(shape)
     dead[0, 0, 0, :4] = 1  # four seeds leave a feature out without weight decay
@@ -69,9 +69,9 @@ def test_measures_of_a_ring_of_ones_own():
 @pytest.mark.slow
 def test_a_quick_figure_is_measured_from_the_models_of_its_sweep(tmp_path):
     size = experiment.SIZES.quick
-    result = sp.sweep(*experiment.build(size), block_size=2)
+    result = sp.sweep(*experiment.build(size), block_size=size.models_of_a_seed)
     table = experiment.measure(result)
-    cell = {"world": "line", "n_hidden": 2, "weight_decay": 1.0, "seed": 1}
+    cell = {"world": "line", "n_used": 2, "weight_decay": 1.0, "seed": 1}
     ring = sp.analysis.ring_order(result.sel(cell).model().W, permutations=experiment.PERMUTATIONS, above=0.1)
     assert float(table["p_value"].sel(cell)) == ring.p_value
     control = experiment.build_control(size)[0]

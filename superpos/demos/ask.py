@@ -21,6 +21,7 @@ MODULES = (
     "induction_heads",
     "in_the_wild",
     "landscapes",
+    "travel_together",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")

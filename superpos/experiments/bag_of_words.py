@@ -47,6 +47,12 @@ class Size:
     control_seeds: int = 200
     steps: int = 2_000
     batch_size: int = 256
+    evaluation_samples: int = 131_072
+
+    @property
+    def models_of_a_seed(self) -> int:
+        """Models of one world and seed, which are one block."""
+        return len(self.dimensions) * len(DECAYS)
 
 
 SIZES = Sizes(
@@ -57,12 +63,17 @@ SIZES = Sizes(
 
 
 def build(size: Size) -> tuple[WorldToy, TrainConfig, Grid]:
-    """Task, training and grid: worlds, dimensions and weight decay."""
-    task = WorldToy(n_features=N_FEATURES, n_hidden=2, sharpness=SHARPNESS, log_odds=LOG_ODDS, magnitude="constant")
+    """Task, training and grid: worlds, dimensions and weight decay.
+
+    Models of all sizes have the shape of the largest and use some of its dimensions, so each world compiles once.
+    """
+    settings = {"sharpness": SHARPNESS, "log_odds": LOG_ODDS, "magnitude": "constant"}
+    task = WorldToy(n_features=N_FEATURES, n_hidden=max(size.dimensions), n_used=2, **settings)
     grid = Grid(
-        world=list(size.worlds), n_hidden=list(size.dimensions), weight_decay=list(DECAYS), seed=range(size.seeds)
+        world=list(size.worlds), n_used=list(size.dimensions), weight_decay=list(DECAYS), seed=range(size.seeds)
     )
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+    return task, config, grid
 
 
 def build_control(size: Size) -> tuple[WorldToy, TrainConfig, Grid]:
@@ -87,6 +98,7 @@ def measure(result: SweepResult) -> xr.Dataset:
     for index in np.ndindex(shape):
         cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
         W = np.asarray(cell.model().W)
+        W = W[W.any(axis=1)]  # without dimensions that are not used
         norms = np.linalg.norm(W, axis=0)
         statistic = p_value = np.nan
         if len(W) > 1 and np.sum(norms > DEAD) >= 4:
@@ -104,7 +116,7 @@ def measure(result: SweepResult) -> xr.Dataset:
 
 
 def linear_losses(worlds: Any) -> xr.DataArray:
-    """The least loss of a linear model over (world, n_hidden), n_hidden from 1 to 12: what principal components leave."""
+    """The least loss of a linear model over (world, n_used), n_used from 1 to 12: what principal components leave."""
     losses = [
         np.asarray(
             principal_losses(
@@ -120,13 +132,13 @@ def linear_losses(worlds: Any) -> xr.DataArray:
         )
         for world in worlds
     ]
-    coordinates = {"world": list(worlds), "n_hidden": np.arange(1, N_FEATURES + 1)}
-    return xr.DataArray(np.stack(losses), coordinates, ("world", "n_hidden"))
+    coordinates = {"world": list(worlds), "n_used": np.arange(1, N_FEATURES + 1)}
+    return xr.DataArray(np.stack(losses), coordinates, ("world", "n_used"))
 
 
 def evaluate(result: SweepResult, table: xr.Dataset, control: xr.Dataset, claims: Claims) -> None:
     """`table` and `control` are `measure`'s of both sweeps."""
-    plane = table.sel(n_hidden=2)
+    plane = table.sel(n_used=2)
     decayed = plane.sel(weight_decay=DECAYS[-1])
     for world in ("circle", "line"):
         if world in plane["world"]:
@@ -164,7 +176,7 @@ def evaluate(result: SweepResult, table: xr.Dataset, control: xr.Dataset, claims
         bool((follows > 0.5).all()),
     )
     best = result["loss"].min(("seed", "weight_decay"))
-    share = best / linear_losses(best["world"].values).sel(n_hidden=best["n_hidden"])
+    share = best / linear_losses(best["world"].values).sel(n_used=best["n_used"])
     measured = f"loss over the linear one: {float(share.min()):.2f} to {float(share.max()):.4f}"
     claims.check(
         "ReLU does better than any linear model", "best seed, every world and m", measured, bool((share < 1).all())
@@ -177,10 +189,10 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     figure, axes = plt.subplots(2, len(worlds), figsize=(2.3 * len(worlds), 4.9), layout="constrained", squeeze=False)
     linear = linear_losses(worlds)
     for k, world in enumerate(worlds):
-        cells = result.sel(world=world, n_hidden=2, weight_decay=DECAYS[-1])
+        cells = result.sel(world=world, n_used=2, weight_decay=DECAYS[-1])
         best = cells.best("seed")
-        in_order(np.asarray(best.model().W), axes[0, k], world)
-        at = {"world": world, "n_hidden": 2, "weight_decay": DECAYS[-1], "seed": best["seed"].item()}
+        in_order(np.asarray(best.model().W)[:2], axes[0, k], world)
+        at = {"world": world, "n_used": 2, "weight_decay": DECAYS[-1], "seed": best["seed"].item()}
         axes[0, k].set_title(f"{WORLD_NAMES[world]}\nrank correlation {float(table['follows'].sel(at)):.2f}")
         if k:
             axes[1, k].sharey(axes[1, 0])
@@ -218,15 +230,15 @@ def in_order(W: np.ndarray, ax: Axes | None = None, world: str = "circle") -> Ax
 
 
 def losses_by_dimension(losses: xr.DataArray, linear: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Median and range of seeds over (n_hidden, weight_decay, seed), and the linear model's over n_hidden, dashed."""
+    """Median and range of seeds over (n_used, weight_decay, seed), and the linear model's over n_used, dashed."""
     ax = current_axes(ax)
-    m = losses["n_hidden"].values
+    m = losses["n_used"].values
     for decay in losses["weight_decay"].values:
-        values = losses.sel(weight_decay=decay).transpose("n_hidden", "seed").values
+        values = losses.sel(weight_decay=decay).transpose("n_used", "seed").values
         color = DECAY_COLORS[float(decay)]
         ax.fill_between(m, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2, lw=0)
         ax.plot(m, np.median(values, axis=1), "o-", ms=3, color=color, label=f"ReLU, weight decay {decay:g}")
-    ax.plot(m, linear.sel(n_hidden=m), "--", color="black", lw=1, label="linear")
+    ax.plot(m, linear.sel(n_used=m), "--", color="black", lw=1, label="linear")
     ax.set(xlabel="hidden dimensions", yscale="log")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     return ax

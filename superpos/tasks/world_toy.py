@@ -5,11 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature
 from superpos.data import magnitudes
 from superpos.data.worlds import NUMBERS
+from superpos.errors import ConfigError
 from superpos.models.toy import ToyModel
 from superpos.tasks.objectives import objective_of
 from superpos.tasks.registry import register
@@ -35,9 +39,14 @@ class WorldToy(Toy):
     trees (`parents`) or correlated (`correlation`, `correlation_matrix`, `correlation_factor`: `superpos.data.correlation`).
     In every world magnitudes may follow any law (`superpos.data.magnitudes`).
 
+    With `n_used` = k a model begins in the first k of its `n_hidden` dimensions. All other rows of W are 0 and stay 0, since
+    $\partial L / \partial W_{a\cdot}$ has the factor $W_{a\cdot}$. So it is a model with k hidden dimensions, and models
+    of many sizes share one compilation. The first weights have the standard deviation that k dimensions have. Weights that
+    are given to a training begin as they are.
+
     Fields that may be swept without recompiling: those of `Toy` (but `feature_probability` where a world decides);
-    `sharpness`, `log_odds`, `noise`, `logits` and `documents`, correlations, and the numbers of magnitudes. The expected
-    loss is known for linear models (`activation="identity"`); of ReLU models where features are independent or in sets and
+    `sharpness`, `log_odds`, `noise`, `logits`, `documents` and `n_used`, correlations, and the numbers of magnitudes. The
+    expected loss is known for linear models (`activation="identity"`); of ReLU models where features are independent or in sets and
     their magnitudes uniform on an interval or discrete. Others train on samples.
 
     >>> task = sp.tasks.WorldToy(n_features=12, n_hidden=2, world="circle", sharpness=5, log_odds=-2)
@@ -45,7 +54,11 @@ class WorldToy(Toy):
     0.3567
     """
 
-    NAMES: ClassVar[dict[str, str]] = Toy.NAMES | {"log_odds": "log-odds", "held_out": "held-out share"}
+    NAMES: ClassVar[dict[str, str]] = Toy.NAMES | {
+        "log_odds": "log-odds",
+        "held_out": "held-out share",
+        "n_used": "hidden dimensions used",
+    }
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Toy.ALWAYS_SAID, "world", *NUMBERS)
     UNSAID: ClassVar[tuple[str, ...]] = (*Toy.UNSAID, "exclusive_children", "part")
 
@@ -72,6 +85,32 @@ class WorldToy(Toy):
     parents: tuple[int, ...] = jax.tree.static(default=())  # index structure
     exclusive_children: bool = jax.tree.static(default=False)  # chooses code
     scale_by_parent: bool = jax.tree.static(default=False)  # chooses code
+    n_used: OptionalScalar = None  # of the n_hidden dimensions; None is all of them
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        if self.n_used is not None:
+            check.scalar("n_used", self.n_used)
+        super().check()
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        super().check_values()
+        if self.n_used is None or arrays.is_traced(self.n_used):
+            return
+        check.in_range("n_used", self.n_used, at_least=1, at_most=self.n_hidden)
+        if np.any(np.asarray(self.n_used) % 1):
+            raise ConfigError(f"n_used must be a whole number of dimensions, got {check.short(self.n_used)}.")
+
+    def init(self, key: PRNGKeyArray) -> ToyModel:
+        """A new model, as that of `Toy`; only the first `n_used` rows of W are not 0."""
+        model = super().init(key)
+        if self.n_used is None:
+            return model
+        std_ratio = jnp.sqrt((self.n_features + self.n_hidden) / (self.n_features + self.n_used))
+        is_used = jnp.arange(self.n_hidden) < self.n_used
+        W = jnp.where(is_used[:, None], std_ratio * model.W[...], 0)
+        return ToyModel(W, model.b, activation=self.activation)
 
     @property
     def terms(self) -> int:
