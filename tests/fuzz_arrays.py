@@ -56,6 +56,7 @@ CALLS = {
     "analysis.circuit": {"model": computing},
     "analysis.cluster_agreement": {"W": np.eye(2, 5) + 1, "co_activation": 0.1 * np.eye(5) + 0.1, "n_clusters": 2, "permutations": 99, "seed": 0, "above": 0.1},
     "analysis.d_star": {"W": W},
+    "analysis.dense_error": {"importances": np.eye(3), "rank": 2, "tolerance": 0.1},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
     "analysis.feature_dimensionality": {"W": W},
@@ -65,7 +66,9 @@ CALLS = {
     "analysis.frame_defect": {"W": W},
     "analysis.geometry": {"W": W},
     "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},
+    "analysis.identity_error": {"importances": np.eye(3), "tolerance": 0.1},
     "analysis.interference": {"W": W},
+    "analysis.live_subcomponents": {"importances": np.eye(3), "tolerance": 0.1},
     "analysis.mean_jacobian": {"model": computing, "x": x},
     "analysis.mean_squared_overlap": {"W": W},
     "analysis.naive_loss": {"task": computation},
@@ -85,6 +88,8 @@ CALLS = {
     "analysis.scaling_exponent": {"sizes": vector, "losses": vector, "confidence": 0.9},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
+    "analysis.subcomponent_agreement": {"U": W, "V": np.eye(3), "other_U": W, "other_V": np.eye(3)},
+    "analysis.subcomponent_recovery": {"W": W, "U": W, "V": np.eye(3)},
     "analysis.welch_floor": {"n_features": 3, "n_hidden": 2},
     "data.one_active": {"n_features": 3},
     "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
@@ -150,6 +155,14 @@ CALLS |= {f"plot.{name}": good for name, good in PLOTS.items()}
 toy = sp.tasks.Toy(n_features=3, n_hidden=2)
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
 dictionary = sp.models.SAE(W, W.T)
+apart = sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3, gate_neurons=2)
+gates = {
+    "gate_in": np.ones((2, 3, 2)),
+    "gate_in_bias": np.ones((2, 3, 2)),
+    "gate_out": np.ones((2, 3, 2)),
+    "gate_out_bias": np.ones((2, 3)),
+}
+subcomponents = sp.models.Decomposition(np.eye(3), W, **gates)
 # The same by name of what they stand for: models, tasks and results that are made from arrays or called with them.
 MADE = {
     "ToyModel": (lambda W, b: sp.ToyModel(W, b)(x), {"W": W, "b": b}),
@@ -160,6 +173,12 @@ MADE = {
     "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
     "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
     "SAE(…)": (lambda h, z: (dictionary(h), dictionary.decode(z)), {"h": h, "z": x}),
+    "Decomposition": (sp.models.Decomposition, {"V": np.eye(3), "U": W, **gates}),
+    "Decomposition(…)": (lambda x: subcomponents.importances(model, x), {"x": x}),
+    "of_toy, apart": (
+        lambda W, b: sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3).check(),
+        {"W": W, "b": b},
+    ),
     "of_toy": (lambda W, b: sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3).check(), {"W": W, "b": b}),
     "Toy": (
         lambda **given: sp.tasks.Toy(n_features=3, n_hidden=2, **given).check(),
@@ -179,10 +198,12 @@ MADE |= MODELS
 # Whatever these compute or draw takes long, so they meet only what they must refuse.
 SLOW = {
     "analysis.ablation": {"task": computation, "model": computing, "groups": [[0]]},
+    "analysis.adversarial_reconstruction": {"task": apart, "model": subcomponents},
     "analysis.dashboard_of": {"task": reader, "model": dictionary},
     "analysis.linear_probe_f1": {"h": h, "x": x},
     "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
+    "analysis.score_decomposition": {"task": apart, "model": subcomponents},
     "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},

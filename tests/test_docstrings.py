@@ -20,6 +20,12 @@ WITH_EXAMPLES = {
     "more": sp.more,
     "TrainConfig": sp.TrainConfig,
     "FeatureDistribution": sp.FeatureDistribution,
+    **{
+        f"analysis.{name}": getattr(sp.analysis, name)
+        for name in (
+            "subcomponent_recovery", "identity_error", "dense_error", "live_subcomponents", "subcomponent_agreement",
+        )
+    },
     "landscapes.curvature_at": sp.landscapes.curvature_at,
     **{
         f"theory.{name}": getattr(sp.theory, name)

@@ -302,6 +302,7 @@ KINDS = (
     "boolean_pairs",
     "residual_mlp",
     "repeated_tokens",
+    "parameter_decomposition",
 )
 
 

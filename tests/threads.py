@@ -31,6 +31,7 @@ TASKS = {
     "residual_mlp": sp.tasks.ResidualMLP(n_features=50, n_hidden=25),
     "boolean_pairs": sp.tasks.BooleanPairs(n_features=20, n_hidden=50, n_pairs=100),
     "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),
+    "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
 }
 

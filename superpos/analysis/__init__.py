@@ -13,6 +13,9 @@ from superpos.analysis.circuits import single_feature_slopes as single_feature_s
 from superpos.analysis.clusters import ClusterAgreement as ClusterAgreement
 from superpos.analysis.clusters import cluster_agreement as cluster_agreement
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
+from superpos.analysis.decompositions import DecompositionScores as DecompositionScores
+from superpos.analysis.decompositions import adversarial_reconstruction as adversarial_reconstruction
+from superpos.analysis.decompositions import score_decomposition as score_decomposition
 from superpos.analysis.features import angle_gaps as angle_gaps
 from superpos.analysis.features import d_star as d_star
 from superpos.analysis.features import feature_capacity as feature_capacity
@@ -51,3 +54,9 @@ from superpos.analysis.sae_scores import hidden_loss as hidden_loss
 from superpos.analysis.sae_scores import score_sae as score_sae
 from superpos.analysis.scaling import Exponent as Exponent
 from superpos.analysis.scaling import scaling_exponent as scaling_exponent
+from superpos.analysis.subcomponents import Recovery as Recovery
+from superpos.analysis.subcomponents import dense_error as dense_error
+from superpos.analysis.subcomponents import identity_error as identity_error
+from superpos.analysis.subcomponents import live_subcomponents as live_subcomponents
+from superpos.analysis.subcomponents import subcomponent_agreement as subcomponent_agreement
+from superpos.analysis.subcomponents import subcomponent_recovery as subcomponent_recovery

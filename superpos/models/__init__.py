@@ -3,6 +3,7 @@
 from superpos.models.activations import register_activation as register_activation
 from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
+from superpos.models.decomposition import Decomposition as Decomposition
 from superpos.models.interventions import ablate as ablate
 from superpos.models.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.models.sae import SAE as SAE

@@ -1,0 +1,204 @@
+"""The weights of a toy model as sums of rank-one subcomponents, and networks that say which of them an input needs."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from superpos import arrays, check
+from superpos.errors import ConfigError
+from superpos.models.products import FULL_PRECISION
+from superpos.models.toy import ACTIVATIONS, ToyModel
+
+GATES = ("mlp", "shared")
+
+# Slope of the leaky hard sigmoids where the hard sigmoid is flat.
+LEAK = 0.01
+
+
+class PerMatrix(NamedTuple):
+    """What one forward pass of the target gives every matrix: its inputs, and the output of the whole network."""
+
+    inputs: list[Array]  # (columns of the matrix, batch) for every matrix
+    output: Array  # (n_features, batch)
+
+
+class Decomposition(nnx.Module):
+    r"""Every matrix of a toy model as a sum of C rank-one subcomponents, $W^l \approx \sum_c \vec U^l_c \vec V^{l\top}_c$.
+
+    The target is $x' = f(W^\top I \cdots I\, W x + b)$ with some number of identity layers, often none. Its matrices are W,
+    the identities, and $W^\top$, in this order. For W, `V` has shape (C, n_features) and `U` (n_hidden, C): subcomponent c
+    reads the direction `V[c]` of the input and writes `U[:, c]`. Identity layers have `V_hidden` (layer, C, n_hidden) and
+    `U_hidden` (layer, n_hidden, C). Tied, the subcomponents of $W^\top$ are those of W transposed, one leaf used twice;
+    otherwise they are `V_out` (C, n_hidden) and `U_out` (n_features, C).
+
+    How much an input needs a subcomponent is its causal importance, $g^l_c(x) = \sigma_H(\gamma^l_c(x))$ in [0, 1], with the
+    hard sigmoid $\sigma_H$ and a network γ of one hidden layer of GELUs. The inner activation is
+    $h^l_c = \sum_j V^l_{cj} a^l_j(x)$, where $a^l$ is what the *target* gives matrix l to read. With `gate="mlp"` every
+    subcomponent has a network of its own, which sees its inner activation alone; `gate_in`, `gate_in_bias` and `gate_out`
+    have shape (matrix, C, neuron), `gate_out_bias` (matrix, C). With `gate="shared"` every matrix has one network that sees
+    the inner activations of all its subcomponents: `gate_in` (matrix, neuron, C), `gate_in_bias` (matrix, neuron),
+    `gate_out` (matrix, C, neuron).
+
+    `p_norm` is the exponent of the minimality loss where training changes it, else None.
+
+    Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", and its appendix for the networks. The paper names
+    the shared form as a possibility; the authors' code has one that reads the matrix's input instead.
+    """
+
+    # Names of the axes of each parameter, for labelled results.
+    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "V": ("subcomponent", "feature"),
+        "U": ("hidden", "subcomponent"),
+        "V_hidden": ("layer", "subcomponent", "hidden"),
+        "U_hidden": ("layer", "hidden", "subcomponent"),
+        "V_out": ("subcomponent", "hidden"),
+        "U_out": ("feature", "subcomponent"),
+    }
+
+    def __init__(
+        self,
+        V: Any,
+        U: Any,
+        gate_in: Any,
+        gate_in_bias: Any,
+        gate_out: Any,
+        gate_out_bias: Any,
+        *,
+        V_hidden: Any = None,
+        U_hidden: Any = None,
+        V_out: Any = None,
+        U_out: Any = None,
+        p_norm: Any = None,
+    ):
+        V = arrays.parameter("V", V, (None, None))
+        U = arrays.parameter("U", U, (None, V.shape[0]))
+        (n, n_features), n_hidden = V.shape, U.shape[0]
+        V_hidden = arrays.parameter("V_hidden", V_hidden, (None, n, n_hidden), optional=True)
+        layers = 0 if V_hidden is None else V_hidden.shape[0]
+        U_hidden = arrays.parameter("U_hidden", U_hidden, (layers, n_hidden, n), optional=True)
+        V_out = arrays.parameter("V_out", V_out, (n, n_hidden), optional=True)
+        U_out = arrays.parameter("U_out", U_out, (n_features, n), optional=True)
+        for first, second, name in ((V_hidden, U_hidden, "hidden"), (V_out, U_out, "out")):
+            if (first is None) != (second is None):
+                raise ConfigError(f"V_{name} and U_{name} must be given both or neither.")
+        gate_out = arrays.parameter("gate_out", gate_out, (layers + 2, n, None))
+        neurons = gate_out.shape[2]
+        gate_in_bias = arrays.as_array("gate_in_bias", gate_in_bias, ndim=(2, 3), finite=False, empty=True)
+        self.shared = gate_in_bias.ndim == 2
+        seen = (layers + 2, neurons) if self.shared else (layers + 2, n, neurons)
+        gate_in_bias = arrays.parameter("gate_in_bias", gate_in_bias, seen)
+        gate_in = arrays.parameter("gate_in", gate_in, (*seen, n) if self.shared else seen)
+        gate_out_bias = arrays.parameter("gate_out_bias", gate_out_bias, (layers + 2, n))
+        p_norm = arrays.parameter("p_norm", p_norm, (), optional=True)
+        self.V: Any = nnx.Param(V)
+        self.U: Any = nnx.Param(U)
+        self.V_hidden: Any = None if V_hidden is None else nnx.Param(V_hidden)
+        self.U_hidden: Any = None if U_hidden is None else nnx.Param(U_hidden)
+        self.V_out: Any = None if V_out is None else nnx.Param(V_out)
+        self.U_out: Any = None if U_out is None else nnx.Param(U_out)
+        self.gate_in: Any = nnx.Param(gate_in)
+        self.gate_in_bias: Any = nnx.Param(gate_in_bias)
+        self.gate_out: Any = nnx.Param(gate_out)
+        self.gate_out_bias: Any = nnx.Param(gate_out_bias)
+        self.p_norm: Any = None if p_norm is None else nnx.Param(p_norm)
+
+    @property
+    def matrices(self) -> list[tuple[Array, Array]]:
+        """(U, V) of every matrix, in the order in which an input meets them: matrix l is U @ V."""
+        U, V = self.U[...], self.V[...]
+        pairs = [(U, V)]
+        if self.U_hidden is not None:
+            pairs += list(zip(self.U_hidden[...], self.V_hidden[...], strict=True))
+        return [*pairs, (V.T, U.T) if self.U_out is None else (self.U_out[...], self.V_out[...])]
+
+    def of_target(self, target: ToyModel, x: Float[Array, "n_features batch"]) -> PerMatrix:
+        """The inputs that the target gives each matrix, and its output. Identity layers pass the hidden layer on."""
+        h = target.encode(x)
+        return PerMatrix([x, *[h] * (len(self.matrices) - 1)], target.activate(h))
+
+    def inner_activations(self, inputs: list[Array]) -> Float[Array, "matrix C batch"]:
+        """$h^l = V^l a^l$ of every matrix."""
+        pairs = zip(self.matrices, inputs, strict=True)
+        return jnp.stack([jnp.dot(V, a, precision=FULL_PRECISION) for (_, V), a in pairs])
+
+    def gate(self, inner: Float[Array, "matrix C batch"]) -> Float[Array, "matrix C batch"]:
+        """The networks γ before any sigmoid, for inner activations. GELU is the exact one."""
+        if self.shared:
+            neurons = jnp.einsum("lnc,lcb->lnb", self.gate_in[...], inner, precision=FULL_PRECISION)
+            neurons = gelu(neurons + self.gate_in_bias[...][..., None])
+            out = jnp.einsum("lcn,lnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
+        else:
+            # (weight, bias) times (inner activation, 1): as products of matrices their gradients take half the time.
+            read = jnp.stack([self.gate_in[...], self.gate_in_bias[...]], axis=-1)
+            seen = jnp.stack([inner, jnp.ones_like(inner)], axis=2)
+            neurons = gelu(jnp.einsum("lcnk,lckb->lcnb", read, seen, precision=FULL_PRECISION))
+            out = jnp.einsum("lcn,lcnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
+        return out + self.gate_out_bias[...][..., None]
+
+    def importances(self, target: ToyModel, x: Float[Array, "n_features batch"]) -> Float[Array, "matrix C batch"]:
+        """The causal importances g in [0, 1] of every matrix's subcomponents for inputs as columns."""
+        x = arrays.columns("x", x, self.V.shape[1], ndim=(2,))
+        return jnp.clip(self.gate(self.inner_activations(self.of_target(target, x).inputs)), 0.0, 1.0)
+
+    def output(
+        self, target: ToyModel, x: Float[Array, "n_features batch"], masks: Float[Array, "matrix C batch"]
+    ) -> Float[Array, "n_features batch"]:
+        r"""The target's output where every matrix is its masked subcomponents, $\sum_c m^l_c \vec U^l_c \vec V^{l\top}_c$."""
+        a = x
+        for (U, V), mask in zip(self.matrices, masks, strict=True):
+            a = jnp.dot(U, mask * jnp.dot(V, a, precision=FULL_PRECISION), precision=FULL_PRECISION)
+        return activated(target, a)
+
+
+def activated(target: ToyModel, a: Float[Array, "n_features batch"]) -> Float[Array, "n_features batch"]:
+    """What the target makes of what its last matrix gives: f(a + b)."""
+    return ACTIVATIONS[target.activation](a if target.b is None else a + target.b[...][:, None])
+
+
+def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""The exact GELU, $a\,\Phi(a)$, as in the authors' code (`ACTIVATIONS["gelu"]` is the tanh approximation)."""
+    return 0.5 * a * (1 + jax.lax.erf(a * 2**-0.5))
+
+
+def upper_leaky(a: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The hard sigmoid with slope .01 above 1: what the minimality loss sees of a network's output."""
+    return jnp.where(a > 1, 1 + LEAK * (a - 1), jnp.clip(a, 0, 1))
+
+
+def lower_leaky(a: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The hard sigmoid with slope .01 below 0: what masks are made of.
+
+    As in the paper's appendix, which lets masks fall below 0; the authors' code clips the value and leaks the gradient alone.
+    """
+    return jnp.where(a < 0, LEAK * a, jnp.clip(a, 0, 1))
+
+
+def new_subcomponents(key: Any, matrix: Float[Array, "rows columns"], n: int) -> tuple[Array, Array]:
+    """U (rows, n) and V (n, columns) before training: random unit vectors, each U times its overlap with the matrix.
+
+    As in the authors' code (`init_from_target_weight`); the paper does not say.
+    """
+    rows, columns = matrix.shape
+    one, other = jax.random.split(key)
+    U, V = jax.random.normal(one, (rows, n), float), jax.random.normal(other, (n, columns), float)
+    U, V = U / jnp.linalg.norm(U, axis=0, keepdims=True), V / jnp.linalg.norm(V, axis=1, keepdims=True)
+    overlaps = jnp.einsum("rc,rk,ck->c", U, matrix, V, precision=FULL_PRECISION)
+    return U * overlaps[None], V
+
+
+def new_gate(key: Any, n_matrices: int, n: int, neurons: int, kind: str) -> dict[str, Array]:
+    """The networks before training: Kaiming-normal weights, √(2 / inputs) into the GELUs and √(1 / neurons) out, biases 0."""
+    check.one_of("gate", kind, GATES)
+    into, out = jax.random.split(key)
+    shared = kind == "shared"
+    shape = (n_matrices, neurons, n) if shared else (n_matrices, n, neurons)
+    std = jnp.sqrt(2.0 / (n if shared else 1))
+    return {
+        "gate_in": std * jax.random.normal(into, shape, float),
+        "gate_in_bias": jnp.zeros((n_matrices, neurons) if shared else shape, float),
+        "gate_out": jax.random.normal(out, (n_matrices, n, neurons), float) / jnp.sqrt(1.0 * neurons),
+        "gate_out_bias": jnp.zeros((n_matrices, n), float),
+    }

@@ -1,0 +1,345 @@
+"""Take the parameters of a toy model apart into rank-one subcomponents of which each input needs few."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from superpos import arrays, check
+from superpos.arrays import OptionalScalar, PerFeature, Scalar
+from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
+from superpos.errors import ConfigError
+from superpos.models.activations import check_activation
+from superpos.models.decomposition import (
+    GATES,
+    Decomposition,
+    activated,
+    lower_leaky,
+    new_gate,
+    new_subcomponents,
+    upper_leaky,
+)
+from superpos.models.products import FULL_PRECISION
+from superpos.models.toy import ToyModel
+from superpos.tasks.base import Metrics, Task
+from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
+from superpos.tasks.registry import register
+
+# What importances are raised from, so that a power below 1 has a gradient at 0.
+EPSILON = 1e-12
+# Random numbers of the masks, beside those of the inputs, which the step's key itself draws.
+MASK_TAG = 2**31 - 1
+
+
+class Terms(NamedTuple):
+    """The four losses of a batch, before their coefficients."""
+
+    faithfulness: Float[Array, ""]
+    stochastic: Float[Array, ""]
+    layerwise: Float[Array, ""]
+    minimality: Float[Array, ""]
+
+
+@register("parameter_decomposition")
+@dataclass(frozen=True, kw_only=True)
+class ParameterDecomposition(Task):
+    r"""Stochastic parameter decomposition of a toy model $x' = f(W^\top W x + b)$ whose mechanisms are known.
+
+    Every matrix of the target becomes a sum of C = `n_subcomponents` rank-one matrices (`models.Decomposition`). What is
+    minimised is
+
+    $$L = c_f L_\text{faithfulness} + c_s L_\text{stochastic} + c_l L_\text{layerwise} + \beta L_\text{minimality},$$
+
+    with the coefficients `faithfulness_coefficient`, `stochastic_coefficient`, `layerwise_coefficient` and
+    `minimality_coefficient`:
+
+    $$L_\text{faithfulness} = \frac1N \sum_l \|W^l - U^l V^l\|_F^2, \qquad
+    L_\text{minimality} = E \sum_{l,c} (g^l_c(x) + 10^{-12})^p,$$
+
+    N the number of all entries of the target's matrices and p = `p_norm`. The other two are mean squared errors, over
+    features and inputs, between the target's output and that of masked subcomponents, with one draw of masks
+    $m = g + (1 - g)\, r$, r uniform on [0, 1], for every input, matrix and subcomponent. `stochastic` masks all matrices at
+    once, `layerwise` one at a time while the others are the target's own, averaged over matrices. Masks see the
+    lower-leaky and minimality the upper-leaky hard sigmoid of the gates (`models.decomposition`).
+
+    The target's W is `target_W` (n_hidden, n_features), or several, (n_sources, n_hidden, n_features), of which `source`
+    takes one; None draws random unit columns from `source`. `target_b` is its bias (None: none). `identity_layers` identity
+    matrices lie between W and its transpose. `tied` takes the subcomponents of $W^\top$ from those of W.
+
+    With `final_p_norm`, p falls (or rises) linearly to it, from the share `anneal_from` of the training on.
+
+    Fields annotated as numbers may be swept without recompiling.
+
+    Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition" (arXiv:2506.20790), method and appendix: 40,000
+    steps of Adam at .001 (cosine), batch 4,096, C = 20 and β = .003 with p = 1 for 5→2; C = 200 and β = 1e-4 with p = 2 for
+    40→10; all other coefficients 1. The toy models there are tied, and so are the subcomponents in the authors' code. Paper
+    and code differ: the code draws masks anew for the layerwise loss, while the paper's algorithm and this class use one
+    draw; the algorithm leaves the other matrices of the layerwise loss at their unmasked subcomponents, while formula, code
+    and this class leave them at the target's; annealing is the code's alone.
+    """
+
+    SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_subcomponents": "{} subcomponents per matrix"}
+    UNSAID: ClassVar[tuple[str, ...]] = ("target_W", "target_b", "activation")
+    ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
+    SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
+
+    n_features: int = jax.tree.static()  # shape of W
+    n_hidden: int = jax.tree.static()  # shape of W
+    n_subcomponents: int = jax.tree.static()  # C, of every matrix
+    target_W: Any = None  # (n_hidden, n_features), (n_sources, n_hidden, n_features), or None for random columns
+    target_b: Any = None  # (n_features,) or (n_sources, n_features); None: no bias
+    source: Scalar = 0  # which of the targets, or the seed of a random one
+    feature_probability: PerFeature = 0.05  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
+    minimality_coefficient: Scalar = 3e-3  # β
+    p_norm: Scalar = 1.0
+    faithfulness_coefficient: Scalar = 1.0
+    stochastic_coefficient: Scalar = 1.0
+    layerwise_coefficient: Scalar = 1.0
+    final_p_norm: OptionalScalar = None  # None costs nothing
+    anneal_from: Scalar = 0.0  # of all steps
+    identity_layers: int = jax.tree.static(default=0)  # number of matrices
+    tied: bool = jax.tree.static(default=True)  # which parameters exist
+    gate: str = jax.tree.static(default="mlp")  # chooses code
+    gate_neurons: int = jax.tree.static(default=16)  # shape of the gates
+    activation: str = jax.tree.static(default="relu")  # of the target's output
+    magnitude: str = jax.tree.static(default="uniform")  # chooses code
+    correlated_sets: Sets = jax.tree.static(default=())  # index structure
+    anticorrelated_sets: Sets = jax.tree.static(default=())
+
+    @classmethod
+    def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "ParameterDecomposition":
+        """The task of taking toy models apart: `of_toy(run.task, run.model.W, run.model.b, n_subcomponents=20)`.
+
+        `W` has shape (n_hidden, n_features), or any axes of models before these, in the order that `source` counts them
+        (`result["W"]`): arrays of any kind, or one model, a run, a result of one cell. `b` left out is that of the model,
+        where one is given, else none. Inputs are those of `toy`.
+
+        Raises:
+            ConfigError: `toy` is no toy model's task, or shapes do not fit.
+        """
+        if not isinstance(toy, Task) or not hasattr(toy, "features"):
+            raise ConfigError(f"toy must be a task such as superpos.tasks.Toy(...), got {check.short(toy)}.")
+        if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
+            raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
+        W, b = arrays.weights_and_bias("W", W, b)
+        if (W := arrays.as_numpy("W", W)).ndim < 2:
+            raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
+        lead, several = W.shape[:-2], W.ndim > 2
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
+        of_target: dict[str, Any] = {name: getattr(toy, name) for name in shared}
+        of_target["target_W"] = W.reshape(-1, *W.shape[-2:]) if several else W
+        if b is not None:
+            b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
+            of_target["target_b"] = b.reshape(-1, b.shape[-1]) if several else b
+        return cls(**{**of_target, **settings})
+
+    @classmethod
+    def of_model(cls, model: Any, **settings: Any) -> "ParameterDecomposition":
+        """The task of taking one trained model apart: a run or a result of one cell, on the inputs that it was trained on.
+
+        A `ToyModel` alone does not say its inputs: give `feature_probability` with it.
+
+        Raises:
+            ConfigError: it is no toy model.
+        """
+        toy = getattr(model, "task", None)
+        toy = toy() if callable(toy) else toy
+        if isinstance(toy, Task):
+            return cls.of_toy(toy, model, **settings)
+        if not isinstance(model, ToyModel):
+            raise ConfigError(f"model must be a ToyModel, a run or a result of one cell, got {check.short(model)}.")
+        W, b = arrays.as_numpy("W", model.W), None if model.b is None else arrays.as_numpy("b", model.b)
+        sizes = {"n_hidden": W.shape[0], "n_features": W.shape[1], "activation": model.activation}
+        return cls(**{**sizes, "target_W": W, "target_b": b, **settings})
+
+    @property
+    def features(self) -> FeatureDistribution:
+        """Where the inputs come from."""
+        return features_of(self)
+
+    def check(self) -> None:
+        """Raise `ConfigError`, naming the field, for settings that are not allowed."""
+        for name in ("n_features", "n_hidden", "n_subcomponents"):
+            check.integer(name, getattr(self, name), at_least=1, at_most=MAX_FEATURES)
+        most = max(int(self.n_features), int(self.n_hidden)) * int(self.n_subcomponents)
+        check.integer("n_features × n_subcomponents", most, at_most=MAX_WEIGHTS)
+        check.integer("identity_layers", self.identity_layers, at_least=0, at_most=16)
+        check.integer("gate_neurons", self.gate_neurons, at_least=1, at_most=4_096)
+        check.one_of("gate", self.gate, GATES)
+        check.boolean("tied", self.tied)
+        check_activation(self.activation)
+        check.vector("feature_probability", self.feature_probability, self.n_features)
+        for name in ("source", "p_norm", "anneal_from", *_COEFFICIENTS):
+            check.scalar(name, getattr(self, name))
+        if self.final_p_norm is not None:
+            check.scalar("final_p_norm", self.final_p_norm)
+        self._check_target()
+        self.check_values()
+
+    def check_values(self) -> None:
+        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
+        self.features.check()
+        for name in _COEFFICIENTS:
+            check.in_range(name, getattr(self, name), at_least=0, at_most=1e6)
+        check.in_range("p_norm", self.p_norm, above=0, at_most=100)
+        if self.final_p_norm is not None:
+            check.in_range("final_p_norm", self.final_p_norm, above=0, at_most=100)
+        check.in_range("anneal_from", self.anneal_from, at_least=0, below=1)
+        if arrays.is_traced(self.source):
+            return
+        check.in_range("source", self.source, at_least=0, at_most=2**24)
+        check.whole_numbers("source", self.source)
+        if self.target_W is not None:
+            n_sources = np.shape(self.target_W)[-3] if np.ndim(self.target_W) >= 3 else 1
+            if (most := float(np.max(np.asarray(self.source)))) >= n_sources:
+                raise ConfigError(f"source must be below {n_sources}, the number of targets, got {most:g}.")
+
+    def _check_target(self) -> None:
+        expected = (self.n_hidden, self.n_features)
+        if self.target_W is None:
+            if self.target_b is not None:
+                raise ConfigError("target_b must be left out where target_W is: a random target has no bias.")
+            return
+        check.finite_array("target_W", self.target_W)
+        check.in_range("target_W", self.target_W, at_least=-arrays.MAX_WEIGHT, at_most=arrays.MAX_WEIGHT)
+        shape = tuple(np.shape(self.target_W))
+        if len(shape) not in (2, 3) or shape[-2:] != expected or 0 in shape:
+            raise ConfigError(
+                f"target_W must have shape (n_hidden, n_features) = {expected}, or several such, got {shape}."
+            )
+        if self.target_b is not None:
+            check.finite_array("target_b", self.target_b)
+            if tuple(np.shape(self.target_b)) != (*shape[:-2], self.n_features):
+                raise ConfigError(
+                    f"target_b must have one number per feature of target_W, got shape {tuple(np.shape(self.target_b))}."
+                )
+
+    def broadcast(self) -> "ParameterDecomposition":
+        """The same task with every numeric field an array of its full shape; targets lead with sources."""
+        p = jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
+        full: dict[str, Any] = {"feature_probability": p}
+        if self.target_W is not None:
+            full["target_W"] = jnp.reshape(jnp.asarray(self.target_W, float), (-1, self.n_hidden, self.n_features))
+        if self.target_b is not None:
+            full["target_b"] = jnp.reshape(jnp.asarray(self.target_b, float), (-1, self.n_features))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
+
+    def precompute(self) -> "ParameterDecomposition":
+        """The task with its own target only, (n_hidden, n_features); needed before `loss`."""
+        if self.target_W is None:
+            key = jax.random.key(jnp.asarray(self.source, jnp.uint32))
+            return replace(self, target_W=random_directions(key, self.n_hidden, self.n_features))
+        index = jnp.asarray(self.source, jnp.int32)
+        return replace(
+            self, target_W=self.target_W[index], target_b=None if self.target_b is None else self.target_b[index]
+        )
+
+    @property
+    def target(self) -> ToyModel:
+        """The model that is taken apart; of a task that is `prepared`."""
+        return ToyModel(self.target_W, self.target_b, activation=self.activation)
+
+    @property
+    def matrices(self) -> list[Float[Array, "rows columns"]]:
+        """The target's matrices, in the order in which an input meets them; of a task that is `prepared`."""
+        return [self.target_W, *[jnp.eye(self.n_hidden, dtype=float)] * self.identity_layers, self.target_W.T]
+
+    def init(self, key: PRNGKeyArray) -> Decomposition:
+        """Random subcomponents that overlap with the target, and networks with Kaiming-normal weights."""
+        task = self if self.target_W is not None and jnp.ndim(self.target_W) == 2 else self.precompute()
+        n = self.n_subcomponents
+        keys = jax.random.split(key, len(task.matrices) + 1)
+        pairs = [new_subcomponents(k, matrix, n) for k, matrix in zip(keys, task.matrices, strict=False)]
+        (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
+        more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
+        if hidden:
+            more |= {"V_hidden": jnp.stack([v for _, v in hidden]), "U_hidden": jnp.stack([u for u, _ in hidden])}
+        if self.final_p_norm is not None:
+            more["p_norm"] = jnp.asarray(self.p_norm, float)
+        return Decomposition(V, U, **new_gate(keys[-1], len(pairs), n, self.gate_neurons, self.gate), **more)
+
+    def terms(
+        self, model: Decomposition, x: Float[Array, "n_features batch"], r: Float[Array, "matrix C batch"]
+    ) -> Terms:
+        """The four losses for inputs as columns and the uniform numbers r that masks are made of."""
+        target, matrices = self.target, self.matrices
+        seen = model.of_target(target, x)
+        inner = model.inner_activations(seen.inputs)
+        gates = model.gate(inner)
+        g = lower_leaky(gates)
+        masks = g + (1 - g) * r
+        pairs = list(zip(model.matrices, matrices, strict=True))
+        missing = [jnp.sum(jnp.square(W - _dot(U, V))) for (U, V), W in pairs]
+        faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
+        layerwise = jnp.zeros((), faithfulness.dtype)
+        for k, ((U, _), _) in enumerate(pairs):
+            a = _dot(U, masks[k] * inner[k])
+            a = a if k == len(pairs) - 1 else _dot(matrices[-1], a)  # through the target's identities nothing changes
+            layerwise += jnp.mean(jnp.square(activated(target, a) - seen.output)) / len(pairs)
+        stochastic = jnp.mean(jnp.square(model.output(target, x, masks) - seen.output))
+        p = self.p_norm if model.p_norm is None else jax.lax.stop_gradient(model.p_norm[...])
+        minimality = jnp.sum(jnp.mean((upper_leaky(gates) + EPSILON) ** p, axis=-1))
+        return Terms(faithfulness, stochastic, layerwise, minimality)
+
+    def loss(self, model: Decomposition, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
+        """The weighted sum of the four losses on a fresh batch, and each of them."""
+        x = self.features.sample(key, batch_size)
+        shape = (self.identity_layers + 2, self.n_subcomponents, batch_size)
+        r = jax.random.uniform(jax.random.fold_in(key, jnp.uint32(MASK_TAG)), shape, x.dtype)
+        terms = self.terms(model, x, r)
+        loss = jnp.asarray(
+            self.faithfulness_coefficient * terms.faithfulness
+            + self.stochastic_coefficient * terms.stochastic
+            + self.layerwise_coefficient * terms.layerwise
+            + self.minimality_coefficient * terms.minimality
+        )
+        return loss, terms._asdict()
+
+    def after_step(
+        self, model: Decomposition, new_model: Decomposition, optimizer: Any, seen: Any, key: Any, step: Any, steps: Any
+    ) -> tuple[Decomposition, Any]:
+        """Move p on its way to `final_p_norm`, if there is one."""
+        if self.final_p_norm is None:
+            return new_model, optimizer
+        new_model = jax.tree.map(lambda leaf: leaf, new_model)  # a copy: modules are changed in place below
+        share = jnp.clip(((step + 1.0) / steps - self.anneal_from) / (1 - self.anneal_from), 0, 1)
+        new_model.p_norm[...] = self.p_norm + (self.final_p_norm - self.p_norm) * share
+        return new_model, optimizer
+
+    def training_defaults(self) -> dict[str, Any]:
+        """As published: 40,000 steps of Adam with its usual memories, at a learning rate of 0.001."""
+        return {"steps": 40_000, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999}
+
+    def unread(self) -> dict[str, str]:
+        """Fields that have no effect given the others, each with why."""
+        unread = {} if self.final_p_norm is not None else {"anneal_from": "final_p_norm is not set"}
+        if self.target_W is not None and np.ndim(self.target_W) == 2:
+            unread["source"] = "target_W is of one toy model"
+        return unread
+
+    def elements_per_step(self, batch_size: int) -> int:
+        """The neurons of all gates, whole batch."""
+        neurons = self.gate_neurons * (self.n_subcomponents if self.gate == "mlp" else 1)
+        return (self.identity_layers + 2) * (neurons + 4 * self.n_subcomponents) * batch_size
+
+    @classmethod
+    def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:
+        """The task in words: sizes, what is swept or not at its default, and what is taken apart."""
+        target = settings["target_W"]
+        if target is None:
+            return [*super().describe(settings, swept), "random target"]
+        n_models = f"{np.shape(target)[0]} toy models" if np.ndim(target) == 3 else "one toy model"
+        return [*super().describe(settings, swept), f"parameters of {n_models}"]
+
+
+_COEFFICIENTS = (
+    "minimality_coefficient", "faithfulness_coefficient", "stochastic_coefficient", "layerwise_coefficient",
+)  # fmt: skip
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=FULL_PRECISION)

@@ -1,0 +1,114 @@
+"""The figure of parameters taken apart: claims that fail where they should, and what is measured of its models."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose, assert_array_equal
+
+import superpos as sp
+from superpos.experiments import Claims
+from superpos.experiments import parameter_decomposition as experiment
+
+COEFFICIENTS = (1e-3, 3e-3, 1e-2)
+
+
+class Perfect:
+    """Stands for the main sweep: every seed has the same five subcomponents, in its own order."""
+
+    def __init__(self, seeds=16, noise=0.0):
+        self.seeds, self.noise = seeds, noise
+
+    @property
+    def dataset(self):
+        return xr.Dataset(coords={"seed": np.arange(self.seeds)})
+
+    def sel(self, **_):
+        return self
+
+    def isel(self, seed):
+        angle, order = 2 * np.pi * np.arange(5) / 5, np.random.default_rng(seed).permutation(5)
+        W, drawn = np.stack([np.cos(angle), np.sin(angle)]), np.random.default_rng(seed).standard_normal((2, 5))
+        gates = [np.ones((2, 5, 1))] * 3 + [np.ones((2, 5))]
+        model = sp.models.Decomposition(np.eye(5)[order], W[:, order] + self.noise * drawn, *gates)
+        return type("Cell", (), {"model": lambda _: model})()
+
+
+def tables(n=16):
+    """Of perfect models: the best coefficient is the middle one, where all seeds recover."""
+    dims, shape = ("minimality_coefficient", "seed"), (len(COEFFICIENTS), n)
+    numbers = {"mmcs": 1.0, "ml2r": 0.99, "importance_error": 0.0, "live": 5.0, "recovered": 1.0}
+    table = xr.Dataset(
+        {name: (dims, np.full(shape, value)) for name, value in numbers.items()},
+        {"minimality_coefficient": list(COEFFICIENTS), "seed": np.arange(n)},
+    )
+    table["recovered"][[0, 2]] = 0.0
+    identity = table.isel(minimality_coefficient=[1]).assign(
+        live=0 * table["live"].isel(minimality_coefficient=[1]) + 7
+    )
+    source = np.array([0, 1, 2, 3])
+    controls = xr.Dataset(
+        {
+            "recovered": ("cell", np.array([0.0, 1.0, 1.0, 1.0])),
+            "importance_error": ("cell", np.array([9.0, 0.0, 3.0, 3.0])),
+        },
+        {"source": ("cell", source), "minimality_coefficient": ("cell", np.where(source == 0, 0.0, 3e-3))},
+    )
+    return table, controls, identity
+
+
+def failed(result, table, controls, identity):
+    claims = Claims("")
+    experiment.evaluate(result, table, controls, identity, claims)
+    assert len(claims.claims) == 8
+    return [claims.claims.index(claim) for claim in claims.failed]
+
+
+def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
+    table, controls, identity = tables()
+    assert experiment.best_coefficient(table) == 3e-3
+    assert failed(Perfect(), table, controls, identity) == []
+    assert failed(Perfect(noise=0.3), table, controls, identity) == [3]
+    few = table.assign(recovered=table["recovered"] * (table["seed"] < 14))
+    assert failed(Perfect(), few, controls, identity) == [0]
+    assert failed(Perfect(), table.assign(importance_error=table["live"]), controls, identity) == [1]
+    assert failed(Perfect(), table.assign(live=table["live"] + 1), controls, identity) == [2]
+    seven = identity.assign(live=identity["live"] + 1)
+    assert failed(Perfect(), table, controls, seven) == [4]
+    found = controls.assign(recovered=controls["recovered"] * 0 + 1)
+    assert failed(Perfect(), table, found, identity) == [5]
+    sparse = controls.assign(importance_error=0 * controls["importance_error"])
+    assert failed(Perfect(), table, sparse, identity) == [6, 7]
+
+
+def test_wilson_is_its_closed_form():
+    k, n, z = 15, 16, 1.959963984540054
+    centre, half = (k + z**2 / 2) / (n + z**2), z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    assert_allclose(experiment.wilson(k, n), (centre - half, centre + half))
+
+
+def test_subcomponents_are_shown_in_the_order_of_the_features_that_need_them():
+    importances = np.zeros((2, 6, 3))
+    for subcomponent, feature in ((4, 0), (1, 1), (2, 2)):
+        importances[:, subcomponent, feature] = 0.9
+    importances[0, 5, :] = 0.2
+    assert_array_equal(experiment.in_order(importances), [4, 1, 2, 5, 0, 3])
+
+
+@pytest.mark.slow
+def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
+    size = experiment.SIZES.quick
+    toys = sp.sweep(*experiment.build_toys(size), block_size=2, progress=False)
+    W, b = experiment.targets(toys)
+    assert W.shape == (4, 2, 5) and b.shape == (4, 5)
+    assert_array_equal(np.sort(W[3].ravel()), np.sort(W[0].ravel()))
+    result = sp.sweep(*experiment.build(size, W, b), block_size=1, progress=False)
+    controls = sp.sweep(*experiment.build_controls(size, W, b), block_size=1, progress=False)
+    table, of_controls = experiment.measure(result), experiment.measure(controls)
+    cell = result.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    scores = sp.analysis.score_decomposition(cell.task(), cell.model())
+    measured = table.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    assert float(measured["adversarial"]) == scores.adversarial
+    assert_array_equal(measured["importances"], scores.importances.astype(np.float32))
+    assert sorted(of_controls["source"].values) == [0, 1, 2, 3]
+    figure, caption = experiment.draw(result, table, of_controls, W)
+    assert len(figure.axes) == 8 and "minimality coefficient" in caption
