@@ -78,8 +78,8 @@ def measure(result: SweepResult) -> xr.Dataset:
 
 
 def exponent(loss: xr.DataArray) -> float:
-    """The slope of log loss against log density over the three sparsest densities."""
-    sparse = loss.sortby("feature_probability").isel(feature_probability=slice(0, 3))
+    """The slope of log loss against log density between the two sparsest densities, near the limit."""
+    sparse = loss.sortby("feature_probability").isel(feature_probability=slice(0, 2))
     return float(np.polyfit(np.log(sparse["feature_probability"]), np.log(sparse), 1)[0])
 
 
