@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
 from superpos.errors import ConfigError
+from superpos.landscapes.problem import problem_of
 from superpos.sweeping.compiled import lay_out
 
 CIRCLE = {"world": "circle", "sharpness": 5.0, "log_odds": -2.0, "magnitude": "constant"}
@@ -54,3 +55,8 @@ def test_dimensions_that_cannot_be_used(n_used):
 def test_a_grid_refuses_a_fraction_of_a_dimension():
     with pytest.raises(ConfigError, match="n_used must be a whole number"):
         lay_out(_task(), sp.TrainConfig(steps=10), sp.Grid(n_used=[1, 1.5]), block_size=2)
+
+
+def test_a_landscape_is_over_all_dimensions():
+    with pytest.raises(ConfigError, match="n_used must be None for a landscape"):
+        problem_of(_task(n_used=2.0, activation="identity", objective="expected"))

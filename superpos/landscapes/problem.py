@@ -63,6 +63,8 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
     if not np.any(np.asarray(task.importance) > 0):
         raise ConfigError("importance must not be 0 for every feature.")
     check.in_range("feature_probability", task.features.feature_probability, above=0, at_most=1)
+    if getattr(task, "n_used", None) is not None:
+        raise ConfigError("n_used must be None for a landscape, which is over all n_hidden dimensions.")
     n, m = int(task.n_features), int(task.n_hidden)
     terms = check_order(order, n if task.activation == "relu" else 1, m, at_least=TERMS)
     if doubtful(n, terms):
