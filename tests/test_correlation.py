@@ -63,6 +63,18 @@ def test_pairs_are_the_bivariate_normal_whatever_the_sign(x64):
     assert_allclose(co_activation(FACTOR), both, rtol=1e-12)
 
 
+@pytest.mark.parametrize("r", [-0.999, -0.9, 0.9])
+def test_pairs_of_rare_and_frequent_features_are_exact_in_single_precision_at_strong_correlations(r):
+    p = np.array([0.01, 0.02, 0.5, 0.98])
+    for i, j in ((0, 3), (1, 3), (0, 2), (2, 3)):
+        matrix = np.array([[1.0, r], [r, 1.0]])
+        both = co_activation(
+            sp.FeatureDistribution(n_features=2, feature_probability=p[[i, j]], correlation_matrix=matrix)
+        )
+        expected = multivariate_normal.cdf(norm.ppf(p[[i, j]]), cov=matrix)
+        assert both[0, 1] == pytest.approx(expected, rel=1e-3, abs=2e-6)
+
+
 @pytest.mark.parametrize("r", [-0.99, -0.5, 0.0, 0.5, 0.99])
 def test_pairs_at_one_half_are_sheppards(r, x64):
     matrix = np.array([[1.0, r], [r, 1.0]])

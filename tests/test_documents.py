@@ -73,7 +73,7 @@ def test_the_loss_is_that_of_documents_that_were_held_out(activation):
     assert abs(held_out.mean() - errors("training").mean()) > 10 * slack
 
 
-def test_documents_are_in_the_store_and_decide_whose_store_it_is(tmp_path):
+def test_documents_are_in_the_store_and_decide_whose_store_it_is_and_new_ones_compile_nothing(tmp_path, compilations):
     task = sp.tasks.WorldToy(n_features=5, n_hidden=2, held_out=0.25, **WORLD)
     grid = sp.Grid(seed=[0, 1])
     result = sp.sweep(task, SHORT, grid, tmp_path / "own.zarr", progress=False)
@@ -85,7 +85,17 @@ def test_documents_are_in_the_store_and_decide_whose_store_it_is(tmp_path):
     others = dataclasses.replace(task, documents=COUNTS[::-1])
     with pytest.raises(sp.ConfigError, match="task.documents differs"):
         sp.sweep(others, SHORT, grid, tmp_path / "own.zarr", progress=False)
+    compilations.clear()
+    assert not np.array_equal(sp.sweep(others, SHORT, grid, progress=False)["W"], result["W"]) and not compilations
     assert "documents 40 × 5" in sp.plot.caption(again.attrs, "")
+
+
+def test_an_autoencoder_refuses_to_read_a_world_that_it_cannot_draw():
+    task = sp.tasks.WorldToy(n_features=5, n_hidden=2, **WORLD)
+    with pytest.raises(
+        sp.ConfigError, match="toy must be of features without a position, not of the world 'documents'"
+    ):
+        sp.tasks.SparseAutoencoder.of_toy(task, np.eye(2, 5), n_latents=5)
 
 
 def test_clusters_of_documents_are_found_in_the_weights():

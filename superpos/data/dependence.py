@@ -147,28 +147,23 @@ def factor_co_activation(p: Float[Array, " n_features"], correlation: Float[Arra
     Plackett 1954, "A reduction formula for normal multivariate integrals"; Drezner and Wesolowsky 1990 for the nodes.
     """
     loading = jnp.sqrt(correlation)
-    return bivariate_normal(p, loading[:, None] * loading[None, :], negative=False)
+    return bivariate_normal(p, loading[:, None] * loading[None, :])
 
 
-def bivariate_normal(p: Float[Array, " n_features"], correlation: Square, *, negative: bool = True) -> Square:
+def bivariate_normal(p: Float[Array, " n_features"], correlation: Square) -> Square:
     r"""P(two standard normal variables are both below the thresholds of p), for all pairs; the diagonal means nothing.
 
-    The integral of `factor_co_activation`. Where a correlation is negative, its terms are written with h + k, so that no two
-    large numbers cancel; none is, unless `negative`.
+    The integral of `factor_co_activation`, for correlations of either sign.
     """
     h = jnp.clip(ndtri(p), -FURTHEST, FURTHEST)
     limit = 1 - jnp.finfo(p.dtype).eps
-    most = jnp.arcsin(jnp.clip(correlation, -limit, limit) if negative else jnp.minimum(correlation, limit))
+    most = jnp.arcsin(jnp.maximum(jnp.minimum(correlation, limit), -limit))
     apart, product = (h[:, None] - h[None, :]) ** 2 / 2, h[:, None] * h[None, :]
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
 
     def add(k: Any, total: Square) -> Square:
         angle = most * (1 + jnp.asarray(nodes, p.dtype)[k]) / 2
         height = jnp.exp(-apart / jnp.cos(angle) ** 2 - product / (1 + jnp.sin(angle)))
-        if negative:
-            across = (h[:, None] + h[None, :]) ** 2 / 2
-            of_negative = jnp.exp(-across / jnp.cos(angle) ** 2 + product / (1 - jnp.sin(angle)))
-            height = jnp.where(correlation < 0, of_negative, height)
         return total + jnp.asarray(weights, p.dtype)[k] * height
 
     area = jax.lax.fori_loop(0, NODES, add, jnp.zeros_like(most))

@@ -51,7 +51,7 @@ def per_feature(task: Any) -> dict[str, Array]:
 
 def features_of(task: Any, **more: Any) -> FeatureDistribution:
     """Where the inputs of a task come from: a distribution with the fields that the two share, and those in `more`."""
-    if not hasattr(task, "magnitude_low") and "magnitude" not in more:  # no numbers of laws
+    if hasattr(task, "magnitude") and not hasattr(task, "magnitude_low"):  # it has no numbers of laws
         check.one_of("magnitude", task.magnitude, MAGNITUDES)
     names = {f.name for f in fields(FeatureDistribution)} & {f.name for f in fields(task)}
     return FeatureDistribution(**{name: getattr(task, name) for name in names}, **more)

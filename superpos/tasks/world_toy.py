@@ -45,9 +45,11 @@ class WorldToy(Toy):
     are given to a training begin as they are.
 
     Fields that may be swept without recompiling: those of `Toy` (but `feature_probability` where a world decides);
-    `sharpness`, `log_odds`, `noise`, `logits`, `documents` and `n_used`, correlations, and the numbers of magnitudes. The
-    expected loss is known for linear models (`activation="identity"`); of ReLU models where features are independent or in
-    sets and their magnitudes uniform on an interval or discrete. Others train on samples.
+    `sharpness`, `log_odds`, `noise`, `n_used`, `correlation`, and the numbers of magnitudes. Tables (`logits`, `documents`,
+    `correlation_matrix`, `correlation_factor`, `magnitude_values`, `magnitude_weights`) are no axes of a grid, but a new one
+    of the same shape compiles nothing. The expected loss is known for linear models (`activation="identity"`); of ReLU models
+    where features are independent or in sets and their magnitudes uniform on an interval or discrete. Others train on
+    samples.
 
     >>> task = sp.tasks.WorldToy(n_features=12, n_hidden=2, world="circle", sharpness=5, log_odds=-2)
     >>> round(float(task.features.probabilities[0]), 4)
