@@ -120,12 +120,13 @@ seed = { range = 2 }
 [sweep]
 block_size = 2
 """
+SMALLER = ("train.steps=10", "task.activation=gelu")  # the same in several tests: compiled once
 
 
 def test_a_sweep_file_is_trained_and_saved(monkeypatch, tmp_path, capsys, caplog):
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(FILE)
-    small = ("train.steps=10", "grid.seed={range=3}", "task.activation=gelu")  # of one shape: compiled once
+    small = (*SMALLER, "grid.seed={range=3}")
     superpos(monkeypatch, "sweep", "mine.toml", *small, "--dry-run")
     printed = capsys.readouterr().out
     for words in (
@@ -170,7 +171,7 @@ def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, c
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(FILE)
     monkeypatch.setattr(sys.modules["superpos.sweeping.layout"], "CELLS_PER_CHUNK", 2)
-    superpos(monkeypatch, "sweep", "mine.toml", "--out", "r.zarr", "--worker", "0/2")
+    superpos(monkeypatch, "sweep", "mine.toml", *SMALLER, "--out", "r.zarr", "--worker", "0/2")
     assert "UNFINISHED" in capsys.readouterr().out
     superpos(monkeypatch, "status", "r.zarr")
     printed = capsys.readouterr().out
@@ -181,7 +182,7 @@ def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, c
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")  # an array that begins at 3: the second of two
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "3")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
-    superpos(monkeypatch, "sweep", "mine.toml", "--out", "r.zarr", "--resume", "must")
+    superpos(monkeypatch, "sweep", "mine.toml", *SMALLER, "--out", "r.zarr", "--resume", "must")
     printed = capsys.readouterr()
     assert "UNFINISHED" not in printed.out and "worker 1/2, of an array job" in printed.err
     superpos(monkeypatch, "status", "r.zarr")
