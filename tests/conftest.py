@@ -16,8 +16,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # thousands of small ones add up
 
 LONGEST_FILES = (
-    "demos", "plot", "readme", "site", "accelerators", "first_hour", "store", "engines", "threads", "own_task", "arrays",
-    "fused", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli", "hierarchy", "geometry",
+    "demos", "plot", "readme", "site", "accelerators", "first_hour", "landscape", "store", "engines", "threads", "own_task",
+    "arrays", "fused", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli", "hierarchy",
+    "geometry", "kernel", "llc", "explorer_transformers", "own_architecture", "store_identity", "starting", "transformer",
 )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ import superpos as sp
 from superpos.cli import sweepfile
 from superpos.errors import ConfigError
 
-TASK = sp.tasks.Toy(n_features=5, n_hidden=2)
-QUICK = sp.TrainConfig(steps=20, batch_size=16, history=5)
+TASK = sp.tasks.Toy(n_features=5, n_hidden=2, magnitude="constant")  # no exact loss, which compiles slowly
+QUICK = sp.TrainConfig(steps=20, batch_size=16, history=5, evaluation_samples=32)
 
 
 def test_power_and_exponential_laws_hold_the_sum_of_probabilities():

@@ -227,7 +227,7 @@ def test_ray_is_told_that_a_script_cannot_be_imported(monkeypatch):
 
 def test_map_applies_a_function_of_one_model_to_every_cell():
     result = sp.sweep(
-        sp.tasks.Toy(n_features=4, n_hidden=1),
+        sp.tasks.Toy(n_features=4, n_hidden=1, magnitude="constant"),  # no exact loss, which compiles slowly
         SHORT,
         sp.Grid(n_hidden=[1, 2], feature_probability=[0.1, 0.5]),
         block_size=2,

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.signal import find_peaks
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
@@ -74,6 +73,8 @@ def drops(series: Any, *, ratio: float = 2.0) -> np.ndarray:
     Raises:
         ConfigError: the series is no vector of two or more finite numbers, or `ratio` is not above 1.
     """
+    from scipy.signal import find_peaks  # late, as in `superpos.theory.naive`
+
     fall = -np.diff(_series("series", series))
     check.number("ratio", ratio, above=1)
     floor = 0.01 * max(float(fall.mean()), float(np.finfo(float).tiny))

@@ -6,7 +6,6 @@ Matrices hold directions as columns, (n_hidden, n). A column of no length has co
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ def match(cosine: np.ndarray) -> Match:
     latent, size = np.full(n, -1), np.zeros(n)
     if not n:
         return Match(latent, size, latent, size, np.nan, np.nan, np.nan)
+    from scipy.optimize import linear_sum_assignment  # late, as in `superpos.theory.naive`
+
     positive = np.maximum(cosine, 0)
     i, j = linear_sum_assignment(positive, maximize=True)
     fits = positive[i, j] > 0

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import orthogonal_procrustes
-from scipy.optimize import linear_sum_assignment
 
 from superpos.theory.polytopes import KnownShape, known_shapes
 
@@ -116,6 +114,9 @@ def _nearest_order(cosines: np.ndarray, shape: KnownShape, starts: np.ndarray) -
     order = _align(cosines, shape.gram, starts)
     if order[0] < 0:
         return order
+    from scipy.linalg import orthogonal_procrustes  # late, as in `superpos.theory.naive`
+    from scipy.optimize import linear_sum_assignment
+
     values, vectors = np.linalg.eigh(cosines)
     directions = vectors[:, -shape.dimensions :] * np.sqrt(np.maximum(values[-shape.dimensions :], 0))
     for _ in range(10):

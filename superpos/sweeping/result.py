@@ -17,7 +17,7 @@ from superpos.analysis.restarts import in_words, reached
 from superpos.analysis.table import geometry_table, sae_score_table
 from superpos.config import task_from_dict, train_config_from_dict
 from superpos.errors import ConfigError, MissingKeyError, StoreError, one_line
-from superpos.sweeping import axis_checks, foreign_models, mapped, plan, sampled, selection
+from superpos.sweeping import axis_checks, foreign_models, mapped, plan, selection
 from superpos.sweeping.axes import Axis
 from superpos.sweeping.describe import unusual_settings
 from superpos.sweeping.divergence import explained
@@ -226,6 +226,8 @@ class SweepResult(Shown):
 
         Nothing is refused: `verdict` says of every model whether it is at a minimum, and `llc` is NaN where it is not.
         """
+        from superpos.sweeping import sampled  # late: landscapes take as long to import as JAX
+
         return sampled.llc_of_models(self, **options)
 
     def sae_scores(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:

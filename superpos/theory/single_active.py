@@ -6,6 +6,7 @@ in a Toy Model of Superposition" (section 3), whose critical points in two dimen
 while the others have no length; their losses are the levels on which training rests.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,7 @@ def polygon_levels(n_features: int) -> list[Level]:
     return sorted(levels, key=lambda level: level.loss)
 
 
+@cache
 def _best_polygon(sides: int, n: int) -> tuple[float, float]:
     """Length and bias of the regular polygon of least loss."""
     from scipy.optimize import minimize  # late, as in `superpos.theory.naive`
