@@ -50,6 +50,8 @@ def tables(n=16):
         {
             "recovered": ("cell", np.array([0.0, 1.0, 1.0, 1.0])),
             "importance_error": ("cell", np.array([9.0, 0.0, 3.0, 3.0])),
+            "mmcs": ("cell", np.array([0.99, 1.0, 1.0, 1.0])),
+            "live": ("cell", np.array([18.0, 4.0, 3.0, 3.0])),
         },
         {"source": ("cell", source), "minimality_coefficient": ("cell", np.where(source == 0, 0.0, 3e-3))},
     )
@@ -59,7 +61,7 @@ def tables(n=16):
 def failed(result, table, controls, identity):
     claims = Claims("")
     experiment.evaluate(result, table, controls, identity, claims)
-    assert len(claims.claims) == 8
+    assert len(claims.claims) == 9
     return [claims.claims.index(claim) for claim in claims.failed]
 
 
@@ -74,10 +76,12 @@ def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     assert failed(Perfect(), table.assign(live=table["live"] + 1), controls, identity) == [2]
     seven = identity.assign(live=identity["live"] + 1)
     assert failed(Perfect(), table, controls, seven) == [4]
+    shared = controls.assign(live=controls["live"] - 2)
+    assert failed(Perfect(), table, shared, identity) == [5]
     found = controls.assign(recovered=controls["recovered"] * 0 + 1)
-    assert failed(Perfect(), table, found, identity) == [5]
+    assert failed(Perfect(), table, found, identity) == [6]
     sparse = controls.assign(importance_error=0 * controls["importance_error"])
-    assert failed(Perfect(), table, sparse, identity) == [6, 7]
+    assert failed(Perfect(), table, sparse, identity) == [7, 8]
 
 
 def test_wilson_is_its_closed_form():

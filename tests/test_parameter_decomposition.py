@@ -23,7 +23,7 @@ TASK = sp.tasks.ParameterDecomposition(
     feature_probability=0.5, minimality_coefficient=0.2, p_norm=0.7, faithfulness_coefficient=1.5,
     stochastic_coefficient=0.6, layerwise_coefficient=0.4,
 )  # fmt: skip
-FORMS = ({}, {"tied": False}, {"identity_layers": 2}, {"gate": "shared"}, {"tied": False, "identity_layers": 1})
+FORMS = ({}, {"gate": "shared"}, {"tied": False, "identity_layers": 2})
 
 
 @pytest.fixture
@@ -196,17 +196,17 @@ def test_p_falls_linearly_to_its_end_from_where_it_is_told(eager):
     model = task.init(key(0))
 
     def after(step):
-        return float(task.after_step(model, model, None, None, None, step, 100)[0].p_norm[...])
+        return float(task.after_step(model, model, None, None, None, step, 100)[0].exponent[...])
 
     assert [after(step) for step in (0, 49, 74, 99)] == [1.0, 1.0, 0.75, 0.5]
     x, r = (jnp.asarray(a) for a in inputs(task))
     squared = jax.tree.map(lambda leaf: leaf, model)
-    squared.p_norm[...] = jnp.asarray(2.0)
+    squared.exponent[...] = jnp.asarray(2.0)
     again = dataclasses.replace(task, final_p_norm=None, p_norm=2.0)
     unannealed = jax.tree.map(lambda leaf: leaf, model)
-    unannealed.p_norm = None
+    unannealed.exponent = None
     assert float(task.terms(squared, x, r).minimality) == float(again.terms(unannealed, x, r).minimality)
-    assert float(jax.grad(lambda m: task.terms(m, x, r).minimality)(model).p_norm[...]) == 0
+    assert float(jax.grad(lambda m: task.terms(m, x, r).minimality)(model).exponent[...]) == 0
 
 
 # --- sweeps -----------------------------------------------------------------------------------------------------------
@@ -216,16 +216,15 @@ SHORT = sp.TrainConfig(steps=4, batch_size=16, evaluation_samples=8, history=2)
 
 @pytest.mark.optimized
 def test_a_cell_alone_has_the_same_bytes_and_sources_share_the_program():
-    grid = sp.Grid(source=[0, 1], minimality_coefficient=[0.01, 0.1], seed=[0, 1])
-    task = dataclasses.replace(TASK, source=0)
+    task = dataclasses.replace(TASK, source=0, final_p_norm=0.5)
+    grid = sp.Grid(source=[0, 1], p_norm=[1.0, 2.0], seed=[0, 1])
     together = sp.sweep(task, SHORT, grid, block_size=2, progress=False)
-    alone = sp.sweep(
-        task, SHORT, sp.Grid(source=[1], minimality_coefficient=[0.1], seed=[1]), block_size=2, progress=False
-    )
-    cell = together.sel(source=1, minimality_coefficient=0.1, seed=1)
+    alone = sp.sweep(task, SHORT, sp.Grid(source=[1], p_norm=[2.0], seed=[1]), block_size=2, progress=False)
+    cell = together.sel(source=1, p_norm=2.0, seed=1)
     for name in ("U", "V", "gate_in", "gate_out_bias", "loss", "minimality_history"):
         assert_array_equal(np.asarray(cell[name]), np.asarray(alone[name]).squeeze())
-    other = together.sel(source=0, minimality_coefficient=0.1, seed=1)
+    assert float(cell["exponent"]) == 0.5  # where p ends
+    other = together.sel(source=0, p_norm=2.0, seed=1)
     assert np.any(np.asarray(other["U"]) != np.asarray(cell["U"]))
     assert together["V"].dims[-2:] == ("subcomponent", "feature")
     assert "parameters of 2 toy models" in sp.plot.caption(together.attrs, "")
@@ -301,6 +300,10 @@ def test_recovery_of_columns_split_and_shared():
     assert_allclose(sp.analysis.subcomponent_recovery(pair, pair[:, :1], [[1.0, 1.0]]).cosine, [1, -1])
     silent = sp.analysis.subcomponent_recovery(np.eye(2) * [1, 0], np.eye(2), np.eye(2))
     assert silent.mmcs == 1 and np.isnan(silent.cosine[1]) and silent.best[1] == -1
+    chance = np.hstack([target * 1.01, 1e-3 * target]) + np.eye(M, 2 * N) * 1e-3, np.tile(np.eye(N), (2, 1))
+    assert (sp.analysis.subcomponent_recovery(target, *chance).best < N).all()  # negligible ones do not count
+    short = sp.analysis.subcomponent_recovery(np.eye(2) * [1, 0.4], np.eye(2), np.eye(2) * [1, -1], above=0.5)
+    assert (short.mmcs, short.ml2r) == (1, 1)
 
 
 def test_errors_of_importances_are_counted():

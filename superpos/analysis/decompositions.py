@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import check
+from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.analysis.subcomponents import dense_error, identity_error, live_subcomponents, subcomponent_recovery
 from superpos.data.key_tags import EVALUATION_TAG
 from superpos.errors import ConfigError
@@ -58,7 +59,8 @@ class DecompositionScores:
 def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> DecompositionScores:
     """Judge a decomposition by its target: should every column of W be one subcomponent, which its feature alone needs?
 
-    - `mmcs`, `ml2r`: of the subcomponents of W, see `subcomponent_recovery`.
+    - `mmcs`, `ml2r`: of the subcomponents of W, see `subcomponent_recovery`; over represented features, whose columns are
+      longer than 1/2.
     - `importances`: for inputs with one feature of activity .75.
     - `importance_error`: `identity_error` of W and its transpose, and `dense_error` of identity layers, whose rank is
       n_hidden, in sum.
@@ -73,7 +75,7 @@ def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> D
     x, g, faithfulness, stochastic = jax.device_get(_evaluated(task, model, n_inputs))
     full = materialize(task)
     at_one_hot = np.asarray(model.importances(full.target, ONE_HOT * jnp.eye(task.n_features)))
-    recovery = subcomponent_recovery(full.target_W, model.U[...], model.V[...])
+    recovery = subcomponent_recovery(full.target_W, model.U[...], model.V[...], above=REPRESENTED_ABOVE)
     errors = [dense_error(layer, min(task.n_hidden, task.n_subcomponents)) for layer in at_one_hot[1:-1]]
     ends = (at_one_hot[0], at_one_hot[-1])
     enough = task.n_subcomponents >= task.n_features  # otherwise there cannot be one for every feature

@@ -14,7 +14,7 @@ from superpos.errors import ConfigError
 
 # Importances from which a subcomponent counts as needed, and how far one may be from 0 or 1 and still count as either.
 TOLERANCE = 0.1
-# Share of the largest Frobenius norm from which a subcomponent counts in a comparison of two decompositions.
+# Share of the largest Frobenius norm from which a subcomponent counts in a comparison.
 COUNTS_ABOVE = 0.1
 
 
@@ -28,15 +28,18 @@ class Recovery(NamedTuple):
     length_ratio: Float[np.ndarray, " columns"]  # of its column to the matrix's
 
 
-def subcomponent_recovery(W: Any, U: Any, V: Any) -> Recovery:
+def subcomponent_recovery(W: Any, U: Any, V: Any, *, above: float = 0.0) -> Recovery:
     r"""Whether every column of W (rows, columns) has a subcomponent of its own: mean max cosine similarity and length ratio.
 
     $$\text{MMCS} = \frac1n \sum_j \max_c \cos(\vec U_c V_{cj}, W_{:j}), \qquad
     \text{ML2R} = \frac1n \sum_j \frac{\|\vec U_{c(j)} V_{c(j)j}\|}{\|W_{:j}\|},$$
 
     with c(j) the subcomponent of the largest cosine. Both are 1 where every column of W is one subcomponent's. Any number of
-    columns may have the same c(j): two opposite columns can share one subcomponent. Columns of W of no length are left out
-    of the means (their entries are NaN, and -1 in `best`); a subcomponent's column of no length has cosine 0.
+    columns may have the same c(j): two opposite columns can share one subcomponent. Columns of W that are not longer than
+    `above` are left out of the means (their entries are NaN, and -1 in `best`); a subcomponent's column of no length has
+    cosine 0, and so has every column of one whose Frobenius norm is below a tenth of the largest. (The paper's formula takes
+    the maximum over all; but of fifteen negligible subcomponents in the plane one soon points along a column by chance, to
+    four digits, and its ratio of lengths would be counted.)
 
     Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", toy model of superposition; Sharkey et al. 2022
     for MMCS.
@@ -50,10 +53,11 @@ def subcomponent_recovery(W: Any, U: Any, V: Any) -> Recovery:
     """
     W = arrays.as_numpy("W", arrays.weights("W", W)).astype(np.float64)
     U, V = _pair("", U, V, rows=W.shape[0], columns=W.shape[1])
+    check.number("above", above, at_least=0, at_most=arrays.MAX_WEIGHT)
     lengths, sizes = np.linalg.norm(W, axis=0), np.linalg.norm(U, axis=0)
-    there = lengths > 0
+    there = lengths > above
     directions = _unit(U).T @ _unit(W)  # (C, columns)
-    cosines = np.sign(V) * directions * (sizes > 0)[:, None]
+    cosines = np.sign(V) * directions * _counts(U, V)[:, None]
     best = np.where(there, cosines.argmax(axis=0), -1)
     cosine = np.where(there, cosines.max(axis=0), np.nan)
     columns = np.arange(W.shape[1])
@@ -155,9 +159,13 @@ def _importances(importances: Any, tolerance: float) -> np.ndarray:
 
 
 def _large(U: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    norms = np.linalg.norm(U, axis=0) * np.linalg.norm(V, axis=1)
-    counts = (norms > COUNTS_ABOVE * norms.max()) & (norms > 0)
+    counts = _counts(U, V)
     return U[:, counts], V[counts]
+
+
+def _counts(U: np.ndarray, V: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(U, axis=0) * np.linalg.norm(V, axis=1)
+    return (norms > COUNTS_ABOVE * norms.max()) & (norms > 0)
 
 
 def _unit(columns: np.ndarray) -> np.ndarray:

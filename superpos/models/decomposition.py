@@ -42,7 +42,7 @@ class Decomposition(nnx.Module):
     the inner activations of all its subcomponents: `gate_in` (matrix, neuron, C), `gate_in_bias` (matrix, neuron),
     `gate_out` (matrix, C, neuron).
 
-    `p_norm` is the exponent of the minimality loss where training changes it, else None.
+    `exponent` is that of the minimality loss, where training changes it, else None.
 
     Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", and its appendix for the networks. The paper names
     the shared form as a possibility; the authors' code has one that reads the matrix's input instead.
@@ -71,7 +71,7 @@ class Decomposition(nnx.Module):
         U_hidden: Any = None,
         V_out: Any = None,
         U_out: Any = None,
-        p_norm: Any = None,
+        exponent: Any = None,
     ):
         V = arrays.parameter("V", V, (None, None))
         U = arrays.parameter("U", U, (None, V.shape[0]))
@@ -92,7 +92,7 @@ class Decomposition(nnx.Module):
         gate_in_bias = arrays.parameter("gate_in_bias", gate_in_bias, seen)
         gate_in = arrays.parameter("gate_in", gate_in, (*seen, n) if self.shared else seen)
         gate_out_bias = arrays.parameter("gate_out_bias", gate_out_bias, (layers + 2, n))
-        p_norm = arrays.parameter("p_norm", p_norm, (), optional=True)
+        exponent = arrays.parameter("exponent", exponent, (), optional=True)
         self.V: Any = nnx.Param(V)
         self.U: Any = nnx.Param(U)
         self.V_hidden: Any = None if V_hidden is None else nnx.Param(V_hidden)
@@ -103,7 +103,7 @@ class Decomposition(nnx.Module):
         self.gate_in_bias: Any = nnx.Param(gate_in_bias)
         self.gate_out: Any = nnx.Param(gate_out)
         self.gate_out_bias: Any = nnx.Param(gate_out_bias)
-        self.p_norm: Any = None if p_norm is None else nnx.Param(p_norm)
+        self.exponent: Any = None if exponent is None else nnx.Param(exponent)
 
     @property
     def matrices(self) -> list[tuple[Array, Array]]:

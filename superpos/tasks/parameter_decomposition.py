@@ -259,7 +259,7 @@ class ParameterDecomposition(Task):
         if hidden:
             more |= {"V_hidden": jnp.stack([v for _, v in hidden]), "U_hidden": jnp.stack([u for u, _ in hidden])}
         if self.final_p_norm is not None:
-            more["p_norm"] = jnp.asarray(self.p_norm, float)
+            more["exponent"] = jnp.asarray(self.p_norm, float)
         return Decomposition(V, U, **new_gate(keys[-1], len(pairs), n, self.gate_neurons, self.gate), **more)
 
     def terms(
@@ -281,7 +281,7 @@ class ParameterDecomposition(Task):
             a = a if k == len(pairs) - 1 else _dot(matrices[-1], a)  # through the target's identities nothing changes
             layerwise += jnp.mean(jnp.square(activated(target, a) - seen.output)) / len(pairs)
         stochastic = jnp.mean(jnp.square(model.output(target, x, masks) - seen.output))
-        p = self.p_norm if model.p_norm is None else jax.lax.stop_gradient(model.p_norm[...])
+        p = self.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
         minimality = jnp.sum(jnp.mean((upper_leaky(gates) + EPSILON) ** p, axis=-1))
         return Terms(faithfulness, stochastic, layerwise, minimality)
 
@@ -307,7 +307,7 @@ class ParameterDecomposition(Task):
             return new_model, optimizer
         new_model = jax.tree.map(lambda leaf: leaf, new_model)  # a copy: modules are changed in place below
         share = jnp.clip(((step + 1.0) / steps - self.anneal_from) / (1 - self.anneal_from), 0, 1)
-        new_model.p_norm[...] = self.p_norm + (self.final_p_norm - self.p_norm) * share
+        new_model.exponent[...] = self.p_norm + (self.final_p_norm - self.p_norm) * share
         return new_model, optimizer
 
     def training_defaults(self) -> dict[str, Any]:
