@@ -13,7 +13,7 @@ from superpos import console
 from superpos.script import one_sentence
 
 # The order in which `superpos --help` lists commands; those that are not named here follow.
-FIRST = ("demo", "sweep", "status", "geometry", "explore", "phase", "sae", "pack", "export", "doctor")
+FIRST = ("demo", "sweep", "status", "geometry", "explore", "phase", "sae", "pack", "export", "problems", "doctor")
 # Modules here that are no commands.
 HELPERS = {"report", "sweepfile"}
 

@@ -212,8 +212,8 @@ class SweepResult(Shown):
         """What every model learned: shape names, D_i, norms and the rest, labelled like the result.
 
         See `superpos.analysis.table.geometry_table` for the variables and `superpos.geometry` for the options. The shape
-        of a diverged model is called "diverged", and none of its features counts as represented. Models without tied
-        weights have no `W`; look at their `W1` or `W2` with `superpos.geometry`. In worlds along a curve rings are named.
+        of a diverged model is "diverged", and none of its features counts as represented. In worlds along a curve rings are
+        named. Models without tied weights have no `W`: see `superpos.geometry` for their `W1` or `W2`.
         """
         healthy = (self.dataset["diverged_step"] < 0) & ~self.missing
         options = {"positions": positions_in_data(self), **options}
@@ -226,7 +226,7 @@ class SweepResult(Shown):
 
         Nothing is refused: `verdict` says of every model whether it is at a minimum, and `llc` is NaN where it is not.
         """
-        from superpos.sweeping import sampled  # late: landscapes take as long to import as JAX
+        from superpos.sweeping import sampled  # late: it imports landscapes, and all of SciPy with them
 
         return sampled.llc_of_models(self, **options)
 
@@ -388,8 +388,7 @@ def open_result(path: str | Path, *, same_as: Held | None = None) -> SweepResult
     With `same_as`, it must be the very store that is held: paths are used again.
 
     Raises:
-        StoreError: there is none at `path`, or it is damaged or not ours. Of a large result only what is looked at is read,
-            and a damaged part is noticed then.
+        StoreError: there is none at `path`, or it is damaged or not ours. A damaged part is noticed when it is read.
     """
     dataset = export_reader.read(path) if export_reader.is_exported(path) else reader.read(path, same_as)
     try:  # the configuration must be one, or questions would fail later with words nobody understands
