@@ -39,7 +39,8 @@ def subcomponent_recovery(W: Any, U: Any, V: Any, *, above: float = 0.0) -> Reco
     `above` are left out of the means (their entries are NaN, and -1 in `best`); a subcomponent's column of no length has
     cosine 0, and so has every column of one whose Frobenius norm is below a tenth of the largest. (The paper's formula takes
     the maximum over all; but of fifteen negligible subcomponents in the plane one soon points along a column by chance, to
-    four digits, and its ratio of lengths would be counted.)
+    four digits, and its ratio of lengths would be counted.) Of exactly opposite columns the length ratio means little:
+    a trace of the one in the other's subcomponent has a cosine of 1, too. Importances tell there.
 
     Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", toy model of superposition; Sharkey et al. 2022
     for MMCS.
