@@ -1,7 +1,6 @@
 """Strictness for every test: four simulated devices to choose from, no silent rank promotion, shapes checked at run time."""
 
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +23,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jax._src import compiler
-from jax._src.interpreters import mlir
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -32,7 +30,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.local_devices = lambda *_, **__: jax.devices()[:1]
 
 MAX_MAPS = 36_000
-PROGRAMS_PER_CONTEXT = 100
 carefully = [True]  # how programs are compiled now
 
 
@@ -70,25 +67,6 @@ def _quickly(get_compile_options):
 
 
 compiler.get_compile_options = _quickly(compiler.get_compile_options)
-
-
-def _in_one_context(make_ir_context):
-    """Contexts of MLIR, each for many programs: making one takes as long as lowering a small program.
-
-    A context keeps what its programs were made of, so another takes its place now and then; every thread has its own.
-    """
-    mine = threading.local()
-
-    def context():
-        if getattr(mine, "uses", PROGRAMS_PER_CONTEXT) == PROGRAMS_PER_CONTEXT:
-            mine.context, mine.uses = make_ir_context(), 0
-        mine.uses += 1
-        return mine.context
-
-    return context
-
-
-mlir.make_ir_context = _in_one_context(mlir.make_ir_context)
 
 
 def _compile_carefully(yes):
