@@ -218,17 +218,16 @@ class SweepResult(Shown):
         healthy = (self.dataset["diverged_step"] < 0) & ~self.missing
         options = {"positions": positions_in_data(self), **options}
         table = geometry_table(self._directions(healthy).where(healthy, 0), self._per_cell("n_hidden"), **options)
-        shape = table["shape"].where(healthy, "diverged").where(~self.missing, "missing")
-        return table.assign(shape=shape.astype(str))
+        return table.assign(shape=table["shape"].where(healthy, "diverged").where(~self.missing, "missing").astype(str))
 
     def llc(self, **options: Any) -> xr.Dataset:
         """The local learning coefficient of every model, or with `snapshots=True` along every training: see `superpos.llc`.
 
-        Nothing is refused: `verdict` says of every model whether it is at a minimum, and `llc` is NaN where it is not.
+        Nothing is refused: `verdict` says of every model whether it is at a minimum. `llc` is NaN where it is not.
         """
-        from superpos.sweeping import sampled  # late: it imports landscapes, and all of SciPy with them
+        from superpos.sweeping.sampled import llc_of_models  # late: it imports landscapes, and all of SciPy with them
 
-        return sampled.llc_of_models(self, **options)
+        return llc_of_models(self, **options)
 
     def sae_scores(self, *, progress: bool | None = None, **options: Any) -> xr.Dataset:
         """What every sparse autoencoder recovered: MMCS, MCC, F1, L0 and the rest, labelled like the result.
