@@ -445,6 +445,7 @@ def test_changing_any_field_changes_the_result(eager):
         resample_until=1.0, bandwidth=0.5, directions=W,
     )  # fmt: skip
     jump, topk, nested = ({"architecture": name} for name in ("jumprelu", "topk", "matryoshka"))
+    family, discrete = {"parents": (-1, 0, 0, 0)}, {"magnitude": "discrete", "magnitude_values": np.array([1.0, 3.0])}
     auxiliary = {"revival": "auxiliary", "auxiliary_k": 1, "auxiliary_coefficient": 1.0}
     changes = {
         "n_features": (5, {"directions": None}), "n_hidden": (2, {"directions": None}), "n_latents": (5, {}),
@@ -454,12 +455,16 @@ def test_changing_any_field_changes_the_result(eager):
         "frequency_window": (1.0, {}), "resample_scale": (0.5, {}), "architecture": ("gated", {}), "tied": (True, {}),
         "decoder_bias": (True, {}), "prefixes": ((0.5, 1.0), nested), "revival": ("none", {}), "resample_every": (3, {}),
         "resample_until": (0.1, {}), "magnitude": ("constant", {}), "correlated_sets": (((0, 1),), {}),
-        "anticorrelated_sets": (((0, 2),), {}),
+        "anticorrelated_sets": (((0, 2),), {}), "parents": ((-1, 0, 0, 0), {}), "scale_by_parent": (True, family),
+        "exclusive_children": (True, family | {"feature_probability": np.array([0.4, 0.2, 0.1, 0.1])}),
+        "correlation": (0.5, {}), "correlation_matrix": (0.5 + 0.5 * np.eye(4), {}), "correlation_factor": (np.full((4, 1), 0.6), {}),
+        "magnitude_low": (0.5, {}), "magnitude_high": (0.5, {}), "magnitude_value": (2.0, {"magnitude": "constant"}),
+        "magnitude_rate": (2.0, {"magnitude": "exponential"}), "magnitude_mean": (1.0, {"magnitude": "folded_normal"}),
+        "magnitude_std": (2.0, {"magnitude": "folded_normal"}), "magnitude_values": (np.array([1.0, 2.0]), discrete),
+        "magnitude_weights": (np.array([0.2, 0.8]), discrete),
     }  # fmt: skip
     measured = {"output_bias", "importance", "activation"}  # of the toy model, for what is measured afterwards
-    # To be moved to `changes` once FeatureDistribution has them.
-    features_to_come = {"correlation", "parents", "exclusive_children"}
-    assert set(changes) | measured | features_to_come == {f.name for f in dataclasses.fields(base)}
+    assert set(changes) | measured == {f.name for f in dataclasses.fields(base)}
 
     def fingerprint(task):
         task.check()

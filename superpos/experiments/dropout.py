@@ -98,7 +98,8 @@ def measure(result: SweepResult) -> xr.Dataset:
     * `orientation`: $|\arg \sum_i (W_{1i} + i W_{2i})^4 / \|W_i\|^2| / \pi$. Sign changes and exchanges of hidden units do
       not change it; rotations do. It is 0 along the axes and 1 half-way between them.
     """
-    return result.map(_of_model)
+    table: Any = result.map(_of_model)
+    return table
 
 
 def _of_model(model: ToyModel, task: NoisyToy) -> dict[str, Float[Array, ""]]:
@@ -130,7 +131,8 @@ def random_orientation(orientations: xr.DataArray) -> xr.DataArray:
 
 def represented(result: SweepResult) -> xr.DataArray:
     """How many features of every model have a norm above 1/2."""
-    return (np.sqrt((result["W"] ** 2).sum("hidden")) > REPRESENTED_ABOVE).sum("feature")
+    norms: xr.DataArray = (result["W"] ** 2).sum("hidden") ** 0.5
+    return (norms > REPRESENTED_ABOVE).sum("feature")
 
 
 def sampled_error(result: SweepResult, table: xr.Dataset) -> tuple[float, float]:

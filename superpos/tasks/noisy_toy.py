@@ -18,7 +18,14 @@ from superpos.tasks.base import Approximation, Metrics
 from superpos.tasks.objectives import Expected, objective_of, penalised
 from superpos.tasks.registry import register
 from superpos.tasks.toy import Toy
-from superpos.theory.hidden_noise import MASKS_UP_TO, added_by_dropout, added_by_noise, check_rate, dropout_loss
+from superpos.theory.hidden_noise import (
+    MASKS_UP_TO,
+    MAX_NOISE,
+    added_by_dropout,
+    added_by_noise,
+    check_rate,
+    dropout_loss,
+)
 
 
 @register("noisy_toy")
@@ -68,7 +75,7 @@ class NoisyToy(Toy):
             check_rate(self.dropout_rate)
         if self.hidden_noise is None:
             return
-        check.in_range("hidden_noise", self.hidden_noise, at_least=0, at_most=100)
+        check.in_range("hidden_noise", self.hidden_noise, at_least=0, at_most=MAX_NOISE)
         some = not arrays.is_traced(self.hidden_noise) and np.any(np.asarray(self.hidden_noise))
         if self._is_expected and self.activation != "identity" and some:
             raise ConfigError('hidden_noise must be None or 0 for objective="expected" of a ReLU model: it is sampled.')

@@ -16,6 +16,8 @@ from superpos.theory.expectation import expected_errors
 
 # Hidden units up to which the masks of dropout are gone through one by one: 2^m of them.
 MASKS_UP_TO = 6
+# Far above any hidden layer, and its square is a number in single precision.
+MAX_NOISE = 100
 
 
 def dropout_penalty(
@@ -57,11 +59,11 @@ def noise_penalty(W: Any, hidden_noise: Any, importance: Any = 1.0) -> Float[Arr
     0.01
 
     Raises:
-        ConfigError: a number or shape is not allowed; the noise is below 0.
+        ConfigError: a number or shape is not allowed; the noise is below 0 or above 100.
     """
     W = jnp.asarray(arrays.weights("W", W))
     noise = arrays.as_array("hidden_noise", hidden_noise, shape=())
-    check.in_range("hidden_noise", noise, at_least=0)
+    check.in_range("hidden_noise", noise, at_least=0, at_most=MAX_NOISE)
     return added_by_noise(W, noise, _weights(importance, W.shape[1]))
 
 
