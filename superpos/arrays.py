@@ -82,7 +82,8 @@ def columns(name: str, value: Any, rows: int, *, ndim: Sequence[int] = (1, 2)) -
         raise ConfigError(f"{name} must have {rows} rows, inputs being columns, got an array of shape {array.shape}.")
     import jax.numpy as jnp
 
-    return jnp.asarray(array)
+    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite there, as inputs may be
+        return jnp.asarray(array)
 
 
 def as_numpy(name: str, value: Any, **options: Any) -> np.ndarray:
