@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
@@ -86,6 +85,8 @@ def identity_error(importances: Any, *, tolerance: float = TOLERANCE) -> int:
         raise ConfigError(
             f"importances must have at least as many subcomponents (rows) as inputs (columns), got shape {g.shape}."
         )
+    from scipy.optimize import linear_sum_assignment  # late, as in `superpos.theory.naive`
+
     assigned = np.zeros(g.shape, bool)
     assigned[linear_sum_assignment(g, maximize=True)] = True
     return int(np.sum(g[assigned] < 1 - tolerance) + np.sum(g[~assigned] > tolerance))
@@ -144,6 +145,8 @@ def subcomponent_agreement(U: Any, V: Any, other_U: Any, other_V: Any) -> float:
     if not len(V) or not len(other_V):
         return float(len(V) == len(other_V))
     cosines = (_unit(U).T @ _unit(other_U)) * (_unit(V.T).T @ _unit(other_V.T))
+    from scipy.optimize import linear_sum_assignment  # late, as in `superpos.theory.naive`
+
     positive = np.maximum(cosines, 0)
     return float(positive[linear_sum_assignment(positive, maximize=True)].sum() / max(positive.shape))
 
