@@ -66,9 +66,9 @@ def measure(result: SweepResult) -> xr.Dataset:
     the number of features of norm above 1/2; and the name of its `shape`.
     """
     best = result["loss"].argmin("seed")
-    task: Any = result.task(feature_probability=1.0 * float(result["feature_probability"][0]), seed=0)
-    moments = [float(np.ravel(task.features.moment(k))[0]) for k in (1, 2)]
-    mean, square = (m / float(result["feature_probability"][0]) for m in moments)
+    densest = float(result["feature_probability"].max())
+    task: Any = result.task(feature_probability=densest, seed=0)
+    mean, square = (float(np.ravel(task.features.moment(k))[0]) / densest for k in (1, 2))
     loss, p, geometry = result["loss"].isel(seed=best), result["feature_probability"], result.geometry()
     table = {"loss": loss, "share": loss / (p * square - (p * mean) ** 2)}
     table |= {

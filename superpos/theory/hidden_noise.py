@@ -13,6 +13,7 @@ from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
 from superpos.models.toy import FULL_PRECISION
 from superpos.theory.expectation import expected_errors
+from superpos.theory.linear import checked_importance
 
 # Hidden units up to which the masks of dropout are gone through one by one: 2^m of them.
 MASKS_UP_TO = 6
@@ -120,7 +121,4 @@ def _checked(W: Any, features: Any, importance: Any) -> tuple[Array, Array]:
 
 
 def _weights(importance: Any, n_features: int) -> Array:
-    weights = arrays.as_array("importance", importance, largest=arrays.MAX_IMPORTANCE)
-    check.vector("importance", weights, n_features)
-    check.in_range("importance", weights, at_least=0)
-    return jnp.broadcast_to(jnp.asarray(weights), (n_features,))
+    return jnp.broadcast_to(checked_importance(importance, n_features), (n_features,))

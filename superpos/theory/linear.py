@@ -27,11 +27,12 @@ def linear_loss(W: Any, b: Any, features: FeatureDistribution, importance: Any =
     W, b = arrays.weights_and_bias("W", W, b)
     W = jnp.asarray(arrays.weights("W", W, shape=(None, n)))
     b = jnp.asarray(arrays.as_array("b", b, shape=(n,), largest=arrays.MAX_WEIGHT))
-    importance = _importance(importance, n)
+    importance = checked_importance(importance, n)
     return jnp.mean(importance * linear_errors(W, b, features))
 
 
-def _importance(importance: Any, n_features: int) -> Array:
+def checked_importance(importance: Any, n_features: int) -> Array:
+    """Importances, one number or one per feature, as an array; `ConfigError` for any that are not allowed."""
     weights = arrays.as_array("importance", importance, largest=arrays.MAX_IMPORTANCE)
     check.vector("importance", weights, n_features)
     check.in_range("importance", weights, at_least=0)
@@ -69,7 +70,9 @@ def optimal_linear_loss(features: FeatureDistribution, importance: Any, n_hidden
     if field := features.dependent_through:
         raise ConfigError(f"{field} must not be set: the optimal linear loss is known for independent features.")
     variance = features.moment(2) - features.moment(1) ** 2
-    at_stake = jnp.sort(jnp.broadcast_to(_importance(importance, features.n_features), variance.shape) * variance)
+    at_stake = jnp.sort(
+        jnp.broadcast_to(checked_importance(importance, features.n_features), variance.shape) * variance
+    )
     return jnp.sum(at_stake[: max(0, features.n_features - n_hidden)]) / features.n_features
 
 
