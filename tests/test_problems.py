@@ -1,7 +1,6 @@
 """The ledger of open problems: complete, true to the records of figures, and at hand from the command line."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -67,12 +66,20 @@ def test_wrong_calls_get_one_sentence(call, sentence):
         command(**call)
 
 
-@pytest.mark.slow
-def test_a_problem_can_be_run(tmp_path):
-    code = "from superpos.cli.problems import problems; problems('4.1', run=True, quick=True)"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "python figures/dropout.py --quick" in ran.stdout
-    assert (tmp_path / "results" / "figures" / "dropout_quick.json").exists()
+def test_a_problem_runs_the_scripts_of_its_figures(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(command.__module__ + "._clone", lambda: tmp_path)
+    with pytest.raises(ConfigError, match=r"run: .*dropout\.py is not there; the scripts of figures are in a clone"):
+        command("4.1", run=True)
+    (tmp_path / "figures").mkdir()
+    script = tmp_path / "figures" / "dropout.py"
+    script.write_text("import sys; print('called with', sys.argv[1:])")
+    command("4.1", run=True, quick=True)
+    ran = capfd.readouterr().out
+    assert "python figures/dropout.py --quick" in ran and "called with ['--quick']" in ran
+    script.write_text("raise SystemExit(2)")
+    with pytest.raises(SystemExit) as ended:
+        command("4.1", run=True)
+    assert ended.value.code == 1
 
 
 def test_the_page_says_what_the_records_measured():
