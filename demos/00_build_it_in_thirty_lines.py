@@ -228,7 +228,7 @@ print("output:", np.round(np.maximum(W.T @ W[:, 0] + b, 0), 2))
 
 # %%
 task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.05)
-result = sp.sweep(task, sp.TrainConfig(steps=3_000), sp.Grid(seed=range(4)))
+result = sp.sweep(task, sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)), sp.Grid(seed=range(4)))
 best = result.best("seed")
 
 mine, of_library = sp.expected_loss(W, b, 0.05), sp.expected_loss(best.model(), None, 0.05)

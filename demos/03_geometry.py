@@ -134,11 +134,11 @@ sp.demos.check("tegum", my_W)
 my_plateau = ...
 
 # %%
-n, m = sp.demos.size(full=(30, 5), quick=(12, 3))
+n, m = sp.demos.size(full=(30, 5), quick=(8, 2))
 task = sp.tasks.Toy(n_features=n, n_hidden=m, objective="expected")
 grid = sp.Grid(
-    feature_probability=1 / np.geomspace(1, 16, sp.demos.size(full=16, quick=8)),
-    seed=range(sp.demos.size(full=3, quick=2)),
+    feature_probability=1 / np.geomspace(1, 16, sp.demos.size(full=16, quick=5)),
+    seed=range(sp.demos.size(full=3, quick=1)),
 )
 result = sp.sweep(task, grid=grid)
 table = result.geometry()
@@ -187,7 +187,11 @@ sets, angles = ((0, 1), (2, 3)), []
 figure, axes = plt.subplots(1, 2, figsize=(5.4, 2.6))
 for kind, ax in zip(("correlated", "anticorrelated"), axes, strict=True):
     together = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.1, **{f"{kind}_sets": sets})
-    pairs = sp.sweep(together, sp.TrainConfig(steps=3_000), sp.Grid(seed=range(8))).best("seed").model()
+    pairs = (
+        sp.sweep(together, sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)), sp.Grid(seed=range(8)))
+        .best("seed")
+        .model()
+    )
     unit = np.asarray(pairs.W) / np.linalg.norm(pairs.W, axis=0)
     angles.append(np.degrees(np.arccos(np.clip(unit[:, 0] @ unit[:, 1], -1, 1))))
     sp.plot.feature_directions(pairs, ax, limit=1.3).set_title(kind)

@@ -163,7 +163,7 @@ family = sp.tasks.SparseAutoencoder(
     parents=(-1, 0, 0, 0),
     exclusive_children=True,
 )
-config = sp.TrainConfig(steps=3_000, batch_size=256, evaluation_samples=1_024)
+config = sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=800), batch_size=256, evaluation_samples=1_024)
 absorbed = sp.sweep(family, config, sp.Grid(seed=range(6)))
 best = absorbed.best()
 figure, ax = plt.subplots(figsize=(3.6, 2.2), layout="constrained")

@@ -8,7 +8,7 @@ A source is Python in jupytext's percent form. What a reader is asked to fill in
 folded worked answer (`<details>`) further down assigns the same names.
 
 Stored outputs are those of the notebook as a reader meets it, with the dots still there. They belong to the code of its
-cells, whose digest stands in the metadata: a change of the prose keeps them, a change of the code drops them.
+cells, whose digest stands in the metadata: a change of the prose or of a quick size keeps them, one of the code drops them.
 """
 
 import ast
@@ -69,10 +69,24 @@ def notebook(path: Path) -> Any:
     return book
 
 
+class _FullSize(ast.NodeTransformer):
+    """Code as a reader runs it: `sp.demos.size(full=a, quick=b)` is a."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if ast.unparse(node.func) != "sp.demos.size":
+            return node
+        return {keyword.arg: keyword.value for keyword in node.keywords}["full"]
+
+
 def code_digest(book: Any) -> str:
-    """SHA-256 of the code that outputs come from: all code cells but the first, which installs."""
-    code = [cell.source for cell in book.cells if cell.cell_type == "code"]
-    return hashlib.sha256("\n# %%\n".join(code[1:]).encode()).hexdigest()
+    """SHA-256 of the code that outputs come from: all code cells but the first, which installs.
+
+    Comments, line breaks, and the sizes of the quick form are no part of it.
+    """
+    code = [cell.source for cell in book.cells if cell.cell_type == "code"][1:]
+    plain = [ast.unparse(_FullSize().visit(ast.parse(source))) for source in code]
+    return hashlib.sha256("\n# %%\n".join(plain).encode()).hexdigest()
 
 
 def with_outputs(book: Any, executed: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import own_tasks
 import pytest
 import snippets
+from flax import nnx
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
@@ -154,6 +155,20 @@ def test_only_dataclasses_that_derive_from_task_are_registered():
             sp.tasks.register("plain")(cls)
     with pytest.raises(sp.ConfigError, match="derives from superpos"):
         check_kinds(type("Almost", (), {"init": None, "loss": None})(), SHORT)
+
+
+@pytest.mark.parametrize("name", ["width", "seed", "loss"])
+def test_a_parameter_with_the_name_of_something_else_in_a_result_is_refused_before_training(name):
+    class Named(own_tasks.Ring):
+        def init(self, key):
+            return nnx.Dict({name: nnx.Param(super().init(key).W[...])})
+
+        def loss(self, model, key, batch_size):
+            return jnp.mean(model[name][...] ** 2), {}
+
+    jax.tree_util.register_dataclass(Named, ["width"], ["n_features", "n_hidden"])
+    with pytest.raises(sp.ConfigError, match=f"parameter {name} of the model has the name of something else"):
+        sp.sweep(Named(n_features=3), SHORT, sp.Grid(width=[0.1, 0.2]), progress=False)
 
 
 @pytest.mark.parametrize("name", ["kind", "seed", "learning_rate"])

@@ -12,7 +12,7 @@ import numpy as np
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
-from superpos.sweeping import budget, plan
+from superpos.sweeping import budget, plan, variables
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.grid import Grid
 from superpos.sweeping.layout import Layout, batched
@@ -112,6 +112,7 @@ def lay_out(
     if arrays.is_traced(jax.numpy.zeros(())):
         raise ConfigError("sweep cannot run inside jit, vmap or grad, where no number is known; train can.")
     families = plan.families(task, config, grid)
+    variables.check_names(families[0], (*grid.axes, *grid.sizes))
     if block_size is not None:
         check.integer("block_size", block_size, at_least=1, at_most=2**20)
     platform = platform or jax.local_devices()[0].platform

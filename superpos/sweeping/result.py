@@ -129,7 +129,7 @@ class SweepResult(Shown):
             raise ConfigError(f"result has no dimension {dim!r} to choose along; dimensions: {', '.join(self.sizes)}.")
         return self.dataset["loss"].fillna(np.inf).argmin(dim)
 
-    def cell(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> Run:
+    def cell(self, indexers: Mapping[Any, Any] | None = None, method: Any = None, **axes: Any) -> Run[Any]:
         """One cell as a run, chosen as by `sel`: `result.cell(feature_probability=0.1, seed=3).model`.
 
         It has what `superpos.train` returns, but for the state of the optimiser, which no sweep keeps. Task and configuration
@@ -155,7 +155,7 @@ class SweepResult(Shown):
             seed=int(data["seed"].values) if "seed" in data else 0,
             model=cell._parameters(task),
             loss=jnp.asarray(data["loss"].values),
-            history=Record(loss_history, metrics),  # pyright: ignore[reportArgumentType]
+            history=Record(loss_history, metrics),
             snapshots=cell._parameters(task, "_snapshots") if "snapshot" in cell.dataset.dims else None,
             diverged_step=jnp.asarray(data["diverged_step"].values),
             stopped_step=jnp.asarray(data["stopped_step"].values) if "stopped_step" in data else None,

@@ -1,10 +1,12 @@
 """What training fills: the variables of a result, and the values that one block's training has for them."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from superpos.errors import ConfigError
 from superpos.sweeping.plan import Family
 from superpos.training.metrics import recorded
 from superpos.training.optimizers import named_leaves
@@ -20,7 +22,7 @@ class BlockResult(NamedTuple):
     model: Any  # the trained parameters
     snapshots: Any  # the parameters at every snapshot, on a second axis; None without snapshots
     loss: np.ndarray
-    history: Any  # a `superpos.training.loop.Record`: loss and metrics, (cell, record)
+    history: Any  # a `superpos.training.run_record.Record`: loss and metrics, (cell, record)
     diverged_step: np.ndarray  # -1 for a healthy model
     stopped_step: np.ndarray | None  # None where nothing stops a training early
 
@@ -36,6 +38,19 @@ class Field(NamedTuple):
     def fill(self) -> Any:
         """What a cell without a model holds: NaN, or -1 where numbers are whole."""
         return np.nan if self.dtype.kind == "f" else -1
+
+
+def check_names(family: Family, labels: Iterable[str]) -> None:
+    """Refuse a task whose parameters or record have the name of a label of cells: a result holds both by name.
+
+    Raises:
+        ConfigError: one has.
+    """
+    taken = {*labels, "seed", "snapshot", "record", "snapshot_step", "record_step"}
+    model = jax.eval_shape(lambda: family.task.broadcast().init(jax.random.key(0)))
+    for name, _ in named_leaves(model):
+        if name in {*taken, "loss", "loss_history", "diverged_step", "stopped_step"}:
+            raise ConfigError(f"parameter {name} of the model has the name of something else in a result; rename it.")
 
 
 def fields(families: list[Family]) -> dict[str, Field]:

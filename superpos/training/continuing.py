@@ -6,11 +6,11 @@ from typing import Any
 from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.training.loop import run_from
-from superpos.training.run_record import Run
+from superpos.training.run_record import Run, T
 from superpos.training.start import check_start, starting_parameters
 
 
-def more(run: Any, steps: int, **record: Any) -> Run:
+def more(run: Run[T], steps: int, **record: Any) -> Run[T]:
     """Train a run's model for more steps: the optimiser, its schedule and the batches go on where they were.
 
     With a constant schedule (after warm-up, if any) the model has the same bytes as after one long training. (But for

@@ -19,12 +19,14 @@ from superpos.errors import ConfigError, DivergedError
 from superpos.identity import code_token
 from superpos.models.products import is_gpu
 from superpos.process import check_process
-from superpos.tasks.base import Metrics, Model, Task, materialize, numeric_fields
+from superpos.tasks.base import Model, Task, materialize, numeric_fields
 from superpos.training import stopping
 from superpos.training.chunks import chunk_length, train_through
 from superpos.training.metrics import measured, recorded
 from superpos.training.optimizers import steps_taken
+from superpos.training.run_record import Record as Record
 from superpos.training.run_record import Run as Run
+from superpos.training.run_record import T
 from superpos.training.start import PARAMETER_BOUND, begun, check_start, starting_parameters, steps_before
 from superpos.training.train_config import MAX_STEPS, TrainConfig
 from superpos.training.unread import warn
@@ -52,16 +54,6 @@ class TrainState(NamedTuple):
     snapshots: Model | None  # leading axis: snapshot
     total: Any  # sums of loss and metrics since the last point of the record
     stopped_step: Any = None  # -1 until stopped early; None where nothing stops
-
-
-class Record(NamedTuple):
-    """What is reported, one entry per interval: means over the steps since its origin. NaN from a divergence on.
-
-    `TrainConfig.metrics` are no means: they are measured on the model at the end of the interval.
-    """
-
-    loss: Float[Array, " k"]
-    metrics: Metrics
 
 
 def intervals(config: TrainConfig, most_steps: int = MAX_STEPS) -> Intervals:
@@ -231,7 +223,7 @@ def _finish(
     return finish(task, config, TrainState(model, (), diverged_step, None, None))
 
 
-def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init: Any = None) -> Run:
+def train(task: T, config: TrainConfig | None = None, seed: Any = 0, *, init: Any = None) -> Run[T]:
     """Train one model, from new weights or from `init`: a model, a `Run`, an array W or arrays by name.
 
     The optimiser starts anew (`more` keeps it). The steps are numbered on from a run's last one, so no batch comes again.
@@ -256,7 +248,7 @@ def train(task: Task, config: TrainConfig | None = None, seed: Any = 0, *, init:
     return run_from(task, config.with_defaults(task), seed, start)
 
 
-def run_from(task: Task, config: TrainConfig, seed: Any, start: Any = None, opt_state: Any = None) -> Run:
+def run_from(task: T, config: TrainConfig, seed: Any, start: Any = None, opt_state: Any = None) -> Run[T]:
     """The run of settings that were checked and filled, from given weights and a state of the optimiser, if any."""
     if not arrays.is_traced(seed) or isinstance(seed, jax.ShapeDtypeStruct):
         check_seed(seed)

@@ -2,31 +2,47 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from superpos import arrays, views
+from superpos.arrays import OptionalScalar, Scalar
+from superpos.tasks.base import Metrics, Model, Task
 from superpos.training.optimizers import named_leaves
+from superpos.training.train_config import TrainConfig
+
+T = TypeVar("T", bound=Task)
+
+
+class Record(NamedTuple):
+    """What is reported, one entry per interval: means over the steps since its origin. NaN from a divergence on.
+
+    `TrainConfig.metrics` are no means: they are measured on the model at the end of the interval.
+    """
+
+    loss: Float[Array, " k"] | None  # None where none is stored
+    metrics: Metrics
 
 
 @partial(jax.tree_util.register_dataclass)
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Generic[T]):
     """One trained model and how it got there."""
 
-    task: Any
-    config: Any  # the TrainConfig, filled
-    seed: Any
-    model: Any
-    loss: Any  # the population loss, or the loss on the evaluation inputs
-    history: Any  # loss curve: one point per entry of `config.boundaries()`
-    snapshots: Any  # the model with a leading axis, one entry per `config.snapshots`; None if none were asked for
-    diverged_step: Any  # -1 for a healthy run
-    stopped_step: Any = None  # steps trained when a bound was reached, -1 if none was; None if there is no bound
-    opt_state: Any = None  # its state after the last step, for `more`
+    task: T
+    config: TrainConfig  # filled
+    seed: Scalar
+    model: Model
+    loss: Scalar  # the population loss, or the loss on the evaluation inputs
+    history: Record  # loss curve: one point per entry of `config.boundaries()`
+    snapshots: Model | None  # with a leading axis, one entry per `config.snapshots`; None if none were asked for
+    diverged_step: Scalar  # -1 for a healthy run
+    stopped_step: OptionalScalar = None  # steps trained when a bound was reached, -1 if none was; None without a bound
+    opt_state: Any = None  # the optimiser's state after the last step, for `more`
 
     @property
     def history_steps(self) -> np.ndarray:

@@ -67,7 +67,7 @@ class Checkpoints:
             return None
         import orbax.checkpoint as ocp
 
-        from superpos.training.loop import Record
+        from superpos.training.run_record import Record
 
         try:
             with _ONE_AT_A_TIME, ocp.StandardCheckpointer() as checkpointer:
