@@ -25,6 +25,9 @@ from superpos.theory.minimisation import Minimum as Minimum
 from superpos.theory.minimisation import minimise as minimise
 from superpos.theory.naive import NaiveBaseline as NaiveBaseline
 from superpos.theory.naive import naive_baseline as naive_baseline
+from superpos.theory.pairs import PairBaseline as PairBaseline
+from superpos.theory.pairs import pair_baseline as pair_baseline
+from superpos.theory.pairs import pair_error as pair_error
 from superpos.theory.penalty import vanishing_penalty as vanishing_penalty
 from superpos.theory.phases import boundaries as boundaries
 from superpos.theory.phases import candidate_losses as candidate_losses
