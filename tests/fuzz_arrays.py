@@ -213,6 +213,7 @@ SLOW = {
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},
     "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
+    "theory.class_loss": {"directions": np.eye(3), "weight_l2": 0.1},
     "theory.pair_baseline": {"target": "max", "p": 0.1, "n_pairs": 2, "n_hidden": 2},
     "theory.pair_error": {"target": "max", "p": 0.1, "n_neurons": 0},
     "theory.planted_start": {"solution": W, "task": toy, "noise": 0.0},

@@ -26,6 +26,7 @@ TASKS = {
         n_features=400, n_hidden=30, feature_probability=0.1, dropout_rate=0.2, hidden_noise=0.1
     ),
     "one_hot_toy": sp.tasks.OneHotToy(n_features=60, n_hidden=400, hidden_l1=0.01),
+    "one_hot_classifier": sp.tasks.OneHotClassifier(n_features=100, n_hidden=20, weight_l2=0.01),
     "adversarial_toy": sp.tasks.AdversarialToy(n_features=100, n_hidden=20, feature_probability=0.1),
     "computation": sp.tasks.Computation(n_features=100, n_hidden=40, feature_probability=0.1),
     "double_descent": sp.tasks.DoubleDescent(n_features=200, n_hidden=10, n_points=50, most_points=50),

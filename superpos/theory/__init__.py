@@ -10,6 +10,8 @@ from superpos.theory.boolean import linear_control as linear_control
 from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
+from superpos.theory.classes import ClassLoss as ClassLoss
+from superpos.theory.classes import class_loss as class_loss
 from superpos.theory.expectation import expected_loss as expected_loss
 from superpos.theory.hidden_noise import dropout_penalty as dropout_penalty
 from superpos.theory.hidden_noise import noise_penalty as noise_penalty
