@@ -185,7 +185,7 @@ def draw(results: dict[int, SweepResult], tables: dict[int, xr.Dataset]) -> tupl
             by_penalty(table[name], known(table, m)[name], axes[panel], space=m == 3)
         axes[panel].set_ylabel(label)
     axes["loss"].set_yscale("log")
-    axes["loss"].legend(title="classes, in the plane (●)\nand in space (▲)", ncols=2, loc="lower right")
+    axes["loss"].legend(title="classes (▲: in space)", ncols=2, loc="lower right")
     first = results[2]
     text = (
         "Linear classifiers of one-hot inputs through a bottleneck, trained with cross-entropy and an L2 penalty λ. Top: "

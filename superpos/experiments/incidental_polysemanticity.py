@@ -242,5 +242,6 @@ def weights(W: np.ndarray, ax: Axes | None = None) -> Axes:
     ax.imshow(W[used], cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     for row in np.flatnonzero([np.sum(largest == k) > 1 for k in used]):
         ax.axhline(float(row), color="#888888", lw=0.7)
+    ax.locator_params(axis="x", integer=True)
     ax.set(xlabel="feature", ylabel="neuron (in use)")
     return ax

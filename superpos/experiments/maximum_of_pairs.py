@@ -35,10 +35,11 @@ class Size:
     seeds: int = 8
     steps: int = 5_000
     batch_size: int = 512
+    evaluation_samples: int = 131_072
 
 
 SIZES = Sizes(
-    quick=Size(densities=(1.0, 0.1), seeds=1, steps=20, batch_size=32),
+    quick=Size(densities=(1.0, 0.1), seeds=1, steps=20, batch_size=32, evaluation_samples=2_048),
     laptop=Size(),
     full=Size(densities=tuple(np.geomspace(1, 0.01, 21)), seeds=32, steps=20_000, batch_size=1_024),
 )
@@ -47,7 +48,9 @@ SIZES = Sizes(
 def build(size: Size, target: str) -> tuple[PairComputation, TrainConfig, Grid]:
     """Task, training and grid of one target."""
     task = PairComputation(n_pairs=size.n_pairs, n_hidden=size.n_hidden, target=target)
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, history=1)
+    config = TrainConfig(
+        steps=size.steps, batch_size=size.batch_size, history=1, evaluation_samples=size.evaluation_samples
+    )
     return task, config, Grid(feature_probability=list(size.densities), seed=range(size.seeds))
 
 

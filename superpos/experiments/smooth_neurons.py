@@ -3,7 +3,7 @@
 Features that are passed on (Elhage et al. 2022, "Superposition in a Privileged Basis"), and squares, which no ReLU computes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -32,17 +32,22 @@ DENSE, SPARSE = 0.5, 0.1
 
 @dataclass(frozen=True)
 class Size:
-    """Densities of features that are passed on and of squares, seeds and training."""
+    """Densities of features that are passed on and of squares, activations of the latter, seeds and training."""
 
     densities: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05)
     of_squares: tuple[float, ...] = (1.0, 0.3, 0.1)
+    squaring: tuple[str, ...] = tuple(ACTIVATIONS)
     seeds: int = 8
     steps: int = 5_000
     batch_size: int = 512
+    evaluation_samples: int = 131_072
 
 
 SIZES = Sizes(
-    quick=Size(densities=(0.5, 0.1), of_squares=(0.3,), seeds=1, steps=20, batch_size=32),
+    quick=Size(
+        densities=(0.5, 0.1), of_squares=(0.3,), squaring=("relu", "gelu"), seeds=1, steps=20, batch_size=32,
+        evaluation_samples=2_048,
+    ),
     laptop=Size(),
     full=Size(
         densities=tuple(np.geomspace(0.7, 0.03, 13)), of_squares=(1.0, 0.55, 0.3, 0.1, 0.03), seeds=64, steps=20_000,
@@ -55,7 +60,7 @@ def build(size: Size) -> tuple[Computation, TrainConfig, Grid]:
     """Task, training and grid of features that are passed on through half as many neurons."""
     task = Computation(n_features=10, n_hidden=5, importance=0.75 ** np.arange(10))
     grid = Grid(hidden_activation=list(ACTIVATIONS), feature_probability=list(size.densities), seed=range(size.seeds))
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size, history=1), grid
+    return task, _training(size), grid
 
 
 def build_squares(size: Size) -> tuple[Computation, TrainConfig, Grid]:
@@ -65,10 +70,16 @@ def build_squares(size: Size) -> tuple[Computation, TrainConfig, Grid]:
         paired_init=True,
     )  # fmt: skip
     grid = Grid(
-        hidden_activation=list(ACTIVATIONS), feature_probability=list(size.of_squares),
+        hidden_activation=list(size.squaring), feature_probability=list(size.of_squares),
         dedicated_features=[0, N_SQUARES], seed=range(size.seeds),
     )  # fmt: skip
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size, learning_rate=0.01, history=1), grid
+    return task, replace(_training(size), learning_rate=0.01), grid
+
+
+def _training(size: Size) -> TrainConfig:
+    return TrainConfig(
+        steps=size.steps, batch_size=size.batch_size, history=1, evaluation_samples=size.evaluation_samples
+    )
 
 
 def measure(result: SweepResult) -> xr.Dataset:
@@ -234,7 +245,8 @@ def of_squares(values: xr.DataArray, ax: Axes | None = None) -> Axes:
     """
     ax = current_axes(ax)
     densities = values["feature_probability"].values
-    for j, name in enumerate(ACTIVATIONS):
+    names = [str(name) for name in values["hidden_activation"].values]
+    for j, name in enumerate(names):
         for k, p in enumerate(densities):
             for start, face in ((0, "white"), (N_SQUARES, COLORS[name])):
                 row = values.sel(hidden_activation=name, feature_probability=p, dedicated_features=start)
@@ -242,7 +254,7 @@ def of_squares(values: xr.DataArray, ax: Axes | None = None) -> Axes:
                 ax.plot(np.full(row.size, x), row, "o", color=COLORS[name], mfc=face, ms=3, mew=0.7)
     ax.axhline(1, color="black", ls="--", lw=1)
     ax.set(yscale="log", ylabel="error over the best line")
-    ax.set_xticks(range(len(ACTIVATIONS)), [f"{label}\n{_listed(densities)}" for label in ACTIVATIONS.values()])
+    ax.set_xticks(range(len(names)), [f"{ACTIVATIONS[name]}\n{_listed(densities)}" for name in names])
     return ax
 
 
