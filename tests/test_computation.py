@@ -174,7 +174,7 @@ def test_changing_any_field_changes_the_result():
         ({"target": "cube"}, "target must be one of identity, absolute, square, got 'cube'"),
         ({"target": "absolute"}, 'magnitude must be signed_uniform for target="absolute"'),
         ({"tied": 1}, "tied must be true or false"),
-        ({"hidden_activation": "gelu"}, "hidden_activation must be one of relu, identity"),
+        ({"hidden_activation": "tanh"}, "hidden_activation must be one of relu, identity, gelu, solu"),
         ({"n_hidden": 0}, "n_hidden must be at least 1"),
         ({"importance": [1, 2]}, "importance must be one number or 4"),
         ({"importance": -1}, "importance must be at least 0"),

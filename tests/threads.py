@@ -25,11 +25,14 @@ TASKS = {
     "noisy_toy": sp.tasks.NoisyToy(
         n_features=400, n_hidden=30, feature_probability=0.1, dropout_rate=0.2, hidden_noise=0.1
     ),
+    "one_hot_toy": sp.tasks.OneHotToy(n_features=60, n_hidden=400, hidden_l1=0.01),
+    "one_hot_classifier": sp.tasks.OneHotClassifier(n_features=100, n_hidden=20, weight_l2=0.01),
     "adversarial_toy": sp.tasks.AdversarialToy(n_features=100, n_hidden=20, feature_probability=0.1),
     "computation": sp.tasks.Computation(n_features=100, n_hidden=40, feature_probability=0.1),
     "double_descent": sp.tasks.DoubleDescent(n_features=200, n_hidden=10, n_points=50, most_points=50),
     "residual_mlp": sp.tasks.ResidualMLP(n_features=50, n_hidden=25),
     "boolean_pairs": sp.tasks.BooleanPairs(n_features=20, n_hidden=50, n_pairs=100),
+    "pair_computation": sp.tasks.PairComputation(n_pairs=100, n_hidden=50, feature_probability=0.1),
     "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),

@@ -54,6 +54,12 @@ from superpos.analysis.sae_scores import hidden_loss as hidden_loss
 from superpos.analysis.sae_scores import score_sae as score_sae
 from superpos.analysis.scaling import Exponent as Exponent
 from superpos.analysis.scaling import scaling_exponent as scaling_exponent
+from superpos.analysis.served import neuron_contributions as neuron_contributions
+from superpos.analysis.served import served_features as served_features
+from superpos.analysis.shared_neurons import Collisions as Collisions
+from superpos.analysis.shared_neurons import collisions as collisions
+from superpos.analysis.shared_neurons import neurons_of_features as neurons_of_features
+from superpos.analysis.shared_neurons import neurons_per_feature as neurons_per_feature
 from superpos.analysis.subcomponents import Recovery as Recovery
 from superpos.analysis.subcomponents import dense_error as dense_error
 from superpos.analysis.subcomponents import identity_error as identity_error

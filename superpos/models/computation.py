@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -9,12 +10,15 @@ from jaxtyping import Array, Float
 from superpos import arrays, check
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 
-# GELU bends everywhere, so a neuron that serves a feature alone would not show as one.
-HIDDEN_ACTIVATIONS = ("relu", "identity")
+# Functions of the hidden layer by name, (n_hidden, *batch) to the same shape; softmax units see all neurons at once.
+HIDDEN_ACTIVATIONS = {
+    **{name: ACTIVATIONS[name] for name in ("relu", "identity", "gelu")},
+    "solu": lambda a: a * jax.nn.softmax(a, axis=0),
+}
 
 
 class ComputationModel(nnx.Module):
-    r"""$y' = \mathrm{ReLU}(W_2 h + b)$ with $h = \sigma(W_1 x)$, σ = ReLU or identity.
+    r"""$y' = \mathrm{ReLU}(W_2 h + b)$ with $h = \sigma(W_1 x)$, σ = ReLU, identity, GELU or SoLU.
 
     Untied: leaves `W1` of shape (n_hidden, n_features) and `W2` of shape (n_features, n_hidden). Tied, which is built by
     leaving `W2` out: $W_1 = W$ and $W_2 = W^\top$ with one leaf `W` of shape (n_hidden, n_features), used twice. `b` has
@@ -23,7 +27,12 @@ class ComputationModel(nnx.Module):
     The hidden layer has no bias: with one the model shifts itself into the range where ReLU is linear, and its neurons
     mean nothing. With σ = identity and tied weights this is the `ToyModel` with ReLU output.
 
-    Elhage et al. 2022, "Superposition in a Privileged Basis" (tied) and "Computation in Superposition" (untied).
+    SoLU is $a \odot \mathrm{softmax}(a)$ over the neurons, without the normalisation that transformers put behind it, and
+    GELU its approximation by tanh. Neither is homogeneous, so which features a neuron serves is not read off the weights
+    alone: see `superpos.analysis.served_features`.
+
+    Elhage et al. 2022, "Superposition in a Privileged Basis" (tied) and "Computation in Superposition" (untied); Elhage et
+    al. 2022, "Softmax Linear Units" (SoLU); Hendrycks and Gimpel 2016, "Gaussian Error Linear Units (GELUs)".
     """
 
     # Names of the axes of each parameter, for labelled results.
@@ -42,7 +51,7 @@ class ComputationModel(nnx.Module):
         *,
         hidden_activation: str = "relu",
     ):
-        check.one_of("hidden_activation", hidden_activation, HIDDEN_ACTIVATIONS)
+        check.one_of("hidden_activation", hidden_activation, tuple(HIDDEN_ACTIVATIONS))
         tied, W1 = W2 is None, arrays.parameter("W1", W1, (None, None))
         W2 = arrays.parameter("W2", W2, W1.shape[::-1], optional=True)
         b = arrays.parameter("b", b, (W1.shape[1],), optional=True)
@@ -56,7 +65,7 @@ class ComputationModel(nnx.Module):
         """What the hidden layer says of one input of shape (n_features,), or of a batch of them as columns."""
         W1 = self.W if self.W1 is None else self.W1
         x = arrays.columns("x", x, W1.shape[1])
-        return ACTIVATIONS[self.hidden_activation](jnp.dot(W1[...], x, precision=FULL_PRECISION))
+        return HIDDEN_ACTIVATIONS[self.hidden_activation](jnp.dot(W1[...], x, precision=FULL_PRECISION))
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """The output for one input of shape (n_features,), or for a batch of them as columns, (n_features, batch)."""

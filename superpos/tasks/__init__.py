@@ -8,6 +8,9 @@ from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.noisy_toy import NoisyToy as NoisyToy
+from superpos.tasks.one_hot_classifier import OneHotClassifier as OneHotClassifier
+from superpos.tasks.one_hot_toy import OneHotToy as OneHotToy
+from superpos.tasks.pair_computation import PairComputation as PairComputation
 from superpos.tasks.parameter_decomposition import ParameterDecomposition as ParameterDecomposition
 from superpos.tasks.registry import REGISTRY as REGISTRY
 from superpos.tasks.registry import register as register

@@ -28,7 +28,8 @@ class Computation(Task):
     $$L = \frac1n \sum_i I_i \, E\,|y_i - y'_i|^q, \qquad y = f(x), \quad y' = \mathrm{ReLU}(W_2 \sigma(W_1 x) + b),$$
 
     the mean over batch and features; papers write the sum over features, n times this number. $f$ = `target` is
-    `"identity"` (x), `"absolute"` (|x|) or `"square"` (x²); σ = `hidden_activation`; $I$ = `importance`; $q$ =
+    `"identity"` (x), `"absolute"` (|x|) or `"square"` (x²); σ = `hidden_activation`, `"relu"`,
+    `"identity"`, `"gelu"` or `"solu"`; $I$ = `importance`; $q$ =
     `loss_exponent`. With `tied`, $W_1 = W$ and $W_2 = W^\top$ are one parameter. There is no bias on the hidden layer.
 
     Initial weights are normal with the Xavier standard deviation of one model, √(2 / (n + m)), times `init_scale`; b
@@ -72,7 +73,7 @@ class Computation(Task):
         one_layer.check_settings(self)
         check.one_of("target", self.target, tuple(TARGETS))
         check.boolean("tied", self.tied)
-        check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
+        check.one_of("hidden_activation", self.hidden_activation, tuple(HIDDEN_ACTIVATIONS))
         check.boolean("paired_init", self.paired_init)
         if self.paired_init and self.tied:
             raise ConfigError("paired_init must be false where tied is true: tied weights have no W2 to start.")

@@ -11,7 +11,7 @@ from superpos.models.sae import ARCHITECTURES
 FIRST = ("activation", "hidden_activation", "importance", "feature_probability")
 LAST = ("correlated_sets", "anticorrelated_sets", "parents")
 
-ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU"}
+ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU", "solu": "SoLU"}
 VALUES = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
 

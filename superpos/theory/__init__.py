@@ -10,6 +10,8 @@ from superpos.theory.boolean import linear_control as linear_control
 from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
+from superpos.theory.classes import ClassLoss as ClassLoss
+from superpos.theory.classes import class_loss as class_loss
 from superpos.theory.expectation import expected_loss as expected_loss
 from superpos.theory.hidden_noise import dropout_penalty as dropout_penalty
 from superpos.theory.hidden_noise import noise_penalty as noise_penalty
@@ -25,6 +27,9 @@ from superpos.theory.minimisation import Minimum as Minimum
 from superpos.theory.minimisation import minimise as minimise
 from superpos.theory.naive import NaiveBaseline as NaiveBaseline
 from superpos.theory.naive import naive_baseline as naive_baseline
+from superpos.theory.pairs import PairBaseline as PairBaseline
+from superpos.theory.pairs import pair_baseline as pair_baseline
+from superpos.theory.pairs import pair_error as pair_error
 from superpos.theory.penalty import vanishing_penalty as vanishing_penalty
 from superpos.theory.phases import boundaries as boundaries
 from superpos.theory.phases import candidate_losses as candidate_losses
