@@ -42,19 +42,34 @@ COLORS = {"first": PALETTE["blue"], "both": "#999999", "second": PALETTE["orange
 
 @dataclass(frozen=True)
 class Size:
-    """Steps of toy models; architectures, seeds, steps and batch of crosscoders; seeds of those with too few latents."""
+    """Steps of toy models and their magnitudes; architectures, seeds, steps and batch of crosscoders.
+
+    Of those with too few latents, how many are designated to be shared, and seeds.
+    """
 
     toy_steps: int = 3_000
+    magnitude: str = "uniform"
     architectures: tuple[str, ...] = ARCHITECTURES
     seeds: int = 16
     steps: int = 3_000
     batch_size: int = 512
     evaluation_samples: int = 16_384
+    designated: tuple[int, ...] = (0, DESIGNATED)
     few_seeds: int = 8
 
 
 SIZES = Sizes(
-    quick=Size(toy_steps=10, seeds=1, steps=10, batch_size=32, evaluation_samples=64, few_seeds=1),
+    quick=Size(  # one program for toy models and two for crosscoders: compiling them is what takes time
+        toy_steps=10,
+        magnitude="constant",
+        architectures=("relu",),
+        seeds=1,
+        steps=10,
+        batch_size=32,
+        evaluation_samples=64,
+        designated=(DESIGNATED,),
+        few_seeds=1,
+    ),
     laptop=Size(),
     full=Size(seeds=64, steps=10_000, batch_size=2_048, few_seeds=64),
 )
@@ -62,7 +77,8 @@ SIZES = Sizes(
 
 def build_toys(size: Size) -> tuple[Toy, TrainConfig, Grid]:
     """Task, training and grid of two toy models, of so many features as each is given."""
-    task = Toy(n_features=N_SHARED + N_EXCLUSIVE, n_hidden=N_HIDDEN, feature_probability=DENSITY)
+    n = N_SHARED + N_EXCLUSIVE
+    task = Toy(n_features=n, n_hidden=N_HIDDEN, feature_probability=DENSITY, magnitude=size.magnitude)
     return task, TrainConfig(steps=size.toy_steps, evaluation_samples=size.evaluation_samples), Grid(seed=range(2))
 
 
@@ -96,7 +112,7 @@ def build(size: Size, toys: SweepResult) -> tuple[Crosscoder, TrainConfig, Grid]
 def build_few(size: Size, toys: SweepResult) -> tuple[Crosscoder, TrainConfig, Grid]:
     """The same with an L1 penalty and too few latents, none or some of them designated to be shared."""
     task = task_of(size, toys, n_latents=FEW, sparsity_coefficient=L1)
-    return task, _config(size), Grid(n_shared=[0, DESIGNATED], seed=range(size.few_seeds))
+    return task, _config(size), Grid(n_shared=list(size.designated), seed=range(size.few_seeds))
 
 
 def _config(size: Size) -> TrainConfig:
@@ -160,87 +176,85 @@ def lengths_of(toys: SweepResult, source: int) -> np.ndarray:
 
 def evaluate(toys: SweepResult, table: xr.Dataset, few: xr.Dataset, claims: Claims) -> None:
     """All claims; `table` and `few` are the `measure` of both sweeps."""
-    for name in ARCHITECTURES:
-        areas = chosen(table, name, PLANTED)["auc"].values
-        claims.check(
-            f"{architecture_label(name)}: norm shares tell the features of one model, area under the ROC curve",
-            "at least .99 for both models in every seed",
-            f"{areas.min():.4f} or more ({len(areas)} seeds)",
-            bool((areas >= 0.99).all()),
-        )
-    false = {name: chosen(table, name, PLANTED)["false_exclusive"].values for name in ARCHITECTURES}
+    names = [name for name in ARCHITECTURES if name in table["architecture"].values]
+    areas = {name: chosen(table, name, PLANTED)["auc"] for name in names}
+    area = areas.get("batch_topk", areas[names[0]])
     claims.check(
-        "features equally long in both models: no shared one looks exclusive",
-        "no false exclusive latent in any seed, BatchTopK and L1",
-        ", ".join(f"{architecture_label(name)} {values.max()} at most" for name, values in false.items()),
-        all(values.max() == 0 for values in false.values()),
+        "BatchTopK: norm shares tell the features of one model, area under the ROC curve",
+        "at least .99 for both models in every seed",
+        f"{float(area.min()):.4f} or more"
+        + "".join(f" (L1 {float(areas[name].min()):.3f}, mean {float(areas[name].mean()):.3f})" for name in names[1:]),
+        bool((area >= 0.99).all()),
     )
-    for name in ARCHITECTURES:
-        same = chosen(table, name, IDENTICAL)
-        count = same["n_exclusive"].values
-        claims.check(
-            f"{architecture_label(name)}: two identical models have no exclusive latent",
-            f"none in any of {len(count)} seeds",
-            f"{count.max()} at most",
-            bool((count == 0).all()),
-        )
-    first, second = lengths_of(toys, UNEQUAL)
-    truth, shrunk = second / (first + second), shrunk_share(first, second)
-    measured = {name: _median_shares(table, name) for name in ARCHITECTURES}
-    off = {name: float(np.median(np.abs(shares - truth))) for name, shares in measured.items()}
-    claims.check(
-        "BatchTopK: features shorter in the second model keep their true share of the norms",
-        "within .02, median of 30 features",
-        f"{off['batch_topk']:.3f} (L1 {off['relu']:.3f})",
-        off["batch_topk"] < 0.02,
+    _count(
+        table, PLANTED, "false_exclusive", names[:1], "features equally long in both: false exclusive latents", claims
     )
-    from_form = float(np.median(np.abs(measured["relu"] - shrunk)))
-    claims.check(
-        "L1: every part is shortened by the same, as the closed form says",
-        "share within .02 of it, median of 30 features",
-        f"{from_form:.3f}",
-        from_form < 0.02,
+    _count(table, IDENTICAL, "n_exclusive", names, "two identical models: exclusive latents", claims)
+    _count(
+        table, UNEQUAL, "decoupled", names, "shared features decoupled into an exclusive latent of each model", claims
     )
-    gone = shrunk == 0
-    dead = measured["relu"][gone]
-    claims.check(
-        f"L1: complete shrinkage, the {gone.sum()} features that the closed form shortens to nothing look exclusive",
-        f"share below {1 - EXCLUSIVE_ABOVE:.1f} for every one, above it for every one with BatchTopK",
-        f"{dead.max(initial=0):.3f} at most; BatchTopK {measured['batch_topk'][gone].min(initial=1):.3f} or more",
-        bool(gone.any() and dead.max() < 1 - EXCLUSIVE_ABOVE < measured["batch_topk"][gone].min()),
-    )
-    false = {name: chosen(table, name, UNEQUAL)["false_exclusive"].mean().item() for name in ARCHITECTURES}
-    n = int(np.sum(shrunk < 1 - EXCLUSIVE_ABOVE))
-    claims.check(
-        "shared features of unequal length: false exclusive latents",
-        f"with L1 {n} on average, within 1, as the closed form says; with BatchTopK less than one",
-        f"L1 {false['relu']:.1f}, BatchTopK {false['batch_topk']:.1f}",
-        abs(false["relu"] - n) <= 1 and false["batch_topk"] < 1,
-    )
-    apart = {name: int(chosen(table, name, UNEQUAL)["decoupled"].max()) for name in ARCHITECTURES}
-    apart |= {f"{name} ": int(chosen(table, name, PLANTED)["decoupled"].max()) for name in ARCHITECTURES}
-    claims.check(
-        "no shared feature is decoupled into an exclusive latent of each model",
-        "none in any seed, BatchTopK and L1 (whose penalty is the same for both)",
-        f"{max(apart.values())} at most",
-        max(apart.values()) == 0,
-    )
-    n = few["n_exclusive"].mean("seed")
-    pure = purity_of_exclusive(few).mean("seed")
-    plain, designated = {"n_shared": 0}, {"n_shared": DESIGNATED}
+    evaluate_shrinkage(toys, table, names, claims)
+    n, pure = few["n_exclusive"].mean("seed"), purity_of_exclusive(few).mean("seed")
+    first, last = {"n_shared": int(few["n_shared"][0])}, {"n_shared": DESIGNATED}
     claims.check(
         f"{FEW} latents for {N_FEATURES} features, L1: designated shared latents free others for the features of one model",
         "more exclusive latents on average, and purer ones",
-        f"{n.sel(plain):.1f} → {n.sel(designated):.1f} latents; cosine with their feature "
-        f"{pure.sel(plain):.2f} → {pure.sel(designated):.2f}",
-        bool(n.sel(designated) > n.sel(plain)) and bool(pure.sel(designated) > pure.sel(plain)),
+        f"{n.sel(first):.1f} → {n.sel(last):.1f} latents; cosine with their feature "
+        f"{pure.sel(first):.2f} → {pure.sel(last):.2f}",
+        bool(n.sel(last) > n.sel(first)) and bool(pure.sel(last) > pure.sel(first)),
     )
 
 
-def _median_shares(table: xr.Dataset, architecture: str) -> np.ndarray:
-    """The second model's share of every shared feature of the pair with unequal lengths, median of seeds."""
-    shares = chosen(table, architecture, UNEQUAL)["feature_shares"].isel(part=1, feature=slice(0, N_SHARED))
-    return np.asarray(shares.median("cell"))
+def _count(table: xr.Dataset, source: int, count: str, names: list[str], statement: str, claims: Claims) -> None:
+    """The claim that something that is counted is never there."""
+    most = {name: int(chosen(table, name, source)[count].max()) for name in names}
+    seeds = len(chosen(table, names[0], source)["cell"])
+    measured = ", ".join(f"{architecture_label(name)} {value}" for name, value in most.items())
+    claims.check(statement, f"none in any of {seeds} seeds", f"at most {measured}", max(most.values()) == 0)
+
+
+def evaluate_shrinkage(toys: SweepResult, table: xr.Dataset, names: list[str], claims: Claims) -> None:
+    """What becomes of shared features that are shorter in the second model."""
+    first, second = lengths_of(toys, UNEQUAL)
+    truth, shrunk = second / (first + second), shrunk_share(first, second)
+    of_seeds = {name: shares_of_shared(table, name) for name in names}
+    shares = {name: cells.median("cell").values for name, cells in of_seeds.items()}
+    kept, l1 = (shares.get(name, np.full(N_SHARED, np.nan)) for name in ARCHITECTURES)
+    off = [float(np.median(np.abs(a - b))) for a, b in ((kept, truth), (l1, truth), (l1, shrunk))]
+    claims.check(
+        "BatchTopK: features shorter in the second model keep their true share of the norms",
+        "within .02, median of 30 features",
+        f"{off[0]:.3f} (L1 {off[1]:.3f})",
+        off[0] < 0.02,
+    )
+    claims.check(
+        "L1: every part is shortened by the same, as the closed form says",
+        "share within .02 of it, median of 30 features",
+        f"{off[2]:.3f}",
+        off[2] < 0.02,
+    )
+    gone, edge = shrunk == 0, 1 - EXCLUSIVE_ABOVE
+    claims.check(
+        f"L1: complete shrinkage, the {gone.sum()} features that the closed form shortens to nothing look exclusive",
+        f"share below {edge:.1f} for every one, above it for every one with BatchTopK",
+        f"{l1[gone].max(initial=0):.3f} at most; BatchTopK {kept[gone].min(initial=1):.3f} or more",
+        bool(gone.any() and l1[gone].max() < edge < kept[gone].min()),
+    )
+    false = {
+        name: float(((cells < edge) | (cells > 1 - edge)).sum("feature").mean()) for name, cells in of_seeds.items()
+    }
+    n, by_l1, by_k = int(np.sum(shrunk < edge)), false.get("relu", np.nan), false.get("batch_topk", np.nan)
+    claims.check(
+        "shared features of unequal length that look exclusive",
+        f"with L1 {n} on average, within 1, as the closed form says; with BatchTopK less than one",
+        f"L1 {by_l1:.1f}, BatchTopK {by_k:.1f}",
+        abs(by_l1 - n) <= 1 and by_k < 1,
+    )
+
+
+def shares_of_shared(table: xr.Dataset, architecture: str) -> xr.DataArray:
+    """The second model's share of every shared feature of the pair with unequal lengths, (cell, feature)."""
+    return chosen(table, architecture, UNEQUAL)["feature_shares"].isel(part=1, feature=slice(0, N_SHARED))
 
 
 def purity_of_exclusive(table: xr.Dataset) -> xr.DataArray:
@@ -252,14 +266,15 @@ def draw(result: SweepResult, toys: SweepResult, table: xr.Dataset, few: xr.Data
     """Figure and caption: norm shares of the three pairs, and what designated shared latents change."""
     figure = plt.figure(figsize=(9.4, 5.2), layout="constrained")
     grid = figure.add_gridspec(2, 3)
-    for k, name in enumerate(ARCHITECTURES):
+    names = [name for name in ARCHITECTURES if name in table["architecture"].values]
+    for k, name in enumerate(names):
         ax = figure.add_subplot(grid[0, k])
         norm_share_counts(chosen(table, name, PLANTED), ax)
-        ax.set_title(f"{architecture_label(name)}: 30 features in both, 10 in each")
+        ax.set_title(f"{architecture_label(name)}, two models")
         if not k:
-            ax.legend(title="features of", loc="upper left", bbox_to_anchor=(0.12, 1.0))
+            ax.legend(title="features of", loc="upper left", bbox_to_anchor=(0.54, 1.0), handlelength=1)
     ax = figure.add_subplot(grid[0, 2])
-    for k, name in enumerate(ARCHITECTURES):
+    for k, name in enumerate(names):
         shares = chosen(table, name, IDENTICAL)["shares"].isel(part=1).values.ravel()
         style = {"histtype": "step", "color": architecture_color(name), "lw": 1.3, "ls": ("-", "--")[k]}
         ax.hist(shares[np.isfinite(shares)], bins=np.linspace(0, 1, 41), label=architecture_label(name), **style)
@@ -269,13 +284,14 @@ def draw(result: SweepResult, toys: SweepResult, table: xr.Dataset, few: xr.Data
     shrinkage(toys, table, ax)
     ax.set_title("shared features, shorter in the second model")
     exclusive_latents(few, figure.add_subplot(grid[1, 2]))
-    n_seeds = len(chosen(table, ARCHITECTURES[-1], PLANTED)["cell"])
+    n_seeds = len(chosen(table, names[0], PLANTED)["cell"])
     text = (
-        "Crosscoders read two toy models at once. Top: the second model's share of the norms of every latent's decoder "
-        f"column (live latents, {n_seeds} seeds), colours by the feature it is nearest to; and the same for one model given "
-        "twice. Bottom left: the share of features that both models have, made shorter in the second (dots: seeds), beside "
-        f"the true one and what an L1 penalty of {L1:g} leaves of a feature alone. Bottom right: exclusive latents and their "
-        f"cosine with the nearest feature, {FEW} latents, L1; each dot is a seed. The crosscoders of the top row:"
+        "Crosscoders read two toy models at once, which share 30 features and have 10 more each. Top: the second model's "
+        f"share of the norms of every latent's decoder column (live latents, {n_seeds} seeds), colours by the feature it is "
+        "nearest to; and the same for one model given twice. Bottom left: the share of features that both models have, made "
+        f"shorter in the second (dots: seeds), beside the true one and what an L1 penalty of {L1:g} leaves of a feature "
+        f"alone. Bottom right: exclusive latents and their cosine with the nearest feature, {FEW} latents, L1; each dot is a "
+        "seed. The crosscoders of the top row:"
     )
     return figure, caption(result.attrs, text)
 
@@ -301,9 +317,8 @@ def shrinkage(toys: SweepResult, table: xr.Dataset, ax: Axes | None = None) -> A
     """Shares of shared features by how much shorter they are in the second model: measured, true, and shrunk by L1."""
     ax = current_axes(ax)
     first, second = lengths_of(toys, UNEQUAL)
-    for name in ARCHITECTURES:
-        cells = chosen(table, name, UNEQUAL)["feature_shares"].isel(part=1, feature=slice(0, N_SHARED))
-        shares = cells.transpose("cell", "feature").values
+    for name in (name for name in ARCHITECTURES if name in table["architecture"].values):
+        shares = shares_of_shared(table, name).transpose("cell", "feature").values
         ax.plot(np.tile(STRENGTHS, (len(shares), 1)).T, shares.T, ".", ms=3, alpha=0.35, color=architecture_color(name))
         ax.plot([], [], "o", ms=4, color=architecture_color(name), label=architecture_label(name))
     ax.plot(STRENGTHS, second / (first + second), "k-", lw=1, label="true share")
