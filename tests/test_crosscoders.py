@@ -308,7 +308,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep_and_a_result_holds_crossco
     assert scores["mcc"].shape == (2, 2) and np.isfinite(scores["mcc"]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.optimized
 def test_training_tells_the_features_of_one_model_from_those_of_two(one_device):
     """Six orthogonal features, four in both models: areas of 1; one model twice has nothing exclusive."""
@@ -316,7 +316,7 @@ def test_training_tells_the_features_of_one_model_from_those_of_two(one_device):
     first[np.arange(5), np.arange(5)] = second[np.arange(5), [0, 1, 2, 3, 5]] = 1
     toy = sp.tasks.Toy(n_features=6, n_hidden=6, feature_probability=0.1)
     pairs = [np.stack([first, first]), np.stack([second, first])]
-    task = sp.tasks.Crosscoder.of_toys(toy, pairs, n_latents=6, architecture="batch_topk", k=0.6)
+    task = sp.tasks.Crosscoder.of_toys(toy, pairs, n_latents=9, architecture="batch_topk", k=0.6)
     config = sp.TrainConfig(steps=800, batch_size=64, evaluation_samples=64, learning_rate=0.01)
     result = sp.sweep(task, config, sp.Grid(source=[0, 1], seed=range(3)), devices=one_device, progress=False)
     for source in (0, 1):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from superpos import arrays
+from superpos import arrays, check
 from superpos.analysis.circuits import Circuit
 from superpos.errors import ConfigError
 from superpos.models.sae.transcoder import Transcoder
@@ -39,6 +39,7 @@ def transcoder_circuit(model: Transcoder, directions: Any, *, live_above: float 
     Raises:
         ConfigError: `model` is no transcoder, or `directions` do not fit it.
     """
+    check.number("live_above", live_above, at_least=0, at_most=1)
     D = _checked(model, directions)
     live = np.asarray(model.frequency[...]) > live_above
     W1 = np.where(live[:, None], np.asarray(model.W_enc[...], float) @ D, 0.0)

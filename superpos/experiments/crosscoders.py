@@ -35,6 +35,7 @@ PLANTED, UNEQUAL, IDENTICAL = range(3)  # values of `source`
 L1, K = 0.3, N_FEATURES * DENSITY
 N_LATENTS = 60  # more than features: with as many, some seeds leave a feature without a latent
 FEW, DESIGNATED = 30, 15  # latents where there are too few, and how many of them are designated to be shared
+BINS = np.linspace(0, 1, 41).tolist()
 LIVE_ABOVE = 1e-4  # share of the inputs
 ARCHITECTURES = ("batch_topk", "relu")
 COLORS = {"first": PALETTE["blue"], "both": "#999999", "second": PALETTE["orange"]}
@@ -277,7 +278,7 @@ def draw(result: SweepResult, toys: SweepResult, table: xr.Dataset, few: xr.Data
     for k, name in enumerate(names):
         shares = chosen(table, name, IDENTICAL)["shares"].isel(part=1).values.ravel()
         style = {"histtype": "step", "color": architecture_color(name), "lw": 1.3, "ls": ("-", "--")[k]}
-        ax.hist(shares[np.isfinite(shares)], bins=np.linspace(0, 1, 41), label=architecture_label(name), **style)
+        ax.hist(shares[np.isfinite(shares)], bins=BINS, label=architecture_label(name), **style)
     ax.set(xlim=(0, 1), xlabel="share of the second model", title="one model twice", ylabel="latents")
     ax.legend(loc="upper left")
     ax = figure.add_subplot(grid[1, :2])
@@ -306,7 +307,7 @@ def norm_share_counts(table: xr.Dataset, ax: Axes | None = None) -> Axes:
     live = np.isfinite(shares)
     groups = [shares[live & (kind == k)] for k in (-1, 0, 1)]
     names = ("the first", "both", "the second")
-    ax.hist(groups, bins=np.linspace(0, 1, 41), stacked=True, color=list(COLORS.values()), label=names)
+    ax.hist(groups, bins=BINS, stacked=True, color=list(COLORS.values()), label=names)
     for x in (1 - EXCLUSIVE_ABOVE, EXCLUSIVE_ABOVE):
         ax.axvline(x, color="black", lw=0.6, ls=":")
     ax.set(xlim=(0, 1), xlabel="share of the second model", ylabel="latents")

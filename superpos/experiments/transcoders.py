@@ -173,7 +173,7 @@ def evaluate(
     )
     sign = with_skip["positive"] - with_skip["negative"]
     alone = (with_skip["positive"] + with_skip["negative"]) == 1
-    error = np.abs((with_skip["skipped"] + sign).where(alone)).median()
+    error = abs((with_skip["skipped"] + sign).where(alone)).median()
     claims.check(
         "… and the skip carries each feature with the sign that its latent does not have",
         "W_skip[i, i] within .1 of −1 or +1, median of features with one latent",

@@ -63,11 +63,12 @@ class Crosscoder(SparseAutoencoder):
         Raises:
             ConfigError: the models do not fit `given` or each other.
         """
-        if isinstance(models, str) or not isinstance(models, Sequence) or len(models) < 2:
+        if not isinstance(models, list | tuple) or len(models) < 2:
             raise ConfigError(f"models must be a list of two models or more, got {check.short(models)}.")
-        check.integer("toy.n_features", n := getattr(toy, "n_features", None), at_least=1)
+        n: Any = getattr(toy, "n_features", None)
+        check.integer("toy.n_features", n, at_least=1)
         listed = [range(n)] * len(models) if given is None else given
-        if isinstance(listed, str) or not isinstance(listed, Sequence) or len(listed) != len(models):
+        if not isinstance(listed, list | tuple) or len(listed) != len(models):
             raise ConfigError(f"given must have one list of features for each of the {len(models)} models.")
         blocks = [_in_world(W, of, n, m) for m, (W, of) in enumerate(zip(models, listed, strict=True))]
         if len({block.shape[:-2] for block in blocks}) > 1:
@@ -75,7 +76,7 @@ class Crosscoder(SparseAutoencoder):
             raise ConfigError(f"models must be as many of each kind, got arrays of shapes {shapes}.")
         parts = tuple(block.shape[-2] for block in blocks)
         sizes = {"parts": parts, "n_hidden": sum(parts)}
-        made = super().of_toy(toy, np.concatenate(blocks, axis=-2), **{**sizes, **settings})
+        made: Any = super().of_toy(toy, np.concatenate(blocks, axis=-2), **{**sizes, **settings})
         return replace(made, output_bias=None, activation="relu", importance=1.0)  # there is no one output to recover
 
     def check(self) -> None:

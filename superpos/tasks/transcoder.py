@@ -75,6 +75,7 @@ class Transcoder(SparseAutoencoder):
             "n_hidden",
             "importance",
             "activation",
+            "tied",
         }
         taken = {name: getattr(task, name) for name in shared}
         taken |= {"n_hidden": W_in.shape[2], "n_neurons": W_in.shape[1], "directions": D[0]}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from superpos.errors import ConfigError
 
@@ -24,7 +24,7 @@ class PreActivations(NamedTuple):
     positive: Float[Array, "n_latents batch"]  # ReLU(a)
     costs: Any = None  # (n_latents,): what one unit of each latent counts in S, where they differ
 
-    def priced(self, z: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
+    def priced(self, z: Shaped[Array, "n_latents batch"]) -> Shaped[Array, "n_latents batch"]:
         """What each latent adds to S, of what it would add at a cost of 1."""
         return z if self.costs is None else self.costs[:, None] * z
 

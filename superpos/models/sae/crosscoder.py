@@ -77,7 +77,7 @@ def check_parts(parts: Any, n_hidden: int) -> tuple[int, ...]:
     """
     if not isinstance(parts, tuple | list) or len(parts) < 2:
         raise ConfigError(
-            f"parts must be the hidden dimensions of two models or more, such as (10, 10), got {parts!r}."
+            f"parts must be the hidden dimensions of two models or more, such as (10, 10), got {check.short(parts)}."
         )
     for size in parts:
         check.integer("parts: a number of dimensions", size, at_least=1)
