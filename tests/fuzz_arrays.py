@@ -39,6 +39,7 @@ computing = sp.models.ComputationModel(jnp.asarray(W, jnp.float32))
 features = sp.FeatureDistribution(n_features=3, feature_probability=0.1)
 computation = sp.tasks.Computation(n_features=3, n_hidden=2)
 circuit = sp.analysis.circuit(computing)
+across = sp.models.Transcoder(np.eye(3), np.eye(3))
 cells = {"feature_probability": [0.1, 0.5], "seed": [0, 1]}
 tall = xr.DataArray(rng.normal(size=(2, 2, 2, 3)), dims=(*cells, "hidden", "feature"), coords=cells)
 losses = xr.DataArray(rng.random((2, 2)), dims=tuple(cells), coords=cells)
@@ -58,6 +59,7 @@ CALLS = {
     "analysis.served_features": {"model": computing, "magnitude": 0.5, "above": 0.1},
     "analysis.collisions": {"W": W, "above": 0.5},
     "analysis.d_star": {"W": W},
+    "analysis.decoder_cosines": {"decoder": W, "parts": (1, 1)},
     "analysis.dense_error": {"importances": np.eye(3), "rank": 2, "tolerance": 0.1},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
@@ -70,6 +72,7 @@ CALLS = {
     "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},
     "analysis.identity_error": {"importances": np.eye(3), "tolerance": 0.1},
     "analysis.interference": {"W": W},
+    "analysis.latent_pairs": {"circuit": circuit},
     "analysis.live_subcomponents": {"importances": np.eye(3), "tolerance": 0.1},
     "analysis.mean_jacobian": {"model": computing, "x": x},
     "analysis.mean_squared_overlap": {"W": W},
@@ -80,6 +83,7 @@ CALLS = {
     "analysis.neuron_order": {"W": W},
     "analysis.neurons_of_features": {"W": W},
     "analysis.neurons_per_feature": {"W": W},
+    "analysis.norm_shares": {"decoder": W, "parts": (1, 1)},
     "analysis.packing": {"W": W},
     "analysis.phase": {"W": W},
     "analysis.phase_table": {"W": tall, "loss": losses},
@@ -89,12 +93,17 @@ CALLS = {
     "analysis.pursuit": {"dictionary": W, "h": h},
     "analysis.relative_loss": {"loss": vector, "baseline": sp.theory.naive_baseline(1, [0.3, 0.1])},
     "analysis.represented": {"W": W},
+    "analysis.response_slopes": {"model": across, "directions": np.eye(3)},
     "analysis.ring_order": {"W": np.eye(2, 5) + 1, "positions": np.arange(5.0), "permutations": 99, "seed": 0, "above": 0.1},
+    "analysis.roc_area": {"scores": vector, "positive": np.array([1, 0, 1])},
     "analysis.scaling_exponent": {"sizes": vector, "losses": vector, "confidence": 0.9},
+    "analysis.score_crosscoder": {"directions": W, "decoder": W, "parts": (1, 1), "given": W > 0, "used": np.array([1, 1, 0])},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
+    "analysis.slope_agreement": {"slopes": np.ones((2, 3, 3)), "others": np.ones((2, 3, 3))},
     "analysis.subcomponent_agreement": {"U": W, "V": np.eye(3), "other_U": W, "other_V": np.eye(3)},
     "analysis.subcomponent_recovery": {"W": W, "U": W, "V": np.eye(3)},
+    "analysis.transcoder_circuit": {"model": across, "directions": np.eye(3), "live_above": 0.1},
     "analysis.welch_floor": {"n_features": 3, "n_hidden": 2},
     "data.one_active": {"n_features": 3},
     "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
@@ -177,6 +186,20 @@ MADE = {
     "BooleanModel": (sp.models.BooleanModel, {"W1": W, "b1": W[:, 0], "W2": W.T, "b2": b}),
     "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
     "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
+    "Crosscoder": (
+        lambda **given: sp.models.Crosscoder(**given),
+        {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0], "parts": (1, 1), "n_shared": 0},
+    ),
+    "Transcoder": (
+        lambda **given: sp.models.Transcoder(**given),
+        {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0], "W_skip": np.eye(2)},
+    ),
+    "Transcoder(…)": (lambda h: across(h), {"h": x}),
+    "of_toys": (
+        lambda models, given: sp.tasks.Crosscoder.of_toys(toy, models, given, n_latents=3),
+        {"models": [W, W], "given": [range(3), [2, 1, 0]]},
+    ),
+    "of_layer": (lambda models: sp.tasks.Transcoder.of_layer(computation, models, n_latents=3), {"models": computing}),
     "SAE(…)": (lambda h, z: (dictionary(h), dictionary.decode(z)), {"h": h, "z": x}),
     "Decomposition": (sp.models.Decomposition, {"V": np.eye(3), "U": W, **gates}),
     "Decomposition(…)": (lambda x: subcomponents.importances(model, x), {"x": x}),

@@ -303,6 +303,8 @@ KINDS = (
     "residual_mlp",
     "repeated_tokens",
     "parameter_decomposition",
+    "crosscoder",
+    "transcoder",
 )
 
 

@@ -17,6 +17,8 @@ import superpos as sp
 
 SHORT = sp.TrainConfig(steps=3, history=3, evaluation_samples=2_048)
 DIRECTIONS = np.random.default_rng(0).standard_normal((20, 60))
+COMPUTING = sp.tasks.Computation(n_features=60, n_hidden=20, feature_probability=0.1)
+NEURONS = sp.models.ComputationModel(DIRECTIONS / 60**0.5)
 READ = sp.tasks.Toy(n_features=60, n_hidden=20, feature_probability=0.1)
 TASKS = {
     "modular_addition": sp.tasks.ModularAddition(p=59),
@@ -34,6 +36,8 @@ TASKS = {
     "boolean_pairs": sp.tasks.BooleanPairs(n_features=20, n_hidden=50, n_pairs=100),
     "pair_computation": sp.tasks.PairComputation(n_pairs=100, n_hidden=50, feature_probability=0.1),
     "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),
+    "crosscoder": sp.tasks.Crosscoder.of_toys(READ, [DIRECTIONS, DIRECTIONS[::-1]], n_latents=64, n_shared=16),
+    "transcoder": sp.tasks.Transcoder.of_layer(COMPUTING, NEURONS, n_latents=64, skip=True),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
 }

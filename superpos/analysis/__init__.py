@@ -12,6 +12,11 @@ from superpos.analysis.circuits import neuron_counts as neuron_counts
 from superpos.analysis.circuits import single_feature_slopes as single_feature_slopes
 from superpos.analysis.clusters import ClusterAgreement as ClusterAgreement
 from superpos.analysis.clusters import cluster_agreement as cluster_agreement
+from superpos.analysis.crosscoders import CrosscoderScores as CrosscoderScores
+from superpos.analysis.crosscoders import decoder_cosines as decoder_cosines
+from superpos.analysis.crosscoders import norm_shares as norm_shares
+from superpos.analysis.crosscoders import roc_area as roc_area
+from superpos.analysis.crosscoders import score_crosscoder as score_crosscoder
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
 from superpos.analysis.decompositions import DecompositionScores as DecompositionScores
 from superpos.analysis.decompositions import adversarial_reconstruction as adversarial_reconstruction
@@ -66,3 +71,8 @@ from superpos.analysis.subcomponents import identity_error as identity_error
 from superpos.analysis.subcomponents import live_subcomponents as live_subcomponents
 from superpos.analysis.subcomponents import subcomponent_agreement as subcomponent_agreement
 from superpos.analysis.subcomponents import subcomponent_recovery as subcomponent_recovery
+from superpos.analysis.transcoders import LatentPairs as LatentPairs
+from superpos.analysis.transcoders import latent_pairs as latent_pairs
+from superpos.analysis.transcoders import response_slopes as response_slopes
+from superpos.analysis.transcoders import slope_agreement as slope_agreement
+from superpos.analysis.transcoders import transcoder_circuit as transcoder_circuit

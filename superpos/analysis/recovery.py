@@ -75,7 +75,7 @@ def _evaluated(task: SparseAutoencoder, model: SAE, n_inputs: int) -> Evaluation
 
 def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder") -> tuple[Evaluation, dict[str, Any]]:
     """The arrays to judge by, and the options that the task and model give."""
-    if not isinstance(task, SparseAutoencoder):
+    if not isinstance(task, SparseAutoencoder) or not task.TRAINS_AUTOENCODERS:
         raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     check.one_of("inference", inference, INFERENCES)

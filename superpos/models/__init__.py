@@ -9,8 +9,10 @@ from superpos.models.pairs import PairModel as PairModel
 from superpos.models.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.models.sae import SAE as SAE
 from superpos.models.sae import Architecture as Architecture
+from superpos.models.sae import Crosscoder as Crosscoder
 from superpos.models.sae import LatentParameter as LatentParameter
 from superpos.models.sae import TrainingLatents as TrainingLatents
+from superpos.models.sae import Transcoder as Transcoder
 from superpos.models.sae import register_architecture as register_architecture
 from superpos.models.toy import ToyModel as ToyModel
 from superpos.models.transformer import Transformer as Transformer

@@ -4,6 +4,7 @@ from superpos.tasks.adversarial import AdversarialToy as AdversarialToy
 from superpos.tasks.base import Task as Task
 from superpos.tasks.boolean import BooleanPairs as BooleanPairs
 from superpos.tasks.computation import Computation as Computation
+from superpos.tasks.crosscoder import Crosscoder as Crosscoder
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
@@ -17,4 +18,5 @@ from superpos.tasks.registry import register as register
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.toy import Toy as Toy
+from superpos.tasks.transcoder import Transcoder as Transcoder
 from superpos.tasks.world_toy import WorldToy as WorldToy

@@ -19,6 +19,7 @@ class Inputs(NamedTuple):
 
     residuals: Float[Array, "n_hidden batch"]  # h − ĥ
     squares: Float[Array, " batch"]  # their squared lengths
+    rows: Any = None  # (n_hidden, batch): what rows of the encoder are pointed at, where that is not the residual
 
 
 def dead(model: SAE, dead_below: Scalar) -> Bool[Array, " n_latents"]:
@@ -60,9 +61,8 @@ def resample(
     turn = jnp.cumsum(restart) - 1  # the first dead latent takes the first input, and so on
     restart &= turn < len(drawn)
     chosen = drawn[jnp.clip(turn, 0, len(drawn) - 1)]
-    residuals = inputs.residuals[:, chosen]
-    norms = jnp.sqrt(jnp.sum(jnp.square(residuals), axis=0, keepdims=True) + MIN_NORM**2)
-    columns = residuals / norms
+    columns = _directions(inputs.residuals[:, chosen])
+    rows = columns if inputs.rows is None else _directions(inputs.rows[:, chosen])
     restart &= inputs.squares[chosen] > MIN_NORM  # nothing is missing: there is nothing to point at
     parameters = model.kind.latent_parameters
     new: dict[str, Any] = {"W_dec": columns, "b_enc": 0.0}
@@ -71,7 +71,7 @@ def resample(
         lengths = jnp.linalg.norm(model.W_enc[...], axis=1)
         living = model.exists & ~restart
         mean = jnp.sum(jnp.where(living, lengths, 0.0)) / jnp.maximum(jnp.sum(living), 1)
-        new["W_enc"] = columns.T * (scale * jnp.where(mean > 0, mean, 1.0))
+        new["W_enc"] = rows.T * (scale * jnp.where(mean > 0, mean, 1.0))
     restarted = _replaced(model, restart, new)
     frequency = model.frequency[...]
     restarted.frequency[...] = jnp.where(restart, jnp.max(frequency), frequency)  # not dead before it had its chance
@@ -81,6 +81,12 @@ def resample(
         return _replaced(node, restart, clear) if isinstance(node, SAE) else node
 
     return restarted, jax.tree.map(cleared, optimizer, is_leaf=lambda node: isinstance(node, SAE))
+
+
+def _directions(columns: Float[Array, "n_hidden n"]) -> Float[Array, "n_hidden n"]:
+    """The same columns with length 1; a column of 0 stays one."""
+    norms = jnp.sqrt(jnp.sum(jnp.square(columns), axis=0, keepdims=True) + MIN_NORM**2)
+    return columns / norms
 
 
 def _replaced(model: SAE, restart: Bool[Array, " n_latents"], new: dict[str, Any]) -> SAE:

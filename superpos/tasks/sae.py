@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature, Scalar
 from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
 from superpos.errors import ConfigError
-from superpos.models.sae import SAE, Architecture, architecture_of
+from superpos.models.sae import SAE, Architecture, PreActivations, architecture_of
 from superpos.models.sae.decoder_lengths import check_lengths, with_unit_columns
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
 from superpos.tasks import revival
@@ -66,6 +66,9 @@ class SparseAutoencoder(SaidInWords):
 
     Sources: Bricken et al. 2023 and Sharkey et al. 2022 (relu), and those named in `models.SAE`.
     """
+
+    SOURCES: ClassVar[str] = "directions"  # what there are several of
+    parts: ClassVar[Any] = ()  # hidden dimensions of each model, where h is of several
 
     n_features: int = jax.tree.static()  # shape of x
     n_hidden: int = jax.tree.static()  # shape of h
@@ -197,12 +200,10 @@ class SparseAutoencoder(SaidInWords):
         check.in_range("source", source, at_least=0, at_most=2**24)
         if np.any(source % 1):
             raise ConfigError(f"source must be a whole number, got {float(source[source % 1 > 0].flat[0]):g}.")
-        if self.directions is not None:
-            n_sources = np.shape(self.directions)[-3] if np.ndim(self.directions) >= 3 else 1
-            if np.max(source) >= n_sources:
-                raise ConfigError(
-                    f"source must be below {n_sources}, the number of directions, got {float(np.max(source)):g}."
-                )
+        if (n_sources := self.n_sources) is not None and np.max(source) >= n_sources:
+            raise ConfigError(
+                f"source must be below {n_sources}, the number of {self.SOURCES}, got {float(np.max(source)):g}."
+            )
 
     def broadcast(self) -> "SparseAutoencoder":
         """The same task with every numeric field an array of its full shape; directions lead with sources."""
@@ -229,15 +230,19 @@ class SparseAutoencoder(SaidInWords):
         W_dec = random_directions(key, self.n_hidden, self.n_latents)
         W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self.size, W_dec, 0.0)
         W_enc = None if self.tied else W_dec.T
+        return SAE(W_dec, W_enc, **self.settings_of_models())
+
+    def settings_of_models(self) -> dict[str, Any]:
+        """What every new model is built with beside its weights."""
         b_dec = jnp.zeros(self.n_hidden, float) if self.decoder_bias else None
         numbers = {"k": self.k, "initial_threshold": self.initial_threshold}
-        return SAE(W_dec, W_enc, b_dec=b_dec, architecture=self.architecture, unit_columns=True, **numbers)
+        return {"b_dec": b_dec, "architecture": self.architecture, "unit_columns": True, **numbers}
 
     def check_start(self, given: Any) -> None:
         """Raise `ConfigError` for decoder columns of several lengths that no encoder makes up for (`decoder_lengths`)."""
         W_dec, W_enc, b_enc = (given.get(name) for name in ("W_dec", "W_enc", "b_enc"))
         if W_dec is not None:
-            check_lengths(W_dec, W_enc, b_enc, self.architecture, tied=self.tied)
+            check_lengths(W_dec, W_enc, b_enc, self.architecture, tied=self.tied, parts=self.parts)
 
     def started(self, model: SAE, given: Any) -> SAE:
         """A model some of whose parameters were given: the same function, with decoder columns of length 1."""
@@ -250,12 +255,21 @@ class SparseAutoencoder(SaidInWords):
         x = self.features.sample(key, batch_size)
         return x, jnp.dot(self.directions, x, precision=FULL_PRECISION)
 
+    def target(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:
+        """What is to be reconstructed from a hidden layer: itself."""
+        return h
+
+    def pre_activations(self, model: SAE, h: Float[Array, "n_hidden batch"], D: Any = None) -> PreActivations:
+        """What the encoder makes of a hidden layer, with what latents cost where that is a setting."""
+        return model.pre_activations(h, D)
+
     def loss(self, model: SAE, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """Error and sparsity of the model as it is used after training, without what revives dead latents."""
         _, h = self.sample(key, batch_size)
-        pre = model.pre_activations(h)
+        pre = self.pre_activations(model, h)
         z = self.kind.latents(model, pre)
-        error = jnp.mean(jnp.sum(jnp.square(h - model.decode(z)), axis=0))
+        left = model.without_skip(h, self.target(h))
+        error = jnp.mean(jnp.sum(jnp.square(left - model.decode(z)), axis=0))
         l0 = jnp.mean(jnp.sum(z > 0, axis=0, dtype=z.dtype))
         penalty = self.kind.penalty(model, pre, z)
         loss = error if penalty is None else error + self.sparsity_coefficient * penalty
@@ -267,10 +281,11 @@ class SparseAutoencoder(SaidInWords):
         """What is minimised on a fresh batch, and what `after_step` needs."""
         _, h = self.sample(key, batch_size)
         kind = self.kind
-        pre = model.pre_activations(h, model.decoder)  # whose gradient has no part along a column
+        pre = self.pre_activations(model, h, model.decoder)  # whose gradient has no part along a column
+        left = model.without_skip(h, self.target(h))  # the hidden layer itself, for an autoencoder
         z, penalty, seen = kind.training_latents(model, pre, self)
-        auxiliary = kind.auxiliary_error(model, pre, h)
-        *of_prefixes, residual = kind.residuals(model, z, h, self)
+        auxiliary = kind.auxiliary_error(model, pre, left)
+        *of_prefixes, residual = kind.residuals(model, z, left, self)
         extra = jnp.zeros((), z.dtype) if auxiliary is None else auxiliary
         extra = sum((jnp.mean(jnp.sum(jnp.square(r), axis=0)) for r in of_prefixes), extra)
         squares = jnp.sum(jnp.square(residual), axis=0)
@@ -288,7 +303,8 @@ class SparseAutoencoder(SaidInWords):
             loss += self.auxiliary_coefficient * terms.auxiliary_error(
                 model, pre.positive, residual, k, self.dead_below
             )
-        return loss, (metrics, Seen(activity, revival.Inputs(residual, squares), seen))
+        rows = None if model.CENTRED else h  # whose residuals are no directions of what is read
+        return loss, (metrics, Seen(activity, revival.Inputs(residual, squares, rows), seen))
 
     def after_step(
         self,
@@ -354,6 +370,13 @@ class SparseAutoencoder(SaidInWords):
     def named_code(self) -> dict[str, Any]:
         """The class of the architecture, which a word names, beside what every task may name."""
         return super().named_code() | {f"architecture {self.architecture}": type(self.kind)}
+
+    @property
+    def n_sources(self) -> int | None:
+        """How many models `source` chooses from; None where it is the seed of random directions."""
+        if self.directions is None:
+            return None
+        return np.shape(self.directions)[-3] if np.ndim(self.directions) >= 3 else 1
 
     @property
     def kind(self) -> Architecture:

@@ -17,3 +17,5 @@ from superpos.models.sae.jumprelu import JumpReLU as JumpReLU
 from superpos.models.sae.matryoshka import Matryoshka as Matryoshka
 from superpos.models.sae.autoencoder import MIN_NORM as MIN_NORM
 from superpos.models.sae.autoencoder import SAE as SAE
+from superpos.models.sae.crosscoder import Crosscoder as Crosscoder
+from superpos.models.sae.transcoder import Transcoder as Transcoder

@@ -45,6 +45,8 @@ class SAE(nnx.Module):
     """
 
     FROM_TASK: ClassVar[tuple[str, ...]] = ("n_active",)  # a setting, which given weights do not replace
+    CENTRED: ClassVar[bool] = True  # whether the encoder reads h − b_dec, and not h
+    parts: tuple[int, ...] = ()  # of a crosscoder: how many rows of W_dec each model has
 
     # Parameters and statistics of some architectures: None where the architecture has none.
     r_mag: Any = None
@@ -83,7 +85,7 @@ class SAE(nnx.Module):
             b_enc = None
         factor = None
         if not unit_columns:
-            W_dec, W_enc, b_enc, factor = fold_lengths(W_dec, W_enc, b_enc, architecture)
+            W_dec, W_enc, b_enc, factor = fold_lengths(W_dec, W_enc, b_enc, architecture, self.parts)
         zeros = jnp.zeros(n_latents, W_dec.dtype)
         self.W_dec: Any = nnx.Param(W_dec)
         self.W_enc: Any = None if W_enc is None else nnx.Param(W_enc)
@@ -121,9 +123,14 @@ class SAE(nnx.Module):
         return W_dec / norms
 
     @property
+    def lengths(self) -> Float[Array, "1 n_latents"]:
+        """The lengths of the columns, exactly 1 where they are of length 1 or 0 up to rounding."""
+        return lengths_of(self.W_dec[...])
+
+    @property
     def columns(self) -> Float[Array, "n_hidden n_latents"]:
         """What one unit of each latent adds to the reconstruction: `W_dec`, and to the bit `decoder` after training."""
-        return self.decoder * jax.lax.stop_gradient(lengths_of(self.W_dec[...]))
+        return self.decoder * jax.lax.stop_gradient(self.lengths)
 
     @property
     def exists(self) -> Array:
@@ -136,7 +143,7 @@ class SAE(nnx.Module):
         r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns; D is `columns` if it is not given."""
         encoder = (self.columns if D is None else D).T if self.W_enc is None else self.W_enc[...]
         h = arrays.columns("h", h, self.W_dec.shape[0], ndim=(2,))
-        centred = h if self.b_dec is None else h - self.b_dec[...][:, None]
+        centred = h - self.b_dec[...][:, None] if self.CENTRED and self.b_dec is not None else h
         return jnp.dot(encoder, centred, precision=FULL_PRECISION)
 
     def shifted(self, projection: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
@@ -162,6 +169,12 @@ class SAE(nnx.Module):
         D = self.columns if D is None else D
         h = jnp.dot(D, arrays.columns("z", z, self.W_dec.shape[1], ndim=(2,)), precision=FULL_PRECISION)
         return h if self.b_dec is None else h + self.b_dec[...][:, None]
+
+    def without_skip(
+        self, h: Float[Array, "n_hidden batch"], target: Float[Array, "n_hidden batch"]
+    ) -> Float[Array, "n_hidden batch"]:
+        """What is left of a target for the latents to reconstruct: all of it, where nothing skips them."""
+        return target
 
     def __call__(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:
         """Reconstruct a batch of hidden layers, (n_hidden, batch)."""

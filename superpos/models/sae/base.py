@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from superpos.errors import ConfigError
 
@@ -22,6 +22,11 @@ class PreActivations(NamedTuple):
     projection: Float[Array, "n_latents batch"]  # W_enc(h − b_dec)
     a: Float[Array, "n_latents batch"]  # the same with b_enc
     positive: Float[Array, "n_latents batch"]  # ReLU(a)
+    costs: Any = None  # (n_latents,): what one unit of each latent counts in S, where they differ
+
+    def priced(self, z: Shaped[Array, "n_latents batch"]) -> Shaped[Array, "n_latents batch"]:
+        """What each latent adds to S, of what it would add at a cost of 1."""
+        return z if self.costs is None else self.costs[:, None] * z
 
 
 class TrainingLatents(NamedTuple):
@@ -93,8 +98,8 @@ class Architecture(ABC):
         return {}
 
     def penalty(self, model: Any, pre: PreActivations, z: Float[Array, "n_latents batch"]) -> Float[Array, ""] | None:
-        r"""S, or None where `k` sets how sparse latents are. By default $S = E \sum_j z_j$."""
-        return None if self.sparsity_field == "k" else jnp.mean(jnp.sum(z, axis=0))
+        r"""S, or None where `k` sets how sparse latents are. By default $S = E \sum_j z_j$ (times `pre.costs`)."""
+        return None if self.sparsity_field == "k" else jnp.mean(jnp.sum(pre.priced(z), axis=0))
 
     def training_latents(self, model: Any, pre: PreActivations, task: Any) -> TrainingLatents:
         """The latents in training, and S. By default `latents` and `penalty`."""

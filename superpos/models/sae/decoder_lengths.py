@@ -22,8 +22,10 @@ class Folded(NamedTuple):
     factor: Any
 
 
-def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folded:
+def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, parts: tuple[int, ...] = ()) -> Folded:
     r"""Move the lengths $L_j = \|W_{\mathrm{dec},j}\|$ of the decoder's columns into the latents.
+
+    The rows of a crosscoder's decoder are in `parts`, so many of each model, and $L_j$ adds up the lengths of the parts.
 
     What a latent adds to the reconstruction is $W_{\mathrm{dec},j}\,z_j = (W_{\mathrm{dec},j} / L_j)\,(L_j z_j)$, and
     $L_j z_j$ is the latent of an encoder with the row $L_j W_{\mathrm{enc},j}$ and the bias $L_j b_j$, since
@@ -37,14 +39,14 @@ def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folde
         ConfigError: no encoder gives the same function (tied weights, columns of several lengths among which the largest are
             chosen, a column of 0 that takes a place among them), or it cannot be looked at, inside a transformation.
     """
-    odd = check_lengths(W_dec, W_enc, b_enc, architecture, tied=W_enc is None)
+    odd = check_lengths(W_dec, W_enc, b_enc, architecture, tied=W_enc is None, parts=parts)
     if not odd:
         return Folded(W_dec, W_enc, b_enc, None)
     if odd is UNKNOWN:
-        L = jnp.linalg.norm(W_dec, axis=0)
+        L = added_norms(W_dec, parts) if parts else jnp.linalg.norm(W_dec, axis=0)
         return _moved(W_dec / jnp.where(L > 0, L, 1)[None, :], W_enc, b_enc, L, architecture)
     columns = np.asarray(W_dec, np.float64)
-    L = np.linalg.norm(columns, axis=0)
+    L = added_norms(columns, parts)
     unit = jnp.asarray(columns / np.where(L > 0, L, 1), W_dec.dtype)
     return _moved(unit, W_enc, b_enc, jnp.asarray(L, W_dec.dtype), architecture)
 
@@ -52,7 +54,16 @@ def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str) -> Folde
 UNKNOWN = "unknown"
 
 
-def check_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied: bool) -> bool | str:
+def added_norms(W_dec: Any, parts: tuple[int, ...] = ()) -> Any:
+    r"""$\sum_m \|W_{\mathrm{dec},j}^m\|_2$ over the parts m of the rows, (…, n_latents); one part where none are given."""
+    namespace = np if isinstance(W_dec, np.ndarray) else jnp
+    blocks = namespace.split(W_dec, list(np.cumsum(parts[:-1])), axis=-2) if parts else [W_dec]
+    return sum(namespace.linalg.norm(block, axis=-2) for block in blocks)
+
+
+def check_lengths(
+    W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied: bool, parts: tuple[int, ...] = ()
+) -> bool | str:
     """Whether there are lengths to move: True, False, or `UNKNOWN` inside a transformation; shapes as in `SAE`.
 
     Axes of models may lead, of all three alike. A `W_enc` or `b_enc` of None is not given, and makes no latent active that
@@ -69,7 +80,7 @@ def check_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, *, tied
                 "unit_columns=True says that they are 1)."
             )
         return UNKNOWN
-    L = np.linalg.norm(np.asarray(W_dec, np.float64), axis=-2)
+    L = added_norms(np.asarray(W_dec, np.float64), parts)
     has_column = L > 0
     close = ROUNDING if tied or not own_scale else 0.0
     odd = has_column & (np.abs(L - 1) > max(close, rounding_of(W_dec)))
@@ -113,7 +124,7 @@ def with_unit_columns(model: Any) -> Any:
     `check_lengths` says which models have one; nothing is looked at here.
     """
     model = jax.tree.map(lambda leaf: leaf, model)  # a copy: modules are changed in place below
-    lengths, exists = lengths_of(model.W_dec[...])[0], model.exists
+    lengths, exists = model.lengths[0], model.exists
     model.W_dec[...] = model.W_dec[...] / lengths[None]
     model.kind.rescale(model, lengths, exists)
     return model

@@ -32,7 +32,7 @@ class Gated(Architecture):
 
     def penalty(self, model: Any, pre: PreActivations, z: Float[Array, "n_latents batch"]) -> Float[Array, ""]:
         r"""$E \sum_j \mathrm{ReLU}(a_j)$, of the gates."""
-        return jnp.mean(jnp.sum(pre.positive, axis=0))
+        return jnp.mean(jnp.sum(pre.priced(pre.positive), axis=0))
 
     def auxiliary_error(self, model: Any, pre: PreActivations, h: Float[Array, "n_hidden batch"]) -> Float[Array, ""]:
         """Error of the reconstruction from the gates by a decoder that this does not train (section 3.2)."""

@@ -30,14 +30,14 @@ class JumpReLU(Architecture):
 
     def penalty(self, model: Any, pre: PreActivations, z: Float[Array, "n_latents batch"]) -> Float[Array, ""]:
         """The mean number of active latents."""
-        return jnp.mean(jnp.sum(z > 0, axis=0, dtype=z.dtype))
+        return jnp.mean(jnp.sum(pre.priced(z > 0), axis=0, dtype=z.dtype))
 
     def training_latents(self, model: Any, pre: PreActivations, task: Any) -> TrainingLatents:
         """The same latents and the same number of them, with a gradient for θ."""
         threshold = _threshold(model)
         z = jump_relu(pre.a, threshold, task.bandwidth)
         counted = above(pre.a, threshold, task.bandwidth) * model.exists[:, None]  # θ of others must not learn
-        return TrainingLatents(z, jnp.mean(jnp.sum(counted, axis=0)))
+        return TrainingLatents(z, jnp.mean(jnp.sum(pre.priced(counted), axis=0)))
 
 
 def _threshold(model: Any) -> Float[Array, "n_latents 1"]:
