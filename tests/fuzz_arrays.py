@@ -86,6 +86,7 @@ CALLS = {
     "analysis.represented": {"W": W},
     "analysis.ring_order": {"W": np.eye(2, 5) + 1, "positions": np.arange(5.0), "permutations": 99, "seed": 0, "above": 0.1},
     "analysis.scaling_exponent": {"sizes": vector, "losses": vector, "confidence": 0.9},
+    "analysis.score_manifolds": {"directions": np.eye(2), "manifolds": ("circle",), "decoder": W, "x": h, "h": h, "latents": x, "reconstruction": h},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
     "analysis.subcomponent_agreement": {"U": W, "V": np.eye(3), "other_U": W, "other_V": np.eye(3)},
@@ -153,6 +154,7 @@ CALLS = {
 CALLS |= {f"plot.{name}": good for name, good in PLOTS.items()}
 
 toy = sp.tasks.Toy(n_features=3, n_hidden=2)
+around = sp.tasks.SparseAutoencoder(n_features=2, n_hidden=2, n_latents=3, manifolds=("circle",))
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
 dictionary = sp.models.SAE(W, W.T)
 apart = sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3, gate_neurons=2)
@@ -202,6 +204,7 @@ SLOW = {
     "analysis.dashboard_of": {"task": reader, "model": dictionary},
     "analysis.linear_probe_f1": {"h": h, "x": x},
     "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
+    "analysis.manifolds_of": {"task": around, "model": dictionary},
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
     "analysis.score_decomposition": {"task": apart, "model": subcomponents},
     "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
@@ -219,7 +222,7 @@ OF_OPTIONS = ("word", "object", "nan", "complex", "minus", "ragged", "empty", "o
 NOT_HERE = {
     "analysis": ("against_optimum",),
     "theory": ("boundaries", "candidates"),
-    "data": ("modular_table", "random_directions", "repeated_tokens", "unit_uniform"),
+    "data": ("modular_table", "random_directions", "random_subspaces", "repeated_tokens", "unit_uniform"),
     "plot": ("circuit_keys", "html", "neuron_keys", "phase_keys", "save", "style", "use_style"),
 }  # fmt: skip
 
