@@ -51,11 +51,14 @@ pairs = np.array([[0, 1], [1, 2], [0, 2]])
 
 CALLS = {
     "analysis.ablate": {"model": computing, "neurons": [0]},
+    "analysis.agreement": {"decoder": W, "other": W, "latents": x, "other_latents": x},
     "analysis.angle_gaps": {"W": W},
     "analysis.asymmetric_motifs": {"circuit": circuit},
     "analysis.circuit": {"model": computing},
     "analysis.cluster_agreement": {"W": np.eye(2, 5) + 1, "co_activation": 0.1 * np.eye(5) + 0.1, "n_clusters": 2, "permutations": 99, "seed": 0, "above": 0.1},
     "analysis.d_star": {"W": W},
+    "analysis.decoder_overlap": {"decoder": W},
+    "analysis.decoder_projection": {"decoder": W, "h": h, "n": 2, "bias": np.ones(2)},
     "analysis.dense_error": {"importances": np.eye(3), "rank": 2, "tolerance": 0.1},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
@@ -63,6 +66,7 @@ CALLS = {
     "analysis.feature_lists": {"circuit": circuit},
     "analysis.feature_norms": {"W": W},
     "analysis.features_per_neuron": {"W": W},
+    "analysis.fista": {"dictionary": W, "h": h, "coefficient": 0.1, "steps": 3},
     "analysis.frame_defect": {"W": W},
     "analysis.geometry": {"W": W},
     "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},

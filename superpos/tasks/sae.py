@@ -215,8 +215,9 @@ class SparseAutoencoder(SaidInWords):
             full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
-        if self.prefix_weights is not None:
-            full["prefix_weights"] = jnp.asarray(self.prefix_weights, float)
+        for name in ("prefix_weights", "correlation_matrix", "correlation_factor"):  # lists, where a result was opened
+            if (value := getattr(self, name)) is not None:
+                full[name] = jnp.asarray(value, float)
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
         return replace(single, dictionary_size=jnp.asarray(size, float))
 
