@@ -31,9 +31,9 @@ def main(
     many = sp.sweep(*experiment.build_many(size), store=path)
     table = sp.cached(path, experiment.manifold_table, many, size.n_inputs)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(*circle, table, size, claims)
+    experiment.evaluate(circle, table, size, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(*circle, many, table, size)
+        figure, caption = experiment.draw(circle, many, table, size)
         return publish(figure, caption, claims, path=out / f"manifolds{suffix}", width=width).status
 
 

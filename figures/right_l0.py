@@ -23,10 +23,10 @@ def main(
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     swept, tables = [], {}
-    for world in experiment.WORLDS:
+    for world in size.worlds:
         path = results / f"right_l0{suffix}_{world.split()[-1]}.zarr"
         swept.append(sp.sweep(*experiment.build(size, world), store=path))
-        tables[world] = sp.cached(path, experiment.measure, swept[-1], size.n_inputs)
+        tables[world] = sp.cached(path, experiment.measure, swept[-1], size.n_inputs, size.bisections)
     claims = Claims(experiment.SOURCE, judged=not quick)
     experiment.evaluate(tables, size, claims)
     with sp.plot.style():

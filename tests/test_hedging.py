@@ -76,7 +76,7 @@ def test_what_is_published_passes_and_each_claim_can_fail():
 
 def test_panels_hold_a_law_its_models_and_both_kinds_of_wrong():
     ax = experiment.law_and_models([0, 1], np.array([0.0, 1]), [0.5], np.array([[0.4, 0.6]]))
-    assert ax.lines[1].get_ydata().tolist() == [0.4, 0.6]
+    assert np.asarray(ax.lines[1].get_ydata()).tolist() == [0.4, 0.6]
     ax = experiment.hedging_and_absorption(results()[2], SIZE.family_weights, ax.figure.add_subplot())
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "10"] and len(ax.containers) == 2
 

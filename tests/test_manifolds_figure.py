@@ -1,5 +1,7 @@
 """The figure of manifolds: closed forms by integration, claims of hand-made results, and what the panels hold."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.testing import assert_allclose
@@ -50,9 +52,10 @@ def results(first=None, last=None, **changed):
 
 
 def verdicts(**changed):
-    circle, table = results(**changed)
-    claims = Claims("test")
-    experiment.evaluate(*circle, table, SIZE, claims)
+    (one, two, bias), table = results(**changed)
+    claims: Any = Claims("test")
+    given: Any = (one, two, bias)
+    experiment.evaluate(given, table, SIZE, claims)
     return [claim.verdict for claim in claims.claims]
 
 

@@ -134,6 +134,6 @@ def test_what_is_published_passes_and_each_claim_can_fail():
 def test_codes_of_the_oracle_are_as_many_as_asked_for(rng):
     D = np.linalg.qr(rng.normal(size=(8, 8)))[0]
     h = D @ np.maximum(rng.normal(size=(8, 200)) + 0.3, 0)
-    z = experiment.matched_codes(D, jnp.asarray(h), 2.5)
+    z = experiment.matched_codes(D, jnp.asarray(h), 2.5, 10)
     assert abs(np.mean(np.sum(z > 0, axis=0)) - 2.5) < 0.05
     assert_allclose(experiment.refitted(D, h, z), np.maximum(D.T @ h, 0) * (z > 0), atol=1e-6)

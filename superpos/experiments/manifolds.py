@@ -181,10 +181,9 @@ def shares(table: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(of)
 
 
-def evaluate(
-    one: SweepResult, two: SweepResult, bias: SweepResult, table: xr.Dataset, size: Size, claims: Claims
-) -> None:
-    """Results on the circle, and `manifold_table` of many."""
+def evaluate(circle: Sequence[SweepResult], table: xr.Dataset, size: Size, claims: Claims) -> None:
+    """`circle` are the results of `build_one`, `build_two` and `build_bias`, `table` is `manifold_table` of many."""
+    one, two, bias = circle
     best, law = explained(one).max("seed").values, tiled(size.latents)
     claims.check(
         "circle, one latent at a time, no bias: ½ (1 + sin(2π/K) / (2π/K))",
@@ -193,7 +192,7 @@ def evaluate(
         np.all(np.abs(best - law) <= WITHIN),
     )
     share = explained(bias).values
-    length = np.sqrt((bias["b_dec"] ** 2).sum("hidden")).values
+    length = np.linalg.norm(bias["b_dec"].transpose("seed", "hidden").values, axis=1)
     off = np.abs(share - two_from(length)).max()
     claims.check(
         "two latents with a free bias of length B: ½ + B²/2 (√(1 + 16/π²B²) − 1)",
@@ -242,10 +241,9 @@ def evaluate(
     )
 
 
-def draw(
-    one: SweepResult, two: SweepResult, bias: SweepResult, many: SweepResult, table: xr.Dataset, size: Size
-) -> tuple[Figure, str]:
+def draw(circle: Sequence[SweepResult], many: SweepResult, table: xr.Dataset, size: Size) -> tuple[Figure, str]:
     """Figure and caption: the laws on the circle, dictionaries on it, and how latents share many manifolds."""
+    one, two, bias = circle
     figure, axes = plt.subplots(2, 3, figsize=(9.2, 5.4), layout="constrained")
     law_of_tiling(explained(one), axes[0, 0])
     axes[0, 0].plot(size.in_pairs, explained(two).max("seed"), "s", color=PALETTE["green"], ms=4, label="two at a time")

@@ -33,23 +33,27 @@ WORLDS = {"orthogonal": 40, "in superposition": 20}  # hidden dimensions of 32 f
 N_FEATURES = 32
 PROBABILITIES = np.linspace(0.3, 0.05, N_FEATURES)
 TRUE_L0 = float(PROBABILITIES.sum())
-BISECTIONS, ORACLE_STEPS = 10, 100
+ORACLE_STEPS = 100
 STYLES = {"orthogonal": "o-", "in superposition": "s--"}
 
 
 @dataclass(frozen=True)
 class Size:
-    """k as multiples of the true L0, seeds, training, and inputs of scores."""
+    """Worlds by name, k as multiples of the true L0, seeds, training, inputs of scores, and how long L0 is matched."""
 
+    worlds: tuple[str, ...] = tuple(WORLDS)
     multiples: tuple[float, ...] = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2)
     seeds: int = 3
     steps: int = 3_000
     batch_size: int = 256
     n_inputs: int = 2_048
+    bisections: int = 10
 
 
 SIZES = Sizes(
-    quick=Size(multiples=(0.5, 1, 1.5), seeds=2, steps=20, batch_size=32, n_inputs=128),
+    quick=Size(
+        worlds=("orthogonal",), multiples=(0.5, 1), seeds=1, steps=20, batch_size=32, n_inputs=128, bisections=1
+    ),
     laptop=Size(),
     full=Size(
         multiples=(0.25, 0.4, 0.55, 0.7, 0.85, 1, 1.15, 1.3, 1.5, 1.75, 2),
@@ -85,7 +89,7 @@ def build(size: Size, world: str) -> tuple[SparseAutoencoder, TrainConfig, Grid]
     return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), Grid(k=k, seed=range(size.seeds))
 
 
-def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:
+def measure(result: SweepResult, n_inputs: int, bisections: int) -> xr.Dataset:
     """Of every model, over (k, seed): `mcc`, `f1`, `l0`, `explained_variance`; and of the decoder alone `overlap` (c_dec) and
     `projection` (the n-th largest, n = half the latents).
 
@@ -101,13 +105,13 @@ def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:
     for k in result["k"].values:
         models = [result.sel(k=k).isel(seed=s).model() for s in range(seeds)]
         codes = [np.asarray(model.encode(h)) for model in models]
-        true_codes = matched_codes(truth, h, float(k))
+        true_codes = matched_codes(truth, h, float(k), bisections)
         true_f1 = score_sae(truth, truth, x, h, true_codes, truth @ true_codes).f1
         true_variance = explained_variance(np.asarray(h), truth @ refitted(truth, np.asarray(h), true_codes))
         for s, (model, z) in enumerate(zip(models, codes, strict=True)):
             D, at = np.asarray(model.decoder), (s + 1) % seeds
             scores = score_sae(truth, D, x, h, z, D @ z)
-            ideal = matched_codes(D, h, float(np.mean(np.sum(z > 0, axis=0))))
+            ideal = matched_codes(D, h, float(np.mean(np.sum(z > 0, axis=0))), bisections)
             both = agreement(D, np.asarray(models[at].decoder), z, codes[at]) if seeds > 1 else (np.nan, np.nan)
             row = {name: getattr(scores, name) for name in ("mcc", "f1", "l0", "explained_variance")}
             row |= {"overlap": decoder_overlap(D), "projection": decoder_projection(D, h, D.shape[1] // 2)}
@@ -120,11 +124,11 @@ def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:
     return xr.Dataset({name: (("k", "seed"), np.reshape(values, shape)) for name, values in rows.items()}, coords)
 
 
-def matched_codes(dictionary: np.ndarray, h: Any, l0: float) -> np.ndarray:
+def matched_codes(dictionary: np.ndarray, h: Any, l0: float, bisections: int) -> np.ndarray:
     """FISTA's codes with the coefficient at which `l0` latents are active on average, found by bisection."""
     low, high = 1e-4, 4.0
     z = np.zeros((dictionary.shape[1], np.shape(h)[1]))
-    for _ in range(BISECTIONS):
+    for _ in range(bisections):
         middle = float(np.sqrt(low * high))
         z = np.asarray(fista(dictionary, h, middle, steps=ORACLE_STEPS))
         low, high = (middle, high) if np.mean(np.sum(z > 0, axis=0)) > l0 else (low, middle)
