@@ -492,6 +492,16 @@ def test_changing_any_field_changes_the_result(eager):
         assert fingerprint(after) != bases[label], name
 
 
+def test_tables_that_a_result_holds_as_lists_are_arrays_where_they_are_used():
+    """As of a task that was opened with its result."""
+    lists = {"correlation_factor": [[0.6]] * N, "prefix_weights": [0.5, 2.0, 1.0]}
+    full = dataclasses.replace(TASK, **lists).broadcast()
+    assert np.shape(full.correlation_factor) == (N, 1) and np.shape(full.prefix_weights) == (3,)
+    assert np.shape(
+        dataclasses.replace(TASK, correlation_matrix=np.eye(N).tolist()).broadcast().correlation_matrix
+    ) == (N, N)
+
+
 BAD = [
     ({"architecture": "sae"}, "architecture must be one of relu, topk"),
     ({"revival": "yes"}, "revival must be one of none, resample, auxiliary"),
