@@ -52,6 +52,7 @@ pairs = np.array([[0, 1], [1, 2], [0, 2]])
 
 CALLS = {
     "analysis.ablate": {"model": computing, "neurons": [0]},
+    "analysis.agreement": {"decoder": W, "other": W, "latents": x, "other_latents": x},
     "analysis.angle_gaps": {"W": W},
     "analysis.asymmetric_motifs": {"circuit": circuit},
     "analysis.circuit": {"model": computing},
@@ -60,6 +61,8 @@ CALLS = {
     "analysis.collisions": {"W": W, "above": 0.5},
     "analysis.d_star": {"W": W},
     "analysis.decoder_cosines": {"decoder": W, "parts": (1, 1)},
+    "analysis.decoder_overlap": {"decoder": W},
+    "analysis.decoder_projection": {"decoder": W, "h": h, "n": 2, "bias": np.ones(2)},
     "analysis.dense_error": {"importances": np.eye(3), "rank": 2, "tolerance": 0.1},
     "analysis.dashboard_data": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h, "bias": b, "encoder": W.T},
     "analysis.feature_capacity": {"W": W, "dead_below": 0.1},
@@ -67,6 +70,7 @@ CALLS = {
     "analysis.feature_lists": {"circuit": circuit},
     "analysis.feature_norms": {"W": W},
     "analysis.features_per_neuron": {"W": W},
+    "analysis.fista": {"dictionary": W, "h": h, "coefficient": 0.1, "steps": 3},
     "analysis.frame_defect": {"W": W},
     "analysis.geometry": {"W": W},
     "analysis.hidden_loss": {"outputs": model.activate, "x": x, "importance": vector},
@@ -98,6 +102,7 @@ CALLS = {
     "analysis.roc_area": {"scores": vector, "positive": np.array([1, 0, 1])},
     "analysis.scaling_exponent": {"sizes": vector, "losses": vector, "confidence": 0.9},
     "analysis.score_crosscoder": {"directions": W, "decoder": W, "parts": (1, 1), "given": W > 0, "used": np.array([1, 1, 0])},
+    "analysis.score_manifolds": {"directions": np.eye(2), "manifolds": ("circle",), "decoder": W, "x": h, "h": h, "latents": x, "reconstruction": h},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
     "analysis.slope_agreement": {"slopes": np.ones((2, 3, 3)), "others": np.ones((2, 3, 3))},
@@ -167,6 +172,7 @@ CALLS = {
 CALLS |= {f"plot.{name}": good for name, good in PLOTS.items()}
 
 toy = sp.tasks.Toy(n_features=3, n_hidden=2)
+around = sp.tasks.SparseAutoencoder(n_features=2, n_hidden=2, n_latents=3, manifolds=("circle",))
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
 dictionary = sp.models.SAE(W, W.T)
 apart = sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3, gate_neurons=2)
@@ -230,6 +236,7 @@ SLOW = {
     "analysis.dashboard_of": {"task": reader, "model": dictionary},
     "analysis.linear_probe_f1": {"h": h, "x": x},
     "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
+    "analysis.manifolds_of": {"task": around, "model": dictionary},
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
     "analysis.score_decomposition": {"task": apart, "model": subcomponents},
     "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
@@ -250,7 +257,7 @@ OF_OPTIONS = ("word", "object", "nan", "complex", "minus", "ragged", "empty", "o
 NOT_HERE = {
     "analysis": ("against_optimum",),
     "theory": ("boundaries", "candidates"),
-    "data": ("modular_table", "random_directions", "repeated_tokens", "unit_uniform"),
+    "data": ("modular_table", "random_directions", "random_subspaces", "repeated_tokens", "unit_uniform"),
     "plot": ("circuit_keys", "html", "neuron_keys", "phase_keys", "save", "style", "use_style"),
 }  # fmt: skip
 

@@ -145,8 +145,9 @@ def twin_training_loss(p, h, task, held=None):
     if task.architecture == "gated":
         loss += squared(h - twin_decode({**held, "W_enc": 0}, positive))
     if task.architecture == "matryoshka":
-        for n in (1, 3):  # ⌈0.2 × 5⌉ and ⌈0.6 × 5⌉
-            loss += squared(h - twin_decode(p, z * (np.arange(len(z)) < n)[:, None]))
+        weights = (1, 1) if task.prefix_weights is None else task.prefix_weights
+        for n, weight in zip((1, 3), weights, strict=False):  # ⌈0.2 × 5⌉ and ⌈0.6 × 5⌉
+            loss += weight * squared(h - twin_decode(p, z * (np.arange(len(z)) < n)[:, None]))
     if task.revival == "auxiliary":
         dead = twin_dead(held, task.dead_below)[:, None]
         candidates = np.stack([twin_top(column, task.auxiliary_k or M // 2) for column in (positive * dead).T], axis=1)
@@ -160,7 +161,8 @@ KINDS = [(a, tied, bias) for a in ARCHITECTURES for tied, bias in ((False, True)
 
 @pytest.mark.parametrize(("architecture", "tied", "bias"), KINDS)
 def test_encoder_decoder_loss_and_gradient_are_those_of_the_equations(architecture, tied, bias, rng, eager):
-    task = task_of(architecture, tied, bias, revival="auxiliary", auxiliary_coefficient=0.5)
+    balanced = {"prefix_weights": np.array([0.3, 2.0, 1.0])} if tied else {}  # which only matryoshka reads
+    task = task_of(architecture, tied, bias, revival="auxiliary", auxiliary_coefficient=0.5, **balanced)
     model, prepared = model_of(task, rng), materialize(task)
     p = arrays_of(model)
     h = np.asarray(prepared.sample(key(0), BATCH)[1])
@@ -446,6 +448,7 @@ def test_changing_any_field_changes_the_result(eager):
     )  # fmt: skip
     jump, topk, nested = ({"architecture": name} for name in ("jumprelu", "topk", "matryoshka"))
     family, discrete = {"parents": (-1, 0, 0, 0)}, {"magnitude": "discrete", "magnitude_values": np.array([1.0, 3.0])}
+    balanced = nested | {"prefixes": (0.5, 1.0), "prefix_weights": np.array([0.5, 1.0])}
     auxiliary = {"revival": "auxiliary", "auxiliary_k": 1, "auxiliary_coefficient": 1.0}
     changes = {
         "n_features": (5, {"directions": None}), "n_hidden": (2, {"directions": None}), "n_latents": (5, {}),
@@ -453,7 +456,7 @@ def test_changing_any_field_changes_the_result(eager):
         "k": (1.0, topk), "dictionary_size": (5, {}), "bandwidth": (0.3, jump), "initial_threshold": (0.2, jump),
         "auxiliary_coefficient": (0.5, auxiliary), "auxiliary_k": (3, auxiliary), "dead_below": (0.1, {}),
         "frequency_window": (1.0, {}), "resample_scale": (0.5, {}), "architecture": ("gated", {}), "tied": (True, {}),
-        "decoder_bias": (True, {}), "prefixes": ((0.5, 1.0), nested), "revival": ("none", {}), "resample_every": (3, {}),
+        "decoder_bias": (True, {}), "prefixes": ((0.5, 1.0), nested), "prefix_weights": (np.array([0.2, 1.0]), balanced), "manifolds": (("circle",) * 2, {}), "revival": ("none", {}), "resample_every": (3, {}),
         "resample_until": (0.1, {}), "magnitude": ("constant", {}), "correlated_sets": (((0, 1),), {}),
         "anticorrelated_sets": (((0, 2),), {}), "parents": ((-1, 0, 0, 0), {}), "scale_by_parent": (True, family),
         "exclusive_children": (True, family | {"feature_probability": np.array([0.4, 0.2, 0.1, 0.1])}),
@@ -487,6 +490,16 @@ def test_changing_any_field_changes_the_result(eager):
         if label not in bases:
             bases[label] = fingerprint(before)
         assert fingerprint(after) != bases[label], name
+
+
+def test_tables_that_a_result_holds_as_lists_are_arrays_where_they_are_used():
+    """As of a task that was opened with its result."""
+    lists = {"correlation_factor": [[0.6]] * N, "prefix_weights": [0.5, 2.0, 1.0]}
+    full = dataclasses.replace(TASK, **lists).broadcast()
+    assert np.shape(full.correlation_factor) == (N, 1) and np.shape(full.prefix_weights) == (3,)
+    assert np.shape(
+        dataclasses.replace(TASK, correlation_matrix=np.eye(N).tolist()).broadcast().correlation_matrix
+    ) == (N, N)
 
 
 BAD = [
@@ -544,6 +557,16 @@ BAD = [
     ({"prefixes": [1.0]}, "prefixes must be a tuple"),
     ({"prefixes": ()}, "prefixes must be a tuple"),
     ({"prefixes": ("all",)}, "prefixes must be a number"),
+    ({"prefix_weights": [1.0]}, "prefix_weights must be one number for each of 3 prefixes, got shape (1,)"),
+    ({"prefix_weights": 1.0}, "prefix_weights must be one number for each of 3 prefixes, got shape ()"),
+    ({"prefix_weights": [1.0, 1.0, 0.5]}, "prefix_weights must end with 1, to which the others relate, got 0.5"),
+    ({"prefix_weights": [1.0, -1.0, 1.0]}, "prefix_weights must be at least 0"),
+    ({"prefix_weights": [np.nan, 1.0, 1.0]}, "prefix_weights must be finite"),
+    (
+        {"manifolds": ("circle", "circle"), "directions": None, "n_hidden": 1},
+        "n_hidden must be at least 2 for a circle, got 1",
+    ),
+    ({"manifolds": "circle"}, "manifolds must be a tuple of names"),
 ]
 
 

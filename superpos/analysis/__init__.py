@@ -34,6 +34,9 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometries import Component as Component
 from superpos.analysis.geometries import Geometry as Geometry
 from superpos.analysis.geometries import geometry as geometry
+from superpos.analysis.lasso import fista as fista
+from superpos.analysis.manifolds import ManifoldScores as ManifoldScores
+from superpos.analysis.manifolds import score_manifolds as score_manifolds
 from superpos.analysis.matching_pursuit import pursuit as pursuit
 from superpos.analysis.motifs import Motif as Motif
 from superpos.analysis.motifs import asymmetric_motifs as asymmetric_motifs
@@ -51,7 +54,12 @@ from superpos.analysis.points import point_dimensionality as point_dimensionalit
 from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
 from superpos.analysis.recovery import dashboard_of as dashboard_of
+from superpos.analysis.recovery import manifolds_of as manifolds_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder
+from superpos.analysis.right_l0 import Agreement as Agreement
+from superpos.analysis.right_l0 import agreement as agreement
+from superpos.analysis.right_l0 import decoder_overlap as decoder_overlap
+from superpos.analysis.right_l0 import decoder_projection as decoder_projection
 from superpos.analysis.rings import RingOrder as RingOrder
 from superpos.analysis.rings import ring_order as ring_order
 from superpos.analysis.sae_scores import SAEScores as SAEScores

@@ -9,6 +9,7 @@ import numpy as np
 
 from superpos import check
 from superpos.analysis.dashboard import dashboard_data
+from superpos.analysis.manifolds import ManifoldScores, score_manifolds
 from superpos.analysis.matching_pursuit import pursuit
 from superpos.analysis.sae_scores import SAEScores, hidden_loss, score_sae
 from superpos.data.key_tags import EVALUATION_TAG
@@ -37,7 +38,7 @@ def score_autoencoder(
     autoencoder does. `task` is a `tasks.SparseAutoencoder` and `model` an `SAE`; options are those of `score_sae`.
 
     Raises:
-        ConfigError: `task` is of another kind, or `model` does not fit it.
+        ConfigError: `task` is of another kind or its features are manifolds (`manifolds_of`), or `model` does not fit it.
     """
     arrays, keywords = _evaluation(task, model, n_inputs, inference)
     return score_sae(*arrays, **{**keywords, **options})
@@ -51,6 +52,21 @@ def dashboard_of(
     encoder = model.columns.T if model.W_enc is None else model.W_enc[...]
     bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
     return dashboard_data(*arrays, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
+
+
+def manifolds_of(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> ManifoldScores:
+    """Judge a trained SAE by the manifolds that its task's features are points of, see `score_manifolds`.
+
+    The inputs are those of `score_autoencoder`.
+
+    Raises:
+        ConfigError: `task` is no `tasks.SparseAutoencoder` with `manifolds`, or `model` does not fit it.
+    """
+    _check_fit(task, model, n_inputs)
+    if not task.manifolds:
+        raise ConfigError("task must have features that are points of manifolds.")
+    directions, *others = map(np.asarray, _evaluated(task.broadcast(), model, n_inputs))
+    return score_manifolds(directions, task.manifolds, *others, used=np.asarray(model.exists))
 
 
 class Evaluation(NamedTuple):
@@ -75,14 +91,14 @@ def _evaluated(task: SparseAutoencoder, model: SAE, n_inputs: int) -> Evaluation
 
 def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder") -> tuple[Evaluation, dict[str, Any]]:
     """The arrays to judge by, and the options that the task and model give."""
-    if not isinstance(task, SparseAutoencoder) or not task.TRAINS_AUTOENCODERS:
-        raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
-    check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     check.one_of("inference", inference, INFERENCES)
-    task.check()
+    _check_fit(task, model, n_inputs)
+    if task.manifolds:
+        raise ConfigError(
+            "task must have features of one direction each: MCC matches latents to directions, and a manifold has none; "
+            "superpos.analysis.manifolds_of judges by subspaces."
+        )
     full = materialize(task)
-    if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
-        raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")
     arrays = Evaluation(*map(np.asarray, _evaluated(task.broadcast(), model, n_inputs)))
     if inference == "pursuit":
         origin = np.zeros((task.n_hidden, 1)) if model.b_dec is None else np.asarray(model.b_dec[...])[:, None]
@@ -97,3 +113,13 @@ def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder"
             lambda h: np.asarray(toy.activate(jnp.asarray(h))), arrays.x, np.asarray(full.importance)
         )
     return arrays, keywords
+
+
+def _check_fit(task: Any, model: Any, n_inputs: int) -> None:
+    """Raise `ConfigError` unless this is an SAE of the task."""
+    if not isinstance(task, SparseAutoencoder) or not task.TRAINS_AUTOENCODERS:
+        raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
+    check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
+    task.check()
+    if not isinstance(model, SAE) or model.W_dec[...].shape != (task.n_hidden, task.n_latents):
+        raise ConfigError(f"model must be an SAE with W_dec of shape ({task.n_hidden}, {task.n_latents}).")

@@ -1,6 +1,7 @@
 """Data: sparse features, how often each occurs, how they depend on one another, and tables and sequences of tokens."""
 
 from superpos.data.directions import random_directions as random_directions
+from superpos.data.directions import random_subspaces as random_subspaces
 from superpos.data.distribution import FeatureDistribution as FeatureDistribution
 from superpos.data.distribution import Sets as Sets
 from superpos.data.distribution import unit_uniform as unit_uniform

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature
-from superpos.data import correlation, dependence, documents, magnitudes, worlds
+from superpos.data import correlation, dependence, documents, magnitudes, manifolds, worlds
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
 
@@ -40,7 +40,7 @@ class FeatureDistribution:
     * `anticorrelated_sets`: at most one member is active; their $p_i$ add up to at most 1. (The paper's "one of a pair,
       with probability $1-S$" is $p_i = (1-S)/2$.)
 
-    Or in one of two other ways:
+    Or in one of other ways:
 
     * `parents`: `parents[i]` is the feature that must be active for feature i to be, or -1; trees of any depth, in any
       order. Feature i is active with probability $p_i / p_{\text{parent}}$ while its parent is, independently of all else,
@@ -59,6 +59,8 @@ class FeatureDistribution:
       `probabilities` are integrals over positions. In the world of `"documents"` an input is a row of a table of counts,
       (documents, n_features), times magnitudes; a share `held_out` of the rows is not trained on, and `part` says which rows
       are drawn (`superpos.data.documents`).
+    * `manifolds`: features are points on a `"circle"`, `"sphere"` or `"torus"` times a magnitude, in as many coordinates of x
+      as their points have; all of a manifold share one $p$ and one magnitude (`superpos.data.manifolds`).
 
     Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
     for Absorption", for hierarchies; Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse
@@ -96,6 +98,7 @@ class FeatureDistribution:
     magnitude_std: PerFeature | None = None
     magnitude_values: Any = None  # (values,) or (n_features, values)
     magnitude_weights: Any = None  # of the same shape, or (values,)
+    manifolds: tuple[str, ...] = jax.tree.static(default=())  # index structure
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""
@@ -119,6 +122,7 @@ class FeatureDistribution:
                     taken.add(i)
         self._check_structure(taken)
         worlds.check_world(self)
+        manifolds.check_manifolds(self)
         if arrays.is_traced(self.feature_probability):
             return
         p = arrays.as_numpy("feature_probability", self.feature_probability).astype(np.float64)
@@ -172,7 +176,7 @@ class FeatureDistribution:
     @property
     def dependent_through(self) -> str | None:
         """The first field that makes features depend on one another; None where they are independent."""
-        for field in ("correlated_sets", "anticorrelated_sets", "parents"):
+        for field in ("correlated_sets", "anticorrelated_sets", "parents", "manifolds"):
             if getattr(self, field):
                 return field
         if self.world is not None:
@@ -222,6 +226,9 @@ class FeatureDistribution:
         if self.parents:
             p = dependence.given_family(p, self.parents, self.exclusive_children)
         u = unit_uniform(key, (self.n_features, batch_size))
+        if self.manifolds:
+            switch = u[manifolds.first_coordinates(self.manifolds)]
+            return jnp.where(switch < p, magnitudes.drawn(self, switch / p) * manifolds.points(self.manifolds, u), 0.0)
         if self.correlation is not None:
             factor = ndtri(unit_uniform(jax.random.fold_in(key, 2), (1, batch_size)))
             p = jnp.maximum(dependence.given_factor(p, self._correlations[:, None], factor), MIN_PROBABILITY)
@@ -280,11 +287,13 @@ class FeatureDistribution:
         r"""$E[x_i^k]$ for order k = 1, 2 or 3, shape (n_features,): $p_i$ times the magnitude's moment.
 
         With `scale_by_parent` times $\prod_a E[m_a^k] / E[m_a]^k$ over the ancestors a; of documents the mean of $c^k$ in
-        place of $p_i$.
+        place of $p_i$. Of coordinates of a manifold 0 if k is odd.
         """
         check.integer("order", order, at_least=1, at_most=3)
         how_often = documents.mean_powers(self, order) if self.world == "documents" else self.probabilities
         moment = how_often * magnitudes.moments_of(self)[order - 1]
+        if self.manifolds:
+            moment = moment * (jnp.asarray(manifolds.mean_square(self.manifolds), float) if order == 2 else 0.0)
         return moment * self._spread_of_ancestors(order) if self.scale_by_parent else moment
 
     def _spread_of_ancestors(self, order: int) -> Float[Array, " n_features"]:
@@ -311,6 +320,8 @@ class FeatureDistribution:
             both = dependence.bivariate_normal(p, correlation.matrix_of(self))
         else:
             both = p[:, None] * p[None, :]
+        for part in manifolds.slices(self.manifolds):
+            both = both.at[part, part].set(p[part.start])
         for members in self.correlated_sets:
             both = both.at[np.ix_(members, members)].set(p[members[0]])
         for members in self.anticorrelated_sets:
@@ -319,6 +330,8 @@ class FeatureDistribution:
 
     def second_moments(self) -> Float[Array, "n_features n_features"]:
         r"""$E[x x^\top]$, shape (n_features, n_features)."""
+        if self.manifolds:
+            return jnp.diag(self.moment(2))
         mean = magnitudes.moments_of(self)[0]
         products = documents.mean_products(self, active=False) if self.world == "documents" else self.co_activation()
         of_pairs = mean**2 if isinstance(mean, float) else mean[:, None] * mean[None, :]

@@ -113,10 +113,10 @@ def places(manifold: str, n_features: int) -> Float[np.ndarray, "d n_features"]:
     """Where the features are: evenly along a curve, half a step from an end of a line, on a Fibonacci lattice."""
     index = np.arange(n_features)
     if manifold in ("line", "figure_eight"):  # half a step along, so that fewer pairs share the crossing of the eight
-        return _curve(manifold, (index + 0.5) / n_features)
+        return curve_points(manifold, (index + 0.5) / n_features)
     if manifold == "sphere":
-        return _on_sphere((index + 0.5) / n_features, (index * (np.sqrt(5) - 1) / 2) % 1)
-    return _curve(manifold, index / n_features)
+        return sphere_points((index + 0.5) / n_features, (index * (np.sqrt(5) - 1) / 2) % 1)
+    return curve_points(manifold, index / n_features)
 
 
 @cache
@@ -125,21 +125,23 @@ def positions(manifold: str) -> Positions:
     if manifold == "line":
         nodes, weights = np.polynomial.legendre.leggauss(PANEL_NODES)
         along = (np.arange(LINE_PANELS)[:, None] + (nodes + 1) / 2) / LINE_PANELS
-        return Positions(_curve("line", along.ravel()), np.tile(weights / 2 / LINE_PANELS, LINE_PANELS))
+        return Positions(curve_points("line", along.ravel()), np.tile(weights / 2 / LINE_PANELS, LINE_PANELS))
     if manifold == "sphere":
         nodes, weights = np.polynomial.legendre.leggauss(SPHERE_NODES[0])
         height, turn = np.meshgrid((nodes + 1) / 2, np.arange(SPHERE_NODES[1]) / SPHERE_NODES[1], indexing="ij")
         each = np.repeat(weights / 2 / SPHERE_NODES[1], SPHERE_NODES[1])
-        return Positions(_on_sphere(height.ravel(), turn.ravel()), each)
-    return Positions(_curve(manifold, np.arange(CURVE_NODES) / CURVE_NODES), np.full(CURVE_NODES, 1 / CURVE_NODES))
+        return Positions(sphere_points(height.ravel(), turn.ravel()), each)
+    return Positions(
+        curve_points(manifold, np.arange(CURVE_NODES) / CURVE_NODES), np.full(CURVE_NODES, 1 / CURVE_NODES)
+    )
 
 
 def draw(manifold: str, uniform: Float[Array, "2 batch"]) -> Float[Array, "d batch"]:
     """Positions from uniform numbers in (0, 1): one for a curve, two for the sphere."""
-    return _on_sphere(uniform[0], uniform[1]) if manifold == "sphere" else _curve(manifold, uniform[0])
+    return sphere_points(uniform[0], uniform[1]) if manifold == "sphere" else curve_points(manifold, uniform[0])
 
 
-def _curve(manifold: str, along: Any) -> Any:
+def curve_points(manifold: str, along: Any) -> Any:
     """Points of a curve at shares of its parameter in [0, 1], shape (d, …); NumPy's or JAX's as `along` is."""
     xp = np if isinstance(along, np.ndarray) else jnp
     angle = 2 * np.pi * along
@@ -150,7 +152,8 @@ def _curve(manifold: str, along: Any) -> Any:
     return xp.stack([xp.cos(angle), xp.sin(angle) * xp.cos(angle)])  # the lemniscate of Gerono
 
 
-def _on_sphere(height: Any, turn: Any) -> Any:
+def sphere_points(height: Any, turn: Any) -> Any:
+    """Points of the unit sphere, shape (3, …), at shares in [0, 1] of its height and of the turn around it."""
     xp = np if isinstance(height, np.ndarray) else jnp
     z = 2 * height - 1
     radius, angle = xp.sqrt(1 - z**2), 2 * np.pi * turn

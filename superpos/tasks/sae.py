@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature, Scalar
-from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
+from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions, random_subspaces
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, Architecture, PreActivations, architecture_of
 from superpos.models.sae.decoder_lengths import check_lengths, with_unit_columns
@@ -39,7 +39,8 @@ class SparseAutoencoder(SaidInWords):
 
     The truth is known: x comes from the `FeatureDistribution` of the fields below, and column i of W = `directions` is the
     direction of feature i. W is a toy model's (`SparseAutoencoder.of_toy`), several toy models' (shape
-    (n_sources, n_hidden, n_features), of which `source` takes one), or None for random unit vectors drawn from `source`.
+    (n_sources, n_hidden, n_features), of which `source` takes one), or None for random unit vectors drawn from `source`. Of
+    features that are points of `manifolds` these are random subspaces, and columns of one manifold are orthonormal.
 
     With $z$ the latents of h and $\hat h$ its reconstruction by `models.SAE` of some `architecture`, what is minimised is
 
@@ -96,6 +97,7 @@ class SparseAutoencoder(SaidInWords):
     magnitude_std: PerFeature | None = None
     magnitude_values: Any = None
     magnitude_weights: Any = None
+    prefix_weights: Any = None  # of the errors of prefixes, (prefixes,), the last 1; None: all 1
     output_bias: Any = None  # (n_features,) or (n_sources, n_features)
     importance: PerFeature = 1.0  # scalar or (n_features,)
     architecture: str = jax.tree.static(default="relu")  # chooses code
@@ -113,6 +115,7 @@ class SparseAutoencoder(SaidInWords):
     parents: tuple[int, ...] = jax.tree.static(default=())
     exclusive_children: bool = jax.tree.static(default=False)
     scale_by_parent: bool = jax.tree.static(default=False)
+    manifolds: tuple[str, ...] = jax.tree.static(default=())  # index structure
 
     @classmethod
     def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "SparseAutoencoder":
@@ -171,7 +174,7 @@ class SparseAutoencoder(SaidInWords):
             check.scalar(name, getattr(self, name))
         if self.dictionary_size is not None:
             check.scalar("dictionary_size", self.dictionary_size)
-        terms.check_prefixes(self.prefixes)
+        terms.check_prefixes(self.prefixes, self.prefix_weights)
         terms.check_directions(self)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         check.vector("importance", self.importance, self.n_features)
@@ -213,6 +216,9 @@ class SparseAutoencoder(SaidInWords):
             full["directions"] = jnp.reshape(jnp.asarray(self.directions, float), (-1, self.n_hidden, self.n_features))
         if self.output_bias is not None:
             full["output_bias"] = jnp.reshape(jnp.asarray(self.output_bias, float), (-1, self.n_features))
+        for name in ("prefix_weights", "correlation_matrix", "correlation_factor"):  # lists, where a result was opened
+            if (value := getattr(self, name)) is not None:
+                full[name] = jnp.asarray(value, float)
         single = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
         return replace(single, dictionary_size=jnp.asarray(size, float))
 
@@ -220,6 +226,8 @@ class SparseAutoencoder(SaidInWords):
         """The task with the directions of its own source only, (n_hidden, n_features); needed before `loss`."""
         if self.directions is None:
             key = jax.random.key(jnp.asarray(self.source, jnp.uint32))
+            if self.manifolds:
+                return replace(self, directions=random_subspaces(key, self.n_hidden, self.manifolds))
             return replace(self, directions=random_directions(key, self.n_hidden, self.n_features))
         index = jnp.asarray(self.source, jnp.int32)
         bias = None if self.output_bias is None else self.output_bias[index]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.arrays import Scalar
+from superpos.data.manifolds import check_dimensions
 from superpos.errors import ConfigError
 from superpos.models.sae import SAE, architecture_of
 from superpos.models.sae.base import FIELDS_OF_SOME, mean_error
@@ -69,6 +70,8 @@ def unread(task: Any) -> dict[str, str]:
 def check_directions(task: Any) -> None:
     """Raise `ConfigError` unless the directions of the features, and the biases beside them, have their shapes."""
     expected = (task.n_hidden, task.n_features)
+    if task.directions is None and task.manifolds != ():
+        check_dimensions(task.manifolds, task.n_hidden)
     if task.directions is not None:
         check.finite_array("directions", task.directions)
         shape = tuple(np.shape(task.directions))
@@ -83,10 +86,22 @@ def check_directions(task: Any) -> None:
             raise ConfigError(f"output_bias must have one number per feature of `directions`, got shape {shape}.")
 
 
-def check_prefixes(prefixes: Any) -> None:
-    """Raise `ConfigError` unless these are increasing fractions that end with 1."""
+def check_prefixes(prefixes: Any, weights: Any) -> None:
+    """Raise `ConfigError` unless these are increasing fractions that end with 1, and as many weights or None."""
     if not isinstance(prefixes, tuple) or not prefixes:
         raise ConfigError(f"prefixes must be a tuple of fractions such as (0.25, 1.0), got {check.short(prefixes)}.")
     check.in_range("prefixes", prefixes, above=0, at_most=1)
     if list(prefixes) != sorted(set(prefixes)) or prefixes[-1] != 1:
         raise ConfigError(f"prefixes must be increasing fractions, the last one 1, got {list(prefixes)}.")
+    if weights is None:
+        return
+    check.finite_array("prefix_weights", weights)
+    check.in_range("prefix_weights", weights, at_least=0)
+    if np.shape(weights)[-1:] != (len(prefixes),):
+        raise ConfigError(
+            f"prefix_weights must be one number for each of {len(prefixes)} prefixes, got shape {np.shape(weights)}."
+        )
+    if not arrays.is_traced(weights) and np.any(np.asarray(weights)[..., -1] != 1):
+        raise ConfigError(
+            f"prefix_weights must end with 1, to which the others relate, got {float(np.ravel(weights)[-1]):g}."
+        )

@@ -24,6 +24,6 @@ class SaidInWords(Task):
         phrases = super().describe({name: v for name, v in settings.items() if name not in unused}, swept)
         directions = settings["directions"]
         if directions is None:
-            return [*phrases, "random directions"]
+            return [*phrases, "random subspaces" if settings.get("manifolds") else "random directions"]
         n_models = f"{np.shape(directions)[0]} toy models" if np.ndim(directions) == 3 else "one toy model"
         return [*phrases, f"directions of {n_models}"]

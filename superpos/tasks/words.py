@@ -12,6 +12,7 @@ FIRST = ("activation", "hidden_activation", "importance", "feature_probability")
 LAST = ("correlated_sets", "anticorrelated_sets", "parents")
 
 ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU", "solu": "SoLU"}
+PLURALS = {"torus": "tori"}
 VALUES = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
 
@@ -96,6 +97,11 @@ def phrase(field: str, name: str, settings: Mapping[str, Any]) -> str:
             return (
                 f"{features} active only with {'its' if children == 1 else 'their'} parent{at_once}" if children else ""
             )
+        case "manifolds", list():
+            each = [
+                counted(f"{{}} {PLURALS.get(name, f'{name}s')}", value.count(name)) for name in dict.fromkeys(value)
+            ]
+            return f"points of {' and '.join(each)}" if value else ""
         case "architecture", _:
             return f"{ARCHITECTURES[value].label if value in ARCHITECTURES else value} architecture"
         case "init_scale", _:

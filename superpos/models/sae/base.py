@@ -13,7 +13,7 @@ from superpos.errors import ConfigError
 
 # Fields of the task of which every architecture's sparsity is set by one, and all that only some architectures read.
 SPARSITY_FIELDS = ("sparsity_coefficient", "k")
-FIELDS_OF_SOME = (*SPARSITY_FIELDS, "bandwidth", "initial_threshold", "prefixes")
+FIELDS_OF_SOME = (*SPARSITY_FIELDS, "bandwidth", "initial_threshold", "prefixes", "prefix_weights")
 
 
 class PreActivations(NamedTuple):

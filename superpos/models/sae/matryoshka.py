@@ -14,17 +14,25 @@ from superpos.models.toy import FULL_PRECISION
 @register_architecture("matryoshka")
 class Matryoshka(BatchTopK):
     r"""Latents as of `BatchTopK`; the error is summed over the reconstructions from the first
-    $\lceil f \cdot \text{dictionary\_size} \rceil$ latents, for every f of `prefixes` (Bussmann et al. 2025)."""
+    $\lceil f \cdot \text{dictionary\_size} \rceil$ latents, for every f of `prefixes` (Bussmann et al. 2025).
+
+    Balanced (Chanin, Dulka and Garriga-Alonso 2025, "Feature Hedging"): the error of every prefix has a weight of its own in
+    that sum, `prefix_weights`, that of the last 1. A small weight of the early ones lets their latents hedge less; without
+    any they absorb, as those of `BatchTopK` do."""
 
     label = "Matryoshka"
     color = "black"
-    reads = ("prefixes",)
+    reads = ("prefixes", "prefix_weights")
 
     def residuals(
         self, model: Any, z: Float[Array, "n_latents batch"], h: Float[Array, "n_hidden batch"], task: Any
     ) -> list[Float[Array, "n_hidden batch"]]:
-        """What every prefix leaves over."""
-        return [h - part for part in _prefix_reconstructions(model, z, task.prefixes, task.size)]
+        """What every prefix leaves over, times the root of its weight."""
+        residuals = [h - part for part in _prefix_reconstructions(model, z, task.prefixes, task.size)]
+        if task.prefix_weights is None:
+            return residuals
+        roots = jnp.sqrt(task.prefix_weights)
+        return [*(roots[i] * residual for i, residual in enumerate(residuals[:-1])), residuals[-1]]
 
 
 def _prefix_reconstructions(
