@@ -7,9 +7,10 @@ import xarray as xr
 import superpos as sp
 from superpos.errors import ConfigError
 from superpos.landscapes import crossings_of, dead_features
-from superpos.landscapes.candidates import arrangements
+from superpos.landscapes.candidates import arrangements, moved_features
 from superpos.landscapes.curvature import rank_at
 from superpos.landscapes.merging import canonical, classes, grouped, invariants, permutation
+from superpos.landscapes.problem import problem_of
 
 
 def turned(W, b, rng, order):
@@ -51,6 +52,44 @@ def test_the_bias_of_a_silent_feature_is_of_no_account():
     W = np.array([[1.0, -1, 0]])
     np.testing.assert_array_equal(canonical(W, np.array([0, 0, -1.0]))[1], canonical(W, np.array([0, 0, -9.0]))[1])
     assert canonical(W, np.array([0, 0, 0.1]))[1][2] == 0.1
+
+
+def test_what_no_output_shows_does_not_tell_minima_apart():
+    """The depth of a dead feature's bias, and what dead features would send to each other."""
+    W, b = np.array([[1.0, -1, 0, 0], [0, 0, 0.5, -0.5]]), np.array([0, 0, -0.3, -0.4])
+    one, two = canonical(W, b), canonical(W * [[1], [0.5]], b - [0, 0, 0.7, 0.1])
+    for x, y in zip(one, two, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert one[0][2:, 2:].tolist() == [[0, 0], [0, 0]] and one[0][0, 1] == -1
+    np.testing.assert_array_equal(canonical(W, b, activation="identity")[1], b)  # a linear output is never dead
+    np.testing.assert_array_equal(canonical(W, b, signed=True)[1], b)  # the other one may be active at −1
+    assert canonical(W, np.array([0, 0, -0.2, -0.4]))[1][2] == -0.2  # alive
+
+
+def test_a_feature_that_nobody_sees_is_without_length_where_one_is_active_at_a_time():
+    """Of one anticorrelated set: the fourth feature is dead, and the biases of the triangle hide it from the others."""
+    angle = 2 * np.pi * np.arange(3) / 3
+    triangle, b = np.array([np.cos(angle), np.sin(angle)]), np.array([-0.1, -0.1, -0.1, -0.2])
+    sets = ((0, 1, 2, 3),)
+    columns = ([0, 0.08], [0.08, 0], [0, 0])
+    grams = [canonical(np.c_[triangle, column], b, anticorrelated_sets=sets)[0] for column in columns]
+    for gram in grams:
+        np.testing.assert_array_equal(gram[3], 0)
+    assert canonical(np.c_[triangle, [0.15, 0]], b, anticorrelated_sets=sets)[0][3].any()  # beyond the first one's bias
+    assert canonical(np.c_[triangle, [0.08, 0]], b)[0][3].any()  # independent features are active together
+
+
+def test_features_are_moved_one_at_a_time():
+    """Of a pentagon, whose features are alike, one is silenced, twice, and laid along each of the others, either way."""
+    angle = 2 * np.pi * np.arange(5) / 5
+    problem = problem_of(sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1))
+    pentagon = problem.flat(np.array([np.cos(angle), np.sin(angle)]), np.full(5, -0.05))
+    points = moved_features(problem, pentagon, np.zeros(5, int))
+    assert len(points) == 2 + 4  # a neighbour or a feature farther away; the mirror images are the same
+    lengths = np.linalg.norm(points[:, :10].reshape(-1, 2, 5), axis=1)
+    assert np.all(np.sum(np.abs(lengths - 1) < 0.02, axis=1) == 4)
+    dead = problem.flat(np.eye(5)[:2], np.array([0.0, 0, 0.05, 0.05, -0.1]))
+    assert np.all(moved_features(problem, dead, np.zeros(5, int))[:, 10:].min(axis=1) > -0.12)  # one more is not killed
 
 
 def test_equal_features_have_one_density_importance_and_set():
@@ -190,8 +229,9 @@ def test_the_loss_is_that_of_another_solver_and_below_all_that_is_trained(pairs)
 @pytest.mark.slow
 def test_the_saddle_between_two_minima_is_above_both(pairs):
     task = sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=0.1)
-    table = sp.landscape(task, 16)
-    first, second = table.isel(minimum=0), table.isel(minimum=1)
+    table = pairs.sel(feature_probability=0.1)
+    lowest = np.argsort(table["loss"].values)  # NaN, where it does not exist, is last
+    first, second = (table.isel(minimum=int(k)) for k in lowest[:2])
     saddle = sp.landscapes.saddle_between(task, first, second)
     assert (saddle.index, saddle.gradient < 1e-9) == (1, True)
     assert saddle.loss > max(float(first["loss"]), float(second["loss"]))
@@ -209,7 +249,10 @@ def test_more_starts_find_no_lower_minimum_and_shares_are_those_of_training():
     assert likely.sum() >= 2
     for loss in losses[likely]:
         assert np.abs(few["loss"].values / loss - 1).min() < 1e-6
-    trained = sp.sweep(task, sp.TrainConfig(), sp.Grid(seed=range(64)))
+    unseen = many.isel(minimum=many["starts"].values == 0)  # found by moving a feature of the others
+    assert {"triangle", "antipodal pair + shared feature"} <= {*unseen["name"].values.tolist()}
+    assert np.all(many["gradient"] < 1e-12) and not np.any(many["index"])
+    trained = sp.sweep(task, sp.TrainConfig(), sp.Grid(seed=range(64)), block_size=1)  # a block is of one seed
     pentagons = int(np.sum(trained.geometry()["shape"].values == "pentagon"))
     share = float(many["share"].values[many["name"].values == "pentagon"].sum())
     assert abs(pentagons / 64 - share) < 3 * np.sqrt(share * (1 - share) * (1 / 64 + 1 / 256))

@@ -6,10 +6,8 @@ import jax
 import numpy as np
 
 from superpos.cache import use_compilation_cache
-from superpos.landscapes.problem import Problem, frame_at, hessian_at, value_and_slope
+from superpos.landscapes.problem import Problem, frame_at, hessian_at, moved_frame, value_and_slope
 
-# Terms of the series for the way down; the last steps have those of the problem.
-ROUGH_TERMS = 64
 # Gradients, of the loss over that of W = 0: where quasi-Newton hands over, and where Newton has arrived.
 ROUGH, ARRIVED = 1e-6, 1e-14
 NEWTON_STEPS = 16
@@ -44,20 +42,28 @@ def bottom_below(problem: Problem, flat: Any) -> Bottom:
 
 
 def quasi_newton(problem: Problem, flat: np.ndarray, *, tolerance: float = ROUGH) -> np.ndarray:
-    """Where BFGS (SciPy) on a short series ends; never above its start."""
+    """Where BFGS (SciPy) ends; never above its start."""
     from scipy.optimize import minimize  # late, as in `superpos.theory.naive`
 
-    static, frame = (problem.shape, problem.bias, min(ROUGH_TERMS, problem.order)), frame_at(problem, flat)
-    frame = frame._replace(bound=None)  # the point moves
+    static = (problem.shape, problem.bias, problem.order)
+    start = frame_at(problem, flat)
     use_compilation_cache()
 
     def scaled(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = value_and_slope(x, problem.task, frame, *static)
+        value, slope = value_and_slope(x, problem.task, moved_frame(problem, x, start), *static)
         return float(value) / problem.untrained, np.asarray(slope) / problem.untrained
 
     with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
         end = minimize(scaled, flat, jac=True, method="BFGS", options={"maxiter": 500, "gtol": tolerance})
         return end.x if np.isfinite(end.x).all() and end.fun <= scaled(flat)[0] else flat
+
+
+def loss_of(problem: Problem, flat: np.ndarray) -> float:
+    """The loss of a point anywhere."""
+    with jax.enable_x64(True):
+        return float(
+            value_and_slope(flat, problem.task, frame_at(problem, flat), problem.shape, problem.bias, problem.order)[0]
+        )
 
 
 def newton(problem: Problem, flat: np.ndarray, *, steps: int = NEWTON_STEPS, uphill: bool = False) -> Bottom:

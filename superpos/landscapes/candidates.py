@@ -1,13 +1,22 @@
-"""Arrangements of known shapes that fit a task: where minima are likely, whether random starts find them or not."""
+"""Where minima are likely, whether random starts find them or not: known shapes, and neighbours of minima that are known."""
 
 from typing import Any
 
 import numpy as np
 
+from superpos.landscapes.merging import grouped, invariants
+from superpos.landscapes.problem import Problem
+from superpos.landscapes.tangents import dead_features
 from superpos.theory.planted import planted_start
 from superpos.theory.polytopes import known_shapes
 
 MOST = 64
+# Length at which a feature is laid along another, over that one's; and from which one counts as long.
+LAID, LONG = 0.3, 0.5
+DEAD = 0.1  # depth of the bias of a feature that is silenced
+SAME = 1e-3  # points nearer than this, in every entry of G and b, are one
+MOST_MOVES = 256  # of one minimum; evenly chosen where there are more
+OFF = 0.003  # noise, so that no symmetry holds a point on a saddle
 
 
 def arrangements(n_features: int, n_hidden: int) -> list[list[str]]:
@@ -36,3 +45,36 @@ def candidate_points(task: Any) -> list[np.ndarray]:
         W, b = planted_start(names, task)
         points.append(np.concatenate([W.ravel()] if b is None else [W.ravel(), b]))
     return points
+
+
+def moved_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Points that differ from a minimum in what one feature does, (k, d), those that are equal but for symmetry once.
+
+    Every feature in turn is silenced (its output is constant; or dead, if no other one is) and laid short opposite and
+    beside every long one. `label` are classes of equal features.
+    """
+    W, b = problem.parts(flat)
+    W, lengths, n = np.asarray(W), np.linalg.norm(W, axis=0), problem.shape[1]
+    mean = np.broadcast_to(np.asarray(problem.task.features.moment(1)), n)
+    dead = np.zeros(n, bool) if b is None else dead_features(W, b, **problem.inputs)
+    points: list[np.ndarray] = []
+
+    def put(i: int, column: Any, bias: float) -> None:
+        moved, biases = W.copy(), None if b is None else np.array(b)
+        moved[:, i] = column
+        if biases is not None:
+            biases[i] = bias
+        points.append(problem.flat(moved, biases))
+
+    for i in range(n):
+        put(i, 0.0, mean[i])
+        if not dead.any():
+            put(i, 0.0, -DEAD)
+        for j in np.flatnonzero((lengths > LONG) & (np.arange(n) != i)):
+            put(i, LAID * W[:, j], 0.0)
+            put(i, -LAID * W[:, j], 0.0)
+    each = np.stack(points)
+    groups = grouped(invariants(*problem.canonical(each), label), SAME)
+    chosen = each[[group[0] for group in groups]]
+    chosen = chosen[:: -(-len(chosen) // MOST_MOVES)]
+    return chosen + OFF * np.random.default_rng(0).standard_normal(chosen.shape)

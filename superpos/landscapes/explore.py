@@ -10,15 +10,20 @@ import xarray as xr
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
-from superpos.landscapes.candidates import candidate_points
-from superpos.landscapes.descent import descend, random_starts, task_training
+from superpos.landscapes.candidates import candidate_points, moved_features
+from superpos.landscapes.descent import LEGS, Ends, descend, descent_of, random_starts
 from superpos.landscapes.merging import classes
-from superpos.landscapes.problem import Problem, problem_of
+from superpos.landscapes.problem import problem_of
 from superpos.landscapes.search import Minima
 from superpos.landscapes.table import branch_table, row_of, table_of
 from superpos.landscapes.tracking import branches_of
 
 AXES = ("feature_probability", "importance")
+# Legs of descents from points that are near a minimum: smaller steps stay in a shallow valley.
+NEARBY = (1 / 8, 1 / 8)
+# So few of a cell go to the bottom one by one: another leg would cost more.
+FEW = 8
+ROUNDS = 6  # of moving features of minima that are new
 
 
 def landscape(
@@ -30,13 +35,15 @@ def landscape(
     order: int | None = None,
     candidates: bool = True,
 ) -> xr.Dataset:
-    r"""All distinct minima of the expected loss of a `Toy` task that random starts and known shapes lead to.
+    r"""All distinct minima of the expected loss of a `Toy` task that random starts, shapes and their neighbours lead to.
 
     The loss is that of `superpos.expected_loss`: no sampling. From `starts` initial models, drawn with `seed` as training
-    draws them, Adam descends as it does in training with `objective="expected"`; from every known arrangement that fits
-    (`candidates`), quasi-Newton does. All go to the bottom of their valleys by Newton's method with analytic second
-    derivatives, in double precision, and off saddles. Minima are one if a rotation or reflection of the hidden space and a
-    permutation of features of equal density and importance takes one to the other.
+    draws them, Adam descends in legs of a third of the steps of training with `objective="expected"`, until an end is near
+    one minimum. With `candidates` so do all known arrangements that fit, and neighbours of every minimum, in which one
+    feature is silenced or laid along another, until none is new; with smaller steps. One end of each valley goes to the
+    bottom by quasi-Newton and Newton's method with analytic second derivatives, in double precision, and off saddles.
+    Minima are one if a rotation or reflection of the hidden space and a permutation of features of equal density and
+    importance takes one to the other, but for what no output shows.
 
     `along={"feature_probability": values}` or `{"importance": values}` does the same at many settings at once. `values` are
     (k,) numbers, or (k, n_features) with one row per setting. The same initial models start everywhere. Every minimum is
@@ -62,14 +69,14 @@ def landscape(
     axis, labels, cells = _cells(task, along)
     problems = [first if along is None else problem_of(cell, order) for cell in cells]
     use_compilation_cache()
-    found = _minima(task, problems, starts, seed)
+    found = [Minima(problem, classes(problem.task)) for problem in problems]
+    points = random_starts(task, starts, seed)
+    _descend(task, found, [points] * len(found), "random start")
     if candidates:
-        for cell, minima in zip(cells, found, strict=True):
-            for point in candidate_points(cell):
-                minima.add(point, "known shape")
+        _try(task, found, [np.stack(candidate_points(cell)) for cell in cells])
     lost = [starts - sum(basin.starts for basin in minima.basins) for minima in found]
     attrs = {"starts": starts, "seed": seed, "order": first.order, "task": repr(task)}
-    attrs |= {f"descent_{name}": value for name, value in task_training(task).items()}
+    attrs |= {f"descent_{name}": value for name, value in descent_of(task).items()}
     if axis is None:
         rows = [row_of(first, basin, starts) for basin in found[0].basins]
         return table_of(rows, attrs | {"lost": lost[0]})
@@ -78,20 +85,46 @@ def landscape(
     return branch_table(rows, branches, axis, labels, attrs | {"lost": lost})
 
 
-def _minima(task: Any, problems: list[Problem], starts: int, seed: int) -> list[Minima]:
-    """The minima that random starts lead to, for every cell; all cells descend in one program."""
-    points = random_starts(task, starts, seed)
-    label = [classes(problem.task) for problem in problems]
-    rows = {
-        name: np.repeat([np.asarray(getattr(problem.task, name)) for problem in problems], starts, axis=0)
-        for name in AXES
-    }
-    ends = descend(np.tile(points, (len(problems), 1)), task, rows)
-    found = [Minima(problem, kinds) for problem, kinds in zip(problems, label, strict=True)]
-    for k, minima in enumerate(found):
-        part = slice(k * starts, (k + 1) * starts)
-        minima.add_ends(type(ends)(ends.flat[part], ends.loss[part]))
-    return found
+def _descend(
+    task: Any,
+    found: list[Minima],
+    points: list[np.ndarray],
+    source: str,
+    *,
+    rates: tuple[float, ...] = LEGS,
+    count: bool = True,
+) -> None:
+    """From the points of every cell, (k, d), to minima; all cells descend in one program, leg by leg."""
+    cell = np.repeat(np.arange(len(found)), [len(rows) for rows in points])
+    settings = {name: np.stack([np.asarray(getattr(m.problem.task, name)) for m in found]) for name in AXES}
+    flat = np.concatenate(points)
+    for leg, rate in enumerate(rates, start=1):
+        if not len(flat):
+            return
+        ends = descend(flat, task, {name: values[cell] for name, values in settings.items()}, rate=rate)
+        for last in (False, True):
+            each = [Ends(*(x[cell == k] for x in ends)) for k in range(len(found))]
+            waiting = [m.settle(e, source, last=last, count=count) for m, e in zip(found, each, strict=True)]
+            moving = np.concatenate(waiting)
+            ends, cell = Ends(*(x[moving] for x in ends)), cell[moving]
+            if len(cell) > FEW * len(found) and leg < len(rates):
+                break
+        flat = ends.flat
+
+
+def _try(task: Any, found: list[Minima], points: list[np.ndarray]) -> None:
+    """Add the minima below the points of every cell, then those that moving one feature of a known one leads to."""
+    source, done = "known shape", [0] * len(found)
+    for _ in range(ROUNDS):
+        _descend(task, found, points, source, rates=NEARBY, count=False)
+        source, points = "moved feature", []
+        for k, minima in enumerate(found):
+            fresh = minima.basins[done[k] :]
+            done[k] = len(minima.basins)
+            moved = [moved_features(minima.problem, basin.bottom.flat, minima.label) for basin in fresh]
+            points.append(np.concatenate([np.zeros((0, minima.problem.size)), *moved]))
+        if not sum(map(len, points)):
+            return
 
 
 def _cells(task: Any, along: Mapping[str, Any] | None) -> tuple[str | None, np.ndarray, list[Any]]:

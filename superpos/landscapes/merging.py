@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from superpos.data import Sets
+from superpos.landscapes.tangents import sent
+
 # Entries of the same model, with rounding.
 SAME = 1e-6
-# A feature shorter than this with a bias not above it answers 0 always: its bias is of no account.
-SILENT = 1e-3
+# An output that never exceeds this shows nothing.
+UNSEEN = 1e-4
 MOST_TRIES = 100_000
 
 
@@ -29,13 +32,41 @@ def classes(task: Any) -> np.ndarray:
     return label.ravel()
 
 
-def canonical(W: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """G (…, n, n) and b (…, n) of models W (…, m, n); the bias of a silent feature is 0."""
+def canonical(
+    W: np.ndarray,
+    b: np.ndarray | None,
+    *,
+    activation: str = "relu",
+    signed: bool = False,
+    anticorrelated_sets: Sets = (),
+) -> tuple[np.ndarray, np.ndarray]:
+    """G (…, n, n) and b (…, n) of models W (…, m, n), without what no output shows.
+
+    The bias of a dead feature is the highest at which it is dead. Inner products that no output shows are 0: those among
+    dead features, and where one feature is active at a time, others. Settings are as in `superpos.landscapes.dead_features`.
+    """
     W = np.asarray(W, np.float64)
     gram = np.einsum("...mi,...mj->...ij", W, W)
     bias = np.zeros(gram.shape[:-1]) if b is None else np.asarray(b, np.float64)
-    silent = (np.sqrt(np.diagonal(gram, axis1=-2, axis2=-1)) < SILENT) & (bias <= SILENT)
-    return gram, np.where(silent, 0.0, bias)
+    if activation != "relu":
+        return gram, bias
+    dead = bias + sum(sent(gram, signed, anticorrelated_sets)) <= UNSEEN
+    gram = np.where(hidden(gram, bias, signed=signed, anticorrelated_sets=anticorrelated_sets), 0.0, gram)
+    return gram, np.where(dead, -sum(sent(gram, signed, anticorrelated_sets)), bias)
+
+
+def hidden(gram: np.ndarray, bias: np.ndarray, *, signed: bool = False, anticorrelated_sets: Sets = ()) -> np.ndarray:
+    """Which inner products no output shows, (…, n, n): whatever is active beside feature i, output j is 0 with it, and so
+    is output i with j. Beside a feature of an anticorrelated set all others of it are inactive."""
+    n, groups = gram.shape[-1], sent(gram, signed, anticorrelated_sets)
+    total, others = sum(groups), np.zeros(gram.shape)  # others: what is sent beside feature i
+    inside = [list(members) for members in anticorrelated_sets]
+    alone = [[i] for i in range(n) if i not in {k for members in inside for k in members}]
+    for members, most in zip((*inside, *alone), groups, strict=True):
+        others[..., :, members] = (total - most)[..., None]
+    sent_by = np.abs(gram) if signed else np.maximum(gram, 0)
+    silent = bias[..., :, None] + others + sent_by <= UNSEEN
+    return silent & np.swapaxes(silent, -1, -2)
 
 
 def invariants(gram: np.ndarray, bias: np.ndarray, label: np.ndarray) -> np.ndarray:

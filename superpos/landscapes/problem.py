@@ -12,11 +12,10 @@ from jaxtyping import Array, Float
 from superpos import check
 from superpos.data.magnitudes import is_plain
 from superpos.errors import ConfigError
+from superpos.landscapes.merging import canonical
 from superpos.landscapes.tangents import dead_features
 from superpos.theory.expectation import check_expected, expected_errors
-from superpos.theory.magnitude_terms import terms_of
 from superpos.theory.polishing import TaskWithExpectedLoss
-from superpos.theory.relu_errors import reach_of
 from superpos.theory.series import check_order, doubtful
 
 # Room that the bound of the series leaves around a point: descent moves the point, the bound stays.
@@ -37,6 +36,25 @@ class Problem(NamedTuple):
     def parts(self, flat: Any) -> tuple[Any, Any]:
         """W and b, or None, of a flat vector."""
         return parts_of(flat, self.shape, self.bias)
+
+    @property
+    def size(self) -> int:
+        """How many parameters a model has."""
+        return self.shape[0] * self.shape[1] + self.shape[1] * self.bias
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What of the inputs decides whether a feature is dead: arguments of `superpos.landscapes.dead_features`."""
+        return {
+            "signed": self.task.magnitude != "uniform",
+            "anticorrelated_sets": self.task.anticorrelated_sets,
+        }
+
+    def canonical(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """G and b of flat vectors (…, d), without what no output shows: equal where models are equal up to rotation."""
+        m, n = self.shape
+        W, b = flat[..., : m * n].reshape(*flat.shape[:-1], m, n), flat[..., m * n :] if self.bias else None
+        return canonical(W, b, activation=self.task.activation, **self.inputs)
 
     def flat(self, W: Any, b: Any) -> np.ndarray:
         """The flat vector of W and b."""
@@ -95,13 +113,20 @@ def frame_at(problem: Problem, flat: np.ndarray) -> Frame:
     An output is dead if its bias is below 0 by at least what reaches it; the point has a whole neighbourhood like that.
     """
     W, b = problem.parts(np.asarray(flat, np.float64))
-    gram, bias = W.T @ W, np.zeros(problem.shape[1]) if b is None else b
-    with jax.enable_x64(True):
-        reach = np.asarray(reach_of(jnp.asarray(gram), jnp.asarray(bias), terms_of(problem.task.features)))
     alive = np.ones(problem.shape[1], bool)
     if problem.task.activation == "relu" and b is not None:
-        alive = ~dead_features(W, b, signed=problem.task.magnitude != "uniform")
-    return Frame(ROOM * np.where(alive, reach, 1.0) + 0.1, alive)
+        alive = ~dead_features(W, b, **problem.inputs)
+    return moved_frame(problem, flat, Frame(None, alive))
+
+
+def moved_frame(problem: Problem, flat: np.ndarray, frame: Frame) -> Frame:
+    """The frame with a bound for another point; dead outputs stay dead."""
+    W, b = problem.parts(np.asarray(flat, np.float64))
+    gram = W.T @ W
+    above, below = np.maximum(gram, 0).sum(axis=1), np.maximum(-gram, 0).sum(axis=1)
+    reach = above + below if problem.inputs["signed"] else np.maximum(above, below)
+    reach = 1.02 * (reach + (0 if b is None else np.abs(b)))  # as `superpos.theory.relu_errors.reach_of`
+    return Frame(ROOM * np.where(frame.alive, reach, 1.0) + 0.1, frame.alive)
 
 
 def exact_loss(

@@ -12,7 +12,7 @@ from superpos import check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
 from superpos.landscapes.bottoms import newton, quasi_newton
-from superpos.landscapes.merging import canonical, classes
+from superpos.landscapes.merging import classes
 from superpos.landscapes.problem import Problem, frame_at, hessian_at, problem_of, value_and_slope
 from superpos.landscapes.tangents import rotation_tangents
 
@@ -20,7 +20,6 @@ from superpos.landscapes.tangents import rotation_tangents
 PLACES = (0.5, 0.4, 0.6, 0.3, 0.7)
 STEPS, LONGEST = 80, 0.1  # of the climb
 CLIMBED = 1e-5  # slope of the loss over that of W = 0, from which Newton's method goes on
-TERMS = 64
 TURNS = 48  # random rotations from which the nearest position is sought
 STATIONARY = 1e-9  # length of the gradient, over the loss of W = 0
 KICK = 0.03  # off the saddle, to either side
@@ -63,7 +62,7 @@ def saddle_between(task: Any, first: xr.Dataset, second: xr.Dataset, *, order: i
     line = [start + t * (goal - start) for t in np.linspace(0.05, 0.95, 19)]
     heights = [_scaled(problem, x)[0] for x in line]
     begins = [line[int(np.argmax(heights))], *(start + t * (goal - start) for t in PLACES)]
-    sides = [canonical(*problem.parts(x)) for x in (start, goal)]
+    sides = [problem.canonical(x) for x in (start, goal)]
     for begin in begins:
         end = newton(problem, _climbed(problem, begin), steps=40, uphill=True)
         sizes, vectors = np.linalg.eigh(end.hessian)
@@ -92,7 +91,7 @@ def _nearest(W: np.ndarray, b: np.ndarray, V: np.ndarray, c: np.ndarray, label: 
 
 def _joins(problem: Problem, top: np.ndarray, down: np.ndarray, sides: list[Any]) -> bool:
     """Whether descents from the two sides of a saddle end in the two minima."""
-    ended = [canonical(*problem.parts(quasi_newton(problem, top + sign * KICK * down))) for sign in (1, -1)]
+    ended = [problem.canonical(quasi_newton(problem, top + sign * KICK * down)) for sign in (1, -1)]
     return any(all(_near(*pair) for pair in zip(ended, order, strict=True)) for order in (sides, sides[::-1]))
 
 
@@ -106,9 +105,9 @@ def _climbed(problem: Problem, flat: np.ndarray) -> np.ndarray:
         _, slope = _scaled(problem, flat)
         if np.linalg.norm(slope) < CLIMBED:
             break
-        frame = frame_at(problem, flat)._replace(bound=None)
+        frame = frame_at(problem, flat)
         with jax.enable_x64(True):
-            hessian = np.asarray(hessian_at(flat, problem.task, frame, problem.shape, problem.bias, TERMS))
+            hessian = np.asarray(hessian_at(flat, problem.task, frame, problem.shape, problem.bias, problem.order))
         hessian = hessian / problem.untrained
         tangents = rotation_tangents(*problem.parts(flat))
         if len(tangents):  # rotations do not count: they are made stiff
@@ -126,7 +125,7 @@ def _climbed(problem: Problem, flat: np.ndarray) -> np.ndarray:
 
 def _scaled(problem: Problem, flat: np.ndarray) -> tuple[float, np.ndarray]:
     """The loss over that of W = 0, and its gradient."""
-    frame = frame_at(problem, flat)._replace(bound=None)
+    frame = frame_at(problem, flat)
     with jax.enable_x64(True):
-        value, slope = value_and_slope(flat, problem.task, frame, problem.shape, problem.bias, TERMS)
+        value, slope = value_and_slope(flat, problem.task, frame, problem.shape, problem.bias, problem.order)
     return float(value) / problem.untrained, np.asarray(slope) / problem.untrained

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from superpos import arrays
+from superpos.data import Sets
 
 
 def rotation_tangents(W: Any, b: Any = None) -> np.ndarray:
@@ -24,17 +25,28 @@ def rotation_tangents(W: Any, b: Any = None) -> np.ndarray:
     return np.array(rows).reshape(-1, W.size + after)
 
 
-def dead_features(W: Any, b: Any, *, signed: bool = False) -> np.ndarray:
+def dead_features(W: Any, b: Any, *, signed: bool = False, anticorrelated_sets: Sets = ()) -> np.ndarray:
     """Which features are dead, (n,): their output is 0 whatever is active, since the bias is below all that can reach it.
 
-    Inputs lie in [0, 1], or with `signed` in [−1, 1]. A feature without length and with a bias of at most 0 is dead.
+    Inputs lie in [0, 1], or with `signed` in [−1, 1]; of an anticorrelated set one is active at a time. A feature without
+    length and with a bias of at most 0 is dead.
     """
     W, b = np.asarray(arrays.as_numpy("W", W, ndim=2), float), np.asarray(arrays.as_numpy("b", b, ndim=1), float)
-    gram = W.T @ W
-    return b + np.sum(np.abs(gram) if signed else np.maximum(gram, 0), axis=1) <= 0
+    return b + sum(sent(W.T @ W, signed, anticorrelated_sets)) <= 0
 
 
-def dead_tangents(W: Any, b: Any, *, signed: bool = False) -> np.ndarray:
+def sent(gram: np.ndarray, signed: bool, anticorrelated_sets: Sets) -> list[np.ndarray]:
+    """The most that each independent group of features can add to every output, (…, n) each; `gram` is WᵀW, (…, n, n).
+
+    A group is an anticorrelated set, in the order given, or one feature of the others.
+    """
+    most = np.abs(gram) if signed else np.maximum(gram, 0)
+    inside = {i for members in anticorrelated_sets for i in members}
+    alone = [[i] for i in range(gram.shape[-1]) if i not in inside]
+    return [most[..., list(members)].max(-1) for members in (*anticorrelated_sets, *alone)]
+
+
+def dead_tangents(W: Any, b: Any, *, signed: bool = False, anticorrelated_sets: Sets = ()) -> np.ndarray:
     """Directions of the parameters of dead features, (k (m + 1), m n + n), in the order of the flattened pair (W, b).
 
     They need not all be flat. The bias is: the output stays 0. Length costs something if the feature then disturbs others.
@@ -42,4 +54,4 @@ def dead_tangents(W: Any, b: Any, *, signed: bool = False) -> np.ndarray:
     W = np.asarray(arrays.as_numpy("W", W, ndim=2), float)
     m, n = W.shape
     rows = np.eye(m * n + n).reshape(m + 1, n, m * n + n)  # parameter (hidden unit or bias, feature)
-    return rows[:, dead_features(W, b, signed=signed)].reshape(-1, m * n + n)
+    return rows[:, dead_features(W, b, signed=signed, anticorrelated_sets=anticorrelated_sets)].reshape(-1, m * n + n)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from superpos.landscapes.bottoms import bottom_below
-from superpos.landscapes.merging import canonical
 from superpos.landscapes.search import Basin, Minima
 
 # A minimum has left its branch where an entry of its Gram matrix or bias changes by more than this in one step.
@@ -42,8 +41,7 @@ def _links(here: Minima, there: Minima, *, skip: set[int] = frozenset()) -> dict
         if i in skip:
             continue
         end = bottom_below(there.problem, basin.bottom.flat)
-        W, b = there.problem.parts(end.flat)
-        if moved(basin, *canonical(W, b)) <= JUMP:
+        if moved(basin, *there.problem.canonical(end.flat)) <= JUMP:
             links[i] = there.basins.index(there.add_bottom(end, "followed"))
     return links
 
