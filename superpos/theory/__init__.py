@@ -11,6 +11,8 @@ from superpos.theory.branches import Branch as Branch
 from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
 from superpos.theory.expectation import expected_loss as expected_loss
+from superpos.theory.fourier_mlp import FourierMLP as FourierMLP
+from superpos.theory.fourier_mlp import fourier_mlp as fourier_mlp
 from superpos.theory.hidden_noise import dropout_penalty as dropout_penalty
 from superpos.theory.hidden_noise import noise_penalty as noise_penalty
 from superpos.theory.learning_coefficients import LearningCoefficient as LearningCoefficient
