@@ -22,6 +22,7 @@ NEURONS = sp.models.ComputationModel(DIRECTIONS / 60**0.5)
 READ = sp.tasks.Toy(n_features=60, n_hidden=20, feature_probability=0.1)
 TASKS = {
     "modular_addition": sp.tasks.ModularAddition(p=59),
+    "modular_mlp": sp.tasks.ModularMLP(p=59),
     "toy": sp.tasks.Toy(n_features=400, n_hidden=30, feature_probability=0.1),
     "world_toy": sp.tasks.WorldToy(n_features=400, n_hidden=30, world="circle", sharpness=5.0, log_odds=-4.0),
     "noisy_toy": sp.tasks.NoisyToy(

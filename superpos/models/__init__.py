@@ -5,6 +5,7 @@ from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
 from superpos.models.decomposition import Decomposition as Decomposition
 from superpos.models.interventions import ablate as ablate
+from superpos.models.pair_mlp import PairMLP as PairMLP
 from superpos.models.pairs import PairModel as PairModel
 from superpos.models.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.models.sae import SAE as SAE

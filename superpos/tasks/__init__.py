@@ -8,6 +8,7 @@ from superpos.tasks.crosscoder import Crosscoder as Crosscoder
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
+from superpos.tasks.modular_mlp import ModularMLP as ModularMLP
 from superpos.tasks.noisy_toy import NoisyToy as NoisyToy
 from superpos.tasks.one_hot_classifier import OneHotClassifier as OneHotClassifier
 from superpos.tasks.one_hot_toy import OneHotToy as OneHotToy

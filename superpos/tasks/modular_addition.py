@@ -1,26 +1,25 @@
 """Learn arithmetic modulo p from a part of its table."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
-from superpos.arrays import Scalar, Table
-from superpos.data.modular import modular_table
 from superpos.errors import ConfigError
+from superpos.models.activations import ACTIVATIONS, check_activation
 from superpos.models.toy import FULL_PRECISION
 from superpos.models.transformer import Transformer
-from superpos.tasks.base import Metrics, Task
+from superpos.tasks.modular_table import ModularTable
 from superpos.tasks.registry import register
 
 
 @register("modular_addition")
 @dataclass(frozen=True, kw_only=True)
-class ModularAddition(Task):
+class ModularAddition(ModularTable):
     r"""Answer "a b =" with a ∘ b modulo p, by one layer of a transformer, full batch.
 
     Tokens 0 … p − 1 are numbers, p is "="; the logits z of the p numbers after "=" are the answer, and the loss is the mean
@@ -46,7 +45,7 @@ class ModularAddition(Task):
     gradient, a random sample, which are looked at in every step (default: all). After training all are looked at.
 
     Initial weights are normal with standard deviation `init_scale` / √d_model (√(p + 1) for W_U), biases 0. There is no
-    layer norm. Defaults are the published ones.
+    layer norm. Defaults are the published ones; `activation` is that of the neurons.
 
     Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", section 3; Power et al. 2022.
     """
@@ -54,59 +53,21 @@ class ModularAddition(Task):
     SIZES: ClassVar[dict[str, str]] = {
         "p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}", "d_mlp": "d_mlp {}"
     }  # fmt: skip
-    DATA = "full batch"
     PAGE: ClassVar[str] = "modular"
-    UNSAID: ClassVar[tuple[str, ...]] = ("gradient_pairs", "test_pairs", "data_seed", "order")
 
-    p: int = jax.tree.static(default=113)  # shape of W_E
     d_model: int = jax.tree.static(default=128)  # shape of W_E
     n_heads: int = jax.tree.static(default=4)  # shape of W_Q
     d_mlp: int = jax.tree.static(default=512)  # shape of W_in
-    operation: str = jax.tree.static(default="addition")  # chooses the table
-    gradient_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
-    test_pairs: int | None = jax.tree.static(default=None)  # shape of the batch
-    train_fraction: Scalar = 0.3
-    data_seed: Scalar = 0
-    init_scale: Scalar = 1.0
-    order: Table = None  # (p²,)
+    activation: str = jax.tree.static(default="relu")  # chooses code
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        modular_table(self.p, self.operation)
+        super().check()
         for name in ("d_model", "n_heads", "d_mlp"):
             check.integer(name, getattr(self, name), at_least=1, at_most=2**14)
         if self.d_model % self.n_heads:
             raise ConfigError(f"d_model must be a multiple of n_heads = {self.n_heads}, got {self.d_model}.")
-        for name in ("gradient_pairs", "test_pairs"):
-            if getattr(self, name) is not None:
-                check.integer(name, getattr(self, name), at_least=1, at_most=self.p**2)
-        for name in ("train_fraction", "data_seed", "init_scale"):
-            check.scalar(name, getattr(self, name))
-        if (order := check.finite_array("order", self.order) if self.order is not None else None) is not None and (
-            order.shape != (self.p**2,) or set(order) != set(range(self.p**2))
-        ):
-            raise ConfigError(f"order must be a permutation of 0 … {self.p**2 - 1}.")
-        self.check_values()
-
-    def check_values(self) -> None:
-        """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        check.in_range("train_fraction", self.train_fraction, at_least=1 / self.p**2, below=1 - 0.5 / self.p**2)
-        if self.gradient_pairs is not None:
-            check.in_range("train_fraction", self.train_fraction, at_most=(self.gradient_pairs + 0.5) / self.p**2)
-        check.in_range("data_seed", self.data_seed, at_least=0, at_most=2**24)
-        check.whole_numbers("data_seed", self.data_seed)
-        check.in_range("init_scale", self.init_scale, at_least=0, at_most=100)
-
-    def broadcast(self) -> "ModularAddition":
-        """The same task with every numeric field an array."""
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), self)
-
-    def precompute(self) -> "ModularAddition":
-        """The task with the order of its pairs, (p²,); needed before `loss`."""
-        if self.order is not None:
-            return self
-        key = jax.random.key(jnp.asarray(self.data_seed, jnp.uint32))
-        return replace(self, order=jax.random.permutation(key, self.p**2))
+        check_activation(self.activation)
 
     def init(self, key: PRNGKeyArray) -> Transformer:
         """A new model."""
@@ -116,15 +77,8 @@ class ModularAddition(Task):
             "n_heads": self.n_heads,
             "d_mlp": self.d_mlp,
         }
-        return Transformer.random(key, n_positions=3, n_layers=1, bias=True, scale=self.init_scale, **sizes)
-
-    def logits(self, model: Transformer) -> Float[Array, "pairs p"]:
-        """Logits of the p answers to all p² pairs a·p + b: those of `model([a, b, p])` after "="."""
-        return self._answers(model, self._after_attention(model))
-
-    def neurons(self, model: Transformer) -> Float[Array, "pairs d_mlp"]:
-        """What the neurons say at "=", after the ReLU."""
-        return self._neurons(model, self._after_attention(model))
+        how = {"scale": self.init_scale, "activation": self.activation}
+        return Transformer.random(key, n_positions=3, n_layers=1, bias=True, **how, **sizes)
 
     def _answers(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs p"]:
         post = self._neurons(model, x)
@@ -132,9 +86,10 @@ class ModularAddition(Task):
         return jnp.dot(x, model.W_U[...][:, : self.p], precision=FULL_PRECISION)
 
     def _neurons(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs d_mlp"]:
-        return jax.nn.relu(jnp.dot(x, model.W_in[0], precision=FULL_PRECISION) + model.b_in[0][None])
+        pre: Array = jnp.dot(x, model.W_in[0], precision=FULL_PRECISION) + model.b_in[0][None]
+        return ACTIVATIONS[self.activation](pre)
 
-    def _after_attention(self, model: Transformer) -> Float[Array, "pairs d_model"]:
+    def _inputs(self, model: Transformer) -> Float[Array, "pairs d_model"]:
         # One query alone matters, and the only keys and values are those of p tokens at two places and of "=": they are
         # computed once, and pairs come from broadcasting them.
         W_E, W_pos, product = model.W_E[...], model.W_pos[...], partial(jnp.einsum, precision=FULL_PRECISION)
@@ -151,64 +106,10 @@ class ModularAddition(Task):
         x = x + product("hab,haf->abf", to_a, from_a) + product("hab,hbf->abf", to_b, from_b)
         return x.reshape(self.p**2, self.d_model)
 
-    def loss(self, model: Transformer, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
-        """The mean over the training pairs, and how the others fare."""
-        del key, batch_size
-        count = self.p**2 if self.gradient_pairs is None else self.gradient_pairs
-        order = self._order[: None if self.test_pairs is None else count + self.test_pairs]
-        x = self._after_attention(model)
-        error, right = self._scores(model, x, order[:count])
-        if count < len(order):
-            others = self._scores(*jax.lax.stop_gradient((model, x)), order[count:])
-            error, right = (jnp.concatenate(both) for both in zip((error, right), others, strict=True))
-        train = self._trains[: len(order)]
-        n_train = jnp.sum(train, dtype=error.dtype)
-        loss = jnp.sum(jnp.where(train, error, 0)) / n_train
-        accuracy = jnp.sum(train & right, dtype=error.dtype) / n_train
-        n_test = len(order) - n_train
-        test_loss = jax.lax.stop_gradient(jnp.sum(jnp.where(train, 0, error))) / n_test
-        test_accuracy = jnp.sum(~train & right, dtype=error.dtype) / n_test
-        return loss, {"accuracy": accuracy, "test_loss": test_loss, "test_accuracy": test_accuracy}
-
-    def _scores(self, model: Transformer, x: Array, pairs: Integer[Array, " pairs"]) -> tuple[Array, Array]:
-        answers = jnp.asarray(modular_table(self.p, self.operation)[2])[pairs]
-        # No pair comes twice, so the gradient of this lookup adds nothing up, in whatever order.
-        logits = self._answers(model, x.at[pairs].get(unique_indices=True, mode="promise_in_bounds"))
-        return cross_entropy(logits, answers), jnp.argmax(logits, axis=1) == answers
-
-    @property
-    def _order(self) -> Integer[Array, " pairs"]:
-        return jnp.asarray(self.order, jnp.int32)
-
-    @property
-    def _trains(self) -> Bool[Array, " pairs"]:
-        return jnp.arange(self.p**2) < jnp.round(self.train_fraction * self.p**2)
-
-    def training_pairs(self) -> Bool[Array, " pairs"]:
-        """Which pairs a·p + b train, (p²,)."""
-        task = self.broadcast().precompute()
-        return jnp.zeros(self.p**2, bool).at[task._order].set(task._trains)
-
-    def expected_loss(self, model: Transformer) -> Float[Array, ""]:
-        """The mean over the pairs that do not train."""
-        return replace(self, test_pairs=None).loss(model, jax.random.key(0), 0)[1]["test_loss"]
-
     def training_defaults(self) -> dict[str, Any]:
         """25,000 steps of Adam with memories of .9 and .98, at a learning rate of 0.001."""
         return {"steps": 25_000, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.98}
 
-    def unread(self) -> dict[str, str]:
-        """Fields of this and of `TrainConfig` that have no effect given the others, each with why."""
-        fields = {"batch_size": "training is full batch", "evaluation_samples": "all other pairs test"}
-        return fields if self.order is None else fields | {"data_seed": "order is given"}
-
     def elements_per_step(self, batch_size: int) -> int:
         """All pairs at the neurons."""
         return self.p**2 * (self.d_mlp + self.p + self.n_heads * self.d_model)
-
-
-def cross_entropy(logits: Float[Array, "pairs p"], answers: Integer[Array, " pairs"]) -> Float[Array, " pairs"]:
-    r"""$-\log\mathrm{softmax}(z)_c = \mathrm{softplus}\,\log\sum_{j \ne c} e^{z_j - z_c}$, accurate however small it is."""
-    true_logit = jnp.take_along_axis(logits, answers[:, None], axis=1)
-    others = jnp.arange(logits.shape[1])[None] != answers[:, None]
-    return jax.nn.softplus(jax.nn.logsumexp(logits - true_logit, axis=1, where=others))

@@ -1,0 +1,320 @@
+r"""How does one hidden layer add modulo p, and does its random start say which frequencies it will use?
+
+Nanda 2023, "200 Concrete Open Problems in Mechanistic Interpretability", 3.3 (a multilayer perceptron), 3.23 (GELU) and 3.28
+(lottery tickets); Gromov 2023, "Grokking modular arithmetic". With squares a solution can be written down
+(`theory.fourier_mlp`). Trained neurons are compared with it: each should turn with one frequency k of both numbers, and
+write it to the answers with the phase $\varphi_{out} = \varphi_a + \varphi_b$.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import binomtest, spearmanr, t
+
+from superpos.analysis.fourier import SINGLE, neuron_frequencies, spectrum
+from superpos.analysis.grokking import neurons_of
+from superpos.experiments.claims import Claims
+from superpos.experiments.sizes import Sizes
+from superpos.models.pair_mlp import PairMLP
+from superpos.plot.appearance import PALETTE, caption, current_axes
+from superpos.sweeping import Grid, SweepResult
+from superpos.tasks import ModularAddition, ModularMLP
+from superpos.theory.fourier_mlp import fourier_mlp
+from superpos.training.train_config import TrainConfig
+
+SOURCE = "Nanda 2023, 200 Concrete Open Problems, 3.3, 3.23 and 3.28; Gromov 2023, Grokking modular arithmetic"
+NAMES = {"square": "x²", "relu": "ReLU", "gelu": "GELU"}
+COLORS = {"square": PALETTE["blue"], "relu": PALETTE["orange"], "gelu": PALETTE["green"]}
+RIGHT = 0.99  # of the pairs that do not train
+READINGS = {"amplitude": "lengths", "aligned": "lengths and phases"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Modulus, neurons, activations, seeds and steps of the perceptrons; those of the transformers; moduli of the written
+    solution."""
+
+    p: int = 23
+    activations: tuple[str, ...] = ("square", "relu", "gelu")
+    n_hidden: int = 64
+    seeds: int = 16
+    steps: int = 3_000
+    transformer_p: int = 31
+    transformer_activations: tuple[str, ...] = ("relu", "gelu")
+    transformer_seeds: int = 4
+    transformer_steps: int = 3_000
+    written: tuple[int, ...] = (5, 11, 23, 59, 113)
+
+
+SIZES = Sizes(
+    quick=Size(
+        p=7,
+        activations=("square",),
+        n_hidden=16,
+        seeds=2,
+        steps=50,
+        transformer_p=7,
+        transformer_activations=("gelu",),
+        transformer_seeds=1,
+        transformer_steps=20,
+        written=(5, 7),
+    ),
+    laptop=Size(),
+    full=Size(
+        p=59, n_hidden=512, seeds=256, steps=10_000, transformer_p=113, transformer_seeds=16, transformer_steps=25_000
+    ),
+)
+
+
+def build(size: Size) -> tuple[ModularMLP, TrainConfig, Grid]:
+    """Task, training and grid of the perceptrons."""
+    task = ModularMLP(
+        p=size.p, n_hidden=size.n_hidden, train_fraction=0.8, gradient_pairs=round(0.8 * size.p**2), init_scale=0.5
+    )
+    config = TrainConfig(
+        steps=size.steps,
+        learning_rate=1e-2,
+        weight_decay=1.0,
+        schedule="constant",
+        snapshots=(0,),
+        history=size.steps // 10,
+    )
+    return task, config, Grid(activation=list(size.activations), seed=range(size.seeds))
+
+
+def build_transformer(size: Size) -> tuple[ModularAddition, TrainConfig, Grid]:
+    """The same for transformers with two kinds of neurons."""
+    p = size.transformer_p
+    task = ModularAddition(p=p, d_model=48, d_mlp=128, train_fraction=0.5, gradient_pairs=round(0.5 * p**2))
+    config = TrainConfig(
+        steps=size.transformer_steps, learning_rate=2e-3, weight_decay=1.0, schedule="constant", warmup_steps=10,
+        decay_bias=True, history=size.transformer_steps // 10,
+    )  # fmt: skip
+    return task, config, Grid(activation=list(size.transformer_activations), seed=range(size.transformer_seeds))
+
+
+def waves_of(model: PairMLP) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Complex amplitudes of every neuron at frequencies 1 … (p − 1)/2, each (n_hidden, (p − 1)/2), of A, B and W_out.
+
+    A row is $\sum_k 2 |c_k| / p \cdot \cos(w_k a + \arg c_k)$ plus its mean.
+    """
+    tables = model.A[...], model.B[...], model.W_out[...].T
+    transforms = [np.fft.rfft(np.asarray(table, float), axis=1)[:, 1:] for table in tables]
+    return transforms[0], transforms[1], transforms[2]
+
+
+def start_readings(model: PairMLP) -> dict[str, np.ndarray]:
+    r"""What a model says of every frequency, ((p − 1)/2,): sums over neurons of how much they would write of it.
+
+    `amplitude` is $\sum_n |a_n b_n c_n|$ and `aligned` is $\sum_n |\mathrm{Re}(a_n b_n \bar c_n)|_+$, with the amplitudes a,
+    b, c of `waves_of`: only neurons whose phases fit count.
+    """
+    a, b, c = waves_of(model)
+    return {
+        "amplitude": np.sum(np.abs(a * b * c), axis=0),
+        "aligned": np.sum(np.maximum(np.real(a * b * np.conj(c)), 0), axis=0),
+    }
+
+
+def measure(result: SweepResult) -> xr.Dataset:
+    """Of every perceptron, over the axes of `result`:
+
+    * `right`: share of the pairs that do not train which are answered right.
+    * `single`: share of the neurons, by their energy, that are of one frequency (more than 85 % of their variance).
+    * `phase`: mean cosine of φ_out − φ_a − φ_b over these, by their energy; 1 in the written solution, 0 by chance.
+    * `n_frequencies`: the inverse participation ratio of the energies that frequencies have in the answers.
+    * `amplitude`, `aligned`: rank correlation (Spearman) of that reading of the start with these energies.
+    """
+    dims, shape = result["loss"].dims, result["loss"].shape
+    rows = []
+    for index in np.ndindex(shape):
+        cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
+        model, start, task = cell.model(), cell.snapshots(), cell.task()
+        first = PairMLP(*(getattr(start, name)[0] for name in ("A", "B", "W_out")), activation=model.activation)
+        neurons = np.asarray(neurons_of(task, model), float)
+        frequency, explained = neuron_frequencies(neurons)
+        energy = neurons.var(axis=0) * np.sum(np.asarray(model.W_out, float) ** 2, axis=0)
+        a, b, c = (wave[np.arange(len(frequency)), frequency - 1] for wave in waves_of(model))
+        single = explained > SINGLE
+        weight = np.where(single, energy, 0)
+        phase = np.cos(np.angle(c) - np.angle(a) - np.angle(b)) @ weight / max(weight.sum(), 1e-300)
+        written = spectrum(np.asarray(model.W_out, float))[1:]
+        readings = start_readings(first)
+        rows.append((
+            float(cell["test_accuracy_history"].isel(record=-1)),
+            energy @ single / energy.sum(),
+            phase,
+            written.sum() ** 2 / np.sum(written**2),
+            *(spearmanr(readings[name], written).statistic for name in READINGS),
+        ))  # fmt: skip
+    names = ("right", "single", "phase", "n_frequencies", *READINGS)
+    columns = np.reshape(rows, (*shape, len(names)))
+    return xr.Dataset(
+        {name: (dims, columns[..., k]) for k, name in enumerate(names)}, {dim: result[dim] for dim in dims}
+    )
+
+
+def measure_transformer(result: SweepResult) -> xr.Dataset:
+    """`right` and `single` of every transformer, as `measure` has them."""
+    dims, shape = result["loss"].dims, result["loss"].shape
+    right, single = np.empty(shape), np.empty(shape)
+    for index in np.ndindex(shape):
+        cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
+        model = cell.model()
+        neurons = np.asarray(neurons_of(cell.task(), model), float)
+        energy = neurons.var(axis=0) * np.sum((np.asarray(model.W_out)[0] @ np.asarray(model.W_U)) ** 2, axis=1)
+        right[index] = cell["test_accuracy_history"].isel(record=-1)
+        single[index] = energy @ (neuron_frequencies(neurons).explained > SINGLE) / energy.sum()
+    return xr.Dataset({"right": (dims, right), "single": (dims, single)}, {dim: result[dim] for dim in dims})
+
+
+def written_accuracy(p: int) -> tuple[float, float]:
+    """(share right, largest deviation of the logits from 3 cos w(a + b − c)) of the written solution with frequency 1."""
+    model = PairMLP(*fourier_mlp(p, [1]))
+    a, b = np.divmod(np.arange(p * p), p)
+    logits = np.asarray(model(a, b), float)
+    exact = 3 * np.cos(2 * np.pi * ((a + b)[:, None] - np.arange(p)) / p)
+    return float(np.mean(logits.argmax(axis=1) == (a + b) % p)), float(np.abs(logits - exact).max())
+
+
+def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Claims) -> None:
+    """`table` is the `measure` of the perceptrons, `transformers` that of the transformers."""
+    written = {p: written_accuracy(p) for p in size.written}
+    claims.identity(
+        "x²: six written neurons add modulo p without an error",
+        "all pairs right, logits 3 cos w(a + b − c) to 1e-4",
+        f"p = {', '.join(map(str, written))}: off by {max(off for _, off in written.values()):.0e}",
+        all(share == 1 and off < 1e-4 for share, off in written.values()),
+    )
+    for name in size.activations:
+        cell = table.sel(activation=name)
+        n = cell.sizes["seed"]
+        k = int((cell["right"] >= RIGHT).sum())
+        low, high = binomtest(k, n).proportion_ci(method="wilson")
+        claims.check(
+            f"{NAMES[name]}: trained perceptrons add pairs that they have not seen",
+            "99 % right in more than half of the seeds (95 % interval)",
+            f"{k} of {n} ({low:.0%} to {high:.0%})",
+            low > 0.5,
+        )
+        single, phase = cell["single"], cell["phase"]
+        claims.check(
+            f"{NAMES[name]}: neurons turn with one frequency, with phases as in the written solution",
+            "in the median seed .9 of their energy is of one frequency, and cos(φ_out − φ_a − φ_b) is .9",
+            f"{float(single.median()):.2f} and {float(phase.median()):.2f}",
+            bool(single.median() > 0.9 and phase.median() > 0.9),
+        )
+    for name in size.activations:
+        cell = table.sel(activation=name)
+        measured = {reading: interval(cell[reading].values) for reading in READINGS}
+        claims.check(
+            f"{NAMES[name]}: the start says which frequencies the end uses",
+            "mean rank correlation of aligned phases with the energies at the end above 0 (95 % interval)",
+            "; ".join(f"{READINGS[r]} {m:.2f} ± {w:.2f}" for r, (m, w) in measured.items()),
+            measured["aligned"][0] > measured["aligned"][1],
+        )
+    n = transformers.sizes["seed"]
+    right = transformers["right"] >= RIGHT
+    count, share = right.sum("seed"), transformers["single"].where(right).median("seed")
+    names = [str(name) for name in transformers["activation"].values]
+    claims.check(
+        "a transformer with GELU finds the same circuit as with ReLU",
+        "in most seeds 99 % right, and .8 of the neurons' energy is of one frequency",
+        "; ".join(
+            f"{NAMES[a]} {int(count.sel(activation=a))} of {n}, {float(share.sel(activation=a)):.2f}" for a in names
+        ),
+        bool(count.sel(activation="gelu") > n / 2 and share.sel(activation="gelu") > 0.8),
+    )
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval by Student's t."""
+    n = len(values)
+    return float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
+
+
+def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
+    """Figure and caption: learning curves, one model's neurons, phases, and what the start says."""
+    figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), layout="constrained", width_ratios=(1.1, 1.2, 1, 1))
+    names = [str(name) for name in result["activation"].values]
+    learning_curves(result, axes[0])
+    best = result.sel(activation="square").isel(seed=0)
+    neuron_waves(best.model(), axes[1])
+    phase_sums({name: result.sel(activation=name).isel(seed=0).model() for name in names}, axes[2])
+    start_correlations(table, axes[3])
+    text = (
+        "From left: share of unseen pairs that are answered right (median of seeds, and all of them); how strongly the "
+        "neurons of one model with x² read each frequency, ordered by it; phases that neurons write against the sum of "
+        "those that they read, one model each; rank correlation of what the random start holds of a frequency with what "
+        "the trained model writes of it (seeds, mean and 95 % interval)."
+    )
+    return figure, caption(result.attrs, text)
+
+
+def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
+    """Share of unseen pairs answered right against the step: every seed, and the median."""
+    ax = current_axes(ax)
+    steps = result["record_step"].values
+    for name in map(str, result["activation"].values):
+        curves = 100 * result["test_accuracy_history"].sel(activation=name).transpose("seed", "record").values
+        ax.plot(steps, curves.T, color=COLORS[name], lw=0.4, alpha=0.2)
+        ax.plot(steps, np.median(curves, axis=0), color=COLORS[name], lw=1.6, label=NAMES[name])
+    ax.set(xlabel="step", ylabel="unseen pairs right, %", ylim=(0, 103), xscale="log")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def neuron_waves(model: PairMLP, ax: Axes | None = None) -> Axes:
+    """How strongly every neuron reads each frequency of a, as a share of its largest; neurons by their frequency."""
+    ax = current_axes(ax)
+    a, b, c = waves_of(model)
+    size = np.abs(a) * np.abs(b) * np.abs(c)
+    used = size.max(axis=1) > 0.02 * size.max()
+    size = size[used][np.lexsort((-size[used].max(axis=1), size[used].argmax(axis=1)))]
+    ax.imshow(size / size.max(axis=1, keepdims=True), aspect="auto", cmap="Greys", interpolation="nearest")
+    ax.set_xticks(np.arange(0, size.shape[1], 2), np.arange(1, size.shape[1] + 1, 2))
+    ax.set(xlabel="frequency k", ylabel="neuron", title="x²")
+    return ax
+
+
+def phase_sums(models: Mapping[str, PairMLP], ax: Axes | None = None) -> Axes:
+    """φ_out against φ_a + φ_b of the neurons of some models, each at its strongest frequency."""
+    ax = current_axes(ax)
+    for name, model in models.items():
+        a, b, c = waves_of(model)
+        size = np.abs(a * b * c)
+        at = np.arange(len(size)), size.argmax(axis=1)
+        used = size[at] > 0.02 * size.max()
+        read, wrote = np.angle(a[at] * b[at])[used], np.angle(c[at])[used]
+        ax.plot(read, wrote, ".", ms=3.5, color=COLORS[name], alpha=0.7)
+    ax.set_xticks([-np.pi, 0, np.pi], ["−π", "0", "π"])
+    ax.set_yticks([-np.pi, 0, np.pi], ["−π", "0", "π"])
+    ax.set(xlabel="phase read, φ_a + φ_b", ylabel="phase written")
+    return ax
+
+
+def start_correlations(table: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Rank correlations of both readings of the start with the end, by activation."""
+    ax = current_axes(ax)
+    ax.axhline(0, color="#BBBBBB", lw=0.7, zorder=0)
+    names = [str(name) for name in table["activation"].values]
+    for j, reading in enumerate(READINGS):
+        for k, name in enumerate(names):
+            values = table[reading].sel(activation=name).values
+            x = k + 0.34 * (j - 0.5)
+            mean, width = interval(values)
+            ax.plot(np.full(len(values), x), values, ".", ms=2.5, color="#BBBBBB", zorder=1)
+            ax.errorbar(
+                x, mean, width, fmt="os"[j], ms=4, color=COLORS[name], mfc="white" if j == 0 else None, capsize=2
+            )
+    for marker, reading, face in (("o", "amplitude", "white"), ("s", "aligned", "black")):
+        ax.plot([], [], marker, ms=4, color="black", mfc=face, label=READINGS[reading])
+    ax.set_xticks(range(len(names)), [NAMES[name] for name in names])
+    ax.set(ylabel="rank correlation,\nstart and end", ylim=(-1, 1.45))
+    ax.legend(loc="upper left", title="read of the start:")
+    return ax
