@@ -12,7 +12,7 @@ from superpos.analysis.generalisation import steps_to
 from superpos.data.modular import modular_table
 from superpos.experiments.grokking import snapshots_of
 from superpos.experiments.grokking_sweep import milestones
-from superpos.tasks.modular_addition import cross_entropy
+from superpos.tasks.modular_table import cross_entropy
 
 TASK = sp.tasks.ModularAddition(p=7, d_model=8, n_heads=2, d_mlp=16, train_fraction=0.4)
 

@@ -8,6 +8,7 @@ write it to the answers with the phase $\varphi_{out} = \varphi_a + \varphi_b$.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +25,7 @@ from superpos.models.pair_mlp import PairMLP
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import ModularAddition, ModularMLP
-from superpos.theory.fourier_mlp import fourier_mlp
+from superpos.theory.fourier_solutions import fourier_mlp
 from superpos.training.train_config import TrainConfig
 
 SOURCE = "Nanda 2023, 200 Concrete Open Problems, 3.3, 3.23 and 3.28; Gromov 2023, Grokking modular arithmetic"
@@ -41,13 +42,13 @@ class Size:
 
     p: int = 23
     activations: tuple[str, ...] = ("square", "relu", "gelu")
-    n_hidden: int = 64
+    n_hidden: int = 128
     seeds: int = 16
-    steps: int = 3_000
+    steps: int = 4_000
     transformer_p: int = 31
     transformer_activations: tuple[str, ...] = ("relu", "gelu")
     transformer_seeds: int = 4
-    transformer_steps: int = 3_000
+    transformer_steps: int = 4_000
     written: tuple[int, ...] = (5, 11, 23, 59, 113)
 
 
@@ -78,7 +79,7 @@ def build(size: Size) -> tuple[ModularMLP, TrainConfig, Grid]:
     )
     config = TrainConfig(
         steps=size.steps,
-        learning_rate=1e-2,
+        learning_rate=5e-3,
         weight_decay=1.0,
         schedule="constant",
         snapshots=(0,),
@@ -90,7 +91,7 @@ def build(size: Size) -> tuple[ModularMLP, TrainConfig, Grid]:
 def build_transformer(size: Size) -> tuple[ModularAddition, TrainConfig, Grid]:
     """The same for transformers with two kinds of neurons."""
     p = size.transformer_p
-    task = ModularAddition(p=p, d_model=48, d_mlp=128, train_fraction=0.5, gradient_pairs=round(0.5 * p**2))
+    task = ModularAddition(p=p, d_model=48, d_mlp=128, train_fraction=0.7, gradient_pairs=round(0.7 * p**2))
     config = TrainConfig(
         steps=size.transformer_steps, learning_rate=2e-3, weight_decay=1.0, schedule="constant", warmup_steps=10,
         decay_bias=True, history=size.transformer_steps // 10,
@@ -125,32 +126,35 @@ def measure(result: SweepResult) -> xr.Dataset:
     """Of every perceptron, over the axes of `result`:
 
     * `right`: share of the pairs that do not train which are answered right.
-    * `single`: share of the neurons, by their energy, that are of one frequency (more than 85 % of their variance).
-    * `phase`: mean cosine of φ_out − φ_a − φ_b over these, by their energy; 1 in the written solution, 0 by chance.
+    * `single`: share of neurons of one frequency, which holds more than 85 % of what varies in A and B.
+    * `phase`: mean cosine of φ_out − φ_a − φ_b over neurons; 1 in the written solution, 0 by chance.
+
+    Both count a neuron by |a b c| of `waves_of` at its strongest frequency. Then
     * `n_frequencies`: the inverse participation ratio of the energies that frequencies have in the answers.
     * `amplitude`, `aligned`: rank correlation (Spearman) of that reading of the start with these energies.
     """
-    dims, shape = result["loss"].dims, result["loss"].shape
+    dims, shape = [str(dim) for dim in result["loss"].dims], result["loss"].shape
     rows = []
     for index in np.ndindex(shape):
-        cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
-        model, start, task = cell.model(), cell.snapshots(), cell.task()
+        cell = result.isel(**dict(zip(dims, index, strict=True)))
+        model, start = cell.model(), cell.snapshots()
         first = PairMLP(*(getattr(start, name)[0] for name in ("A", "B", "W_out")), activation=model.activation)
-        neurons = np.asarray(neurons_of(task, model), float)
-        frequency, explained = neuron_frequencies(neurons)
-        energy = neurons.var(axis=0) * np.sum(np.asarray(model.W_out, float) ** 2, axis=0)
-        a, b, c = (wave[np.arange(len(frequency)), frequency - 1] for wave in waves_of(model))
-        single = explained > SINGLE
-        weight = np.where(single, energy, 0)
-        phase = np.cos(np.angle(c) - np.angle(a) - np.angle(b)) @ weight / max(weight.sum(), 1e-300)
+        waves = waves_of(model)
+        strength = np.prod(np.abs(waves), axis=0)  # of every frequency in every neuron
+        at = np.arange(len(strength)), strength.argmax(axis=1)
+        read = np.abs(waves[0]) ** 2 + np.abs(waves[1]) ** 2
+        single = read[at] > SINGLE * read.sum(axis=1)
+        weight = strength[at]
+        a, b, c = (wave[at] for wave in waves)
+        phase = np.cos(np.angle(c) - np.angle(a) - np.angle(b)) @ weight / weight.sum()
         written = spectrum(np.asarray(model.W_out, float))[1:]
         readings = start_readings(first)
         rows.append((
             float(cell["test_accuracy_history"].isel(record=-1)),
-            energy @ single / energy.sum(),
+            single @ weight / weight.sum(),
             phase,
             written.sum() ** 2 / np.sum(written**2),
-            *(spearmanr(readings[name], written).statistic for name in READINGS),
+            *(_rank_correlation(readings[name], written) for name in READINGS),
         ))  # fmt: skip
     names = ("right", "single", "phase", "n_frequencies", *READINGS)
     columns = np.reshape(rows, (*shape, len(names)))
@@ -159,12 +163,17 @@ def measure(result: SweepResult) -> xr.Dataset:
     )
 
 
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    correlation: Any = spearmanr(one, other)
+    return float(correlation.statistic)
+
+
 def measure_transformer(result: SweepResult) -> xr.Dataset:
     """`right` and `single` of every transformer, as `measure` has them."""
-    dims, shape = result["loss"].dims, result["loss"].shape
+    dims, shape = [str(dim) for dim in result["loss"].dims], result["loss"].shape
     right, single = np.empty(shape), np.empty(shape)
     for index in np.ndindex(shape):
-        cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
+        cell = result.isel(**dict(zip(dims, index, strict=True)))
         model = cell.model()
         neurons = np.asarray(neurons_of(cell.task(), model), float)
         energy = neurons.var(axis=0) * np.sum((np.asarray(model.W_out)[0] @ np.asarray(model.W_U)) ** 2, axis=1)
@@ -205,7 +214,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         single, phase = cell["single"], cell["phase"]
         claims.check(
             f"{NAMES[name]}: neurons turn with one frequency, with phases as in the written solution",
-            "in the median seed .9 of their energy is of one frequency, and cos(φ_out − φ_a − φ_b) is .9",
+            "in the median seed .9 of them, by strength, are of one frequency, and cos(φ_out − φ_a − φ_b) is .9",
             f"{float(single.median()):.2f} and {float(phase.median()):.2f}",
             bool(single.median() > 0.9 and phase.median() > 0.9),
         )
@@ -213,7 +222,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         cell = table.sel(activation=name)
         measured = {reading: interval(cell[reading].values) for reading in READINGS}
         claims.check(
-            f"{NAMES[name]}: the start says which frequencies the end uses",
+            f"{NAMES[name]}: the random start says a little of which frequencies the end uses",
             "mean rank correlation of aligned phases with the energies at the end above 0 (95 % interval)",
             "; ".join(f"{READINGS[r]} {m:.2f} ± {w:.2f}" for r, (m, w) in measured.items()),
             measured["aligned"][0] > measured["aligned"][1],
@@ -265,7 +274,7 @@ def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
         ax.plot(steps, curves.T, color=COLORS[name], lw=0.4, alpha=0.2)
         ax.plot(steps, np.median(curves, axis=0), color=COLORS[name], lw=1.6, label=NAMES[name])
     ax.set(xlabel="step", ylabel="unseen pairs right, %", ylim=(0, 103), xscale="log")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left", handlelength=1.2)
     return ax
 
 
@@ -294,7 +303,7 @@ def phase_sums(models: Mapping[str, PairMLP], ax: Axes | None = None) -> Axes:
         ax.plot(read, wrote, ".", ms=3.5, color=COLORS[name], alpha=0.7)
     ax.set_xticks([-np.pi, 0, np.pi], ["−π", "0", "π"])
     ax.set_yticks([-np.pi, 0, np.pi], ["−π", "0", "π"])
-    ax.set(xlabel="phase read, φ_a + φ_b", ylabel="phase written")
+    ax.set(xlabel="phase read, $\\varphi_a + \\varphi_b$", ylabel="phase written, $\\varphi_{out}$")
     return ax
 
 
@@ -315,6 +324,6 @@ def start_correlations(table: xr.Dataset, ax: Axes | None = None) -> Axes:
     for marker, reading, face in (("o", "amplitude", "white"), ("s", "aligned", "black")):
         ax.plot([], [], marker, ms=4, color="black", mfc=face, label=READINGS[reading])
     ax.set_xticks(range(len(names)), [NAMES[name] for name in names])
-    ax.set(ylabel="rank correlation,\nstart and end", ylim=(-1, 1.45))
+    ax.set(ylabel="rank correlation,\nstart and end", ylim=(-1, 1.7))
     ax.legend(loc="upper left", title="read of the start:")
     return ax

@@ -13,8 +13,8 @@ from superpos.theory.branches import follow as follow
 from superpos.theory.classes import ClassLoss as ClassLoss
 from superpos.theory.classes import class_loss as class_loss
 from superpos.theory.expectation import expected_loss as expected_loss
-from superpos.theory.fourier_mlp import FourierMLP as FourierMLP
-from superpos.theory.fourier_mlp import fourier_mlp as fourier_mlp
+from superpos.theory.fourier_solutions import FourierMLP as FourierMLP
+from superpos.theory.fourier_solutions import fourier_mlp as fourier_mlp
 from superpos.theory.hidden_noise import dropout_penalty as dropout_penalty
 from superpos.theory.hidden_noise import noise_penalty as noise_penalty
 from superpos.theory.learning_coefficients import LearningCoefficient as LearningCoefficient

@@ -96,7 +96,7 @@ def ignored_error(target: np.ndarray, weights: np.ndarray, p: float, *, exponent
         return error(max(0.0, float(p * np.sum(weights * target))))
     from scipy.optimize import minimize_scalar  # here: its import takes as long as that of flax
 
-    least = minimize_scalar(
+    least: Any = minimize_scalar(
         error, bounds=(0, max(float(target.max()), 1e-9)), method="bounded", options={"xatol": 1e-9}
     )
     return min(float(least.fun), error(0.0))
