@@ -85,7 +85,7 @@ def build(size: Size) -> tuple[ModularMLP, TrainConfig, Grid]:
         snapshots=(0,),
         history=size.steps // 10,
     )
-    return task, config, Grid(activation=list(size.activations), seed=range(size.seeds))
+    return task, config, Grid(hidden_activation=list(size.activations), seed=range(size.seeds))
 
 
 def build_transformer(size: Size) -> tuple[ModularAddition, TrainConfig, Grid]:
@@ -96,7 +96,7 @@ def build_transformer(size: Size) -> tuple[ModularAddition, TrainConfig, Grid]:
         steps=size.transformer_steps, learning_rate=2e-3, weight_decay=1.0, schedule="constant", warmup_steps=10,
         decay_bias=True, history=size.transformer_steps // 10,
     )  # fmt: skip
-    return task, config, Grid(activation=list(size.transformer_activations), seed=range(size.transformer_seeds))
+    return task, config, Grid(hidden_activation=list(size.transformer_activations), seed=range(size.transformer_seeds))
 
 
 def waves_of(model: PairMLP) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,7 +138,9 @@ def measure(result: SweepResult) -> xr.Dataset:
     for index in np.ndindex(shape):
         cell = result.isel(**dict(zip(dims, index, strict=True)))
         model, start = cell.model(), cell.snapshots()
-        first = PairMLP(*(getattr(start, name)[0] for name in ("A", "B", "W_out")), activation=model.activation)
+        first = PairMLP(
+            *(getattr(start, name)[0] for name in ("A", "B", "W_out")), hidden_activation=model.hidden_activation
+        )
         waves = waves_of(model)
         strength = np.prod(np.abs(waves), axis=0)  # of every frequency in every neuron
         at = np.arange(len(strength)), strength.argmax(axis=1)
@@ -201,7 +203,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         all(share == 1 and off < 1e-4 for share, off in written.values()),
     )
     for name in size.activations:
-        cell = table.sel(activation=name)
+        cell = table.sel(hidden_activation=name)
         n = cell.sizes["seed"]
         k = int((cell["right"] >= RIGHT).sum())
         low, high = binomtest(k, n).proportion_ci(method="wilson")
@@ -219,7 +221,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
             bool(single.median() > 0.9 and phase.median() > 0.9),
         )
     for name in size.activations:
-        cell = table.sel(activation=name)
+        cell = table.sel(hidden_activation=name)
         measured = {reading: interval(cell[reading].values) for reading in READINGS}
         claims.check(
             f"{NAMES[name]}: the random start says a little of which frequencies the end uses",
@@ -230,14 +232,15 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
     n = transformers.sizes["seed"]
     right = transformers["right"] >= RIGHT
     count, share = right.sum("seed"), transformers["single"].where(right).median("seed")
-    names = [str(name) for name in transformers["activation"].values]
+    names = [str(name) for name in transformers["hidden_activation"].values]
     claims.check(
         "a transformer with GELU finds the same circuit as with ReLU",
         "in most seeds 99 % right, and .8 of the neurons' energy is of one frequency",
         "; ".join(
-            f"{NAMES[a]} {int(count.sel(activation=a))} of {n}, {float(share.sel(activation=a)):.2f}" for a in names
+            f"{NAMES[a]} {int(count.sel(hidden_activation=a))} of {n}, {float(share.sel(hidden_activation=a)):.2f}"
+            for a in names
         ),
-        bool(count.sel(activation="gelu") > n / 2 and share.sel(activation="gelu") > 0.8),
+        bool(count.sel(hidden_activation="gelu") > n / 2 and share.sel(hidden_activation="gelu") > 0.8),
     )
 
 
@@ -250,11 +253,11 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     """Figure and caption: learning curves, one model's neurons, phases, and what the start says."""
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), layout="constrained", width_ratios=(1.1, 1.2, 1, 1))
-    names = [str(name) for name in result["activation"].values]
+    names = [str(name) for name in result["hidden_activation"].values]
     learning_curves(result, axes[0])
-    best = result.sel(activation="square").isel(seed=0)
+    best = result.sel(hidden_activation="square").isel(seed=0)
     neuron_waves(best.model(), axes[1])
-    phase_sums({name: result.sel(activation=name).isel(seed=0).model() for name in names}, axes[2])
+    phase_sums({name: result.sel(hidden_activation=name).isel(seed=0).model() for name in names}, axes[2])
     start_correlations(table, axes[3])
     text = (
         "From left: share of unseen pairs that are answered right (median of seeds, and all of them); how strongly the "
@@ -269,8 +272,8 @@ def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
     """Share of unseen pairs answered right against the step: every seed, and the median."""
     ax = current_axes(ax)
     steps = result["record_step"].values
-    for name in map(str, result["activation"].values):
-        curves = 100 * result["test_accuracy_history"].sel(activation=name).transpose("seed", "record").values
+    for name in map(str, result["hidden_activation"].values):
+        curves = 100 * result["test_accuracy_history"].sel(hidden_activation=name).transpose("seed", "record").values
         ax.plot(steps, curves.T, color=COLORS[name], lw=0.4, alpha=0.2)
         ax.plot(steps, np.median(curves, axis=0), color=COLORS[name], lw=1.6, label=NAMES[name])
     ax.set(xlabel="step", ylabel="unseen pairs right, %", ylim=(0, 103), xscale="log")
@@ -308,13 +311,13 @@ def phase_sums(models: Mapping[str, PairMLP], ax: Axes | None = None) -> Axes:
 
 
 def start_correlations(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Rank correlations of both readings of the start with the end, by activation."""
+    """Rank correlations of both readings of the start with the end, by hidden_activation."""
     ax = current_axes(ax)
     ax.axhline(0, color="#BBBBBB", lw=0.7, zorder=0)
-    names = [str(name) for name in table["activation"].values]
+    names = [str(name) for name in table["hidden_activation"].values]
     for j, reading in enumerate(READINGS):
         for k, name in enumerate(names):
-            values = table[reading].sel(activation=name).values
+            values = table[reading].sel(hidden_activation=name).values
             x = k + 0.34 * (j - 0.5)
             mean, width = interval(values)
             ax.plot(np.full(len(values), x), values, ".", ms=2.5, color="#BBBBBB", zorder=1)

@@ -32,17 +32,17 @@ class PairMLP(nnx.Module):
         "W_out": ("answer", "neuron"),
     }
 
-    def __init__(self, A: Any, B: Any, W_out: Any, *, activation: str = "square"):
-        check.one_of("activation", activation, tuple(NEURONS))
+    def __init__(self, A: Any, B: Any, W_out: Any, *, hidden_activation: str = "square"):
+        check.one_of("hidden_activation", hidden_activation, tuple(NEURONS))
         A = arrays.parameter("A", A, (None, None))
         self.A: Any = nnx.Param(A)
         self.B: Any = nnx.Param(arrays.parameter("B", B, A.shape))
         self.W_out: Any = nnx.Param(arrays.parameter("W_out", W_out, (None, A.shape[0])))
-        self.activation = activation
+        self.hidden_activation = hidden_activation
 
     def neurons(self, pre: Float[Array, "*pairs neuron"]) -> Float[Array, "*pairs neuron"]:
         """What the neurons say, after the activation, of their inputs A_ka + B_kb."""
-        return NEURONS[self.activation](pre)
+        return NEURONS[self.hidden_activation](pre)
 
     def answers(self, post: Float[Array, "*pairs neuron"]) -> Float[Array, "*pairs answer"]:
         """The logits that follow from what the neurons say."""

@@ -10,11 +10,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
 from superpos.errors import ConfigError
-from superpos.models.activations import ACTIVATIONS, check_activation
+from superpos.models.activations import ACTIVATIONS
 from superpos.models.toy import FULL_PRECISION
 from superpos.models.transformer import Transformer
 from superpos.tasks.modular_table import ModularTable
 from superpos.tasks.registry import register
+
+HIDDEN_ACTIVATIONS = ("relu", "gelu")
 
 
 @register("modular_addition")
@@ -45,7 +47,7 @@ class ModularAddition(ModularTable):
     gradient, a random sample, which are looked at in every step (default: all). After training all are looked at.
 
     Initial weights are normal with standard deviation `init_scale` / √d_model (√(p + 1) for W_U), biases 0. There is no
-    layer norm. Defaults are the published ones; `activation` is that of the neurons.
+    layer norm. Defaults are the published ones; `hidden_activation` is that of the neurons.
 
     Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", section 3; Power et al. 2022.
     """
@@ -58,7 +60,7 @@ class ModularAddition(ModularTable):
     d_model: int = jax.tree.static(default=128)  # shape of W_E
     n_heads: int = jax.tree.static(default=4)  # shape of W_Q
     d_mlp: int = jax.tree.static(default=512)  # shape of W_in
-    activation: str = jax.tree.static(default="relu")  # chooses code
+    hidden_activation: str = jax.tree.static(default="relu")  # chooses code
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
@@ -67,7 +69,7 @@ class ModularAddition(ModularTable):
             check.integer(name, getattr(self, name), at_least=1, at_most=2**14)
         if self.d_model % self.n_heads:
             raise ConfigError(f"d_model must be a multiple of n_heads = {self.n_heads}, got {self.d_model}.")
-        check_activation(self.activation)
+        check.one_of("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
 
     def init(self, key: PRNGKeyArray) -> Transformer:
         """A new model."""
@@ -77,7 +79,7 @@ class ModularAddition(ModularTable):
             "n_heads": self.n_heads,
             "d_mlp": self.d_mlp,
         }
-        how = {"scale": self.init_scale, "activation": self.activation}
+        how = {"scale": self.init_scale, "activation": self.hidden_activation}
         return Transformer.random(key, n_positions=3, n_layers=1, bias=True, **how, **sizes)
 
     def _answers(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs p"]:
@@ -87,7 +89,7 @@ class ModularAddition(ModularTable):
 
     def _neurons(self, model: Transformer, x: Float[Array, "pairs d_model"]) -> Float[Array, "pairs d_mlp"]:
         pre: Array = jnp.dot(x, model.W_in[0], precision=FULL_PRECISION) + model.b_in[0][None]
-        return ACTIVATIONS[self.activation](pre)
+        return ACTIVATIONS[self.hidden_activation](pre)
 
     def _inputs(self, model: Transformer) -> Float[Array, "pairs d_model"]:
         # One query alone matters, and the only keys and values are those of p tokens at two places and of "=": they are

@@ -17,8 +17,8 @@ from superpos.tasks.registry import register
 class ModularMLP(ModularTable):
     r"""Answer a ∘ b modulo p by a hidden layer of two one-hot inputs, full batch: $z_c = \sum_k W_{ck} f(A_{ka} + B_{kb})$.
 
-    The loss, and which pairs train, are those of `ModularAddition`. (Gromov has the squared error instead.) `activation` f
-    is "square", "relu" or "gelu". Initial weights of A and B are normal with standard deviation `init_scale` / √2, so that
+    The loss, and which pairs train, are those of `ModularAddition`. (Gromov has the squared error instead.) f is
+    `hidden_activation`, "square", "relu" or "gelu". Initial weights of A and B are normal with standard deviation `init_scale` / √2, so that
     a neuron's input has `init_scale`; those of W_out with `init_scale` / √n_hidden.
 
     `theory.fourier_mlp` writes weights that solve it with the square.
@@ -29,13 +29,13 @@ class ModularMLP(ModularTable):
     SIZES: ClassVar[dict[str, str]] = {"p": "modulo {}", "n_hidden": "{} neurons"}
 
     n_hidden: int = jax.tree.static(default=128)  # shape of A
-    activation: str = jax.tree.static(default="square")  # chooses code
+    hidden_activation: str = jax.tree.static(default="square")  # chooses code
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
         super().check()
         check.integer("n_hidden", self.n_hidden, at_least=1, at_most=2**14)
-        check.one_of("activation", self.activation, tuple(NEURONS))
+        check.one_of("hidden_activation", self.hidden_activation, tuple(NEURONS))
 
     def init(self, key: PRNGKeyArray) -> PairMLP:
         """A new model."""
@@ -46,7 +46,7 @@ class ModularMLP(ModularTable):
             name: self.init_scale * scales[name] * jax.random.normal(keys[name], shape)
             for name, shape in shapes.items()
         }
-        return PairMLP(**weights, activation=self.activation)
+        return PairMLP(**weights, hidden_activation=self.hidden_activation)
 
     def _inputs(self, model: PairMLP) -> Float[Array, "pairs neuron"]:
         by_pair = model.A[...].T[:, None] + model.B[...].T[None]
