@@ -311,7 +311,7 @@ def phase_sums(models: Mapping[str, PairMLP], ax: Axes | None = None) -> Axes:
 
 
 def start_correlations(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Rank correlations of both readings of the start with the end, by hidden_activation."""
+    """Rank correlations of both readings of the start with the end, by activation."""
     ax = current_axes(ax)
     ax.axhline(0, color="#BBBBBB", lw=0.7, zorder=0)
     names = [str(name) for name in table["hidden_activation"].values]

@@ -56,6 +56,7 @@ class ModularAddition(ModularTable):
         "p": "modulo {}", "n_heads": "{} heads", "d_model": "d_model {}", "d_mlp": "d_mlp {}"
     }  # fmt: skip
     PAGE: ClassVar[str] = "modular"
+    ALWAYS_SAID: ClassVar[tuple[str, ...]] = ()
 
     d_model: int = jax.tree.static(default=128)  # shape of W_E
     n_heads: int = jax.tree.static(default=4)  # shape of W_Q

@@ -18,8 +18,8 @@ class ModularMLP(ModularTable):
     r"""Answer a ∘ b modulo p by a hidden layer of two one-hot inputs, full batch: $z_c = \sum_k W_{ck} f(A_{ka} + B_{kb})$.
 
     The loss, and which pairs train, are those of `ModularAddition`. (Gromov has the squared error instead.) f is
-    `hidden_activation`, "square", "relu" or "gelu". Initial weights of A and B are normal with standard deviation `init_scale` / √2, so that
-    a neuron's input has `init_scale`; those of W_out with `init_scale` / √n_hidden.
+    `hidden_activation`, "square", "relu" or "gelu". Initial weights of A and B are normal with standard deviation
+    `init_scale` / √2, so that a neuron's input has `init_scale`; those of W_out with `init_scale` / √n_hidden.
 
     `theory.fourier_mlp` writes weights that solve it with the square.
 

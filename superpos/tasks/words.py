@@ -11,7 +11,7 @@ from superpos.models.sae import ARCHITECTURES
 FIRST = ("activation", "hidden_activation", "importance", "feature_probability")
 LAST = ("correlated_sets", "anticorrelated_sets", "parents")
 
-ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU", "solu": "SoLU"}
+ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU", "solu": "SoLU", "square": "x²"}
 PLURALS = {"torus": "tori"}
 VALUES = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
 
