@@ -3,6 +3,7 @@
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 from jaxtyping import install_import_hook
@@ -30,6 +31,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.local_devices = lambda *_, **__: jax.devices()[:1]
 
 MAX_MAPS = 36_000
+last_module: list[Any] = [None]  # of which a test has run
 carefully = [True]  # how programs are compiled now
 
 
@@ -96,17 +98,19 @@ def _close_figures():
     plt.close("all")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _few_memory_maps():
+@pytest.fixture(autouse=True)
+def _few_memory_maps(request):
     """Compiled programs hold memory maps, of which Linux gives a process 65,530; the whole suite would need more.
 
-    Programs that several files need are kept below that. The default run needs 33,000 and keeps them all; no file takes
-    more than the rest.
+    Programs that several tests need are kept below that. The default run needs 33,000 and keeps them all. A slow test, such
+    as a figure, needs thousands; so does a file of others. No one of them takes more than the rest.
     """
     yield
-    maps = Path("/proc/self/maps")
-    if not maps.exists() or maps.read_bytes().count(b"\n") > MAX_MAPS:
-        _forget_compiled_programs()
+    if request.node.get_closest_marker("slow") or request.module is not last_module[0]:
+        last_module[0] = request.module
+        maps = Path("/proc/self/maps")
+        if not maps.exists() or maps.read_bytes().count(b"\n") > MAX_MAPS:
+            _forget_compiled_programs()
 
 
 @pytest.fixture(scope="module")
