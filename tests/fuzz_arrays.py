@@ -123,6 +123,7 @@ CALLS = {
     "theory.crossings": {"values": vector, "first": vector, "second": b},
     "theory.dropout_penalty": {"W": W, "features": features, "dropout_rate": 0.5, "importance": vector},
     "theory.noise_penalty": {"W": W, "hidden_noise": 0.1, "importance": vector},
+    "theory.fourier_mlp": {"p": 7, "frequencies": [1, 2]},
     "theory.known_shape": {"name": "pentagon"},
     "theory.linear_control": {"n_hidden": 1, "pairs": pairs, "probability": vector, "operation": "and", "exponent": 2},
     "theory.linear_loss": {"W": W, "b": b, "features": features, "importance": vector},

@@ -256,7 +256,7 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     names = [str(name) for name in result["hidden_activation"].values]
     learning_curves(result, axes[0])
     best = result.sel(hidden_activation="square").isel(seed=0)
-    neuron_waves(best.model(), axes[1])
+    read_waves(best.model(), axes[1])
     phase_sums({name: result.sel(hidden_activation=name).isel(seed=0).model() for name in names}, axes[2])
     start_correlations(table, axes[3])
     text = (
@@ -281,7 +281,7 @@ def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def neuron_waves(model: PairMLP, ax: Axes | None = None) -> Axes:
+def read_waves(model: PairMLP, ax: Axes | None = None) -> Axes:
     """How strongly every neuron reads each frequency of a, as a share of its largest; neurons by their frequency."""
     ax = current_axes(ax)
     a, b, c = waves_of(model)

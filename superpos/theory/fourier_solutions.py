@@ -35,8 +35,9 @@ def fourier_mlp(p: int, frequencies: Sequence[int]) -> FourierMLP:
         ConfigError: p is below 3, or a frequency is not from 1 to (p − 1)/2.
     """
     check.integer("p", p, at_least=3)
-    k = np.atleast_1d(np.asarray(frequencies))
-    if k.ndim != 1 or not k.size or k.dtype.kind not in "iu" or k.min() < 1 or k.max() > (p - 1) // 2:
+    k = check.finite_array("frequencies", frequencies)
+    k = np.zeros(0) if k is None else np.atleast_1d(k)
+    if k.ndim != 1 or not k.size or (k % 1 != 0).any() or k.min() < 1 or k.max() > (p - 1) // 2:
         raise ConfigError(f"frequencies must be whole numbers from 1 to (p − 1)/2 = {(p - 1) // 2}.")
     w, s, d = (
         x.ravel() for x in np.meshgrid(2 * np.pi * k / p, np.arange(3) * 2 * np.pi / 3, [0, np.pi], indexing="ij")
