@@ -99,7 +99,7 @@ def save(
         ".pdf": {"Creator": MARK, "Producer": None, "CreationDate": None},
     }
     data = {".txt": f"{caption}\n".encode()}
-    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})):
+    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})), _laid_out(figure):
         for ending, said in pictures.items():
             if ending not in endings:
                 continue
@@ -108,6 +108,18 @@ def save(
     for ending, (_, place) in places.items():
         outputs.write(place, data[ending])
     return [named for named, _ in places.values()]
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out once for all its files: each of them would do it again, which takes longer than to draw it."""
+    engine = figure.get_layout_engine()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine or "none")
 
 
 def caption(attrs: dict[str, Any], text: str = "") -> str:

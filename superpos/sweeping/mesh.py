@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superpos.identity import code_token
@@ -171,11 +172,14 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
             return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, k, keepdims=False), blocks)
 
         n_blocks = len(jax.tree.leaves(blocks)[0])
-        shapes = jax.eval_shape(lambda: one_block(*at(0), *shared))
+        block = jax.eval_shape(at, 0)
+        # Traced once, for the shapes of its results and for the loop: tracing takes longer than compiling a small model.
+        traced, shapes = jax.make_jaxpr(one_block, return_shape=True)(*block, *shared)
+        structure, arithmetic = jax.tree.structure(shapes), jaxpr_as_fun(traced)
         empty = jax.tree.map(lambda leaf: jnp.zeros((n_blocks, *leaf.shape), leaf.dtype), shapes)
 
         def body(k: Any, results: Any) -> Any:
-            new = one_block(*at(k), *shared)
+            new = jax.tree.unflatten(structure, arithmetic(*jax.tree.leaves((at(k), shared))))
             return jax.tree.map(
                 lambda all_, result: jax.lax.dynamic_update_index_in_dim(all_, result, k, 0), results, new
             )
