@@ -26,7 +26,7 @@ def main(
     result = sp.sweep(*uniform.build(size), store=path)
     geometry = sp.cached(path, sp.SweepResult.geometry, result)
     p = result["feature_probability"].values
-    benefits = sp.cached(path, uniform.benefit_table, p[experiment.checked(p)], order=size.order)
+    benefits = sp.cached(path, uniform.benefit_table, p[experiment.checked(p)], size.competitors, order=size.order)
     claims = Claims(experiment.SOURCE, judged=not quick)
     experiment.evaluate(result, geometry, uniform.structures_in(benefits), claims)
     with sp.plot.style():

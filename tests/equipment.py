@@ -160,8 +160,9 @@ def quick_result():
 
 @pytest.fixture(scope="session")
 def quick_flags():
-    """Variables by which another process compiles faster, for one device: without what takes most of the time."""
-    return {"XLA_FLAGS": " ".join(f"--{name}={str(value).lower()}" for name, value in _quick_options())}
+    """Variables by which another process compiles faster, for one device, and still runs long trainings fast."""
+    options = [*_quick_options(), ("xla_backend_optimization_level", 1), ("xla_llvm_disable_expensive_passes", True)]
+    return {"XLA_FLAGS": " ".join(f"--{name}={str(value).lower()}" for name, value in options)}
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ SMALLER = (
     (r"range\((?:8|16)\)", "range(2)"),
     # One batch, where the usual 128 take longer than the training.
     (r"evaluation_samples=[\d_]+", "evaluation_samples=1_024"),
+    (r"starts=\d+", "starts=8"),
+    (r"sp\.llc\(run\)", "sp.llc(run, draws=50, warmup=50)"),
     (r"TrainConfig\((?![^()]*evaluation_samples)", "TrainConfig(evaluation_samples=1_024, "),
 )
 

@@ -134,7 +134,7 @@ def test_a_table_depends_on_what_its_code_imports_and_on_no_more(tmp_path, monke
     """A small package in place of superpos; a comment, or a change in what another experiment imports, keeps the table."""
 
     def digests():
-        for function in (sources._imported_by, sources._face, sources._digest_of_file):
+        for function in (sources._read, sources._face):
             function.cache_clear()
         return {name: sources.digest_of_modules([f"superpos.experiments.{name}"]) for name in "xy"}
 

@@ -25,7 +25,10 @@ LINE = "10 or more features within .005, twice as many as beside it"
 
 @dataclass(frozen=True)
 class Size:
-    """Features and hidden dimensions, densities with 1/(1 − S) between 1 and 20, seeds, steps, and terms of benefits."""
+    """Features and hidden dimensions, densities with 1/(1 − S) between 1 and 20, seeds, steps, and terms of benefits.
+
+    `competitors` names the structures whose benefits are compared, all that are known if it is empty.
+    """
 
     n_features: int = 200  # as in the published notebook
     n_hidden: int = 20
@@ -33,10 +36,11 @@ class Size:
     seeds: int = 3
     steps: int = 5_000
     order: int = 64  # terms of the series of benefits
+    competitors: tuple[str, ...] = ()
 
 
 SIZES = Sizes(
-    quick=Size(n_features=40, n_hidden=6, densities=8, seeds=1, steps=100, order=8),
+    quick=Size(n_features=40, n_hidden=6, densities=8, seeds=1, steps=100, order=8, competitors=("pentagon", "triangle")),
     laptop=Size(),
     full=Size(n_features=400, n_hidden=30, steps=10_000),  # as in the paper
 )

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 # Rooms that decide no number: pictures, pages, and the command line. What experiments import from there is left out.
@@ -20,7 +21,7 @@ def digest_of_modules(modules: Iterable[str]) -> str:
     """SHA-256 over the import closure of some modules of superpos, within superpos, by name."""
     digest = hashlib.sha256()
     for path in sorted(closure(modules)):
-        digest.update(f"{path} {_digest_of_file(path)}\n".encode())
+        digest.update(f"{path} {_read(path).digest}\n".encode())
     return digest.hexdigest()
 
 
@@ -34,16 +35,38 @@ def closure(modules: Iterable[str]) -> set[str]:
     while pending:
         path = pending.pop()
         reached.add(path)
-        pending |= _imported_by(path) - reached
+        pending |= _read(path).imported - reached
     return reached
 
 
+class _Source(NamedTuple):
+    """What one file says: the files that it imports, and the digest of its code."""
+
+    imported: frozenset[str]
+    digest: str
+
+
 @cache
-def _imported_by(path: str) -> frozenset[str]:
+def _read(path: str) -> _Source:
+    tree = ast.parse((PACKAGE / path).read_bytes())
+    nodes = list(ast.walk(tree))
+    imported = _imported_by(path, nodes)
+    for node in nodes:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                del node.body[0]
+    return _Source(imported, hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _imported_by(path: str, nodes: list[ast.AST]) -> frozenset[str]:
     imported: set[str] = {FINDS[path]} if path in FINDS else set()
     names_of_package = {"superpos"}
-    tree = ast.parse((PACKAGE / path).read_bytes())
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name == "superpos" and alias.asname:
@@ -54,7 +77,7 @@ def _imported_by(path: str) -> frozenset[str]:
             for alias in node.names:
                 imported |= _files_of_name(node.module, alias.name)
     if path != "__init__.py":
-        for node in ast.walk(tree):
+        for node in nodes:
             if (
                 isinstance(node, ast.Attribute)
                 and isinstance(node.value, ast.Name)
@@ -97,18 +120,3 @@ def _file_of(module: str) -> str | None:
         if (PACKAGE / file).is_file():
             return file
     return None
-
-
-@cache
-def _digest_of_file(path: str) -> str:
-    tree = ast.parse((PACKAGE / path).read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                del node.body[0]
-    return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest()
