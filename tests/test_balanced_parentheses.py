@@ -1,7 +1,10 @@
 """Balanced parentheses: kinds of words, and what ablations and patches of a model's parts are."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
+import pytest
 import xarray as xr
 
 import superpos as sp
@@ -36,43 +39,41 @@ def test_kinds_are_those_of_the_definition():
     assert 0 < len(unseen) < 32 and {tuple(w) for w in unseen.tolist()} < {tuple(w) for w in words.tolist()}
 
 
-def test_parts_are_replaced_one_at_a_time():
-    model, words = TASK.init(jax.random.key(11)), all_lists(6, 2)[::3]
+@pytest.fixture(scope="module")
+def random():
+    """A random model, words, what it computes of them, and its answer to one of them with activations replaced."""
+    model, words = jax.jit(TASK.init)(jax.random.key(11)), all_lists(6, 2)[::3]
     tokens = np.column_stack([words, np.full(len(words), 2)])
+    cache = jax.jit(jax.vmap(lambda t: model.run_with_cache(t)[1]))(tokens)
+    answer = jax.jit(lambda t, edits: model(t, edits)[-1, :2].argmax())
     balanced = kinds_of(words) == 0
-    said, attended = answers(model, tokens, balanced)
-    assert said.shape == (7, 22) and attended.shape == (22, 2, 7) and balanced.sum() == 1
-    run = jax.jit(lambda t, edits: model(t, edits)[-1, :2].argmax())
-    caches = jax.vmap(lambda t: model.run_with_cache(t)[1])(tokens)
-    np.testing.assert_allclose(attended, caches["blocks.1.attn.pattern"][:, :, -1], atol=1e-6)
-    for name in ("MLP 0", "choice 0", "choice 1"):
-        k, activation = 1 + list(PARTS).index(name), PARTS[name]
-        to = np.asarray(caches[activation])[balanced].mean(axis=0)
-        if name == "choice 0":
-            to = np.broadcast_to(np.tril(np.ones((7, 7))) / np.arange(1, 8)[:, None], to.shape)
-        np.testing.assert_array_equal(said[k], [run(t, {activation: to}) for t in tokens])
-    np.testing.assert_array_equal(said[0], [run(t, {}) for t in tokens])
-    assert len({tuple(row) for row in np.asarray(said).tolist()}) > 1  # parts matter
+    said = [np.asarray(value) for value in answers(model, tokens, balanced)]
+    return SimpleNamespace(model=model, tokens=tokens, cache=cache, answer=answer, balanced=balanced, said=said)
 
 
-def test_patches_move_what_attention_writes_at_the_end():
-    model, words = TASK.init(jax.random.key(11)), all_lists(6, 2)[::3]
-    tokens = np.column_stack([words, np.full(len(words), 2)])
-    others = np.roll(tokens, 5, axis=0)
-    said = np.asarray(patched(model, tokens, others))
-    run = jax.jit(lambda t, edits: model(t, edits)[-1, :2].argmax())
-    caches = jax.vmap(lambda t: model.run_with_cache(t)[1])
-    own, other = caches(tokens), caches(others)
-    for row, layers in zip(said, ((0,), (1,)), strict=False):
-        for k, token in enumerate(tokens):
-            edits = {}
-            for layer in layers:
-                name = f"blocks.{layer}.attn_out"
-                edits[name] = np.array(own[name][k])
-                edits[name][-1] = other[name][k, -1]
-            assert row[k] == run(token, edits)
-    itself = np.asarray(patched(model, tokens, tokens))
-    assert (itself == np.asarray(answers(model, tokens, kinds_of(words) == 0)[0])[0]).all() and len(LAYERS) == len(said)
+def test_parts_are_replaced_one_at_a_time(random):
+    said, attended = random.said
+    assert said.shape == (7, 22) and attended.shape == (22, 2, 7) and random.balanced.sum() == 1
+    np.testing.assert_allclose(attended, random.cache["blocks.1.attn.pattern"][:, :, -1], atol=1e-6)
+    np.testing.assert_array_equal(said[0], random.cache["logits"][:, -1, :2].argmax(axis=1))
+    even = np.broadcast_to(np.tril(np.ones((7, 7))) / np.arange(1, 8)[:, None], (2, 7, 7))
+    mean = np.asarray(random.cache[PARTS["MLP 0"]])[random.balanced].mean(axis=0)
+    for name, to in (("MLP 0", mean), ("choice 0", even)):
+        expected = [random.answer(t, {PARTS[name]: to}) for t in random.tokens]
+        np.testing.assert_array_equal(said[1 + list(PARTS).index(name)], expected)
+    assert len({tuple(row) for row in said.tolist()}) > 3  # parts matter
+
+
+def test_patches_move_what_attention_writes_at_the_end(random):
+    said = np.asarray(patched(random.model, random.tokens, np.roll(random.tokens, 5, axis=0)))
+    written = np.asarray(random.cache[PARTS["attention 1"]])
+    expected = []
+    for token, itself, other in zip(random.tokens, written, np.roll(written, 5, axis=0), strict=True):
+        to = np.concatenate([itself[:-1], other[-1:]])
+        expected.append(random.answer(token, {PARTS["attention 1"]: to}))
+    np.testing.assert_array_equal(said[LAYERS.index("layer 1")], expected)
+    assert (said != random.said[0][0]).any(axis=1).all()  # every patch changes something
+    np.testing.assert_array_equal(patched(random.model, random.tokens, random.tokens), [random.said[0][0]] * 3)
 
 
 def table(n=8):

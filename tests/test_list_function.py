@@ -78,7 +78,7 @@ def all_of(task):
     return data, jax.vmap(model)(data.tokens), *task.loss(model, key, 32)
 
 
-@pytest.mark.parametrize("function", ["maximum", "sorted", "balanced"])
+@pytest.mark.parametrize("function", ["maximum", "sorted", pytest.param("balanced", marks=pytest.mark.slow)])
 def test_the_loss_is_what_numpy_makes_of_the_logits(function):
     task = replace(TASK, function=function, d_vocab=2 if function == "balanced" else 5, held_out=0.4)
     data, logits, loss, metrics = jax.tree.map(np.asarray, jax.jit(all_of)(task))
@@ -139,6 +139,7 @@ def test_wrong_settings_are_refused_in_one_sentence(wrong, sentence):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_cells_keep_their_bytes_and_learn():
     task = replace(TASK, n_heads=1, d_mlp=0)
     config = sp.TrainConfig(steps=60, batch_size=32, history=3, evaluation_samples=256)

@@ -51,9 +51,14 @@ def logit_attribution(
     """
     if not isinstance(model, Transformer):
         raise ConfigError(f"model must be a Transformer, got {check.short(model)}.")
-    _, cache = model.run_with_cache(tokens)
-    direction = _directions(model, targets, cache["embed"].shape[0])
-    n_layers = model.W_Q.shape[0]
+    targets = _checked(targets, arrays.plain("tokens", tokens).shape, model.W_U.shape[1])
+    return attribution_of_cache(model, model.run_with_cache(tokens)[1], targets)
+
+
+def attribution_of_cache(model: Transformer, cache: dict[str, Array], targets: Any) -> LogitAttribution:
+    """The same from the activations of a run, as `Transformer.run_with_cache` has them; nothing is checked."""
+    W_U, n_layers = model.W_U[...], model.W_Q.shape[0]
+    direction = W_U.T[targets] - jnp.mean(W_U, 1)[None]  # which reads the logit less the mean, (n_positions, d_model)
     if model.layer_norm:
         last = cache[f"blocks.{n_layers - 1}.resid_post"]
         direction = direction - jnp.mean(direction, -1, keepdims=True)
@@ -77,15 +82,14 @@ def logit_attribution(
     )
 
 
-def _directions(model: Transformer, targets: Any, n_positions: int) -> Float[Array, "n_positions d_model"]:
-    """Columns of W_U that read the logit of the target at every position, less the mean over tokens."""
+def _checked(targets: Any, shape: tuple[int, ...], d_vocab: int) -> Any:
+    """Targets as an array of the shape of the tokens; of those inside a transform the type and shape are looked at."""
     array = arrays.plain("targets", targets)
-    if array.shape != (n_positions,) or not jnp.issubdtype(array.dtype, jnp.integer):
+    if array.shape != shape or not jnp.issubdtype(array.dtype, jnp.integer):
         raise ConfigError(
-            f"targets must be {n_positions} whole numbers, one for every token, got an array of {array.dtype}, "
-            f"shape {array.shape}."
+            f"targets must be whole numbers, one for every token, as an array of shape {shape}; got {array.dtype}, shape "
+            f"{array.shape}."
         )
-    W_U = model.W_U[...]
     if not arrays.is_traced(array):
-        check.in_range("targets", array, at_least=0, at_most=W_U.shape[1] - 1)
-    return W_U.T[array] - jnp.mean(W_U, 1)[None]
+        check.in_range("targets", array, at_least=0, at_most=d_vocab - 1)
+    return array

@@ -67,7 +67,7 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(length=6, d_model=8, d_mlp=8, seeds=2, steps=20, batch_size=16),
+    quick=Size(length=8, d_model=8, d_mlp=8, seeds=2, steps=20, batch_size=16),
     laptop=Size(),
     full=Size(length=14, d_model=64, d_mlp=64, seeds=64, steps=10_000, batch_size=256),
 )

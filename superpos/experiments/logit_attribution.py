@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest, spearmanr
 
 from superpos.analysis.attention import ablation, mean_z, previous_token_score
-from superpos.analysis.attributions import logit_attribution
+from superpos.analysis.attributions import attribution_of_cache
 from superpos.analysis.heads import fresh_sequences
 from superpos.data.sequences import Repeats
 from superpos.experiments import induction_heads
@@ -82,36 +82,45 @@ def effects(model: Transformer, data: Repeats) -> dict[str, Array]:
     """What `measure` says of one model."""
     tokens, scored = data.tokens, data.scored
     targets = jnp.roll(tokens, -1, 1)  # the last position is never scored
-    centred = model.W_U[...] - jnp.mean(model.W_U[...], 1, keepdims=True)
+    centred = (model.W_U[...] - jnp.mean(model.W_U[...], 1, keepdims=True)).T
+    last = f"blocks.{model.W_Q.shape[0] - 1}.resid_post"
 
     def mean_over_repeats(values: Array) -> Array:
         return jnp.einsum("...sp,sp->...", values, scored.astype(values.dtype)) / jnp.sum(scored)
 
-    def right_logits(interventions: Any, tokens: Array, targets: Array) -> Array:
-        _, cache = model.run_with_cache(tokens, interventions)
-        return jnp.sum(cache[f"blocks.{model.W_Q.shape[0] - 1}.resid_post"] * centred.T[targets], -1)
+    def right_logits(cache: dict[str, Array], targets: Array) -> Array:
+        return jnp.sum(cache[last] * centred[targets], -1)
 
-    parts = jax.vmap(partial(logit_attribution, model))(tokens, targets)
     cache = jax.vmap(lambda t: model.run_with_cache(t)[1])(tokens)
-    to = mean_z(cache)
+    intact, to = right_logits(cache, targets), mean_z(cache)
+    parts = jax.vmap(partial(attribution_of_cache, model))(cache, targets)
     patterns = {name: pattern for name, pattern in cache.items() if name.endswith("attn.pattern")}
-    intact = jax.vmap(partial(right_logits, None))(tokens, targets)
 
-    def fall(heads: Array) -> Array:
-        plain = [jax.vmap(partial(right_logits, ablation(heads, z)))(tokens, targets) for z in (0 * to, to)]
-        kept = jax.vmap(lambda t, target, p: right_logits(ablation(heads, 0 * to, p), t, target))
-        return mean_over_repeats(intact[None] - jnp.stack([*plain, kept(tokens, targets, patterns)]))
+    def fall(without: tuple[Array, Array, Array]) -> Array:
+        heads, z, kept = without
 
-    shape = to.shape[:2]
+        def one(tokens: Array, patterns: dict[str, Array]) -> dict[str, Array]:
+            edits: dict[str, Any] = dict(ablation(heads, z))
+            edits |= {name: partial(_kept_where, kept, pattern) for name, pattern in patterns.items()}
+            return model.run_with_cache(tokens, edits)[1]
+
+        return mean_over_repeats(intact - right_logits(jax.vmap(one)(tokens, patterns), targets))
+
+    shape, n_effects = to.shape[:2], len(EFFECTS)
     alone = jnp.eye(shape[0] * shape[1], dtype=bool).reshape(-1, *shape)
-    by_head = jnp.stack([jnp.mean(previous_token_score(p), 0) for p in patterns.values()])
+    modes = jnp.stack([0 * to, to, 0 * to]), jnp.array([False, False, True])  # in the order of EFFECTS
+    each = (jnp.repeat(alone, n_effects, 0), *(jnp.concatenate([mode] * len(alone)) for mode in modes))
     return {
         "logit": mean_over_repeats(intact),
         "error": jnp.max(jnp.abs(jax.vmap(lambda p: p.total)(parts) - intact)),
         "direct": mean_over_repeats(jnp.moveaxis(parts.heads, 0, 2)),
-        "effect": jax.lax.map(fall, alone).reshape(*shape, len(EFFECTS)),
-        "previous_token": by_head,
+        "effect": jax.lax.map(fall, each).reshape(*shape, n_effects),
+        "previous_token": jnp.stack([jnp.mean(previous_token_score(p), 0) for p in patterns.values()]),
     }
+
+
+def _kept_where(kept: Array, pattern: Array, value: Array) -> Array:
+    return jnp.where(kept, pattern, value)
 
 
 def previous_heads(table: xr.Dataset) -> xr.Dataset:
