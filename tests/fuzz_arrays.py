@@ -40,6 +40,9 @@ features = sp.FeatureDistribution(n_features=3, feature_probability=0.1)
 computation = sp.tasks.Computation(n_features=3, n_hidden=2)
 circuit = sp.analysis.circuit(computing)
 across = sp.models.Transcoder(np.eye(3), np.eye(3))
+transformer = sp.models.Transformer.random(
+    jax.random.key(0), n_layers=1, n_heads=1, d_model=4, d_head=2, d_vocab=5, n_positions=6
+)
 cells = {"feature_probability": [0.1, 0.5], "seed": [0, 1]}
 tall = xr.DataArray(rng.normal(size=(2, 2, 2, 3)), dims=(*cells, "hidden", "feature"), coords=cells)
 losses = xr.DataArray(rng.random((2, 2)), dims=tuple(cells), coords=cells)
@@ -78,6 +81,7 @@ CALLS = {
     "analysis.interference": {"W": W},
     "analysis.latent_pairs": {"circuit": circuit},
     "analysis.live_subcomponents": {"importances": np.eye(3), "tolerance": 0.1},
+    "analysis.logit_attribution": {"model": transformer, "tokens": np.arange(3), "targets": np.array([1, 2, 0])},
     "analysis.mean_jacobian": {"model": computing, "x": x},
     "analysis.mean_squared_overlap": {"W": W},
     "analysis.naive_loss": {"task": computation},

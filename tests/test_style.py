@@ -148,7 +148,9 @@ def test_the_only_vmaps_over_models_live_in_one_file():
         "theory/minimisation",
     )
     analyses = {f"superpos/{n}.py" for n in names}
-    over_sequences = {f"superpos/{n}.py" for n in ("tasks/induction", "analysis/attention", "analysis/heads")}
+    sequences = ("tasks/induction", "tasks/list_function", "analysis/attention", "analysis/heads")
+    figures = ("experiments/list_maximum", "experiments/balanced_parentheses", "experiments/logit_attribution")
+    over_sequences = {f"superpos/{n}.py" for n in (*sequences, *figures)}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
