@@ -101,6 +101,8 @@ CALLS = {
     "analysis.ring_order": {"W": np.eye(2, 5) + 1, "positions": np.arange(5.0), "permutations": 99, "seed": 0, "above": 0.1},
     "analysis.roc_area": {"scores": vector, "positive": np.array([1, 0, 1])},
     "analysis.scaling_exponent": {"sizes": vector, "losses": vector, "confidence": 0.9},
+    "experiments.mean_interval": {"values": vector, "confidence": 0.9},
+    "experiments.share_interval": {"count": 1, "n_seeds": 4, "confidence": 0.9},
     "analysis.score_crosscoder": {"directions": W, "decoder": W, "parts": (1, 1), "given": W > 0, "used": np.array([1, 1, 0])},
     "analysis.score_manifolds": {"directions": np.eye(2), "manifolds": ("circle",), "decoder": W, "x": h, "h": h, "latents": x, "reconstruction": h},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
