@@ -248,6 +248,8 @@ SLOW = {
     "theory.minimise": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
     "theory.class_loss": {"directions": np.eye(3), "weight_l2": 0.1},
     "theory.pair_baseline": {"target": "max", "p": 0.1, "n_pairs": 2, "n_hidden": 2},
+    "theory.missing_error": {"p": 0.1},
+    "theory.one_layer_floor": {"p": 0.1},
     "theory.pair_error": {"target": "max", "p": 0.1, "n_neurons": 0},
     "theory.planted_start": {"solution": W, "task": toy, "noise": 0.0},
     "theory.polish": {"W": W, "b": b, "task": sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1)},
