@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from superpos.analysis import mean_interval, share_interval
 from superpos.errors import ConfigError
-from superpos.experiments import mean_interval, share_interval
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "concepts" / "evidence.md").read_text(encoding="utf-8")

@@ -2,13 +2,11 @@
 
 The scripts in `figures/` and `sweeps/`, `superpos demo` and `superpos phase` all train what `build` says. A module has
 a frozen dataclass `Size` and `SIZES`, the quick, the laptop and the full one; `choose` picks one. `Claims` and `publish`
-are what every experiment ends with, and `share_interval` and `mean_interval` what its seeds allow to say.
+are what every experiment ends with.
 """
 
 from superpos.experiments.claims import Claim as Claim
 from superpos.experiments.claims import Claims as Claims
-from superpos.experiments.intervals import mean_interval as mean_interval
-from superpos.experiments.intervals import share_interval as share_interval
 from superpos.experiments.publishing import Published as Published
 from superpos.experiments.publishing import Width as Width
 from superpos.experiments.publishing import publish as publish

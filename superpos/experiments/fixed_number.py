@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
 from superpos.analysis.features import REPRESENTED_ABOVE
+from superpos.analysis.intervals import mean_interval, share_interval
 from superpos.experiments.claims import Claims
-from superpos.experiments.intervals import mean_interval, share_interval
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult

@@ -13,8 +13,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from superpos.analysis.intervals import share_interval
 from superpos.experiments.claims import Claims
-from superpos.experiments.intervals import share_interval
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import caption, current_axes
 from superpos.plot.shape_colors import shape_look

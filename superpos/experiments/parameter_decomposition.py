@@ -17,10 +17,10 @@ from scipy.optimize import linear_sum_assignment
 
 from superpos.analysis.decompositions import score_decomposition
 from superpos.analysis.geometries import geometry
+from superpos.analysis.intervals import share_interval
 from superpos.analysis.subcomponents import subcomponent_agreement
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
-from superpos.experiments.intervals import share_interval
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult

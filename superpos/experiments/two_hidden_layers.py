@@ -9,8 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from superpos.analysis.intervals import Interval, mean_interval
 from superpos.experiments.claims import Claims
-from superpos.experiments.intervals import Interval, mean_interval
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks

@@ -28,7 +28,7 @@ def share_interval(count: int, n_seeds: int, *, confidence: float = 0.95) -> Int
 
     Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
 
-    >>> [round(x, 3) for x in share_interval(16, 16)]
+    >>> [round(x, 3) for x in sp.analysis.share_interval(16, 16)]
     [1.0, 0.806, 1.0]
 
     Raises:
@@ -51,7 +51,7 @@ def mean_interval(values: Any, *, confidence: float = 0.95) -> Interval:
 
     Student 1908, "The Probable Error of a Mean".
 
-    >>> [round(x, 2) for x in mean_interval([1.0, 2.0, 3.0])]
+    >>> [round(x, 2) for x in sp.analysis.mean_interval([1.0, 2.0, 3.0])]
     [2.0, -0.48, 4.48]
 
     Raises:
