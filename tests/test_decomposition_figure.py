@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 import superpos as sp
 from superpos.experiments import Claims
@@ -82,12 +82,6 @@ def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     assert failed(Perfect(), table, found, identity) == [6]
     sparse = controls.assign(importance_error=0 * controls["importance_error"])
     assert failed(Perfect(), table, sparse, identity) == [7, 8]
-
-
-def test_wilson_is_its_closed_form():
-    k, n, z = 15, 16, 1.959963984540054
-    centre, half = (k + z**2 / 2) / (n + z**2), z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
-    assert_allclose(experiment.wilson(k, n), (centre - half, centre + half))
 
 
 def test_subcomponents_are_shown_in_the_order_of_the_features_that_need_them():

@@ -36,6 +36,9 @@ from superpos.analysis.features import represented as represented
 from superpos.analysis.geometries import Component as Component
 from superpos.analysis.geometries import Geometry as Geometry
 from superpos.analysis.geometries import geometry as geometry
+from superpos.analysis.intervals import Interval as Interval
+from superpos.analysis.intervals import mean_interval as mean_interval
+from superpos.analysis.intervals import share_interval as share_interval
 from superpos.analysis.lasso import fista as fista
 from superpos.analysis.manifolds import ManifoldScores as ManifoldScores
 from superpos.analysis.manifolds import score_manifolds as score_manifolds

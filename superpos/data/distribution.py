@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature
-from superpos.data import correlation, dependence, documents, magnitudes, manifolds, worlds
+from superpos.data import correlation, dependence, documents, fixed_number, magnitudes, manifolds, worlds
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.errors import ConfigError
 
@@ -58,7 +58,8 @@ class FeatureDistribution:
       equally likely (`"logits"`). `superpos.data.worlds` has the equations. `feature_probability` is left at 1 then, and
       `probabilities` are integrals over positions. In the world of `"documents"` an input is a row of a table of counts,
       (documents, n_features), times magnitudes; a share `held_out` of the rows is not trained on, and `part` says which rows
-      are drawn (`superpos.data.documents`).
+      are drawn (`superpos.data.documents`). In the world of a `"fixed_number"` exactly `n_active` features are active in
+      every input, each set of them as often (`superpos.data.fixed_number`).
     * `manifolds`: features are points on a `"circle"`, `"sphere"` or `"torus"` times a magnitude, in as many coordinates of x
       as their points have; all of a manifold share one $p$ and one magnitude (`superpos.data.manifolds`).
 
@@ -99,6 +100,7 @@ class FeatureDistribution:
     magnitude_values: Any = None  # (values,) or (n_features, values)
     magnitude_weights: Any = None  # of the same shape, or (values,)
     manifolds: tuple[str, ...] = jax.tree.static(default=())  # index structure
+    n_active: OptionalScalar = None  # of the n_features, in every input
 
     def check(self) -> None:
         """Raise `ConfigError` naming the first field that is not allowed. Numeric fields may be stacked."""
@@ -188,6 +190,8 @@ class FeatureDistribution:
         """$p_i$ for every feature, shape (n_features,)."""
         if self.world == "documents":
             return documents.mean_powers(self, 0)
+        if self.world == fixed_number.WORLD:
+            return fixed_number.probabilities(self)
         if self.world is not None:
             q, weights = worlds.probability_nodes(self)
             return worlds.integral(q, jnp.asarray(weights, q.dtype))
@@ -218,6 +222,9 @@ class FeatureDistribution:
             place = unit_uniform(jax.random.fold_in(key, 3), (batch_size,))
             counts = documents.draw(self, place)
             return jnp.where(counts > 0, counts * magnitudes.drawn(self, u), 0.0)
+        if self.world == fixed_number.WORLD:
+            u = unit_uniform(key, (self.n_features, batch_size))
+            return self._values(*fixed_number.draw(fixed_number.number_of(self), u))
         if self.world is not None:
             return self._sample_by_position(key, batch_size)
         p = self.probabilities[:, None]
@@ -307,6 +314,8 @@ class FeatureDistribution:
         p = self.probabilities
         if self.world == "documents":
             both = documents.mean_products(self, active=True)
+        elif self.world == fixed_number.WORLD:
+            both = fixed_number.co_activation(self)
         elif self.world is not None:
             q, weights = worlds.probability_nodes(self)
             both = worlds.integral(q * jnp.asarray(weights, q.dtype)[None], q.T)

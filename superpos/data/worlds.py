@@ -20,12 +20,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
-from superpos.data import correlation, documents
+from superpos.data import correlation, documents, fixed_number
 from superpos.errors import ConfigError
 
 MANIFOLDS = ("circle", "figure_eight", "sphere", "line")
-# And positions of one's own, as a table of logits, or documents (`superpos.data.documents`).
-WORLDS = (*MANIFOLDS, "logits", "documents")
+# And positions of one's own, as a table of logits, or documents (`superpos.data.documents`); and no position, but a number
+# of active features (`superpos.data.fixed_number`).
+WORLDS = (*MANIFOLDS, "logits", "documents", fixed_number.WORLD)
 ORDERED = ("circle", "figure_eight", "line")  # whose features follow one another along a curve
 NUMBERS = ("sharpness", "log_odds", "noise")  # of a manifold
 
@@ -50,7 +51,7 @@ def check_world(features: Any) -> None:
     """Raise `ConfigError`, naming the field, for settings of a latent position that are not allowed; may be stacked."""
     world = features.world
     if world is None:
-        for field in (*NUMBERS, "logits", "documents"):
+        for field in (*NUMBERS, "logits", "documents", "n_active"):
             if getattr(features, field) is not None:
                 raise ConfigError(f"{field} must be None where world is None.")
         _check_no_parts(features)
@@ -67,6 +68,8 @@ def check_world(features: Any) -> None:
         raise ConfigError(
             f"feature_probability must be left at 1 where world is {world!r}, which says how likely each is."
         )
+    if features.n_active is not None and world != fixed_number.WORLD:
+        raise ConfigError(f'n_active must be None unless world is "{fixed_number.WORLD}".')
     if world == "documents":
         for field in (*NUMBERS, "logits"):
             if getattr(features, field) is not None:
@@ -76,6 +79,12 @@ def check_world(features: Any) -> None:
     if features.documents is not None:
         raise ConfigError('documents must be None unless world is "documents".')
     _check_no_parts(features)
+    if world == fixed_number.WORLD:
+        for field in (*NUMBERS, "logits"):
+            if getattr(features, field) is not None:
+                raise ConfigError(f'{field} must be None where world is "{world}".')
+        fixed_number.check_n_active(features)
+        return
     if world == "logits":
         _check_table(features)
         return

@@ -22,6 +22,7 @@ MODULES = (
     "in_the_wild",
     "landscapes",
     "travel_together",
+    "take_a_problem",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")

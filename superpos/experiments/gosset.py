@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
 
+from superpos.analysis.intervals import share_interval
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import caption, current_axes
@@ -174,7 +174,7 @@ def _shares(hits: np.ndarray, x: np.ndarray) -> str:
     """ "3 of 16 (7–43 %) at 6" for every x; `hits` (x, seed) says which seeds found what is looked for."""
     parts = []
     for value, row in zip(x, hits, strict=True):
-        low, high = binomtest(int(row.sum()), row.size).proportion_ci(method="wilson")  # 95 %
+        _, low, high = share_interval(int(row.sum()), row.size)
         parts.append(f"{int(row.sum())} of {row.size} ({100 * low:.0f}–{100 * high:.0f} %) at {value:g}")
     return ", ".join(parts)
 

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest
 
 from superpos.analysis.decompositions import score_decomposition
 from superpos.analysis.geometries import geometry
+from superpos.analysis.intervals import share_interval
 from superpos.analysis.subcomponents import subcomponent_agreement
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
@@ -185,12 +185,6 @@ def best_coefficient(table: xr.Dataset) -> float:
     return float(min(zip(*(column.values for column in columns), strict=True))[2])
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, k of n."""
-    interval = binomtest(k, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def evaluate(
     result: SweepResult, table: xr.Dataset, controls: xr.Dataset, identity: xr.Dataset, claims: Claims
 ) -> None:
@@ -199,7 +193,7 @@ def evaluate(
     at_best = table.sel(minimality_coefficient=best)
     n = at_best.sizes["seed"]
     recovered = int(at_best["recovered"].sum())
-    low, high = wilson(recovered, n)
+    _, low, high = share_interval(recovered, n)
     claims.check(
         "5→2: every column of W is one subcomponent, in direction and length",
         "MMCS ≥ .999 and ML2R within .03 of 1 in at least 90 % of seeds, at the best of "
@@ -352,7 +346,7 @@ def recovery_rate(recovered: xr.DataArray, ax: Axes | None = None) -> Axes:
     n = recovered.sizes["seed"]
     counts = recovered.sum("seed").values.astype(int)
     share = counts / n
-    bounds = np.array([wilson(int(k), n) for k in counts]).T
+    bounds = np.array([share_interval(int(k), n)[1:] for k in counts]).T
     reach = np.abs(bounds - share)
     x = recovered["minimality_coefficient"].values
     ax.errorbar(x, share, yerr=reach, fmt="o", ms=4, capsize=2, color=PALETTE["blue"])

@@ -14,6 +14,7 @@ LAST = ("correlated_sets", "anticorrelated_sets", "parents")
 ACTIVATIONS = {"relu": "ReLU", "identity": "linear", "gelu": "GELU", "solu": "SoLU", "square": "x²"}
 PLURALS = {"torus": "tori"}
 VALUES = {"absolute": "|x|", "square": "x²", "signed_uniform": "uniform on [−1, 1]"}
+VALUES |= {"fixed_number": "with a fixed number of active features"}
 
 
 def sizes(names: Mapping[str, str], settings: Mapping[str, Any], swept: set[str]) -> list[str]:

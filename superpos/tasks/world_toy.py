@@ -33,7 +33,8 @@ class WorldToy(Toy):
     position z (`superpos.data.worlds`). Such features interfere constructively: a linear model in the plane lays them
     around a ring, in the order in which the data has them. Or inputs are the rows of a table of one's own
     (`world="documents"`, `superpos.data.documents`). With a share `held_out` of the rows, the loss of a trained model is
-    that on the documents that were held out.
+    that on the documents that were held out. Or exactly `n_active` features are active in every input
+    (`world="fixed_number"`, `superpos.data.fixed_number`).
 
     With `world=None` features are as likely as `feature_probability` says, independent or in sets as those of `Toy`, in
     trees (`parents`) or correlated (`correlation`, `correlation_matrix`, `correlation_factor`: `superpos.data.correlation`).
@@ -45,11 +46,11 @@ class WorldToy(Toy):
     are given to a training begin as they are.
 
     Fields that may be swept without recompiling: those of `Toy` (but `feature_probability` where a world decides);
-    `sharpness`, `log_odds`, `noise`, `n_used`, `correlation`, and the numbers of magnitudes. Tables (`logits`, `documents`,
-    `correlation_matrix`, `correlation_factor`, `magnitude_values`, `magnitude_weights`) are no axes of a grid, but a new one
-    of the same shape compiles nothing. The expected loss is known for linear models (`activation="identity"`); of ReLU models
-    where features are independent or in sets and their magnitudes uniform on an interval or discrete. Others train on
-    samples.
+    `sharpness`, `log_odds`, `noise`, `n_active`, `n_used`, `correlation`, and the numbers of magnitudes. Tables (`logits`,
+    `documents`, `correlation_matrix`, `correlation_factor`, `magnitude_values`, `magnitude_weights`) are no axes of a grid,
+    but a new one of the same shape compiles nothing. The expected loss is known for linear models
+    (`activation="identity"`); of ReLU models where features are independent or in sets and their magnitudes uniform on an
+    interval or discrete. Others train on samples.
 
     >>> task = sp.tasks.WorldToy(n_features=12, n_hidden=2, world="circle", sharpness=5, log_odds=-2)
     >>> round(float(task.features.probabilities[0]), 4)
@@ -60,6 +61,7 @@ class WorldToy(Toy):
         "log_odds": "log-odds",
         "held_out": "held-out share",
         "n_used": "hidden dimensions used",
+        "n_active": "number of active features",
     }
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Toy.ALWAYS_SAID, "world", *NUMBERS)
     UNSAID: ClassVar[tuple[str, ...]] = (*Toy.UNSAID, "exclusive_children", "part")
@@ -88,11 +90,13 @@ class WorldToy(Toy):
     exclusive_children: bool = jax.tree.static(default=False)  # chooses code
     scale_by_parent: bool = jax.tree.static(default=False)  # chooses code
     n_used: OptionalScalar = None  # of the n_hidden dimensions; None is all of them
+    n_active: OptionalScalar = None  # features active in every input, for world="fixed_number"
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        if self.n_used is not None:
-            check.scalar("n_used", self.n_used)
+        for field in ("n_used", "n_active"):
+            if getattr(self, field) is not None:
+                check.scalar(field, getattr(self, field))
         super().check()
 
     def check_values(self) -> None:
@@ -132,4 +136,6 @@ class WorldToy(Toy):
     def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:
         """The task in words, without numbers that the world does not have."""
         absent = {"world", *NUMBERS} - swept
+        if "world" not in swept and settings.get("world") is not None:  # which says how likely each is
+            settings = {k: v for k, v in settings.items() if k != "feature_probability"}
         return super().describe({k: v for k, v in settings.items() if v is not None or k not in absent}, swept)

@@ -12,6 +12,8 @@ from superpos.theory.branches import crossings as crossings
 from superpos.theory.branches import follow as follow
 from superpos.theory.classes import ClassLoss as ClassLoss
 from superpos.theory.classes import class_loss as class_loss
+from superpos.theory.deep_pairs import missing_error as missing_error
+from superpos.theory.deep_pairs import one_layer_floor as one_layer_floor
 from superpos.theory.expectation import expected_loss as expected_loss
 from superpos.theory.fourier_solutions import FourierMLP as FourierMLP
 from superpos.theory.fourier_solutions import fourier_mlp as fourier_mlp
