@@ -303,7 +303,7 @@ def test_chance_is_fishers_for_two_shapes_and_even_for_samples_of_one_distributi
     from scipy.stats import fisher_exact
 
     counts = np.array([40, 24]), np.array([5, 11])
-    exact = float(fisher_exact(np.stack(counts))[1])
+    exact = float(np.asarray(fisher_exact(np.stack(counts)))[1])
     assert chance_of(*counts) == pytest.approx(exact, abs=4 * np.sqrt(exact / TRIES))
     assert chance_of(np.array([30, 10, 0]), np.array([3, 1, 0])) == 1.0
     assert chance_of(np.array([500, 12]), np.array([4, 12])) == pytest.approx(1 / (1 + TRIES))
