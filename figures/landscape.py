@@ -8,8 +8,9 @@ Elhage et al. 2022, *Toy Models of Superposition*; Lau et al. 2023, "The Local L
 from pathlib import Path
 
 import superpos as sp
-from superpos.experiments import Claims, Width, basins, choose, publish
+from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import landscape as experiment
+from superpos.experiments.landscape import basins
 from superpos.script import run
 
 

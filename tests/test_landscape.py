@@ -7,7 +7,7 @@ import xarray as xr
 import superpos as sp
 from superpos.errors import ConfigError
 from superpos.experiments import Claims
-from superpos.experiments.basins import TRIES, are_listed, chance_of, evaluate_further, evaluate_shares
+from superpos.experiments.landscape.basins import TRIES, are_listed, chance_of, evaluate_further, evaluate_shares
 from superpos.landscapes import crossings_of, dead_features
 from superpos.landscapes.bottoms import bottom_below, newton, quasi_newton
 from superpos.landscapes.candidates import arrangements, moved_features

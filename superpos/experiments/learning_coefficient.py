@@ -229,8 +229,8 @@ def evaluate(
     holds = len(off) >= 0.75 * n_seeds and median < 2
     claims.check("training ends at a minimum of known λ", expected, measured, holds)
     seeds, moves, up, down = staircase(table)
-    statement = "from one rest of training to the next, loss falls and λ̂ rises (seen coarsely)"
-    expected = "every move that changes λ̂ by its standard error"
+    statement = "from one minimum to the next, loss falls and λ rises"
+    expected = f"seen coarsely (nβ = {COARSE['nbeta']:g}): every move that changes λ̂ by its standard error"
     if up + down:
         claims.check(statement, expected, f"{up} up, {down} down, of {moves} moves in {seeds} seeds", down == 0)
     else:
