@@ -10,6 +10,7 @@ from pathlib import Path
 import superpos as sp
 from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import landscape as experiment
+from superpos.experiments.landscape import basins
 from superpos.script import run
 
 
@@ -28,6 +29,14 @@ def main(
     ]
     claims = Claims(experiment.SOURCE, judged=not quick)
     experiment.evaluate(tables, claims)
+    if size.compared:
+        beside, counts = results / f"landscape_shares{suffix}", (size.compared, size.starts, size.seeds)
+        basins.evaluate_shares(sp.cached(beside, basins.shares_by_shape, *counts), claims)
+    looked = [
+        sp.cached(results / f"landscape_further_{k}{suffix}", basins.look_further, p, size.starts, size.further)
+        for k, p in enumerate(experiment.densities(size.sought))
+    ]
+    basins.evaluate_further(looked, size.further, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(tables)
         return publish(figure, caption, claims, path=out / f"landscape{suffix}", width=width).status

@@ -26,13 +26,13 @@ def main(
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     planned = experiment.build(size)
     result = sp.sweep(*planned, store=results / f"learning_coefficient{suffix}.zarr", block_size=2)
-    table = experiment.way(result, size)
+    table, final = experiment.way(result, size), experiment.ends(result, size)
     simple, polygons = (
         experiment.calibrate(size, experiment.known_cases()),
         experiment.calibrate_polygons(size, planned[0]),
     )
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(simple, polygons, table, claims)
+    experiment.evaluate(simple, polygons, table, final, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(xr.concat([simple, polygons], "case"), table, result)
         return publish(figure, caption, claims, path=out / f"learning_coefficient{suffix}", width=width).status

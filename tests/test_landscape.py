@@ -6,7 +6,10 @@ import xarray as xr
 
 import superpos as sp
 from superpos.errors import ConfigError
+from superpos.experiments import Claims
+from superpos.experiments.landscape.basins import TRIES, are_listed, chance_of, evaluate_further, evaluate_shares
 from superpos.landscapes import crossings_of, dead_features
+from superpos.landscapes.bottoms import bottom_below, newton, quasi_newton
 from superpos.landscapes.candidates import arrangements, moved_features
 from superpos.landscapes.curvature import rank_at
 from superpos.landscapes.merging import canonical, classes, grouped, invariants, permutation
@@ -239,21 +242,82 @@ def test_the_saddle_between_two_minima_is_above_both(pairs):
         sp.landscapes.saddle_between(task, table, second)
 
 
-@pytest.mark.slow
-def test_more_starts_find_no_lower_minimum_and_shares_are_those_of_training():
-    """Five equal features have fewer than ten minima: those that 64 starts are likely to meet, and all below the third."""
+@pytest.fixture(scope="module")
+def five():
+    """Five equal features in two dimensions, from 64 starts and shapes, and then from 256 starts alone."""
     task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.1, objective="expected", order=16)
-    few, many = (sp.landscape(task, starts, seed=seed) for seed, starts in enumerate((64, 256)))
+    return task, sp.landscape(task, 64), sp.landscape(task, 256, seed=1, candidates=False)
+
+
+@pytest.mark.slow
+def test_more_starts_find_no_lower_minimum_and_shares_are_those_of_training(five):
+    """Five equal features have fewer than ten minima: those that 64 starts are likely to meet, and all below the third."""
+    task, few, many = five
     losses = many["loss"].values
     likely = (losses < few["loss"].values[2] * (1 - 1e-9)) | (many["share_low"].values > 0.05)
     assert likely.sum() >= 2
     for loss in losses[likely]:
         assert np.abs(few["loss"].values / loss - 1).min() < 1e-6
-    unseen = many.isel(minimum=many["starts"].values == 0)  # found by moving a feature of the others
+    unseen = few.isel(minimum=few["starts"].values == 0)  # found by moving a feature of the others
     assert {"triangle", "antipodal pair + shared feature"} <= {*unseen["name"].values.tolist()}
-    assert np.all(many["gradient"] < 1e-12) and not np.any(many["index"])
+    for table in (few, many):
+        assert np.all(table["gradient"] < 1e-12) and not np.any(table["index"])
     trained = sp.sweep(task, sp.TrainConfig(), sp.Grid(seed=range(64)), block_size=1)  # a block is of one seed
     pentagons = int(np.sum(trained.geometry()["shape"].values == "pentagon"))
     share = float(many["share"].values[many["name"].values == "pentagon"].sum())
     assert abs(pentagons / 64 - share) < 3 * np.sqrt(share * (1 - share) * (1 / 64 + 1 / 256))
-    assert float(trained["loss"].min()) >= float(many["loss"].min()) * (1 - 1e-5)
+    assert float(trained["loss"].min()) >= float(few["loss"].min()) * (1 - 1e-5)
+
+
+@pytest.mark.slow
+def test_minima_that_differ_by_an_order_of_features_are_listed(five):
+    """Those of further starts are known, whichever feature they leave out; a model that is no minimum is not."""
+    task, few, many = five
+    order = np.array([3, 0, 4, 1, 2])
+    other = many.isel(feature=order).assign(W=many["W"].isel(feature=order) * [[1], [-1]])
+    assert are_listed(task, few, other).all()
+    moved = many.assign(W=many["W"] + 0.02)
+    assert not are_listed(task, few, moved).any()
+    assert are_listed(task, few.isel(minimum=[1]), few).tolist() == [k == 1 for k in range(few.sizes["minimum"])]
+
+
+@pytest.mark.slow
+def test_a_descent_that_halts_beside_a_kink_goes_on():
+    """From this start, where features are dense, Newton's method alone stops on a slope of 5e-6."""
+    problem = problem_of(sp.tasks.Toy(n_features=3, n_hidden=1, feature_probability=0.95))
+    start = 0.5 * np.random.default_rng(1).normal(size=(40, 6))[26]
+    halted, end = newton(problem, quasi_newton(problem, start)), bottom_below(problem, start)
+    assert np.abs(halted.slope).max() > 1e-8 * problem.untrained
+    assert np.abs(end.slope).max() < 1e-12 * problem.untrained
+    assert end.loss < halted.loss and np.linalg.eigvalsh(end.hessian)[0] >= 0
+
+
+def shares(found, trained):
+    dims = ("feature_probability", "shape")
+    least = {"lowest": ("feature_probability", [0.1, 0.2]), "lowest_trained": ("feature_probability", [0.1001, 0.2])}
+    data = {"found": (dims, np.array(found)), "trained": (dims, np.array(trained)), **least}
+    return xr.Dataset(data, {"feature_probability": [0.3, 0.1], "shape": ["a", "b"]})
+
+
+def test_chance_is_fishers_for_two_shapes_and_even_for_samples_of_one_distribution():
+    from scipy.stats import fisher_exact
+
+    counts = np.array([40, 24]), np.array([5, 11])
+    exact = float(np.asarray(fisher_exact(np.stack(counts)))[1])
+    assert chance_of(*counts) == pytest.approx(exact, abs=4 * np.sqrt(exact / TRIES))
+    assert chance_of(np.array([30, 10, 0]), np.array([3, 1, 0])) == 1.0
+    assert chance_of(np.array([500, 12]), np.array([4, 12])) == pytest.approx(1 / (1 + TRIES))
+
+
+def test_shares_and_complete_lists_are_claimed_by_what_was_counted():
+    for trained, verdict in (([[12, 4], [5, 11]], "pass"), ([[12, 4], [15, 1]], "FAIL")):
+        claims = Claims("a paper")
+        evaluate_shares(shares([[380, 132], [100, 412]], trained), claims)
+        assert [claim.verdict for claim in claims.claims] == [verdict, "pass"]
+    below = shares([[380, 132], [100, 412]], [[12, 4], [5, 11]]).assign(lowest=("feature_probability", [0.1, 0.2001]))
+    evaluate_shares(below, claims := Claims("a paper"))
+    assert claims.claims[1].verdict == "FAIL"
+    look = xr.Dataset({"loss": ("minimum", [1.0, 2.0]), "listed": ("minimum", [True, False]), "known": 3, "tenth": 1.5})
+    for tables, verdict in (([look], "pass"), ([look.assign(tenth=np.inf)], "FAIL"), ([], "needs --full")):
+        evaluate_further(tables, 100, claims := Claims("a paper"))
+        assert claims.claims[0].verdict == verdict

@@ -311,20 +311,22 @@ def test_the_claims_of_the_figure():
     def verdicts_of(shift, estimates):
         simple = calibration(["powers", "reduced rank", "reduced rank"], [0.5, 2.0, 2.0], [1, 1, 2], shift)
         polygons = calibration(["toy model"], [8.5], [1], shift)
-        rests = np.array([[0.09, 0.09, 0.06, 0.06]])
+        rests = np.array([[0.09] * 4 + [0.08] * 3 + [0.06] * 4])  # three snapshots are no rest
+        estimates = [estimates[0]] * 4 + [20.0] * 3 + [estimates[1]] * 4
         table = xr.Dataset(
             {
                 "loss_at_point": (("seed", "snapshot"), rests),
                 "estimate": (("seed", "snapshot"), np.array([estimates])),
-                "standard_error": (("seed", "snapshot"), np.full((1, 4), 0.1)),
-                "verdict": (("seed", "snapshot"), np.full((1, 4), "minimum")),
+                "standard_error": (("seed", "snapshot"), np.full((1, 11), 0.1)),
+                "verdict": (("seed", "snapshot"), np.full((1, 11), "minimum")),
             },
             {"seed": [0]},
         )
         claims = Claims("a paper")
-        experiment.evaluate(simple, polygons, table, claims)
+        final = table.isel(snapshot=-1).assign(estimate=("seed", [8.5]))
+        experiment.evaluate(simple, polygons, table, final, claims)
         return [claim.verdict for claim in claims.claims]
 
-    assert verdicts_of(0.0, [7.0, 7.0, 8.5, 8.5]) == ["pass"] * 6
-    assert verdicts_of(0.05, [8.5, 8.5, 7.0, 7.0]) == ["FAIL"] * 4 + ["pass", "FAIL"]
-    assert verdicts_of(0.0, [8.5, 8.5, 8.5, 8.5])[-1] == "FAIL"
+    assert verdicts_of(0.0, [3.8, 4.2]) == ["pass"] * 6
+    assert verdicts_of(0.05, [4.2, 3.8]) == ["FAIL"] * 4 + ["pass", "FAIL"]
+    assert verdicts_of(0.0, [4.2, 4.25])[-1] == "needs --full"  # by less than its error

@@ -7,6 +7,7 @@ import xarray as xr
 
 from superpos.errors import ConfigError
 from superpos.explorer import encode
+from superpos.explorer.landscape_data import pack_landscape
 from superpos.explorer.naming import naming
 from superpos.plot.appearance import caption
 from superpos.plot.shape_colors import rule
@@ -28,14 +29,15 @@ LABELS = {
 }
 
 
-def pack(result: SweepResult) -> dict[str, Any]:
+def pack(result: SweepResult, landscape: xr.Dataset | None = None) -> dict[str, Any]:
     """Everything the page shows of a sweep of toy models, JSON-ready.
 
     Cells are in the order of the result's dimensions, the last one fastest; every array has one row per cell. `axes` are
-    what cells are chosen by: the dimensions of a product, or the columns of a flat design (`flat`).
+    what cells are chosen by: the dimensions of a product, or the columns of a flat design (`flat`). With the `landscape` of
+    the task (`superpos.landscape`) the page shows the minima of the chosen model's density.
 
     Raises:
-        ConfigError: the models have no W, or more features than a page can draw.
+        ConfigError: the models have no W, or more features than a page can draw; or the landscape is of another task.
     """
     dataset = result.dataset if result.sizes else result.dataset.expand_dims("cell")
     result = SweepResult(dataset)
@@ -72,6 +74,7 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "component_shape": encode.words(rows(table["component_shape"], "feature")),
     }
     axes, flat = axes_of(dataset, lead)
+    model = model_of(dataset.attrs, n_most)
     return {
         "format": FORMAT,
         "kind": "sweep",
@@ -84,7 +87,8 @@ def pack(result: SweepResult) -> dict[str, Any]:
         "snapshots": _snapshots(dataset, rows),
         "colors": rule(),
         "naming": naming(),
-        "model": model_of(dataset.attrs, n_most),
+        "model": model,
+        "landscape": None if landscape is None else pack_landscape(result, landscape, model["equal"]),
     }
 
 

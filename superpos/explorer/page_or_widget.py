@@ -33,15 +33,17 @@ def explore(
     *,
     title: str | None = None,
     n_inputs: int | None = None,
+    landscape: Any = None,
     overwrite: bool = False,
 ) -> Any:
     """Write one self-contained HTML page to explore the sweep in, or show it as a widget.
 
     Of toy models, the page has a map of the sweep, the geometry of the chosen model, its training, and live training in the
-    browser. Of sparse autoencoders it is a feature viewer: scores of all of them, the latents of those that fit
-    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384). Of transformers it shows
-    how they learned: of `ModularAddition` the losses with the phases of grokking, spectrum, circles and neurons; of
-    `RepeatedTokens` the attention of every head, and its scores.
+    browser. With the `landscape` of the same task, a table of `superpos.landscape` over densities of the sweep, it shows the
+    minima at the chosen model's density, and marks the one in which this model ended. Of sparse autoencoders it is a feature
+    viewer: scores of all of them, the latents of those that fit (`pack_dictionaries`), and any two side by side; they are
+    judged on `n_inputs` inputs (16,384). Of transformers it shows how they learned: of `ModularAddition` the losses with the
+    phases of grokking, spectrum, circles and neurons; of `RepeatedTokens` the attention of every head, and its scores.
 
     `result` is a sweep's, or of toy models also one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
     One autoencoder or transformer gets a page as a sweep of one seed.
@@ -52,7 +54,7 @@ def explore(
 
     Raises:
         ConfigError: the result holds other models than these, or more than the page can draw; it is a run of an
-            autoencoder or a transformer; or something else is at the path.
+            autoencoder or a transformer; the landscape is of another task; or something else is at the path.
         StoreError: the page cannot be written.
     """
     if path is not None:
@@ -76,6 +78,8 @@ def explore(
     entry = described_as(kind).PAGE
     if entry != "viewer" and n_inputs is not None:
         raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
+    if landscape is not None and kind != "toy":
+        raise ConfigError(f"landscape is for toy models; this result holds {kind} models.")
     if not result.has_page:
         kinds = "toy models, sparse autoencoders, modular addition and repeated tokens"
         raise ConfigError(f"pages exist for {kinds}; this result holds {kind} models.")
@@ -90,7 +94,7 @@ def explore(
         (name, entry, styles), inputs = VIEWER, N_INPUTS if n_inputs is None else n_inputs
         data = pack_dictionaries(result, n_inputs=inputs)
     else:
-        (name, entry, styles), data = EXPLORER, pack(result)
+        (name, entry, styles), data = EXPLORER, pack(result, landscape)
     title = name if title is None else title
     data = {**data, "title": title}
     if widgets:

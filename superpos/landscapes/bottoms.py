@@ -17,6 +17,8 @@ LONGEST = 0.3  # step of Newton's method, beside columns of length 1
 SADDLE = 1e-7  # a curvature below minus this share of the largest is a way down
 KICK = 0.05  # step off a saddle
 KICKS = 4
+# Beside a kink Newton's method may come to a halt on a slope: from there quasi-Newton goes on, farther than before.
+HALTED, FINE, AGAIN = 1e-10, 1e-10, 3
 
 
 class Bottom(NamedTuple):
@@ -31,13 +33,23 @@ class Bottom(NamedTuple):
 def bottom_below(problem: Problem, flat: Any) -> Bottom:
     """The minimum below a point. Off a saddle it goes on along the direction of most negative curvature."""
     point = np.asarray(flat, np.float64)
-    end = newton(problem, quasi_newton(problem, point))
+    end = _settled(problem, point)
     for _ in range(KICKS):
         sizes, vectors = np.linalg.eigh(end.hessian)
         if sizes[0] >= -SADDLE * sizes[-1]:
             break
         sides = [end.flat + sign * KICK * vectors[:, 0] for sign in (1, -1)]
-        end = min((newton(problem, quasi_newton(problem, x)) for x in sides), key=lambda e: e.loss)
+        end = min((_settled(problem, x) for x in sides), key=lambda e: e.loss)
+    return end
+
+
+def _settled(problem: Problem, point: np.ndarray) -> Bottom:
+    """Where quasi-Newton and Newton's method come to rest, without a slope if a few attempts suffice."""
+    end = newton(problem, quasi_newton(problem, point))
+    for _ in range(AGAIN):
+        if np.abs(end.slope).max() <= HALTED * problem.untrained:
+            break
+        end = newton(problem, quasi_newton(problem, end.flat, tolerance=FINE))
     return end
 
 

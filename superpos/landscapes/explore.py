@@ -78,6 +78,8 @@ def landscape(
     attrs = {"starts": starts, "seed": seed, "order": first.order, "task": repr(task)}
     attrs |= {f"descent_{name}": value for name, value in descent_of(task).items()}
     if axis is None:
+        if np.ptp(density := np.asarray(first.task.feature_probability)) == 0:
+            attrs["density"] = float(density.flat[0])
         rows = [row_of(first, basin, starts) for basin in found[0].basins]
         return table_of(rows, attrs | {"lost": lost[0]})
     branches = branches_of(found)

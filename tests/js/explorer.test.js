@@ -13,6 +13,7 @@ const { shareInWords, shapesInWords } = await import(new URL("sentences.js", pag
 const { denseAside } = await import(new URL("asides.js", page));
 const { toLink, fromLink } = await import(new URL("state.js", page));
 const { decode } = await import(new URL("decode.js", page));
+const { shareInPercent } = await import(new URL("landscape_view.js", page));
 const { Ensemble } = await import(new URL("ensemble.js", page));
 
 const polygon = (n, length = 1) => [Math.cos, Math.sin].flatMap((f) => Array.from({ length: n }, (_, i) => length * f((2 * Math.PI * i) / n + 0.3)));
@@ -226,4 +227,8 @@ test("coded numbers are read back", () => {
   const { values } = decode({ type: "q16", shape: [3], lo: -1, hi: 1, log: false, data });
   assert.deepEqual([...values], [-1, 1, Number.NaN]);
   assert.equal(decode(null), null);
+});
+
+test("shares of starts are whole percents, and none or few are said as such", () => {
+  assert.deepEqual([0, null, 0.004, 0.01, 0.584, 1].map(shareInPercent), ["no start", "no start", "< 1 %", "1 %", "58 %", "100 %"]);
 });

@@ -10,6 +10,7 @@ import { createPicture, miniature } from "./picture.js";
 import { createBars, createHeat } from "./panels.js";
 import { createFacts, createMeanings, term } from "./meaning.js";
 import { createPageFrame } from "./page_frame.js";
+import { createLandscape } from "./landscape_view.js";
 import { LIVE, createLive, liveSizes, sensible } from "./live_training.js";
 import { createPlayer } from "./player.js";
 import { createPredict } from "./predict.js";
@@ -62,6 +63,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const bars = createBars({ onhover });
   const atEnd = (snap) => snap >= track.steps.length - 1 && state.get().mode === "live";
   const time = createTime({ onscrub: (snap) => state.set({ snap: atEnd(snap) ? -1 : snap }) });
+  const landscape = createLandscape(sweep.landscape);
   const predict = createPredict({ state, onanswer: () => render() });
   const facts = createFacts();
   const placeOf = createAligner(sweep.model.turns ? sweep.model.equal : null);
@@ -135,6 +137,12 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       player.node,
     ),
     seeds: el("section", { class: "card seeds", "aria-label": "other starts" }, starts),
+    landscape: el(
+      "section",
+      { class: "card landscape", "aria-label": "minima of this density" },
+      el("h2", { class: "small" }, "Landscape: the minima of the expected loss at this density"),
+      landscape.node,
+    ),
   };
   pageFrame.main.append(...Object.values(cards));
 
@@ -207,6 +215,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       views = steps.map((_, k) => inPlace(viewOf(sweep, s.cell, colorOf, dark, k), `cell ${s.cell}`));
       track = { ...trackOf(sweep, s.cell, views), slot: final.shown.slot };
       shownKey = key;
+      landscape.show(final, s.cell, beside, [s.yaw, s.pitch], dark);
       const near = siblings(sweep, s.cell).slice(0, MAX_MINIATURES);
       miniTitle.textContent = "Seeds";
       showMinis(
@@ -299,6 +308,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     const place = s.mode !== "live" ? cards.seeds : s.story ? cards.geometry : cards.from;
     if (starts.parentElement !== place) place.append(starts);
     cards.seeds.hidden ||= s.mode === "live" || Number(cards.seeds.dataset.count) < 2;
+    cards.landscape.hidden ||= s.mode === "live" || !sweep.landscape;
     if (!s.story) story.node.remove();
     else if (!story.node.isConnected) pageFrame.main.prepend(story.node);
     pageFrame.main.classList.toggle("telling", s.story > 0);

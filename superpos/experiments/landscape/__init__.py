@@ -25,14 +25,31 @@ NAMED = 0.03  # share of starts at some density from which a minimum is named in
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of features, how many densities between .6 and .01, and starts at each."""
+    """Numbers of features, how many densities between .6 and .01, and starts at each.
+
+    Then densities and seeds at which shares are compared with those of `superpos demo`, and densities and starts at which
+    further minima are sought.
+    """
 
     features: tuple[int, ...] = (5, 6)
     densities: int = 12
     starts: int = 512
+    compared: int = 10
+    seeds: int = 16
+    sought: int = 0
+    further: int = 65_536
 
 
-SIZES = Sizes(quick=Size(features=(3,), densities=3, starts=32), laptop=Size(), full=Size(densities=24, starts=4_096))
+SIZES = Sizes(
+    quick=Size(features=(3,), densities=3, starts=32, compared=0),
+    laptop=Size(),
+    full=Size(densities=24, starts=4_096, seeds=64, sought=10),
+)
+
+
+def densities(count: int) -> list[float]:
+    """So many densities from .6 to .01."""
+    return np.geomspace(0.6, 0.01, count).tolist()
 
 
 def measure(n_features: int, densities: int, starts: int) -> xr.Dataset:
