@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 
 import superpos as sp
-from superpos.analysis.lists import all_lists, held_out_lists
+from superpos.analysis.lists import all_lists, copied, held_out_lists
 from superpos.experiments import Claims
-from superpos.experiments.list_maximum import ATTENTION, answers, common_maxima, copied, evaluate, scores
+from superpos.experiments.list_maximum import ATTENTION, answers, common_maxima, evaluate, scores
 from superpos.models import Transformer
 
 ALL = np.ones(6, bool)

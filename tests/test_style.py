@@ -149,8 +149,8 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     )
     analyses = {f"superpos/{n}.py" for n in names}
     sequences = ("tasks/induction", "tasks/list_function", "analysis/attention", "analysis/heads")
-    figures = ("experiments/list_maximum", "experiments/balanced_parentheses", "experiments/logit_attribution")
-    over_sequences = {f"superpos/{n}.py" for n in (*sequences, *figures)}
+    figures = ("list_maximum", "list_reversal", "balanced_parentheses", "logit_attribution")
+    over_sequences = {f"superpos/{n}.py" for n in (*sequences, *(f"experiments/{n}" for n in figures))}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once

@@ -3,11 +3,14 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from superpos.analysis.heads import fresh_key
 from superpos.data.list_functions import AnsweredList
 from superpos.errors import ConfigError
+from superpos.models.transformer import Transformer
 from superpos.tasks.list_function import ListFunction
 
 
@@ -35,3 +38,9 @@ def _drawn(task: ListFunction, n_lists: int) -> AnsweredList:
 def all_lists(length: int, d_vocab: int) -> np.ndarray:
     """Every list of `length` tokens from 0 to `d_vocab` − 1, (d_vocab^length, length), in the order of numbers."""
     return np.stack(np.unravel_index(np.arange(d_vocab**length), (d_vocab,) * length), axis=1)
+
+
+def copied(model: Transformer) -> Float[Array, "d_vocab d_vocab"]:
+    r"""Logits that follow from attending to each token alone, $e_t W_V W_O W_U$, less their mean: row t, column answer."""
+    logits = model.W_E[:-1] @ model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U[...][:, :-1]
+    return logits - jnp.mean(logits, axis=1, keepdims=True)

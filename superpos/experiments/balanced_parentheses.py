@@ -17,8 +17,8 @@ import xarray as xr
 from jaxtyping import Array, Bool, Integer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
 
+from superpos.analysis.intervals import share_interval
 from superpos.analysis.lists import all_lists
 from superpos.data.list_functions import is_held_out
 from superpos.experiments.claims import Claims
@@ -199,7 +199,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     """Claims over seeds, of the table of `measure`."""
     right, flipped, n = table["right"], table["flipped"], table.sizes["seed"]
     k = int((right.sel(without="nothing") >= RIGHT).all("kind").sum())
-    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    _, low, high = share_interval(k, n)
     counts = ", ".join(f"{table.attrs[name]} {name}" for name in KINDS)
     claims.check(
         "two layers tell whether words that they have not seen are balanced",

@@ -5,6 +5,7 @@ should do it (Gross et al. 2024, "Compact Proofs of Model Performance via Mechan
 gives to a token rises with the token, so that attention goes to the largest, and what is attended to is copied.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,10 +18,11 @@ import xarray as xr
 from jaxtyping import Array, Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import spearmanr
 
 from superpos.analysis.attention import ov_eigenvalue_score
-from superpos.analysis.lists import held_out_lists
+from superpos.analysis.intervals import share_interval
+from superpos.analysis.lists import copied, held_out_lists
 from superpos.data.list_functions import AnsweredList
 from superpos.experiments.claims import Claims
 from superpos.experiments.modular_mlp import interval
@@ -71,12 +73,6 @@ def scores(model: Transformer) -> Float[Array, " d_vocab"]:
     W_E = model.W_E[...]
     query = (W_E[-1] + model.W_pos[-1]) @ model.W_Q[0, 0]
     return W_E[:-1] @ model.W_K[0, 0] @ query / query.shape[0] ** 0.5
-
-
-def copied(model: Transformer) -> Float[Array, "d_vocab d_vocab"]:
-    r"""Logits that follow from attending to each token alone, $e_t W_V W_O W_U$, less their mean: row t, column answer."""
-    logits = model.W_E[:-1] @ model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U[...][:, :-1]
-    return logits - jnp.mean(logits, axis=1, keepdims=True)
 
 
 def measure(result: SweepResult, n_lists: int) -> xr.Dataset:
@@ -148,7 +144,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     n = table.sizes["seed"]
     intact, mean = (table["right"].sel(attention=name) for name in ATTENTION[:2])
     k = int((intact >= RIGHT).sum())
-    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    _, low, high = share_interval(k, n)
     claims.check(
         "one head without an MLP finds the maximum of lists that it has not seen",
         f"{RIGHT:.0%} right in more than half of the seeds (95 % interval)",
@@ -181,11 +177,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
 def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     """Figure and caption: learning, scores by token, what is copied, and ablations."""
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), layout="constrained", width_ratios=(1, 1, 1.1, 1))
-    ax = axes[0]
-    curves = 100 * result["test_accuracy_history"].transpose("seed", "record").values
-    ax.plot(result["record_step"], curves.T, color=PALETTE["blue"], lw=0.5, alpha=0.4)
-    ax.plot(result["record_step"], np.median(curves, axis=0), color=PALETTE["blue"], lw=1.6)
-    ax.set(xlabel="step", ylabel="unseen lists right, %", ylim=(0, 103))
+    learning(result, axes[0])
     token_scores(table["scores"], axes[1])
     copies(np.asarray(copied(result.best("seed").model())), axes[2])
     ablated(table["right"], axes[3])
@@ -196,6 +188,16 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
         "it is, with its mean over lists, and with that of another list (seeds, and mean)."
     )
     return figure, caption(result.attrs, text)
+
+
+def learning(result: SweepResult, ax: Axes | None = None) -> Axes:
+    """Share of right answers to lists that never trained, by step: every seed, and their median."""
+    ax = current_axes(ax)
+    curves = 100 * result["test_accuracy_history"].transpose("seed", "record").values
+    ax.plot(result["record_step"], curves.T, color=PALETTE["blue"], lw=0.5, alpha=0.4)
+    ax.plot(result["record_step"], np.median(curves, axis=0), color=PALETTE["blue"], lw=1.6)
+    ax.set(xlabel="step", ylabel="unseen lists right, %", ylim=(0, 103))
+    return ax
 
 
 def token_scores(by_token: xr.DataArray, ax: Axes | None = None) -> Axes:
@@ -217,13 +219,16 @@ def copies(logits: np.ndarray, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def ablated(right: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Share of right answers, over `seed` and `attention`: all seeds, and the mean."""
+def ablated(
+    right: xr.DataArray, ax: Axes | None = None, labels: Sequence[str] = ("as it is", "mean", "another\nlist's")
+) -> Axes:
+    """Share of right answers, over `seed` and `attention`, each of which has its label: all seeds, and the mean."""
     ax = current_axes(ax)
     for k, name in enumerate(right["attention"].values):
         values = 100 * right.sel(attention=name).values
         ax.plot(k + np.linspace(-0.15, 0.15, len(values)), values, ".", color=PALETTE["blue"], ms=4, alpha=0.7)
         ax.plot([k - 0.25, k + 0.25], [values.mean()] * 2, color="black", lw=1.2)
-    ax.set_xticks(range(len(ATTENTION)), ["as it is", "mean", "another\nlist's"])
-    ax.set(xlabel='attention of "="', ylabel="unseen lists right, %", ylim=(0, 103), xlim=(-0.5, 2.5))
+    ax.set_xticks(range(len(labels)), labels)
+    limits = {"ylim": (0, 103), "xlim": (-0.5, len(labels) - 0.5)}
+    ax.set(xlabel='attention of "="', ylabel="unseen lists right, %", **limits)
     return ax

@@ -18,11 +18,12 @@ import xarray as xr
 from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest, spearmanr
+from scipy.stats import spearmanr
 
 from superpos.analysis.attention import ablation, mean_z, previous_token_score
 from superpos.analysis.attributions import attribution_of_cache
 from superpos.analysis.heads import fresh_sequences
+from superpos.analysis.intervals import share_interval
 from superpos.data.sequences import Repeats
 from superpos.experiments import induction_heads
 from superpos.experiments.claims import Claims
@@ -189,7 +190,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         middle - width > MOST,
     )
     first = zero.values >= table["effect"].sel(without="zero").max(("layer", "head")).values - 1e-9
-    low, high = binomtest(int(first.sum()), n).proportion_ci(method="wilson")
+    _, low, high = share_interval(int(first.sum()), n)
     claims.check(
         "… more than without any other head",
         "in more than half of the seeds (95 % interval)",

@@ -15,10 +15,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest, spearmanr, t
+from scipy.stats import spearmanr, t
 
 from superpos.analysis.fourier import SINGLE, neuron_frequencies, spectrum
 from superpos.analysis.grokking import neurons_of
+from superpos.analysis.intervals import share_interval
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
 from superpos.models.pair_mlp import PairMLP
@@ -206,7 +207,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         cell = table.sel(hidden_activation=name)
         n = cell.sizes["seed"]
         k = int((cell["right"] >= RIGHT).sum())
-        low, high = binomtest(k, n).proportion_ci(method="wilson")
+        _, low, high = share_interval(k, n)
         claims.check(
             f"{NAMES[name]}: trained perceptrons add pairs that they have not seen",
             "99 % right in more than half of the seeds (95 % interval)",

@@ -14,9 +14,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binomtest, ttest_ind
+from scipy.stats import ttest_ind
 
 from superpos.analysis.fourier import SINGLE, key_frequencies, neuron_frequencies, trig_fit
+from superpos.analysis.intervals import share_interval
 from superpos.data.modular import as_addition, modular_table
 from superpos.experiments.claims import Claims
 from superpos.experiments.modular_mlp import RIGHT, interval, waves_of
@@ -235,7 +236,7 @@ def evaluate_transformers(table: xr.Dataset, claims: Claims) -> None:
 
 def _learned(right: xr.DataArray) -> tuple[str, str, bool]:
     k, n = int((right >= RIGHT).sum()), right.sizes["seed"]
-    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    _, low, high = share_interval(k, n)
     expected = f"{RIGHT:.0%} right in more than half of the seeds (95 % interval)"
     return expected, f"{k} of {n} ({low:.0%} to {high:.0%})", bool(low > 0.5)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import binomtest
 
 from superpos.analysis.geometries import geometry
+from superpos.analysis.intervals import share_interval
 from superpos.landscapes.problem import Problem
 from superpos.landscapes.search import Basin, curvature_of, exact_value
 
@@ -25,7 +25,7 @@ def row_of(problem: Problem, basin: Basin, starts: int) -> dict[str, Any]:
     shape, bend = geometry(W), curvature_of(problem, basin.bottom)
     low, high = (np.nan, np.nan)
     if starts:
-        low, high = binomtest(basin.starts, starts).proportion_ci(CONFIDENCE, method="wilson")
+        _, low, high = share_interval(basin.starts, starts, confidence=CONFIDENCE)
     return {
         "loss": exact_value(problem, basin.bottom),
         "name": shape.name,
