@@ -148,8 +148,15 @@ def test_the_only_vmaps_over_models_live_in_one_file():
         "theory/minimisation",
     )
     analyses = {f"superpos/{n}.py" for n in names}
-    sequences = ("tasks/induction", "tasks/list_function", "analysis/attention", "analysis/heads")
-    figures = ("experiments/list_maximum", "experiments/balanced_parentheses", "experiments/logit_attribution")
+    sequences = (
+        "tasks/induction",
+        "tasks/list_function",
+        "tasks/skip_trigrams",
+        "analysis/attention",
+        "analysis/heads",
+    )
+    names = ("list_maximum", "balanced_parentheses", "logit_attribution", "skip_trigrams")
+    figures = [f"experiments/{n}" for n in names]
     over_sequences = {f"superpos/{n}.py" for n in (*sequences, *figures)}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
