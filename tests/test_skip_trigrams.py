@@ -195,7 +195,7 @@ def test_wrong_settings_are_refused_in_one_sentence(wrong, sentence):
 
 @pytest.mark.slow
 def test_cells_keep_their_bytes_and_learn():
-    config = sp.TrainConfig(steps=60, batch_size=32, history=3, evaluation_samples=256)
+    config = sp.TrainConfig(steps=200, batch_size=32, history=3, evaluation_samples=256)
     several = sp.sweep(TASK, config, sp.Grid(n_groups=[1, 4], seed=range(2)), block_size=2, progress=False)
     alone = sp.sweep(TASK, config, sp.Grid(n_groups=[4], seed=[1]), block_size=2, progress=False)
     one = several.sel(n_groups=[4], seed=[1])
