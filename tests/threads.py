@@ -42,6 +42,7 @@ TASKS = {
     "transcoder": sp.tasks.Transcoder.of_layer(COMPUTING, NEURONS, n_latents=64, skip=True),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
+    "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),
     "list_function": sp.tasks.ListFunction(function="sorted", length=8, d_vocab=64, d_model=64, d_mlp=64),
 }
 

@@ -20,6 +20,7 @@ from superpos.tasks.registry import REGISTRY as REGISTRY
 from superpos.tasks.registry import register as register
 from superpos.tasks.residual_mlp import ResidualMLP as ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
+from superpos.tasks.skip_trigrams import SkipTrigrams as SkipTrigrams
 from superpos.tasks.toy import Toy as Toy
 from superpos.tasks.transcoder import Transcoder as Transcoder
 from superpos.tasks.world_toy import WorldToy as WorldToy
