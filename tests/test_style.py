@@ -148,7 +148,13 @@ def test_the_only_vmaps_over_models_live_in_one_file():
         "theory/minimisation",
     )
     analyses = {f"superpos/{n}.py" for n in names}
-    sequences = ("tasks/induction", "tasks/list_function", "tasks/skip_trigrams", "analysis/attention", "analysis/heads")
+    sequences = (
+        "tasks/induction",
+        "tasks/list_function",
+        "tasks/skip_trigrams",
+        "analysis/attention",
+        "analysis/heads",
+    )
     figures = ("list_maximum", "list_reversal", "balanced_parentheses", "logit_attribution", "skip_trigrams")
     over_sequences = {f"superpos/{n}.py" for n in (*sequences, *(f"experiments/{n}" for n in figures))}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
