@@ -102,7 +102,9 @@ def test_noise_of_nothing_is_no_noise():
     losses = [replace(NOISY, hidden_noise=noise, hidden_l1=0.1).loss(model, key, 1)[0] for noise in (None, 0.0)]
     assert_allclose(*losses, rtol=1e-6)
     priced, free = (replace(NOISY, hidden_l1=price).loss(model, key, 1)[0] for price in (0.1, None))
-    assert_allclose(priced - free, 0.1 * np.abs(np.asarray(model.W[...])).sum() / 16, rtol=1e-4)  # no price on the noise
+    assert_allclose(
+        priced - free, 0.1 * np.abs(np.asarray(model.W[...])).sum() / 16, rtol=1e-4
+    )  # no price on the noise
     assert "noise_distribution" in replace(NOISY, hidden_noise=None).unread()
     assert "noise_distribution" not in NOISY.unread()
 
