@@ -198,6 +198,10 @@ MADE = {
     "ComputationModel(…)": (lambda x: computing(x), {"x": x}),
     "BooleanModel": (sp.models.BooleanModel, {"W1": W, "b1": W[:, 0], "W2": W.T, "b2": b}),
     "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
+    "DecoderMLP": (
+        lambda W_in, b_in, W_out: sp.models.DecoderMLP(W_in, b_in, W_out)(x),
+        {"W_in": W, "b_in": W[:, 0], "W_out": W.T},
+    ),
     "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
     "Crosscoder": (
         lambda **given: sp.models.Crosscoder(**given),

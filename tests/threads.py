@@ -35,6 +35,7 @@ TASKS = {
     "double_descent": sp.tasks.DoubleDescent(n_features=200, n_hidden=10, n_points=50, most_points=50),
     "residual_mlp": sp.tasks.ResidualMLP(n_features=50, n_hidden=25),
     "boolean_pairs": sp.tasks.BooleanPairs(n_features=20, n_hidden=50, n_pairs=100),
+    "feature_decoder": sp.tasks.FeatureDecoder(n_features=100, n_hidden=80, n_inputs=40, feature_probability=0.1),
     "deep_pairs": sp.tasks.DeepPairs(n_pairs=100, n_hidden=50, feature_probability=0.3),
     "pair_computation": sp.tasks.PairComputation(n_pairs=100, n_hidden=50, feature_probability=0.1),
     "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),

@@ -12,28 +12,35 @@ from jaxtyping import Array, Bool, Float
 from superpos import arrays, check
 from superpos.analysis.neurons import HAS_ABOVE
 from superpos.models.computation import ComputationModel
+from superpos.models.decoder_mlp import DecoderMLP
 
 
-def neuron_contributions(model: ComputationModel, magnitude: Any = 1.0) -> Float[Array, "n_hidden n_features"]:
+def neuron_contributions(
+    model: ComputationModel | DecoderMLP, magnitude: Any = 1.0
+) -> Float[Array, "n_hidden n_features"]:
     r"""What each neuron adds to the output of each feature that is active alone, with x = `magnitude`.
 
     $$C_{ki} = W_{2,ik}\,\big(h_k(x\,e_i) - h_k(0)\big),$$
 
     before the bias and the ReLU of the output. For a tied ReLU model and x = 1 it is $W_{ki}\,\mathrm{ReLU}(W_{ki})$.
-    A `magnitude` below 0 asks for the other side of features that have two.
+    A `magnitude` below 0 asks for the other side of features that have two. Of a `DecoderMLP`, which may have hidden biases
+    above 0, it is what a feature changes.
 
     Raises:
-        ConfigError: this is no `ComputationModel`, or the magnitude no number.
+        ConfigError: this is no `ComputationModel` or `DecoderMLP`, or the magnitude no number.
     """
-    arrays.of_kind("model", model, ComputationModel)
+    arrays.of_kind("model", model, (ComputationModel, DecoderMLP))
     x = check.number("magnitude", magnitude)
-    W2 = jnp.asarray(model.W[...].T if model.W2 is None else model.W2[...])
+    if isinstance(model, DecoderMLP):
+        W2 = jnp.asarray(model.W_out[...])
+    else:
+        W2 = jnp.asarray(model.W[...].T if model.W2 is None else model.W2[...])
     inputs = x * jnp.eye(W2.shape[0])
     return W2.T * (model.hidden(inputs) - model.hidden(jnp.zeros_like(inputs)))
 
 
 def served_features(
-    model: ComputationModel, *, magnitude: Any = 1.0, above: float = HAS_ABOVE
+    model: ComputationModel | DecoderMLP, *, magnitude: Any = 1.0, above: float = HAS_ABOVE
 ) -> Bool[Array, "n_hidden n_features"]:
     r"""Whether neuron k serves feature i: $\sqrt{C_{ki}} >$ `above` · max √C, with `neuron_contributions` C above 0.
 
@@ -44,7 +51,7 @@ def served_features(
     [[1, 1, 0], [0, 1, 1]]
 
     Raises:
-        ConfigError: this is no `ComputationModel`, or a number is not allowed.
+        ConfigError: this is no `ComputationModel` or `DecoderMLP`, or a number is not allowed.
     """
     above = check.number("above", above, at_least=0)
     roots = jnp.sqrt(jnp.maximum(neuron_contributions(model, magnitude), 0))
