@@ -47,7 +47,7 @@ def shares_by_shape(densities: int, starts: int, seeds: int) -> xr.Dataset:
     lowest, least = [], []
     for k, (p, table) in enumerate(zip(values, tables, strict=True)):
         problem = problem_of(replace(task, feature_probability=float(p)))
-        models = result.dataset.isel(feature_probability=k).transpose("seed", "hidden", "feature")
+        models = result.dataset.isel(feature_probability=k).transpose("seed", "hidden", "feature", ...)
         lowest.append(_least(problem, table["W"].values[:1], table["b"].values[:1]))
         least.append(_least(problem, models["W"].values, models["b"].values))
     per_density = {"lowest": ("feature_probability", lowest), "lowest_trained": ("feature_probability", least)}
