@@ -142,6 +142,7 @@ def test_columns_of_any_length_are_the_same_function(rng, eager):
     )
 
 
+@pytest.mark.slow
 def test_training_keeps_lengths_and_ties_those_of_designated_latents(eager):
     task = dataclasses.replace(TASK, n_shared=2, dictionary_size=5, resample_every=2, dead_below=0.9)
     run = sp.train(task, dataclasses.replace(SHORT, learning_rate=0.05, snapshots=(0, 6)), seed=1)

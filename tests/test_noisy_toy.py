@@ -76,6 +76,7 @@ def test_draws_are_paired_across_rates():
     assert np.all(dropped[1] | ~dropped[0]) and abs(dropped[0].mean() - 0.2) < 4 * (0.16 / 600) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_reported_loss_is_that_without_noise():
     run = sp.train(replace(TASK, objective="expected"), sp.TrainConfig(steps=20))
     assert_allclose(run.loss, float(model_loss(TASK, run.model)), rtol=1e-5)
@@ -116,6 +117,7 @@ def test_the_price_of_an_axis_each_is_that_of_the_penalty():
     assert price > 0
 
 
+@pytest.mark.slow
 def test_a_rotation_costs_nothing_without_dropout_and_something_with_it():
     task = replace(TASK, objective="expected", dropout_rate=0.0)
     result = sp.sweep(task, sp.TrainConfig(steps=5), sp.Grid(dropout_rate=[0.0, 0.5], seed=[0]), progress=False)

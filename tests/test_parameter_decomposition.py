@@ -121,6 +121,7 @@ def test_losses_are_those_of_the_twin(eager, form):
     assert (raw < 0).any() and (raw > 1).any() and ((raw > 0) & (raw < 1)).any()  # every branch of the sigmoids
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences_of_the_twin(eager):
     task = materialize(dataclasses.replace(TASK, identity_layers=1))
     model = model_of(task)
