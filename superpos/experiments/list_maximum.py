@@ -61,9 +61,9 @@ SIZES = Sizes(
 )
 
 
-def build(size: Size) -> tuple[ListFunction, TrainConfig, Grid]:
+def build(size: Size, function: str = "maximum") -> tuple[ListFunction, TrainConfig, Grid]:
     """Task, training and grid."""
-    task = ListFunction(function="maximum", d_vocab=size.d_vocab, length=size.length, d_model=size.d_model)
+    task = ListFunction(function=function, d_vocab=size.d_vocab, length=size.length, d_model=size.d_model)
     config = TrainConfig(steps=size.steps, batch_size=size.batch_size, history=50, evaluation_samples=size.n_lists)
     return task, config, Grid(seed=range(size.seeds))
 

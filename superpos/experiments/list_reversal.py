@@ -5,7 +5,6 @@ should do it: answer i is at place L − 1 − i of a list of L tokens whatever 
 alone, and what is attended to is copied (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits").
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -21,8 +20,9 @@ from matplotlib.patches import Rectangle
 from superpos.analysis.attention import ov_eigenvalue_score
 from superpos.analysis.lists import copied, held_out_lists
 from superpos.data.list_functions import AnsweredList
+from superpos.experiments import list_maximum
 from superpos.experiments.claims import Claims
-from superpos.experiments.list_maximum import PATTERN, ablated, copies, learning
+from superpos.experiments.list_maximum import PATTERN, Size, ablated, copies, learning
 from superpos.experiments.modular_mlp import interval
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
@@ -38,31 +38,16 @@ CHANCE = 0.01  # share of whole lists right
 ATTENTION = ("as it is", "its mean", "of another list", "even")
 
 
-@dataclass(frozen=True)
-class Size:
-    """Kinds and number of tokens, width, seeds, training, and lists to measure on."""
-
-    d_vocab: int = 16
-    length: int = 5
-    d_model: int = 32
-    seeds: int = 12
-    steps: int = 500
-    batch_size: int = 128
-    n_lists: int = 2_048
-
-
 SIZES = Sizes(
     quick=Size(d_vocab=8, length=3, d_model=8, seeds=2, steps=20, batch_size=16, n_lists=64),
-    laptop=Size(),
+    laptop=Size(d_vocab=16, length=5, d_model=32, seeds=12, steps=500, batch_size=128, n_lists=2_048),
     full=Size(d_vocab=64, length=12, d_model=64, seeds=64, steps=10_000, batch_size=512, n_lists=16_384),
 )
 
 
 def build(size: Size) -> tuple[ListFunction, TrainConfig, Grid]:
     """Task, training and grid."""
-    task = ListFunction(function="reversed", d_vocab=size.d_vocab, length=size.length, d_model=size.d_model)
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, history=50, evaluation_samples=size.n_lists)
-    return task, config, Grid(seed=range(size.seeds))
+    return list_maximum.build(size, "reversed")
 
 
 def mirror(length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -255,7 +255,7 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     """Figure and caption: learning curves, one model's neurons, phases, and what the start says."""
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), layout="constrained", width_ratios=(1.1, 1.2, 1, 1))
     names = [str(name) for name in result["hidden_activation"].values]
-    learning_curves(result, axes[0])
+    learning_curves(result, "hidden_activation", NAMES, COLORS, axes[0])
     best = result.sel(hidden_activation="square").isel(seed=0)
     read_waves(best.model(), axes[1])
     phase_sums({name: result.sel(hidden_activation=name).isel(seed=0).model() for name in names}, axes[2])
@@ -269,14 +269,16 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     return figure, caption(result.attrs, text)
 
 
-def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
-    """Share of unseen pairs answered right against the step: every seed, and the median."""
+def learning_curves(
+    result: SweepResult, axis: str, labels: Mapping[str, str], colors: Mapping[str, str], ax: Axes | None = None
+) -> Axes:
+    """Share of unseen pairs answered right against the step, by the values of an axis: every seed, and the median."""
     ax = current_axes(ax)
     steps = result["record_step"].values
-    for name in map(str, result["hidden_activation"].values):
-        curves = 100 * result["test_accuracy_history"].sel(hidden_activation=name).transpose("seed", "record").values
-        ax.plot(steps, curves.T, color=COLORS[name], lw=0.4, alpha=0.2)
-        ax.plot(steps, np.median(curves, axis=0), color=COLORS[name], lw=1.6, label=NAMES[name])
+    for name in map(str, result[axis].values):
+        curves = 100 * result["test_accuracy_history"].sel({axis: name}).transpose("seed", "record").values
+        ax.plot(steps, curves.T, color=colors[name], lw=0.4, alpha=0.2)
+        ax.plot(steps, np.median(curves, axis=0), color=colors[name], lw=1.6, label=labels[name])
     ax.set(xlabel="step", ylabel="unseen pairs right, %", ylim=(0, 103), xscale="log")
     ax.legend(loc="upper left", handlelength=1.2)
     return ax

@@ -20,7 +20,7 @@ from superpos.analysis.fourier import SINGLE, key_frequencies, neuron_frequencie
 from superpos.analysis.intervals import share_interval
 from superpos.data.modular import as_addition, modular_table
 from superpos.experiments.claims import Claims
-from superpos.experiments.modular_mlp import RIGHT, interval, waves_of
+from superpos.experiments.modular_mlp import RIGHT, interval, learning_curves, waves_of
 from superpos.experiments.sizes import Sizes
 from superpos.models.pair_mlp import PairMLP
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -244,8 +244,9 @@ def _learned(right: xr.DataArray) -> tuple[str, str, bool]:
 def draw(result: SweepResult, transformers: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     """Figure and caption: both learning curves, what a neuron reads in both orders, and its phases."""
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), layout="constrained")
-    learning_curves(result, axes[0]).set_title("one hidden layer")
-    learning_curves(transformers, axes[1]).set_title("transformer")
+    labels = {name: f"a {sign} b" for name, sign in SIGNS.items()}
+    learning_curves(result, "operation", labels, COLORS, axes[0]).set_title("one hidden layer")
+    learning_curves(transformers, "operation", labels, COLORS, axes[1]).set_title("transformer")
     name = str(result["operation"].values[-1])
     cell = result.sel(operation=name).isel(seed=0)
     strongest_neuron(cell.model(), result.attrs["task"]["p"], name, axes[2])
@@ -257,19 +258,6 @@ def draw(result: SweepResult, transformers: SweepResult, table: xr.Dataset) -> t
         "perceptron, the share of neurons of one frequency and the mean cosine of φ_out − φ_a − φ_b."
     )
     return figure, caption(result.attrs, text)
-
-
-def learning_curves(result: SweepResult, ax: Axes | None = None) -> Axes:
-    """Share of unseen pairs answered right against the step, by operation: every seed, and the median."""
-    ax = current_axes(ax)
-    steps = result["record_step"].values
-    for name in map(str, result["operation"].values):
-        curves = 100 * result["test_accuracy_history"].sel(operation=name).transpose("seed", "record").values
-        ax.plot(steps, curves.T, color=COLORS[name], lw=0.4, alpha=0.2)
-        ax.plot(steps, np.median(curves, axis=0), color=COLORS[name], lw=1.6, label=f"a {SIGNS[name]} b")
-    ax.set(xlabel="step", ylabel="unseen pairs right, %", ylim=(0, 103), xscale="log")
-    ax.legend(loc="upper left", handlelength=1.2)
-    return ax
 
 
 def strongest_neuron(model: PairMLP, p: int, operation: str, ax: Axes | None = None) -> Axes:
