@@ -8,7 +8,8 @@ import pytest
 
 from superpos.cli.problems import problems as command
 from superpos.errors import ConfigError
-from superpos.problems.ledger import STATES, all_problems, measured, numbered
+from superpos.experiments.claims import RED
+from superpos.problems.ledger import STATES, all_problems, failed_beside, measured, numbered
 
 ROOT = Path(__file__).parents[1]
 RECORDS = {f.stem: json.loads(f.read_text(encoding="utf-8")) for f in (ROOT / "docs" / "gallery").glob("*.json")}
@@ -40,6 +41,18 @@ def test_evidence_that_a_record_does_not_have_is_refused():
         measured(problem, {})
     with pytest.raises(ConfigError, match=r"evidence of problem 4\.4: 0 claims of nonuniform_density begin with"):
         measured(problem, {"nonuniform_density": {"claims": []}})
+
+
+def test_what_failed_beside_the_evidence_is_shown(capsys):
+    """An answer may rest on claims that hold; those of its figures that failed are not left unsaid."""
+    problem = numbered("4.14")
+    failed = failed_beside(problem, RECORDS, RED)
+    red = [c["statement"] for c in RECORDS["two_hidden_layers"]["claims"] if c["verdict"] == "FAIL"]
+    assert red and [row["statement"] for row in failed] == red
+    command("4.14")
+    shown = capsys.readouterr().out
+    assert all(statement in shown for statement in red)
+    assert failed_beside(numbered("4.1"), RECORDS, RED) == []  # dropout has none
 
 
 def test_the_command_lists_all_and_shows_one(capsys):

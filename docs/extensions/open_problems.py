@@ -8,7 +8,7 @@ from gallery import plain
 from sphinx.application import Sphinx
 
 from superpos.experiments.claims import HOLDS, RED
-from superpos.problems.ledger import STATES, Problem, all_problems, measured
+from superpos.problems.ledger import STATES, Problem, all_problems, failed_beside, measured
 
 INTRODUCTION = """\
 # Open problems
@@ -16,8 +16,9 @@ INTRODUCTION = """\
 Neel Nanda's [200 Concrete Open Problems in Mechanistic
 Interpretability](https://www.alignmentforum.org/s/yivyHaCAmMJ3CqSyj) (2023) asks people to work on a numbered list. This is
 the state of two parts of it here: 4.1 to 4.20, on superposition in toy models, and 3.1 to 3.29, on algorithmic problems. The
-questions are in our words. *Answered* means that a figure measures it and its claims hold. *Partly* means that some of it
-is measured, or that the switch is there. *Open* means that it can be built from what is here.
+questions are in our words. *Answered* means that a figure measures it and the claims that the answer rests on hold;
+others of the figure that failed stand below them, in red. *Partly* means that some of it is measured, or that the
+switch is there. *Open* means that it can be built from what is here.
 
     superpos problems               # this list
     superpos problems 4.1           # one of them, with its evidence
@@ -55,7 +56,7 @@ def entry(problem: Problem, records: dict[str, Any]) -> str:
     parts = [f"({anchor(problem)})=\n## {problem.number} {plain(problem.title)}", plain(problem.question)]
     if problem.answer:
         parts.append(f"**Answer so far.** {plain(problem.answer)}")
-    if rows := measured(problem, records):
+    if rows := measured(problem, records) + failed_beside(problem, records, RED):
         lines = ["| claim | expected | measured | |", "|---|---|---|---|"]
         for row in rows:
             kind = "red" if row["verdict"] in RED else "holds" if row["verdict"] == HOLDS else "other"

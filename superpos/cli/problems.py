@@ -55,7 +55,8 @@ def problems(
 
 def _show(problem: Any) -> None:
     from superpos.errors import ConfigError
-    from superpos.problems.ledger import measured
+    from superpos.experiments.claims import RED
+    from superpos.problems.ledger import failed_beside, measured
 
     print(f"{problem.number}  {problem.title} ({problem.state})\n\n{problem.question}")
     for head, text in (("Answer so far", problem.answer), ("Open", problem.open), ("Why not here", problem.why_not)):
@@ -70,7 +71,7 @@ def _show(problem: Any) -> None:
         }
         print("\nMeasured:")
         try:
-            for row in measured(problem, records):
+            for row in measured(problem, records) + failed_beside(problem, records, RED):
                 print(f"  {row['verdict']:>12}  {row['statement']}: {row['measured']}  ({row['figure']})")
         except ConfigError:
             print("  the records of published figures are in a clone of the repository")

@@ -1,7 +1,7 @@
 """Open problems of the field, as a table that ships with the package."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -88,3 +88,18 @@ def measured(problem: Problem, records: Mapping[str, Any]) -> list[dict[str, str
             )
         rows.append({"figure": figure} | claims[0])
     return rows
+
+
+def failed_beside(problem: Problem, records: Mapping[str, Any], red: Collection[str]) -> list[dict[str, str]]:
+    """What failed in a problem's figures and is none of its evidence: a reader of the answer should see it, too.
+
+    `red` are the verdicts that say so. Each row is as in `measured`; figures without a record are left out.
+    """
+    listed = {(row["figure"], row["statement"]) for row in measured(problem, records)}
+    return [
+        {"figure": figure} | claim
+        for figure in problem.figures
+        if figure in records
+        for claim in records[figure]["claims"]
+        if claim["verdict"] in red and (figure, claim["statement"]) not in listed
+    ]
