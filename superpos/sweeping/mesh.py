@@ -174,7 +174,8 @@ def _over_blocks(mesh: Mesh, one_block: Any, count: Any, *blocks: Any, shared: A
         n_blocks = len(jax.tree.leaves(blocks)[0])
         block = jax.eval_shape(at, 0)
         # Traced once, for the shapes of its results and for the loop: tracing takes longer than compiling a small model.
-        traced, shapes = jax.make_jaxpr(one_block, return_shape=True)(*block, *shared)
+        # A new function each time: JAX remembers traces by function, and what the task's code was then.
+        traced, shapes = jax.make_jaxpr(lambda *arguments: one_block(*arguments), return_shape=True)(*block, *shared)
         structure, arithmetic = jax.tree.structure(shapes), jaxpr_as_fun(traced)
         empty = jax.tree.map(lambda leaf: jnp.zeros((n_blocks, *leaf.shape), leaf.dtype), shapes)
 
