@@ -13,19 +13,24 @@ from superpos.tasks import REGISTRY
 HERE = Path(__file__).parent
 
 
-def digests(cache, cores, threads, *tasks):
+def digests(flags, cache, cores, threads, *tasks):
     """What sweeps of all tasks, or of some, come to in a process that may use so many cores and has so many threads."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")} | flags
     environment |= {"NPROC": str(threads), "PYTHONPATH": str(HERE.parent), "SUPERPOS_CACHE": str(cache)}
     command = [sys.executable, str(HERE / "threads.py"), str(cores), *tasks]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=400).stdout)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot give a process fewer cores")
-def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(tmp_path):
-    one, two = (digests(tmp_path, cores, 2) for cores in (1, 2))
+@pytest.mark.parametrize(
+    "as_users_compile",
+    [pytest.param(False, marks=pytest.mark.slow, id="quickly"), pytest.param(True, marks=pytest.mark.long, id="as users")],
+)
+def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(as_users_compile, quick_flags, tmp_path):
+    """Work is cut for threads before machine code is made, so code of a lower level, in half the time, shows the law."""
+    flags = {} if as_users_compile else quick_flags
+    one, two = (digests(flags, tmp_path, cores, 2) for cores in (1, 2))
     assert set(one) == {kind for kind, cls in REGISTRY.items() if cls.__module__.startswith("superpos.")}
     assert one == two
-    seven = digests(tmp_path, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
+    seven = digests(flags, tmp_path, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
     assert seven["modular_addition"] != two["modular_addition"]

@@ -1,6 +1,6 @@
 """Print, as JSON, a digest of one small sweep of every task. Run by test_threads: threads.py CORES [TASK …].
 
-Sizes are such that XLA cuts something: a product, or the sum over a batch. Two batches of evaluation say as much of that as
+Sizes are such that XLA cuts something: a product, or the sum over a batch. One batch of evaluation says as much of that as
 the usual 128.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 import superpos as sp
 
-SHORT = sp.TrainConfig(steps=3, history=3, evaluation_samples=2_048)
+SHORT = sp.TrainConfig(steps=3, history=3, evaluation_samples=1_024)
 DIRECTIONS = np.random.default_rng(0).standard_normal((20, 60))
 COMPUTING = sp.tasks.Computation(n_features=60, n_hidden=20, feature_probability=0.1)
 NEURONS = sp.models.ComputationModel(DIRECTIONS / 60**0.5)
