@@ -1,5 +1,7 @@
 """What the trained models must show: Elhage et al. 2022, at the sizes of the README and the sweep scripts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,9 +52,8 @@ def test_from_dedicated_features_to_antipodal_pairs_to_pentagons(levels, wanted)
 @pytest.mark.slow
 def test_with_equal_importance_the_pentagon_is_regular():
     grid = sp.Grid(feature_probability=[0.1, 0.05, 0.02], seed=range(8))
-    best = sp.sweep(sp.tasks.Toy(n_features=5, n_hidden=2), sp.TrainConfig(steps=10_000), grid, block_size=3).best(
-        "seed"
-    )
+    config = sp.TrainConfig(steps=10_000)
+    best = sp.sweep(sp.tasks.Toy(n_features=5, n_hidden=2), config, grid, block_size=3).best("seed")
     assert set(best.geometry()["shape"].values) == {"pentagon"}
     for W in best["W"].values:
         assert np.all(np.abs(sp.analysis.angle_gaps(W) - 72) < 1)
@@ -80,13 +81,20 @@ def test_linear_models_learn_the_projector_at_every_density():
         assert float(linear_loss(W, model.b[...], cell.features, cell.importance)) == pytest.approx(optimum, rel=0.01)
 
 
+PLATEAU = replace(uniform.SIZES.laptop, n_features=100, n_hidden=10, steps=3_000)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "levels", [slice(6, 9), pytest.param(slice(None), marks=pytest.mark.long)], ids=["plateau", "all"]
+    ("size", "levels"),
+    [
+        pytest.param(PLATEAU, slice(6, 9), id="plateau"),
+        pytest.param(uniform.SIZES.laptop, slice(None), id="all", marks=pytest.mark.long),
+    ],
 )
-def test_dimensionality_sticks_at_one_half_when_features_are_equal(levels):
-    """n = 200, m = 20: the plateau of D*, the line at 1/2, and the packing law."""
-    task, config, grid = uniform.build(uniform.SIZES.laptop)
+def test_dimensionality_sticks_at_one_half_when_features_are_equal(size, levels):
+    """Ten features a dimension: the plateau of D*, the line at 1/2, and the packing law."""
+    task, config, grid = uniform.build(size)
     densities = grid.axes["feature_probability"].values[levels]
     result = sp.sweep(task, config, sp.Grid(feature_probability=densities, seed=[0]))
     table = result.geometry().isel(seed=0)
@@ -98,7 +106,7 @@ def test_dimensionality_sticks_at_one_half_when_features_are_equal(levels):
     pool = table["dimensionality"].values[d_star < 0.95].ravel()
     at, below, above = (np.sum(np.abs(pool - f) <= 0.005) for f in (0.5, 0.4875, 0.5125))
     assert at >= 10 and at >= 2 * max(below, above)
-    assert "20 × antipodal pair" in table["shape"].values
+    assert f"{size.n_hidden} × antipodal pair" in table["shape"].values
 
 
 @pytest.mark.slow
@@ -140,7 +148,7 @@ def test_the_demo_shows_the_same_phases_without_sampling():
         sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected"),
         None,
         sp.Grid(feature_probability=[0.05], seed=range(8)),
-        block_size=2,
+        block_size=6,  # the same programs
     ).best("seed")
     assert np.all(np.abs(sp.analysis.angle_gaps(equal["W"].values[0]) - 72) < 0.1)
     assert float(equal["loss"][0]) * 5 == pytest.approx(0.0089, rel=0.01)
