@@ -77,18 +77,20 @@ def pytest_unconfigure(config):
 
 
 left_out = {"slow": 0, "long": 0, "other": 0}
+LEVELS = ("optimized", "trained")  # marks of tests that are not compiled in the least time
 NEED_A_PROGRAM = ("running",)  # fixtures that start a browser
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Longest files first, so that no core waits at the end for the other; in a file, `optimized` tests first."""
+    """Longest files first, so that no core waits at the end for the other; in a file, what is compiled alike together."""
     for item in items:
         if set(NEED_A_PROGRAM) & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     first = {f"test_{name}.py": k for k, name in enumerate(LONGEST_FILES)}
 
     def place(item):
-        return first.get(item.path.name, len(first)), item.path, item.get_closest_marker("optimized") is None
+        level = next((k for k, mark in enumerate(LEVELS) if item.get_closest_marker(mark)), len(LEVELS))
+        return first.get(item.path.name, len(first)), item.path, level
 
     items.sort(key=place)

@@ -32,7 +32,8 @@ jax.local_devices = lambda *_, **__: jax.devices()[:1]
 
 MAX_MAPS = 36_000
 last_module: list[Any] = [None]  # of which a test has run
-carefully = [True]  # how programs are compiled now
+AS_USERS, TRAINED, HARDLY = "as users", "trained", "hardly"
+level = [AS_USERS]  # how programs are compiled now
 
 
 def _forget_compiled_programs():
@@ -46,13 +47,13 @@ def _forget_compiled_programs():
 def _quick_options():
     """What turns XLA's fusion emitters off; nothing where it has no such option."""
     option = {"xla_cpu_use_fusion_emitters": False}
-    before, carefully[0] = carefully[0], True  # while it is asked
+    before, level[0] = level[0], AS_USERS  # while it is asked
     try:
         jax.jit(lambda x: x + 1).lower(0).compile(compiler_options=option)
     except jax.errors.JaxRuntimeError:
         return []
     finally:
-        carefully[0] = before
+        level[0] = before
     return list(option.items())
 
 
@@ -61,7 +62,7 @@ def _quickly(get_compile_options):
 
     def options(*arguments, **named):
         chosen = get_compile_options(*arguments, **named)
-        if not carefully[0]:
+        if level[0] != AS_USERS:
             chosen.env_option_overrides = [*chosen.env_option_overrides, *_quick_options()]
         return chosen
 
@@ -71,25 +72,27 @@ def _quickly(get_compile_options):
 compiler.get_compile_options = _quickly(compiler.get_compile_options)
 
 
-def _compile_carefully(yes):
-    """Let XLA optimise what it compiles, as it does for users, or hardly at all: programs compile in a fifth of the time.
+def _compile(new_level):
+    """Let XLA optimise what it compiles as it does for users, without its fusion emitters, or hardly at all.
 
-    Programs of the other kind are forgotten, so none of them is taken for one of this kind.
+    Programs of another level are forgotten, so none of them is taken for one of this.
     """
-    if carefully[0] is not yes:
+    if level[0] != new_level:
         _forget_compiled_programs()
-        jax.config.update("jax_disable_most_optimizations", not yes)
-        carefully[0] = yes
+        jax.config.update("jax_disable_most_optimizations", new_level == HARDLY)
+        level[0] = new_level
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Before any fixture: laws about bits, and long trainings, are marked `optimized`; all other tests mostly compile.
+    """Before any fixture: laws about bits are `optimized`, long trainings `trained`; all other tests mostly compile.
 
     The default run leaves the optimiser out of these, too: it alone makes their programs twice, at five times the time.
     """
+    marks = {AS_USERS: "optimized", TRAINED: "trained"}
+    asked = (a_level for a_level, mark in marks.items() if item.get_closest_marker(mark))
     is_whole_run = "not slow" not in item.config.getoption("markexpr")
-    _compile_carefully(is_whole_run and item.get_closest_marker("optimized") is not None)
+    _compile(next(asked, HARDLY) if is_whole_run else HARDLY)
 
 
 @pytest.fixture(autouse=True)
@@ -148,13 +151,13 @@ def quick_result():
     """A small 5→2 sweep that several tests look at, the same whichever of them comes first."""
     import superpos as sp
 
-    before = carefully[0]
-    _compile_carefully(True)
+    before = level[0]
+    _compile(TRAINED)
     task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
     grid = sp.Grid(feature_probability=[1.0, 0.3, 0.05], seed=range(4))
     config = sp.TrainConfig(steps=1_500, batch_size=512, snapshots=(0, 100, 1_500), evaluation_samples=16_384)
     result = sp.sweep(task, config, grid, block_size=4)
-    _compile_carefully(before)
+    _compile(before)
     return result
 
 

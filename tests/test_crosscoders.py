@@ -310,7 +310,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep_and_a_result_holds_crossco
 
 
 @pytest.mark.long
-@pytest.mark.optimized
+@pytest.mark.trained
 def test_training_tells_the_features_of_one_model_from_those_of_two(one_device):
     """Six orthogonal features, four in both models: areas of 1; one model twice has nothing exclusive."""
     first, second = np.zeros((2, 6, 6))

@@ -138,7 +138,7 @@ def fused(one_device):
 
 
 @pytest.mark.slow
-@pytest.mark.optimized
+@pytest.mark.trained
 def test_sweeps_of_both_kernels_learn_the_same(fused, one_device):
     """Weights, snapshots and record to rounding; steps of divergence, and where numbers are missing, exactly."""
     plain = sp.sweep(TASK, CONFIG, sp.Grid(**GRID), block_size=4, devices=one_device, progress=False)

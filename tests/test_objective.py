@@ -76,7 +76,7 @@ def test_what_the_objective_cannot_do_is_refused_by_name(settings, words):
 
 
 @pytest.mark.slow
-@pytest.mark.optimized
+@pytest.mark.trained
 def test_both_objectives_side_by_side(tmp_path):
     """One grid; each with its own steps; the same measure of loss; stored, opened and described."""
     grid = sp.Grid(objective=["sampled", "expected"], feature_probability=[0.3, 0.05], seed=range(4))

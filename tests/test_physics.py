@@ -9,7 +9,7 @@ import superpos as sp
 from superpos.experiments import uniform
 from superpos.theory import linear_loss, optimal_linear_loss
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.trained
 
 
 @pytest.mark.slow

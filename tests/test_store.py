@@ -24,8 +24,6 @@ from superpos.sweeping import layout
 from superpos.sweeping.attributes import attributes
 from superpos.sweeping.store import atomic_io, contents, resume, writer
 
-pytestmark = pytest.mark.optimized
-
 FIXTURES = Path(__file__).parent / "fixtures"
 
 

@@ -265,7 +265,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep_and_a_result_holds_transco
 
 
 @pytest.mark.long
-@pytest.mark.optimized
+@pytest.mark.trained
 def test_training_finds_a_pair_of_latents_for_every_feature_of_absolute_values(one_device):
     task = sp.tasks.Computation(
         n_features=3, n_hidden=6, target="absolute", tied=False, magnitude="signed_uniform", feature_probability=0.1
