@@ -217,6 +217,7 @@ def noisy(w, key):
     return 0.5 * jnp.mean((jnp.matmul(x, w, precision="highest") - y) ** 2)
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("method", ["sgld", pytest.param("rmsprop_sgld", marks=pytest.mark.slow)])
 def test_batches_give_half_the_number_of_parameters(method):
     table = sp.llc(noisy, np.zeros(3), method=method, chains=64, draws=100, warmup=60, steps=16)

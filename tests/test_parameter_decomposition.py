@@ -352,6 +352,7 @@ def test_scores_of_an_exact_decomposition_and_masks_that_hurt(unchecked):
         sp.analysis.score_decomposition(dataclasses.replace(task, identity_layers=1), free)
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_two_antipodal_pairs_are_taken_apart_into_four_subcomponents():
     """Opposite columns lie on one line, so that one subcomponent could carry both; the method gives each its own."""

@@ -117,6 +117,7 @@ def test_on_a_boundary_two_candidates_tie_and_none_is_lower(n, bias):
         assert np.all(np.min(list(losses.values()), axis=0) >= a * (1 - 1e-9))
 
 
+@pytest.mark.trained
 @pytest.mark.slow
 def test_the_optimum_is_below_every_candidate_and_kinks_at_the_boundary():
     """Never above the best candidate; within 2 % of it far from boundaries; on both sides of one the phase differs."""
