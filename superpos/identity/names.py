@@ -21,7 +21,7 @@ _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _CELLS = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
 _TAKES = ("LOAD_ATTR", "LOAD_METHOD")
 _BETWEEN = ("EXTENDED_ARG", "CACHE", "NOP", "PUSH_NULL", "PRECALL")
-_HAS_DOCSTRING = 0x4000000  # flag of Python 3.13 and later
+_HAS_DOCSTRING = 0x4000000  # flag of Python 3.14 and later
 _OF_A_FUNCTION = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 
 # What finds code or data by names that are known only when it runs, and what a process was started with.
@@ -105,7 +105,7 @@ def _documented(code: CodeType) -> bool:
     plain = code.co_flags & _OF_A_FUNCTION == _OF_A_FUNCTION and not code.co_name.startswith("<")
     if not plain or not isinstance(first, str) or "__doc__" in code.co_names:
         return False
-    if sys.version_info >= (3, 13) and not code.co_flags & _HAS_DOCSTRING:
+    if sys.version_info >= (3, 14) and not code.co_flags & _HAS_DOCSTRING:
         return False
     return not any(s.opcode in dis.hasconst and s.arg == 0 for s in dis.get_instructions(code))  # used as a value, too
 
