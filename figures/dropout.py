@@ -27,7 +27,7 @@ def main(
     linear = sp.sweep(*experiment.build_linear(size), store=paths[1], block_size=len(size.rates) + 1)
     tables = sp.cached(paths[0], experiment.measure, relu), sp.cached(paths[1], experiment.measure, linear)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(relu, linear, tables, claims)
+    experiment.evaluate(relu, linear, tables, claims, samples=size.samples)
     with sp.plot.style():
         figure, caption = experiment.draw(relu, linear, tables)
         return publish(figure, caption, claims, path=out / f"dropout{suffix}", width=width).status

@@ -23,7 +23,7 @@ def main(
     """Load the sweeps, or train them, draw the figure and judge it."""
     size, suffix = choose(experiment.SIZES, full=full, quick=quick)
     trained = {}
-    for k, law in enumerate(experiment.LAWS):
+    for k, law in enumerate(size.laws):
         store = results / f"magnitudes{suffix}_{k}.zarr"
         trained[law] = sp.sweep(*experiment.build(size, law), store=store, block_size=size.densities)
     tables = {law: experiment.measure(result) for law, result in trained.items()}

@@ -34,10 +34,11 @@ def main(
         *experiment.build_controls(size, W, b), store=path("_controls"), block_size=len(size.coefficients)
     )
     identity = sp.sweep(*experiment.build_identity(size, W, b), store=path("_identity"), block_size=1)
-    table = sp.cached(path(""), experiment.measure, result)
-    of_controls = sp.cached(path("_controls"), experiment.measure, controls)
+    table = sp.cached(path(""), experiment.measure, result, size.n_inputs)
+    of_controls = sp.cached(path("_controls"), experiment.measure, controls, size.n_inputs)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(result, table, of_controls, sp.cached(path("_identity"), experiment.measure, identity), claims)
+    of_identity = sp.cached(path("_identity"), experiment.measure, identity, size.n_inputs)
+    experiment.evaluate(result, table, of_controls, of_identity, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, of_controls, W)
         return publish(figure, caption, claims, path=out / f"parameter_decomposition{suffix}", width=width).status

@@ -35,9 +35,9 @@ def main(
     rows, claims = [], Claims(experiment.SOURCE, judged=not quick)
     for m, planned in experiment.build(size).items():
         path = results / experiment.store_name(m, size)
-        result = sp.sweep(*planned, store=path, block_size=experiment.BLOCK_SIZE)
+        result = sp.sweep(*planned, store=path, block_size=experiment.block_size(size))
         table = sp.cached(path, sp.SweepResult.phases, result)
-        compared = sp.cached(path, against_optimum, table, steps=200, order=16)
+        compared = sp.cached(path, against_optimum, table, steps=size.steps, order=16)
         experiment.evaluate(table, compared, m + 1, claims)
         rows.append((result, table, compared, sp.theory.boundaries(m + 1)))
     with sp.plot.style():

@@ -1,5 +1,7 @@
 """The figure of Bayesian phases: names of trained models, what is held, and claims that can fail."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import superpos as sp
 from superpos.experiments import Claims
 from superpos.experiments.bayesian_phases import (
     SIZES,
+    Size,
     build,
     changes,
     coefficients,
@@ -119,7 +122,7 @@ def test_panels_show_what_they_are_given():
 
 @pytest.mark.slow
 def test_learning_coefficients_by_sampling_are_the_exact_ones():
-    table = coefficients(SIZES.quick)
+    table = coefficients(replace(SIZES.quick, draws=Size.draws, warmup=Size.warmup))
     assert table["minimum"].values.tolist() == ["6", "5⁻", "5⁺", "4⁻⁻"]
     assert np.all(np.abs(table["estimate"] - table["exact"]) < 4 * table["error"] + 0.1)
 

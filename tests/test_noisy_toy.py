@@ -127,7 +127,7 @@ def test_a_rotation_costs_nothing_without_dropout_and_something_with_it():
 
 
 def _failed(monkeypatch, relu, linear, *, off=0.0, ratio=1.0, counts=(5.0, 4.0)) -> list[str]:
-    monkeypatch.setattr(experiment, "sampled_error", lambda result, table: (off, 1.0))
+    monkeypatch.setattr(experiment, "sampled_error", lambda result, table, samples: (off, 1.0))
     monkeypatch.setattr(experiment, "_price_ratio", lambda linear, table, rate: ratio)
     over = {"feature_probability": [0.3], "dropout_rate": [0.0, 0.5], "seed": range(64)}
     count = xr.DataArray(np.broadcast_to(np.array(counts)[None, :, None], (1, 2, 64)), over, tuple(over))

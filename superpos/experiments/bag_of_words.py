@@ -56,7 +56,15 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(worlds=("circle", "line"), dimensions=(2,), seeds=2, control_seeds=4, steps=50, batch_size=64),
+    quick=Size(
+        worlds=("circle", "line"),
+        dimensions=(2,),
+        seeds=2,
+        control_seeds=4,
+        steps=50,
+        batch_size=64,
+        evaluation_samples=1_024,
+    ),
     laptop=Size(),
     full=Size(seeds=64, control_seeds=1_000, steps=20_000, batch_size=1_024),
 )

@@ -31,22 +31,27 @@ COUNTS = {1.0: (5, 0), 0.3: (7, 1), 0.1: (9, 1), 0.03: (10, 1), 0.01: (12, 2), 0
 
 @dataclass(frozen=True)
 class Size:
-    """Seeds and steps."""
+    """Features and dimensions of the larger model, seeds, steps and batch."""
 
+    large: tuple[int, int] = (80, 20)
     seeds: int = 4
     steps: int = 10_000
+    batch_size: int = 1_024
 
 
-SIZES = Sizes(quick=Size(seeds=1, steps=50), laptop=Size(), full=Size())
+SIZES = Sizes(quick=Size(large=(32, 8), seeds=1, steps=20, batch_size=64), laptop=Size(), full=Size())
 
 
 def build(size: Size) -> dict[str, tuple[Toy, TrainConfig, Grid]]:
-    """Task, training and grid of linear and ReLU models at every density, small ("20_5") and large ("80_20")."""
+    """Task, training and grid of linear and ReLU models at every density, small ("20_5") and large ("80_20").
+
+    Importance falls as far over as large a share of the features.
+    """
     grid = Grid(activation=["identity", "relu"], feature_probability=DENSITIES, seed=range(size.seeds))
     sweeps = {}
-    for n, m, decay in ((20, 5, 0.7), (80, 20, 0.7**0.25)):
-        task = Toy(n_features=n, n_hidden=m, importance=decay ** np.arange(n))
-        sweeps[f"{n}_{m}"] = task, TrainConfig(steps=size.steps), grid
+    for n, m in ((20, 5), size.large):
+        task = Toy(n_features=n, n_hidden=m, importance=(0.7 ** (20 / n)) ** np.arange(n))
+        sweeps[f"{n}_{m}"] = task, TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
     return sweeps
 
 
@@ -88,7 +93,7 @@ def audit(best: SweepResult, *, order: int = 64, tolerance: float = 1e-6) -> xr.
 
 def evaluate(results: Mapping[str, SweepResult], audited: xr.Dataset | None, claims: Claims) -> None:
     """All claims; `results` are of the sweeps of `build`, `audited` is that of `audit`, None in a quick look."""
-    small, large = (results[name].best("seed") for name in ("20_5", "80_20"))
+    small, large = (result.best("seed") for result in results.values())
     relu = small.sel(activation="relu")
     evaluate_linear(small.sel(activation="identity"), claims)
     evaluate_relu(relu, claims)

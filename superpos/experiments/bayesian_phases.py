@@ -50,10 +50,12 @@ class Size:
     rungs: int = 18
     ladders: int = 32
     walk: int = 8_000
+    draws: int = 400  # of a chain
+    warmup: int = 200
 
 
 SIZES = Sizes(
-    quick=Size(features=(6,), seeds=8, steps=40, chains=2, rungs=4, ladders=4, walk=200),
+    quick=Size(features=(6,), seeds=8, steps=40, chains=2, rungs=4, ladders=4, walk=200, draws=40, warmup=40),
     laptop=Size(),
     full=Size(seeds=512, steps=10_000, rungs=24, ladders=128, walk=20_000),
 )
@@ -80,7 +82,7 @@ def coefficients(size: Size) -> xr.Dataset:
         for name in (str(n), *(("5⁻", "5⁺", "4⁻⁻") if n == N else ())):
             row = table.sel(minimum=name)
             point = np.concatenate([row["W"].values.ravel(), row["b"].values])
-            chains = llc(loss, point, nbeta=1e5, chains=size.chains, refuse=False)
+            chains = llc(loss, point, nbeta=1e5, chains=size.chains, draws=size.draws, warmup=size.warmup, refuse=False)
             error = float(chains["standard_error"])
             rows.append((n, name, float(row["learning_coefficient"]), float(chains["estimate"]), error))
     features, names, exact, estimate, error = zip(*rows, strict=True)

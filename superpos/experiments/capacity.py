@@ -47,7 +47,7 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(n_features=8, n_hidden=2, densities=5, seeds=2, steps=100, order=16),
+    quick=Size(n_features=8, n_hidden=2, densities=5, seeds=2, steps=30, order=16),
     laptop=Size(),
     full=Size(densities=25, seeds=64, steps=1_000),
 )

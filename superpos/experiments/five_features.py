@@ -31,7 +31,7 @@ class Size:
     objective: str = "sampled"
 
 
-SIZES = Sizes(quick=Size(densities=12, seeds=4, steps=200), laptop=Size(), full=Size())
+SIZES = Sizes(quick=Size(densities=6, seeds=4, steps=200), laptop=Size(), full=Size())
 DEMO = Size(steps=300, objective="expected")  # what `superpos demo` trains
 
 

@@ -88,10 +88,10 @@ class Size:
 
 SIZES = Sizes(
     quick=Size(
-        {
-            "pentagon": Setting(5, 2, (4.7,), 1, 8, 20),
+        {  # of one shape: one program trains all
+            "icosahedron": Setting(12, 3, (20.0,), 1, 8, 20),
             "solids": Setting(12, 3, (8.0,), 1, 8, 20),
-            "large": Setting(12, 3, (5.1,), 1, None, 20, "sampled"),
+            "large": Setting(12, 3, (5.1,), 1, 8, 20),
         },
         n_curve_points=5,
         order=8,

@@ -43,11 +43,21 @@ class Size:
     sources: int = 6
     steps: int = 3_000
     batch_size: int = 256
+    evaluation_samples: int = 131_072
     n_inputs: int = 4_096
 
 
 SIZES = Sizes(
-    quick=Size(weights=(1,), family_weights=(0.1, 1), seeds=1, sources=1, steps=30, batch_size=32, n_inputs=512),
+    quick=Size(
+        weights=(1,),
+        family_weights=(0.1, 1),
+        seeds=1,
+        sources=1,
+        steps=30,
+        batch_size=32,
+        evaluation_samples=1_024,
+        n_inputs=512,
+    ),
     laptop=Size(),
     full=Size(weights=(0.1, 0.3, 1, 3, 10, 30), seeds=32, sources=16, steps=10_000, batch_size=1_024, n_inputs=16_384),
 )
@@ -69,6 +79,10 @@ def hedged(q: Any, weight: Any = np.inf) -> np.ndarray:
     return np.sin(np.arctan2(2 * q * share, 1 - q) / 2)
 
 
+def _training(size: Size) -> TrainConfig:
+    return TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+
+
 def build_alone(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """One latent for a parent and its child, no decoder bias."""
     task = SparseAutoencoder(
@@ -83,7 +97,7 @@ def build_alone(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     )
     children = [[PARENT, PARENT * q] for q in CHILDREN]
     grid = Grid(child=vectors("feature_probability", children), seed=range(size.seeds))
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    return task, _training(size), grid
 
 
 def build_balanced(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
@@ -103,7 +117,7 @@ def build_balanced(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
         resample_every=200,
     )
     grid = Grid(weight=vectors("prefix_weights", [[w, 1.0] for w in size.weights]), seed=range(size.seeds))
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    return task, _training(size), grid
 
 
 def parents_of(families: int = 4) -> tuple[int, ...]:
@@ -129,7 +143,7 @@ def build_families(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     weights = vectors("prefix_weights", [[w, 1.0] for w in size.family_weights])
     return (
         task,
-        TrainConfig(steps=size.steps, batch_size=size.batch_size),
+        _training(size),
         Grid(weight=weights, source=range(size.sources)),
     )
 

@@ -63,7 +63,18 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(chains=8, draws=16, polygon_draws=10, seeds=2, snapshots=3, steps=20, path_draws=10, order=8, every=5),
+    quick=Size(
+        chains=8,
+        draws=16,
+        polygon_draws=10,
+        seeds=2,
+        snapshots=3,
+        steps=20,
+        path_chains=4,
+        path_draws=10,
+        order=8,
+        every=6,
+    ),
     laptop=Size(),
     full=Size(draws=4_000, polygon_draws=4_000, seeds=64, path_draws=200),
 )

@@ -62,7 +62,7 @@ SIZES = Sizes(
         triples_seeds=1,
         triples_objective="sampled",
         magnitude="constant",
-        frames=10,
+        frames=4,
     ),
     laptop=Size(),
     full=Size(n_features=40, n_hidden=6, levels_seeds=32, triples_seeds=64),

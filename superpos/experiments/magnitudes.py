@@ -4,6 +4,7 @@ Nanda 2023, "200 Concrete Open Problems in Mechanistic Interpretability", 4.7 to
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -38,8 +39,9 @@ COLORS = dict(zip(LAWS, (PALETTE["red"], PALETTE["orange"], PALETTE["green"], PA
 
 @dataclass(frozen=True)
 class Size:
-    """Densities between 1/2 and `sparsest`, seeds and steps."""
+    """Laws of magnitudes, densities between 1/2 and `sparsest`, seeds and steps."""
 
+    laws: tuple[str, ...] = tuple(LAWS)
     densities: int = 7
     sparsest: float = 0.001
     seeds: int = 8
@@ -47,7 +49,7 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(densities=3, sparsest=0.1, seeds=1, steps=20),
+    quick=Size(laws=("1", "½ to 1"), densities=3, sparsest=0.1, seeds=1, steps=20),
     laptop=Size(),
     full=Size(densities=25, seeds=64, steps=2_000),
 )
@@ -127,14 +129,16 @@ def evaluate(tables: dict[str, xr.Dataset], claims: Claims) -> None:
         "sparsest: a gap between silent and active helps",
         "from ½ to 1 less is lost than from 0 to 1, and of binary features least",
         ", ".join(f"{law}: {share:.3f} of ignoring all" for law, share in shares.items()),
-        shares["1"] < shares["½ to 1"] < shares["0 to 1"],
+        all(less < more for less, more in pairwise(shares[law] for law in ("1", "½ to 1", "0 to 1") if law in shares)),
     )
 
 
 def draw(results: dict[str, SweepResult], tables: dict[str, xr.Dataset]) -> tuple[Figure, str]:
     """Figure and caption: directions where features are sparsest, what is lost, and how many are represented."""
     figure = plt.figure(figsize=(8.6, 5.0), layout="constrained")
-    axes = figure.subplot_mosaic([["0", "1", "2", "3"], ["share", "share", "count", "count"]])
+    half = len(results) // 2
+    above = [str(k) for k in range(2 * half)]
+    axes = figure.subplot_mosaic([above, ["share"] * half + ["count"] * half])
     for k, (law, result) in enumerate(results.items()):
         sparsest = result.sel(feature_probability=float(result["feature_probability"].min()))
         feature_directions(sparsest.best("seed"), axes[str(k)])

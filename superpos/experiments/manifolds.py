@@ -5,7 +5,7 @@ sparse autoencoder scaling in the presence of feature manifolds".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -51,19 +51,21 @@ class Size:
     sources: int = 3
     steps: int = 3_000
     batch_size: int = 256
+    evaluation_samples: int = 131_072
     n_inputs: int = 4_096
 
 
 SIZES = Sizes(
     quick=Size(
         latents=(4, 8),
-        in_pairs=(4,),
+        in_pairs=(4, 8),  # as many and as large as above: one program
         seeds=1,
         active=(2,),
         sizes=(28,),
         sources=1,
         steps=20,
         batch_size=32,
+        evaluation_samples=1_024,
         n_inputs=512,
     ),
     laptop=Size(),
@@ -116,21 +118,25 @@ def _on_circle(size: Size, n_latents: int, k: float, *, decoder_bias: bool = Fal
     )
 
 
+def _training(size: Size) -> TrainConfig:
+    return TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+
+
 def build_one(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, one latent at a time."""
     grid = Grid(dictionary_size=list(size.latents), seed=range(size.seeds))
-    return _on_circle(size, max(size.latents), 1.0), TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    return _on_circle(size, max(size.latents), 1.0), _training(size), grid
 
 
 def build_two(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, two latents at a time."""
     grid = Grid(dictionary_size=list(size.in_pairs), seed=range(size.seeds))
-    return _on_circle(size, max(size.in_pairs), 2.0), TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    return _on_circle(size, max(size.in_pairs), 2.0), _training(size), grid
 
 
 def build_bias(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, two latents, one at a time, with a free decoder bias; the bias grows as long as one trains."""
-    config = TrainConfig(steps=3 * size.steps, batch_size=size.batch_size, learning_rate=0.01)
+    config = replace(_training(size), steps=3 * size.steps, learning_rate=0.01)
     return _on_circle(size, 2, 1.0, decoder_bias=True), config, Grid(seed=range(size.seeds))
 
 
@@ -148,7 +154,7 @@ def build_many(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     )
     k = [round(P * len(MANIFOLDS) * active, 6) for active in size.active]
     grid = Grid(k=k, dictionary_size=list(size.sizes), source=range(size.sources))
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), grid
+    return task, _training(size), grid
 
 
 def explained(result: SweepResult) -> xr.DataArray:

@@ -53,7 +53,7 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(first=-4, last=11, per_octave=3, order=16, fitted_factors=(4.0, 1.0, 0.25), seeds=2, steps=100),
+    quick=Size(first=-2, last=7, per_octave=2, order=16, fitted_factors=(2.0, 1.0, 0.25), seeds=2, steps=40),
     laptop=Size(),
     full=Size(first=-48, last=96, per_octave=24, seeds=64),
 )

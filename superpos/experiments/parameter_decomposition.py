@@ -59,11 +59,13 @@ class Size:
     steps: int = 8_000
     batch_size: int = 128
     learning_rate: float = 1e-2
+    n_inputs: int = 4_096  # of scores
 
 
 SIZES = Sizes(
     quick=Size(
-        toy_steps=300,
+        toy_seeds=1,
+        toy_steps=20,
         coefficients=(PUBLISHED,),
         control_coefficients=(PUBLISHED,),
         seeds=2,
@@ -71,6 +73,7 @@ SIZES = Sizes(
         identity_seeds=1,
         steps=20,
         batch_size=32,
+        n_inputs=256,
     ),
     laptop=Size(),
     full=Size(
@@ -149,7 +152,7 @@ def build_identity(size: Size, W: np.ndarray, b: np.ndarray) -> tuple[Any, Train
     return *_decomposition(size, W, b, identity_layers=1), grid
 
 
-def measure(result: SweepResult) -> xr.Dataset:
+def measure(result: SweepResult, n_inputs: int = Size.n_inputs) -> xr.Dataset:
     """Every number of `score_decomposition` over the axes of `result`, with importances for one-hot inputs.
 
     `recovered` is whether every column of W is one subcomponent: MMCS at least .999 and ML2R within .03 of 1.
@@ -158,7 +161,7 @@ def measure(result: SweepResult) -> xr.Dataset:
     rows, importances = [], []
     for index in np.ndindex(shape):
         cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
-        scores = score_decomposition(cell.task(), cell.model())
+        scores = score_decomposition(cell.task(), cell.model(), n_inputs=n_inputs)
         rows.append(scores.scalars())
         importances.append(scores.importances)
     data: dict[str, Any] = {

@@ -34,7 +34,7 @@ class Size:
     steps: int = 200
 
 
-SIZES = Sizes(quick=Size(hidden=(1,), cells=6, seeds=4), laptop=Size(), full=Size(cells=128, seeds=16))
+SIZES = Sizes(quick=Size(hidden=(1,), cells=6, seeds=2, steps=50), laptop=Size(), full=Size(cells=128, seeds=16))
 
 
 def build(size: Size) -> dict[int, tuple[Toy, TrainConfig, Grid]]:
@@ -65,6 +65,11 @@ def size_label(size: Size) -> str:
     if numbers == (SIZES.quick.cells, SIZES.quick.seeds):
         return "_quick"
     return f"_{size.cells}x{size.seeds}"
+
+
+def block_size(size: Size) -> int:
+    """Models per program: no more than one seed has."""
+    return min(BLOCK_SIZE, size.cells**2)
 
 
 def store_name(n_hidden: int, size: Size) -> str:

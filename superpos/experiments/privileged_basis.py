@@ -51,10 +51,16 @@ class Size:
     control_seeds: int = 8
     training: TrainConfig = TrainConfig()
     finds_rare_codes: bool = False
+    sparse_block_size: int = 4
 
 
 SIZES = Sizes(
-    quick=Size(seeds=1, control_seeds=1, training=TrainConfig(evaluation_samples=4_096, steps=100)),
+    quick=Size(
+        seeds=1,
+        control_seeds=1,
+        training=TrainConfig(steps=30, batch_size=64, evaluation_samples=1_024),
+        sparse_block_size=8,  # one program for both
+    ),
     laptop=Size(),
     full=Size(seeds=1_000, finds_rare_codes=True),
 )
@@ -80,7 +86,7 @@ def build(size: Size) -> dict[str, Planned]:
     control = Grid(feature_probability=DENSITIES, seed=range(size.control_seeds))
     return {
         "": Planned(task, size.training, dense, 8),
-        "_sparse": Planned(task, replace(size.training, learning_rate=SPARSE_RATE), sparse, 4),
+        "_sparse": Planned(task, replace(size.training, learning_rate=SPARSE_RATE), sparse, size.sparse_block_size),
         "_linear": Planned(replace(task, hidden_activation="identity"), size.training, control, 8),
     }
 

@@ -46,13 +46,21 @@ class Size:
     seeds: int = 3
     steps: int = 3_000
     batch_size: int = 256
+    evaluation_samples: int = 131_072
     n_inputs: int = 2_048
     bisections: int = 10
 
 
 SIZES = Sizes(
     quick=Size(
-        worlds=("orthogonal",), multiples=(0.5, 1), seeds=1, steps=20, batch_size=32, n_inputs=128, bisections=1
+        worlds=("orthogonal",),
+        multiples=(0.5, 1),
+        seeds=1,
+        steps=20,
+        batch_size=32,
+        evaluation_samples=256,
+        n_inputs=128,
+        bisections=1,
     ),
     laptop=Size(),
     full=Size(
@@ -86,7 +94,8 @@ def build(size: Size, world: str) -> tuple[SparseAutoencoder, TrainConfig, Grid]
         resample_every=200,
     )
     k = [round(TRUE_L0 * multiple, 6) for multiple in size.multiples]
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), Grid(k=k, seed=range(size.seeds))
+    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+    return task, config, Grid(k=k, seed=range(size.seeds))
 
 
 def measure(result: SweepResult, n_inputs: int, bisections: int) -> xr.Dataset:

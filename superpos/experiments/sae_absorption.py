@@ -59,12 +59,19 @@ class Size:
     resample_every: int = 200
     steps: int = 2_000
     batch_size: int = 128
+    evaluation_samples: int = 131_072
     n_inputs: int = 4_096
 
 
 SIZES = Sizes(
     quick=Size(
-        families=2, tree_sparsities={"batch_topk": [1]}, flat_sparsities={}, tree_sources=1, steps=30, n_inputs=512
+        families=2,
+        tree_sparsities={"batch_topk": [1]},
+        flat_sparsities={},
+        tree_sources=1,
+        steps=30,
+        evaluation_samples=1_024,
+        n_inputs=512,
     ),
     laptop=Size(),
     full=Size(families=16, flat_sparsities=SPARSITIES, resample_every=500, steps=10_000, batch_size=1_024),
@@ -95,7 +102,8 @@ def build(size: Size, architecture: str, *, tree: bool) -> tuple[SparseAutoencod
         "sparsity_coefficient" if architecture == "relu" else "k": sparsities[architecture],
         "source": range(size.tree_sources if tree else size.flat_sources),
     }
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), Grid(**axes)
+    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+    return task, config, Grid(**axes)
 
 
 def family_cosines(task: Any, model: Any) -> xr.DataArray:

@@ -54,11 +54,20 @@ class Size:
     exponents: range = range(-6, 4)
     steps: int = 2_500
     batch_size: int = 256
+    evaluation_samples: int = 131_072
     n_inputs: int = 16_384
 
 
 SIZES = Sizes(
-    quick=Size(n_features=16, mean_active=1, ratios=(1, 2), exponents=range(-6, 4, 3), steps=30, n_inputs=1_024),
+    quick=Size(
+        n_features=16,
+        mean_active=1,
+        ratios=(1, 2),
+        exponents=range(-6, 4, 3),
+        steps=30,
+        evaluation_samples=1_024,
+        n_inputs=1_024,
+    ),
     laptop=Size(),
     full=Size(
         n_features=512,
@@ -91,7 +100,8 @@ def build(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
         feature_probability=geometric_probabilities(n, size.decay, size.mean_active),
         revival="none",  # reviving dead latents would hide that a penalty kills them
     )
-    return task, TrainConfig(steps=size.steps, batch_size=size.batch_size), Grid.points(points)
+    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
+    return task, config, Grid.points(points)
 
 
 def scan(result: SweepResult, **options: Any) -> xr.Dataset:

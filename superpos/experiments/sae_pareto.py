@@ -65,7 +65,7 @@ SIZES = Sizes(
         steps=30,
         evaluation_samples=1,
         n_inputs=512,
-        pursuit_inputs=512,
+        pursuit_inputs=128,
         probe_inputs=512,
     ),
     laptop=Size(),

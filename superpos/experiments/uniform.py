@@ -41,7 +41,7 @@ class Size:
 
 SIZES = Sizes(
     quick=Size(
-        n_features=40, n_hidden=6, densities=8, seeds=1, steps=100, order=8, competitors=("pentagon", "triangle")
+        n_features=20, n_hidden=4, densities=8, seeds=1, steps=50, order=8, competitors=("pentagon", "triangle")
     ),
     laptop=Size(),
     full=Size(n_features=400, n_hidden=30, steps=10_000),  # as in the paper

@@ -76,6 +76,7 @@ SIZES = Sizes(
         more_hidden=(),
         densities=(2, 2),
         seeds=1,
+        order=8,
         steps=30,
         benefit_order=8,
         n_curve_points=3,

@@ -41,7 +41,7 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(features=(3,), densities=3, starts=32, compared=0),
+    quick=Size(features=(3,), densities=3, starts=12, compared=0),
     laptop=Size(),
     full=Size(densities=24, starts=4_096, seeds=64, sought=10),
 )

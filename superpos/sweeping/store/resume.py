@@ -23,7 +23,7 @@ from superpos.sweeping.plan import Block
 from superpos.sweeping.store import atomic_io, reader, writer
 from superpos.sweeping.store.contents import SAVED, Contents
 from superpos.sweeping.store.handle import Held
-from superpos.sweeping.variables import BlockResult
+from superpos.sweeping.variables import BlockResult, Field
 from superpos.tasks.base import Task
 from superpos.training.loop import TrainConfig
 
@@ -44,9 +44,16 @@ class Committed(NamedTuple):
 class StoredSweep:
     """A store that a sweep writes to. Blocks are handed in as they come; a chunk is written when it has all of its blocks."""
 
-    def __init__(self, held: Held, layout: Layout, digest: str, committed: Iterable[int] = ()):
+    def __init__(
+        self,
+        held: Held,
+        layout: Layout,
+        digest: str,
+        committed: Iterable[int] = (),
+        fields: dict[str, Field] | None = None,
+    ):
         self.held, self.path, self.layout, self.digest = held, held.path, layout, digest
-        self.fields = variables.fields(layout.families)
+        self.fields = variables.fields(layout.families) if fields is None else fields
         self._committed, self._lock = set(committed), threading.Lock()
         self._pending: dict[int, tuple[dict[str, np.ndarray], np.ndarray, set[int]]] = {}
 
@@ -118,6 +125,7 @@ def start(
         raise ConfigError(f"resume is must, and there is nothing at {target} to go on with.")
     if target.exists() and resume == "never" and not overwrite:
         raise ConfigError(f"output {target} exists, and resume is never; {writer.INSTEAD}.")
+    fields = None
     if overwrite or not target.exists():
         attrs = {**attributes(task, config, grid, layout), "dims": grid.sizes}
         fields = variables.fields(layout.families)
@@ -125,10 +133,17 @@ def start(
         blueprint = writer.Blueprint(attrs, fields, labels, layout.grid_index, layout.chunk)
         writer.create(target, blueprint, overwrite=overwrite)
         del labels, blueprint  # ten million labels take their memory
-    return join(target, task, config, grid, layout)
+    return join(target, task, config, grid, layout, fields)  # known by tracing every family, which takes long
 
 
-def join(target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layout) -> StoredSweep:
+def join(
+    target: Path,
+    task: Task,
+    config: TrainConfig,
+    grid: Grid,
+    layout: Layout,
+    fields: dict[str, Field] | None = None,
+) -> StoredSweep:
     """Go on with a store, if it is of the very same sweep."""
     contents = resumable(target)
     held = contents.source.held
@@ -145,7 +160,7 @@ def join(target: Path, task: Task, config: TrainConfig, grid: Grid, layout: Layo
             committed.discard(number)
             with suppress(FileNotFoundError):
                 os.unlink(held.name(f"{writer.STATUS}/{writer.key(number, 1)}"), dir_fd=held.descriptor)
-    stored = StoredSweep(held, layout, contents.attributes["digest"], committed)
+    stored = StoredSweep(held, layout, contents.attributes["digest"], committed, fields)
     stored.clean()
     return stored
 
