@@ -23,6 +23,7 @@ import xarray as xr
 from fuzz_models import MODELS
 from fuzz_plots import PLOTS
 from matplotlib.animation import Animation
+from matplotlib.axes import Axes
 
 import superpos as sp
 import superpos.experiments
@@ -341,6 +342,10 @@ def traced(function, arguments, name):
 
 def complaint(function, arguments):
     """What is wrong with one call, or None; and how it ended."""
+    for ax in arguments.values():
+        if isinstance(ax, Axes):  # else legends would name what all calls before have drawn
+            for artist in (*ax.lines, *ax.collections, *ax.texts):
+                artist.remove()
     try:
         result = function(**arguments)
         if isinstance(result, Animation):

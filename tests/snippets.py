@@ -6,15 +6,19 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
-# What makes an example small: numbers of steps are written with an underscore, and nothing else in a page's code is.
+# What makes an example small: long trainings are written with an underscore, and nothing else in a page's code is.
 STEPS = (r"\b\d{1,3}_000\b|\b\d_\d00\b", "20")
 SMALLER = (
     STEPS,
+    (r"\bsteps=(?!500)\d{3}\b", "steps=20"),  # those 500 must end in a minimum, whose coefficient is measured
+    (r"TrainConfig\((?![^()]*\bsteps=)", "TrainConfig(steps=20, "),
     (r"(geomspace\([^()]*?), \d+\)", r"\1, 3)"),
     (r"range\((?:8|16)\)", "range(2)"),
     # One batch, where the usual 128 take longer than the training.
     (r"evaluation_samples=[\d_]+", "evaluation_samples=1_024"),
-    (r"starts=\d+", "starts=8"),
+    # With the fewest terms that the library would choose; along an axis from these starts alone.
+    (r"starts=\d+", "starts=8, order=32"),
+    (r"(starts=8, order=32), along", r"\1, candidates=False, along"),
     (r"sp\.llc\(run\)", "sp.llc(run, draws=50, warmup=50)"),
     (r"TrainConfig\((?![^()]*evaluation_samples)", "TrainConfig(evaluation_samples=1_024, "),
 )

@@ -30,10 +30,10 @@ def command(beginning):
 class Shell:
     """Bash in the folder of the unpacked source distribution, in an environment that holds nothing of the tests'."""
 
-    def __init__(self, folder, home):
+    def __init__(self, folder, home, variables):
         self.folder = folder
         self.variables = {k: v for k, v in os.environ.items() if k not in OF_TESTS}
-        self.variables |= {
+        self.variables |= variables | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),
@@ -52,8 +52,8 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
-    """A shell after the README's first commands, in a small size."""
+def shell(tmp_path_factory, quick_environment):
+    """A shell after the README's first commands, in a small size, whose programs are compiled as quickly as the tests' own."""
     home = tmp_path_factory.mktemp("first_hour")
     requires = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
     install = [sys.executable, "-m", "pip", "install", "-q", "--target", home / "builder", *requires]
@@ -66,7 +66,7 @@ def shell(tmp_path_factory):
     (archive,) = home.glob("superpos-*.tar.gz")
     with tarfile.open(archive) as files:
         files.extractall(home, filter="data")
-    unpacked = Shell(home / archive.name.removesuffix(".tar.gz"), home)
+    unpacked = Shell(home / archive.name.removesuffix(".tar.gz"), home, quick_environment)
     unpacked(command("python3 -m venv"), f"{command('pip install . && superpos demo')} {SMALL}")
     yield unpacked
     shutil.rmtree(home)  # a gigabyte, which pytest would keep for three sessions

@@ -1,6 +1,7 @@
 """Three live pages of the explorer, made from small sweeps that are trained while the site is built (under a minute).
 
-With SUPERPOS_QUICK=1, as in tests of the site, they are of few cells and steps: they look as always and mean little.
+With SUPERPOS_QUICK=1, as in tests of the site, they are of few cells, steps and architectures: they look as always and mean
+little.
 """
 
 import hashlib
@@ -26,8 +27,12 @@ log = logging.getLogger(__name__)
 
 def plane() -> sp.SweepResult:
     """5 features in 2 dimensions from dense to sparse: the sweep of `superpos demo`."""
-    quick = replace(five_features.DEMO, densities=6, seeds=4)
-    return sp.sweep(*five_features.build(size(full=five_features.DEMO, quick=quick)), block_size=24, progress=False)
+    quick = replace(five_features.DEMO, densities=3, seeds=2, steps=20)
+    return sp.sweep(
+        *five_features.build(size(full=five_features.DEMO, quick=quick)),
+        block_size=size(full=24, quick=6),
+        progress=False,
+    )
 
 
 def space() -> sp.SweepResult:
@@ -35,18 +40,22 @@ def space() -> sp.SweepResult:
     task = sp.tasks.Toy(n_features=8, n_hidden=3, objective="expected")
     densities, seeds = size(full=(16, 8), quick=(3, 2))
     grid = sp.Grid(feature_probability=np.geomspace(1, 0.02, densities), seed=range(seeds))
-    config = sp.TrainConfig(snapshots=(0, 3, 10, 30, 60, 100, 150, 200, 250, 300))
+    snapshots = (0, 3, 10, 30, 60, 100, 150, 200, 250, 300)
+    config = size(full=sp.TrainConfig(snapshots=snapshots), quick=sp.TrainConfig(steps=30, snapshots=snapshots[:4]))
     return sp.sweep(task, config, grid, progress=False)
 
 
 def autoencoders() -> sp.SweepResult:
     """Four architectures of sparse autoencoders, several settings each, on a pentagon whose features are known."""
     toy = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.05, objective="expected")
-    best = sp.sweep(toy, grid=sp.Grid(seed=range(8)), progress=False).best("seed")
+    best = sp.sweep(toy, grid=sp.Grid(seed=range(size(full=8, quick=2))), progress=False).best("seed")
     task = sp.tasks.SparseAutoencoder.of_toy(toy, best["W"], best["b"], n_latents=5)
     settings = {"relu": [0.1, 0.2, 0.4], "topk": [1, 2], "batch_topk": [0.3, 0.6], "jumprelu": [0.05, 0.1, 0.2]}
+    if size(full=False, quick=True):  # every architecture is compiled
+        settings = {name: settings[name] for name in ("relu", "topk")}
     grid = sp.sparsity_grid(settings, seed=range(2))
-    return sp.sweep(task, sp.TrainConfig(steps=size(full=2_000, quick=100)), grid, progress=False)
+    config = size(full=sp.TrainConfig(steps=2_000), quick=sp.TrainConfig(steps=100, evaluation_samples=4_096))
+    return sp.sweep(task, config, grid, progress=False)
 
 
 PAGES: dict[str, tuple[Callable[[], sp.SweepResult], str]] = {

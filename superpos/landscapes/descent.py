@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from superpos.landscapes.problem import exact_loss
+from superpos.landscapes.problem import UNSEEN, exact_loss
 from superpos.theory.series import ORDER, chosen_order
 
 # Problems solved as one program (as in `superpos.theory.minimisation`); always so many, so that it compiles once.
@@ -68,7 +68,7 @@ def descend(flat: np.ndarray, task: Any, settings: dict[str, Any], *, rate: floa
     count = len(flat)
     rows = [np.concatenate([x, x[:1].repeat(-count % BLOCK, axis=0)]) for x in rows]
     calls = [tuple(x[k : k + BLOCK] for x in rows) for k in range(0, len(rows[0]), BLOCK)]
-    solve = partial(_descend_block, task=task, shape=(m, n), **tuning)
+    solve = partial(_descend_block, task=replace(task, **UNSEEN), shape=(m, n), **tuning)
     first = jax.tree.map(np.asarray, solve(calls[0]))  # compiles once, before several threads ask for it
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         rest = list(pool.map(lambda call: jax.tree.map(np.asarray, solve(call)), calls[1:]))

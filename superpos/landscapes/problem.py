@@ -20,6 +20,8 @@ from superpos.theory.series import check_order, doubtful
 
 # Room that the bound of the series leaves around a point: descent moves the point, the bound stays.
 ROOM = 1.25
+# Fields of a task that its expected loss does not depend on, the same for all: tasks that differ in them share programs.
+UNSEEN = {"hidden_l1": None, "objective": "expected"}
 # Terms of the series with which minima are found to the last digit.
 TERMS = 256
 
@@ -88,7 +90,7 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
     if doubtful(n, terms):
         raise ConfigError(f"order must be at least n_features = {n} for a landscape, got {terms}.")
     with jax.enable_x64(True):
-        full = jax.tree.map(lambda x: np.asarray(x, np.float64), replace(task, hidden_l1=None)).broadcast()
+        full = jax.tree.map(lambda x: np.asarray(x, np.float64), replace(task, **UNSEEN)).broadcast()
         full = jax.tree.map(np.asarray, full)
         untrained = float(np.mean(full.importance * np.asarray(full.features.moment(2))))
     return Problem(full, (m, n), bool(task.bias), terms, untrained)

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from superpos.errors import ConfigError
 from superpos.plot.appearance import PALETTE, current_axes
 from superpos.plot.features import weights
 from superpos.plot.sweeps import plain_ticks
@@ -61,7 +62,12 @@ def participation(values: Mapping[str, xr.DataArray], ax: Axes | None = None) ->
     """Effective number of features per neuron against 1/(1 − S): median of all neurons, band from quartile to quartile.
 
     `values` are `polysemanticity` by name of the kind of model, each over `feature_probability` and anything else.
+
+    Raises:
+        ConfigError: there is none.
     """
+    if not len(values):
+        raise ConfigError("values must hold one table at least.")
     ax = current_axes(ax)
     for (name, table), color in zip(values.items(), ("black", PALETTE["sky"]), strict=False):
         table = table.transpose("feature_probability", ...)

@@ -18,9 +18,10 @@ from superpos.errors import ConfigError
 from superpos.theory import series
 from superpos.theory.expectation import MAX_PARAMETER, expected_errors
 
-# Problems solved as one program, a few times over; more would not run faster (measured on two cores).
+# Problems solved as one program, a few times over; more would not run faster (measured on two cores). Few problems fill
+# fewer blocks: half as many, or a quarter.
 BLOCK = 64
-BLOCKS_PER_CALL = 8
+BLOCKS_PER_CALL = (2, 4, 8)
 
 
 class Minimum(NamedTuple):
@@ -128,11 +129,12 @@ def lowest_minima(
     n_starts, n_problems = np.shape(W)[:2]
     settings = [np.broadcast_to(np.asarray(x), np.shape(b)) for x in (feature_probability, importance)]
     flat = [np.asarray(x, np.float32).reshape(n_starts * n_problems, *np.shape(x)[2:]) for x in (W, b, *settings)]
-    per_call = BLOCK * BLOCKS_PER_CALL
+    blocks = next((few for few in BLOCKS_PER_CALL if len(flat[0]) <= few * BLOCK), max(BLOCKS_PER_CALL))
+    per_call = BLOCK * blocks
     missing = -len(flat[0]) % per_call
     flat = [np.concatenate([x, x[:1].repeat(missing, axis=0)]) for x in flat]  # padded with copies of the first
     calls = [
-        tuple(x[k : k + per_call].reshape(BLOCKS_PER_CALL, BLOCK, *x.shape[1:]) for x in flat)
+        tuple(x[k : k + per_call].reshape(blocks, BLOCK, *x.shape[1:]) for x in flat)
         for k in range(0, len(flat[0]), per_call)
     ]
     use_compilation_cache()
