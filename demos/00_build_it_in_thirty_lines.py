@@ -228,7 +228,11 @@ print("output:", np.round(np.maximum(W.T @ W[:, 0] + b, 0), 2))
 
 # %%
 task = sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.05)
-result = sp.sweep(task, sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)), sp.Grid(seed=range(4)))
+result = sp.sweep(
+    task,
+    sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)),
+    sp.Grid(seed=range(sp.demos.size(full=4, quick=2))),
+)
 best = result.best("seed")
 
 mine, of_library = sp.expected_loss(W, b, 0.05), sp.expected_loss(best.model(), None, 0.05)
@@ -245,7 +249,11 @@ print(f"library:      {sp.geometry(best.model().W).name}, loss {float(of_library
 # %%
 other = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5))
 densities = [1.0, 0.5, 0.2, 0.05]
-several = sp.sweep(other, sp.TrainConfig(steps=3_000), sp.Grid(feature_probability=densities, seed=range(4)))
+several = sp.sweep(
+    other,
+    sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)),
+    sp.Grid(feature_probability=densities, seed=range(sp.demos.size(full=4, quick=2))),
+)
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.2))
 for density, ax in zip(densities, axes, strict=True):
     sp.plot.feature_directions(several.sel(feature_probability=density).best("seed"), ax, limit=1.3)

@@ -54,7 +54,7 @@ fit_when_sparse = ...
 task = sp.tasks.Toy(n_features=5, n_hidden=2, importance=0.9 ** np.arange(5), objective="expected")
 grid = sp.Grid(
     feature_probability=20.0 ** -np.linspace(0, 1.5, sp.demos.size(full=25, quick=7)),  # from 1 over 1/20 to 1/90
-    seed=range(sp.demos.size(full=16, quick=4)),
+    seed=range(sp.demos.size(full=16, quick=2)),
 )
 result = sp.sweep(task, grid=grid)
 result
@@ -141,7 +141,7 @@ my_guess = ...
 
 # %%
 mine = sp.tasks.Toy(n_features=n, n_hidden=2, feature_probability=density, objective="expected")
-found = sp.sweep(mine, grid=sp.Grid(seed=range(sp.demos.size(full=16, quick=4)))).best("seed")
+found = sp.sweep(mine, grid=sp.Grid(seed=range(sp.demos.size(full=16, quick=2)))).best("seed")
 print(sp.geometry(found.model().W))
 plt.figure(figsize=(2.8, 2.8))
 sp.plot.feature_directions(found)

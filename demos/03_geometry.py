@@ -134,7 +134,7 @@ sp.demos.check("tegum", my_W)
 my_plateau = ...
 
 # %%
-n, m = sp.demos.size(full=(30, 5), quick=(8, 2))
+n, m = sp.demos.size(full=(30, 5), quick=(5, 2))
 task = sp.tasks.Toy(n_features=n, n_hidden=m, objective="expected")
 grid = sp.Grid(
     feature_probability=1 / np.geomspace(1, 16, sp.demos.size(full=16, quick=5)),
@@ -188,7 +188,11 @@ figure, axes = plt.subplots(1, 2, figsize=(5.4, 2.6))
 for kind, ax in zip(("correlated", "anticorrelated"), axes, strict=True):
     together = sp.tasks.Toy(n_features=4, n_hidden=2, feature_probability=0.1, **{f"{kind}_sets": sets})
     pairs = (
-        sp.sweep(together, sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)), sp.Grid(seed=range(8)))
+        sp.sweep(
+            together,
+            sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_000)),
+            sp.Grid(seed=range(sp.demos.size(full=8, quick=2))),
+        )
         .best("seed")
         .model()
     )

@@ -107,7 +107,7 @@ steps = 1_000
 config = sp.TrainConfig(
     steps=steps, learning_rate=2e-3, schedule="constant", snapshots=tuple(range(0, steps + 1, 5)), history=1
 )
-result = sp.sweep(many, config, sp.Grid(seed=range(sp.demos.size(full=4, quick=2))))
+result = sp.sweep(many, config, sp.Grid(seed=range(sp.demos.size(full=4, quick=1))))
 path = trajectory(result.best("seed"))
 
 # %%
@@ -162,7 +162,9 @@ worst_at = ...  # "fewest", "between" or "most"
 # %%
 n_points = sp.demos.size(full=[4, 6, 10, 30, 100, 200, 500, 1_500], quick=[4, 100, 1_500])
 scarce = sp.tasks.DoubleDescent(n_features=200, n_hidden=2, most_points=1_500, feature_probability=0.02)
-config = sp.TrainConfig(steps=5_000, warmup_steps=250, decay_bias=True, evaluation_samples=8_192)
+config = sp.TrainConfig(
+    steps=sp.demos.size(full=5_000, quick=2_500), warmup_steps=250, decay_bias=True, evaluation_samples=8_192
+)
 grid = sp.Grid(n_points=n_points, weight_decay=[0.01], seed=range(sp.demos.size(full=4, quick=1)))
 every_seed = losses(sp.sweep(scarce, config, grid)).isel(weight_decay=0)
 few = every_seed.mean("seed")

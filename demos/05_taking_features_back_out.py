@@ -198,7 +198,7 @@ forty = sp.tasks.Toy(n_features=40, n_hidden=10, feature_probability=0.02)
 trained = sp.train(forty, sp.TrainConfig(steps=4_000, batch_size=512), seed=0)
 W = np.asarray(trained.model.W)
 task = sp.tasks.SparseAutoencoder.of_toy(forty, W, n_latents=40)
-config = sp.TrainConfig(steps=5_000, batch_size=512, evaluation_samples=1_024)
+config = sp.TrainConfig(steps=sp.demos.size(full=5_000, quick=3_000), batch_size=512, evaluation_samples=1_024)
 lambdas = np.geomspace(0.03, 1, 9)[sp.demos.size(full=slice(None), quick=[0, 6])]
 grid = sp.Grid(sparsity_coefficient=lambdas, seed=[3])
 saes = sp.sweep(task, config, grid)
@@ -239,7 +239,7 @@ sp.demos.check("best_reconstruction", same_one, table)
 # %%
 best = int(np.argmax(table["mcc"].values))
 chosen, scores = saes.isel(sparsity_coefficient=best, seed=0), table.isel(sparsity_coefficient=best)
-model, n_inputs = chosen.model(), sp.demos.size(full=8_192, quick=2_048)
+model, n_inputs = chosen.model(), sp.demos.size(full=8_192, quick=1_024)
 x = np.asarray(forty.features.sample(jax.random.key(1), n_inputs))
 h = W @ x
 feature = int(np.argmax(scores["matched_cosine"].values))

@@ -51,7 +51,7 @@ times_as_long = ...  # a number: 1 for at once, 2 for twice as long …
 # %%
 p = sp.demos.size(full=43, quick=31)
 train_fraction, seed = sp.demos.size(full=0.45, quick=0.5), 0
-steps = sp.demos.size(full=4_000, quick=2_500)
+steps = sp.demos.size(full=4_000, quick=2_200)
 weight_decays = sp.demos.size(full=[1.0, 0.0], quick=[1.0])
 
 task = sp.tasks.ModularAddition(
@@ -63,7 +63,7 @@ config = sp.TrainConfig(
     schedule="constant",
     warmup_steps=10,
     decay_bias=True,
-    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=41, quick=26), dtype=int).tolist()),
+    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=41, quick=23), dtype=int).tolist()),
 )
 result = sp.sweep(task, config, sp.Grid(weight_decay=weight_decays, seed=[seed]), block_size=1)
 grokked = result.sel(weight_decay=weight_decays[0], seed=seed)

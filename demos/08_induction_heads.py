@@ -104,7 +104,7 @@ config = sp.TrainConfig(
     batch_size=32,
     learning_rate=sp.demos.size(full=3e-3, quick=1e-2),
     schedule="constant",
-    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=21, quick=3), dtype=int).tolist()),
+    snapshots=tuple(np.linspace(0, steps, sp.demos.size(full=21, quick=11), dtype=int).tolist()),
     evaluation_samples=1_024,
 )
 result = sp.sweep(task, config, sp.Grid(n_layers=[1, 2], seed=[seed]), block_size=1)

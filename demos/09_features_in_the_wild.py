@@ -57,9 +57,11 @@ plt.show()
 # **Change** the number of features. Does the curve move?
 
 # %%
-task = sp.tasks.Toy(n_features=sp.demos.size(full=12, quick=9), n_hidden=3, objective="expected")
+task = sp.tasks.Toy(
+    n_features=sp.demos.size(full=12, quick=5), n_hidden=sp.demos.size(full=3, quick=2), objective="expected"
+)
 densities = 1 / np.geomspace(1, 30, sp.demos.size(full=12, quick=5))
-swept = sp.sweep(task, grid=sp.Grid(feature_probability=densities, seed=range(3)))
+swept = sp.sweep(task, grid=sp.Grid(feature_probability=densities, seed=range(sp.demos.size(full=3, quick=1))))
 figure, ax = plt.subplots(figsize=(5, 2), layout="constrained")
 sp.plot.d_star(swept.best("seed").geometry()["d_star"], ax)
 plt.show()
@@ -79,7 +81,7 @@ more_features_at = ...  # 0.7 or 0.06
 
 # %%
 ten = sp.tasks.Computation(n_features=10, n_hidden=5, importance=0.75 ** np.arange(10))
-grid = sp.Grid(feature_probability=[0.7, 0.06], seed=range(4))
+grid = sp.Grid(feature_probability=[0.7, 0.06], seed=range(sp.demos.size(full=4, quick=2)))
 neurons = sp.sweep(ten, sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=1_500), evaluation_samples=8_192), grid)
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.4), layout="constrained")
 counts = []
@@ -111,7 +113,7 @@ sp.demos.check("polysemantic", more_features_at, counts)
 # %%
 absolute = sp.tasks.Computation(n_features=3, n_hidden=6, target="absolute", tied=False, magnitude="signed_uniform")
 config = sp.TrainConfig(steps=2_000, batch_size=256, evaluation_samples=8_192)
-program = circuit(sp.sweep(absolute, config, sp.Grid(seed=range(8))).best().model())
+program = circuit(sp.sweep(absolute, config, sp.Grid(seed=range(sp.demos.size(full=8, quick=4)))).best().model())
 order = np.asarray(neuron_order(np.abs(program.W1)))
 figure, ax = plt.subplots(figsize=(5.4, 3), layout="constrained")
 sp.plot.circuit(program.W1[order], program.W2[:, order], ax)
@@ -164,7 +166,7 @@ family = sp.tasks.SparseAutoencoder(
     exclusive_children=True,
 )
 config = sp.TrainConfig(steps=sp.demos.size(full=3_000, quick=800), batch_size=256, evaluation_samples=1_024)
-absorbed = sp.sweep(family, config, sp.Grid(seed=range(6)))
+absorbed = sp.sweep(family, config, sp.Grid(seed=range(sp.demos.size(full=6, quick=2))))
 best = absorbed.best()
 figure, ax = plt.subplots(figsize=(3.6, 2.2), layout="constrained")
 figure.colorbar(family_map(family_cosines(family, best.model()), family.parents, ax), label="cosine")
@@ -237,7 +239,7 @@ sp.demos.check("depths", depths, readers)
 times_as_long = ...  # a number
 
 # %%
-p, steps = 31, 2_500
+p, steps = 31, sp.demos.size(full=2_500, quick=2_200)
 sums = sp.tasks.ModularAddition(p=p, d_model=48, d_mlp=128, train_fraction=0.5, gradient_pairs=p**2 // 2)
 config = sp.TrainConfig(
     steps=steps,

@@ -85,7 +85,7 @@ share_in_control = ...
 # Count all seeds, and choose their number before. Both densities use the same seeds, so they begin with the same weights.
 
 # %%
-n_seeds = sp.demos.size(full=32, quick=16)
+n_seeds = sp.demos.size(full=32, quick=8)
 task = sp.tasks.Toy(n_features=5, n_hidden=2, objective="expected")
 grid = sp.Grid(feature_probability=[0.05, 0.2], seed=range(n_seeds))
 result = sp.sweep(task, sp.TrainConfig(steps=300), grid, progress=False)

@@ -44,17 +44,21 @@ def _forget_compiled_programs():
 
 
 @cache
-def _quick_options():
-    """What turns XLA's fusion emitters off; nothing where it has no such option."""
-    option = {"xla_cpu_use_fusion_emitters": False}
+def _where_known(name, value):
+    """An option of XLA's as a list of one; an empty one where it has no such option."""
     before, level[0] = level[0], AS_USERS  # while it is asked
     try:
-        jax.jit(lambda x: x + 1).lower(0).compile(compiler_options=option)
+        jax.jit(lambda x: x + 1).lower(0).compile(compiler_options={name: value})
     except jax.errors.JaxRuntimeError:
         return []
     finally:
         level[0] = before
-    return list(option.items())
+    return [(name, value)]
+
+
+def _quick_options():
+    """What turns XLA's fusion emitters off."""
+    return _where_known("xla_cpu_use_fusion_emitters", False)
 
 
 def _quickly(get_compile_options):
@@ -164,7 +168,8 @@ def quick_result():
 @pytest.fixture(scope="session")
 def quick_flags():
     """Variables by which another process compiles faster, for one device, and still runs long trainings fast."""
-    options = [*_quick_options(), ("xla_backend_optimization_level", 1), ("xla_llvm_disable_expensive_passes", True)]
+    options = [*_quick_options(), *_where_known("xla_cpu_parallel_codegen_split_count", 1)]
+    options += [("xla_backend_optimization_level", 1), ("xla_llvm_disable_expensive_passes", True)]
     return {"XLA_FLAGS": " ".join(f"--{name}={str(value).lower()}" for name, value in options)}
 
 

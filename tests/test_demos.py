@@ -10,6 +10,8 @@ import nbformat
 import numpy as np
 import pytest
 import xarray as xr
+from jupyter_client.provisioning import local_provisioner
+from kernels import Server
 
 import superpos as sp
 from superpos.demos import features_back_out
@@ -122,10 +124,19 @@ def test_what_is_left_to_the_reader_is_used_by_checks_or_has_a_stand_in(path):
                 assert id(node) in allowed, node.id
 
 
+@pytest.fixture(scope="module")
+def kernels():
+    """A process that kernels are copied from."""
+    server = Server()
+    yield server
+    server.close()
+
+
 @pytest.mark.slow
 @each_notebook
-def test_a_notebook_runs_in_its_quick_form(path, quick_flags):
+def test_a_notebook_runs_in_its_quick_form(path, quick_flags, kernels, monkeypatch):
     """Trainings are long enough to be worth most of the optimiser."""
+    monkeypatch.setattr(local_provisioner, "launch_kernel", kernels.launch_kernel)
     run(path, quick=True, variables=quick_flags)
 
 
