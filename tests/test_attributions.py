@@ -60,6 +60,7 @@ def measured():
     return SimpleNamespace(model=model, data=data, **{k: np.asarray(v) for k, v in effects(model, data).items()})
 
 
+@pytest.mark.slow
 def test_effects_are_what_the_model_says_without_a_head(measured):
     model, data = measured.model, jax.tree.map(np.asarray, measured.data)
     run = jax.jit(lambda model, tokens: jax.vmap(model)(tokens))

@@ -60,6 +60,7 @@ def test_new_exponents_need_no_compilation(compilations):
     assert not compilations
 
 
+@pytest.mark.slow
 def test_a_law_fits_whatever_number_of_features_a_cell_has(tmp_path):
     grid = sp.Grid(n_features=[4, 6], alpha=sp.power_law("feature_probability", [0.5, 1.0], total=1), seed=[0])
     result = sp.sweep(TASK, QUICK, grid, store=tmp_path / "r.zarr", block_size=4)

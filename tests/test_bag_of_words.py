@@ -12,6 +12,7 @@ from superpos.experiments import bag_of_words as experiment
 from superpos.theory import linear_loss, principal_losses
 
 
+@pytest.mark.slow
 def test_principal_losses_are_those_of_the_projection_on_leading_components():
     features = sp.FeatureDistribution(n_features=6, magnitude="constant", world="circle", sharpness=5.0, log_odds=-2.0)
     losses = np.asarray(principal_losses(features))
@@ -44,6 +45,7 @@ def _failed(losses, table, control) -> list[str]:
     return [claim.statement for claim in claims.failed]
 
 
+@pytest.mark.slow
 def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     losses, table, control = _rows()
     assert _failed(losses, table, control) == []

@@ -51,6 +51,7 @@ def random():
     return SimpleNamespace(model=model, tokens=tokens, cache=cache, answer=answer, balanced=balanced, said=said)
 
 
+@pytest.mark.slow
 def test_parts_are_replaced_one_at_a_time(random):
     said, attended = random.said
     assert said.shape == (7, 22) and attended.shape == (22, 2, 7) and random.balanced.sum() == 1

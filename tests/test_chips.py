@@ -37,6 +37,7 @@ def costs():
     return {name: step_cost(task, CONFIG) for name, task in TASKS.items()}
 
 
+@pytest.mark.slow
 def test_block_sizes_on_a_cpu_are_what_they_were(costs):
     """Bits depend on them."""
     sizes = [plan.default_block_size(task, CONFIG.with_defaults(task), "cpu") for task in TASKS.values()]

@@ -169,6 +169,7 @@ def test_a_dry_run_can_be_timed(monkeypatch, tmp_path, capsys):
     assert "timed says how --dry-run estimates; add --dry-run." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_is_watched_packed_and_exported(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(FILE)

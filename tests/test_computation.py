@@ -141,6 +141,7 @@ def test_losses_of_weights_built_by_hand():
     assert float(square.loss(both, key(0), 50_000)[0]) == pytest.approx(1 / 30, rel=0.02)
 
 
+@pytest.mark.slow
 def test_changing_any_field_changes_the_result():
     task = dataclasses.replace(FOUR, magnitude="signed_uniform", importance=0.9)
     changes = {

@@ -37,6 +37,7 @@ SCALED = dataclasses.replace(
 ALL = {"factor": FACTOR, "matrix": MATRIX, "tree": TREE, "exclusive": EXCLUSIVE, "scaled": SCALED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["factor", slow("matrix"), slow("tree"), slow("exclusive"), "scaled"])
 def test_marginals_pairs_and_moments_are_those_of_draws(name):
     features = ALL[name]

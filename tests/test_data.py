@@ -48,6 +48,7 @@ def test_active_magnitudes_are_uniform_even_when_very_sparse():
     assert len(np.unique(active)) > 0.99 * len(active)
 
 
+@pytest.mark.slow
 def test_dense_features_are_always_active_and_none_reaches_one():
     x = np.asarray(FeatureDistribution(n_features=3).sample(jax.random.key(3), 1_000_000))
     assert np.all((x > 0) & (x < 1))

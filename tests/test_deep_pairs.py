@@ -153,6 +153,7 @@ def test_wrong_calls_are_refused_in_one_sentence(call, sentence):
         call()
 
 
+@pytest.mark.slow
 def test_both_kinds_are_trained_with_labels():
     config = sp.TrainConfig(steps=3, batch_size=16, history=1, evaluation_samples=1_024)
     for n_layers in (1, 2):

@@ -146,6 +146,7 @@ def test_a_notebook_keeps_its_time_promise(path):
     assert run(path, quick=False) <= 60 * promised_minutes(BUILD["notebook"](path))
 
 
+@pytest.mark.slow
 def test_every_question_takes_dots_and_nonsense_and_an_unknown_one_is_refused():
     for name in sp.demos.questions():
         assert repr(sp.demos.check(name, ...)).startswith("Not yet: no answer here so far")

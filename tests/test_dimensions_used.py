@@ -26,6 +26,7 @@ def test_first_weights_have_the_standard_deviation_of_the_dimensions_used():
     assert_allclose(some.W[:2], _task(n_hidden=2).init(key).W[...], rtol=1e-6)  # draws of a smaller shape are the first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_training_is_that_of_the_smaller_shape_and_the_other_rows_stay_0(optimizer):
     config = sp.TrainConfig(

@@ -39,6 +39,7 @@ def test_parts_share_no_row_and_a_larger_share_holds_out_the_same_and_more():
         assert held_out < set(rows_of("held_out", n, 0.6).tolist())
 
 
+@pytest.mark.slow
 def test_probabilities_pairs_and_moments_are_means_over_rows():
     features = _features(held_out=0.25, magnitude="uniform", magnitude_low=1.0, magnitude_high=2.0)
     rows = COUNTS[rows_of("training", 40, 0.25)]
@@ -73,6 +74,7 @@ def test_the_loss_is_that_of_documents_that_were_held_out(activation):
     assert abs(held_out.mean() - errors("training").mean()) > 10 * slack
 
 
+@pytest.mark.slow
 def test_documents_are_in_the_store_and_decide_whose_store_it_is_and_new_ones_compile_nothing(tmp_path, compilations):
     task = sp.tasks.WorldToy(n_features=5, n_hidden=2, held_out=0.25, **WORLD)
     grid = sp.Grid(seed=[0, 1])
@@ -98,6 +100,7 @@ def test_an_autoencoder_refuses_to_read_a_world_that_it_cannot_draw():
         sp.tasks.SparseAutoencoder.of_toy(task, np.eye(2, 5), n_latents=5)
 
 
+@pytest.mark.slow
 def test_clusters_of_documents_are_found_in_the_weights():
     """Two topics of three words: a linear model with two dimensions lays the words of a topic along one direction."""
     rng = np.random.default_rng(1)

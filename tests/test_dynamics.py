@@ -108,6 +108,7 @@ def test_stages_divide_the_way_and_see_no_rotation(rng):
         assert even_stages(Ws, 5).tolist() == [0, 5, 10, 15, 39]
 
 
+@pytest.mark.slow
 def test_loss_of_pairs_matches_the_closed_forms():
     """Expected losses of the two ways to place two pairs: 4p²/6 crossed, 4p/6 opposed, nothing if they exclude each other."""
     p, b = 0.3, np.zeros(4)

@@ -86,6 +86,7 @@ ALSO_SAMPLED = ("random 2→1 #1", "random 20→5 #4", "random 3→2 #2", "all z
 DERIVATIVES, MORE_DERIVATIVES = ("random 3→2 #2", "zero column"), ("signed", "both, signed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", divided(configurations(), SAMPLED, ALSO_SAMPLED))
 def test_it_is_what_sampling_estimates(case):
     """Within 4 standard errors of a million samples, every feature and their mean."""
@@ -98,6 +99,7 @@ def test_it_is_what_ten_million_samples_estimate(case):
     against_sampling(case, 10_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(2, 1), (3, 2), slow((5, 2)), slow((20, 5))])
 def test_the_default_order_is_enough(size, rng, x64):
     """Worst feature below 1e-3 of its error, against order 4,096 in double precision; also in single precision."""
@@ -171,6 +173,7 @@ def test_gradient_agrees_with_finite_differences(case, rng, x64):
     assert abs(slope - float(ahead - behind) / (2 * h)) < 1e-6 * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, slow(np.float64)])
 def test_no_legal_input_gives_nan(dtype, rng):
     """Value and gradient at zero, tiny, huge, equal and opposite weights, at p from 1e-12 to 1."""

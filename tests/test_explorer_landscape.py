@@ -47,6 +47,7 @@ def planted(quick_result):
     return xr.Dataset(columns, {"feature_probability": DENSITIES, "minimum": [0, 1]}, {"starts": 256})
 
 
+@pytest.mark.slow
 def test_every_model_is_given_the_minima_of_its_density_and_where_it_ended(quick_result, planted):
     """By (G, b) up to rotation: nothing at density 1; at .05 the lowest comes first whatever its number was."""
     data = pack(quick_result, planted)["landscape"]

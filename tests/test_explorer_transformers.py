@@ -73,6 +73,7 @@ def test_losses_and_phases_are_those_of_the_analysis(modular, packed):
         assert one["phases"] == {name: None if np.isnan(end) else end for name, end in ends.items()}
 
 
+@pytest.mark.slow
 def test_spectrum_circles_and_neurons_are_those_of_the_analysis(modular, packed):
     one = packed["modular"]["shown"][0]
     task, models, _ = snapshots_of(modular.isel(weight_decay=one["cell"] // 2, seed=one["cell"] % 2))

@@ -101,6 +101,7 @@ def _sampled(task, model):
     return errors.mean(), errors.std() / np.sqrt(SAMPLES)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_the_number_compiles_once_and_its_caption_says_it(compilations):
     task = sp.tasks.WorldToy(n_features=N, n_hidden=2, world="fixed_number", n_active=1)
     config = sp.TrainConfig(steps=5, batch_size=8, history=1, evaluation_samples=1_024)

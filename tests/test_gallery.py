@@ -41,6 +41,7 @@ def test_a_failed_claim_ends_with_status_one_and_everything_is_written(tmp_path,
     assert done.files[-1].name == "g.json" and done.status == 0
 
 
+@pytest.mark.slow
 def test_a_quick_look_judges_nothing_and_the_picture_says_so(tmp_path, capsys):
     published(tmp_path, "q", judged=False, holds=False)
     claims = json.loads((tmp_path / "q.json").read_text())["claims"]

@@ -128,6 +128,7 @@ def test_magnitudes_are_independent_of_who_else_is_active(features, magnitude):
             assert np.all((np.abs(found - mean) <= (SIGMAS + 1) * error + 1e-7)[enough])
 
 
+@pytest.mark.slow
 def test_a_tree_may_be_deep():
     """A chain of 40, each three quarters as likely as the one before, in random order."""
     place = np.random.default_rng(0).permutation(40)
@@ -262,6 +263,7 @@ def test_nothing_is_infinite_or_not_a_number(features):
         assert np.all(np.isfinite(co_activation(rare)))
 
 
+@pytest.mark.slow
 def test_the_linear_model_knows_its_loss_under_dependence(rng):
     for features in (EXCLUSIVE, COPULA):
         n = features.n_features

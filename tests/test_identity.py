@@ -273,6 +273,7 @@ def test_built_in_tasks_state_no_code_and_methods_put_into_them_do(tmp_path, mon
     assert swept(task)["W"].values.tobytes() == plain["W"].values.tobytes()
 
 
+@pytest.mark.slow
 def test_a_task_whose_code_cannot_be_known_is_not_stored(tmp_path):
     task = mine("eval('1.0')")
     with pytest.raises(sp.ConfigError, match="task cannot be swept to a store: Mine → .*uses eval"):

@@ -40,6 +40,7 @@ def verdicts(judge, *tables):
     return [claim.verdict for claim in claims.claims]
 
 
+@pytest.mark.slow
 def test_ablation_of_sets_is_what_numpy_computes_head_by_head():
     sets = np.zeros((3, 2, 2), bool)
     sets[1, 0, 1] = sets[2, 1] = True

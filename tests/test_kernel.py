@@ -58,6 +58,7 @@ def test_any_part_of_a_batch_has_the_bits_of_the_whole(magnitude):
     assert 0 < np.count_nonzero(expected[1]) < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -99,6 +100,7 @@ def both(task, config, seed=4, stopped_step=None):
     return plain, fused, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -277,6 +279,7 @@ def command(monkeypatch, *arguments):
     main()
 
 
+@pytest.mark.slow
 def test_files_and_commands_name_the_kernel(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(

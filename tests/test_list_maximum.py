@@ -33,6 +33,7 @@ def lists():
     return held_out_lists(TASK, 200)
 
 
+@pytest.mark.slow
 def test_the_circuit_by_hand_is_read_and_found(lists):
     model = by_hand()
     np.testing.assert_allclose(scores(model), 30 * np.arange(6), rtol=1e-5)

@@ -39,6 +39,7 @@ def test_places_are_mirrored():
     assert at.tolist() == [3, 4, 5] and of.tolist() == [2, 1, 0]  # "=", and the answers that come before
 
 
+@pytest.mark.slow
 def test_the_circuit_by_hand_is_read_and_found(lists):
     model = by_hand()
     measured = {key: np.asarray(value) for key, value in answers(model, lists).items()}

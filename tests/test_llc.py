@@ -65,6 +65,7 @@ def test_localisation_takes_from_a_parabola_what_theory_says():
     assert abs(float(table["estimate"][0]) - theory) <= 2.5 * float(table["standard_error"][0])
 
 
+@pytest.mark.slow
 def test_new_numbers_compile_nothing():
     table_of(of_powers((2,)))
     before = blocks._run_block._cache_size()
@@ -217,6 +218,7 @@ def noisy(w, key):
     return 0.5 * jnp.mean((jnp.matmul(x, w, precision="highest") - y) ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.trained
 @pytest.mark.parametrize("method", ["sgld", pytest.param("rmsprop_sgld", marks=pytest.mark.slow)])
 def test_batches_give_half_the_number_of_parameters(method):
@@ -226,6 +228,7 @@ def test_batches_give_half_the_number_of_parameters(method):
     assert np.isnan(table["acceptance"]).all() and table.attrs["batch_size"] == 256
 
 
+@pytest.mark.slow
 def test_the_door_takes_a_loss_and_says_its_settings():
     point = {"a": np.zeros(2), "b": 0.0}
     table = sp.llc(bowl, point, chains=16, draws=200)

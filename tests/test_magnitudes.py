@@ -59,6 +59,7 @@ def test_moments_of_the_folded_normal_are_integrals(mean):
         assert_allclose(features.moment(order)[0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_usual_laws_give_the_usual_laws():
     v = jnp.linspace(0.001, 0.999, 300).reshape(3, 100)
     for law, numbers in magnitudes.NUMBERS.items():
@@ -109,6 +110,7 @@ def test_the_expected_loss_of_discrete_magnitudes_is_the_sum_over_all_inputs(x64
     assert_allclose(losses, _enumerated(W, b, p, values, weights), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_the_expected_loss_of_intervals_is_an_integral(x64):
     """Two features, whose magnitudes are integrated by Gauss–Legendre on short pieces."""
     W, b, p = np.array([[1.1, -0.7]]), np.array([0.05, -0.1]), np.array([0.6, 0.3])
@@ -151,6 +153,7 @@ MIXED = {
 SETS = {"correlated_sets": ((1, 2),), "anticorrelated_sets": ((0, 4),)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "sets"),
     [

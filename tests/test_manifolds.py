@@ -42,6 +42,7 @@ def twin(u, manifolds, p):
     return np.array(columns).T
 
 
+@pytest.mark.slow
 def test_draws_are_those_of_a_loop_over_manifolds():
     features = sp.FeatureDistribution(**WORLD)
     x = features.sample(jax.random.key(3), 50)
@@ -49,6 +50,7 @@ def test_draws_are_those_of_a_loop_over_manifolds():
     assert_allclose(x, twin(u, MIXED, PROBABILITIES), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_pairs_and_fourth_moments_of_uniform_points():
     features = sp.FeatureDistribution(**WORLD)
     x = np.asarray(jax.jit(lambda key: features.sample(key, N_SAMPLES))(jax.random.key(0)), np.float64)

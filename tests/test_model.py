@@ -78,6 +78,7 @@ def test_optimal_linear_loss_is_the_published_sum():
     assert total == pytest.approx(0.0465, abs=2e-4)  # Σ_{i≥5} .7^i / 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("W", "formula"),
     [

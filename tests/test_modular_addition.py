@@ -43,6 +43,7 @@ def test_the_logits_are_those_of_the_transformer():
         np.testing.assert_allclose(fast, slow, atol=3e-6)
 
 
+@pytest.mark.slow
 def test_loss_and_metrics_are_means_over_the_two_parts_and_fewer_pairs_change_only_what_is_looked_at():
     model = TASK.init(jax.random.key(0))
 

@@ -88,6 +88,7 @@ def test_a_transformer_with_gelu_is_the_transformer():
     np.testing.assert_allclose(jax.jit(task.logits)(model), slow[:, :7], atol=3e-6)
 
 
+@pytest.mark.slow
 def test_a_cell_alone_has_the_same_bytes():
     config = sp.TrainConfig(steps=5, history=5)
     grid = sp.Grid(weight_decay=[0.1, 1.0], train_fraction=[0.3, 0.4], seed=range(2))

@@ -39,6 +39,7 @@ def test_six_written_neurons_do_all_three():
     assert [written_accuracy(11, operation) for operation in OPERATIONS] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_subtraction_is_trained_as_addition_of_what_b_is_subtracted_from():
     """The same start with the numbers of b reversed, and the same pairs: every step is the same but for rounding."""
     p = 7

@@ -45,6 +45,7 @@ def test_the_penalty_of_noise_is_that_of_its_covariance():
     assert_allclose(float(noise_penalty(W, 0.3, importance)), np.mean(importance * np.diag(covariance)), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["identity", "relu"])
 def test_the_expected_loss_is_the_mean_of_sampled_ones(activation):
     noise = 0.2 if activation == "identity" else None

@@ -69,6 +69,7 @@ def test_claims_fail_where_they_should(ways):
     assert [c.statement for c in claims.failed] == ["below the crossing: two pairs, the sparse feature at 0"]
 
 
+@pytest.mark.slow
 def test_a_nudge_leaves_a_saddle_and_nothing_else():
     """At W = 0 the gradient is exactly 0; the minimum of one sparse feature is W = 1, with or without a nudge."""
     zero = np.zeros((1, 1))

@@ -106,6 +106,7 @@ def test_a_cell_alone_is_the_cell_in_any_sweep():
     assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 def test_stated_defaults_are_part_of_a_result(tmp_path):
     """A second sweep finds the first's result, and sees another number of steps."""
     grid = sp.Grid(seed=range(2))
@@ -117,6 +118,7 @@ def test_stated_defaults_are_part_of_a_result(tmp_path):
         sp.sweep(LINEAR, sp.TrainConfig(history=5, steps=501), grid, tmp_path / "r.zarr", block_size=2)
 
 
+@pytest.mark.slow
 def test_results_from_before_the_objective_are_found_again(tmp_path):
     """A stored configuration that does not name the newer fields has their defaults."""
     grid, config = sp.Grid(seed=range(2)), sp.TrainConfig(steps=5, learning_rate=0.01, history=1)
@@ -129,6 +131,7 @@ def test_results_from_before_the_objective_are_found_again(tmp_path):
     assert again["W"].equals(result["W"]) and again.task(seed=0).objective == "sampled"
 
 
+@pytest.mark.slow
 def test_a_swept_number_of_steps_is_checked_instead_of_the_default():
     """Warm-up and snapshots longer than the default steps are fine where every cell trains longer."""
     task = sp.tasks.Toy(n_features=2, n_hidden=1, activation="identity", objective="expected")

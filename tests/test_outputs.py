@@ -65,6 +65,7 @@ def writers(result, path, html):
 NAMES = ["page.html", "r.zip", "r.parquet", "r.nc", "r.safetensors", "f.svg", "f.png", "f.txt", "f.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_its_own_is_replaced_on_purpose_only(name, stored, html, tmp_path):
     write = writers(*stored, html)[name]

@@ -82,6 +82,7 @@ def test_captions_legends_and_pages_have_its_label(store):
     assert page["architectures"]["relu"] == ["ReLU + L1", "#0072B2"]
 
 
+@pytest.mark.slow
 def test_loss_and_training_loss_agree_where_there_is_nothing_else_to_minimise():
     task = materialize(TASK)
     model = task.init(jax.random.key(0))
@@ -94,6 +95,7 @@ def test_loss_and_training_loss_agree_where_there_is_nothing_else_to_minimise():
     )
 
 
+@pytest.mark.slow
 def test_lengths_of_columns_and_revival_know_its_parameter():
     """Latents twice as large need twice the offset, and a revived one begins with the first."""
     W = np.eye(2, 3) + 0.1

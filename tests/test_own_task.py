@@ -189,6 +189,7 @@ def test_fields_that_would_be_taken_for_something_else_are_refused(name, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_class_may_be_defined_anew_and_needs_no_name():
     def define(scale):
         @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -240,6 +241,7 @@ def test_ray_is_told_that_a_script_cannot_be_imported(monkeypatch):
         module_of("ring")
 
 
+@pytest.mark.slow
 def test_map_applies_a_function_of_one_model_to_every_cell():
     result = sp.sweep(
         sp.tasks.Toy(n_features=4, n_hidden=1, magnitude="constant"),  # no exact loss, which compiles slowly

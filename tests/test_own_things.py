@@ -49,6 +49,7 @@ def renamed(monkeypatch):
     return rename
 
 
+@pytest.mark.slow
 def test_all_three_are_swept_stored_and_labelled(store):
     result = sp.open(store)
     run = sp.train(TASK, dataclasses.replace(CONFIG, beta1=0.5), seed=1)
@@ -145,6 +146,7 @@ def test_a_model_stops_by_a_metric_of_ones_own():
     assert np.isnan(run.history.metrics["largest_weight"][1:]).all()
 
 
+@pytest.mark.slow
 def test_features_of_ones_own_are_drawn_and_swept():
     task = own_things.SharedToy(**SIZES)
     result = sp.sweep(task, sp.TrainConfig(**SHORT), sp.Grid(share=[0.1, 0.9]), block_size=2)

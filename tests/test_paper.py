@@ -32,6 +32,7 @@ def boxes(figure):
     return [ax.get_window_extent() for ax in figure.axes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "rows"), [("column", 4), ("text", 2)])
 def test_a_figure_has_the_width_of_the_paper_and_letters_of_eight_points(width, rows):
     figure = designed()

@@ -144,6 +144,7 @@ def test_the_gradient_is_that_of_finite_differences_of_the_twin(eager):
         assert_allclose(gradient[name][at], (difference[0] - difference[1]) / (2 * step), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_weighted_sum_and_masks_do_not_share_the_draw_of_the_inputs(eager):
     task = materialize(TASK)
     model = model_of(task)
@@ -192,6 +193,7 @@ def test_new_subcomponents_are_unit_reads_times_their_overlap_with_the_target(ea
         assert_allclose(overlaps, np.linalg.norm(U, axis=0) ** 2)
 
 
+@pytest.mark.slow
 def test_p_falls_linearly_to_its_end_from_where_it_is_told(eager):
     task = materialize(dataclasses.replace(TASK, p_norm=1.0, final_p_norm=0.5, anneal_from=0.5))
     model = task.init(key(0))
@@ -215,6 +217,7 @@ def test_p_falls_linearly_to_its_end_from_where_it_is_told(eager):
 SHORT = sp.TrainConfig(steps=4, batch_size=16, evaluation_samples=8, history=2)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_cell_alone_has_the_same_bytes_and_sources_share_the_program():
     task = dataclasses.replace(TASK, source=0, final_p_norm=0.5)
@@ -334,6 +337,7 @@ def test_agreement_is_that_of_the_matrices(rng):
     assert 0 <= ahead < 0.8
 
 
+@pytest.mark.slow
 def test_scores_of_an_exact_decomposition_and_masks_that_hurt(unchecked):
     task = dataclasses.replace(TASK, p_norm=1.0)
     kept = sp.analysis.score_decomposition(task, exact(task, 1.0), n_inputs=32)

@@ -143,6 +143,7 @@ def test_a_swept_penalty_is_refused_with_the_expected_loss():
         sp.sweep(TASK, sp.TrainConfig(steps=1), grid)
 
 
+@pytest.mark.slow
 def test_results_from_before_the_penalty_are_found_again_and_described(tmp_path):
     grid, config = sp.Grid(seed=range(2)), sp.TrainConfig(steps=5, learning_rate=0.01, history=1)
     task = sp.tasks.Toy(n_features=2, n_hidden=1, magnitude="constant")

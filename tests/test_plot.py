@@ -34,6 +34,7 @@ def test_directions_are_drawn_from_models_runs_and_results(quick_result):
     sp.plot.feature_directions(run)
 
 
+@pytest.mark.slow
 def test_plots_do_not_touch_what_they_draw(quick_result):
     W = np.asarray(quick_result["W"].values[0, 0])
     before = W.copy()

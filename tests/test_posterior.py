@@ -11,6 +11,7 @@ from superpos.landscapes.posterior import REPRESENTED, half_way, one_active_loss
 from superpos.theory.single_active import single_active_loss
 
 
+@pytest.mark.slow
 def test_the_loss_of_many_points_is_that_of_each(rng):
     m, n = 2, 4
     x = rng.normal(size=(3, 5, m * n + n))

@@ -148,6 +148,7 @@ def closed():
     return stream
 
 
+@pytest.mark.slow
 def test_a_bar_moves_in_a_notebook_before_the_cell_ends(monkeypatch):
     """In a real kernel, with ipywidgets and without: one output that changes, and one line in the end."""
     import nbclient

@@ -126,6 +126,7 @@ def test_bad_input_is_named(wrong, said):
         pursuit(**{"dictionary": np.eye(4), "h": np.ones((4, 2))} | wrong)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_scored_by_its_dictionary_instead_of_its_encoder():
     """A true dictionary with a wrong encoder: pursuit does not look at it, and takes the decoder's bias off first."""
     W = unit(np.random.default_rng(2).standard_normal((8, 12)))

@@ -310,6 +310,7 @@ def of_latents(tree, who):
     return np.concatenate([np.ravel(x) for x in own]), np.concatenate([np.ravel(x) for x in others])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gated", "jumprelu"])
 def test_exactly_the_dead_are_resampled_when_it_is_due(architecture, rng, eager):
     task = task_of(architecture, resample_every=3, resample_scale=0.7, initial_threshold=0.25, frequency_window=1e9)

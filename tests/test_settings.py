@@ -129,6 +129,7 @@ def test_what_is_swept_is_judged_by_the_values_swept(task, config, axes):
     plan(task, config, **axes)
 
 
+@pytest.mark.slow
 def test_a_result_whose_default_was_never_trained_opens(tmp_path):
     task = dataclasses.replace(TOY, anticorrelated_sets=PAIRS, magnitude="constant")
     grid = sp.Grid(feature_probability=[0.1, 0.3])

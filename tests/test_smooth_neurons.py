@@ -56,6 +56,7 @@ def test_contributions_are_what_single_features_bring_to_their_outputs(name):
         assert_allclose(added[:, i], W2[i] * hidden, atol=3e-3)
 
 
+@pytest.mark.slow
 def test_a_small_pair_of_gelu_neurons_is_a_square():
     """c (GELU(ax) + GELU(−ax)) → x² with c = √(π/2) / a²: the error falls with a, in a model of one feature."""
     x, errors = jnp.linspace(-1, 1, 21)[None], []
@@ -96,6 +97,7 @@ def _failed(**changes) -> list[str]:
     return [claim.statement[:15] for claim in claims.failed]
 
 
+@pytest.mark.slow
 def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     assert _failed() == []
     assert _failed(features_per_neuron=[[1, 4], [2, 1], [3, 5]]) == ["every activatio"]

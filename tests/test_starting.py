@@ -98,6 +98,7 @@ def test_a_result_gives_every_cell_the_model_of_its_labels(result):
     assert np.array_equal(starts(labelled), starts(result))
 
 
+@pytest.mark.slow
 def test_models_of_several_shapes_start_in_their_corner():
     grid = sp.Grid(n_hidden=[1, 2], seed=[0])
     small = go(grid=grid)
@@ -409,6 +410,7 @@ def test_a_bound_may_be_an_axis_and_any_recorded_number_its_metric():
         sp.more(run, 5)
 
 
+@pytest.mark.slow
 def test_a_diverged_model_is_not_called_stopped():
     config = dataclasses.replace(EARLY, stop_above=1e9)
     result = go(config=config, grid=sp.Grid(learning_rate=[0.01, 1e6], seed=[0]))

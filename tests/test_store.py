@@ -222,6 +222,7 @@ def test_another_version_of_jax_does_not_go_on_but_reads_what_is_finished(tmp_pa
     xr.testing.assert_identical(small.go(path).dataset, finished.dataset)
 
 
+@pytest.mark.slow
 def test_what_resume_means(tmp_path, chunked, monkeypatch):
     path = tmp_path / "r.zarr"
     with pytest.raises(sp.ConfigError, match="resume is must, and there is nothing"):

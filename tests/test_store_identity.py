@@ -60,6 +60,7 @@ def other_chunks(path):
     return small.files(path), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commit", [0, slow(1), slow(2), 3])
 @pytest.mark.parametrize("what", ["other", "same sweep", "link", "file", "nothing"])
 def test_what_has_the_path_later_is_not_written_to(commit, what, places, monkeypatch):

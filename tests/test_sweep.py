@@ -63,6 +63,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_any_sweep(task, one_device):
     assert zipped["W"].values[1].tobytes() == bits(alone)["W"]
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_block_size_belongs_to_the_identity_of_a_result():
     a, b = (sp.sweep(TASK, QUICK, sp.Grid(seed=range(3)), block_size=B) for B in (2, 16))
@@ -214,6 +215,7 @@ def test_designs():
     assert "Grid of 12 models" in repr(sp.Grid(feature_probability=[0.1, 0.2, 0.3], seed=range(4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["zipped", "random", "points"])
 def test_flat_designs_give_labelled_cells(design, tmp_path):
     if design == "zipped":
@@ -340,6 +342,7 @@ def test_a_failed_overwrite_keeps_the_old_result(quick_result, tmp_path, monkeyp
     assert [p.name for p in tmp_path.iterdir()] == ["r.zarr"]
 
 
+@pytest.mark.slow
 def test_one_cell_and_one_seed_axis_have_a_geometry(quick_result, tmp_path):
     cell = quick_result.sel(feature_probability=0.05).best("seed")
     assert cell.geometry()["shape"].item() == "pentagon"

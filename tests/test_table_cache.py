@@ -152,6 +152,7 @@ def test_a_table_depends_on_what_its_code_imports_and_on_no_more(tmp_path, monke
     digests()
 
 
+@pytest.mark.slow
 def test_code_reached_through_a_result_counts():
     """Methods of a result, tasks that it finds by name and all that these import; no experiment, page or picture."""
     assert "superpos.sweeping.result" in cache_module.identity_of(result(), "result", as_input=True).modules
@@ -182,6 +183,7 @@ def test_a_damaged_table_is_computed_again(path, harm):
     assert harm == "folder" or file.read_bytes() == raw
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed(path):
     file = path.with_name("r.table_of.nc")
     sp.cached(path, table_of)

@@ -24,7 +24,10 @@ def digests(flags, cache, cores, threads, *tasks):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot give a process fewer cores")
 @pytest.mark.parametrize(
     "as_users_compile",
-    [pytest.param(False, marks=pytest.mark.slow, id="quickly"), pytest.param(True, marks=pytest.mark.long, id="as users")],
+    [
+        pytest.param(False, marks=pytest.mark.slow, id="quickly"),
+        pytest.param(True, marks=pytest.mark.long, id="as users"),
+    ],
 )
 def test_bytes_of_every_task_are_the_same_on_one_core_and_on_two(as_users_compile, quick_flags, tmp_path):
     """Work is cut for threads before machine code is made, so code of a lower level, in half the time, shows the law."""

@@ -67,6 +67,7 @@ def test_fifty_adam_steps_equal_the_numpy_twin_in_float32(case):
     assert max(relative(run.model.W, W), relative(run.model.b, b), relative(run.history.loss, losses)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_fifty_adam_steps_equal_the_numpy_twin_in_float64(case, x64):
     task, config = setting(case)
@@ -104,6 +105,7 @@ def test_schedules_have_the_published_shapes():
     assert_allclose([float(warm(t)) for t in (0, 5, 10, 60, 110)], [0, 1, 2, 1, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_biases_decay_only_when_asked():
     task = sp.tasks.Toy(n_features=4, n_hidden=2)
     config = sp.TrainConfig(steps=200, batch_size=32, weight_decay=0.5, schedule="constant", evaluation_samples=32)

@@ -108,6 +108,7 @@ def test_training_loss_and_gradient_are_those_of_the_published_equations(archite
     assert_allclose(slope, (along(1e-6) - along(-1e-6)) / 2e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_layer_is_what_the_model_computes_before_its_last_steps(rng):
     x = rng.standard_normal((N, 9)).astype(np.float32)
     y = np.asarray(materialize(TASK).target(jnp.asarray(x)))
@@ -131,6 +132,7 @@ def test_the_layer_is_what_the_model_computes_before_its_last_steps(rng):
     assert_allclose(materialize(several).W_out, W1.T, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_dead_latents_are_pointed_at_inputs_and_write_residuals(eager):
     model = model_of(TASK, np.random.default_rng(0))
     model.frequency[...] = jnp.ones(L).at[2].set(0)

@@ -36,6 +36,7 @@ def twin(own, others, p, most=2e4):
     return both
 
 
+@pytest.mark.slow
 def test_one_output_is_the_laplace_integral_of_its_row(rng):
     """Lengths, signs, multiplicities, coefficients of 0, several outputs at once, and densities from .9 to .01."""
     rows = [(1.0, [-1.0]), (1.0, [0.309, 0.309, -0.809, -0.809]), (0.7, [*rng.normal(size=6) * 0.5, 0.0])]

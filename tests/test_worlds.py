@@ -44,6 +44,7 @@ WORLDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=lambda w: w["world"] + "_noise" * ("noise" in w))
 def test_draws_have_the_marginals_pairs_and_magnitudes_that_the_quadrature_says(world):
     features = _features(**world)
@@ -67,6 +68,7 @@ def test_a_world_is_independent_of_the_position_where_sharpness_is_zero():
     assert_allclose(np.asarray(features.co_activation())[off], expit(-1) ** 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_draws_are_paired_across_every_number_of_a_world():
     key = jax.random.key(5)
     rarer, likelier = (
