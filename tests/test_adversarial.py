@@ -74,6 +74,7 @@ def test_laws_of_costs(rng):
     assert whole_cost(W) >= (np.sum(W**2) / 3) ** 2
 
 
+@pytest.mark.slow
 def test_the_cost_in_silence_is_what_the_optimised_attack_finds():
     """Of a pentagon without bias, on inputs of zeros."""
     net, x = sp.ToyModel(jnp.asarray(polygon(5).T, jnp.float32), None), jnp.zeros((5, 1), jnp.float32)

@@ -96,6 +96,7 @@ def test_arrays_of_anybody_are_taken_everywhere(name, source):
     np.testing.assert_array_equal(sp.models.SAE(bare, W.T).decoder, sp.models.SAE(W, W.T).decoder)
 
 
+@pytest.mark.slow
 def test_settings_may_be_tensors():
     importance, p = np.array([1.0, 0.5, 0.25]), np.array([0.1, 0.2])
     task = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, importance=Tensor(importance))
@@ -129,6 +130,7 @@ def test_nothing_is_computed_in_less_than_single_precision(dtype):
     assert sp.ToyModel(given)(jnp.ones(3)).dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.int32, np.float64])
 def test_an_antipodal_pair_costs_the_same_in_every_precision(dtype):
     pair = np.array([[1, -1]], dtype)

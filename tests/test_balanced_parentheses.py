@@ -65,6 +65,7 @@ def test_parts_are_replaced_one_at_a_time(random):
     assert len({tuple(row) for row in said.tolist()}) > 3  # parts matter
 
 
+@pytest.mark.slow
 def test_patches_move_what_attention_writes_at_the_end(random):
     said = np.asarray(patched(random.model, random.tokens, np.roll(random.tokens, 5, axis=0)))
     written = np.asarray(random.cache[PARTS["attention 1"]])

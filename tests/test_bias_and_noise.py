@@ -80,6 +80,7 @@ def test_the_loss_under_bipolar_noise_is_the_mean_over_all_signs():
     assert abs(losses.mean() - quiet) > 4 * losses.std() / 4_000**0.5
 
 
+@pytest.mark.slow
 def test_normal_noise_is_the_same_in_every_basis_and_bipolar_noise_is_not():
     """A feature along an axis beside the same turned by 45°, and its opposite: ReLU sees the tails of its noise."""
     angle = np.pi / 4

@@ -44,6 +44,7 @@ def test_block_sizes_on_a_cpu_are_what_they_were(costs):
     assert sizes == [32, 16, 4, 4, 16, 4, 4, 4]
 
 
+@pytest.mark.slow
 def test_more_models_take_longer_and_are_more_per_second(costs):
     for cost in costs.values():
         sizes = [2**k for k in range(12)]
@@ -161,6 +162,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_measurement_is_kept_with_versions_and_date_and_found_again(cache):
     device = jax.devices()[0]
     assert measured.read(device) is None

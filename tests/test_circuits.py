@@ -136,6 +136,7 @@ def test_the_jacobian_of_sparse_inputs_is_the_mean_slope_and_of_dense_ones_finit
     assert_allclose(mean_jacobian(built(A, B, [-0.1] * 3), jnp.asarray(x, float)), wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_ablation_in_closed_form():
     """Each of two |x|, p = 1: without one neuron half of the inputs lose x², E = 1/6; without both, 1/3."""
     eye = np.eye(2)

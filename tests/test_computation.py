@@ -94,6 +94,7 @@ def twin(W1, W2, b, x, task):
     return np.mean(importance * np.abs(error) ** q), ((W2.T @ da) * (h > 0)) @ x.T, da @ h.T, da.sum(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -127,6 +128,7 @@ def test_without_the_hidden_relu_it_is_the_toy_model(rng):
     assert_allclose(ours.loss(one, key(1), 50)[0], toy.loss(other, key(1), 50)[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_losses_of_weights_built_by_hand():
     """A neuron for each feature: x itself. One for each sign: |x|. One and no bias: x for x², off by ∫(x² − x)² = 1/30."""
     eye = jnp.eye(3)

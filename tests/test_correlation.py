@@ -83,6 +83,7 @@ def test_pairs_at_one_half_are_sheppards(r, x64):
     assert_allclose(both[0, 1], 1 / 4 + np.arcsin(r) / (2 * np.pi), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_one_factor_is_the_scalar_correlation_and_a_unit_matrix_is_independence():
     scalar = dataclasses.replace(PLAIN, correlation=0.4)
     factor = dataclasses.replace(PLAIN, correlation_factor=np.full((7, 1), np.sqrt(0.4)))
@@ -155,6 +156,7 @@ def _with(features, value):
     return dataclasses.replace(features, correlation_factor=value * jnp.asarray(F))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [FACTOR, EXCLUSIVE], ids=["factor", "exclusive"])
 def test_new_correlations_never_recompile_and_see_the_same_numbers(features, compilations):
     def draw(value):

@@ -156,6 +156,7 @@ def test_training_keeps_lengths_and_ties_those_of_designated_latents(eager):
     assert_allclose(overlap, [1, 1, 1, 1, 1, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_model_alone_would_be_a_sparse_autoencoder_and_defaults_cost_nothing(eager):
     """With nothing designated, the two differ in the lengths of columns alone."""
     pre = materialize(TASK).pre_activations(materialize(TASK).init(key(0)), jnp.ones((M, 2)))

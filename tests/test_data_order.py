@@ -61,6 +61,7 @@ def test_a_run_of_a_world_knows_its_order():
     assert sp.geometry(run.model, represented_above=0.1).name == "12-gon"  # a model alone does not know its data
 
 
+@pytest.mark.slow
 def test_directions_without_an_order_are_called_rings_once_in_a_hundred():
     """Of 200 random planes 2 are expected, and more than 6 come with probability .005.
 

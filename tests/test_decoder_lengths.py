@@ -32,6 +32,7 @@ def written_down(W_dec, W_enc, b_enc, b_dec, architecture, k):
     return W_dec @ z + b_dec[:, None]
 
 
+@pytest.mark.slow
 def test_the_same_function_gives_the_same_reconstruction_and_scores():
     """n of length 1; 2n with half the encoder is the same map."""
     one, other = SAE(UNIT, UNIT.T), SAE(2 * UNIT, UNIT.T / 2)

@@ -65,6 +65,7 @@ def failed(result, table, controls, identity):
     return [claims.claims.index(claim) for claim in claims.failed]
 
 
+@pytest.mark.slow
 def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     table, controls, identity = tables()
     assert experiment.best_coefficient(table) == 3e-3

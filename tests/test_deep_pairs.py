@@ -28,6 +28,7 @@ def truth(x):
     return np.minimum(np.maximum(x[0::2], 0), np.maximum(x[1::2], 0))
 
 
+@pytest.mark.slow
 def test_three_neurons_compute_a_pair_exactly():
     assert float(TASK.loss(EXACT, jax.random.key(0), 1_000)[0]) < 1e-12
     single = jnp.array([0.2, 0.7, 0.5, -0.1])

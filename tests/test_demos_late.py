@@ -113,6 +113,7 @@ def copying_model(n_positions: int = 12, d_vocab: int = 8, period: int = 4) -> T
     return Transformer(*(jnp.asarray(w, float) for w in weights), positions="queries_keys")
 
 
+@pytest.mark.slow
 def test_only_a_head_that_does_something_can_be_cut_out():
     task = sp.tasks.RepeatedTokens(
         d_vocab=8, n_positions=12, n_layers=1, n_heads=2, d_model=20, shortest_period=4, longest_period=4

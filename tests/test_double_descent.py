@@ -66,6 +66,7 @@ def test_masked_training_is_training_of_the_smaller_set():
     assert np.abs(other.model.W[...] - own.model.W[...]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_twin_trains_the_same_model():
     task = replace(TASK, n_points=21)
     X = np.asarray(materialize(task).points)[:21]
@@ -127,6 +128,7 @@ def test_points_have_norm_one_and_smaller_sets_are_their_beginning():
     assert np.isfinite(sp.train(rare, CONFIG).loss)
 
 
+@pytest.mark.slow
 def test_test_loss_is_that_of_fresh_points():
     run = sp.train(TASK, CONFIG)
     silent = jax.tree.map(jnp.zeros_like, run.model)

@@ -218,6 +218,7 @@ def test_members_of_a_set_share_a_color():
     assert [line.get_color() for line in ax.lines[1::2]] == colors[:4]
 
 
+@pytest.mark.slow
 def test_loss_and_levels_through_training():
     _, (above, below) = plt.subplots(2)
     D = np.array([[0.1, 0.2], [0.5, 0.1], [0.5, 0.0]])

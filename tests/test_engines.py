@@ -417,6 +417,7 @@ def test_an_engine_of_ones_own_ends_with_the_same_bytes(tmp_path, monkeypatch):
     assert chunks == sorted(chunks, reverse=True) and len(chunks) > 1
 
 
+@pytest.mark.slow
 def test_the_processes_of_one_program_make_equally_many_calls():
     from superpos.sweeping.compiled import compile_sweep, lay_out
     from superpos.sweeping.engines.distributed import in_step
@@ -433,6 +434,7 @@ def test_the_processes_of_one_program_make_equally_many_calls():
     assert trained == list(range(where.n_blocks))
 
 
+@pytest.mark.slow
 def test_an_address_where_nobody_listens_is_said_within_seconds(tmp_path, monkeypatch):
     from superpos.sweeping.engines import ray
 

@@ -47,6 +47,7 @@ def test_numbers_survive_packing(rng):
     assert words["words"] == ["b", "a"] and decoded(words["index"]).tolist() == [[0, 1], [0, 0]]
 
 
+@pytest.mark.slow
 def test_a_page_packs_what_the_result_says(quick_result):
     data = pack(quick_result)
     assert json.loads(json.dumps(data)) == data

@@ -65,6 +65,7 @@ def test_every_model_is_given_the_minima_of_its_density_and_where_it_ended(quick
     assert pack(quick_result)["landscape"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

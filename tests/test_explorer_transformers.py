@@ -110,6 +110,7 @@ def test_numbers_on_an_exact_circle_turn_with_its_frequency_alone(rng):
     assert modular_page.circle_frequencies(np.array([0.2, 0.5, 0.3]), []) == [2]
 
 
+@pytest.mark.slow
 def test_without_snapshots_or_for_other_operations_phases_are_unknown(plain):
     for one in modular_page.pack_modular(plain)["shown"]:
         assert one["operation"] == "subtraction" and set(one["measures"]) == {"steps"}
@@ -119,6 +120,7 @@ def test_without_snapshots_or_for_other_operations_phases_are_unknown(plain):
         np.testing.assert_allclose(decoded(one["curves"]["train_loss"]), cell.history.loss, rtol=3e-4)
 
 
+@pytest.mark.slow
 def test_scores_and_attention_are_those_of_the_analysis(induction, packed):
     data = packed["induction"]
     assert json.loads(json.dumps(data, allow_nan=False)) == data

@@ -33,6 +33,7 @@ def published(folder, name, *, judged=True, holds=True, theorem=None):
     return publish(figure, "A caption <b>.", claims, path=folder / name)
 
 
+@pytest.mark.slow
 def test_a_failed_claim_ends_with_status_one_and_everything_is_written(tmp_path, capsys):
     assert published(tmp_path, "f", holds=False).status == 1
     assert {p.name for p in tmp_path.iterdir()} == {"f.svg", "f.png", "f.pdf", "f.txt", "f.json"}
@@ -53,6 +54,7 @@ def test_a_quick_look_judges_nothing_and_the_picture_says_so(tmp_path, capsys):
     assert 'id="watermark"' not in (tmp_path / "f.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_record_says_its_size_and_how_long_its_script_has_run(tmp_path, monkeypatch):
     published(tmp_path, "f_full")
     outside = json.loads((tmp_path / "f_full.json").read_text())
@@ -109,6 +111,7 @@ def test_all_figures_are_built_into_one_folder(tmp_path, quick_environment):
     assert 'id="five_features_quick"' in (tmp_path / "out" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_red_claims_and_crashes_are_told_apart(tmp_path, capsys):
     """Three scripts: one publishes a red claim, one crashes, one is fine."""
     every = runpy.run_path(str(ROOT / "figures" / "all.py"))["main"]

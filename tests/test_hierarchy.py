@@ -97,6 +97,7 @@ def test_at_most_one_exclusive_child_is_active():
     assert active(TREE)[[0, 6]].sum(axis=0).max() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
 def test_children_that_add_up_to_their_parent_split_it(scale):
     """One of five always is active with the parent, however small it is."""
@@ -200,6 +201,7 @@ def rho_or_p(features, value):
     return dataclasses.replace(features, correlation=value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [EXCLUSIVE, COPULA], ids=["exclusive", "copula"])
 def test_new_values_never_recompile_and_vmap_agrees_with_one_at_a_time(features, compilations):
     values = jnp.array([0.2, 0.5, 0.9])

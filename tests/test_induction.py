@@ -79,6 +79,7 @@ def test_a_head_that_copies_scores_one_and_one_that_does_the_opposite_minus_one(
         assert np.isnan(found["ov_eigenvalues"][1, 0])
 
 
+@pytest.mark.slow
 def test_copying_is_the_share_of_the_attended_token_among_those_of_the_sequence(rng):
     model = circuit()
     model.W_V[...] = jnp.asarray(rng.standard_normal(model.W_V.shape), float)

@@ -122,6 +122,7 @@ def test_every_optimiser_takes_the_steps_it_takes_elsewhere(fields):
     assert fused.diverged_step == -1 and fused.total[0] > 0
 
 
+@pytest.mark.slow
 def test_a_model_that_was_stopped_stays_as_it_is():
     plain, fused, start = both(TASK, sp.TrainConfig(steps=3, batch_size=16), stopped_step=jnp.int32(5))
     assert np.array_equal(fused.model.W[...], start.model.W[...]) and np.isnan(fused.total[0])

@@ -176,6 +176,7 @@ def linear():
     return sp.landscape(task, 16)
 
 
+@pytest.mark.slow
 def test_a_linear_model_has_one_minimum_and_a_regular_one(linear):
     """Without ReLU the only minimum is the best linear map; W and −W are one."""
     assert linear.sizes["minimum"] == 1

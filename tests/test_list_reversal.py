@@ -63,6 +63,7 @@ def test_the_circuit_by_hand_is_read_and_found(lists):
     assert right["even"] < 0.2
 
 
+@pytest.mark.slow
 def test_scores_of_places_are_a_softmax(lists):
     """Of a blunt circuit: e^score of the place among all that stand before, by hand."""
     model = by_hand(2.0)

@@ -100,6 +100,7 @@ def _enumerated(W, b, p, values, weights):
     return total
 
 
+@pytest.mark.slow
 def test_the_expected_loss_of_discrete_magnitudes_is_the_sum_over_all_inputs(x64):
     rng = np.random.default_rng(0)
     W, b, p = rng.normal(size=(2, 4)), rng.normal(size=4) * 0.2, np.array([0.9, 0.3, 0.1, 0.5])

@@ -67,6 +67,7 @@ def test_draws_have_the_moments_pairs_and_fourth_moments_of_uniform_points():
     assert np.all(np.abs((x**4).mean(axis=1) - fourth) < 4.5 * (x**4).std(axis=1) / np.sqrt(N_SAMPLES))
 
 
+@pytest.mark.slow
 def test_points_have_the_length_of_one_magnitude():
     features = sp.FeatureDistribution(
         **WORLD | {"magnitude": "constant", "magnitude_value": np.repeat([1, 2, 3, 1.0], [3, 2, 4, 2])}
@@ -78,6 +79,7 @@ def test_points_have_the_length_of_one_magnitude():
     assert_array_equal(features.moment(3), 0)
 
 
+@pytest.mark.slow
 def test_random_subspaces_are_orthonormal_within_and_turned_at_random():
     D = np.asarray(
         jax.vmap(lambda k: random_subspaces(k, 8, ("circle", "sphere")))(jax.random.split(jax.random.key(0), 400))

@@ -23,6 +23,7 @@ EXACT = sp.models.PairModel(
 )
 
 
+@pytest.mark.slow
 def test_two_neurons_compute_a_maximum_exactly():
     assert float(TASK.loss(EXACT, jax.random.key(0), 1_000)[0]) < 1e-12
     single = jnp.array([0.2, 0.7, 0.5, 0.1])
@@ -63,6 +64,7 @@ def test_neurons_are_dealt_out_as_loses_least():
     assert_allclose(replace(TASK, n_hidden=2).baseline(one_each=False).loss, pair_error("max", 0.4, 0) / 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_no_output_starts_silent():
     model = replace(TASK, n_pairs=30).init(jax.random.key(0))
     x = replace(TASK, n_pairs=30).features.sample(jax.random.key(1), 500)

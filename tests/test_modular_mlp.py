@@ -79,6 +79,7 @@ def test_intervals_are_those_of_students_t():
     assert interval(np.array([1.0, 3.0])) == (2.0, pytest.approx(12.706, abs=1e-3))
 
 
+@pytest.mark.slow
 def test_a_transformer_with_gelu_is_the_transformer():
     task = sp.tasks.ModularAddition(p=7, d_model=8, n_heads=2, d_mlp=16, hidden_activation="gelu")
     model = task.init(jax.random.key(3))

@@ -44,6 +44,7 @@ def test_the_best_line_for_a_square_at_full_density():
     assert grid < 1 / 180
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [2, 4])
 def test_the_baseline_is_what_its_network_loses_on_samples(exponent):
     """Two neurons for each of the three best features, and the best constant for the two others, on 400,000 inputs."""

@@ -62,6 +62,7 @@ def model_loss(task, model):
     return task.evaluation_task().expected_loss(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["sampled", "expected"])
 def test_no_noise_is_the_toy_model(objective):
     task = replace(TASK, objective=objective, dropout_rate=None).broadcast()

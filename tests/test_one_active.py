@@ -46,6 +46,7 @@ def test_exactly_one_feature_is_active_each_as_often_with_a_uniform_magnitude():
     assert not off_diagonal.any()
 
 
+@pytest.mark.slow
 def test_the_expected_loss_is_exact_at_one_term_of_the_series(rng):
     W, b = 0.9 * rng.normal(size=(2, 4)), 0.3 * rng.normal(size=4)
     with jax.enable_x64(True):

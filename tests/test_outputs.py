@@ -84,6 +84,7 @@ def test_what_is_not_its_own_is_replaced_on_purpose_only(name, stored, html, tmp
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.name.endswith(atomic_io.TEMPORARY)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_folders_devices_dead_links_and_results_are_never_written_to(name, stored, html, tmp_path):
     result, path = stored

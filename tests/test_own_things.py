@@ -95,6 +95,7 @@ def test_names_may_be_swept_and_a_built_in_keeps_its_numbers():
     assert "code" in result.attrs and "code" not in alone.attrs
 
 
+@pytest.mark.slow
 def test_changed_code_is_another_sweep_and_another_program(store, renamed):
     def hard(x):
         return jnp.clip(x, -1, 1)
@@ -139,6 +140,7 @@ def test_a_result_opens_without_the_module_and_says_what_is_missing(store, tmp_p
         assert sentence.startswith(f"{field} must be ") and "--import MODULE" in sentence and "\n" not in sentence
 
 
+@pytest.mark.slow
 def test_a_model_stops_by_a_metric_of_ones_own():
     config = dataclasses.replace(CONFIG, stop_above=0.0, stop_metric="largest_weight")
     run = sp.train(sp.tasks.Toy(**SIZES), config)

@@ -184,6 +184,7 @@ def test_sigmoids_leak_on_their_own_side_alone():
     assert_allclose(upper_leaky(a), [0, 0, 0.4, 1, 1.02], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_new_subcomponents_are_unit_reads_times_their_overlap_with_the_target(eager):
     task = materialize(dataclasses.replace(TASK, tied=False, identity_layers=1))
     model = task.init(key(2))

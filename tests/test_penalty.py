@@ -62,6 +62,7 @@ def test_a_feature_vanishes_where_leaving_it_out_is_as_cheap():
         vanishing_penalty(-1.0)
 
 
+@pytest.mark.slow
 def test_the_loss_knows_no_basis_and_the_penalty_does(rng):
     task = dataclasses.replace(TASK, hidden_l1=0.5).broadcast()
     plain = task.evaluation_task()

@@ -14,6 +14,7 @@ from superpos.experiments import phase_diagram
 from superpos.theory import boundaries, candidate_losses, candidates, crossings, follow, minimise, optimum
 
 
+@pytest.mark.slow
 def test_phases_by_hand():
     assert phase([[1.0, 0.0]]) == "ignored"
     assert phase([[1.0, -1.0]]) == "in superposition"

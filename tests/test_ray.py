@@ -194,6 +194,7 @@ def test_needs_that_no_machine_meets_are_said(ray, tmp_path, monkeypatch, caplog
     assert not module.begun
 
 
+@pytest.mark.slow
 def test_a_port_that_is_not_rays_is_said_at_once(ray, tmp_path):
     ray(None)
     settings = bytes([0, 0, 6, 4, 0, 0, 0, 0, 0])  # the head of a frame of settings

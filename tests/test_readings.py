@@ -15,6 +15,7 @@ def _circle(angles: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)])
 
 
+@pytest.mark.slow
 @given(
     k=st.integers(7, 12),
     start=st.floats(0, 6),

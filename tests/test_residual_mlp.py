@@ -47,6 +47,7 @@ def test_noise_has_unit_variance_and_spares_the_feature_itself():
     assert not np.diag(M).any() and abs(M.var() * 60 / 59 - 1) < 4 * np.sqrt(2 / 3_540)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [2, 4])
 def test_the_naive_model_costs_its_closed_form(exponent):
     """(n − m)/n · p / (2 (q + 1)) without noise; noise adds λ² E (Mx)² to a squared error, since E x = 0."""
@@ -72,6 +73,7 @@ def test_the_naive_model_takes_the_features_that_matter_and_sees_through_the_emb
     assert_allclose(added - np.diag(np.diag(added)), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_neuron_for_every_feature_and_no_noise_costs_nothing():
     task = dataclasses.replace(SMALL, n_hidden=6).broadcast()
     assert float(task.loss(task.naive(), key(0), 100)[0]) == 0

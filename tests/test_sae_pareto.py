@@ -171,6 +171,7 @@ def test_one_latent_per_input_reaches_its_bound_and_no_more():
     assert most_f1_of_one_latent(0.3, 1) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_pursuit_tells_activity_in_the_true_directions_and_not_in_random_ones():
     W = sp.analysis.matching.random_directions(10, 20, (3,))
     found = control_table(xr.DataArray(W, dims=("hidden", "feature")), p=0.05, n_inputs=2048)["f1"]

@@ -256,6 +256,7 @@ def test_optimizers_step_as_those_of_optax(name):
         np.testing.assert_allclose(found.b[...], wanted["b"], rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "factor"), [((3, 2), 1.5**0.5), ((2, 3), 1.0)])
 def test_muons_factor_is_that_of_outputs_by_inputs(shape, factor):
     """A twin in NumPy of Jordan 2024, outputs in rows; a transformer's matrices are such matrices transposed."""

@@ -87,6 +87,7 @@ def test_a_record_makes_the_claims_that_the_experiment_makes_today(name):
     assert [known for known in direct if not any(re.fullmatch(known, text) for text in made)] == [], again
 
 
+@pytest.mark.slow
 def test_a_published_figure_is_taken_into_the_gallery(tmp_path, monkeypatch):
     """The record as it is, the picture no wider than the gallery's, an animation beside it."""
     taking = runpy.run_path(str(ROOT / "docs" / "take_records.py"))["main"]

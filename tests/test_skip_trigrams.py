@@ -98,6 +98,7 @@ def measured():
     return xr.Dataset(variables, {"n_groups": [2, 4], "destination": range(S)}), np.stack(attention)
 
 
+@pytest.mark.slow
 def test_heads_for_a_group_each_are_told_from_heads_that_share(measured):
     table, attention = measured
     assert (table["right"] == 1).all()

@@ -38,6 +38,7 @@ def test_the_hidden_layer_is_what_its_name_says(name, tolerance):
     assert_allclose(model(one), model(one[:, None])[:, 0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_tied_relu_neuron_serves_what_it_has():
     W = rng.normal(size=(5, 8))
     model = ComputationModel(W)

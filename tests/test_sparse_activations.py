@@ -121,6 +121,7 @@ def test_every_model_of_a_batch_of_models_has_its_own_k(rng):
 # --- steps with a gradient --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (1, 1), (5, 1), (1, 8), (5, 8)])
 def test_pseudo_gradients_are_their_closed_forms(shape, rng):
     """For all ways in which a threshold broadcasts: the sum over whatever it was spread over."""

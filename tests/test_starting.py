@@ -136,6 +136,7 @@ def test_starts_that_do_not_fit_are_refused_in_one_sentence(case):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_labels_that_do_not_match_are_refused(result):
     with pytest.raises(ConfigError, match=r"init has no model at feature_probability=0\.2"):
         starts(result, sp.Grid(feature_probability=[0.1, 0.2], seed=[0]))

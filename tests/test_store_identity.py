@@ -98,6 +98,7 @@ def test_what_has_the_path_later_is_not_written_to(commit, what, places, monkeyp
     assert small.files(path) == small.files(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("densities", [OTHER, OWN])
 def test_a_store_that_another_process_overwrites_is_left_to_it(densities, places, monkeypatch):
     path, *_ = places

@@ -156,6 +156,7 @@ def exact(**more):
     return model
 
 
+@pytest.mark.slow
 def test_the_transcoder_of_absolute_values_is_their_circuit():
     slopes = single_feature_slopes(ABSOLUTE, np.abs(ABSOLUTE.T))
     assert_allclose(slopes, np.stack([np.eye(3)] * 2))

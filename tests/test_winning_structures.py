@@ -90,6 +90,7 @@ def twin_benefit(name, p):
     return k * (1 - least / unlearned_loss(p)) / d
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", CROSSOVERS, ids=" | ".join)
 def test_crossovers_to_four_digits_against_the_twin(pair):
     """Half a unit of the fourth digit to both sides, the twin prefers one and the other; ours lies between, and is claimed."""

@@ -20,6 +20,7 @@ def _features(n=6, **settings) -> sp.FeatureDistribution:
     return sp.FeatureDistribution(n_features=n, **settings)
 
 
+@pytest.mark.slow
 def test_marginals_and_pairs_on_the_circle_are_integrals_over_the_angle():
     features = _features(12, **CIRCLE)
     p, both = np.asarray(features.probabilities), np.asarray(features.co_activation())
@@ -61,6 +62,7 @@ def test_draws_have_the_marginals_pairs_and_magnitudes_that_the_quadrature_says(
     assert np.all((p > 0) & (p < 1))
 
 
+@pytest.mark.slow
 def test_a_world_is_independent_of_the_position_where_sharpness_is_zero():
     features = _features(world="sphere", sharpness=0.0, log_odds=-1.0)
     assert_allclose(features.probabilities, expit(-1), rtol=1e-5)
@@ -78,6 +80,7 @@ def test_draws_are_paired_across_every_number_of_a_world():
     assert np.all(likelier >= rarer) and likelier.sum() > rarer.sum()
 
 
+@pytest.mark.slow
 def test_a_linear_model_lays_the_circle_around_a_ring_in_the_order_of_the_data():
     """Closed form: the two leading eigenvectors are the first harmonic, so WᵀW_ij = cos(30° (i − j)) / 6."""
     task = sp.tasks.WorldToy(
