@@ -137,8 +137,8 @@ def draw(results: dict[str, SweepResult], tables: dict[str, xr.Dataset]) -> tupl
     """Figure and caption: directions where features are sparsest, what is lost, and how many are represented."""
     figure = plt.figure(figsize=(8.6, 5.0), layout="constrained")
     half = len(results) // 2
-    above = [str(k) for k in range(2 * half)]
-    axes = figure.subplot_mosaic([above, ["share"] * half + ["count"] * half])
+    panels: list[Any] = [[str(k) for k in range(2 * half)], ["share"] * half + ["count"] * half]
+    axes = figure.subplot_mosaic(panels)
     for k, (law, result) in enumerate(results.items()):
         sparsest = result.sel(feature_probability=float(result["feature_probability"].min()))
         feature_directions(sparsest.best("seed"), axes[str(k)])
