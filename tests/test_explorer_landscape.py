@@ -12,6 +12,8 @@ from superpos.explorer import pack
 from superpos.landscapes.bottoms import loss_of
 from superpos.landscapes.problem import problem_of
 
+pytestmark = pytest.mark.slow
+
 DENSITIES = np.array([0.3, 0.05])
 RNG = np.random.default_rng(0)
 
@@ -47,7 +49,6 @@ def planted(quick_result):
     return xr.Dataset(columns, {"feature_probability": DENSITIES, "minimum": [0, 1]}, {"starts": 256})
 
 
-@pytest.mark.slow
 def test_every_model_is_given_the_minima_of_its_density_and_where_it_ended(quick_result, planted):
     """By (G, b) up to rotation: nothing at density 1; at .05 the lowest comes first whatever its number was."""
     data = pack(quick_result, planted)["landscape"]
@@ -65,7 +66,6 @@ def test_every_model_is_given_the_minima_of_its_density_and_where_it_ended(quick
     assert pack(quick_result)["landscape"] is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -17,6 +17,8 @@ from superpos.analysis.heads import fresh_sequences, measure_heads
 from superpos.experiments.grokking import snapshots_of
 from superpos.explorer import induction_page, modular_page, shown_models
 
+pytestmark = pytest.mark.slow
+
 P, N_SEQUENCES = 7, 8
 SIZES = {"d_model": 8, "n_heads": 2}
 
@@ -53,7 +55,6 @@ def packed(modular, induction):
     }
 
 
-@pytest.mark.slow
 def test_losses_and_phases_are_those_of_the_analysis(modular, packed):
     assert json.loads(json.dumps(packed["modular"], allow_nan=False)) == packed["modular"]
     assert sorted(one["cell"] for one in packed["modular"]["shown"]) == [0, 1, 2, 3]
@@ -73,7 +74,6 @@ def test_losses_and_phases_are_those_of_the_analysis(modular, packed):
         assert one["phases"] == {name: None if np.isnan(end) else end for name, end in ends.items()}
 
 
-@pytest.mark.slow
 def test_spectrum_circles_and_neurons_are_those_of_the_analysis(modular, packed):
     one = packed["modular"]["shown"][0]
     task, models, _ = snapshots_of(modular.isel(weight_decay=one["cell"] // 2, seed=one["cell"] % 2))
@@ -110,7 +110,6 @@ def test_numbers_on_an_exact_circle_turn_with_its_frequency_alone(rng):
     assert modular_page.circle_frequencies(np.array([0.2, 0.5, 0.3]), []) == [2]
 
 
-@pytest.mark.slow
 def test_without_snapshots_or_for_other_operations_phases_are_unknown(plain):
     for one in modular_page.pack_modular(plain)["shown"]:
         assert one["operation"] == "subtraction" and set(one["measures"]) == {"steps"}
@@ -120,7 +119,6 @@ def test_without_snapshots_or_for_other_operations_phases_are_unknown(plain):
         np.testing.assert_allclose(decoded(one["curves"]["train_loss"]), cell.history.loss, rtol=3e-4)
 
 
-@pytest.mark.slow
 def test_scores_and_attention_are_those_of_the_analysis(induction, packed):
     data = packed["induction"]
     assert json.loads(json.dumps(data, allow_nan=False)) == data
