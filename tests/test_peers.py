@@ -73,6 +73,7 @@ def knock(host, port):
                 time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_process_that_never_comes_is_named_in_all_others(address):
     first, second = all_meet(address, (0, 3, 0), (1, 3, 0), seconds=1)
     for error in (first, second):
@@ -98,6 +99,7 @@ def test_processes_that_were_told_different_things_all_hear_what(address, proces
         assert sentence in str(error)
 
 
+@pytest.mark.slow
 def test_two_that_are_process_0_and_one_too_many(address):
     host, port = address.split(":")
     with socket.create_server((host, int(port))) as other:
@@ -122,6 +124,7 @@ def answer_all(server, answer):
     one.close()
 
 
+@pytest.mark.slow
 def test_who_waits_long_says_for_whom(address, monkeypatch, capsys):
     monkeypatch.setattr(meeting, "WORD_SECONDS", 0.5)
     all_meet(address, (1, 3, 0), (0, 3, 0), seconds=1.4)

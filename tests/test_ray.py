@@ -150,6 +150,7 @@ def test_workers_that_die_again_and_again_end_with_a_sentence(ray, whole, tmp_pa
     assert small.files(tmp_path / "r.zarr") == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies", ["store", "machine"])
 def test_a_cluster_that_dies_is_said_within_seconds(ray, tmp_path, dies, monkeypatch):
     """Its control store, or all of its machines; Ray's own shutdown then hangs, and nobody waits for it."""
