@@ -376,6 +376,7 @@ def test_an_address_in_pyproject_reaches_notebooks_and_their_pages(addresses, mo
     assert 'SOURCE = "git+https://github.com/a/b"' in book.cells[1].source
     file = tmp_path / f"{build['sources']()[0].stem}.ipynb"
     file.write_text(build["as_text"](book), encoding="utf-8")
+    pytest.importorskip("sphinx", reason="Sphinx is not installed")
     page = import_module("notebooks").page_of(file)
     assert page.count(link) == 1 and "badge.svg" not in page
     assert addresses.colab("https://elsewhere.example/a/b", "x.ipynb") is None
