@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
-from superpos.experiments.sizes import Sizes
+from superpos.experiments.sizes import Sizes, training
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
@@ -43,7 +43,7 @@ class Size:
     sources: int = 6
     steps: int = 3_000
     batch_size: int = 256
-    evaluation_samples: int = 131_072
+    evaluation_samples: int = TrainConfig.evaluation_samples
     n_inputs: int = 4_096
 
 
@@ -79,10 +79,6 @@ def hedged(q: Any, weight: Any = np.inf) -> np.ndarray:
     return np.sin(np.arctan2(2 * q * share, 1 - q) / 2)
 
 
-def _training(size: Size) -> TrainConfig:
-    return TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
-
-
 def build_alone(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """One latent for a parent and its child, no decoder bias."""
     task = SparseAutoencoder(
@@ -97,7 +93,7 @@ def build_alone(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     )
     children = [[PARENT, PARENT * q] for q in CHILDREN]
     grid = Grid(child=vectors("feature_probability", children), seed=range(size.seeds))
-    return task, _training(size), grid
+    return task, training(size), grid
 
 
 def build_balanced(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
@@ -117,7 +113,7 @@ def build_balanced(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
         resample_every=200,
     )
     grid = Grid(weight=vectors("prefix_weights", [[w, 1.0] for w in size.weights]), seed=range(size.seeds))
-    return task, _training(size), grid
+    return task, training(size), grid
 
 
 def parents_of(families: int = 4) -> tuple[int, ...]:
@@ -143,7 +139,7 @@ def build_families(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     weights = vectors("prefix_weights", [[w, 1.0] for w in size.family_weights])
     return (
         task,
-        _training(size),
+        training(size),
         Grid(weight=weights, source=range(size.sources)),
     )
 

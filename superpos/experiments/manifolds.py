@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from superpos.analysis.manifolds import REGIMES
 from superpos.analysis.recovery import manifolds_of
 from superpos.experiments.claims import Claims
-from superpos.experiments.sizes import Sizes
+from superpos.experiments.sizes import Sizes, training
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.recovery import recovered_directions
 from superpos.sweeping import Grid, SweepResult
@@ -51,7 +51,7 @@ class Size:
     sources: int = 3
     steps: int = 3_000
     batch_size: int = 256
-    evaluation_samples: int = 131_072
+    evaluation_samples: int = TrainConfig.evaluation_samples
     n_inputs: int = 4_096
 
 
@@ -118,25 +118,21 @@ def _on_circle(size: Size, n_latents: int, k: float, *, decoder_bias: bool = Fal
     )
 
 
-def _training(size: Size) -> TrainConfig:
-    return TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
-
-
 def build_one(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, one latent at a time."""
     grid = Grid(dictionary_size=list(size.latents), seed=range(size.seeds))
-    return _on_circle(size, max(size.latents), 1.0), _training(size), grid
+    return _on_circle(size, max(size.latents), 1.0), training(size), grid
 
 
 def build_two(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, two latents at a time."""
     grid = Grid(dictionary_size=list(size.in_pairs), seed=range(size.seeds))
-    return _on_circle(size, max(size.in_pairs), 2.0), _training(size), grid
+    return _on_circle(size, max(size.in_pairs), 2.0), training(size), grid
 
 
 def build_bias(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     """The unit circle, two latents, one at a time, with a free decoder bias; the bias grows as long as one trains."""
-    config = replace(_training(size), steps=3 * size.steps, learning_rate=0.01)
+    config = replace(training(size), steps=3 * size.steps, learning_rate=0.01)
     return _on_circle(size, 2, 1.0, decoder_bias=True), config, Grid(seed=range(size.seeds))
 
 
@@ -154,7 +150,7 @@ def build_many(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
     )
     k = [round(P * len(MANIFOLDS) * active, 6) for active in size.active]
     grid = Grid(k=k, dictionary_size=list(size.sizes), source=range(size.sources))
-    return task, _training(size), grid
+    return task, training(size), grid
 
 
 def explained(result: SweepResult) -> xr.DataArray:

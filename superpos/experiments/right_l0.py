@@ -21,7 +21,7 @@ from superpos.analysis.right_l0 import agreement, decoder_overlap, decoder_proje
 from superpos.analysis.sae_scores import score_sae
 from superpos.data.key_tags import EVALUATION_TAG
 from superpos.experiments.claims import Claims
-from superpos.experiments.sizes import Sizes
+from superpos.experiments.sizes import Sizes, training
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder
@@ -46,7 +46,7 @@ class Size:
     seeds: int = 3
     steps: int = 3_000
     batch_size: int = 256
-    evaluation_samples: int = 131_072
+    evaluation_samples: int = TrainConfig.evaluation_samples
     n_inputs: int = 2_048
     bisections: int = 10
 
@@ -94,8 +94,7 @@ def build(size: Size, world: str) -> tuple[SparseAutoencoder, TrainConfig, Grid]
         resample_every=200,
     )
     k = [round(TRUE_L0 * multiple, 6) for multiple in size.multiples]
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
-    return task, config, Grid(k=k, seed=range(size.seeds))
+    return task, training(size), Grid(k=k, seed=range(size.seeds))
 
 
 def measure(result: SweepResult, n_inputs: int, bisections: int) -> xr.Dataset:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
-from superpos.experiments.sizes import Sizes
+from superpos.experiments.sizes import Sizes, training
 from superpos.plot.appearance import DIVERGING, architecture_color, caption, current_axes
 from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
@@ -59,7 +59,7 @@ class Size:
     resample_every: int = 200
     steps: int = 2_000
     batch_size: int = 128
-    evaluation_samples: int = 131_072
+    evaluation_samples: int = TrainConfig.evaluation_samples
     n_inputs: int = 4_096
 
 
@@ -102,8 +102,7 @@ def build(size: Size, architecture: str, *, tree: bool) -> tuple[SparseAutoencod
         "sparsity_coefficient" if architecture == "relu" else "k": sparsities[architecture],
         "source": range(size.tree_sources if tree else size.flat_sources),
     }
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
-    return task, config, Grid(**axes)
+    return task, training(size), Grid(**axes)
 
 
 def family_cosines(task: Any, model: Any) -> xr.DataArray:

@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from superpos.analysis.matching import cosines, random_directions
 from superpos.data import geometric_probabilities
 from superpos.experiments.claims import Claims
-from superpos.experiments.sizes import Sizes
+from superpos.experiments.sizes import Sizes, training
 from superpos.plot.appearance import caption, current_axes
 from superpos.plot.sweeps import log_edges, plain_ticks
 from superpos.sweeping import Grid, SweepResult
@@ -54,7 +54,7 @@ class Size:
     exponents: range = range(-6, 4)
     steps: int = 2_500
     batch_size: int = 256
-    evaluation_samples: int = 131_072
+    evaluation_samples: int = TrainConfig.evaluation_samples
     n_inputs: int = 16_384
 
 
@@ -100,8 +100,7 @@ def build(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
         feature_probability=geometric_probabilities(n, size.decay, size.mean_active),
         revival="none",  # reviving dead latents would hide that a penalty kills them
     )
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
-    return task, config, Grid.points(points)
+    return task, training(size), Grid.points(points)
 
 
 def scan(result: SweepResult, **options: Any) -> xr.Dataset:

@@ -1,11 +1,28 @@
 """Three sizes of every experiment: a quick look, one for a laptop, and the paper's."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from superpos.errors import ConfigError
+from superpos.training.train_config import TrainConfig
 
 S = TypeVar("S")
+
+
+class _Trained(Protocol):
+    """A size that says how long and on how many inputs its models train, and on how many they are tested."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def evaluation_samples(self) -> int: ...
+
+
+def training(size: _Trained) -> TrainConfig:
+    """The training that a size asks for."""
+    return TrainConfig(steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples)
 
 
 @dataclass(frozen=True)
