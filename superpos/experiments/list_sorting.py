@@ -149,10 +149,10 @@ def measure(result: SweepResult, n_lists: int) -> xr.Dataset:
         lists = held_out_lists(task, n_lists)
         scores = np.asarray(next_scores(model))[1:, :-1].mean(axis=0)
         written = np.asarray(copied(model))
-        once = np.all(np.diff(lists.answer, axis=1), axis=1)
+        once = np.asarray(lists.answer[:, 1:] != lists.answer[:, :-1]).all(axis=1)
 
         def share(written: np.ndarray) -> float:
-            return float(np.asarray(from_weights(model, lists, written)).all(axis=1)[once].mean())
+            return float(np.asarray(from_weights(model, lists, written))[once].all(axis=1).mean())
 
         return answers(model, lists) | {
             "scores": scores,
