@@ -247,6 +247,7 @@ SLOW = {
     "analysis.adversarial_reconstruction": {"task": apart, "model": subcomponents},
     "analysis.dashboard_of": {"task": reader, "model": dictionary},
     "analysis.linear_probe_f1": {"h": h, "x": x},
+    "analysis.linear_probe_r2": {"h": h, "y": x},
     "analysis.optimised_attack": {"model": model, "x": x, "norm": 0.1},
     "analysis.manifolds_of": {"task": around, "model": dictionary},
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
