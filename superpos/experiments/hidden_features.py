@@ -309,7 +309,7 @@ def draw(tables: dict[Case, xr.Dataset], results: dict[Case, SweepResult], size:
         losses = tables[mixing, few]["relative"].sel(feature_probability=RARE)
         best = int(losses["seed"][int(losses.argmin("seed"))])
         read_weights(weights_of(results[mixing, few], RARE, best), outputs if mixing == "groups" else 0, ax)
-        ax.set_title(f"{mixing}, 1 − S = {RARE:g}")
+        ax.set_title(f"{mixing}, {few} neurons, 1 − S = {RARE:g}")
     left = tables["directions", most]["left"].sel(feature_probability=SPARSE)
     image = left_image(left.mean("seed").values, axes[1, 2])
     axes[1, 2].set_title(f"{most} neurons, 1 − S = {SPARSE:g}")
@@ -318,13 +318,12 @@ def draw(tables: dict[Case, xr.Dataset], results: dict[Case, SweepResult], size:
         f"{outputs} outputs, each a mixture of {n} absolute values |x|. Above: features held, the sum of R² of linear probes "
         "of every |x|, in hidden layers, in random ones of the same width and in outputs, by density and by number of "
         "neurons (random directions); dashed, the number of outputs. Right: loss over that of answering the mean for random "
-        "directions and for groups; dotted, two neurons for each of as many features as there are; dashed, one neuron each "
-        f"where linear parts are shared. Bars are 95 % intervals. Below: what {few} neurons of the best sparse model read "
-        "over their largest weight; right, what is left of the weight of each feature in the outputs without the neurons of "
-        "one, mean over seeds."
+        "directions and for groups; black and dotted, two neurons for each of as many features as there are; black and "
+        f"dashed, one neuron each where linear parts are shared. Bars are 95 % intervals. Below: what {few} neurons of the "
+        "best sparse model read over their largest weight; right, what is left of the weight of each feature in the outputs "
+        "without the neurons of one, mean over seeds."
     )
-    attrs = results["directions", n].attrs
-    return figure, caption(attrs, text)
+    return figure, caption(results["directions", n].attrs, text)
 
 
 def weights_of(result: SweepResult, p: float, seed: int) -> np.ndarray:
@@ -340,7 +339,7 @@ def held_by_density(table: xr.Dataset, n_outputs: int, ax: Axes | None = None) -
     for reader, color in READERS.items():
         with_bars(ax, {1 / p: v for p, v in held_by(table, reader).items()}, color)
     ax.axhline(n_outputs, color="black", ls="--", lw=1)
-    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="features held", ylim=(0, table.sizes["feature"]))
+    ax.set(xscale="log", xlabel="1 / (1 − S)", ylabel="features held", ylim=(0, 1.04 * table.sizes["feature"]))
     plain_ticks(ax, subs=(1, 2, 5))
     return ax
 
@@ -352,7 +351,7 @@ def held_by_width(tables: dict[int, xr.Dataset], p: float, n_outputs: int, ax: A
         with_bars(ax, {m: held_by(table, reader)[p] for m, table in tables.items()}, color, label=NAMES[reader])
     ax.axhline(n_outputs, color="black", ls="--", lw=1)
     n = next(iter(tables.values())).sizes["feature"]
-    ax.set(xscale="log", xlabel="hidden neurons", ylabel="features held", ylim=(0, n))
+    ax.set(xscale="log", xlabel="hidden neurons", ylabel="features held", ylim=(0, 1.04 * n))
     ax.set_xticks(list(tables), [f"{m}" for m in tables])
     ax.minorticks_off()
     return ax
@@ -361,15 +360,16 @@ def held_by_width(tables: dict[int, xr.Dataset], p: float, n_outputs: int, ax: A
 def loss_beside_naive(tables: dict[Case, xr.Dataset], widths: tuple[int, ...], ax: Axes | None = None) -> Axes:
     """Relative loss of both mixings with few and with more neurons, and of the naive networks of directions."""
     ax = current_axes(ax)
-    for (mixing, color), (m, fill) in product(MIXED.items(), zip(widths, ("white", None), strict=True)):
+    for (mixing, color), (m, style) in product(MIXED.items(), zip(widths, ("--", "-"), strict=True)):
         values = {1 / p: v for p, v in over_seeds_of(tables[mixing, m]["relative"]).items()}
-        with_bars(ax, values, color, mfc=fill, label=f"{mixing}, {m} neurons")
+        with_bars(ax, values, color, ls=style, label=f"{mixing}, {m} neurons")
     for m in widths:
         for name, style in (("two_each", ":"), ("shared_lines", "--")):
             ax.axhline(float(tables["directions", m][name][0]), color="black", ls=style, lw=0.8)
     ax.set(xscale="log", yscale="log", xlabel="1 / (1 − S)", ylabel="loss over that of the mean")
     plain_ticks(ax, subs=(1, 2, 5))
     plain_ticks(ax, subs=(1, 3), y=True)
+    ax.set_ylim(bottom=ax.get_ylim()[0] / 3)  # for the legend
     ax.legend(loc="lower left", fontsize=7)
     return ax
 
@@ -377,7 +377,7 @@ def loss_beside_naive(tables: dict[Case, xr.Dataset], widths: tuple[int, ...], a
 def with_bars(ax: Axes, values: dict[float, Interval], color: str, **how: Any) -> None:
     """A line of means with intervals."""
     mean, low, high = np.array(list(values.values())).T
-    ax.errorbar(list(values), mean, [mean - low, high - mean], fmt="o-", ms=3.5, lw=1.2, capsize=2, color=color, **how)
+    ax.errorbar(list(values), mean, [mean - low, high - mean], marker="o", ms=3, lw=1.2, capsize=2, color=color, **how)
 
 
 def read_weights(W1: np.ndarray, n_groups: int, ax: Axes | None = None) -> Any:
