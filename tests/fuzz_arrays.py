@@ -201,6 +201,7 @@ MADE = {
     "ComputationModel": (lambda W1, W2, b: sp.models.ComputationModel(W1, W2, b)(x), {"W1": W, "W2": W.T, "b": b}),
     "ComputationModel(…)": (lambda x: computing(x), {"x": x}),
     "BooleanModel": (sp.models.BooleanModel, {"W1": W, "b1": W[:, 0], "W2": W.T, "b2": b}),
+    "MixedModel": (lambda W1, W2, b: sp.models.MixedModel(W1, W2, b)(x), {"W1": W, "W2": W.T, "b": b}),
     "ResidualMLP": (lambda W_in, W_out: sp.models.ResidualMLP(W_in, W_out, n_features=3), {"W_in": W, "W_out": W.T}),
     "DecoderMLP": (
         lambda W_in, b_in, W_out: sp.models.DecoderMLP(W_in, b_in, W_out)(x),
