@@ -29,7 +29,8 @@ X = experiment.inputs(0.5, N, 8_000)
 
 
 def model_of(weights):
-    return sp.models.MixedModel(*weights, np.zeros(len(weights[1])))
+    W1, W2 = weights
+    return sp.models.MixedModel(W1, W2, np.zeros(len(W2)))
 
 
 @pytest.mark.parametrize("weights", [TWO_EACH, SHARED], ids=["two each", "shared lines"])
@@ -109,14 +110,14 @@ def test_a_layer_holds_what_its_rank_allows():
     shared = np.maximum(SHARED[0] @ X, 0)
     assert experiment.held(shared, np.abs(X)) < 4.5  # ReLU(x) alone leaves the sign in
     assert experiment.held(np.concatenate([shared, X]), np.abs(X)) > 5.99
-    hidden, both, at_random, outputs = experiment.computed(*SHARED, X, 0)
+    hidden, both, at_random, outputs = experiment.computed(SHARED[0], SHARED[1], X, 0)
     assert both > 5.99 and outputs == pytest.approx(mixed, abs=1e-3) and at_random < hidden < 4.5
 
 
 @pytest.mark.parametrize(("weights", "atol"), [(TWO_EACH, 1e-8), (SHARED, 0.1)], ids=["two each", "shared lines"])
 def test_without_the_neurons_of_a_feature_it_alone_goes(weights, atol):
     """Lines go with the feature that they read most, and hold no |x|, but for what samples of x and |x| share by chance."""
-    assert_allclose(left_without(*weights, M, X), 1 - np.eye(N), atol=atol)
+    assert_allclose(left_without(weights[0], weights[1], M, X), 1 - np.eye(N), atol=atol)
 
 
 def test_without_a_neuron_that_two_features_share_both_go():
