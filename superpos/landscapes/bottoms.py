@@ -43,6 +43,12 @@ def bottom_below(problem: Problem, flat: Any) -> Bottom:
     return end
 
 
+def is_minimum(problem: Problem, end: Bottom) -> bool:
+    """Whether there is neither a slope nor a way down."""
+    sizes = np.linalg.eigvalsh(end.hessian)
+    return bool(np.abs(end.slope).max() <= HALTED * problem.untrained and sizes[0] >= -SADDLE * sizes[-1])
+
+
 def _settled(problem: Problem, point: np.ndarray) -> Bottom:
     """Where quasi-Newton and Newton's method come to rest, without a slope if a few attempts suffice."""
     end = newton(problem, quasi_newton(problem, point))

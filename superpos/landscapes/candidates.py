@@ -13,6 +13,9 @@ from superpos.theory.polytopes import known_shapes
 MOST = 64
 # Length at which a feature is laid along another, over that one's; and from which one counts as long.
 LAID, LONG = 0.3, 0.5
+# Length up to which one counts as short; and what is tried where one lies beside a long one: its length over that one's, and
+# how much of what it says there the long one's bias takes away. Any of them may end on a kink.
+SHORT, HIDDEN = 0.1, ((0.4, 0.4), (0.45, 0.2), (0.5, 0.6), (0.35, 0.2))
 DEAD = 0.1  # depth of the bias of a feature that is silenced
 SAME = 1e-3  # points nearer than this, in every entry of G and b, are one
 MOST_MOVES = 256  # of one minimum; evenly chosen where there are more
@@ -39,11 +42,14 @@ def arrangements(n_features: int, n_hidden: int) -> list[list[str]]:
 
 
 def candidate_points(task: Any) -> list[np.ndarray]:
-    """The arrangements as flat vectors of W and b, each a little off its symmetry."""
+    """The arrangements as flat vectors of W and b, each a little off its symmetry; features left over silent, and dead."""
     points = []
     for names in arrangements(int(task.n_features), int(task.n_hidden)):
         W, b = planted_start(names, task)
         points.append(np.concatenate([W.ravel()] if b is None else [W.ravel(), b]))
+        left_over = np.linalg.norm(W, axis=0) < LONG
+        if b is not None and left_over.any():
+            points.append(np.concatenate([np.where(left_over, 0.0, W).ravel(), np.where(left_over, -DEAD, b)]))
     return points
 
 
@@ -74,8 +80,40 @@ def moved_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> np.
         for j in np.flatnonzero((lengths > LONG) & (np.arange(n) != i)):
             put(i, LAID * W[:, j], 0.0)
             put(i, -LAID * W[:, j], 0.0)
-    each = np.stack(points)
-    groups = grouped(invariants(*problem.canonical(each), label), SAME)
-    chosen = each[[group[0] for group in groups]]
-    chosen = chosen[:: -(-len(chosen) // MOST_MOVES)]
+    chosen = _once(problem, points, label)
     return chosen + OFF * np.random.default_rng(0).standard_normal(chosen.shape)
+
+
+def hidden_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """Points at which one of a minimum's short features lies beside a long one, whose bias hides it.
+
+    Of every such pair of features, those that are equal but for symmetry once, a few points to try, (k, d). Minima of this
+    kind may be narrower than a step of a descent, which therefore leaves them; Newton's method does not.
+    """
+    W, b = (None if part is None else np.asarray(part) for part in problem.parts(flat))
+    if b is None:
+        return []
+    lengths = np.linalg.norm(W, axis=0)
+    pairs = [(i, j) for i in np.flatnonzero(lengths < SHORT) for j in np.flatnonzero(lengths > LONG)]
+
+    def beside(i: int, j: int, share: float, hidden: float) -> np.ndarray:
+        moved, biases = W.copy(), b.copy()
+        moved[:, i], biases[i] = share * W[:, j], 0.0
+        biases[j] -= hidden * share * lengths[j] ** 2
+        return problem.flat(moved, biases)
+
+    if not pairs:
+        return []
+    each = [np.stack([beside(*pair, *variant) for pair in pairs]) for variant in HIDDEN]
+    return [np.stack([points[group[0]] for points in each]) for group in _alike(problem, each[0], label)]
+
+
+def _once(problem: Problem, points: list[np.ndarray], label: np.ndarray) -> np.ndarray:
+    """One of all points that are equal but for symmetry, (k, d)."""
+    each = np.stack(points)
+    chosen = each[[group[0] for group in _alike(problem, each, label)]]
+    return chosen[:: -(-len(chosen) // MOST_MOVES)]
+
+
+def _alike(problem: Problem, points: np.ndarray, label: np.ndarray) -> list[Any]:
+    return grouped(invariants(*problem.canonical(points), label), SAME)

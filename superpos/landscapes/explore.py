@@ -10,7 +10,7 @@ import xarray as xr
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
-from superpos.landscapes.candidates import candidate_points, moved_features
+from superpos.landscapes.candidates import candidate_points, hidden_features, moved_features
 from superpos.landscapes.descent import LEGS, Ends, descend, descent_of, random_starts
 from superpos.landscapes.merging import classes
 from superpos.landscapes.problem import problem_of
@@ -40,7 +40,7 @@ def landscape(
     The loss is that of `superpos.expected_loss`: no sampling. From `starts` initial models, drawn with `seed` as training
     draws them, Adam descends in legs of a third of the steps of training with `objective="expected"`, until an end is near
     one minimum. With `candidates` so do all known arrangements that fit, and neighbours of every minimum, in which one
-    feature is silenced or laid along another, until none is new; with smaller steps. One end of each valley goes to the
+    feature is silenced, dead, or laid along another, until none is new; with smaller steps. One end of each valley goes to the
     bottom by quasi-Newton and Newton's method with analytic second derivatives, in double precision, and off saddles.
     Minima are one if a rotation or reflection of the hidden space and a permutation of features of equal density and
     importance takes one to the other, but for what no output shows.
@@ -124,6 +124,9 @@ def _try(task: Any, found: list[Minima], points: list[np.ndarray]) -> None:
             fresh = minima.basins[done[k] :]
             done[k] = len(minima.basins)
             moved = [moved_features(minima.problem, basin.bottom.flat, minima.label) for basin in fresh]
+            for basin in fresh:
+                for points_to_try in hidden_features(minima.problem, basin.bottom.flat, minima.label):
+                    any(minima.add_nearby(point, "hidden feature") for point in points_to_try)
             points.append(np.concatenate([np.zeros((0, minima.problem.size)), *moved]))
         if not sum(map(len, points)):
             return

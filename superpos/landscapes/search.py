@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superpos.landscapes.bottoms import Bottom, bottom_below, loss_of, newton, quasi_newton
+from superpos.landscapes.bottoms import Bottom, bottom_below, is_minimum, loss_of, newton, quasi_newton
 from superpos.landscapes.curvature import Curvature, has_kink, judged
 from superpos.landscapes.descent import Ends
 from superpos.landscapes.merging import grouped, invariants, permutation
@@ -56,6 +56,14 @@ class Minima:
             if distance.min() <= NEAR and self._same_loss(loss_of(self.problem, point), known.bottom.loss):
                 return self._seen(known, source)
         return self.add_bottom(bottom_below(self.problem, point), source)
+
+    def add_nearby(self, point: np.ndarray, source: str) -> bool:
+        """Add the minimum that Newton's method alone leads to from a point, and say whether there is one."""
+        bottom = newton(self.problem, np.asarray(point, np.float64))
+        if not (np.isfinite(bottom.loss) and is_minimum(self.problem, bottom)):
+            return False
+        self.add_bottom(bottom, source)
+        return True
 
     def settle(self, ends: Ends, source: str, *, last: bool, count: bool = True) -> np.ndarray:
         """Give the ends of descents to the basins that they are in; which are still on their way, (k,).
