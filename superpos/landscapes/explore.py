@@ -55,10 +55,10 @@ def landscape(
         `loss` (mean over features); `name`, the shape; `label`, the same with what the other features do, and with a letter
         where several minima would be called alike ("pentagon + 1 dead", "irregular (b)"); `dimensionality` $D_i$; `starts`
         and `share`, how many of the random starts end there, with its 95 % Wilson interval `share_low`, `share_high`;
-        `eigenvalues` of the Hessian over `mode`, `rank`, `index` (negative ones), `zero_modes`, and how many of these `symmetry_modes` (rotations) and `dead_modes`
-        (dead features) explain; `gap` (see `superpos.landscapes.Curvature`); `learning_coefficient` λ = rank / 2, NaN where
-        `flags` say why; `gradient`, its length over the loss of W = 0; `W` and `b`. The attribute `lost` counts starts that
-        ran away. The order of minima along an axis is that of their lowest loss.
+        `eigenvalues` of the Hessian over `mode`, `rank`, `index` (negative ones), `zero_modes`, and how many of these
+        `symmetry_modes` (rotations) and `dead_modes` (dead features) explain; `gap` (see `superpos.landscapes.Curvature`);
+        `learning_coefficient` λ = rank / 2, NaN where `flags` say why; `gradient`, its length over the loss of W = 0; `W` and
+        `b`. The attribute `lost` counts starts that ran away. The order of minima along an axis is that of their lowest loss.
 
     Raises:
         ConfigError: the task has no expected loss, or a number or axis is not allowed.
