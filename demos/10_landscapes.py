@@ -93,7 +93,8 @@ sp.demos.check("degeneracy", lambda_hexagon, lambda_pentagon_dead, lambda_pentag
 #
 # There is a second way to λ, which needs no Hessian: walk about near the minimum as a posterior of many data would, and see
 # how much loss that costs on average. `sp.llc` does it, with an error bar. It works for the square, too, which stands at
-# kinks where no Hessian says the truth.
+# kinks where no Hessian says the truth. (`gamma` holds the walks near the point. With 1, the default, one of them leaves the
+# square for a lower polygon, and the estimate is refused.)
 
 # %%
 chains, draws = sp.demos.size(full=(16, 400), quick=(4, 100))
@@ -101,7 +102,7 @@ loss = partial(one_active_loss, shape=(2, 6))
 for name in names:
     row = minima.sel(minimum=name)
     point = np.concatenate([row["W"].values.ravel(), row["b"].values])
-    walk = sp.llc(loss, point, nbeta=1e5, chains=chains, draws=draws, refuse=False)
+    walk = sp.llc(loss, point, nbeta=1e5, gamma=30, chains=chains, draws=draws, refuse=False)
     print(f"{name:4s} λ = {float(walk['estimate']):.2f} ± {float(walk['standard_error']):.2f}")
 
 # %% [markdown]
