@@ -103,11 +103,11 @@ def test_other_models_and_other_axes_have_no_landscape(quick_result, planted, tm
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A folder with a small sweep."""
-    task = sp.tasks.Toy(n_features=2, n_hidden=1, importance=[1.0, 0.5], activation="identity", objective="expected")
-    grid = sp.Grid(feature_probability=[0.5, 0.1], seed=range(2))
+    """A folder with a small sweep: one feature active at a time, so that there is no series to compile."""
+    task = sp.tasks.Toy(n_features=3, n_hidden=1, anticorrelated_sets=((0, 1, 2),), objective="expected")
+    grid = sp.Grid(feature_probability=[0.3, 0.1], seed=range(4))
     folder = tmp_path_factory.mktemp("small")
-    sp.sweep(task, sp.TrainConfig(steps=300), grid, store=folder / "small.zarr", progress=False)
+    sp.sweep(task, sp.TrainConfig(), grid, store=folder / "small.zarr", progress=False)
     return folder
 
 
@@ -127,9 +127,12 @@ def test_the_command_finds_the_landscape_once_and_puts_it_into_the_page(command,
     command("--landscape", "0.08", "0.11", "0.9", "--starts", "16")
     packed = (small / "page.html").read_text().split('"landscape":')[1]
     packed, _ = json.JSONDecoder().raw_decode(packed)
-    assert packed["starts"] == 16 and packed["row"] == [0, 0, 1, 1]  # the nearest densities of the sweep, each once
-    assert [[one["name"] for one in row] for row in packed["rows"]] == [["dedicated + 1 constant"]] * 2
-    assert set(packed["ended"]) == {0}
+    assert (
+        packed["starts"] == 16 and packed["row"] == [0] * 4 + [1] * 4
+    )  # the nearest densities of the sweep, each once
+    names = [[one["name"] for one in row] for row in packed["rows"]]
+    assert names == [[f"antipodal pair + 1 constant ({letter})", "antipodal pair + 1 dead"] for letter in "ba"]
+    assert packed["ended"] == [0] * 8  # whichever feature of the set has no place
     (kept,) = small.glob("small*.nc")
     before = kept.stat().st_mtime_ns
     command("--landscape", "0.08", "0.11", "0.9", "--starts", "16")

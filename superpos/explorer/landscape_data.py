@@ -12,7 +12,7 @@ from superpos.config import task_from_dict
 from superpos.errors import ConfigError
 from superpos.landscapes import landscape
 from superpos.landscapes.bottoms import loss_of
-from superpos.landscapes.merging import invariants
+from superpos.landscapes.merging import classes, invariants
 from superpos.landscapes.problem import Problem, problem_of
 from superpos.sweeping import SweepResult
 
@@ -38,7 +38,9 @@ def landscape_of(result: SweepResult, densities: Sequence[float], starts: int) -
     present = np.unique(_own_densities(result).values.astype(float))
     apart = np.abs(np.log(present[:, None] / np.asarray(densities, float)))
     chosen = present[np.unique(apart.argmin(axis=0))[::-1]]
-    return landscape(task_from_dict(result.attrs["task"]), starts, along={DENSITY: chosen})
+    # The task's own density, which the sweep replaced, need not be allowed.
+    task = replace(task_from_dict(result.attrs["task"]), feature_probability=float(chosen[0]))
+    return landscape(task, starts, along={DENSITY: chosen})
 
 
 def _own_densities(result: SweepResult) -> xr.DataArray:
@@ -51,12 +53,12 @@ def _own_densities(result: SweepResult) -> xr.DataArray:
     return own
 
 
-def pack_landscape(result: SweepResult, table: Any, equal: list[int]) -> dict[str, Any]:
+def pack_landscape(result: SweepResult, table: Any) -> dict[str, Any]:
     """The minima of a `landscape` for the page of a sweep of the same task, JSON-ready.
 
     `rows` has a list of minima for every density of the table, from the lowest loss; `row` and `ended` have for every cell,
-    in the order of `pack`, the list of its density (−1: the table has none) and the minimum it ended in (−1: none).
-    Features of one number in `equal` may be exchanged.
+    in the order of `pack`, the list of its density (−1: the table has none) and the minimum it ended in (−1: none). Features
+    that the landscape takes for equal may be exchanged.
 
     Raises:
         ConfigError: `table` is no landscape over densities, or of another task.
@@ -71,7 +73,7 @@ def pack_landscape(result: SweepResult, table: Any, equal: list[int]) -> dict[st
         raise ConfigError("landscape must be at densities of the sweep, and has none of them.")
     problem = _checked(task, int(row[row >= 0][0]), densities, tables)
     W = result.dataset["W"].transpose(*lead, "hidden", "feature").values.reshape(len(cells), -1)
-    flat, label, ended = W.astype(float), np.array(equal), np.full(len(cells), -1)
+    flat, label, ended = W.astype(float), classes(problem.task), np.full(len(cells), -1)
     if problem.bias:
         biases = result.dataset["b"].transpose(*lead, "feature").values.reshape(len(cells), -1)
         flat = np.concatenate([flat, biases], axis=1)
