@@ -55,7 +55,7 @@ def table_of(rows: list[dict[str, Any]], attrs: dict[str, Any]) -> xr.Dataset:
     """The minima of one cell from the lowest, over `minimum`."""
     rows = sorted(rows, key=lambda row: row["loss"])
     variables = {name: (("minimum", *INNER.get(name, ())), np.array([row[name] for row in rows])) for name in rows[0]}
-    variables["label"] = ("minimum", lettered(variables["label"][1]))
+    variables["label"] = (("minimum",), lettered(variables["label"][1]))
     return xr.Dataset(variables, {"minimum": np.arange(len(rows))}, attrs)
 
 

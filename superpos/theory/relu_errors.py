@@ -112,7 +112,8 @@ def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bo
 def _errors_of_one_active(G: Square, b: Row, features: FeatureDistribution, terms: PlainTerms | MixedTerms) -> Row:
     """The same where at most one feature is active at a time: exact integrals, which leave nothing to the series."""
     p = features.probabilities.astype(G.dtype)
-    silent, weights = _own_group(p, features)
+    silent, rivals = _own_group(p, features)
+    weights = 0.0 if rivals is None else rivals
     inactive = silent * jnp.maximum(b, 0) ** 2 + jnp.sum(weights * terms.rectified(G, b[:, None]), axis=1)
     return inactive + p * terms.own_error(jnp.diagonal(G), b)
 
