@@ -189,16 +189,15 @@ sp.demos.check("where_training_ends", my_end, ends)
 # exact loss from many random starts, and from known shapes, until nothing slopes any more. Models that a rotation or an
 # exchange of features turns into each other are one minimum. The share of starts that end there is the width of its basin.
 #
+# The table below lists all minima. `label` is the shape, and what the features do that have no place in it: a biased one is
+# called *constant*. Which of the polygons from the beginning are there? **Change** the number of starts. What happens to the
+# shares, and does a new minimum appear?
+#
 # **Predict.** Of 100 random starts, how many go down to the hexagon, and how many to the pentagon beside a biased feature?
 
 # %%
 into_hexagon = ...
 into_pentagon_biased = ...
-
-# %% [markdown]
-# Here is the table of all minima. `label` is the shape, and what the features do that have no place in it: a biased one is
-# called *constant*. Which of the polygons from the beginning are there? **Change** the number of starts. What happens to the
-# shares, and does a new minimum appear?
 
 # %%
 table = sp.landscape(task, starts=sp.demos.size(full=512, quick=64))
@@ -208,7 +207,6 @@ for k in range(table.sizes["minimum"]):
     words = f"{row['label'].item()} {row['flags'].item() and '(' + row['flags'].item() + ')'}"
     print(f"L = {6 * loss:.5f}  share {share:.2f}  λ = {coefficient:4.1f}  {words}")
 
-# %%
 sp.demos.check("basins", into_hexagon, into_pentagon_biased, table)
 
 # %% [markdown]
