@@ -10,7 +10,8 @@
 #
 # - read from a Hessian how degenerate a minimum is,
 # - weigh loss against degeneracy with a free energy, and say when a Bayesian learner changes its mind,
-# - show a minimum that training loves and no posterior ever holds.
+# - show a minimum that training loves and no posterior ever holds,
+# - list the minima of a task of your own, with how wide their basins are.
 
 # %%
 from functools import partial
@@ -92,15 +93,16 @@ sp.demos.check("degeneracy", lambda_hexagon, lambda_pentagon_dead, lambda_pentag
 #
 # There is a second way to λ, which needs no Hessian: walk about near the minimum as a posterior of many data would, and see
 # how much loss that costs on average. `sp.llc` does it, with an error bar. It works for the square, too, which stands at
-# kinks where no Hessian says the truth.
+# kinks where no Hessian says the truth. (`gamma` holds the walks near the point. With 1, the default, one of them leaves the
+# square for a lower polygon, and the estimate is refused.)
 
 # %%
-chains, draws = sp.demos.size(full=(16, 400), quick=(8, 200))
+chains, draws = sp.demos.size(full=(16, 400), quick=(4, 100))
 loss = partial(one_active_loss, shape=(2, 6))
 for name in names:
     row = minima.sel(minimum=name)
     point = np.concatenate([row["W"].values.ravel(), row["b"].values])
-    walk = sp.llc(loss, point, nbeta=1e5, chains=chains, draws=draws, refuse=False)
+    walk = sp.llc(loss, point, nbeta=1e5, gamma=30, chains=chains, draws=draws, refuse=False)
     print(f"{name:4s} λ = {float(walk['estimate']):.2f} ± {float(walk['standard_error']):.2f}")
 
 # %% [markdown]
@@ -159,7 +161,7 @@ for n, name, lead in zip(phases["n_data"].values, phases["name"].values, phases[
 my_end = ...  # "6", "5⁺", "5⁻" or "4⁺⁺"; plain + and - will do
 
 # %%
-n_seeds, steps = sp.demos.size(full=(32, 2_000), quick=(12, 1_000))
+n_seeds, steps = sp.demos.size(full=(32, 2_000), quick=(12, 500))
 task = sp.tasks.Toy(n_features=6, n_hidden=2, **sp.data.one_active(6))
 config = sp.TrainConfig(steps=steps, batch_size=128, learning_rate=2.0, optimizer="sgd", schedule="cosine")
 result = sp.sweep(task, config, sp.Grid(seed=range(n_seeds)))
@@ -181,19 +183,57 @@ sp.demos.check("where_training_ends", my_end, ends)
 # ```
 # </details>
 #
+# ## All minima, and their basins
+#
+# Perhaps it is the noise of the gradient that keeps models out of the hexagon? `sp.landscape` has none. It goes down the
+# exact loss from many random starts, and from known shapes, until nothing slopes any more. Models that a rotation or an
+# exchange of features turns into each other are one minimum. The share of starts that end there is the width of its basin.
+#
+# The table below lists all minima. `label` is the shape, and what the features do that have no place in it: a biased one is
+# called *constant*. Which of the polygons from the beginning are there? **Change** the number of starts. What happens to the
+# shares, and does a new minimum appear?
+#
+# **Predict.** Of 100 random starts, how many go down to the hexagon, and how many to the pentagon beside a biased feature?
+
+# %%
+into_hexagon = ...
+into_pentagon_biased = ...
+
+# %%
+table = sp.landscape(task, starts=sp.demos.size(full=512, quick=64))
+for k in range(table.sizes["minimum"]):
+    row = table.isel(minimum=k)
+    loss, share, coefficient = (float(row[key]) for key in ("loss", "share", "learning_coefficient"))
+    words = f"{row['label'].item()} {row['flags'].item() and '(' + row['flags'].item() + ')'}"
+    print(f"L = {6 * loss:.5f}  share {share:.2f}  λ = {coefficient:4.1f}  {words}")
+
+sp.demos.check("basins", into_hexagon, into_pentagon_biased, table)
+
+# %% [markdown]
+# <details><summary>A worked answer</summary>
+#
+# Without any noise about three starts in four end in the pentagon beside a biased feature, as under SGD. So it is not the
+# noise: the basin of 5⁺ is four times as wide as the hexagon's. Neither the loss nor λ says how wide a basin is.
+#
+# ```python
+# into_hexagon, into_pentagon_biased = 18, 74
+# ```
+# </details>
+#
 # ## What you have seen
 #
 # - λ is half the number of directions that cost something. A dead feature makes a minimum more degenerate, a biased one does
 #   not.
 # - A posterior holds the degenerate pentagon while data are few, and the hexagon when they are many.
 # - Most trained models rest in 5⁺, which no posterior holds, however many data there are.
+# - That is no matter of noise. The basin of 5⁺ is the widest, and how wide a basin is follows neither from L nor from λ.
 #
 # ## What to try next
 #
 # - Seven features: `polygon_minima(7)`, and a sweep of its own. "6*" is a hexagon with a corner that two features share. It
 #   is a minimum, too, and missing in the table: what is its λ?
-# - `sp.landscape(sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.15))` finds the minima of any small toy model,
-#   with λ and basin shares. `sp.landscapes.bayesian_phases` takes its table.
+# - `sp.landscape(sp.tasks.Toy(n_features=5, n_hidden=2, feature_probability=0.15))`: features that are active independently
+#   have other minima. `sp.landscapes.bayesian_phases` takes such a table, too.
 # - `figures/bayesian_phases.py` samples the posterior itself, and shows where the constants put the change.
 #
 # **Open problems.** Large networks stop before any minimum, and nobody can list theirs. What does λ, sampled beside one point

@@ -116,6 +116,24 @@ def test_the_default_order_is_enough(size, rng, x64):
             np.testing.assert_allclose(single, long, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("magnitude", "low"), [("uniform", 0.0), ("signed_uniform", -1.0)])
+def test_one_feature_at_a_time_needs_no_series(magnitude, low, rng, x64):
+    """Every feature in one anticorrelated set, active or not: integrals of NumPy, to rounding with any number of terms."""
+    p = np.array([0.1, 0.3, 0.15, 0.05, 0.2])
+    W, b = rng.normal(size=(2, 5)), rng.normal(size=5) * 0.3
+    count = 200_000
+    u = low + (1 - low) * (np.arange(count) + 0.5) / count
+    errors = (1 - p.sum()) * np.maximum(b, 0) ** 2
+    for j in range(5):
+        x = np.eye(5)[j, :, None] * u
+        errors += p[j] * np.mean((x - np.maximum(np.outer(W.T @ W[:, j], u) + b[:, None], 0)) ** 2, axis=1)
+    for order in (1, 32):
+        computed = sp.expected_loss(
+            W, b, p, magnitude=magnitude, anticorrelated_sets=((3, 1, 0, 2, 4),), per_feature=True, order=order
+        )
+        np.testing.assert_allclose(computed, errors, rtol=1e-8)
+
+
 @pytest.mark.parametrize("p", [0.9, 0.3, 0.05, 0.01])
 @pytest.mark.parametrize("double", [False, True])
 def test_closed_forms(p, double):

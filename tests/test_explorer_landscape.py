@@ -1,5 +1,6 @@
 """The panel of the explorer that shows the minima of a model's density: what is packed, and the page in a browser."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import xarray as xr
 from browser import Opened
 
 import superpos as sp
+from superpos.cli import main
 from superpos.explorer import pack
 from superpos.landscapes.bottoms import loss_of
 from superpos.landscapes.problem import problem_of
@@ -40,6 +42,7 @@ def planted(quick_result):
     columns = {
         "loss": over(loss, np.nan),
         "name": over(["2 × antipodal pair", "pentagon", "irregular"], ""),
+        "label": over(["2 × antipodal pair + 1 dead", "pentagon", "irregular (a)"], ""),
         "share": over([0.75, 0.996, 0.004], np.nan),
         "learning_coefficient": over([7.0, 7.0, np.nan], np.nan),
         "flags": over(["", "", "kink"], ""),
@@ -54,7 +57,10 @@ def test_every_model_is_given_the_minima_of_its_density_and_where_it_ended(quick
     data = pack(quick_result, planted)["landscape"]
     assert data["row"] == [-1] * 4 + [0] * 4 + [1] * 4 and data["starts"] == 256
     rows = data["rows"]
-    assert [[one["name"] for one in row] for row in rows] == [["2 × antipodal pair"], ["pentagon", "irregular"]]
+    assert [[one["name"] for one in row] for row in rows] == [
+        ["2 × antipodal pair + 1 dead"],
+        ["pentagon", "irregular (a)"],
+    ]
     assert rows[1][0]["loss"] < rows[1][1]["loss"] and rows[1][1]["coefficient"] is None
     ended = np.array(data["ended"]).reshape(3, 4)
     assert (ended[0] == -1).all() and ended[1, 0] == 0 and ended[2, 1] == 0
@@ -96,6 +102,63 @@ def test_other_models_and_other_axes_have_no_landscape(quick_result, planted, tm
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A folder with a small sweep: one feature active at a time, so that there is no series to compile."""
+    task = sp.tasks.Toy(n_features=3, n_hidden=1, anticorrelated_sets=((0, 1, 2),), objective="expected")
+    grid = sp.Grid(feature_probability=[0.3, 0.1], seed=range(4))
+    folder = tmp_path_factory.mktemp("small")
+    sp.sweep(task, sp.TrainConfig(), grid, store=folder / "small.zarr", progress=False)
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, small):
+    """`superpos explore`, as a user types it."""
+    monkeypatch.chdir(small)
+
+    def called(*options):
+        monkeypatch.setattr("sys.argv", ["superpos", "explore", "small.zarr", "-o", "page.html", *options])
+        main()
+
+    return called
+
+
+def test_the_command_finds_the_landscape_once_and_puts_it_into_the_page(command, small, monkeypatch):
+    command("--landscape", "0.08", "0.11", "0.9", "--starts", "16")
+    packed = (small / "page.html").read_text().split('"landscape":')[1]
+    packed, _ = json.JSONDecoder().raw_decode(packed)
+    assert (
+        packed["starts"] == 16 and packed["row"] == [0] * 4 + [1] * 4
+    )  # the nearest densities of the sweep, each once
+    names = [[one["name"] for one in row] for row in packed["rows"]]
+    assert names == [[f"antipodal pair + 1 constant ({letter})", "antipodal pair + 1 dead"] for letter in "ba"]
+    assert packed["ended"] == [0] * 8  # whichever feature of the set has no place
+    (kept,) = small.glob("small*.nc")
+    before = kept.stat().st_mtime_ns
+    command("--landscape", "0.08", "0.11", "0.9", "--starts", "16")
+    assert kept.stat().st_mtime_ns == before  # it was read
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--landscape", "2"], "landscape must be above 0 and at most 1, got 2"),
+        (["--landscape", "0"], "landscape must be above 0 and at most 1, got 0"),
+        (["--landscape", "nan"], "landscape must be finite"),
+        (["--landscape", "0.1", "--starts", "0"], "starts must be at least 1, got 0."),
+        (["--starts", "16"], "starts is for a landscape: give its densities, too, as in --landscape 0.05."),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_sentence_and_nothing_is_written(command, small, capsys, options, sentence):
+    before = {*small.iterdir()}
+    with pytest.raises(SystemExit) as end:
+        command(*options)
+    said = capsys.readouterr().err
+    assert end.value.code != 0 and sentence in said and said.count("\n") == 1
+    assert {*small.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
 def page_path(quick_result, planted, tmp_path_factory):
     return quick_result.explore(tmp_path_factory.mktemp("page") / "page.html", landscape=planted)
 
@@ -105,7 +168,7 @@ def test_the_panel_marks_where_the_model_ended(running, page_path, width, theme)
     link = f"#story=0&cell=9&theme={theme}"  # density .05, seed 1
     opened = Opened(running, page_path, link=link, viewport={"width": width, "height": 900})
     panel = opened.page.locator(".landscape")
-    assert panel.locator(".minimum b").all_inner_texts() == ["pentagon", "irregular"]
+    assert panel.locator(".minimum b").all_inner_texts() == ["pentagon", "irregular (a)"]
     assert panel.locator(".minimum .mini line").count() == 10
     here = panel.locator(".minimum.here")
     assert here.count() == 1 and "this model ended here" in here.inner_text() and "λ = 7" in here.inner_text()
@@ -118,7 +181,7 @@ def test_the_panel_marks_where_the_model_ended(running, page_path, width, theme)
     opened.page.locator(".map").focus()
     opened.page.keyboard.press("ArrowLeft")
     opened.page.wait_for_timeout(60)
-    assert panel.locator(".minimum b").all_inner_texts() == ["2 × antipodal pair"]
+    assert panel.locator(".minimum b").all_inner_texts() == ["2 × antipodal pair + 1 dead"]
     opened.page.keyboard.press("ArrowLeft")
     opened.page.wait_for_timeout(60)
     assert panel.locator(".minimum").count() == 0 and "no minima of this density" in panel.inner_text()

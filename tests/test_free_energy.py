@@ -90,6 +90,8 @@ def test_phases_of_a_table_are_those_of_the_sum_over_features():
     table = landscape_table(loss / 6, coefficient, ["five", "six", "kink"])
     phases = bayesian_phases(table, [100, 445, 446])
     assert phases["name"].values.tolist() == ["five", "five", "six"]
+    labelled = table.assign(label=("minimum", ["five (a)", "five (b)", "kink"]))  # of one shape
+    assert bayesian_phases(labelled, [100, 446])["name"].values.tolist() == ["five (a)", "five (b)"]
     one, other = free_energy(loss[:2], coefficient[:2], 100)
     assert float(phases["lead"][0]) == pytest.approx(other - one)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+STARTS = 256  # of a landscape
+
 
 def explore(
     result: Annotated[
@@ -17,17 +19,36 @@ def explore(
     n_inputs: Annotated[
         int | None, tyro.conf.arg(help="inputs that sparse autoencoders are judged on; 16,384 if not given")
     ] = None,
+    landscape: Annotated[
+        tuple[float, ...],
+        tyro.conf.arg(help="densities at which to find all minima of a toy model's loss, such as 0.05 0.2"),
+    ] = (),
+    starts: Annotated[
+        int | None, tyro.conf.arg(help="random starts of the landscape at each density; 256 if not given")
+    ] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace a file that is no page")] = False,
 ) -> None:
     """Write one self-contained HTML page to explore a sweep in; it needs no network.
 
-    Toy models, sparse autoencoders, modular addition and repeated tokens (induction heads) have one each.
+    Toy models, sparse autoencoders, modular addition and repeated tokens (induction heads) have one each. With --landscape,
+    which takes a minute or two the first time and is kept beside the result, the page of toy models has the minima at the
+    sweep's densities nearest to those given.
     """
     import os
 
+    from superpos.errors import ConfigError
     from superpos.explorer import explore as write
-    from superpos.sweeping import open_result
+    from superpos.explorer.assemble import free_page
+    from superpos.sweeping import cached, open_result
 
     name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
-    path = write(open_result(result), out or Path(f"{name}.html"), title=title, n_inputs=n_inputs, overwrite=overwrite)
+    models, page, table = open_result(result), out or Path(f"{name}.html"), None
+    if starts is not None and not landscape:
+        raise ConfigError("starts is for a landscape: give its densities, too, as in --landscape 0.05.")
+    if landscape:
+        from superpos.explorer.landscape_data import landscape_of
+
+        free_page(page, overwrite=overwrite)  # before anything is computed
+        table = cached(result, landscape_of, models, landscape, STARTS if starts is None else starts)
+    path = write(models, page, title=title, n_inputs=n_inputs, landscape=table, overwrite=overwrite)
     print(f"page      {path} ({path.stat().st_size / 1e6:.2f} MB)")

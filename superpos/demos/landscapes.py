@@ -12,6 +12,8 @@ from superpos.landscapes import polygon_minima, transition
 from superpos.theory.single_active_derivatives import single_active_derivatives
 
 ASKED = {"6": "the hexagon", "5⁻": "the pentagon beside a dead feature", "5⁺": "the pentagon beside a biased one"}
+BASINS = {"hexagon": "the hexagon", "pentagon + 1 constant": "the pentagon beside a biased feature"}
+ROOM = 8  # of 100 starts, beside what chance explains
 
 
 def _row(name: str) -> xr.Dataset:
@@ -54,8 +56,23 @@ def _where_training_ends(answer: Any, ends: Sequence[str]) -> Verdict:
     return Verdict(False, f"{counts.get(guess, 0)} of {len(ends)} models end in {guess!r}; count the names above.")
 
 
+def _basins(hexagon: Any, pentagon: Any, table: xr.Dataset) -> Verdict:
+    """Of 100 starts, those that end in the hexagon and in the pentagon beside a constant feature, by a landscape's table."""
+    wrong, seen = [], []
+    for answer, (label, words) in zip((hexagon, pentagon), BASINS.items(), strict=True):
+        row = table.isel(minimum=table["label"].values.tolist().index(label))
+        low, high = (100 * float(row[key]) for key in ("share_low", "share_high"))
+        seen.append(f"{100 * float(row['share']):.0f} in {words}")
+        if not low - ROOM <= float(answer) <= high + ROOM:
+            wrong.append(f"{float(answer):g} is too {'few' if float(answer) < low else 'many'} for {words}")
+    if wrong:
+        return Verdict(False, f"{'; '.join(wrong)}. Which share does the table give?")
+    return Verdict(True, f"of 100 starts {' and '.join(seen)}.")
+
+
 QUESTIONS: dict[str, Question] = {
     "degeneracy": Question("three numbers, λ of each", _degeneracy),
     "change_of_mind": Question("one number of data", _change_of_mind),
+    "basins": Question("two numbers of 100 starts, and then the table", _basins),
     "where_training_ends": Question('a name such as "5⁺" (or "5+")', _where_training_ends),
 }

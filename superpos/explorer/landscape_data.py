@@ -1,5 +1,6 @@
 """What a page shows of a landscape beside a sweep: the minima of every density, and which of them each model ended in."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,9 @@ import xarray as xr
 from superpos import check
 from superpos.config import task_from_dict
 from superpos.errors import ConfigError
+from superpos.landscapes import landscape
 from superpos.landscapes.bottoms import loss_of
-from superpos.landscapes.merging import invariants
+from superpos.landscapes.merging import classes, invariants
 from superpos.landscapes.problem import Problem, problem_of
 from superpos.sweeping import SweepResult
 
@@ -22,12 +24,41 @@ SAME_DENSITY = 1e-5  # relative: results hold single precision
 SAME_LOSS = 1e-3  # relative
 
 
-def pack_landscape(result: SweepResult, table: Any, equal: list[int]) -> dict[str, Any]:
+def landscape_of(result: SweepResult, densities: Sequence[float], starts: int) -> xr.Dataset:
+    """The landscape of a sweep's task at those of its densities that are nearest to `densities`, for its page.
+
+    Raises:
+        ConfigError: a number is not allowed; the models are no toy models, or differ in other things than density and
+            seed; or the task has no landscape.
+    """
+    check.integer("starts", starts, at_least=1, at_most=10**7)
+    check.in_range("landscape", densities, above=0, at_most=1)
+    if (kind := result.attrs["task"]["kind"]) != "toy":
+        raise ConfigError(f"landscape is for toy models; this result holds {kind} models.")
+    present = np.unique(_own_densities(result).values.astype(float))
+    apart = np.abs(np.log(present[:, None] / np.asarray(densities, float)))
+    chosen = present[np.unique(apart.argmin(axis=0))[::-1]]
+    # The task's own density, which the sweep replaced, need not be allowed.
+    task = replace(task_from_dict(result.attrs["task"]), feature_probability=float(chosen[0]))
+    return landscape(task, starts, along={DENSITY: chosen})
+
+
+def _own_densities(result: SweepResult) -> xr.DataArray:
+    """The density of every cell, or one for all of them."""
+    own = result.dataset.coords.get(DENSITY)
+    if own is None and np.ndim(result.attrs["task"].get(DENSITY)) == 0:
+        own = xr.DataArray(float(result.attrs["task"][DENSITY]))
+    if own is None or any(str(axis) not in (DENSITY, "seed") for axis in _axes(result)):
+        raise ConfigError("landscape is shown beside a sweep over feature_probability and seed alone, or one of them.")
+    return own
+
+
+def pack_landscape(result: SweepResult, table: Any) -> dict[str, Any]:
     """The minima of a `landscape` for the page of a sweep of the same task, JSON-ready.
 
     `rows` has a list of minima for every density of the table, from the lowest loss; `row` and `ended` have for every cell,
-    in the order of `pack`, the list of its density (−1: the table has none) and the minimum it ended in (−1: none).
-    Features of one number in `equal` may be exchanged.
+    in the order of `pack`, the list of its density (−1: the table has none) and the minimum it ended in (−1: none). Features
+    that the landscape takes for equal may be exchanged.
 
     Raises:
         ConfigError: `table` is no landscape over densities, or of another task.
@@ -35,19 +66,14 @@ def pack_landscape(result: SweepResult, table: Any, equal: list[int]) -> dict[st
     densities, tables = _by_density(table)
     task = task_from_dict(result.attrs["task"])
     lead = list(result.sizes)
-    own = result.dataset.coords.get(DENSITY)
-    if own is None and np.ndim(result.attrs["task"].get(DENSITY)) == 0:
-        own = xr.DataArray(float(result.attrs["task"][DENSITY]))
-    if own is None or any(str(axis) not in (DENSITY, "seed") for axis in _axes(result)):
-        raise ConfigError("landscape is shown beside a sweep over feature_probability and seed alone, or one of them.")
-    cells = own.broadcast_like(result["loss"]).transpose(*lead).values.ravel()
+    cells = _own_densities(result).broadcast_like(result["loss"]).transpose(*lead).values.ravel()
     near = np.abs(cells[:, None] / densities - 1) <= SAME_DENSITY
     row = np.where(near.any(axis=1), near.argmax(axis=1), -1)
     if not near.any():
         raise ConfigError("landscape must be at densities of the sweep, and has none of them.")
     problem = _checked(task, int(row[row >= 0][0]), densities, tables)
     W = result.dataset["W"].transpose(*lead, "hidden", "feature").values.reshape(len(cells), -1)
-    flat, label, ended = W.astype(float), np.array(equal), np.full(len(cells), -1)
+    flat, label, ended = W.astype(float), classes(problem.task), np.full(len(cells), -1)
     if problem.bias:
         biases = result.dataset["b"].transpose(*lead, "feature").values.reshape(len(cells), -1)
         flat = np.concatenate([flat, biases], axis=1)
@@ -70,7 +96,7 @@ def pack_landscape(result: SweepResult, table: Any, equal: list[int]) -> dict[st
 
 def _by_density(table: Any) -> tuple[np.ndarray, list[xr.Dataset]]:
     """Densities, and the minima that exist at each, from the lowest loss."""
-    needed = {"loss", "name", "share", "learning_coefficient", "flags", "W", "b"}
+    needed = {"loss", "name", "label", "share", "learning_coefficient", "flags", "W", "b"}
     if not isinstance(table, xr.Dataset) or not needed <= {*table.data_vars} or "starts" not in table.attrs:
         raise ConfigError(f"landscape must be a table of sp.landscape, got {check.short(type(table).__name__)}.")
     axes = [str(d) for d in table["loss"].dims if d != "minimum"]
@@ -113,7 +139,7 @@ def _minima(table: xr.Dataset) -> list[dict[str, Any]]:
 
     return [
         {
-            "name": str(one["name"].item()),
+            "name": str(one["label"].item()),
             "loss": float(one["loss"]),
             "share": number(one["share"]),
             "coefficient": number(one["learning_coefficient"]),

@@ -88,7 +88,7 @@ def pack(result: SweepResult, landscape: xr.Dataset | None = None) -> dict[str, 
         "colors": rule(),
         "naming": naming(),
         "model": model,
-        "landscape": None if landscape is None else pack_landscape(result, landscape, model["equal"]),
+        "landscape": None if landscape is None else pack_landscape(result, landscape),
     }
 
 

@@ -40,8 +40,8 @@ def landscape(
     The loss is that of `superpos.expected_loss`: no sampling. From `starts` initial models, drawn with `seed` as training
     draws them, Adam descends in legs of a third of the steps of training with `objective="expected"`, until an end is near
     one minimum. With `candidates` so do all known arrangements that fit, and neighbours of every minimum, in which one
-    feature is silenced, dead, or laid along another, until none is new; with smaller steps. One end of each valley goes to the
-    bottom by quasi-Newton and Newton's method with analytic second derivatives, in double precision, and off saddles.
+    feature is silenced, dead, or laid along another, until none is new; with smaller steps. One end of each valley goes
+    to the bottom by quasi-Newton and Newton's method with analytic second derivatives, in double precision, and off saddles.
     Minima are one if a rotation or reflection of the hidden space and a permutation of features of equal density and
     importance takes one to the other, but for what no output shows.
 
@@ -52,12 +52,13 @@ def landscape(
 
     Returns:
         From the lowest loss, over `minimum` (and the axis of `along`, NaN where a minimum does not exist):
-        `loss` (mean over features); `name`, the shape; `dimensionality` $D_i$; `starts` and `share`, how many of the random
-        starts end there, with its 95 % Wilson interval `share_low`, `share_high`; `eigenvalues` of the Hessian over `mode`,
-        `rank`, `index` (negative ones), `zero_modes`, and how many of these `symmetry_modes` (rotations) and `dead_modes`
-        (dead features) explain; `gap` (see `superpos.landscapes.Curvature`); `learning_coefficient` λ = rank / 2, NaN where
-        `flags` say why; `gradient`, its length over the loss of W = 0; `W` and `b`. The attribute `lost` counts starts that
-        ran away. The order of minima along an axis is that of their lowest loss.
+        `loss` (mean over features); `name`, the shape; `label`, the same with what the other features do, and with a letter
+        where several minima would be called alike ("pentagon + 1 dead", "irregular (b)"); `dimensionality` $D_i$; `starts`
+        and `share`, how many of the random starts end there, with its 95 % Wilson interval `share_low`, `share_high`;
+        `eigenvalues` of the Hessian over `mode`, `rank`, `index` (negative ones), `zero_modes`, and how many of these
+        `symmetry_modes` (rotations) and `dead_modes` (dead features) explain; `gap` (see `superpos.landscapes.Curvature`);
+        `learning_coefficient` λ = rank / 2, NaN where `flags` say why; `gradient`, its length over the loss of W = 0; `W` and
+        `b`. The attribute `lost` counts starts that ran away. The order of minima along an axis is that of their lowest loss.
 
     Raises:
         ConfigError: the task has no expected loss, or a number or axis is not allowed.

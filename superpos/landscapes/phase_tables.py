@@ -10,6 +10,7 @@ from superpos.errors import ConfigError
 from superpos.landscapes.free_energies import FEWEST, preferred
 
 COLUMNS = ("loss", "learning_coefficient", "name")
+LABEL = "label"  # a table that has one is named by it: two minima may have the same shape
 SUM = "sum over features"  # what the attribute "loss" of a table says whose loss needs no factor
 
 
@@ -21,7 +22,8 @@ def bayesian_phases(table: xr.Dataset, n_data: Any, *, beta: float = 1.0) -> xr.
     multiplied by their number. `n_data` is a vector. See `superpos.landscapes.free_energy` for β.
 
     Returns over the axis of the table, if it has one, and `n_data`: `preferred`, the number of the minimum along `minimum`
-    (−1: none is known), its `name`, and `lead`, by how many nats the next one is behind (NaN where there is no other).
+    (−1: none is known), its `name` (its `label`, where the table has labels), and `lead`, by how many nats the next one is
+    behind (NaN where there is no other).
     A minimum of unknown λ (NaN: kinks, say) does not compete. λ from `sp.llc` can be put in its place:
     `table.assign(learning_coefficient=…)`.
 
@@ -46,7 +48,8 @@ def bayesian_phases(table: xr.Dataset, n_data: Any, *, beta: float = 1.0) -> xr.
         raise ConfigError("table must have W or b over feature: a loss that is a mean needs the number of features.")
     axes = [str(name) for name in table["loss"].dims if name != "minimum"]
     loss, coefficient, names = (
-        table[key].transpose(*[a for a in axes if a in table[key].dims], "minimum").values for key in COLUMNS
+        table[key].transpose(*[a for a in axes if a in table[key].dims], "minimum").values
+        for key in (*COLUMNS[:2], LABEL if LABEL in table else COLUMNS[2])
     )
     shape = loss.shape[:-1]
     rows = [np.broadcast_to(x, loss.shape).reshape(-1, loss.shape[-1]) for x in (factor * loss, coefficient, names)]

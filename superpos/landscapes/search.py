@@ -13,6 +13,7 @@ from superpos.landscapes.descent import Ends
 from superpos.landscapes.merging import grouped, invariants, permutation
 from superpos.landscapes.problem import Problem, frame_at, loss_at, value_and_slope
 from superpos.landscapes.tangents import dead_tangents, rotation_tangents
+from superpos.theory.relu_errors import one_active_at_most
 
 # Bottoms this near to each other, in every entry of G and b, whose losses are alike, are one minimum. (Where outputs end
 # exactly on a kink, as they do when all features are active, a series that is cut has many bottoms around the true one,
@@ -178,6 +179,8 @@ def _slope(flat: np.ndarray, task: Any, frame: Any, static: Any) -> np.ndarray:
 
 def exact_value(problem: Problem, bottom: Bottom) -> float:
     """The loss of a minimum with as many terms as are affordable. (Its place has an error that counts in second order.)"""
+    if problem.task.activation != "relu" or one_active_at_most(problem.task.features):
+        return bottom.loss  # it has no series
     terms = int(max(problem.order, min(MOST_TERMS, MOST_NUMBERS // problem.shape[1] ** 2)))
     with jax.enable_x64(True):
         frame = frame_at(problem, bottom.flat)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from superpos.analysis.geometries import geometry
 from superpos.analysis.intervals import share_interval
+from superpos.landscapes.labels import description, lettered
 from superpos.landscapes.problem import Problem
 from superpos.landscapes.search import Basin, curvature_of, exact_value
 
@@ -29,6 +30,7 @@ def row_of(problem: Problem, basin: Basin, starts: int) -> dict[str, Any]:
     return {
         "loss": exact_value(problem, basin.bottom),
         "name": shape.name,
+        "label": description(shape.name, W, b, rectified=problem.task.activation == "relu", **problem.inputs),
         "dimensionality": shape.dimensionality,
         "starts": basin.starts,
         "share": basin.starts / starts if starts else np.nan,
@@ -53,6 +55,7 @@ def table_of(rows: list[dict[str, Any]], attrs: dict[str, Any]) -> xr.Dataset:
     """The minima of one cell from the lowest, over `minimum`."""
     rows = sorted(rows, key=lambda row: row["loss"])
     variables = {name: (("minimum", *INNER.get(name, ())), np.array([row[name] for row in rows])) for name in rows[0]}
+    variables["label"] = (("minimum",), lettered(variables["label"][1]))
     return xr.Dataset(variables, {"minimum": np.arange(len(rows))}, attrs)
 
 
@@ -78,6 +81,7 @@ def branch_table(
         for k, (cell, numbers) in enumerate(zip(rows, branches, strict=True)):
             for row, number in zip(cell, numbers, strict=True):
                 full[k, place[number]] = row[name]
+        full = lettered(full) if name == "label" else full
         variables[name] = ((axis, "minimum", *INNER.get(name, ())), full)
     coordinates: dict[str, Any] = {"minimum": np.arange(len(place))}
     coordinates[axis] = labels if labels.ndim == 1 else np.arange(len(labels))

@@ -35,6 +35,11 @@ def check_factors(features: FeatureDistribution) -> None:
         raise ConfigError("world must be None for the expected loss of a ReLU model.")
 
 
+def one_active_at_most(features: FeatureDistribution) -> bool:
+    """Whether one anticorrelated set holds every feature: the errors are then integrals alone, without a series."""
+    return any(len(members) == features.n_features for members in features.anticorrelated_sets)
+
+
 class _Groups(NamedTuple):
     """Independent groups of features, seen from every output i: arrays (n_features, n_groups, …), frequencies last.
 
@@ -80,6 +85,8 @@ def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bo
     """
     n, p = features.n_features, features.probabilities.astype(G.dtype)
     terms = terms_of(features)
+    if one_active_at_most(features):
+        return _errors_of_one_active(G, b, features, terms)
     mu: tuple[Any, ...] = (1.0, *terms.moments)
     k = jnp.arange(1, order + 1, dtype=G.dtype)[None]
     i = np.arange(n)
@@ -100,6 +107,15 @@ def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bo
     u2, u_relu, relu2 = _series(p, mu, beta, g_own, phi_own, psi_own, inactive, active, k)
     exact = inactive.exact + active.exact
     return exact + u2 - 2 * L * u_relu + L**2 * relu2
+
+
+def _errors_of_one_active(G: Square, b: Row, features: FeatureDistribution, terms: PlainTerms | MixedTerms) -> Row:
+    """The same where at most one feature is active at a time: exact integrals, which leave nothing to the series."""
+    p = features.probabilities.astype(G.dtype)
+    silent, rivals = _own_group(p, features)
+    weights = 0.0 if rivals is None else rivals
+    inactive = silent * jnp.maximum(b, 0) ** 2 + jnp.sum(weights * terms.rectified(G, b[:, None]), axis=1)
+    return inactive + p * terms.own_error(jnp.diagonal(G), b)
 
 
 def _other_features(groups: _Groups) -> _Others:

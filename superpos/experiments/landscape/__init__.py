@@ -19,7 +19,6 @@ from superpos.tasks import Toy
 
 SOURCE = "Elhage et al. 2022; Lau et al. 2023"
 DIMENSIONS = 2
-SHORT = 0.1  # norm below which a feature has a bias alone
 NAMED = 0.03  # share of starts at some density from which a minimum is named in the figure
 
 
@@ -58,26 +57,8 @@ def measure(n_features: int, densities: int, starts: int) -> xr.Dataset:
     return landscape(task, starts, along={"feature_probability": np.geomspace(0.6, 0.01, densities)})
 
 
-def describe(minimum: xr.Dataset) -> str:
-    """The shape of one minimum, and what the features do that have no place in it.
-
-    Dead ones answer 0, constant ones have a bias alone, short ones a little length.
-    """
-    W, b = minimum["W"].values, minimum["b"].values
-    norms = np.linalg.norm(W, axis=0)
-    reach = np.sum(np.maximum(W.T @ W, 0), axis=1)
-    dead = b + reach <= 0
-    counts = {
-        "dead": dead,
-        "constant": ~dead & (norms < SHORT),
-        "short": ~dead & (norms >= SHORT) & (norms <= 0.5),
-    }
-    words = [f"{int(mask.sum())} {word}" for word, mask in counts.items() if mask.any()]
-    return " + ".join([str(minimum["name"].item()), *words])
-
-
 def named(table: xr.Dataset) -> dict[int, tuple[str, str]]:
-    """Number → (shape, description) of the minima that are the lowest somewhere or that many starts end in."""
+    """Number → (shape, label) of the minima that are the lowest somewhere or that many starts end in."""
     losses = table["loss"].values
     lowest = set(np.nanargmin(losses, axis=1).tolist())
     often = set(np.flatnonzero(np.nanmax(np.nan_to_num(table["share"].values), axis=0) >= NAMED).tolist())
@@ -85,7 +66,7 @@ def named(table: xr.Dataset) -> dict[int, tuple[str, str]]:
     for place in sorted(lowest | often):
         branch = table.isel(minimum=place)
         there = np.flatnonzero(np.isfinite(losses[:, place]))
-        words = Counter(describe(branch.isel(feature_probability=int(k))) for k in there)
+        words = Counter(str(label) for label in branch["label"].values[there])
         shapes = Counter(str(name) for name in branch["name"].values[there])
         values = np.unique(branch["learning_coefficient"].values[there])
         coefficient = f", λ = {values[0]:g}" if len(values) == 1 and np.isfinite(values[0]) else ""
@@ -189,7 +170,7 @@ def draw(tables: list[xr.Dataset]) -> tuple[Figure, str]:
         "features of equal importance. Top: loss, over that of W = 0; grey: minima that few starts find; points are as large "
         "as the share of starts. Bottom: share of starts that end there, with 95 % intervals. λ is the learning coefficient, "
         "half the rank of the Hessian. Dotted: the best minimum changes. Dead features answer 0, constant ones have a bias "
-        "alone, short ones little length."
+        "alone, short ones little length; letters, by loss, tell apart minima that are described alike."
     )
     return figure, f"{text} {_made_with()}"
 

@@ -32,7 +32,7 @@ function entry(view, isHere, turn, dark) {
     el(
       "div",
       {},
-      el("b", {}, short(view.name, 48)),
+      el("b", {}, short(view.name, 80)),
       el("span", {}, `loss ${say(view.loss, 4)}`),
       el("span", { class: "share" }, bar, shareInPercent(share), unsaid),
       el("span", {}, coefficient),
