@@ -44,13 +44,15 @@ def unread(task: Any) -> dict[str, str]:
     kind = f'architecture="{task.architecture}" does not read it'
     architecture = architecture_of(task.architecture)
     unread_fields = dict.fromkeys((field for field in FIELDS_OF_SOME if field not in architecture.fields_read), kind)
+    if not architecture.encoder:
+        unread_fields["tied"] = f'architecture="{task.architecture}" has no encoder'
     way = f'revival="{task.revival}" does not read it'
     if task.revival != "resample":
         unread_fields |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)
     elif never(task.resample_until):
         unread_fields |= dict.fromkeys(("resample_every", "resample_scale"), "resample_until is 0")
-    elif task.tied:
-        unread_fields["resample_scale"] = "tied autoencoders have no rows of the encoder"
+    elif task.tied or not architecture.encoder:
+        unread_fields["resample_scale"] = "these autoencoders have no rows of the encoder"
     if task.revival != "auxiliary":
         unread_fields |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
     elif never(task.auxiliary_coefficient):
