@@ -69,6 +69,14 @@ def unread(task: Any) -> dict[str, str]:
     return unread_fields
 
 
+def check_encoder(task: Any, models: str) -> None:
+    """Raise `ConfigError` for an architecture without an encoder in `models` that do not read what they write."""
+    if not task.kind.encoder:
+        raise ConfigError(
+            f'architecture must have an encoder for {models}, but "{task.architecture}" reads by the decoder.'
+        )
+
+
 def check_directions(task: Any) -> None:
     """Raise `ConfigError` unless the directions of the features, and the biases beside them, have their shapes."""
     expected = (task.n_hidden, task.n_features)

@@ -33,8 +33,8 @@ class SAE(nnx.Module):
     learns, so smaller dictionaries live in arrays of one size.
 
     `architecture` says what σ is: `"relu"`, `"topk"`, `"batch_topk"`, `"gated"`, `"jumprelu"`, `"matryoshka"` or
-    `"matching_pursuit"`, which has no `W_enc`. Their classes in `superpos.models.sae` have the equations. Or it is one of your
-    own (`superpos.models.register_architecture`).
+    `"matching_pursuit"`, which has no `W_enc`. Their classes in `superpos.models.sae` have the equations. Or it is one of
+    your own (`superpos.models.register_architecture`).
 
     One rule for columns of any length: the function is the one that the arrays say, or they are refused. Lengths of columns
     that are passed here, or given to a training as `init`, move into the encoder (`decoder_lengths.fold_lengths`), and are
