@@ -52,8 +52,7 @@ def test_residuals_never_grow_and_each_is_orthogonal_to_the_column_just_chosen(r
         assert np.all((np.abs(added) > 1e-7).sum(axis=0) <= 1)
         along = np.sum(D[:, added.argmax(axis=0)] * r, axis=0)
         assert np.all(np.abs(along[added.max(axis=0) > 0]) < 1e-5)
-    squares = lengths**2
-    grown = np.array([(b - a).max(axis=0) for a, b in zip(z, z[1:], strict=False)])
+    squares, grown = lengths**2, np.diff(z, axis=0).max(axis=1)
     assert_allclose(squares[:-1] - squares[1:], grown**2, atol=1e-5)  # Pythagoras
 
 

@@ -255,9 +255,10 @@ def draw(
     tree_means, flat_means = ({kind: over_sources(table) for kind, table in tables.items()} for tables in (trees, flat))
     figure = panels(tree_means, flat_means, maps, parents_of(size), NAMES, true)
     text = (
-        "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
-        f"{max(size.tree_sources, size.compared_sources)} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: "
-        "independent features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
+        "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over "
+        f"{size.tree_sources} sets of random directions (of {', '.join(NAMES[kind] for kind in COMPARED)} "
+        f"{size.compared_sources}), with standard errors. Dashed: active features, {true:.2f}; dotted: independent features, "
+        "as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
         f"k = {DRAWN_K:g}, of the first set of directions."
     )
     task = {name: value for name, value in result.attrs["task"].items() if name != "architecture"}
