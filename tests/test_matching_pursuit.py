@@ -84,6 +84,13 @@ def test_a_column_may_be_chosen_again():
     assert_allclose(D @ codes(D, h, 60), h, atol=1e-5)
 
 
+def test_a_column_along_a_parent_and_its_child_is_chosen_before_either():
+    """Why greedy steps absorb: of p + c its own direction has √2, either feature alone 1; p alone is p's."""
+    p, c = np.eye(3)[:2]
+    D = np.stack([p, c, (p + c) / np.sqrt(2)], axis=1)
+    assert_allclose(codes(D, np.stack([p, p + c], axis=1), 2), [[1, 0], [0, 0], [0, np.sqrt(2)]], atol=1e-6)
+
+
 def test_models_of_one_block_may_have_different_k(rng):
     """Where the loops of several run together, each ends after its own steps, backwards too."""
     D, h, C = unit(rng.standard_normal((4, 7))), rng.standard_normal((4, 9)), rng.standard_normal((7, 9))

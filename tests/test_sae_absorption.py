@@ -95,7 +95,7 @@ def test_architectures_that_are_compared_read_more_sets_of_directions():
     laptop = SIZES.laptop
     sources = {kind: len(build(laptop, kind, tree=True)[2].axes["source"].values) for kind in laptop.tree_sparsities}
     assert sources["topk"] == sources["matching_pursuit"] == sources["matryoshka"] == 12 and sources["relu"] == 6
-    assert len(build(laptop, "matching_pursuit", tree=False)[2].axes["source"].values) == 3
+    assert len(build(laptop, "matryoshka", tree=False)[2].axes["source"].values) == 3
 
 
 def test_means_and_standard_errors():

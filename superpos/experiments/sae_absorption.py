@@ -46,7 +46,6 @@ FEWER_SPARSITIES: dict[str, list[float]] = {
     "topk": [1, 4],
     "batch_topk": [0.5, 1, 2.5],
     "matryoshka": [0.5, 1, 2.5],
-    "matching_pursuit": [1, 4],
 }
 
 
@@ -279,7 +278,7 @@ def panels(
         ax.axvline(true_l0, color="#999999", ls="--", lw=0.8, zorder=0)
         score_by_l0(tree, score, ax, names=names)
         score_by_l0(flat, score, ax, ls=":")
-    axes[0, 0].set_ylim(-0.03, 1.03)
+    axes[0, 0].set(ylim=(-0.03, 1.32), yticks=np.linspace(0, 1, 6))  # with room for the legend
     axes[0, 1].set_ylabel("further latents per feature")
     axes[0, 0].legend(loc="upper right")
     for ax, (kind, cosine) in zip(axes[1], maps.items(), strict=False):
