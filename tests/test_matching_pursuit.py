@@ -75,6 +75,28 @@ def test_codes_by_hand():
     assert_array_equal((codes(D, h, 6) > 0).sum(axis=0), [1, 3, 0, 0])
 
 
+def test_what_rounding_leaves_over_chooses_nothing(rng):
+    """Multiples of single columns are said by one latent, however many steps there are."""
+    D = unit(rng.standard_normal((16, 30)))
+    assert_array_equal((codes(D, D * rng.uniform(0.01, 100, 30), 6) > 0).sum(axis=0), 1)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_the_gradient_is_that_of_the_steps_with_their_choices_held(k, rng):
+    """Against differences, for any use of z, not only the squared residual; columns turn and keep their lengths."""
+    D, h, C = unit(rng.standard_normal((4, 9))), rng.standard_normal((4, 30)), rng.standard_normal((9, 30))
+    turn, shift = rng.standard_normal(D.shape), rng.standard_normal(h.shape)
+    turn -= D * np.sum(turn * D, axis=0)
+    with jax.enable_x64(True):
+
+        def use(D, h):
+            return jnp.sum(C * pursue(jnp.asarray(D), jnp.asarray(h), jnp.asarray(float(k))))
+
+        to_D, to_h = map(np.asarray, jax.grad(use, (0, 1))(jnp.asarray(D), jnp.asarray(h)))
+        change = float(use(D + 1e-6 * turn, h + 1e-6 * shift) - use(D - 1e-6 * turn, h - 1e-6 * shift))
+    assert_allclose(np.sum(to_D * turn) + np.sum(to_h * shift), change / 2e-6, rtol=1e-6)
+
+
 def test_a_column_may_be_chosen_again():
     """Columns at 0 and 120 degrees, and (1, ½): 1, then ½ sin 120°, of which cos 60° is along the first again."""
     D, h = np.array([[1.0, -0.5], [0.0, np.sqrt(0.75)]]), np.array([[1.0], [0.5]])
