@@ -232,9 +232,8 @@ def draw(
         ax = figure.add_subplot(above[0, column])
         recovered_directions(*_drawn(result, scores, toys[2]), ax)
         recovers = recovered(scores).values
-        ax.set_title(
-            f"{_settings(result, name, ',\n')}\n{recovers.sum()} of {recovers.size} seeds\nrecover all five", fontsize=8
-        )
+        words = (_settings(result, name, ",\n"), f"{recovers.sum()} of {recovers.size} seeds", "recover all five")
+        ax.set_title("\n".join(words), fontsize=8)
     for k, (name, (result, scores)) in enumerate(space.items()):
         recovers = recovered(scores).values
         all_of = int(scores["n_represented"].values.flat[0])
