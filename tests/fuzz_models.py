@@ -36,6 +36,7 @@ MODELS = {
     "SAE.encode": (lambda h: dictionary.encode(h), {"h": W @ x}),
     "SAE options": (lambda **given: sp.models.SAE(W, W.T, **given), {"architecture": "relu", "initial_threshold": 0.1, "unit_columns": False}),
     "SAE, topk": (lambda k: sp.models.SAE(unit, W.T, architecture="topk", k=k), {"k": 1}),
+    "SAE, pursuit": (lambda k: sp.models.SAE(unit, architecture="matching_pursuit", k=k), {"k": 1}),
     "of_toy, toy": (lambda toy: sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3), {"toy": toy}),
     "init of train": (lambda init: start.starting_parameters(toy, init), {"init": W}),
     "init of sweep": (lambda init: lay_out(toy, tiny, sp.Grid(seed=[0]), block_size=2, init=init), {"init": W}),

@@ -63,7 +63,7 @@ def model_of(task, rng):
     b_enc, b_dec, r_mag, b_mag = (0.2 * rng.standard_normal(width) for width in (n, M, n, n))
     arrays = [jnp.asarray(x, float) for x in (W_dec, W_enc, b_enc * there, b_dec)]
     model = SAE(
-        arrays[0], None if task.tied else arrays[1], None if task.architecture == "topk" else arrays[2],
+        arrays[0], None if task.tied or not task.kind.encoder else arrays[1], arrays[2] if task.kind.encoder_bias else None,
         arrays[3] if task.decoder_bias else None,
         architecture=task.architecture, k=task.k, initial_threshold=0.1, unit_columns=True,
     )  # fmt: skip
@@ -108,7 +108,22 @@ def twin_top(values, n):
     return np.where(values >= np.sort(values)[::-1][int(n) - 1], values, 0)
 
 
+def twin_pursuit(p, h, k):
+    """One input and one step after the other."""
+    D, z = twin_decoder(p), np.zeros((p["W_dec"].shape[1], h.shape[1]))
+    for i, r in enumerate((h - p.get("b_dec", np.zeros(len(h)))[:, None]).T.copy()):
+        least = 16 * np.finfo(float).eps * np.linalg.norm(r)
+        for _ in range(int(k)):
+            j = np.argmax(D.T @ r)
+            if (c := D[:, j] @ r) > least:
+                z[j, i] += c
+                r = r - c * D[:, j]
+    return z
+
+
 def twin_encode(p, h, architecture, k, training):
+    if architecture == "matching_pursuit":
+        return twin_pursuit(p, h, k)
     projection, a = twin_pre_activations(p, h)
     positive = np.maximum(a, 0)
     if architecture == "relu":
@@ -531,6 +546,7 @@ BAD = [
     ({"k": 6, "architecture": "topk"}, "k must be at most the dictionary size, 5, got 6"),
     ({"k": 5.5, "architecture": "batch_topk"}, "k must be at most the dictionary size, 5, got 5.5"),
     ({"k": 1.5, "architecture": "topk"}, 'k must be a whole number for architecture="topk", got 1.5'),
+    ({"k": 6, "architecture": "matching_pursuit"}, "k must be at most the dictionary size, 5, got 6"),
     ({"dictionary_size": 7}, "dictionary_size must be at least 1 and at most 6"),
     ({"dictionary_size": 0}, "dictionary_size must be at least 1"),
     ({"dictionary_size": 2.5}, "dictionary_size must be a whole number, got 2.5"),

@@ -8,7 +8,18 @@ import xarray as xr
 
 import superpos as sp
 from superpos.experiments import Claims
-from superpos.experiments.sae_absorption import NAMES, evaluate, family_cosines, over_sources, panels, score_by_l0
+from superpos.experiments.sae_absorption import (
+    NAMES,
+    SIZES,
+    build,
+    differences,
+    evaluate,
+    family_cosines,
+    nearest_k,
+    over_sources,
+    panels,
+    score_by_l0,
+)
 
 PARENTS = (-1, 0, 0, -1, 3)
 
@@ -18,7 +29,8 @@ def table(absorption, spread=0.02, l0=(0.5, 1.0, 2.0), axis="k"):
     values = np.array(absorption, float)[:, None] + np.array([-spread, spread])
     scores = {"absorption": values, "splitting": 0 * values, "l0_true": 1 + 0 * values}
     scores["l0"] = np.array(l0)[:, None] + 0 * values
-    return xr.Dataset({name: ((axis, "source"), v) for name, v in scores.items()}, {axis: [1.0, 2.0, 3.0]})
+    coordinates = {axis: [1.0, 2.0, 3.0], "source": [0, 1]}
+    return xr.Dataset({name: ((axis, "source"), v) for name, v in scores.items()}, coordinates)
 
 
 def verdicts(trees, flat):
@@ -34,12 +46,18 @@ def trees(**changed):
         "topk": table(falls),
         "batch_topk": table(falls),
         "matryoshka": table([0.5, 0.2, 0.1]),
+        "matching_pursuit": table([0.65, 0.4, 0.1]),  # with the spread of the others, so that differences have none
     }
     return found | changed
 
 
-def test_what_is_published_passes():
-    assert verdicts(trees(), {"relu": table([0, 0, 0], 0)}) == ["pass"] * 4
+def test_what_is_claimed_passes():
+    assert verdicts(trees(), {"relu": table([0, 0, 0], 0)}) == ["pass"] * 6
+
+
+def test_without_matching_pursuit_nothing_is_claimed_of_it():
+    without = {kind: scores for kind, scores in trees().items() if kind != "matching_pursuit"}
+    assert verdicts(without, {"relu": table([0, 0, 0], 0)}) == ["pass"] * 4
 
 
 @pytest.mark.parametrize(
@@ -51,6 +69,10 @@ def test_what_is_published_passes():
         (1, {"batch_topk": table([0.3, 0.6, 0.2], 0.05)}),  # .1 more, at a standard error of .07
         (2, {"matryoshka": table([0.5, 0.55, 0.1])}),  # .05 less at the true L0, at a standard error of .03
         (2, {"matryoshka": table([0.5, 0.2, 0.3])}),  # .1 more at another
+        (3, {"matching_pursuit": table([0.5, 0.6, 0.1])}),  # no less than TopK where k is 2
+        (3, {"matching_pursuit": table([0.5, 0.55, 0.1], 0.01)}),  # .05 less, of two: an interval of ± .13
+        (4, {"matching_pursuit": table([0.6, 0.2, 0.1])}),  # no more than Matryoshka at the true L0
+        (4, {"matching_pursuit": table([0.6, 0.4, 0.1], l0=(0.9, 2.0, 4.0)), "matryoshka": table([0.7, 0.65, 0.1])}),
     ],
 )
 def test_each_claim_can_fail(failing, changed):
@@ -58,7 +80,22 @@ def test_each_claim_can_fail(failing, changed):
 
 
 def test_independent_features_that_seem_absorbed_at_one_sparsity_are_enough_to_fail():
-    assert verdicts(trees(), {"relu": table([0, 0.06, 0], 0.02)})[3] == "FAIL"
+    assert verdicts(trees(), {"relu": table([0, 0.06, 0], 0.02)})[5] == "FAIL"
+
+
+def test_differences_are_of_the_sets_of_directions_that_both_have():
+    """Source 0 stands second in one, and source 2 in one alone."""
+    first = xr.DataArray([3.0, 1.0], dims="source", coords={"source": [1, 0]})
+    second = xr.DataArray([0.5, 1.0, 9.0], dims="source", coords={"source": [0, 1, 2]})
+    assert sorted(differences(first, second)) == [0.5, 2.0]
+    assert nearest_k(table([0, 0, 0], l0=(0.25, 0.9, 3.0)), 1.0) == 2.0 and nearest_k(table([0, 0, 0]), 0.6) == 1.0
+
+
+def test_architectures_that_are_compared_read_more_sets_of_directions():
+    laptop = SIZES.laptop
+    sources = {kind: len(build(laptop, kind, tree=True)[2].axes["source"].values) for kind in laptop.tree_sparsities}
+    assert sources["topk"] == sources["matching_pursuit"] == sources["matryoshka"] == 12 and sources["relu"] == 6
+    assert len(build(laptop, "matryoshka", tree=False)[2].axes["source"].values) == 3
 
 
 def test_means_and_standard_errors():
@@ -91,8 +128,8 @@ def test_the_figure_has_a_curve_per_table_and_two_maps():
     cosine = xr.DataArray(np.eye(5), dims=("feature", "latent"))
     figure = panels(found, flat, {"batch_topk": cosine, "matryoshka": cosine}, PARENTS, NAMES, 1.0)
     first, second, left, right = figure.axes[:4]
-    assert len(first.containers) == len(second.containers) == 5
-    assert [t.get_text() for t in first.get_legend().get_texts()] == ["ReLU", "TopK", "BatchTopK", "Matryoshka"]
+    assert len(first.containers) == len(second.containers) == 6
+    assert [t.get_text() for t in first.get_legend().get_texts()] == [NAMES[kind] for kind in found]
     assert (left.get_title(), right.get_title()) == ("BatchTopK", "Matryoshka")
     assert [t.get_text() for t in left.get_yticklabels()] == ["P", "c", "c", "P", "c"]
     assert len(left.lines) == 2  # one frame line each way, between the two families

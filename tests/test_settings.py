@@ -49,6 +49,7 @@ UNREAD = [
     (dataclasses.replace(EXACT, activation="identity"), NONE, {"order": [4, 8]}),
     (sae(), NONE, {"k": [1, 2]}),
     (sae(architecture="topk"), NONE, {"sparsity_coefficient": [0.1, 0.2]}),
+    (sae(architecture="matching_pursuit"), NONE, {"tied": [True, False]}),
     (sae(), NONE, {"bandwidth": [0.1, 0.2]}),
     (sae(), NONE, {"importance": [0.5, 1.0]}),
     (sae(), NONE, {"activation": ["relu", "gelu"]}),

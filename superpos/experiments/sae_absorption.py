@@ -1,6 +1,7 @@
 """Absorption: where a child feature implies its parent, sparse dictionaries let the child's latent speak for both.
 
-Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka SAEs".
+Chanin et al. 2024, "A is for Absorption"; Bussmann et al. 2025, "Learning Multi-Level Features with Matryoshka SAEs"; Costa
+et al. 2025, "From Flat to Hierarchical" (matching pursuit).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from superpos.analysis.intervals import mean_interval
 from superpos.analysis.matching import cosines, match
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes, training
@@ -23,9 +25,11 @@ from superpos.tasks import SparseAutoencoder
 from superpos.training.loop import materialize
 from superpos.training.train_config import TrainConfig
 
-SOURCE = "Chanin et al. 2024, A is for Absorption; Bussmann et al. 2025"
+SOURCE = "Chanin et al. 2024, A is for Absorption; Bussmann et al. 2025; Costa et al. 2025"
 STANDARD = {"relu": "ReLU", "topk": "TopK", "batch_topk": "BatchTopK"}
-NAMES = {**STANDARD, "matryoshka": "Matryoshka"}
+NAMES = {**STANDARD, "matryoshka": "Matryoshka", "matching_pursuit": "Matching pursuit"}
+COMPARED = ("topk", "matryoshka", "matching_pursuit")  # on the same sets of directions, more than of the others
+TWO_STEPS = 2.0  # the smallest k at which pursuit can say a parent and its child
 ERRORS = 3  # a difference counts from so many standard errors over the dictionaries on
 NOTHING = 0.05  # absorption up to this is none
 DRAWN, DRAWN_K = ("batch_topk", "matryoshka"), 1.0  # dictionaries that are drawn
@@ -35,6 +39,7 @@ SPARSITIES: dict[str, list[float]] = {
     "topk": [1, 2, 4, 8],
     "batch_topk": [0.5, 0.75, 1, 1.5, 2.5],
     "matryoshka": [0.5, 0.75, 1, 1.5, 2.5],
+    "matching_pursuit": [1, 2, 4],
 }
 FEWER_SPARSITIES: dict[str, list[float]] = {
     "relu": [0.005, 0.05, 0.6],
@@ -48,13 +53,15 @@ FEWER_SPARSITIES: dict[str, list[float]] = {
 class Size:
     """Families of a parent and three children, sparsities by architecture, sets of random directions, and training.
 
-    `tree_…` is of families, `flat_…` of features as frequent, but independent; without sparsities nothing is trained.
+    `tree_…` is of families, `flat_…` of features as frequent, but independent; without sparsities nothing is trained. The
+    architectures `COMPARED` read `compared_sources` sets of families, the others the first of these, `tree_sources`.
     """
 
     families: int = 4
     tree_sparsities: Mapping[str, list[float]] = field(default_factory=lambda: SPARSITIES)
     flat_sparsities: Mapping[str, list[float]] = field(default_factory=lambda: FEWER_SPARSITIES)
     tree_sources: int = 6
+    compared_sources: int = 12
     flat_sources: int = 3
     resample_every: int = 200
     steps: int = 2_000
@@ -69,6 +76,7 @@ SIZES = Sizes(
         tree_sparsities={"batch_topk": [1]},
         flat_sparsities={},
         tree_sources=1,
+        compared_sources=1,
         steps=30,
         evaluation_samples=1_024,
         n_inputs=512,
@@ -98,9 +106,10 @@ def build(size: Size, architecture: str, *, tree: bool) -> tuple[SparseAutoencod
         resample_every=size.resample_every,
     )
     sparsities = size.tree_sparsities if tree else size.flat_sparsities
+    tree_sources = size.compared_sources if architecture in COMPARED else size.tree_sources
     axes: dict[str, Any] = {
         "sparsity_coefficient" if architecture == "relu" else "k": sparsities[architecture],
-        "source": range(size.tree_sources if tree else size.flat_sources),
+        "source": range(tree_sources if tree else size.flat_sources),
     }
     return task, training(size), Grid(**axes)
 
@@ -173,6 +182,9 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
         holds = (plain - nested > margin)[k_true] and np.all(nested - plain <= margin)
         claims.check("Matryoshka absorbs less than BatchTopK", expected, measured, holds)
 
+    if "matching_pursuit" in trees:
+        evaluate_pursuit(trees, true, claims)
+
     largest = {kind: float(over_sources(table)["absorption"].max()) for kind, table in flat.items()}
     single = max((float(table["absorption"].max()) for table in flat.values()), default=np.nan)
     measured = ", ".join(f"{NAMES[kind]} {value:.3f}" for kind, value in largest.items())
@@ -180,6 +192,51 @@ def evaluate(trees: Mapping[str, xr.Dataset], flat: Mapping[str, xr.Dataset], cl
     claims.check(
         statement, expected, f"{measured} (one model: {single:.3f})", largest and max(largest.values()) <= NOTHING
     )
+
+
+def evaluate_pursuit(trees: Mapping[str, xr.Dataset], true: float, claims: Claims) -> None:
+    """Matching pursuit beside TopK of the same k, and beside Matryoshka of as many active latents, on the same directions.
+
+    `true` is the number of active features.
+    """
+    absorbed = trees["matching_pursuit"]["absorption"]
+    ks = [k for k in absorbed["k"].values if k in trees["topk"]["k"].values]
+    gaps = [differences(absorbed.sel(k=k), trees["topk"]["absorption"].sel(k=k)) for k in ks]
+    measured = ", ".join(f"k = {k:g}: {said(gap)}" for k, gap in zip(ks, gaps, strict=True))
+    claims.check(
+        "matching pursuit absorbs less than TopK of the same k",
+        f"95 % interval of the difference below 0 at k = {TWO_STEPS:g}, where both of a family can be said",
+        measured,
+        mean_interval(gaps[ks.index(TWO_STEPS)]).high < 0,
+    )
+    nearest = {kind: nearest_k(trees[kind], true) for kind in ("matryoshka", "matching_pursuit")}
+    gap = differences(
+        trees["matryoshka"]["absorption"].sel(k=nearest["matryoshka"]), absorbed.sel(k=nearest["matching_pursuit"])
+    )
+    claims.check(
+        "Matryoshka absorbs less than matching pursuit",
+        f"95 % interval of the difference below 0 where L0 of each is closest to the true {true:.2f}",
+        f"{said(gap)} (k = {nearest['matryoshka']:g} and {nearest['matching_pursuit']:g})",
+        mean_interval(gap).high < 0,
+    )
+
+
+def nearest_k(table: xr.Dataset, true: float) -> float:
+    """The k at which the mean L0 of a table over (k, source) is closest to the true one, by its logarithm."""
+    l0 = table["l0"].mean("source").values
+    return float(table["k"].values[np.abs(np.log(l0 / true)).argmin()])
+
+
+def differences(first: xr.DataArray, second: xr.DataArray) -> np.ndarray:
+    """One score less another, over the sets of directions that both have."""
+    a, b = xr.align(first.reset_coords(drop=True), second.reset_coords(drop=True), join="inner")
+    return np.asarray((a - b).values)
+
+
+def said(values: np.ndarray) -> str:
+    """A mean with its 95 % interval."""
+    mean, low, high = mean_interval(values)
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def draw(
@@ -197,9 +254,10 @@ def draw(
     tree_means, flat_means = ({kind: over_sources(table) for kind, table in tables.items()} for tables in (trees, flat))
     figure = panels(tree_means, flat_means, maps, parents_of(size), NAMES, true)
     text = (
-        "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over up to "
-        f"{size.tree_sources} sets of random directions, with standard errors. Dashed: active features, {true:.2f}; dotted: "
-        "independent features, as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
+        "Top: absorption of parents, and splitting, against active latents (of λ for ReLU, else of k); means over "
+        f"{size.tree_sources} sets of random directions (of {', '.join(NAMES[kind] for kind in COMPARED)} "
+        f"{size.compared_sources}), with standard errors. Dashed: active features, {true:.2f}; dotted: independent features, "
+        "as frequent. Bottom: cosines of features (P: parents, c: children) and matched latents, "
         f"k = {DRAWN_K:g}, of the first set of directions."
     )
     task = {name: value for name, value in result.attrs["task"].items() if name != "architecture"}
@@ -220,7 +278,7 @@ def panels(
         ax.axvline(true_l0, color="#999999", ls="--", lw=0.8, zorder=0)
         score_by_l0(tree, score, ax, names=names)
         score_by_l0(flat, score, ax, ls=":")
-    axes[0, 0].set_ylim(-0.03, 1.03)
+    axes[0, 0].set(ylim=(-0.03, 1.32), yticks=np.linspace(0, 1, 6))  # with room for the legend
     axes[0, 1].set_ylabel("further latents per feature")
     axes[0, 0].legend(loc="upper right")
     for ax, (kind, cosine) in zip(axes[1], maps.items(), strict=False):

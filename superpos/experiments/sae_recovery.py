@@ -31,6 +31,7 @@ SPARSITY: dict[str, dict[str, float]] = {
     "topk": {"k": 1},
     "batch_topk": {"k": 0.15},
     "matryoshka": {"k": 0.1},
+    "matching_pursuit": {"k": 1},
 }
 # By hidden dimensions: how many features, and the shape that toy models are chosen for.
 N_FEATURES = {2: 5, 3: 8}
@@ -225,15 +226,14 @@ def draw(
     """
     plane, space = scored[2], scored.get(3, {})
     figure = plt.figure(figsize=(8.6, 4.3))
-    above = figure.add_gridspec(1, len(plane), left=0.01, right=0.99, bottom=0.5, top=0.86, wspace=0.08)
+    above = figure.add_gridspec(1, len(plane), left=0.01, right=0.99, bottom=0.5, top=0.85, wspace=0.08)
     below = figure.add_gridspec(1, max(1, 2 * len(space)), left=0.01, right=0.99, bottom=0.0, top=0.385, wspace=0.0)
     for column, (name, (result, scores)) in enumerate(plane.items()):
         ax = figure.add_subplot(above[0, column])
         recovered_directions(*_drawn(result, scores, toys[2]), ax)
         recovers = recovered(scores).values
-        ax.set_title(
-            f"{_settings(result, name)}\n{recovers.sum()} of {recovers.size} seeds\nrecover all five", fontsize=8
-        )
+        words = (_settings(result, name, ",\n"), f"{recovers.sum()} of {recovers.size} seeds", "recover all five")
+        ax.set_title("\n".join(words), fontsize=8)
     for k, (name, (result, scores)) in enumerate(space.items()):
         recovers = recovered(scores).values
         all_of = int(scores["n_represented"].values.flat[0])
@@ -266,11 +266,11 @@ def _drawn(result: Any, scores: xr.Dataset, toys: np.ndarray) -> tuple[np.ndarra
     return W[:, np.linalg.norm(W, axis=0) > REPRESENTED_ABOVE], cell["W_dec"].transpose("hidden", "latent").values
 
 
-def _settings(result: Any, name: str) -> str:
+def _settings(result: Any, name: str, between: str = ", ") -> str:
     task = result.attrs["task"]
-    by_k = name in ("topk", "batch_topk", "matryoshka")
     label = architecture_label(name)
-    return f"{label}, k = {task['k']:g}" if by_k else f"{label}, λ = {task['sparsity_coefficient']:g}"
+    by_k = "k" in SPARSITY[name]
+    return label + between + (f"k = {task['k']:g}" if by_k else f"λ = {task['sparsity_coefficient']:g}")
 
 
 def _sizes(scored: Mapping[str, Scored]) -> str:

@@ -18,6 +18,7 @@ from superpos.models.sae.crosscoder import Crosscoder as CrosscoderModel
 from superpos.models.sae.crosscoder import check_parts, check_shared
 from superpos.tasks.registry import register
 from superpos.tasks.sae import SparseAutoencoder
+from superpos.tasks.sae_terms import check_encoder
 from superpos.tasks.sae_words import SaidInWords
 
 
@@ -92,6 +93,7 @@ class Crosscoder(SparseAutoencoder):
         check.integer("n_shared", self.n_shared)
         check.scalar("shared_penalty", self.shared_penalty)
         super().check()
+        check_encoder(self, "crosscoders")
         check.integer("n_shared", self.n_shared, at_most=self.n_latents)
 
     def check_values(self) -> None:

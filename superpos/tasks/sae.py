@@ -48,7 +48,7 @@ class SparseAutoencoder(SaidInWords):
 
     the *sum* over the hidden layer and the mean over inputs, λ = `sparsity_coefficient`. S and what is added are the
     architecture's: the classes in `superpos.models.sae` have the equations. Where k sets how many latents are active
-    (`"topk"`, `"batch_topk"`, `"matryoshka"`) there is no S.
+    (`"topk"`, `"batch_topk"`, `"matryoshka"`, `"matching_pursuit"`) there is no S.
 
     Conventions differ: ARENA averages the error over the hidden layer, so its L1 coefficient λ is ours divided by n_hidden.
     Sharkey et al. 2022 divide λ by the dictionary size too. Gao et al. 2024 divide errors by the variance of h.
@@ -237,7 +237,7 @@ class SparseAutoencoder(SaidInWords):
         """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
         W_dec = random_directions(key, self.n_hidden, self.n_latents)
         W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self.size, W_dec, 0.0)
-        W_enc = None if self.tied else W_dec.T
+        W_enc = None if self.tied or not self.kind.encoder else W_dec.T
         return SAE(W_dec, W_enc, **self.settings_of_models())
 
     def settings_of_models(self) -> dict[str, Any]:

@@ -44,13 +44,15 @@ def unread(task: Any) -> dict[str, str]:
     kind = f'architecture="{task.architecture}" does not read it'
     architecture = architecture_of(task.architecture)
     unread_fields = dict.fromkeys((field for field in FIELDS_OF_SOME if field not in architecture.fields_read), kind)
+    if not architecture.encoder:
+        unread_fields["tied"] = f'architecture="{task.architecture}" has no encoder'
     way = f'revival="{task.revival}" does not read it'
     if task.revival != "resample":
         unread_fields |= dict.fromkeys(("resample_every", "resample_until", "resample_scale"), way)
     elif never(task.resample_until):
         unread_fields |= dict.fromkeys(("resample_every", "resample_scale"), "resample_until is 0")
-    elif task.tied:
-        unread_fields["resample_scale"] = "tied autoencoders have no rows of the encoder"
+    elif task.tied or not architecture.encoder:
+        unread_fields["resample_scale"] = "these autoencoders have no rows of the encoder"
     if task.revival != "auxiliary":
         unread_fields |= dict.fromkeys(("auxiliary_coefficient", "auxiliary_k"), way)
     elif never(task.auxiliary_coefficient):
@@ -65,6 +67,14 @@ def unread(task: Any) -> dict[str, str]:
     if len(set(parents)) == len(parents):
         unread_fields["exclusive_children"] = "no feature has two children"
     return unread_fields
+
+
+def check_encoder(task: Any, models: str) -> None:
+    """Raise `ConfigError` for an architecture without an encoder in `models` that do not read what they write."""
+    if not task.kind.encoder:
+        raise ConfigError(
+            f'architecture must have an encoder for {models}, but "{task.architecture}" reads by the decoder.'
+        )
 
 
 def check_directions(task: Any) -> None:

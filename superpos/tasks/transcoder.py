@@ -21,6 +21,7 @@ from superpos.tasks.computation import Computation
 from superpos.tasks.registry import register
 from superpos.tasks.residual_mlp import ResidualMLP
 from superpos.tasks.sae import SparseAutoencoder
+from superpos.tasks.sae_terms import check_encoder
 from superpos.tasks.sae_words import SaidInWords
 
 
@@ -102,6 +103,7 @@ class Transcoder(SparseAutoencoder):
             if len(got) not in (2, 3) or got[-2:] != shape or got[:-2] != tuple(np.shape(self.W_in))[:-2]:
                 raise ConfigError(f"{name} must have shape {shape}, or several such, as many as W_in, got {got}.")
         super().check()
+        check_encoder(self, "transcoders")
 
     @property
     def n_sources(self) -> int | None:

@@ -15,6 +15,7 @@ from superpos.models.sae.batch_topk import BatchTopK as BatchTopK
 from superpos.models.sae.gated import Gated as Gated
 from superpos.models.sae.jumprelu import JumpReLU as JumpReLU
 from superpos.models.sae.matryoshka import Matryoshka as Matryoshka
+from superpos.models.sae.matching_pursuit import MatchingPursuit as MatchingPursuit
 from superpos.models.sae.autoencoder import MIN_NORM as MIN_NORM
 from superpos.models.sae.autoencoder import SAE as SAE
 from superpos.models.sae.crosscoder import Crosscoder as Crosscoder

@@ -32,8 +32,9 @@ class SAE(nnx.Module):
     $W_\mathrm{enc} = D^\top$ (Cunningham et al. 2023). A latent whose column is 0 does not exist: it adds nothing and never
     learns, so smaller dictionaries live in arrays of one size.
 
-    `architecture` says what σ is: `"relu"`, `"topk"`, `"batch_topk"`, `"gated"`, `"jumprelu"` or `"matryoshka"`, whose
-    classes in `superpos.models.sae` have the equations, or one of your own (`superpos.models.register_architecture`).
+    `architecture` says what σ is: `"relu"`, `"topk"`, `"batch_topk"`, `"gated"`, `"jumprelu"`, `"matryoshka"` or
+    `"matching_pursuit"`, which has no `W_enc`. Their classes in `superpos.models.sae` have the equations. Or it is one of
+    your own (`superpos.models.register_architecture`).
 
     One rule for columns of any length: the function is the one that the arrays say, or they are refused. Lengths of columns
     that are passed here, or given to a training as `init`, move into the encoder (`decoder_lengths.fold_lengths`), and are
@@ -79,6 +80,8 @@ class SAE(nnx.Module):
 
         W_enc = given("W_enc", W_enc, (n_latents, n_hidden))
         b_enc, b_dec = given("b_enc", b_enc, (n_latents,)), given("b_dec", b_dec, (n_hidden,))
+        if not kind.encoder and W_enc is not None:
+            raise ConfigError(f'W_enc must be left out for architecture="{architecture}", which reads by the decoder.')
         if not kind.encoder_bias and b_enc is not None:
             if arrays.is_traced(b_enc) or bool(jnp.any(b_enc != 0)):
                 raise ConfigError(f'b_enc must be left out for architecture="{architecture}", which has none.')
@@ -142,9 +145,12 @@ class SAE(nnx.Module):
     ) -> Float[Array, "n_latents batch"]:
         r"""$W_\mathrm{enc}(h - b_\mathrm{dec})$, inputs as columns; D is `columns` if it is not given."""
         encoder = (self.columns if D is None else D).T if self.W_enc is None else self.W_enc[...]
+        return jnp.dot(encoder, self.read(h), precision=FULL_PRECISION)
+
+    def read(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_hidden batch"]:
+        r"""What the encoder reads of inputs as columns: $h - b_\mathrm{dec}$, or h where they are not centred."""
         h = arrays.columns("h", h, self.W_dec.shape[0], ndim=(2,))
-        centred = h - self.b_dec[...][:, None] if self.CENTRED and self.b_dec is not None else h
-        return jnp.dot(encoder, centred, precision=FULL_PRECISION)
+        return h - self.b_dec[...][:, None] if self.CENTRED and self.b_dec is not None else h
 
     def shifted(self, projection: Float[Array, "n_latents batch"]) -> Float[Array, "n_latents batch"]:
         """The pre-activation a: the projection with the encoder's bias, if there is one."""
@@ -156,7 +162,7 @@ class SAE(nnx.Module):
         """The projection, a and ReLU(a) of inputs as columns; D is `columns` if it is not given."""
         projection = self.project(h, D)
         a = self.shifted(projection)
-        return PreActivations(projection, a, jax.nn.relu(a))
+        return PreActivations(projection, a, jax.nn.relu(a), read=self.read(h))
 
     def encode(self, h: Float[Array, "n_hidden batch"]) -> Float[Array, "n_latents batch"]:
         """The latents z of inputs as columns, as after training."""

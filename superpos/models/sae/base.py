@@ -23,6 +23,7 @@ class PreActivations(NamedTuple):
     a: Float[Array, "n_latents batch"]  # the same with b_enc
     positive: Float[Array, "n_latents batch"]  # ReLU(a)
     costs: Any = None  # (n_latents,): what one unit of each latent counts in S, where they differ
+    read: Any = None  # (n_hidden, batch): what the encoder reads, h − b_dec
 
     def priced(self, z: Shaped[Array, "n_latents batch"]) -> Shaped[Array, "n_latents batch"]:
         """What each latent adds to S, of what it would add at a cost of 1."""
@@ -77,6 +78,7 @@ class Architecture(ABC):
     sparsity_field: ClassVar[str] = "sparsity_coefficient"  # what sets how sparse it is; or "k"
     whole_k: ClassVar[bool] = False  # whether k must be a whole number
     reads: ClassVar[tuple[str, ...]] = ()  # fields of the task that it reads beside those that all do
+    encoder: ClassVar[bool] = True  # whether there is W_enc; otherwise inputs are read by the decoder's columns alone
     encoder_bias: ClassVar[bool] = True  # whether there is b_enc
     latent_parameters: ClassVar[dict[str, LatentParameter]] = {}  # by name
     # Whether the size of every latent is its own affair; otherwise latents are compared with each other or one threshold.

@@ -34,6 +34,8 @@ def fold_lengths(W_dec: Any, W_enc: Any, b_enc: Any, architecture: str, parts: t
     whose column is 0 adds nothing, and gets an encoder of 0.
 
     The architectures that keep the k largest latents choose by z, not by Lz: there all columns must be of one length.
+    Without an encoder (`"matching_pursuit"`) latents are found for columns of length 1, and z is divided by $L_j$
+    afterwards: what it adds does not depend on lengths, which are dropped.
 
     Raises:
         ConfigError: no encoder gives the same function (tied weights, columns of several lengths among which the largest are
@@ -72,7 +74,8 @@ def check_lengths(
     Raises:
         ConfigError: as `fold_lengths`, if they cannot be moved.
     """
-    own_scale = architecture_of(architecture).own_scale
+    kind = architecture_of(architecture)
+    own_scale, tied = kind.own_scale, tied and kind.encoder
     if any(arrays.is_traced(array) for array in (W_dec, W_enc, b_enc)):
         if tied or not own_scale:
             raise ConfigError(
