@@ -231,7 +231,7 @@ def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep_over_subspaces(one_device)
 
 REFUSED = [
     ({"manifolds": ["circle"]}, "manifolds must be a tuple of names"),
-    ({"manifolds": ("circle", "sfere")}, "manifolds must be one of circle, sphere, torus"),
+    ({"manifolds": ("circle", "sfere")}, "manifolds must be one of circle, sphere, torus, hypersphere"),
     ({"manifolds": ("circle",)}, "manifolds must have n_features = 4 coordinates in all, got 2"),
     ({"feature_probability": [0.1, 0.1, 0.1, 0.2]}, "feature_probability must be equal for all coordinates of a manifold"),
     ({"magnitude_high": [1.0, 2.0, 1.0, 1.0]}, "magnitude_high must be equal for all coordinates of a manifold"),
