@@ -139,9 +139,9 @@ def points(manifolds: tuple[str, ...], u: Float[Array, "n_features batch"]) -> F
         elif name == "sphere":
             of_name = sphere_points(u[at + 1], u[at + 2])
         elif name == "hypersphere":  # the squared length of each of two planes' parts is uniform (Hopf's coordinates)
-            share = jnp.sqrt(jnp.stack([u[at + 1], 1 - u[at + 1]]))
-            both = [share[k] * curve_points("circle", u[at + 2 + k]) for k in (0, 1)]
-            of_name = jnp.concatenate(both)
+            shares = jnp.stack([u[at + 1], 1 - u[at + 1]])
+            both = jnp.stack([curve_points("circle", u[at + 2 + k]) for k in (0, 1)])
+            of_name = jnp.concatenate(both * jnp.sqrt(shares)[:, None])
         else:
             both = [curve_points("circle", u[at + 1]), curve_points("circle", u[at + 2])]
             of_name = jnp.concatenate(both) * 0.5**0.5

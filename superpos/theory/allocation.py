@@ -24,7 +24,8 @@ from superpos.errors import ConfigError
 
 MAX_LATENTS = 10_000  # that are dealt out one by one
 POINTS = 4_096  # on which directions are fitted, and four times as many others on which they are judged
-STARTS, ROUNDS = 2, 25
+STARTS, ROUNDS = 2, 20
+FITTED_UP_TO, EVERY = 16, 8  # every number of directions is fitted, and from there every eighth
 
 
 class Allocation(NamedTuple):
@@ -82,10 +83,11 @@ def optimal_allocation(frequencies: Any, losses: Any, n_latents: int) -> Allocat
             f"losses must be {n_latents + 1} numbers or more, or such a row for each of {len(p)} features, got shape "
             f"{curves.shape}."
         )
+    curves = curves[..., : n_latents + 1]
     gains = -np.diff(curves, axis=-1)
     if np.any(gains < 0):
         raise ConfigError("losses must not rise with the number of latents.")
-    weighted = p[:, None] * np.broadcast_to(curves, (len(p), curves.shape[-1]))[:, : n_latents + 1]
+    weighted = p[:, None] * np.broadcast_to(curves, (len(p), n_latents + 1))
     convex = bool(np.all(np.diff(gains, axis=-1) <= 0))
     latents = _greedy(weighted, n_latents) if convex else _dynamic(weighted, n_latents)
     return Allocation(latents, float(np.sum(weighted[np.arange(len(p)), latents])))
@@ -168,7 +170,6 @@ def power_law_allocation(alpha: float, beta: float, n_latents: float) -> Scaled:
     return Scaled(float(features.sum()), float(features[0]), float(len(features)), float(1 - saved / zeta(s)))
 
 
-@cache
 def tiling_losses(manifold: str, n_latents: int) -> np.ndarray:
     r"""L(0), …, L(N): the share of a manifold's squared length that n latents leave over, one at a time, at their best.
 
@@ -178,8 +179,8 @@ def tiling_losses(manifold: str, n_latents: int) -> np.ndarray:
     $$L(n) = \tfrac12 \Big(1 - \frac{\sin 2\pi/n}{2\pi/n}\Big) \approx \frac{\pi^2}{3 n^2}.$$
 
     On other manifolds of d dimensions L falls as $n^{-2/d}$, and is what Lloyd's algorithm finds: the best of a few random
-    starts on 4,096 points, judged on others. That is a few percent above the optimum at most where it is known: 1/6 of a
-    sphere by one latent, 1/3 by two.
+    starts on 4,096 points, judged on 16,384 others. From 16 latents on that is done for every eighth number, and between them
+    logarithms lie on straight lines.
 
     Lloyd 1982, "Least squares quantization in PCM".
 
@@ -190,14 +191,23 @@ def tiling_losses(manifold: str, n_latents: int) -> np.ndarray:
     check.integer("n_latents", n_latents, at_least=1, at_most=1_000)
     if manifold == "circle":
         n = np.arange(2, n_latents + 1)
-        return np.concatenate([[1, 3 / 4], (1 - np.sinc(2 / n)) / 2])[: n_latents + 1]
+        return np.concatenate([[1, 3 / 4], (1 - np.sinc(2 / n)) / 2])
+    return _by_lloyd(manifold, int(n_latents)).copy()
+
+
+@cache
+def _by_lloyd(manifold: str, n_latents: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     fitted, judged = uniform_points(manifold, POINTS, rng), uniform_points(manifold, 4 * POINTS, rng)
-    losses = [1.0]
-    for n in range(1, n_latents + 1):
+    few = range(1, min(n_latents, FITTED_UP_TO) + 1)
+    numbers = sorted({*few, *range(FITTED_UP_TO, n_latents, EVERY), n_latents})
+    losses = []
+    for n in numbers:
         starts = [fitted[rng.choice(POINTS, n, replace=False)] for _ in range(STARTS)]
         losses.append(min(_left_over(judged, _lloyd(fitted, start)) for start in starts))
-    return np.minimum.accumulate(losses)  # one latent more can be left unused
+    losses = np.minimum.accumulate(losses)  # one latent more can be left unused
+    between = np.interp(np.log(np.arange(1, n_latents + 1)), np.log(numbers), np.log(losses))
+    return np.concatenate([[1.0], np.exp(between)])
 
 
 def uniform_points(manifold: str, n: int, rng: np.random.Generator) -> np.ndarray:
