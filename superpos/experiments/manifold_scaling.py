@@ -106,8 +106,8 @@ def measure(result: SweepResult, size: Size, kind: str) -> xr.Dataset:
     """Of every model, over (alpha, dictionary_size, seed): `latents` of each manifold, `found`, `common`, `loss`.
 
     Scores are of the same points on every manifold, so that rare ones are judged, too: `latents`, over `manifold`, are those
-    of `score_manifolds`; `found` is how many manifolds have one; `common` is how many the most common has; `loss` is the error
-    on each manifold times its frequency. `best_latents`, `best_found`, `best_common` and `best_loss` are of the optimal
+    of `score_manifolds`; `found` is how many manifolds have one; `common` is how many the most common has; `loss` is the
+    error on each manifold times its frequency. `best_latents`, `best_found`, `best_common` and `best_loss` are of the optimal
     allocation, without an axis of seeds.
     """
     d, m = COORDINATES[kind], size.manifolds[kind]

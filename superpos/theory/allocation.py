@@ -1,12 +1,12 @@
 r"""How latents of an autoencoder should be shared among features of which each can use several.
 
-Feature i occurs with frequency $p_i$, and with $n$ latents on it a share $L_i(n)$ of it is left over, $L_i(0) = 1$. N latents
-are best dealt out where $\sum_i p_i L_i(n_i)$ is least. With $p_i \propto i^{-(1 + \alpha)}$ and $L(n) \propto n^{-\beta}$ the
-gains of the last latents are equal, $p_i \beta n_i^{-\beta - 1} = \lambda$, so $n_i = (F/i)^\gamma$ with
+Feature i occurs with frequency $p_i$, and with n latents on it a share $L_i(n)$ of it is left over, $L_i(0) = 1$. N latents
+are best dealt out where $\sum_i p_i L_i(n_i)$ is least. With $p_i \propto i^{-(1 + \alpha)}$ and $L(n) \propto n^{-\beta}$
+the gains of the last latents are equal, $p_i \beta n_i^{-\beta - 1} = \lambda$, so $n_i = (F/i)^\gamma$ with
 $\gamma = (1 + \alpha)/(1 + \beta)$ and F the last feature that has a latent. The sum of $i^{-\gamma}$ decides the rest:
 
-* $\alpha < \beta$ ($\gamma < 1$): it grows as $F^{1 - \gamma}$, so $N \approx F / (1 - \gamma)$. Most latents find further features.
-* $\alpha > \beta$ ($\gamma > 1$): it has a limit, so $N \approx \zeta(\gamma) F^\gamma$. Most latents tile the common features.
+* $\alpha < \beta$ ($\gamma < 1$): it grows as $F^{1 - \gamma}$. So $N \approx F / (1 - \gamma)$, and latents find features.
+* $\alpha > \beta$ ($\gamma > 1$): it has a limit. So $N \approx \zeta(\gamma) F^\gamma$, and latents tile common features.
 
 Michaud, Gorton and McGrath 2025, "Understanding sparse autoencoder scaling in the presence of feature manifolds"
 (arXiv:2509.02565).
@@ -139,10 +139,11 @@ def allocation_exponents(alpha: float, beta: float) -> Exponents:
 
 
 def power_law_allocation(alpha: float, beta: float, n_latents: float) -> Scaled:
-    r"""The best allocation among infinitely many features, $p_i = i^{-(1 + \alpha)} / \zeta(1 + \alpha)$, $L(n) = (1 + n)^{-\beta}$.
+    r"""The best allocation among infinitely many features.
 
-    L is convex, so all gains above one threshold are taken. Features with more than n latents are those up to
-    $I_n = (g_n / \lambda)^{1/(1 + \alpha)}$ with $g_n = L(n) - L(n + 1)$, rounded down, so $N = \sum_n I_n$ and $F = I_0$.
+    $p_i = i^{-(1 + \alpha)} / \zeta(1 + \alpha)$ and $L(n) = (1 + n)^{-\beta}$. L is convex, so all gains above one threshold
+    are taken. Features with more than n latents are those up to $I_n = (g_n / \lambda)^{1/(1 + \alpha)}$ with
+    $g_n = L(n) - L(n + 1)$, rounded down, so $N = \sum_n I_n$ and $F = I_0$.
     λ is chosen so that N is close to `n_latents`; what it is exactly is in the answer.
 
     Raises:
