@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -149,14 +150,15 @@ def test_exponents_are_slopes_of_logarithms():
 def test_panels_hold_the_numbers_of_the_tables():
     rows = tables()
     chosen = {cell: rows[cell[0]].sel(alpha=cell[1]) for cell in (experiment.DISCRETE, experiment.TILING)}
-    ax = experiment.manifolds_by_latents(chosen)
+    _, axes = plt.subplots(1, 3)
+    ax = experiment.manifolds_by_latents(chosen, axes[0])
     lines = [line.get_ydata() for line in ax.lines]
     best = chosen[experiment.TILING]["best_found"].values
     assert any(np.shape(line) == best.shape and np.allclose(line, best) for line in lines)
-    ax = experiment.latents_by_rank(chosen)
+    ax = experiment.latents_by_rank(chosen, axes[1])
     assert any(len(line.get_ydata()) == 20 for line in ax.lines)
     slopes = {kind: experiment.exponent(table["found"]).mean("seed") for kind, table in rows.items()}
-    ax = experiment.exponent_map(slopes, slopes, 3)
+    ax = experiment.exponent_map(slopes, slopes, 3, axes[2])
     image, *points = ax.collections
     assert_allclose(
         np.ravel(image.get_array()),

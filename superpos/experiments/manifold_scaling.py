@@ -5,8 +5,10 @@ Michaud, Gorton and McGrath 2025, "Understanding sparse autoencoder scaling in t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,7 +124,7 @@ def measure(result: SweepResult, size: Size, kind: str) -> xr.Dataset:
             best["latents"][a, k], best["loss"][a, k] = optimal_allocation(p, tiling_losses(kind, max(size.latents)), n)
             for s in range(size.seeds):
                 model = result.isel(feature_probability=a, dictionary_size=k, seed=s).model()
-                z, D = np.asarray(model.encode(h)), np.asarray(model.decoder)
+                z, D = np.asarray(_encode(model, h)), np.asarray(model.decoder)
                 scores = score_manifolds(truth, (kind,) * m, D, x, x, z, D @ z, used=np.asarray(model.exists))
                 errors = np.sum((x - D @ z) ** 2, axis=0).reshape(m, -1).mean(axis=1)
                 table["latents"][a, k, s], table["loss"][a, k, s] = scores.latents, p @ errors
@@ -133,6 +135,11 @@ def measure(result: SweepResult, size: Size, kind: str) -> xr.Dataset:
     for name, values in best.items():
         rows[f"best_{name}"] = ((*dims[:2], *dims[3:])[: np.ndim(values)], values)
     return xr.Dataset(rows, {"alpha": list(size.alphas), "dictionary_size": list(size.latents)})
+
+
+@jax.jit
+def _encode(model: Any, h: Any) -> Any:
+    return model.encode(h)
 
 
 def even_points(kind: str, n: int) -> np.ndarray:
@@ -262,6 +269,7 @@ def _theory(size: Size, claims: Claims) -> None:
     )
 
 
+@cache
 def map_exponent(alpha: float, beta: float, latents: tuple[float, float] = LARGE) -> float:
     """The exponent of features found by the optimal allocation between two numbers of latents."""
     few, many = (power_law_allocation(alpha, beta, n) for n in latents)

@@ -162,7 +162,7 @@ def power_law_allocation(alpha: float, beta: float, n_latents: float) -> Scaled:
     low = high * (target + 1) ** -(1 + alpha) * 1e-3
     while np.sum(reach(low)) < target and low > 1e-300:
         low *= 1e-3
-    for _ in range(60):
+    for _ in range(40):
         middle = float(np.sqrt(low * high))
         low, high = (middle, high) if np.sum(reach(middle)) > target else (low, middle)
     features = reach(high)
