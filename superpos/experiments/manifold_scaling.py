@@ -336,6 +336,8 @@ def exponent_map(
         beta = np.full(len(at), BETA[kind])
         ax.scatter(at, beta, c=best[kind].values, s=110, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
         ax.scatter(at, beta, c=values_of_kind.values, s=35, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
+        ax.text(3.45, BETA[kind] + 0.14, f"{kind}s", color="white", ha="right", va="center", fontsize="small")
+    ax.text(1.95, 1.72, "α = β", color="white", fontsize="small")
     ax.set(xlabel="α, steepness of frequencies", ylabel="β, gain by tiling", xlim=(0.1, 3.5), ylim=(0.4, 2.4))
     ax.figure.colorbar(image, ax=ax, label="exponent of manifolds found")
     return ax
@@ -373,7 +375,10 @@ def latents_by_rank(tables: Mapping[tuple[str, float], xr.Dataset], ax: Axes | N
         )  # fmt: skip
         shown = largest["best_latents"].values > 0
         ax.plot(rank[shown], largest["best_latents"].values[shown], color=COLORS[kind, alpha], lw=1.2)
-    ax.set(xscale="log", yscale="log", xlabel="rank i of the manifold", ylabel="its latents", ylim=(0.1, 200))
+    ax.set(xscale="log", yscale="log", xlabel="rank i of the manifold", ylabel="its latents", ylim=(0.1, 300))
+    ax.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    ax.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    ax.minorticks_off()
     return ax
 
 
