@@ -32,7 +32,7 @@ WITH_EXAMPLES = {
         for name in (
             "linear_loss", "optimal_linear_loss", "candidate_losses", "boundaries", "vanishing_penalty", "naive_baseline",
             "linear_vulnerability", "crossings", "known_shape", "known_shapes",
-            "arrangement",
+            "arrangement", "optimal_allocation", "allocation_exponents",
         )
     },
 }  # fmt: skip

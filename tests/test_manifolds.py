@@ -79,6 +79,36 @@ def test_points_have_the_length_of_one_magnitude():
     assert_array_equal(features.moment(3), 0)
 
 
+ONE_OF = {
+    "n_features": 9,
+    "manifolds": ("circle", "hypersphere", "sphere"),
+    "anticorrelated_sets": (tuple(range(6)),),
+    "feature_probability": np.repeat([0.3, 0.5, 0.4], [2, 4, 3]),
+    "magnitude": "constant",
+}
+
+
+@pytest.mark.slow
+def test_of_an_anticorrelated_set_of_manifolds_one_at_most_is_active():
+    """And points of a hypersphere are uniform on it: E s² = 1/4, E s⁴ = 3 E s² s′² = 1/8."""
+    features = sp.FeatureDistribution(**ONE_OF)
+    x = np.asarray(jax.jit(lambda key: features.sample(key, N_SAMPLES))(jax.random.key(0)), np.float64)
+    circle, hypersphere, sphere = (np.any(x[part] != 0, axis=0) for part in slices(features.manifolds))
+    assert not np.any(circle & hypersphere)
+    for active, p in ((circle, 0.3), (hypersphere, 0.5), (sphere, 0.4), (circle & sphere, 0.12)):
+        assert abs(active.mean() - p) < 4.5 * np.sqrt(p * (1 - p) / N_SAMPLES)
+    points = x[2:6, hypersphere]
+    assert_allclose(np.linalg.norm(points, axis=0), 1, atol=1e-5)
+    error = 4.5 / np.sqrt(points.shape[1])
+    fourth = (points**2) @ (points**2).T / points.shape[1]
+    assert_allclose(points @ points.T / points.shape[1], np.eye(4) / 4, atol=error / 4)
+    assert_allclose(fourth, (1 + 2 * np.eye(4)) / 24, atol=error / 8)
+    both = np.asarray(features.co_activation())
+    assert_allclose(both[:6, :6], np.kron([[1, 0, 0], [0, 1, 1], [0, 1, 1]], np.ones((2, 2))) * ONE_OF["feature_probability"][:6], atol=1e-6)  # fmt: skip
+    assert_allclose(both[:6, 6:], 0.4 * np.repeat(ONE_OF["feature_probability"][:6, None], 3, axis=1), rtol=1e-5)
+    assert_allclose(np.diag(np.asarray(features.second_moments())), np.repeat([0.15, 0.125, 0.4 / 3], [2, 4, 3]), rtol=1e-5)  # fmt: skip
+
+
 @pytest.mark.slow
 def test_random_subspaces_are_orthonormal_within_and_turned_at_random():
     D = np.asarray(
@@ -231,12 +261,16 @@ def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep_over_subspaces(one_device)
 
 REFUSED = [
     ({"manifolds": ["circle"]}, "manifolds must be a tuple of names"),
-    ({"manifolds": ("circle", "sfere")}, "manifolds must be one of circle, sphere, torus"),
+    ({"manifolds": ("circle", "sfere")}, "manifolds must be one of circle, sphere, torus, hypersphere"),
     ({"manifolds": ("circle",)}, "manifolds must have n_features = 4 coordinates in all, got 2"),
     ({"feature_probability": [0.1, 0.1, 0.1, 0.2]}, "feature_probability must be equal for all coordinates of a manifold"),
     ({"magnitude_high": [1.0, 2.0, 1.0, 1.0]}, "magnitude_high must be equal for all coordinates of a manifold"),
     ({"magnitude": ("uniform", "constant", "uniform", "uniform")}, "magnitude must be one law for all coordinates"),
     ({"parents": (-1, 0, 0, 0)}, "parents must be () where manifolds is not ()"),
+    ({"anticorrelated_sets": ((0, 2),)}, "anticorrelated_sets must hold two manifolds or more, each with all its coordinates"),
+    ({"anticorrelated_sets": ((0, 1),)}, "anticorrelated_sets must hold two manifolds or more"),
+    ({"anticorrelated_sets": ((1, 0, 2, 3),)}, "in order, where manifolds is not (), got [1, 0, 2, 3]"),
+    ({"anticorrelated_sets": ((0, 1, 2, 3),), "feature_probability": 0.6}, "add up to at most 1 within the anticorrelated"),
     ({"correlated_sets": ((0, 1),)}, "correlated_sets must be () where manifolds is not ()"),
     ({"correlation": 0.5}, "correlation must be None where manifolds is not ()"),
 ]  # fmt: skip

@@ -60,8 +60,9 @@ class FeatureDistribution:
       (documents, n_features), times magnitudes; a share `held_out` of the rows is not trained on, and `part` says which rows
       are drawn (`superpos.data.documents`). In the world of a `"fixed_number"` exactly `n_active` features are active in
       every input, each set of them as often (`superpos.data.fixed_number`).
-    * `manifolds`: features are points on a `"circle"`, `"sphere"` or `"torus"` times a magnitude, in as many coordinates of x
-      as their points have; all of a manifold share one $p$ and one magnitude (`superpos.data.manifolds`).
+    * `manifolds`: features are points on a `"circle"`, `"sphere"`, `"torus"` or `"hypersphere"` times a magnitude, in as many
+      coordinates of x as their points have; all of a manifold share one $p$ and one magnitude (`superpos.data.manifolds`).
+      `anticorrelated_sets` hold whole manifolds then, of which one at most is active, and count each manifold's $p$ once.
 
     Elhage et al. 2022, "Demonstrating Superposition" and "Correlated and Anticorrelated Features". Chanin et al. 2024, "A is
     for Absorption", for hierarchies; Sharkey, Braun and Millidge 2022, "Taking features out of superposition with sparse
@@ -135,7 +136,7 @@ class FeatureDistribution:
             if np.any(p[..., members] != p[..., members[:1]]):
                 raise ConfigError(f"feature_probability must be equal within the correlated set {list(members)}.")
         for members in self.anticorrelated_sets:
-            total = float(np.max(np.sum(p[..., members], axis=-1)))
+            total = float(np.max(np.sum(p[..., manifolds.once(self.manifolds, members)], axis=-1)))
             if total > 1 + 1e-6:
                 raise ConfigError(
                     f"feature_probability must add up to at most 1 within the anticorrelated set {list(members)}, "
@@ -234,8 +235,12 @@ class FeatureDistribution:
             p = dependence.given_family(p, self.parents, self.exclusive_children)
         u = unit_uniform(key, (self.n_features, batch_size))
         if self.manifolds:
-            switch = u[manifolds.first_coordinates(self.manifolds)]
-            return jnp.where(switch < p, magnitudes.drawn(self, switch / p) * manifolds.points(self.manifolds, u), 0.0)
+            switch, low = u[manifolds.first_coordinates(self.manifolds)], jnp.zeros_like(p)
+            if self.anticorrelated_sets:
+                switch, low = self._shared_switches(key, switch, p)
+            active = (switch >= low) & (switch < low + p)
+            x = magnitudes.drawn(self, (switch - low) / p) * manifolds.points(self.manifolds, u)
+            return jnp.where(active, x, 0.0)
         if self.correlation is not None:
             factor = ndtri(unit_uniform(jax.random.fold_in(key, 2), (1, batch_size)))
             p = jnp.maximum(dependence.given_factor(p, self._correlations[:, None], factor), MIN_PROBABILITY)
@@ -246,15 +251,7 @@ class FeatureDistribution:
         if not (self.correlated_sets or self.anticorrelated_sets):
             active, v = u < p, u / p
         else:
-            # `switch` is the number that decides activity: feature i is active for switch in [low_i, low_i + p_i).
-            sets = (*self.correlated_sets, *self.anticorrelated_sets)
-            shared = unit_uniform(jax.random.fold_in(key, 1), (len(sets), batch_size))
-            switch, low = u, jnp.zeros_like(p)
-            for k, members in enumerate(sets):
-                switch = switch.at[np.array(members)].set(shared[k])
-            for members in self.anticorrelated_sets:
-                p_members = p[np.array(members)]
-                low = low.at[np.array(members)].set(jnp.cumsum(p_members, axis=0) - p_members)
+            switch, low = self._shared_switches(key, u, p)
             active = (switch >= low) & (switch < low + p)
             v = (switch - low) / p
             for members in self.correlated_sets:  # one switch for all members, so magnitudes need their own draw
@@ -262,6 +259,17 @@ class FeatureDistribution:
         if self.parents:
             active = dependence.within_family(active, self.parents, self.exclusive_children)
         return self._values(active, v)
+
+    def _shared_switches(self, key: PRNGKeyArray, u: Array, p: Array) -> tuple[Array, Array]:
+        """The numbers that decide activity, one for each set: feature i is active for switch in [low_i, low_i + p_i)."""
+        sets = (*self.correlated_sets, *self.anticorrelated_sets)
+        shared = unit_uniform(jax.random.fold_in(key, 1), (len(sets), u.shape[1]))
+        switch, low = u, jnp.zeros_like(p)
+        for k, members in enumerate(sets):
+            switch = switch.at[np.array(members)].set(shared[k])
+        for members in self.anticorrelated_sets:
+            low = low.at[np.array(members)].set(manifolds.below(self.manifolds, members, p[np.array(members)]))
+        return switch, low
 
     def _values(self, active: Array, v: Array) -> Float[Array, "n_features batch"]:
         """Inputs of which is active, and of v, uniform on [0, 1) for what is."""
@@ -329,12 +337,12 @@ class FeatureDistribution:
             both = dependence.bivariate_normal(p, correlation.matrix_of(self))
         else:
             both = p[:, None] * p[None, :]
-        for part in manifolds.slices(self.manifolds):
-            both = both.at[part, part].set(p[part.start])
         for members in self.correlated_sets:
             both = both.at[np.ix_(members, members)].set(p[members[0]])
         for members in self.anticorrelated_sets:
             both = both.at[np.ix_(members, members)].set(0.0)
+        for part in manifolds.slices(self.manifolds):
+            both = both.at[part, part].set(p[part.start])
         return jnp.fill_diagonal(both, p, inplace=False)
 
     def second_moments(self) -> Float[Array, "n_features n_features"]:

@@ -4,10 +4,12 @@ r"""Features that are not one direction each: points of a manifold times a magni
 
 * `"circle"`, 2: $(\cos\alpha, \sin\alpha)$;
 * `"sphere"`, 3: the unit sphere;
-* `"torus"`, 4: $(\cos\alpha, \sin\alpha, \cos\beta, \sin\beta) / \sqrt2$, a flat torus in the unit sphere.
+* `"torus"`, 4: $(\cos\alpha, \sin\alpha, \cos\beta, \sin\beta) / \sqrt2$, a flat torus in the unit sphere;
+* `"hypersphere"`, 4: the unit sphere of four dimensions, which is three-dimensional itself.
 
 A manifold is active with probability p. Then its coordinates are $x = m\,s$ with a magnitude m and a point s, uniform on it
 and of length 1. So $E\,x_i = 0$ and $E\,x_i x_j = \delta_{ij}\,p\,E[m^2] / d$ with d the number of its coordinates.
+Manifolds are independent, or in `anticorrelated_sets` of whole ones, of which one at most is active.
 
 Engels, Michaud, Liao, Gurnee and Tegmark 2024, "Not All Language Model Features Are One-Dimensionally Linear",
 for features that are circles; Michaud, Gorton and McGrath 2025, "Understanding sparse autoencoder scaling in the presence of
@@ -27,7 +29,9 @@ from superpos.data.worlds import curve_points, sphere_points
 from superpos.errors import ConfigError
 
 # How many coordinates the points of each have.
-COORDINATES = {"circle": 2, "sphere": 3, "torus": 4}
+COORDINATES = {"circle": 2, "sphere": 3, "torus": 4, "hypersphere": 4}
+# Dimensions of their own: how many numbers say where a point is.
+DIMENSIONS = {"circle": 1, "sphere": 2, "torus": 2, "hypersphere": 3}
 
 
 def check_names(manifolds: Any) -> None:
@@ -60,9 +64,11 @@ def check_manifolds(features: Any) -> None:
         raise ConfigError(
             f"manifolds must have n_features = {features.n_features} coordinates in all, got {n_coordinates}."
         )
-    for field in ("correlated_sets", "anticorrelated_sets", "parents"):
+    for field in ("correlated_sets", "parents"):
         if getattr(features, field):
             raise ConfigError(f"{field} must be () where manifolds is not ().")
+    for members in features.anticorrelated_sets:
+        _check_whole(features.manifolds, members)
     for field in ("world", *correlation.FIELDS):
         if getattr(features, field) is not None:
             raise ConfigError(f"{field} must be None where manifolds is not ().")
@@ -80,6 +86,34 @@ def check_manifolds(features: Any) -> None:
         per_feature = values.ndim >= -axis and values.shape[axis] == len(first)
         if per_feature and np.any(values != np.take(values, first, axis=axis)):
             raise ConfigError(f"{field} must be equal for all coordinates of a manifold.")
+
+
+def _check_whole(manifolds: tuple[str, ...], members: tuple[int, ...]) -> None:
+    """Raise `ConfigError` unless a set holds all coordinates of some manifolds, two at least, one after another."""
+    first = first_coordinates(manifolds)
+    starts = dict.fromkeys(first[list(members)].tolist())
+    whole = tuple(i for start in starts for i in np.flatnonzero(first == start).tolist())
+    if members != whole or len(starts) < 2:
+        raise ConfigError(
+            "anticorrelated_sets must hold two manifolds or more, each with all its coordinates in order, where manifolds "
+            f"is not (), got {list(members)}."
+        )
+
+
+def once(manifolds: tuple[str, ...], members: tuple[int, ...]) -> tuple[int, ...]:
+    """The members of a set that count: the first coordinate of every manifold, and all where there are no manifolds."""
+    if not manifolds:
+        return members
+    first = first_coordinates(manifolds)
+    return tuple(i for i in members if first[i] == i)
+
+
+def below(manifolds: tuple[str, ...], members: tuple[int, ...], p: Float[Array, "m 1"]) -> Float[Array, "m 1"]:
+    """For each member of a set the sum of the probabilities `p` of the features or manifolds before its own."""
+    if not manifolds:
+        return jnp.cumsum(p, axis=0) - p
+    counted = np.isin(members, once(manifolds, members))
+    return jnp.cumsum(jnp.where(counted[:, None], p, 0.0), axis=0) - p
 
 
 def first_coordinates(manifolds: tuple[str, ...]) -> Int[np.ndarray, " n_features"]:
@@ -104,6 +138,10 @@ def points(manifolds: tuple[str, ...], u: Float[Array, "n_features batch"]) -> F
             of_name = curve_points("circle", u[at + 1])
         elif name == "sphere":
             of_name = sphere_points(u[at + 1], u[at + 2])
+        elif name == "hypersphere":  # the squared length of each of two planes' parts is uniform (Hopf's coordinates)
+            shares = jnp.stack([u[at + 1], 1 - u[at + 1]])
+            both = jnp.stack([curve_points("circle", u[at + 2 + k]) for k in (0, 1)])
+            of_name = jnp.concatenate(both * jnp.sqrt(shares)[:, None])
         else:
             both = [curve_points("circle", u[at + 1]), curve_points("circle", u[at + 2])]
             of_name = jnp.concatenate(both) * 0.5**0.5

@@ -1,5 +1,12 @@
 """What mathematics says: exact losses and known shapes."""
 
+from superpos.theory.allocation import Allocation as Allocation
+from superpos.theory.allocation import Exponents as Exponents
+from superpos.theory.allocation import Scaled as Scaled
+from superpos.theory.allocation import allocation_exponents as allocation_exponents
+from superpos.theory.allocation import optimal_allocation as optimal_allocation
+from superpos.theory.allocation import power_law_allocation as power_law_allocation
+from superpos.theory.allocation import tiling_losses as tiling_losses
 from superpos.theory.attacks import analytic_attack as analytic_attack
 from superpos.theory.attacks import linear_vulnerability as linear_vulnerability
 from superpos.theory.attacks import silent_cost as silent_cost
