@@ -51,13 +51,11 @@ class VectorTransformer(nnx.Module):
         self.Q: Any = nnx.Param(arrays.parameter("Q", Q, P.shape))
         self.attention = attention
 
-    def __call__(
-        self, tokens: Float[Array, "coordinate n_tokens *batch"], present: Any = None
-    ) -> Float[Array, "*batch"]:
+    def __call__(self, tokens: Any, present: Any = None) -> Float[Array, "*batch"]:
         """What the model says of the query, the last column of the tokens, of one sequence or of a batch of them.
 
-        `present`, of shape (n_examples, *batch), is 1 for every example that is there and 0 for the others, which are as if
-        they were not given.
+        `tokens` have shape (D, n_tokens), or (D, n_tokens, batch). `present`, (n_examples,) or (n_examples, batch), is 1 for
+        every example that is there and 0 for the others, which are as if they were not given.
 
         Raises:
             ConfigError: the tokens have not D rows and two columns or more, or `present` has another shape.
@@ -81,9 +79,7 @@ class VectorTransformer(nnx.Module):
                 query = z[:, -1:]
         return -query[-1, 0]
 
-    def layer(
-        self, layer: int, tokens: Float[Array, "coordinate n_tokens *batch"], present: Any = None
-    ) -> Float[Array, "coordinate n_tokens *batch"]:
+    def layer(self, layer: int, tokens: Any, present: Any = None) -> Float[Array, "coordinate n_tokens *batch"]:
         """The tokens after one layer, of those before it; `__call__` applies all layers in turn and reads the query.
 
         Raises:
@@ -124,5 +120,5 @@ def _moments(examples: Array, present: Array) -> Float[Array, "coordinate coordi
     return _dot("in...,kn...->ik...", examples * shares[None], examples)
 
 
-def _dot(subscripts: str, *operands: Array) -> Array:
+def _dot(subscripts: str, *operands: Any) -> Array:
     return jnp.einsum(subscripts, *operands, precision=FULL_PRECISION)

@@ -40,7 +40,7 @@ def linear_attention_loss(
     if P.shape[1] != P.shape[2] or P.shape[1] < 2:
         raise ConfigError(f"P must be of shape (n_heads, D, D) with D of 2 or more, got {P.shape}.")
     Q = arrays.as_array("Q", Q, shape=P.shape, finite=False)
-    d = P.shape[1] - 1
+    P, Q, d = jnp.asarray(P), jnp.asarray(Q), P.shape[1] - 1
     sizes = jnp.append(input_scale * jnp.ones(d), 1.0)
     T = jnp.sum(P[:, -1, :, None, None] * Q[:, None, :, :d], axis=0)  # (D, D, d)
     T = input_scale * sizes[:, None, None] * sizes[None, :, None] * (T + jnp.swapaxes(T, 0, 1)) / 2
