@@ -173,7 +173,7 @@ def best_descent(
         return Descent(tuple(map(float, best.x)), (0.0,) * n_steps, float(best.fun))
 
     def loss(x: np.ndarray) -> float:
-        return descent_loss(x[:n_steps], [*x[n_steps:], 0.0], **sizes)
+        return descent_loss(x[:n_steps].tolist(), [*x[n_steps:], 0.0], **sizes)
 
     rng = np.random.default_rng(0)
     for _ in range(STARTS):

@@ -124,7 +124,8 @@ def _written(rates: Any, curvatures: Any, n_dims: int) -> VectorTransformer:
 
 
 def _exact_share(model: VectorTransformer, task: InContextRegression, scale: float) -> Any:
-    return replace(task, input_scale=scale).expected_loss(model) / (task.n_dims * scale**2)
+    exact: Any = replace(task, input_scale=scale).expected_loss(model)
+    return exact / (task.n_dims * scale**2)
 
 
 def _share_left(model: VectorTransformer, task: InContextRegression, n_sequences: int, scale: float) -> Array:
