@@ -22,7 +22,7 @@ class Size:
     noises: tuple[float, ...] = (0.0, 1.0)
     seeds: int = 12
     batch_size: int = 128
-    steps: int = 500
+    steps: int = 800
     deep_steps: int = 2_000
     softmax_steps: int = 800
     sequences: int = 8_192
@@ -40,7 +40,7 @@ SIZES = Sizes(
 def build(size: Size) -> tuple[InContextRegression, TrainConfig, Grid]:
     """Task, training and grid of one layer of linear attention."""
     task = InContextRegression(n_dims=size.n_dims, most_examples=max(size.examples), init_scale=0.3)
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, learning_rate=1e-2, beta2=BETA2, history=20)
+    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, learning_rate=2e-2, beta2=BETA2, history=20)
     return task, config, Grid(n_examples=list(size.examples), noise=list(size.noises), seed=_seeds(size))
 
 
