@@ -227,7 +227,7 @@ def table_of(**changed):
     said = {
         "one": 1.001, "rate": 1.0, "outside": 1e-3, "explained": 0.999, "rescaled": 1.0, "shifted": 1.0, "reordered": 1e-6,
         "two": 1.02, "same": 0.97, "numbers": 1.0, "deep_outside": 1e-3, "parts": 1.0, "change_of_y": 1.0,
-        "deep_rescaled": 1.0, "softmax_one": 1.8, "softmax_two": 1.05, "opposite": True,
+        "smaller": 1.0, "larger": 1.3, "softmax_one": 1.8, "softmax_two": 1.05, "opposite": True,
     } | changed  # fmt: skip
     d, n, seeds, noise = 5, 20, 6, 1e-5 * np.arange(6)
     step, best = sp.theory.one_step(d, n), sp.theory.best_descent(d, n, 2, preconditioned=True)
@@ -262,7 +262,7 @@ def table_of(**changed):
             "rates": (("seed", "layer"), np.outer(one, numbers[:2])),
             "curvature": ("seed", numbers[2] * one),
             "left": (("seed", "part"), np.outer(one, left)),
-            "rescaled": (("seed", "scale"), said["deep_rescaled"] * np.outer(one, [0.2, 0.01, 90])),
+            "rescaled": (("seed", "scale"), np.outer(one, [0.2 * said["smaller"], 0.01, 90 * said["larger"]])),
             "best_rescaled": (("seed", "scale"), np.outer(one, [0.2, 0.01, 90])),
         },
         {"part": ["nothing", "second layer", "first layer", "change of y", "change of x"], "scale": scales},
@@ -295,10 +295,12 @@ def table_of(**changed):
         ({"deep_outside": 0.1}, [11]),
         ({"parts": 2.0}, [12]),
         ({"change_of_y": 0.1}, [12, 13]),
-        ({"deep_rescaled": 2.0}, [14]),
-        ({"softmax_one": 0.99}, [15]),
-        ({"softmax_two": 1.5}, [16]),
-        ({"opposite": False}, [17]),
+        ({"smaller": 1.2}, [14]),
+        ({"larger": 0.9}, [15]),
+        ({"larger": 1e-3}, [15]),
+        ({"softmax_one": 0.99}, [16]),
+        ({"softmax_two": 1.5}, [17]),
+        ({"opposite": False}, [17, 18]),
     ],
 )
 def test_each_claim_can_fail(changed, failed):
