@@ -142,7 +142,7 @@ def _cosine(one: Array, other: Array) -> Array:
     return jnp.sum(one * other) / jnp.sqrt(jnp.sum(one**2) * jnp.sum(other**2))
 
 
-def left_by_parts(rates: Any, curvature: float, n_dims: int, n_examples: int) -> np.ndarray:
+def left_by_parts(rates: Any, curvature: Any, n_dims: int, n_examples: int) -> np.ndarray:
     r"""The expected loss of two steps with each of `PARTS` undone: $\sum_i g_i R(\lambda_i)^2$ with, in this order,
 
     $$(1 - a_1\lambda)(1 - a_2 \lambda A^2), \quad 1 - a_1 \lambda, \quad 1 - a_2 \lambda, \quad
