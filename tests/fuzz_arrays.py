@@ -211,6 +211,7 @@ MADE = {
         lambda W_in, b_in, W_out: sp.models.DecoderMLP(W_in, b_in, W_out)(x),
         {"W_in": W, "b_in": W[:, 0], "W_out": W.T},
     ),
+    "VectorTransformer": (sp.models.VectorTransformer, {"P": np.ones((1, 1, 3, 3)), "Q": np.ones((1, 1, 3, 3))}),
     "SAE": (lambda **given: sp.models.SAE(**given), {"W_dec": W, "W_enc": W.T, "b_enc": b, "b_dec": W[:, 0]}),
     "Crosscoder": (
         lambda **given: sp.models.Crosscoder(**given),

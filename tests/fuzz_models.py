@@ -15,6 +15,7 @@ toy, tiny = sp.tasks.Toy(n_features=3, n_hidden=2), sp.TrainConfig(steps=1, batc
 tied, dictionary = sp.ToyModel(W, b), sp.models.SAE(W, W.T)
 gates = sp.models.BooleanModel(W, W[:, 0], W.T, b)
 decoder = sp.models.DecoderMLP(W, W[:, 0], W.T)
+fits = sp.models.VectorTransformer(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)))
 stream = sp.models.ResidualMLP(W, W.T, n_features=3)
 reader = sp.models.Transformer.random(
     jax.random.key(0), n_layers=1, n_heads=1, d_model=4, d_head=2, d_vocab=5, n_positions=6
@@ -33,6 +34,8 @@ MODELS = {
     "BooleanModel(…)": (lambda x: gates(x), {"x": x}),
     "ResidualMLP(…)": (lambda x: stream(x), {"x": x}),
     "DecoderMLP(…)": (lambda x: (decoder(x), decoder.hidden(x)), {"x": x}),
+    "VectorTransformer(…)": (
+        lambda tokens, present: (fits(tokens, present), fits.layer(0, tokens)), {"tokens": x, "present": np.ones(3)}),
     "SAE.encode": (lambda h: dictionary.encode(h), {"h": W @ x}),
     "SAE options": (lambda **given: sp.models.SAE(W, W.T, **given), {"architecture": "relu", "initial_threshold": 0.1, "unit_columns": False}),
     "SAE, topk": (lambda k: sp.models.SAE(unit, W.T, architecture="topk", k=k), {"k": 1}),

@@ -147,6 +147,9 @@ CAPTIONS = [
     (sp.tasks.SkipTrigrams(), ("n_groups",),
      "8 sources; 8 destinations; 5 tokens before; 2 heads; d_head 8; d_model 32; number of groups swept; "
      "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
+    (sp.tasks.InContextRegression(n_layers=2), ("n_examples",),
+     "inputs of 5 dimensions; 2 layers; 1 head; attention linear; number of examples swept; "
+     "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),
     (sp.tasks.Toy(n_features=1, n_hidden=1, anticorrelated_sets=((0,),)), (),
      "1 feature in 1 hidden dimension; ReLU output; importance 1; feature probability 1; 1 anticorrelated set of 1; "
      "steps by objective of AdamW, learning rate by objective (cosine), batch 1,024"),

@@ -45,6 +45,7 @@ TASKS = {
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
     "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),
+    "in_context_regression": sp.tasks.InContextRegression(n_dims=20, most_examples=60, n_layers=2, init_scale=0.1),
     "list_function": sp.tasks.ListFunction(function="sorted", length=8, d_vocab=64, d_model=64, d_mlp=64),
 }
 

@@ -84,28 +84,34 @@ def moved_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> np.
     return chosen + OFF * np.random.default_rng(0).standard_normal(chosen.shape)
 
 
-def hidden_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
-    """Points at which one of a minimum's short features lies beside a long one, whose bias hides it.
+def narrow_places(problem: Problem, flat: np.ndarray, label: np.ndarray) -> list[np.ndarray]:
+    """Points to try for minima that may be narrower than a step of a descent: these leave them, Newton's method does not.
 
-    Of every such pair of features, those that are equal but for symmetry once, a few points to try, (k, d). Minima of this
-    kind may be narrower than a step of a descent, which therefore leaves them; Newton's method does not.
+    There a short feature of a known minimum is silent, or lies beside a long one, whose bias hides it. Of all such places,
+    those that are equal but for symmetry once, a few points to try, (k, d).
     """
-    W, b = (None if part is None else np.asarray(part) for part in problem.parts(flat))
-    if b is None:
+    weights, biases = problem.parts(flat)
+    if biases is None:
         return []
+    W, b = np.asarray(weights), np.asarray(biases)
     lengths = np.linalg.norm(W, axis=0)
-    pairs = [(i, j) for i in np.flatnonzero(lengths < SHORT) for j in np.flatnonzero(lengths > LONG)]
+    mean = np.broadcast_to(np.asarray(problem.task.features.moment(1)), problem.shape[1])
+    short, long = np.flatnonzero(lengths < SHORT).tolist(), np.flatnonzero(lengths > LONG).tolist()
+
+    def silent(i: int) -> np.ndarray:
+        return problem.flat(np.where(np.arange(len(b)) == i, 0.0, W), np.where(np.arange(len(b)) == i, mean[i], b))
 
     def beside(i: int, j: int, share: float, hidden: float) -> np.ndarray:
-        moved, biases = W.copy(), b.copy()
-        moved[:, i], biases[i] = share * W[:, j], 0.0
-        biases[j] -= hidden * share * lengths[j] ** 2
-        return problem.flat(moved, biases)
+        moved, lowered = W.copy(), b.copy()
+        moved[:, i], lowered[i] = share * W[:, j], 0.0
+        lowered[j] -= hidden * share * lengths[j] ** 2
+        return problem.flat(moved, lowered)
 
-    if not pairs:
+    each = [silent(i)[None] for i in short]
+    each += [np.stack([beside(i, j, *variant) for variant in HIDDEN]) for i in short for j in long]
+    if not each:
         return []
-    each = [np.stack([beside(*pair, *variant) for pair in pairs]) for variant in HIDDEN]
-    return [np.stack([points[group[0]] for points in each]) for group in _alike(problem, each[0], label)]
+    return [each[group[0]] for group in _alike(problem, np.stack([points[0] for points in each]), label)]
 
 
 def _once(problem: Problem, points: list[np.ndarray], label: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import xarray as xr
 from superpos import arrays, check
 from superpos.cache import use_compilation_cache
 from superpos.errors import ConfigError
-from superpos.landscapes.candidates import candidate_points, hidden_features, moved_features
+from superpos.landscapes.candidates import candidate_points, moved_features, narrow_places
 from superpos.landscapes.descent import LEGS, Ends, descend, descent_of, random_starts
 from superpos.landscapes.merging import classes
 from superpos.landscapes.problem import problem_of
@@ -126,8 +126,8 @@ def _try(task: Any, found: list[Minima], points: list[np.ndarray]) -> None:
             done[k] = len(minima.basins)
             moved = [moved_features(minima.problem, basin.bottom.flat, minima.label) for basin in fresh]
             for basin in fresh:
-                for points_to_try in hidden_features(minima.problem, basin.bottom.flat, minima.label):
-                    any(minima.add_nearby(point, "hidden feature") for point in points_to_try)
+                for place in narrow_places(minima.problem, basin.bottom.flat, minima.label):
+                    any(minima.add_nearby(point, "narrow place") for point in place)
             points.append(np.concatenate([np.zeros((0, minima.problem.size)), *moved]))
         if not sum(map(len, points)):
             return

@@ -20,3 +20,4 @@ from superpos.models.sae import Transcoder as Transcoder
 from superpos.models.sae import register_architecture as register_architecture
 from superpos.models.toy import ToyModel as ToyModel
 from superpos.models.transformer import Transformer as Transformer
+from superpos.models.vector_transformer import VectorTransformer as VectorTransformer

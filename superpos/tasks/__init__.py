@@ -8,6 +8,7 @@ from superpos.tasks.crosscoder import Crosscoder as Crosscoder
 from superpos.tasks.deep_pairs import DeepPairs as DeepPairs
 from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.feature_decoder import FeatureDecoder as FeatureDecoder
+from superpos.tasks.in_context_regression import InContextRegression as InContextRegression
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.list_function import ListFunction as ListFunction
 from superpos.tasks.mixed_computation import MixedComputation as MixedComputation
