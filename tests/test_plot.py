@@ -1,6 +1,7 @@
 """Every plot is drawn, and asserted on what it contains."""
 
 import json
+import pickle
 import runpy
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from papers import wrong_with
 
 import superpos as sp
 from superpos.config import to_dict
+from superpos.experiments import publishing
 from superpos.experiments.five_features import draw
+from superpos.plot import paper
 from superpos.theory.polytopes import polygon
 
 ROOT = Path(__file__).parents[1]
@@ -184,8 +188,13 @@ SCRIPTS = sorted(p.name for p in (ROOT / "figures").glob("*.py") if p.stem != "a
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_every_figure_script_draws_its_figure(script, tmp_path):
-    """The quick form: small and trained too little, so its claims are measured and not judged."""
+def test_every_figure_script_draws_its_figure(script, tmp_path, monkeypatch):
+    """The quick form: small and trained too little, so its claims are measured and not judged.
+
+    Laid out for a column and for a page it is no higher than one, with letters of eight points, none on others.
+    """
+    drawn = []
+    monkeypatch.setattr(publishing, "watermark", lambda figure: drawn.append(pickle.dumps(figure)))
     main = runpy.run_path(str(ROOT / "figures" / script))["main"]
     main(quick=True, results=tmp_path / "results", out=tmp_path / "out")
     name = f"{script.removesuffix('.py')}_quick"
@@ -195,6 +204,11 @@ def test_every_figure_script_draws_its_figure(script, tmp_path):
         "identity"
     }  # a theorem is checked at every size, and must hold
     assert claims and verdicts == {"not judged"}
+    for width in paper.WIDTHS:
+        with sp.plot.style():
+            figure = pickle.loads(drawn[0])
+            paper.fit(figure, width)
+            assert not (wrong := wrong_with(figure)), f"{width}: {'; '.join(wrong)}"
 
 
 @pytest.mark.slow
