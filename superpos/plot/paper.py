@@ -88,6 +88,7 @@ def fit(figure: Figure, width: str) -> None:
         top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
             break
+        figure.draw_without_rendering()  # else words are where they were
         for panel in panels:
             panel.measure()  # rooms of their own, not those that panels below each other had in common
     drawn = []

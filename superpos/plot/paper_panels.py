@@ -55,6 +55,7 @@ class Panel:
         self.title = 0.0  # its width
         self._words = {text: text.get_text() for text in (ax.title, ax.xaxis.label, ax.yaxis.label)}
         self._n_names = len(_labels(ax, "y")) * _has_names(ax, "y")  # each needs a line
+        self.designed_labels = ax.get_xlabel(), ax.get_ylabel()
         self._shows = {axis: _shows_labels(ax, axis) for axis in "xy"}
 
     @property
@@ -115,7 +116,7 @@ class Panel:
 
     def stands_alone(self, beside: "Panel") -> bool:
         """Whether it shows something else than the panel beside it: it shares no axis with it, and its labels are others."""
-        labels = [{panel.ax.get_xlabel(), panel.ax.get_ylabel(), ""} for panel in (self, beside)]
+        labels = [{*panel.designed_labels, ""} for panel in (self, beside)]
         apart = not (self.shares(beside, "x") or self.shares(beside, "y"))
         return self.is_framed and beside.is_framed and apart and bool(labels[0] - labels[1])
 
