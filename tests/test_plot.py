@@ -1,7 +1,6 @@
 """Every plot is drawn, and asserted on what it contains."""
 
 import json
-import pickle
 import runpy
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from papers import wrong_with
+from papers import copier, wrong_with
 
 import superpos as sp
 from superpos.config import to_dict
@@ -194,7 +193,7 @@ def test_every_figure_script_draws_its_figure(script, tmp_path, monkeypatch):
     Laid out for a column and for a page it is no higher than one, with letters of eight points, none on others.
     """
     drawn = []
-    monkeypatch.setattr(publishing, "watermark", lambda figure: drawn.append(pickle.dumps(figure)))
+    monkeypatch.setattr(publishing, "watermark", lambda figure: drawn.append(copier(figure)))
     main = runpy.run_path(str(ROOT / "figures" / script))["main"]
     main(quick=True, results=tmp_path / "results", out=tmp_path / "out")
     name = f"{script.removesuffix('.py')}_quick"
@@ -206,7 +205,7 @@ def test_every_figure_script_draws_its_figure(script, tmp_path, monkeypatch):
     assert claims and verdicts == {"not judged"}
     for width in paper.WIDTHS:
         with sp.plot.style():
-            figure = pickle.loads(drawn[0])
+            figure = drawn[0]()
             paper.fit(figure, width)
             assert not (wrong := wrong_with(figure)), f"{width}: {'; '.join(wrong)}"
 
