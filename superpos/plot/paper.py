@@ -242,12 +242,12 @@ def _rows(
 
     Else they are broken: evenly if they are of a kind or there is room, others into rows of as many as fit, evenly if that
     takes no more rows.
-    Rows that have been laid out `before` are broken anew only if the height of all their panels is free.
+    Rows that have been laid out `before` are broken anew only in a column, if the height of all their panels is free.
     """
     rows: list[list[Panel]] = []
     for number, group in groupby(panels, key=lambda panel: panel.row):
         row = list(group)
-        if before and not all(panel.is_free for panel in row):
+        if before and (width == "text" or not all(panel.is_free for panel in row)):
             rows += [part for part in before if part[0].row == number]
             continue
         if _are_of_a_kind(row) or narrowness == 1:
