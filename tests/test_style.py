@@ -155,7 +155,14 @@ def test_the_only_vmaps_over_models_live_in_one_file():
         "analysis/attention",
         "analysis/heads",
     )
-    figures = ("list_maximum", "list_reversal", "balanced_parentheses", "logit_attribution", "skip_trigrams")
+    figures = (
+        "list_maximum",
+        "list_reversal",
+        "list_sorting",
+        "balanced_parentheses",
+        "logit_attribution",
+        "skip_trigrams",
+    )
     over_sequences = {f"superpos/{n}.py" for n in (*sequences, *(f"experiments/{n}" for n in figures))}
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models

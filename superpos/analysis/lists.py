@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from superpos.analysis.heads import fresh_key
 from superpos.data.list_functions import AnsweredList
@@ -44,3 +44,8 @@ def copied(model: Transformer) -> Float[Array, "d_vocab d_vocab"]:
     r"""Logits that follow from attending to each token alone, $e_t W_V W_O W_U$, less their mean: row t, column answer."""
     logits = model.W_E[:-1] @ model.W_V[0, 0] @ model.W_O[0, 0] @ model.W_U[...][:, :-1]
     return logits - jnp.mean(logits, axis=1, keepdims=True)
+
+
+def raises_itself(model: Transformer) -> Bool[np.ndarray, " d_vocab"]:
+    """Which tokens raise their own answer most of all where they are attended to: the rows of `copied`."""
+    return np.argmax(np.asarray(copied(model)), axis=1) == np.arange(model.W_E.shape[0] - 1)

@@ -22,10 +22,11 @@ from scipy.stats import spearmanr
 
 from superpos.analysis.attention import ov_eigenvalue_score
 from superpos.analysis.intervals import share_interval
-from superpos.analysis.lists import copied, held_out_lists
+from superpos.analysis.lists import copied, held_out_lists, raises_itself
 from superpos.data.list_functions import AnsweredList
 from superpos.experiments.claims import Claims
 from superpos.experiments.modular_mlp import interval
+from superpos.experiments.over_seeds import over_seeds
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import DIVERGING, PALETTE, caption, current_axes
@@ -88,26 +89,21 @@ def measure(result: SweepResult, n_lists: int) -> xr.Dataset:
     raise their own answer most of all, and `diagonal_common`, of `common_maxima`; and `ov`, the head's
     `ov_eigenvalue_score`.
     """
-    rows: dict[str, list[Any]] = {}
     common = common_maxima(result.attrs["task"]["d_vocab"], result.attrs["task"]["length"])
-    for seed in result["seed"].values:
-        cell = result.sel(seed=seed)
-        task: Any = cell.task()
-        model = cell.model()
-        by_token = np.asarray(scores(model))
+
+    def of_model(model: Transformer, task: Any) -> dict[str, Any]:
+        by_token, own = np.asarray(scores(model)), raises_itself(model)
         correlation: Any = spearmanr(by_token, np.arange(len(by_token)))
-        measured = {
-            key: np.asarray(value) for key, value in answers(model, held_out_lists(task, n_lists), common).items()
+        return answers(model, held_out_lists(task, n_lists), common) | {
+            "scores": by_token,
+            "monotone": correlation.statistic,
+            "diagonal": own.mean(),
+            "diagonal_common": own[common].mean(),
+            "ov": ov_eigenvalue_score(model)[0, 0],
         }
-        measured |= {"scores": by_token, "monotone": correlation.statistic}
-        own = np.argmax(np.asarray(copied(model)), axis=1) == np.arange(task.d_vocab)
-        measured |= {"diagonal": own.mean(), "diagonal_common": own[common].mean()}
-        measured["ov"] = ov_eigenvalue_score(model)[0, 0]
-        for key, value in measured.items():
-            rows.setdefault(key, []).append(value)
-    dims = {"right": ("seed", "attention"), "scores": ("seed", "token")}
-    variables = {key: (dims.get(key, ("seed",)), np.stack(values)) for key, values in rows.items()}
-    return xr.Dataset(variables, {"seed": result["seed"].values, "attention": list(ATTENTION)})
+
+    dims = {"right": ("attention",), "scores": ("token",)}
+    return over_seeds(result, of_model, dims, {"attention": ATTENTION})
 
 
 def common_maxima(d_vocab: int, length: int) -> np.ndarray:

@@ -18,12 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from superpos.analysis.attention import ov_eigenvalue_score
-from superpos.analysis.lists import copied, held_out_lists
+from superpos.analysis.lists import copied, held_out_lists, raises_itself
 from superpos.data.list_functions import AnsweredList
 from superpos.experiments import list_maximum
 from superpos.experiments.claims import Claims
 from superpos.experiments.list_maximum import PATTERN, Size, ablated, copies, learning
 from superpos.experiments.modular_mlp import interval
+from superpos.experiments.over_seeds import over_seeds
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -82,25 +83,21 @@ def measure(result: SweepResult, n_lists: int) -> xr.Dataset:
     From weights alone: `places`, what of `mass` the `place_pattern` has; `diagonal`, the share of tokens that raise their
     own answer most of all; and `ov`, the head's `ov_eigenvalue_score`. `pattern` is the mean attention of answers.
     """
-    rows: dict[str, list[Any]] = {}
-    for seed in result["seed"].values:
-        cell = result.sel(seed=seed)
-        task: Any = cell.task()
-        model, lists = cell.model(), held_out_lists(task, n_lists)
-        measured = {key: np.asarray(value) for key, value in answers(model, lists).items()}
+
+    def of_model(model: Transformer, task: Any) -> dict[str, Any]:
+        lists = held_out_lists(task, n_lists)
         listed = lists.tokens[:, : task.length]
         counts = (listed[:, :, None] == listed[:, None]).sum(axis=2).max(axis=1)
-        measured |= {"guess": np.mean(counts / task.length), "ov": ov_eigenvalue_score(model)[0, 0]}
         of_places = np.asarray(place_pattern(model, task.length))
-        measured["places"] = of_places[np.arange(task.length), mirror(task.length)[1]].mean()
-        own = np.argmax(np.asarray(copied(model)), axis=1) == np.arange(task.d_vocab)
-        measured["diagonal"] = own.mean()
-        for key, value in measured.items():
-            rows.setdefault(key, []).append(value)
-    over = ("seed", "attention")
-    dims = {"right": over, "single": over, "pattern": ("seed", "answer", "position")}
-    variables = {key: (dims.get(key, ("seed",)), np.stack(values)) for key, values in rows.items()}
-    return xr.Dataset(variables, {"seed": result["seed"].values, "attention": list(ATTENTION)})
+        return answers(model, lists) | {
+            "guess": np.mean(counts / task.length),
+            "ov": ov_eigenvalue_score(model)[0, 0],
+            "places": of_places[np.arange(task.length), mirror(task.length)[1]].mean(),
+            "diagonal": raises_itself(model).mean(),
+        }
+
+    dims = {"right": ("attention",), "single": ("attention",), "pattern": ("answer", "position")}
+    return over_seeds(result, of_model, dims, {"attention": ATTENTION})
 
 
 @jax.jit
