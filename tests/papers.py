@@ -1,32 +1,9 @@
 """What a figure for a paper must be, whichever it is: no higher than a page, and everything in it can be read."""
 
-import io
-import pickle
-from types import FunctionType
-
 from matplotlib.text import Text
 
 from superpos.plot import paper
 from superpos.plot.paper_keys import POINTS
-
-
-def copier(figure):
-    """What makes a copy of a figure as it is now; functions, such as formatters of ticks, are not copied."""
-    functions = []
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, obj):
-            if not isinstance(obj, FunctionType):
-                return None
-            functions.append(obj)
-            return len(functions) - 1
-
-    class Unpickler(pickle.Unpickler):
-        def persistent_load(self, pid):
-            return functions[pid]
-
-    Pickler(buffer := io.BytesIO()).dump(figure)
-    return lambda: Unpickler(io.BytesIO(buffer.getvalue())).load()
 
 
 def written(figure):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -66,18 +67,21 @@ def fit(figure: Figure, width: str) -> None:
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
             if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
-                panel.room["right"] = min(panel.room["right"], 0.1)
+                panel.needs["right"] = min(panel.needs["right"], 0.1)
             is_one_of_many = narrowness < 1 and in_row[panel.row] > MANY
             longest = 0.42 * WIDTHS[width]
             panel.measure_title(narrowness * LEAST[width][False] if is_one_of_many else longest, longest)
-        rows = _rows(panels, width, narrowness)
+        places: list[float] = []
         for k in range(4):  # where labels end is known once they are there
             if k < 2:
                 rows = _rows(panels, width, narrowness, rows if k else ())
                 letters = _lettered(rows)
                 _begin(rows, letters)
-            _lay_out(figure, rows, keys, width, steepness)
-            is_measured = k > 0 or (narrowness, steepness) != SQUEEZES[0]
+            before, top = places, _lay_out(figure, rows, keys, width, steepness)
+            places = [figure.get_figheight(), *(edge for panel in panels for edge in panel.ax.get_position().bounds)]
+            if k > 1 and np.allclose(before, places, atol=1e-3):
+                break
+            is_measured = k > 1 or (narrowness, steepness) != SQUEEZES[0]
             if is_measured and figure.get_figheight() > HOPELESS * HIGHEST and (narrowness, steepness) != SQUEEZES[-1]:
                 break
             figure.draw_without_rendering()
@@ -85,12 +89,10 @@ def fit(figure: Figure, width: str) -> None:
                 panel.measure()
             keys += [Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_in_the_way(legend, p)]
             keys = merged(keys)
-        top = _lay_out(figure, rows, keys, width, steepness)
+        else:
+            top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
             break
-        figure.draw_without_rendering()  # else words are where they were
-        for panel in panels:
-            panel.measure()  # rooms of their own, not those that panels below each other had in common
     drawn = []
     for key in keys:
         named = "".join(sorted({letters[panel] for panel in key.panels})) if len(set(letters.values())) > 1 else ""
@@ -163,6 +165,8 @@ def _lay_out(
     figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[Key]", width: str, steepness: float
 ) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
+    for panel in (panel for row in rows for panel in row):
+        panel.room = dict(panel.needs)
     in_row = Counter(panel.row for row in rows for panel in row)
     kinds = {row: _are_of_a_kind([p for r in rows for p in r if p.row == row]) for row in in_row}
     many = [row for row in in_row if in_row[row] >= MANY and kinds[row]]
@@ -173,7 +177,7 @@ def _lay_out(
             panel.room[side] = common
     for number in in_row:
         parts = [row for row in rows if row[0].row == number]
-        if kinds[number] and len(parts[0]) > 1 and len({len(part) for part in parts}) == 1:
+        if kinds[number] and len(parts) > 1 and len({len(part) for part in parts}) == 1:
             for column in zip(*parts, strict=True):  # panels of a kind stand right below each other
                 for k, side in enumerate(("left", "right")):
                     common = max(panel.sides(panel.width)[k] for panel in column)
@@ -231,7 +235,7 @@ def _panels(figure: Figure) -> list[Panel]:
             beside, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
         nearest.bars.append(bar)
-        nearest.room["right"] += BAR_ROOM
+        nearest.needs["right"] += BAR_ROOM
     return panels
 
 
@@ -244,6 +248,8 @@ def _rows(
     takes no more rows.
     Rows that have been laid out `before` are broken anew only in a column, if the height of all their panels is free.
     """
+    for panel in panels:
+        panel.room = dict(panel.needs)
     rows: list[list[Panel]] = []
     for number, group in groupby(panels, key=lambda panel: panel.row):
         row = list(group)

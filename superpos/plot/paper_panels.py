@@ -49,9 +49,10 @@ class Panel:
         self.has_numbers = self._had_numbers = bool(_labels(ax, "y"))
         shared = any(_labels(other, axis) for axis in "xy" for other in _siblings(ax, axis))
         self.is_framed = ax.axison and bool(shared or ax.get_ylabel())
-        self.room = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
+        self.needs = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
         if self.is_framed:
-            self.room["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
+            self.needs["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
+        self.room = dict(self.needs)  # what it is given: no less
         self.title = 0.0  # its width
         self._words = {text: text.get_text() for text in (ax.title, ax.xaxis.label, ax.yaxis.label)}
         self._n_names = len(_labels(ax, "y")) * _has_names(ax, "y")  # each needs a line
@@ -152,7 +153,7 @@ class Panel:
         pad = 2 * PAD if self.is_framed else PAD
         label = self.ax.yaxis.label.get_window_extent() if self.ax.get_ylabel() else frame
         above = self.is_lettered * (0.2 + max(0.0, (label.y1 - frame.y1) / dpi))  # the letter stands there
-        self.room = {
+        self.needs = {
             "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
             "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
             "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
@@ -215,7 +216,7 @@ def relieve_texts(ax: Axes) -> None:
     """Make room between what is written in a panel.
 
     Numbers, as on bars, that would stand on others are hidden, all of them if that is many; so are words that would stand on
-    earlier ones. Notes at lines are moved up.
+    earlier ones. Notes at lines are moved up, and numbers at ticks on which they stand are hidden.
     """
     numbers = numbers_in(ax)
     free: list[Bbox] = []
@@ -239,6 +240,8 @@ def relieve_texts(ax: Axes) -> None:
         higher = max((other.y1 - box.y0 for other in placed if _overlap(box, other)), default=0.0)
         note.xyann = (note.xyann[0], note.xyann[1] + 72 * higher / ax.figure.dpi)
         placed.append(box.translated(0, higher))
+    for number in (label for axis in "xy" for label in _labels(ax, axis) if not _has_names(ax, axis)):
+        number.set_visible(not any(_overlap(number.get_window_extent(), box) for box in placed))
 
 
 def _overlap(first: Bbox, second: Bbox, gap: float = 0.0) -> bool:
