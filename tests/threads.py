@@ -41,6 +41,7 @@ TASKS = {
     "sparse_autoencoder": sp.tasks.SparseAutoencoder.of_toy(READ, DIRECTIONS, n_latents=64),
     "crosscoder": sp.tasks.Crosscoder.of_toys(READ, [DIRECTIONS, DIRECTIONS[::-1]], n_latents=64, n_shared=16),
     "transcoder": sp.tasks.Transcoder.of_layer(COMPUTING, NEURONS, n_latents=64, skip=True),
+    "mixed_computation": sp.tasks.MixedComputation(n_features=100, n_hidden=50, n_outputs=20, feature_probability=0.3),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
     "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),

@@ -58,6 +58,7 @@ from superpos.analysis.phases import phase_table as phase_table
 from superpos.analysis.points import point_dimensionality as point_dimensionality
 from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
+from superpos.analysis.probes import linear_probe_r2 as linear_probe_r2
 from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import manifolds_of as manifolds_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder

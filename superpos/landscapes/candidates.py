@@ -50,8 +50,9 @@ def candidate_points(task: Any) -> list[np.ndarray]:
 def moved_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Points that differ from a minimum in what one feature does, (k, d), those that are equal but for symmetry once.
 
-    Every feature in turn is silenced (its output is constant; or dead, if no other one is) and laid short opposite and
-    beside every long one. `label` are classes of equal features.
+    Every feature in turn is silenced (its output is constant), dead (its output is 0), and laid short opposite and beside
+    every long one. So minima with several dead features are reached, too: those of fewer features. `label` are classes of
+    equal features.
     """
     W, b = problem.parts(flat)
     W, lengths, n = np.asarray(W), np.linalg.norm(W, axis=0), problem.shape[1]
@@ -68,7 +69,7 @@ def moved_features(problem: Problem, flat: np.ndarray, label: np.ndarray) -> np.
 
     for i in range(n):
         put(i, 0.0, mean[i])
-        if not dead.any():
+        if not dead[i]:
             put(i, 0.0, -DEAD)
         for j in np.flatnonzero((lengths > LONG) & (np.arange(n) != i)):
             put(i, LAID * W[:, j], 0.0)

@@ -7,6 +7,7 @@ from superpos.models.decoder_mlp import DecoderMLP as DecoderMLP
 from superpos.models.decomposition import Decomposition as Decomposition
 from superpos.models.deep_pairs import DeepPairModel as DeepPairModel
 from superpos.models.interventions import ablate as ablate
+from superpos.models.mixed import MixedModel as MixedModel
 from superpos.models.pair_mlp import PairMLP as PairMLP
 from superpos.models.pairs import PairModel as PairModel
 from superpos.models.residual_mlp import ResidualMLP as ResidualMLP

@@ -10,6 +10,7 @@ from superpos.tasks.double_descent import DoubleDescent as DoubleDescent
 from superpos.tasks.feature_decoder import FeatureDecoder as FeatureDecoder
 from superpos.tasks.induction import RepeatedTokens as RepeatedTokens
 from superpos.tasks.list_function import ListFunction as ListFunction
+from superpos.tasks.mixed_computation import MixedComputation as MixedComputation
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.modular_mlp import ModularMLP as ModularMLP
 from superpos.tasks.noisy_toy import NoisyToy as NoisyToy

@@ -29,6 +29,9 @@ from superpos.theory.linear import optimal_linear_loss as optimal_linear_loss
 from superpos.theory.linear import principal_losses as principal_losses
 from superpos.theory.minimisation import Minimum as Minimum
 from superpos.theory.minimisation import minimise as minimise
+from superpos.theory.mixed import MixedBaseline as MixedBaseline
+from superpos.theory.mixed import absolute_variance as absolute_variance
+from superpos.theory.mixed import mixed_baseline as mixed_baseline
 from superpos.theory.naive import NaiveBaseline as NaiveBaseline
 from superpos.theory.naive import naive_baseline as naive_baseline
 from superpos.theory.pairs import PairBaseline as PairBaseline
