@@ -48,4 +48,15 @@ def wrong_with(figure):
     panels = [ax.get_window_extent() for ax in figure.axes if ax.get_visible()]
     letters = [(text, box) for text, box in upright if (text.get_gid() or "").startswith("letter")]
     said += [f"letter {t.get_text()} stands in a panel" for t, box in letters if any(box.overlaps(p) for p in panels)]
+    said += [f"the legend of {ax.get_title()!r} is in the way" for ax in figure.axes if has_legend_in_the_way(ax)]
     return said
+
+
+def has_legend_in_the_way(ax):
+    """Whether the legend of axes lies on one of their curves, takes a quarter of them, or nearly all of their width."""
+    if not ax.get_visible() or ax.get_legend() is None:
+        return False
+    box, frame = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    paths = [line.get_path().transformed(line.get_transform()) for line in ax.lines if line.get_visible()]
+    is_large = box.width * box.height > frame.width * frame.height / 4 or box.width > 0.85 * frame.width
+    return is_large or any(path.intersects_bbox(box, filled=False) for path in paths)
