@@ -29,12 +29,13 @@ def main(
     result = sp.sweep(*experiment.build(size), store=path)
     best_seed = experiment.penalised_loss(result).fillna(np.inf).argmin("seed")
     best = result.dataset.isel(seed=best_seed)
-    geometry = sp.cached(path, sp.SweepResult.geometry, result).isel(seed=best_seed)
+    every = sp.cached(path, sp.SweepResult.geometry, result)
+    geometry = every.isel(seed=best_seed)
     regime, alignment = regimes(geometry), experiment.alignment(best["W"], geometry["represented"])
     claims = Claims(experiment.SOURCE, judged=not quick)
     experiment.evaluate(best["loss"], geometry, regime, alignment, result.attrs["task"]["n_hidden"], claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(result, best, geometry, regime)
+        figure, caption = experiment.draw(result, best, geometry, regime, every)
         return publish(figure, caption, claims, path=out / f"solving_superposition{suffix}", width=width).status
 
 

@@ -188,22 +188,25 @@ def draw(results: dict[int, SweepResult], tables: dict[int, xr.Dataset]) -> tupl
     axes["loss"].legend(title="classes (▲: in space)", ncols=2, loc="lower right")
     first = results[2]
     text = (
-        "Linear classifiers of one-hot inputs through a bottleneck, trained with cross-entropy and an L2 penalty λ. Top: "
-        f"directions of classes in the plane at λ = {NAMED_AT:g}, seed 0. Bottom: minimised loss and squared length of a "
-        "class against λ, median of seeds, in the plane (circles) and in space (triangles); lines are the closed form for "
-        "regular polygons, and for tetrahedron, octahedron, square antiprism and icosahedron."
+        "Linear classifiers of one-hot inputs through a bottleneck, trained with cross-entropy and an L2 penalty λ. "
+        f"Top: directions of classes in the plane at λ = {NAMED_AT:g}, seed 0. Bottom: minimised loss and squared "
+        "length of a class against λ, median of seeds, in the plane (circles) and in space (triangles), bars from the "
+        "least to the most of them; lines are the closed form for regular polygons, and for tetrahedron, octahedron, "
+        "square antiprism and icosahedron."
     )
     return figure, caption(first.attrs, text)
 
 
 def by_penalty(values: xr.DataArray, theory: xr.DataArray, ax: Axes | None = None, *, space: bool = False) -> Axes:
-    """A number of models against the penalty by number of classes, medians of seeds, and what theory says."""
+    """A number of models against the penalty by number of classes, medians and range of seeds, and what theory says."""
     ax = current_axes(ax)
     order = theory.sortby("weight_l2")
     for k, n in enumerate(values["n_features"].values):
         color = COLORS[k % len(COLORS)]
         ax.plot(order["weight_l2"], order.sel(n_features=n), "--" if space else "-", color=color, lw=1)
-        row = values.sel(n_features=n).median("seed")
+        every = values.sel(n_features=n)
+        row = every.median("seed")
+        ax.vlines(row["weight_l2"], every.min("seed"), every.max("seed"), color=color, lw=3, alpha=0.35)
         ax.plot(row["weight_l2"], row, "^" if space else "o", color=color, mfc="white", ms=4, label=f"{n}")
     ax.set(xscale="log", xlabel="penalty λ")
     plain_ticks(ax, subs=(1,))

@@ -128,18 +128,19 @@ def measure(result: SweepResult) -> xr.Dataset:
 
     Variables: of that model `norm` ‖W‖_F, `bias` ‖b‖, mean `point_share` and `least_point_share` (D_X), largest
     `feature_share` (D_f), `n_features_learned` (longer than half of the longest), their `shape` in words, that of the
-    points' hidden vectors (`point_shape`), and `rings`: whether hidden vectors lie on circles of two radii.
+    points' hidden vectors (`point_shape`), and `rings`: whether hidden vectors lie on circles of two radii. Of every seed
+    `every_point_share` and `every_feature_share`.
     """
     table = losses(result)
     points = np.asarray(materialize(task_from_dict(result.attrs["task"])).points).T
-    Ws, biases = (
-        result[name].transpose(*DIMS, "seed", ...).isel(seed=table["best"]).transpose(*DIMS, ...) for name in ("W", "b")
-    )
-    Ws = Ws.transpose(*DIMS, "hidden", "feature").values
+    every_W = result["W"].transpose(*DIMS, "seed", "hidden", "feature").values
+    biases = result["b"].isel(seed=table["best"]).transpose(*DIMS, ...)
     counts = [int(T) for T in table["n_points"].values]
     # Points beyond T count as 0, which changes no number, so all sizes are of one shape and measured at once.
-    Hs = Ws @ points * (np.arange(points.shape[1]) < np.array(counts)[:, None, None])
-    feature_shares, point_shares = _of_all(feature_dimensionality, Ws), _of_all(point_dimensionality, Hs)
+    every_H = every_W @ points * (np.arange(points.shape[1]) < np.array(counts)[:, None, None, None])
+    every_share = _of_all(feature_dimensionality, every_W), _of_all(point_dimensionality, every_H)
+    at = np.ix_(*map(np.arange, every_W.shape[:2]))
+    Ws, Hs, feature_shares, point_shares = (x[(*at, table["best"].values)] for x in (every_W, every_H, *every_share))
     lengths = np.linalg.norm(Ws, axis=-2)
     variables: dict[str, Any] = {
         "norm": np.linalg.norm(Ws, axis=(-2, -1)),
@@ -155,13 +156,15 @@ def measure(result: SweepResult) -> xr.Dataset:
         variables[name] = np.reshape([shape.name for shape in geometries(longest)], Ws.shape[:2])
     for i, j in np.ndindex(Ws.shape[:2]):
         variables["rings"][i, j] = two_radii(np.linalg.norm(Hs[i, j, :, : counts[j]], axis=0))
-    return table.assign({name: (DIMS, values) for name, values in variables.items()})
+    table = table.assign({name: (DIMS, values) for name, values in variables.items()})
+    every = {"feature": every_share[0].max(axis=-1), "point": every_share[1].sum(axis=-1) / np.array(counts)[:, None]}
+    return table.assign({f"every_{name}_share": ((*DIMS, "seed"), values) for name, values in every.items()})
 
 
 def _of_all(analyser: Any, vectors: np.ndarray) -> np.ndarray:
     """What an analyser of one matrix says of the matrices in the last two axes."""
-    each = jax.jit(jax.vmap(analyser))(vectors.reshape(-1, *vectors.shape[2:]))
-    return np.asarray(each).reshape(*vectors.shape[:2], -1)
+    each = jax.jit(jax.vmap(analyser))(vectors.reshape(-1, *vectors.shape[-2:]))
+    return np.asarray(each).reshape(*vectors.shape[:-2], -1)
 
 
 def of_best(table: xr.Dataset) -> xr.DataArray:
@@ -336,9 +339,9 @@ def draw(
                 ax.set_ylabel(("features", "points")[row])
     text = (
         "Top: loss on fresh points, of every seed (dots) and the one of least training loss (line), with m hidden "
-        "dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss. "
-        "Bottom: hidden vectors of features (columns of W) and of the data points of such models, m = 2, each in units of "
-        "the longest."
+        "dimensions; grey: predicting zero. Right: share of a hidden dimension, in the model of least training loss "
+        "(dots: every seed). Bottom: hidden vectors of features (columns of W) and of the data points of such models, "
+        "m = 2, each in units of the longest."
     )
     if far := [words for losses in (table.isel(weight_decay=[0]), four) for words in outliers(losses)]:
         text += f" Dots above {OUTLIER:g} times their line are seeds that fit their points less well: {'; '.join(far)}."
@@ -363,12 +366,18 @@ def loss_by_points(
 
 
 def shares_by_points(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Mean dimensionality of points and largest of features against T, with m/T of the polygon (m = 2) in grey."""
+    """Mean dimensionality of points and largest of features against T, with m/T of the polygon (m = 2) in grey.
+
+    Where the table has those of every seed they are dots.
+    """
     ax = current_axes(ax)
     x = table["n_points"].values
     ax.plot(x, np.minimum(2 / x, 1), color="#BBBBBB", lw=3, label="2/T", zorder=0)
     ax.plot(x, table["point_share"], "o-", color=PALETTE["blue"], ms=3, label="points, mean $D_X$")
     ax.plot(x, table["feature_share"], "s-", color=PALETTE["orange"], ms=3, label="features, largest $D_f$")
+    for name, color in (("every_point_share", "blue"), ("every_feature_share", "orange")):
+        if name in table:
+            ax.plot(x, table[name].transpose("n_points", "seed"), ".", color=PALETTE[color], ms=2.5, alpha=0.5)
     ax.set(xscale="log", xlabel="data points T", ylabel="dimensionality", ylim=(0, None))
     ax.legend()
     plain_ticks(ax, subs=(1,))

@@ -1,7 +1,7 @@
 """Does dropout create a privileged basis? Nanda 2023, open problem 4.1, on the toy model of Elhage et al. 2022."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -246,17 +246,18 @@ def draw(relu: SweepResult, linear: SweepResult, tables: tuple[xr.Dataset, xr.Da
     axes[1, 0].set_title("linear")
     orientations(table["orientation"], axes[1, 1])
     axes[1, 1].set_title("ReLU")
-    by_rate(100 * table["rise"].median("seed"), axes[1, 2], "cost of the worst rotation, %")
+    by_rate(100 * table["rise"], axes[1, 2], "cost of the worst rotation, %")
     axes[1, 2].plot(flat["dropout_rate"], 100 * flat["rise"].median("seed"), "k--", lw=1, label="linear")
     axes[1, 2].legend(handles=axes[1, 2].lines[-1:], loc="upper left")
-    by_rate(represented(relu).mean("seed"), axes[1, 3], "features represented")
+    by_rate(represented(relu), axes[1, 3], "features represented", middle="mean")
     axes[1, 3].set_ylim(0, N_FEATURES + 0.3)
     axes[1, 3].legend(title="ReLU, 1 − S", loc="lower left")
     text = (
-        f"Top: models of least loss under dropout of {table.sizes['seed']} seeds; ReLU at 1 − S = {density:g}, linear models "
-        "of dense features with mean 0 and importance 0.5^i. Grey lines are the hidden axes. Bottom: orientation of every "
-        "seed and the median; by how much the loss under dropout grows if the hidden layer is rotated by the worst angle "
-        "(median of seeds); represented features (mean of seeds)."
+        f"Top: models of least loss under dropout of {table.sizes['seed']} seeds; ReLU at 1 − S = {density:g}, linear "
+        "models of dense features with mean 0 and importance 0.5^i. Grey lines are the hidden axes. Bottom: "
+        "orientation of every seed and the median; by how much the loss under dropout grows if the hidden layer is "
+        "rotated by the worst angle (median of seeds); represented features (mean of seeds); shaded: from the least "
+        "to the most of ReLU seeds."
     )
     return figure, caption(relu.attrs, text)
 
@@ -279,11 +280,16 @@ def orientations(values: xr.DataArray, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def by_rate(values: xr.DataArray, ax: Axes | None, name: str) -> Axes:
-    """A number against the rate of dropout, a line per density; dims (feature_probability, dropout_rate)."""
+def by_rate(values: xr.DataArray, ax: Axes | None, name: str, *, middle: Literal["median", "mean"] = "median") -> Axes:
+    """A number against the rate of dropout, a line per density: median or mean of seeds, their range shaded.
+
+    The dims are (feature_probability, dropout_rate, seed).
+    """
     ax = current_axes(ax)
     for k, p in enumerate(values["feature_probability"].values):
-        row = values.sel(feature_probability=p)
-        ax.plot(row["dropout_rate"], row, "o-", ms=2.5, lw=1.2, color=COLORS[k % len(COLORS)], label=f"{p:g}")
+        every, color = values.sel(feature_probability=p), COLORS[k % len(COLORS)]
+        row = every.median("seed") if middle == "median" else every.mean("seed")
+        ax.fill_between(row["dropout_rate"], every.min("seed"), every.max("seed"), color=color, alpha=0.15, lw=0)
+        ax.plot(row["dropout_rate"], row, "o-", ms=2.5, lw=1.2, color=color, label=f"{p:g}")
     ax.set(xlabel="dropout rate", ylabel=name)
     return ax

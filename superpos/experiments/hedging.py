@@ -240,6 +240,8 @@ def draw(
     law_and_models(q, hedged(q), CHILDREN, child_cosine(alone).transpose("child", "seed").values, axes[0])
     axes[0].set(xlabel="P(child | parent), q", ylabel="cosine with the child", title="one latent")
     w = np.geomspace(min(size.weights) / 2, max(size.weights) * 2, 200)
+    every = child_cosine(balanced).transpose("weight", "seed").values
+    axes[1].plot(size.weights, every, ".", ms=4, color="#BBBBBB", zorder=1)
     values = best_seed(child_cosine(balanced), balanced).transpose("weight").values
     law_and_models(w, hedged(BALANCED, w), size.weights, values[:, None], axes[1])
     axes[1].axhline(float(hedged(BALANCED)), color="#999999", ls="--", lw=0.8, zorder=0)
@@ -252,8 +254,9 @@ def draw(
     text = (
         f"A child comes with probability q only when its parent does (P = {PARENT:g}). Left: one latent; the curve is "
         f"tan 2θ = 2q/(1 − q). Middle: q = {BALANCED:g}, a second latent outside the first prefix; the best of "
-        f"{size.seeds} seeds; dashed: one latent. Right: four families of a parent and three children, 32 latents, of which "
-        f"the first 4 are a prefix; mean of {n} sets of random directions with standard errors."
+        f"{size.seeds} seeds, grey: all of them; dashed: one latent. Right: four families of a parent and three "
+        f"children, 32 latents, of which the first 4 are a prefix; mean of {n} sets of random directions with standard "
+        "errors."
     )
     return figure, caption(families.attrs, text)
 

@@ -65,18 +65,22 @@ def build(size: Size, law: str) -> tuple[WorldToy, TrainConfig, Grid]:
 def measure(result: SweepResult) -> xr.Dataset:
     r"""Over `feature_probability`, of the seed of least loss: its `loss`; `share`, the same over the loss of a model that
     answers the mean of x and represents nothing, $p\,E[x^2] - p^2 E[x]^2$ with moments of active features; `represented`,
-    the number of features of norm above 1/2; and the name of its `shape`.
+    the number of features of norm above 1/2; and the name of its `shape`. `every_share` and `every_represented` are those
+    of all seeds.
     """
     best = result["loss"].argmin("seed")
     densest = float(result["feature_probability"].max())
     task: Any = result.task(feature_probability=densest, seed=0)
     mean, square = (float(np.ravel(task.features.moment(k))[0]) / densest for k in (1, 2))
-    loss, p, geometry = result["loss"].isel(seed=best), result["feature_probability"], result.geometry()
-    table = {"loss": loss, "share": loss / (p * square - (p * mean) ** 2)}
-    table |= {
-        name: geometry[key].isel(seed=best) for name, key in (("represented", "n_represented"), ("shape", "shape"))
+    p, geometry = result["feature_probability"], result.geometry()
+    every = {
+        "loss": result["loss"],
+        "share": result["loss"] / (p * square - (p * mean) ** 2),
+        "represented": geometry["n_represented"],
+        "shape": geometry["shape"],
     }
-    return xr.Dataset(table).drop_vars("seed")
+    table = xr.Dataset({name: values.isel(seed=best) for name, values in every.items()}).drop_vars("seed")
+    return table.assign({f"every_{name}": every[name] for name in ("share", "represented")})
 
 
 def exponent(loss: xr.DataArray) -> float:
@@ -150,17 +154,20 @@ def draw(results: dict[str, SweepResult], tables: dict[str, xr.Dataset]) -> tupl
     axes["count"].set(ylabel="features represented", ylim=(0, N_FEATURES + 0.5))
     first = results[next(iter(results))]
     text = (
-        f"Equally important features in two dimensions that differ in how large they are while active. Top: {N_FEATURES} "
-        f"features at the least density, model of least loss of {first['loss'].sizes['seed']} seeds. Bottom: that model's "
-        "loss over the loss of answering the mean of x, and the number of features it represents, against density."
+        "Equally important features in two dimensions that differ in how large they are while active. Top: "
+        f"{N_FEATURES} features at the least density, model of least loss of {first['loss'].sizes['seed']} seeds. "
+        "Bottom: that model's loss over the loss of answering the mean of x, and the number of features it "
+        "represents, against density; dots: the other seeds."
     )
     return figure, caption(first.attrs, text)
 
 
 def by_density(tables: dict[str, xr.Dataset], name: str, ax: Axes | None = None) -> Axes:
-    """One number of every law's best models against density, sparse to the right."""
+    """One number of every law's best models against density, sparse to the right; dots for the other seeds."""
     ax = current_axes(ax)
     for law, table in tables.items():
+        every = table[f"every_{name}"].transpose("feature_probability", "seed")
+        ax.plot(1 / every["feature_probability"], every, ".", ms=2.5, color=COLORS[law], alpha=0.4)
         ax.plot(1 / table["feature_probability"], table[name], "o-", ms=3, lw=1.2, color=COLORS[law], label=law)
     ax.set(xscale="log", xlabel="1 / (1 − S)")
     return ax

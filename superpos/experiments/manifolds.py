@@ -248,8 +248,11 @@ def draw(circle: Sequence[SweepResult], many: SweepResult, table: xr.Dataset, si
     one, two, bias = circle
     figure, axes = plt.subplots(2, 3, figsize=(9.2, 5.4), layout="constrained")
     law_of_tiling(explained(one), axes[0, 0])
-    axes[0, 0].plot(size.in_pairs, explained(two).max("seed"), "s", color=PALETTE["green"], ms=4, label="two at a time")
-    axes[0, 0].plot([2], [float(explained(bias).max())], "D", color=PALETTE["red"], ms=4, label="one, free bias")
+    pairs, free = explained(two).transpose("dictionary_size", "seed"), explained(bias).values
+    axes[0, 0].plot(size.in_pairs, pairs, ".", color=PALETTE["green"], ms=2.5)
+    axes[0, 0].plot(size.in_pairs, pairs.max("seed"), "s", color=PALETTE["green"], ms=4, label="two at a time")
+    axes[0, 0].plot([2] * len(free), free, ".", color=PALETTE["red"], ms=2.5)
+    axes[0, 0].plot([2], [free.max()], "D", color=PALETTE["red"], ms=4, label="one, free bias")
     axes[0, 0].axhline(LIMIT, color=PALETTE["red"], ls="--", lw=0.7, zorder=0)
     axes[0, 0].legend(loc="lower right")
     for ax, K in zip(axes[0, 1:], [K for K in DRAWN if K in size.latents], strict=False):
@@ -264,20 +267,22 @@ def draw(circle: Sequence[SweepResult], many: SweepResult, table: xr.Dataset, si
     for ax in axes[1, len(size.sizes) : 2]:
         ax.set_axis_off()
     for q, marker in zip(size.sizes, "os^", strict=False):
-        mean = table.sel(dictionary_size=q).mean(("source", "manifold"))
-        axes[1, 2].plot(
-            size.active, mean["explained_variance"], f"{marker}-", color="black", ms=3.5, label=f"R², {q} latents"
-        )
-        axes[1, 2].plot(
-            size.active, mean["subspace_recovery"], f"{marker}--", color=PALETTE["sky"], ms=3.5, label=f"subspaces, {q}"
-        )
+        of_source = table.sel(dictionary_size=q).mean("manifold")
+        for name, line, color, label in (
+            ("explained_variance", "-", "black", f"R², {q} latents"),
+            ("subspace_recovery", "--", PALETTE["sky"], f"subspaces, {q}"),
+        ):
+            every = of_source[name].transpose("k", "source")
+            axes[1, 2].plot(size.active, every, ".", color=color, ms=2.5, alpha=0.5)
+            axes[1, 2].plot(size.active, every.mean("source"), f"{marker}{line}", color=color, ms=3.5, label=label)
     axes[1, 2].set(xlabel="active latents per active manifold", ylim=(0, 1.03))
     axes[1, 2].legend(loc="lower left")
     text = (
-        f"Top: explained variance of the unit circle, one dot per seed, curve: ½ (1 + sin(2π/K)/(2π/K)); best of "
-        f"{size.seeds} for two at a time; dashed: ½ + 4/π². Decoder columns of the best seeds. Bottom: four circles and two "
-        f"spheres in random subspaces of 32 dimensions, each active with probability {P:g}, BatchTopK: shares of manifolds "
-        f"in each regime, explained variance and subspace recovery, means over {size.sources} sets of subspaces."
+        "Top: explained variance of the unit circle, one dot per seed, curve: ½ (1 + sin(2π/K)/(2π/K)); larger: best "
+        f"of {size.seeds} for two at a time and with a bias; dashed: ½ + 4/π². Decoder columns of the best seeds. "
+        "Bottom: four circles and two spheres in random subspaces of 32 dimensions, each active with probability "
+        f"{P:g}, BatchTopK: shares of manifolds in each regime, explained variance and subspace recovery, dots for "
+        f"{size.sources} sets of subspaces and their mean."
     )
     return figure, caption(many.attrs, text)
 

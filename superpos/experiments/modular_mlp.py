@@ -261,10 +261,10 @@ def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
     phase_sums({name: result.sel(hidden_activation=name).isel(seed=0).model() for name in names}, axes[2])
     start_correlations(table, axes[3])
     text = (
-        "From left: share of unseen pairs that are answered right (median of seeds, and all of them); how strongly the "
-        "neurons of one model with x² read each frequency, ordered by it; phases that neurons write against the sum of "
-        "those that they read, one model each; rank correlation of what the random start holds of a frequency with what "
-        "the trained model writes of it (seeds, mean and 95 % interval)."
+        "From left: share of unseen pairs that are answered right (median of seeds, and all of them); how strongly "
+        "the neurons of one model with x² (seed 0) read each frequency, ordered by it; phases that neurons write "
+        "against the sum of those that they read, one model each (seed 0); rank correlation of what the random start "
+        "holds of a frequency with what the trained model writes of it (seeds, mean and 95 % interval)."
     )
     return figure, caption(result.attrs, text)
 

@@ -252,10 +252,11 @@ def draw(result: SweepResult, transformers: SweepResult, table: xr.Dataset) -> t
     strongest_neuron(cell.model(), result.attrs["task"]["p"], name, axes[2])
     circuits(table, axes[3])
     text = (
-        "From left: share of unseen pairs that are answered right, by one hidden layer with x² and by a transformer (median "
-        f"of seeds, and all of them); what the strongest neuron of a perceptron that does {name} reads of a, by k times its "
-        "place in the order of the numbers and in the order in which it is addition, k being its frequency; of every "
-        "perceptron, the share of neurons of one frequency and the mean cosine of φ_out − φ_a − φ_b."
+        "From left: share of unseen pairs that are answered right, by one hidden layer with x² and by a transformer "
+        f"(median of seeds, and all of them); what the strongest neuron of a perceptron that does {name} (seed 0) "
+        "reads of a, by k times its place in the order of the numbers and in the order in which it is addition, k "
+        "being its frequency; of every perceptron, the share of neurons of one frequency and the mean cosine of φ_out "
+        "− φ_a − φ_b."
     )
     return figure, caption(result.attrs, text)
 

@@ -224,6 +224,8 @@ def draw(result: SweepResult, loop: Loop) -> tuple[Figure, str]:
         "2 × antipodal pair": (rho[loop.first :], 5 * loop.pairs.loss[loop.first :]),
     }
     branches(curves, left, crossing=loop.crossing)
+    every = 5 * result["loss"].transpose("density", "seed")
+    left.plot(result["density"] / BASE, every, ".", color="#BBBBBB", ms=3, zorder=1)
     left.plot(best["density"] / BASE, 5 * best["loss"], "o", color="black", mfc="none", ms=4, label="fresh fits")
     left.set(ylabel="loss (sum over features)", yscale="log")
     left.legend(loc="lower right")
@@ -240,8 +242,9 @@ def draw(result: SweepResult, loop: Loop) -> tuple[Figure, str]:
         ax.set_xlabel("ρ, its density over the others'")
     text = (
         f"One of five features (red) has ρ times the density {BASE:g} of the others. Top: "
-        f"{result.best_of(what='fits')}, turned so that it points up. Bottom: both solutions, each followed with warm "
-        "starts from one ρ to the next; dotted where their losses cross."
+        f"{result.best_of(what='fits')}, turned so that it points up. Bottom (circles: loss of the best fits, grey "
+        "dots: of every seed): both solutions, each followed with warm starts from one ρ to the next; dotted where "
+        "their losses cross."
     )
     return figure, caption(result.attrs, text)
 

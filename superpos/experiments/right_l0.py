@@ -213,10 +213,10 @@ def draw(result: SweepResult, tables: Mapping[str, xr.Dataset], size: Size) -> t
     for ax in axes[1]:
         ax.legend(loc="best")
     text = (
-        f"{N_FEATURES} correlated features, {TRUE_L0:.1f} of them active on average (vertical line), read by as many latents "
-        "of BatchTopK: circles: orthogonal directions in 40 dimensions; squares, dashed: random ones in 20. Means over "
-        f"{size.seeds} seeds. FISTA: the least L1 codes with a dictionary held fixed, as many active; refitted where the "
-        "true directions explain variance."
+        f"{N_FEATURES} correlated features, {TRUE_L0:.1f} of them active on average (vertical line), read by as many "
+        "latents of BatchTopK: circles: orthogonal directions in 40 dimensions; squares, dashed: random ones in 20. "
+        f"Means over {size.seeds} seeds, their range shaded. FISTA: the least L1 codes with a dictionary held fixed, "
+        "as many active; refitted where the true directions explain variance."
     )
     return figure, caption(result.attrs, text)
 
@@ -224,9 +224,9 @@ def draw(result: SweepResult, tables: Mapping[str, xr.Dataset], size: Size) -> t
 def by_multiple(
     tables: Mapping[str, xr.Dataset], names: Mapping[str, str], multiples: tuple[float, ...], ax: Axes | None = None
 ) -> Axes:
-    """Numbers over k as multiples of the true L0, a curve per world and name; `names` gives each its label.
+    """Numbers over k as multiples of the true L0, a curve per world and name: means and, shaded, the range of seeds.
 
-    Tables have dims (k, seed). Where a panel has one number the worlds are labelled instead.
+    `names` gives each its label. Tables have dims (k, seed). Where a panel has one number the worlds are labelled instead.
     """
     ax = current_axes(ax)
     ax.axvline(1, color="#999999", lw=0.8, zorder=0)
@@ -234,5 +234,7 @@ def by_multiple(
     for world, table in tables.items():
         for (name, label), color in zip(names.items(), colors, strict=False):
             shown = world if len(names) == 1 else f"{label}" if world == next(iter(tables)) else None
+            least, most = table[name].min("seed"), table[name].max("seed")
+            ax.fill_between(multiples, least, most, color=color, alpha=0.2, lw=0)
             ax.plot(multiples, table[name].mean("seed"), STYLES[world], ms=3.5, lw=1.2, color=color, label=shown)
     return ax

@@ -236,9 +236,10 @@ def draw(results: Mapping[str, SweepResult], tables: Mapping[str, xr.Dataset]) -
     exponent_map(tables, axes[1, 1])
     text = (
         "Features are active with probabilities in proportion to i^−(1 + α), one at a time in the mean; α = −1: all "
-        "alike. Top: loss by hidden dimensions, mean of seeds; the grey line falls as 1/m, and dashed lines are what "
-        "the features beyond the m-th carry. Bottom left: mean squared overlap of unit feature directions; the black line is "
-        "the floor of Welch. Bottom right: exponents of the loss; pulls above, decays below."
+        "alike. Top: loss by hidden dimensions, mean of seeds and, shaded, their range; the grey line falls as 1/m, and "
+        "dashed lines are what the features beyond the m-th carry. Bottom left: mean squared overlap of unit feature "
+        "directions, likewise; the black line is the floor of Welch. Bottom right: exponents of the loss; pulls above, "
+        "decays below."
     )
     weak = results["weak"].attrs["train"]
     text += f" Weak superposition: {weak['steps']:,} steps at a learning rate of {weak['learning_rate']:g}. Strong:"
@@ -257,15 +258,16 @@ def _dimension_axis(ax: Axes, m: np.ndarray) -> None:
 
 
 def losses_by_dimension(losses: xr.DataArray, n_features: int, ax: Axes | None = None, *, tails: bool = False) -> Axes:
-    """Loss, the sum over features, against m for every α; mean of seeds over (n_hidden, alpha, seed).
+    """Loss, the sum over features, against m for every α; mean and range of seeds over (n_hidden, alpha, seed).
 
     With `tails`, dashed, what the features beyond the m-th carry; else a line that falls as 1/m.
     """
     ax = current_axes(ax)
     m = losses["n_hidden"].values
     for alpha in losses["alpha"].values:
-        line = n_features * losses.sel(alpha=alpha).mean("seed").transpose("n_hidden").values
-        ax.plot(m, line, "o-", ms=3, color=_color(alpha), label=f"α = {alpha:g}")
+        every = n_features * losses.sel(alpha=alpha).transpose("n_hidden", "seed")
+        ax.fill_between(m, every.min("seed"), every.max("seed"), color=_color(alpha), alpha=0.25, lw=0)
+        ax.plot(m, every.mean("seed"), "o-", ms=3, color=_color(alpha), label=f"α = {alpha:g}")
         if tails:
             ax.plot(m, n_features * tail_losses(n_features, alpha, m), "--", lw=1, color=_color(alpha))
     if not tails:
@@ -280,13 +282,17 @@ def losses_by_dimension(losses: xr.DataArray, n_features: int, ax: Axes | None =
 
 
 def overlaps_by_dimension(overlap: xr.DataArray, n_features: int, ax: Axes | None = None) -> Axes:
-    """Mean squared overlap against m for every α, and the floor of Welch; ratios over (n_hidden, alpha, seed)."""
+    """Mean squared overlap against m for every α, mean and range of seeds, and the floor of Welch.
+
+    `overlap` holds ratios to the floor over (n_hidden, alpha, seed).
+    """
     ax = current_axes(ax)
     m = overlap["n_hidden"].values
     floor = np.array([welch_floor(n_features, int(k)) for k in m])
     for alpha in overlap["alpha"].values:
-        line = floor * overlap.sel(alpha=alpha).mean("seed").transpose("n_hidden").values
-        ax.plot(m, line, "o-", ms=3, color=_color(alpha), label=f"α = {alpha:g}")
+        every = floor[:, None] * overlap.sel(alpha=alpha).transpose("n_hidden", "seed")
+        ax.fill_between(m, every.min("seed"), every.max("seed"), color=_color(alpha), alpha=0.25, lw=0)
+        ax.plot(m, every.mean("seed"), "o-", ms=3, color=_color(alpha), label=f"α = {alpha:g}")
     ax.plot(m, floor, "-", lw=1, color="black", label="floor of Welch")
     ax.set_ylabel("mean squared overlap")
     _dimension_axis(ax, m)

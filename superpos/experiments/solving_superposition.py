@@ -120,11 +120,13 @@ def mean_interference(table: xr.Dataset) -> xr.DataArray:
     return table["interference"].where(table["represented"]).mean("feature").fillna(0)
 
 
-def draw(result: SweepResult, best: xr.Dataset, table: xr.Dataset, regime: xr.DataArray) -> tuple[Figure, str]:
+def draw(
+    result: SweepResult, best: xr.Dataset, table: xr.Dataset, regime: xr.DataArray, every: xr.Dataset
+) -> tuple[Figure, str]:
     """Figure and caption: what is represented, what it costs, the phases, and weights.
 
     `best` are the models of `result` of least penalised loss, over (feature_probability, hidden_l1), `table` their geometry,
-    and `regime` that of `superpos.analysis.regimes`.
+    `regime` that of `superpos.analysis.regimes`, and `every` the geometry of all restarts, also over `seed`.
     """
     settings = result.attrs["task"]
     m, p = (
@@ -132,10 +134,11 @@ def draw(result: SweepResult, best: xr.Dataset, table: xr.Dataset, regime: xr.Da
         float(table.feature_probability.sel(feature_probability=DRAWN_DENSITY, method="nearest")),
     )
     figure, axes = plt.subplots(2, 2, figsize=(9.2, 6.2), layout="constrained")
-    row = table.sel(feature_probability=p)
-    represented_by_penalty(row["n_represented"], mean_interference(row), m, axes[0, 0])
+    row, rows = (source.sel(feature_probability=p) for source in (table, every))
+    restarts = rows["n_represented"], mean_interference(rows)
+    represented_by_penalty(row["n_represented"], mean_interference(row), m, axes[0, 0], restarts=restarts)
     axes[0, 0].set_title(f"1 − S = {p:.2g}")
-    loss_by_penalty(best["loss"], axes[0, 1])
+    loss_by_penalty(best["loss"], axes[0, 1], restarts=result["loss"])
     regime_map(regime, axes[1, 0], ends=vanishing_penalty(np.asarray(settings["importance"])[[0, m]]))
     axes[1, 0].legend(handles=phase_keys(), loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     weights = table.hidden_l1.values
@@ -143,19 +146,26 @@ def draw(result: SweepResult, best: xr.Dataset, table: xr.Dataset, regime: xr.Da
     models = [best["W"].sel(feature_probability=p).sel(hidden_l1=k, method="nearest") for k in kinds]
     hidden_weights(models, axes[1, 1], names=[f"λ = {float(W.hidden_l1):.2g}" for W in models])
     text = (
-        "Restarts of least penalised loss. Top left: represented features and their mean interference. Top right: "
-        "what it costs. Bottom left: phase of the whole model; dashed: where the (m + 1)th and the first feature vanish "
-        "in the sparse limit. Bottom right: weights W, a row per hidden unit; blue is negative."
+        f"Of {result.sizes['seed']} restarts those of least penalised loss; small dots: all of them. Top left: "
+        "represented features and their mean interference. Top right: what it costs. Bottom left: phase of the whole "
+        "model; dashed: where the (m + 1)th and the first feature vanish in the sparse limit. Bottom right: weights "
+        "W, a row per hidden unit; blue is negative."
     )
     return figure, caption(result.attrs, text)
 
 
 def represented_by_penalty(
-    count: xr.DataArray, interference: xr.DataArray, n_hidden: int, ax: Axes | None = None
+    count: xr.DataArray,
+    interference: xr.DataArray,
+    n_hidden: int,
+    ax: Axes | None = None,
+    *,
+    restarts: tuple[xr.DataArray, xr.DataArray] | None = None,
 ) -> Axes:
     """Represented features (black, left) and their mean interference (orange, right) against the penalty's weight.
 
-    Both are over `hidden_l1`. The grey line is the number of hidden dimensions.
+    Both are over `hidden_l1`. The grey line is the number of hidden dimensions. `restarts`, both of all restarts, also over
+    `seed`, are small dots.
     """
     ax = current_axes(ax)
     x = _positions(count.hidden_l1.values)
@@ -165,6 +175,8 @@ def represented_by_penalty(
     ax.set(ylabel="features represented", ylim=(0, None))
     other = ax.twinx()
     other.plot(x, interference, "s--", color=PALETTE["red"], ms=3)
+    for side, values, color in zip((ax, other), restarts or (), ("black", PALETTE["red"]), strict=False):
+        side.plot(x, values.transpose("hidden_l1", "seed"), ".", color=color, ms=2, alpha=0.35)
     other.set(ylim=(0, None))
     other.set_ylabel("mean interference", color=PALETTE["red"])
     other.tick_params(axis="y", colors=PALETTE["red"])
@@ -172,13 +184,20 @@ def represented_by_penalty(
     return _penalty_axis(ax, count.hidden_l1.values)
 
 
-def loss_by_penalty(loss: xr.DataArray, ax: Axes | None = None) -> Axes:
-    """Loss without penalty against the penalty's weight, one line per density; dims (feature_probability, hidden_l1)."""
+def loss_by_penalty(loss: xr.DataArray, ax: Axes | None = None, *, restarts: xr.DataArray | None = None) -> Axes:
+    """Loss without penalty against the penalty's weight, one line per density; dims (feature_probability, hidden_l1).
+
+    `restarts`, the loss of all restarts, also over `seed`, are small dots.
+    """
     ax = current_axes(ax)
     x, n = _positions(loss.hidden_l1.values), loss.sizes["feature_probability"]
     for k, p in enumerate(loss.feature_probability.values):
         line = loss.isel(feature_probability=k).transpose("hidden_l1")
-        ax.plot(x, line, "o-", ms=2.5, lw=1, color=mpl.colormaps["viridis"](0.92 * k / max(1, n - 1)), label=f"{p:.2g}")
+        color = mpl.colormaps["viridis"](0.92 * k / max(1, n - 1))
+        ax.plot(x, line, "o-", ms=2.5, lw=1, color=color, label=f"{p:.2g}")
+        if restarts is not None:
+            every = restarts.sel(feature_probability=p).transpose("hidden_l1", "seed")
+            ax.plot(x, every, ".", color=color, ms=2, alpha=0.35)
     ax.set(yscale="log", ylabel="loss, without the penalty")
     ax.legend(title="1 − S", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2)
     return _penalty_axis(ax, loss.hidden_l1.values)

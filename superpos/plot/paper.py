@@ -7,27 +7,26 @@ is drawn with smaller panels, more of them side by side.
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from superpos.errors import ConfigError
-from superpos.plot.paper_keys import SMALL, Key, merged, write_beside
+from superpos.plot.paper_keys import POINTS, Key, merged, write_beside
 from superpos.plot.paper_panels import Panel, is_in_the_way, is_inside, key_of, orientation_of_bar, relieve_texts
 
 WIDTHS = {"column": 3.25, "text": 6.75}  # inches
-POINTS = 8.0  # of letters, at final size; small ones, such as those of lines, are a seventh smaller
-SMALL_BELOW = 8.2
 HIGHEST = 9.0  # inches; a page has no more
 # Inches of a panel with and without numbers on its y axis, below which a row is broken.
 LEAST = {"column": {True: 1.05, False: 0.85}, "text": {True: 1.2, False: 0.6}}
 # Tried one after the other until the picture is no higher than a page: a factor of these widths, and one of heights.
 SQUEEZES = (
     *((1.0, 1.0), (1.0, 0.85), (1.0, 0.75), (1.0, 0.65), (1.0, 0.55), (0.85, 0.75), (0.85, 0.65), (0.85, 0.55)),
-    *((0.7, 0.75), (0.7, 0.6), (0.7, 0.45), (0.55, 0.7), (0.55, 0.55), (0.55, 0.4), (0.45, 0.4)),
+    *((0.7, 0.75), (0.7, 0.6), (0.7, 0.45), (0.55, 0.7), (0.55, 0.55), (0.55, 0.4), (0.45, 0.4), (0.45, 0.3)),
 )
 HOPELESS = 1.15  # times that height, once labels are there: not worth another drawing
 SAME_ROW = 0.35  # inches by which the tops of panels that were designed beside each other may differ
@@ -61,33 +60,39 @@ def fit(figure: Figure, width: str) -> None:
     panels, keys = _panels_and_keys(figure)
     figure.set_layout_engine("none")
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):  # ticks that are made later, too
-        axis.set_tick_params(
-            "both", labelsize=_size(axis.get_major_ticks()[0].label1) if axis.get_major_ticks() else SMALL
-        )
+        axis.set_tick_params("both", labelsize=POINTS)
     for text in figure.findobj(Text):
-        text.set_fontsize(_size(text))
+        text.set_fontsize(POINTS)
+    in_row = Counter(panel.row for panel in panels)
     for narrowness, steepness in SQUEEZES:
         for panel in panels:
             if not panel.bars and not panel.twins:  # its label was as long as the last layout let it be
-                panel.room["right"] = min(panel.room["right"], 0.1)
-            panel.measure_title(SMALL if narrowness < 1 else POINTS, 0.42 * WIDTHS[width])
-        rows = _rows(panels, width, narrowness)
-        letters = _lettered(rows)
-        _begin(rows, letters)
-        for k in range(3):  # where labels end is known once they are there
-            _lay_out(figure, rows, keys, width, steepness)
-            if k and figure.get_figheight() > HOPELESS * HIGHEST and (narrowness, steepness) != SQUEEZES[-1]:
+                panel.needs["right"] = min(panel.needs["right"], 0.1)
+            is_one_of_many = narrowness < 1 and in_row[panel.row] > MANY
+            longest = 0.42 * WIDTHS[width]
+            panel.measure_title(narrowness * LEAST[width][False] if is_one_of_many else longest, longest)
+        places: list[float] = []
+        for k in range(4):  # where labels end is known once they are there
+            if k < 2:
+                rows = _rows(panels, width, narrowness, rows if k else ())
+                letters = _lettered(rows)
+                _begin(rows, letters)
+            before, top = places, _lay_out(figure, rows, keys, width, steepness)
+            places = [figure.get_figheight(), *(edge for panel in panels for edge in panel.ax.get_position().bounds)]
+            if k > 1 and np.allclose(before, places, atol=1e-3):
+                break
+            is_measured = k > 1 or (narrowness, steepness) != SQUEEZES[0]
+            if is_measured and figure.get_figheight() > HOPELESS * HIGHEST and (narrowness, steepness) != SQUEEZES[-1]:
                 break
             figure.draw_without_rendering()
             for panel in panels:
                 panel.measure()
             keys += [Key.of(legend, p) for p in panels if (legend := key_of(p)) and is_in_the_way(legend, p)]
-        keys = merged(keys)
-        top = _lay_out(figure, rows, keys, width, steepness)
+            keys = merged(keys)
+        else:
+            top = _lay_out(figure, rows, keys, width, steepness)
         if figure.get_figheight() <= HIGHEST:
             break
-        for panel in panels:
-            panel.measure()  # rooms of their own, not those that panels below each other had in common
     drawn = []
     for key in keys:
         named = "".join(sorted({letters[panel] for panel in key.panels})) if len(set(letters.values())) > 1 else ""
@@ -99,10 +104,6 @@ def fit(figure: Figure, width: str) -> None:
         write_beside(figure, legend, named)
     for panel in panels:
         relieve_texts(panel.ax)
-
-
-def _size(text: Text) -> float:
-    return SMALL if float(text.get_fontsize()) < SMALL_BELOW else POINTS
 
 
 def _panels_and_keys(figure: Figure) -> "tuple[list[Panel], list[Key]]":
@@ -140,12 +141,17 @@ def _begin(rows: "Sequence[Sequence[Panel]]", letters: "dict[Panel, str]") -> No
         under: Sequence[Panel | None] = rows[k + 1] if k + 1 < len(rows) else ()
         if not _stand_above(row, under):
             under = [None] * len(row)
-        beside = len(row) == len(rows[k + 1]) if k + 1 < len(rows) else False
-        for j, (panel, below) in enumerate(zip(row, under, strict=True)):
+        for panel, below in zip(row, under, strict=True):
             panel.begin(panel is row[0], below)
-            panel.ax.xaxis.label.set_visible(not (beside and panel.says_the_same(rows[k + 1][j])))
+            panel.ax.xaxis.label.set_visible(True)
             panel.is_lettered = letters[panel] not in {*seen, ""}
             seen.add(letters[panel])
+    for row, under in pairwise(rows):
+        for panel, below in zip(row, under, strict=False) if len(row) == len(under) else ():
+            if panel.goes_on_in(below):  # it says below what the x axis is of both
+                below.ax.set_xlabel(panel.ax.get_xlabel() or below.ax.get_xlabel())
+                panel.ax.xaxis.label.set_visible(False)
+                panel.ax.tick_params(axis="x", which="both", labelbottom=False)
 
 
 def _stand_above(row: "Sequence[Panel]", under: "Sequence[Panel | None]") -> bool:
@@ -159,6 +165,8 @@ def _lay_out(
     figure: Figure, rows: "Sequence[Sequence[Panel]]", keys: "Sequence[Key]", width: str, steepness: float
 ) -> float:
     """Size the figure and place its panels; inches from the bottom to the lowest of them, where keys begin."""
+    for panel in (panel for row in rows for panel in row):
+        panel.room = dict(panel.needs)
     in_row = Counter(panel.row for row in rows for panel in row)
     kinds = {row: _are_of_a_kind([p for r in rows for p in r if p.row == row]) for row in in_row}
     many = [row for row in in_row if in_row[row] >= MANY and kinds[row]]
@@ -167,6 +175,14 @@ def _lay_out(
         common = max((panel.room[side] for panel in alone), default=0.0)
         for panel in alone:
             panel.room[side] = common
+    for number in in_row:
+        parts = [row for row in rows if row[0].row == number]
+        if kinds[number] and len(parts) > 1 and len({len(part) for part in parts}) == 1:
+            for column in zip(*parts, strict=True):  # panels of a kind stand right below each other
+                for k, side in enumerate(("left", "right")):
+                    common = max(panel.sides(panel.width)[k] for panel in column)
+                    for panel in column:
+                        panel.room[side] = common
     shares: dict[int, float] = {}  # of the designed size, for every designed row: its parts look alike
     apart: dict[Panel, float] = {}  # of panels beside others that are of another kind
     for row in rows:
@@ -191,6 +207,9 @@ def _lay_out(
 
 def _panels(figure: Figure) -> list[Panel]:
     """All axes that are not inside others, in reading order; colour bars with the nearest panel to their left."""
+    for ax in figure.axes:
+        if not (ax.axison or ax.has_data() or ax.texts or ax.get_legend()):
+            ax.set_visible(False)  # there was nothing to show
     visible = [ax for ax in figure.axes if ax.get_visible()]
     bars = [ax for ax in visible if orientation_of_bar(ax) == "vertical"]
     panels: list[Panel] = []
@@ -216,22 +235,31 @@ def _panels(figure: Figure) -> list[Panel]:
             beside, key=lambda p: abs(p.x + p.width - box.x) + abs(p.y + p.height / 2 - box.y - box.height / 2)
         )
         nearest.bars.append(bar)
-        nearest.room["right"] += BAR_ROOM
+        nearest.needs["right"] += BAR_ROOM
     return panels
 
 
-def _rows(panels: Sequence[Panel], width: str, narrowness: float) -> list[list[Panel]]:
+def _rows(
+    panels: Sequence[Panel], width: str, narrowness: float, before: Sequence[list[Panel]] = ()
+) -> list[list[Panel]]:
     """Panels in rows: those of one designed row stay together as long as each is wide enough.
 
-    Else they are broken: evenly if they are of a kind, others into rows of as many as fit, evenly if that takes no more rows.
+    Else they are broken: evenly if they are of a kind or there is room, others into rows of as many as fit, evenly if that
+    takes no more rows.
+    Rows that have been laid out `before` are broken anew only in a column, if the height of all their panels is free.
     """
+    for panel in panels:
+        panel.room = dict(panel.needs)
     rows: list[list[Panel]] = []
-    for _, group in groupby(panels, key=lambda panel: panel.row):
+    for number, group in groupby(panels, key=lambda panel: panel.row):
         row = list(group)
-        if _are_of_a_kind(row):
+        if before and (width == "text" or not all(panel.is_free for panel in row)):
+            rows += [part for part in before if part[0].row == number]
+            continue
+        if _are_of_a_kind(row) or narrowness == 1:
             per_part = len(row)
             while per_part > 1 and not all(_fits(part, width, narrowness) for part in _parted(row, per_part)):
-                per_part = -(-len(row) // (-(-len(row) // per_part) + 1))
+                per_part = min(per_part - 1, -(-len(row) // (-(-len(row) // per_part) + 1)))
             rows += _parted(row, per_part)
             continue
         parts: list[list[Panel]] = [[]]

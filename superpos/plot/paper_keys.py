@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from superpos.plot.paper_panels import LETTER, Panel
 
-SMALL = 7.0  # points
-LINE = 0.135  # inches
+POINTS = 8.0  # of all letters, at final size
+LINE = 0.15  # inches
+HANDLE = 0.4  # of what stands left of a label, and between columns
 
 
 class Key(NamedTuple):
@@ -18,20 +20,26 @@ class Key(NamedTuple):
     title: str
     handles: list[Any]
     labels: list[str]
+    lengths: list[float]  # of the labels
     panels: list[Panel]
 
     @classmethod
     def of(cls, legend: Legend, *panels: Panel) -> "Key":
         """A legend, which is removed from where it was."""
-        labels = [text.get_text() for text in legend.get_texts()]
+        texts = legend.get_texts()
+        labels = [text.get_text() for text in texts]
+        dpi = texts[0].get_figure(root=True).dpi if texts else 1.0  # type: ignore[union-attr]
+        lengths = [text.get_window_extent().width / dpi * POINTS / float(text.get_fontsize()) for text in texts]
         handles, title = list(legend.legend_handles), legend.get_title().get_text()
         legend.remove()
-        return cls(title, handles, labels, list(panels))
+        return cls(title, handles, labels, lengths, list(panels))
 
     def columns(self, width: float) -> int:
-        """As many as the longest label allows in so many inches."""
-        longest = max((len(label) for label in self.labels), default=1)
-        return max(1, min(len(self.labels), int((width - LETTER) / (0.42 + 0.047 * longest))))
+        """As many as fit in so many inches; each is as wide as its longest label."""
+        for n in range(len(self.labels), 1, -1):
+            if sum(HANDLE + max(column) for column in np.array_split(self.lengths, n)) <= width - LETTER:
+                return n
+        return 1
 
     def height(self, width: float) -> float:
         """Inches that it takes in a figure so wide."""
@@ -42,19 +50,24 @@ class Key(NamedTuple):
         title = ": ".join(word for word in (letters, self.title) if word) if self.title else None
         return figure.legend(
             self.handles, self.labels, title=title, loc="upper center", bbox_to_anchor=(0.5, y),
-            ncols=self.columns(figure.get_figwidth()), fontsize=SMALL, title_fontsize=SMALL, handlelength=2.0,
+            ncols=self.columns(figure.get_figwidth()), fontsize=POINTS, title_fontsize=POINTS, handlelength=2.0,
             handleheight=1.0, columnspacing=1.0, borderaxespad=0, borderpad=0.2, labelspacing=0.35,
         )  # fmt: skip
 
 
 def merged(keys: Sequence[Key]) -> list[Key]:
-    """Keys that say the same once, for all their panels."""
-    once: dict[tuple[Any, ...], Key] = {}
+    """Keys that say the same, or a part of what another says, once: for all their panels."""
+    once: list[Key] = []
     for key in keys:
-        same = once.setdefault((key.title, tuple(key.labels)), key)
-        if same is not key:
-            same.panels.extend(key.panels)
-    return list(once.values())
+        for k, other in enumerate(once):
+            part, whole = sorted((key, other), key=lambda one: len(one.labels))
+            if part.title == whole.title and set(part.labels) <= set(whole.labels):
+                whole.panels.extend(part.panels)
+                once[k] = whole
+                break
+        else:
+            once.append(key)
+    return once
 
 
 def write_beside(figure: Figure, legend: Legend, letters: str) -> None:
@@ -67,7 +80,7 @@ def write_beside(figure: Figure, legend: Legend, letters: str) -> None:
                 legend.get_window_extent(), legend.get_texts()[0].get_window_extent(), legend.get_bbox_to_anchor()
             )
         )  # fmt: skip
-        word = figure.text(0.005, first.y0, letters, fontsize=SMALL)
+        word = figure.text(0.005, first.y0, letters, fontsize=POINTS)
         room = 0.015 + word.get_window_extent().transformed(to_shares).width
         aside = max(0.0, min(room - box.x0, 1 - box.x1))
         legend.set_bbox_to_anchor((anchor.x0 + aside, anchor.y0), transform=figure.transFigure)

@@ -15,14 +15,16 @@ from matplotlib.transforms import Bbox
 
 ROOM = {"left": 0.52, "right": 0.1, "bottom": 0.42, "top": 0.26}  # around a panel with ticks and labels
 BARE_ROOM = {"left": 0.04, "right": 0.04, "bottom": 0.08, "top": 0.22}  # around one without
-LEAST_HEIGHT, LOW = 0.9, 0.42  # of a panel with ticks and labels, and of one where there is little room
-STEEP = 0.7  # with less steepness there is little room
+BAND = 0.2  # height of a panel that was designed as a band
+LEAST_HEIGHT, LOW, LOWEST = 0.9, 0.5, 0.42  # of a panel with ticks and labels, and of one where there is little room
+STEEP, FLAT = 0.7, 0.4  # with less steepness there is little room, and hardly any
 STEEPEST = 0.72  # height over width of a wide panel with ticks and labels
 OVERHANG = 0.2  # by how much words may be wider than their panel
 TICK = 0.125  # of a line of words beside the y axis
-SMALL_SQUARE = 0.9  # width of a panel whose height is not free, where there is little room
+SMALL_SQUARE, SMALLEST_SQUARE = 0.9, 0.75  # width of a panel whose height is not free, where there is little room
 BAR = 0.09  # height of a colour bar that lies
 PAD = 0.03
+TITLE_PAD = 0.06  # beside a title that is wider than its panel
 LETTER = 0.17  # kept free for a panel's letter
 
 
@@ -44,15 +46,17 @@ class Panel:
         self.x, self.y = (parent.x0 + frame.x0 * parent.width) / dpi, (parent.y0 + frame.y0 * parent.height) / dpi
         self.width, self.height = frame.width * parent.width / dpi, frame.height * parent.height / dpi
         self.designed = self.width, self.height
-        self.has_numbers = bool(_labels(ax, "y"))
+        self.has_numbers = self._had_numbers = bool(_labels(ax, "y"))
         shared = any(_labels(other, axis) for axis in "xy" for other in _siblings(ax, axis))
         self.is_framed = ax.axison and bool(shared or ax.get_ylabel())
-        self.room = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
+        self.needs = dict(ROOM if self.is_framed else BARE_ROOM)  # inches around it, until they are measured
         if self.is_framed:
-            self.room["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
+            self.needs["left"] -= 0.16 * (not ax.get_ylabel()) + 0.24 * (not self.has_numbers)
+        self.room = dict(self.needs)  # what it is given: no less
         self.title = 0.0  # its width
         self._words = {text: text.get_text() for text in (ax.title, ax.xaxis.label, ax.yaxis.label)}
         self._n_names = len(_labels(ax, "y")) * _has_names(ax, "y")  # each needs a line
+        self.designed_labels = ax.get_xlabel(), ax.get_ylabel()
         self._shows = {axis: _shows_labels(ax, axis) for axis in "xy"}
 
     @property
@@ -67,7 +71,7 @@ class Panel:
         """
         designed_width, designed_height = self.designed
         if not self.is_free and steepness < STEEP:
-            width = max(steepness * width, min(width, SMALL_SQUARE))
+            width = max(steepness * width, min(width, SMALL_SQUARE if steepness > FLAT else SMALLEST_SQUARE))
         share = width / designed_width
         self.width, self.height = width, designed_height * share
         if self.is_bar:
@@ -77,7 +81,8 @@ class Panel:
             self.height = min(designed_height * max(share, 0.62), 1.15 * max(width, 1.3))
         if self.is_free:
             highest = max(STEEPEST * width, 1.3)
-            least = LEAST_HEIGHT if steepness >= STEEP else LOW
+            least = LEAST_HEIGHT if steepness >= STEEP else LOW if steepness >= FLAT else LOWEST
+            least = min(least, max(designed_height, BAND))
             self.height = max(steepness * min(self.height, highest), least, TICK * self._n_names)
         elif self.is_framed and self.ax.name != "3d":
             ratio = float(self.ax.get_aspect()) * self.ax.get_data_ratio() if self.ax.get_adjustable() == "box" else 1.0
@@ -98,7 +103,8 @@ class Panel:
             if shows and not self._shows[axis] and sibling is not None:
                 label = getattr(sibling, f"{axis}axis").label.get_text()
                 getattr(self.ax, f"{axis}axis").label.set_text(label)
-        self.has_numbers = bool(self._shows["y"]) or self.has_numbers
+        gained = first_in_row and not self._shows["y"] and _labelled_sibling(self.ax, "y") is not None
+        self.has_numbers = self._had_numbers or gained
 
     def is_twin_of(self, other: "Panel") -> bool:
         """Whether it is on the same place as another, as `Axes.twinx` makes it."""
@@ -111,31 +117,34 @@ class Panel:
 
     def stands_alone(self, beside: "Panel") -> bool:
         """Whether it shows something else than the panel beside it: it shares no axis with it, and its labels are others."""
-        labels = [{panel.ax.get_xlabel(), panel.ax.get_ylabel(), ""} for panel in (self, beside)]
+        labels = [{*panel.designed_labels, ""} for panel in (self, beside)]
         apart = not (self.shares(beside, "x") or self.shares(beside, "y"))
         return self.is_framed and beside.is_framed and apart and bool(labels[0] - labels[1])
 
-    def says_the_same(self, below: "Panel") -> bool:
-        """Whether the label of its x axis would be repeated by the panel below it, of the same designed row."""
-        labels = [panel.ax.xaxis.label.get_text() for panel in (self, below)]
-        return self.row == below.row and labels[0] == labels[1] and self.ax.get_xlim() == below.ax.get_xlim()
+    def goes_on_in(self, below: "Panel") -> bool:
+        """Whether the panel below it, of the same designed row, has the same x axis, with the same label or without one."""
+        labels = {panel.ax.get_xlabel() for panel in (self, below)} - {""}
+        return self.row == below.row and len(labels) < 2 and self.ax.get_xlim() == below.ax.get_xlim()
 
     def sides(self, width: float) -> tuple[float, float]:
         """The room that it needs left and right of it if it is so wide: for its labels, and for a title that is wider."""
-        overhang = max(0.0, (self.title - width) / 2) + PAD
+        overhang = max(0.0, (self.title - width) / 2) + TITLE_PAD
         return max(self.room["left"], overhang + LETTER * self.is_lettered), max(self.room["right"], overhang)
 
     def measure(self) -> None:
         """Break words, thin ticks, and take the room that its labels, ticks and colour bars need now."""
         dpi, frame, title = self.ax.figure.dpi, self.ax.get_window_extent(), self.ax.title
         left, right = self.sides(self.width)
-        overhang = min(left - LETTER * self.is_lettered, right) - PAD  # titles stand in the middle
+        overhang = min(left - LETTER * self.is_lettered, right) - TITLE_PAD  # titles stand in the middle
         _break(title, self._words[title], (self.width + 2 * overhang) * dpi + 1)
         for label, longest in (
             (self.ax.xaxis.label, frame.width + OVERHANG * dpi),
             (self.ax.yaxis.label, frame.height),
         ):
             _break(label, self._words[label] or label.get_text(), longest, upright=label is self.ax.yaxis.label)
+        for bar in self.bars:
+            label = bar.yaxis.label
+            _break(label, " ".join(label.get_text().split()), frame.height + OVERHANG * dpi, upright=True)
         _relieve_ticks(self.ax)
         box = title.get_window_extent() if title.get_text() else frame
         title.set_visible(False)
@@ -144,29 +153,27 @@ class Panel:
         pad = 2 * PAD if self.is_framed else PAD
         label = self.ax.yaxis.label.get_window_extent() if self.ax.get_ylabel() else frame
         above = self.is_lettered * (0.2 + max(0.0, (label.y1 - frame.y1) / dpi))  # the letter stands there
-        self.room = {
+        self.needs = {
             "left": pad + max(0.0, frame.x0 - min(b.x0 for b in boxes)) / dpi,
             "right": pad + max(0.0, max(b.x1 for b in boxes) - frame.x1) / dpi,
             "bottom": pad + max(0.0, frame.y0 - min(b.y0 for b in boxes)) / dpi,
             "top": max(above, pad + max(0.0, max(box.y1, *(b.y1 for b in boxes)) - frame.y1) / dpi),
         }
 
-    def measure_title(self, points: float, longest: float) -> None:
-        """Take the width of its title in letters of so many points, in two lines where it can be broken.
+    def measure_title(self, longest: float, longest_name: float) -> None:
+        """Take the width of its title, in two lines where it can be broken; in more of them if two were over `longest`.
 
-        In more of them if two were longer than `longest`.
+        Names at its y axis become no longer than `longest_name`.
         """
         title = self.ax.title
-        title.set_fontsize(points)
         _break(title, self._words[title], 0.0, most=2)
         if title.get_window_extent().width > longest * self.ax.figure.dpi:
             _break(title, self._words[title], longest * self.ax.figure.dpi, most=6)
         if self._n_names:
             labels = _labels(self.ax, "y")
             for text in labels:
-                text.set_fontsize(points)
                 words = " ".join(text.get_text().split()).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-                _break(text, words, longest * self.ax.figure.dpi)
+                _break(text, words, longest_name * self.ax.figure.dpi)
             names = [text.get_text() for text in labels]
             self.ax.set_yticks([text.get_position()[1] for text in labels], names)
             self._n_names = len(names) * max(1 + name.count("\n") for name in names)
@@ -193,9 +200,10 @@ def is_in_the_way(legend: Legend, panel: Panel) -> bool:
     """Whether a legend leaves too little of its panel free, or lies on a curve."""
     box, frame = legend.get_window_extent(), panel.ax.get_window_extent()
     is_large = box.width * box.height > 0.22 * frame.width * frame.height or box.width > 0.8 * frame.width
-    curves = [line for line in panel.ax.lines if line.get_transform() == panel.ax.transData and line.get_visible()]
     return is_large or any(
-        line.get_path().transformed(line.get_transform()).intersects_bbox(box, False) for line in curves
+        line.get_path().transformed(line.get_transform()).intersects_bbox(box, False)
+        for line in panel.ax.lines
+        if line.get_visible()
     )
 
 
@@ -208,7 +216,7 @@ def relieve_texts(ax: Axes) -> None:
     """Make room between what is written in a panel.
 
     Numbers, as on bars, that would stand on others are hidden, all of them if that is many; so are words that would stand on
-    earlier ones. Notes at lines are moved up.
+    earlier ones. Notes at lines are moved up, and numbers at ticks on which they stand are hidden.
     """
     numbers = numbers_in(ax)
     free: list[Bbox] = []
@@ -232,6 +240,8 @@ def relieve_texts(ax: Axes) -> None:
         higher = max((other.y1 - box.y0 for other in placed if _overlap(box, other)), default=0.0)
         note.xyann = (note.xyann[0], note.xyann[1] + 72 * higher / ax.figure.dpi)
         placed.append(box.translated(0, higher))
+    for number in (label for axis in "xy" for label in _labels(ax, axis) if not _has_names(ax, axis)):
+        number.set_visible(not any(_overlap(number.get_window_extent(), box) for box in placed))
 
 
 def _overlap(first: Bbox, second: Bbox, gap: float = 0.0) -> bool:

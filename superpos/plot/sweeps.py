@@ -76,7 +76,9 @@ def dimensionality(D: xr.DataArray, ax: Axes | None = None, *, jitter: float = 0
         ax.annotate(
             name,
             (1.01, value),
+            (0, 0),
             xycoords=("axes fraction", "data"),
+            textcoords="offset points",
             va="bottom" if high else "top",
             fontsize=7.5,
             color=shape_color(name),

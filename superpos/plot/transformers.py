@@ -80,6 +80,6 @@ def accuracy_by_period(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         lines[0].set_label(f"1 layer, period always {table.attrs['fixed']}" if fixed else str(network))
         if fixed:
             score = rows["prefix_matching"].mean("seed")
-            ax.plot(periods, score, ":", color=color, label="… prefix matching of its best head")
+            ax.plot(periods, score, ":", color=color, label="… its best head's matching")
     ax.set(xlabel="period of the test sequences", ylabel="share of right tokens", ylim=(-0.03, 1.03))
     return ax

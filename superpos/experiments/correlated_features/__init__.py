@@ -115,14 +115,17 @@ def best_weights(result: SweepResult) -> np.ndarray:
 def collapse(result: SweepResult) -> xr.Dataset:
     """Pairs that share a direction at every density of a result over (feature_probability, seed).
 
-    `collapsed` of the best seed, `mean_collapsed` over seeds, and `cosine` within each `pair` of the best seed.
+    `collapsed` of the best seed, `every_collapsed` of all, `mean_collapsed` over seeds, and `cosine` within each `pair` of
+    the best seed.
     """
     sets: Sets = sets_of(result)
     best, every = best_weights(result), result["W"].transpose("feature_probability", "seed", "hidden", "feature").values
     over = "feature_probability"
+    counts = np.array([[n_collapsed(W, sets) for W in Ws] for Ws in every])
     variables = {
         "collapsed": (over, [n_collapsed(W, sets) for W in best]),
-        "mean_collapsed": (over, [np.mean([n_collapsed(W, sets) for W in Ws]) for Ws in every]),
+        "every_collapsed": ((over, "seed"), counts),
+        "mean_collapsed": (over, counts.mean(axis=1)),
         "cosine": ((over, "pair"), [[cosines(W)[i, j] for i, j in sets] for W in best]),
     }
     return xr.Dataset(variables, {over: result[over].values})

@@ -41,9 +41,12 @@ def collapse_by_density(table: xr.Dataset, count: Axes, cosine: Axes) -> None:
     """How many pairs share a direction, and the cosine within each pair, against density.
 
     `table` is over `feature_probability`, with `collapsed` (of the best seed), `mean_collapsed` (over seeds) and `cosine`
-    (also over `pair`).
+    (also over `pair`). Where it has `every_collapsed` (also over `seed`) the middle half of the seeds is shaded.
     """
     p = table.feature_probability.values
+    if "every_collapsed" in table:
+        low, high = np.quantile(table["every_collapsed"].transpose(..., "seed"), (0.25, 0.75), axis=-1)
+        count.fill_between(p, low, high, color=PALETTE["grey"], alpha=0.2, lw=0)
     count.plot(p, table["mean_collapsed"], color=PALETTE["grey"], label="mean over seeds")
     count.plot(p, table["collapsed"], "o-", color="black", ms=3, label="best seed")
     count.set(ylabel="collapsed pairs", yticks=range(table.sizes["pair"] + 1), ylim=(-0.2, table.sizes["pair"] + 0.2))
@@ -108,6 +111,7 @@ def draw(results: Mapping[str, SweepResult], table: xr.Dataset, densities: Seque
     captions.append(caption(best.attrs, f"Two large sets, {results['bases'].isel(feature_probability=0).best_of()}:"))
     text = (
         "Top: feature directions at several densities 1 − S of the sets; members of one set share a colour. Bottom left: "
-        "collapse of the three correlated pairs. Bottom right: Gram matrices of two large correlated sets."
+        "collapse of the three correlated pairs (shaded: the middle half of the seeds). Bottom right: Gram matrices of "
+        "two large correlated sets."
     )
     return figure, " ".join([text, *captions])
