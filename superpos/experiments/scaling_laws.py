@@ -290,7 +290,7 @@ def overlaps_by_dimension(overlap: xr.DataArray, n_features: int, ax: Axes | Non
     m = overlap["n_hidden"].values
     floor = np.array([welch_floor(n_features, int(k)) for k in m])
     for alpha in overlap["alpha"].values:
-        every = floor[:, None] * overlap.sel(alpha=alpha).transpose("n_hidden", "seed")
+        every = overlap.sel(alpha=alpha).transpose("n_hidden", "seed") * floor[:, None]
         ax.fill_between(m, every.min("seed"), every.max("seed"), color=_color(alpha), alpha=0.25, lw=0)
         ax.plot(m, every.mean("seed"), "o-", ms=3, color=_color(alpha), label=f"α = {alpha:g}")
     ax.plot(m, floor, "-", lw=1, color="black", label="floor of Welch")
