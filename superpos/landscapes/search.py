@@ -59,11 +59,14 @@ class Minima:
         return self.add_bottom(bottom_below(self.problem, point), source)
 
     def add_nearby(self, point: np.ndarray, source: str) -> bool:
-        """Add the minimum that Newton's method alone leads to from a point, and say whether there is one."""
+        """Add the minimum that Newton's method alone leads to from a point, and say whether there is one.
+
+        A known one keeps its bottom, to which quasi-Newton led: beside a kink this one may be of the cut series alone.
+        """
         bottom = newton(self.problem, np.asarray(point, np.float64))
         if not (np.isfinite(bottom.loss) and is_minimum(self.problem, bottom)):
             return False
-        self.add_bottom(bottom, source)
+        self.add_bottom(bottom, source, is_better=False)
         return True
 
     def settle(self, ends: Ends, source: str, *, last: bool, count: bool = True) -> np.ndarray:
@@ -125,8 +128,8 @@ class Minima:
             basin.sources.append(source)
         return basin
 
-    def add_bottom(self, bottom: Bottom, source: str) -> Basin:
-        """The basin of a minimum, new or known."""
+    def add_bottom(self, bottom: Bottom, source: str, *, is_better: bool = True) -> Basin:
+        """The basin of a minimum, new or known; of a known one the bottom of less slope stays, if this one may be better."""
         bottom = self._without_unseen(bottom)
         gram, bias = self.problem.canonical(bottom.flat)
         new = Basin(bottom, gram, bias, invariants(gram, bias, self.label), 0, [source])
@@ -134,7 +137,7 @@ class Minima:
         if known is None:
             self.basins.append(new)
             return new
-        if np.abs(new.bottom.slope).max() < np.abs(known.bottom.slope).max():
+        if is_better and np.abs(new.bottom.slope).max() < np.abs(known.bottom.slope).max():
             known.bottom, known.gram, known.bias, known.invariant = bottom, gram, bias, new.invariant
         return self._seen(known, source)
 

@@ -100,21 +100,22 @@ def evaluate(tables: list[xr.Dataset], claims: Claims) -> None:
         )
         exists = np.isfinite(table["loss"].values)
         flagged = np.char.find(table["flags"].values.astype(str), "rank") >= 0
-        gaps = table["gap"].values[exists & ~flagged]
+        gaps = table["gap"].values[exists & ~flagged & (table["rank"].values > 0)]  # where all is dead there is none
         claims.check(
             f"{n}→2: ranks do not depend on the threshold",
             "the same over four orders of magnitude, at every minimum",
             f"{np.log10(gaps.min()):.1f} orders at least; {int(flagged.sum())} of {int(exists.sum())} unclear",
             gaps.min() >= 1e4 and not flagged.any(),
         )
-        zero, dead = table["zero_modes"].values[exists], table["dead_modes"].values[exists]
-        unexplained = int(np.sum(zero != table["symmetry_modes"].values[exists] + dead))
+        zero, explained = table["zero_modes"].values[exists], table["symmetry_modes"].values[exists]
+        explained = explained + table["dead_modes"].values[exists]
+        unexplained = int(np.sum(zero != explained))
         values = table["learning_coefficient"].values[exists]
         claims.check(
             f"{n}→2: the rotation and dead features explain all zero modes",
-            f"λ = {(3 * n - 1) / 2:g}, and ½ less for every dead feature",
+            f"λ = {(3 * n - 1) / 2:g}, and ½ less for every zero mode of dead features",
             f"λ from {values.min():g} to {values.max():g}; {unexplained} of {len(zero)} minima unexplained",
-            unexplained == 0 and np.all(values == (3 * n - 1 - dead) / 2),
+            unexplained == 0 and np.all(values == (3 * n - explained) / 2),
         )
         _evaluate_shares(table, best, claims)
 
