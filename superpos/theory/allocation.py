@@ -149,7 +149,9 @@ def power_law_allocation(alpha: float, beta: float, n_latents: float) -> Scaled:
     Raises:
         ConfigError: a number is not allowed.
     """
-    alpha, beta = (check.number(name, value, above=0) for name, value in (("alpha", alpha), ("beta", beta)))
+    alpha, beta = (
+        check.number(name, value, above=0, at_most=100) for name, value in (("alpha", alpha), ("beta", beta))
+    )
     target = check.number("n_latents", n_latents, at_least=1, at_most=1e7)
     n = np.arange(int(target) + 1, dtype=float)
     gains = (1 + n) ** -beta - (2 + n) ** -beta

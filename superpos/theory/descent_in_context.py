@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from superpos import check
+from superpos import arrays, check
 from superpos.errors import ConfigError
 
 MAX_STEPS = 4  # a preconditioned step multiplies degrees by three
+MOST = 1e6  # of numbers, so that no power of them overflows
+MOST_DIMS = 1_000  # and examples: moments are exact fractions
 STARTS = 30  # of the search for preconditioned steps, which has several minima
 
 
@@ -46,9 +49,9 @@ def spectral_moments(n_dims: int, n_examples: int, highest: int) -> list[Fractio
     Raises:
         ConfigError: a size is no whole number above 0, or `highest` none of 0 or more.
     """
-    check.integer("n_dims", n_dims, at_least=1)
-    check.integer("n_examples", n_examples, at_least=1)
-    check.integer("highest", highest, at_most=100)
+    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
+    check.integer("n_examples", n_examples, at_least=1, at_most=MOST_DIMS)
+    check.integer("highest", highest, at_least=0, at_most=100)
     d, n = int(n_dims), int(n_examples)
 
     @cache
@@ -125,6 +128,11 @@ def descent_loss(
         ConfigError: there is no rate or more than four, there are not as many curvatures, or a size is not allowed.
     """
     a, c = _steps(rates, curvatures)
+    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
+    check.integer("n_examples", n_examples, at_least=1, at_most=MOST_DIMS)
+    noise = check.number("noise", noise, at_least=0, at_most=MOST)
+    weight_scale = check.number("weight_scale", weight_scale, at_least=0, at_most=MOST)
+    input_scale = check.number("input_scale", input_scale, above=1 / MOST, at_most=MOST)
     points, weights = spectrum(n_dims, n_examples, _n_points(len(a), c))
     points = input_scale**2 * points
     left = remainder(a, c, points)
@@ -195,7 +203,7 @@ def descent_weights(
     Raises:
         ConfigError: there is no rate or more than four, or there are not as many curvatures.
     """
-    check.integer("n_dims", n_dims, at_least=1)
+    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
     a, c = _steps(rates, curvatures)
     P = np.stack([-np.diag([curvature] * n_dims + [rate]) for rate, curvature in zip(a, c, strict=True)])
     Q = np.tile(np.diag([1.0] * n_dims + [0.0]), (len(a), 1, 1))
@@ -203,13 +211,20 @@ def descent_weights(
 
 
 def _steps(rates: Sequence[float], curvatures: Sequence[float] | None) -> tuple[list[float], list[float]]:
-    a = [float(rate) for rate in rates]
-    c = [0.0] * len(a) if curvatures is None else [float(curvature) for curvature in curvatures]
+    a = _numbers("rates", rates)
+    c = [0.0] * len(a) if curvatures is None else _numbers("curvatures", curvatures)
     if not 1 <= len(a) <= MAX_STEPS:
         raise ConfigError(f"rates must be those of 1 to {MAX_STEPS} steps, got {len(a)}.")
     if len(c) != len(a):
         raise ConfigError(f"curvatures must be as many as rates, {len(a)}; got {len(c)}.")
     return a, c
+
+
+def _numbers(name: str, values: Any) -> list[float]:
+    numbers = np.asarray(arrays.as_numpy(name, values, ndim=1), np.float64)
+    if not np.all(np.abs(numbers) <= MOST):
+        raise ConfigError(f"{name} must be finite numbers of at most {MOST:g} in size, got {check.short(values)}.")
+    return numbers.tolist()
 
 
 def _n_points(n_steps: int, curvatures: Sequence[float]) -> int:

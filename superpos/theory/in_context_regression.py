@@ -34,12 +34,16 @@ def linear_attention_loss(
     the first d rows of p and B, and all of B once more, times s, and ρ = s ω.
 
     Raises:
-        ConfigError: P or Q is no array of square matrices, or they are of different shapes.
+        ConfigError: P or Q is no array of square matrices, they are of different shapes, or a number is not allowed.
     """
-    P = arrays.as_array("P", P, ndim=3, finite=False)
+    P = arrays.as_array("P", P, ndim=3)
     if P.shape[1] != P.shape[2] or P.shape[1] < 2:
         raise ConfigError(f"P must be of shape (n_heads, D, D) with D of 2 or more, got {P.shape}.")
-    Q = arrays.as_array("Q", Q, shape=P.shape, finite=False)
+    Q = arrays.as_array("Q", Q, shape=P.shape)
+    numbers = {"n_examples": n_examples, "noise": noise, "weight_scale": weight_scale, "input_scale": input_scale}
+    for name, value in numbers.items():
+        check.scalar(name, value)
+        check.in_range(name, value, at_least=1 if name == "n_examples" else 0, at_most=1e6)
     P, Q, d = jnp.asarray(P), jnp.asarray(Q), P.shape[1] - 1
     sizes = jnp.append(input_scale * jnp.ones(d), 1.0)
     T = jnp.sum(P[:, -1, :, None, None] * Q[:, None, :, :d], axis=0)  # (D, D, d)
@@ -78,8 +82,8 @@ def one_step(n_dims: int, n_examples: int, *, noise: float = 0.0) -> OneStep:
         ConfigError: a size is no whole number above 0, or the noise is below 0.
     """
     _check_sizes(n_dims, n_examples, noise)
-    rate = n_examples / (n_examples + n_dims + 1 + noise**2)
-    return OneStep(rate, n_dims * (1 - rate))
+    rate = int(n_examples) / (int(n_examples) + int(n_dims) + 1 + float(noise) ** 2)
+    return OneStep(rate, int(n_dims) * (1 - rate))
 
 
 def posterior_floor(n_dims: int, n_examples: int, *, noise: float = 0.0, draws: int = 20_000) -> float:
@@ -94,15 +98,18 @@ def posterior_floor(n_dims: int, n_examples: int, *, noise: float = 0.0, draws: 
         ConfigError: a size or `draws` is no whole number above 0, or the noise is below 0.
     """
     _check_sizes(n_dims, n_examples, noise)
-    check.integer("draws", draws, at_least=1)
+    check.integer("draws", draws, at_least=1, at_most=10**6)
+    if draws * n_dims * max(n_dims, n_examples) > 10**8:
+        raise ConfigError(f"draws must be at most {10**8 // (n_dims * max(n_dims, n_examples)):,} for these sizes.")
+    noise = float(noise)
     if noise == 0:
         return float(max(n_dims - n_examples, 0))
-    x = np.random.default_rng(0).standard_normal((draws, n_examples, n_dims))
+    x = np.random.default_rng(0).standard_normal((int(draws), int(n_examples), int(n_dims)))
     eigenvalues = np.linalg.eigvalsh(np.swapaxes(x, 1, 2) @ x)
-    return float(np.mean(np.sum(1 / (1 + eigenvalues / noise**2), axis=1)))
+    return float(np.mean(np.sum(noise**2 / (noise**2 + np.maximum(eigenvalues, 0)), axis=1)))
 
 
 def _check_sizes(n_dims: int, n_examples: int, noise: float) -> None:
-    check.integer("n_dims", n_dims, at_least=1)
-    check.integer("n_examples", n_examples, at_least=1)
-    check.number("noise", noise, at_least=0)
+    check.integer("n_dims", n_dims, at_least=1, at_most=1_000)
+    check.integer("n_examples", n_examples, at_least=1, at_most=1_000)
+    check.number("noise", noise, at_least=0, at_most=1e6)
