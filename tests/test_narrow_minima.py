@@ -42,7 +42,7 @@ def test_a_minimum_that_descents_leave_is_found():
     problem = problem_of(task(0.01576))
     minima = Minima(problem, ALIKE)
     _, beside = narrow_places(problem, problem.flat(PAIRS, DEAD), ALIKE)
-    assert any(minima.add_nearby(point, "narrow place") for point in beside) and len(minima.basins) == 1
+    assert minima.add_first(beside, "narrow place") and len(minima.basins) == 1
     bottom = minima.basins[0].bottom
     W, b = (np.asarray(part) for part in problem.parts(bottom.flat))
     assert np.linalg.norm(W, axis=0)[4] == pytest.approx(0.42, abs=0.01)
@@ -52,4 +52,4 @@ def test_a_minimum_that_descents_leave_is_found():
     assert loss_of(problem, bottom.flat + 1e-4 * np.random.default_rng(0).normal(size=15)) > bottom.loss
 
     saddle = problem.flat(np.zeros((2, 5)), np.full(5, 0.01576 / 2))  # without a slope, and no minimum
-    assert not minima.add_nearby(saddle, "a saddle") and len(minima.basins) == 1
+    assert not minima.add_first(saddle[None], "a saddle") and len(minima.basins) == 1

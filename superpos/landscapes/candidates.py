@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from superpos.landscapes.labels import LONG, SHORT
 from superpos.landscapes.merging import grouped, invariants
 from superpos.landscapes.problem import Problem
 from superpos.landscapes.tangents import dead_features
@@ -11,11 +12,10 @@ from superpos.theory.planted import planted_start
 from superpos.theory.polytopes import known_shapes
 
 MOST = 64
-# Length at which a feature is laid along another, over that one's; and from which one counts as long.
-LAID, LONG = 0.3, 0.5
-# Length up to which one counts as short; and what is tried where one lies beside a long one: its length over that one's, and
-# how much of what it says there the long one's bias takes away. Any of them may end on a kink.
-SHORT, HIDDEN = 0.1, ((0.4, 0.4), (0.45, 0.2), (0.5, 0.6), (0.35, 0.2))
+LAID = 0.3  # length at which a feature is laid along another, over that one's
+# What is tried where a feature without length lies beside a long one: its length over that one's, and how much of what it
+# says there the long one's bias takes away. Any of them may end on a kink.
+HIDDEN = ((0.4, 0.4), (0.45, 0.2), (0.5, 0.6), (0.35, 0.2))
 DEAD = 0.1  # depth of the bias of a feature that is silenced
 SAME = 1e-3  # points nearer than this, in every entry of G and b, are one
 MOST_MOVES = 256  # of one minimum; evenly chosen where there are more

@@ -125,9 +125,8 @@ def _try(task: Any, found: list[Minima], points: list[np.ndarray]) -> None:
             fresh = minima.basins[done[k] :]
             done[k] = len(minima.basins)
             moved = [moved_features(minima.problem, basin.bottom.flat, minima.label) for basin in fresh]
-            for basin in fresh:
-                for place in narrow_places(minima.problem, basin.bottom.flat, minima.label):
-                    any(minima.add_nearby(point, "narrow place") for point in place)
+            for place in (p for b in fresh for p in narrow_places(minima.problem, b.bottom.flat, minima.label)):
+                minima.add_first(place, "narrow place")
             points.append(np.concatenate([np.zeros((0, minima.problem.size)), *moved]))
         if not sum(map(len, points)):
             return

@@ -58,16 +58,17 @@ class Minima:
                 return self._seen(known, source)
         return self.add_bottom(bottom_below(self.problem, point), source)
 
-    def add_nearby(self, point: np.ndarray, source: str) -> bool:
-        """Add the minimum that Newton's method alone leads to from a point, and say whether there is one.
+    def add_first(self, points: np.ndarray, source: str) -> bool:
+        """Add the first minimum that Newton's method alone leads to from any of the points, and say whether there is one.
 
         A known one keeps its bottom, to which quasi-Newton led: beside a kink this one may be of the cut series alone.
         """
-        bottom = newton(self.problem, np.asarray(point, np.float64))
-        if not (np.isfinite(bottom.loss) and is_minimum(self.problem, bottom)):
-            return False
-        self.add_bottom(bottom, source, is_better=False)
-        return True
+        for point in points:
+            bottom = newton(self.problem, np.asarray(point, np.float64))
+            if np.isfinite(bottom.loss) and is_minimum(self.problem, bottom):
+                self.add_bottom(bottom, source, is_better=False)
+                return True
+        return False
 
     def settle(self, ends: Ends, source: str, *, last: bool, count: bool = True) -> np.ndarray:
         """Give the ends of descents to the basins that they are in; which are still on their way, (k,).
