@@ -6,10 +6,12 @@ works. In turn each argument is replaced by something odd: of a fixed list, and 
 `python fuzz_arrays.py SEED N`.
 """
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
 import sys
+import tempfile
 import warnings
 from collections import Counter
 from fractions import Fraction
@@ -465,4 +467,8 @@ def main(seed, n_random):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+    ):  # a page without a path is written where one stands
+        main(*map(int, sys.argv[1:]))

@@ -222,9 +222,8 @@ def test_every_export_opens_again(suffix, swept, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.fuzz
-def test_odd_calls_of_array_functions_are_answered_or_refused(tmp_path, monkeypatch, quick_environment):
+def test_odd_calls_of_array_functions_are_answered_or_refused(quick_environment):
     """Some 26,000 calls in a process without the type checker of the tests; what they must come to is told in the script."""
-    monkeypatch.chdir(tmp_path)  # a page without a path is written where one stands
     script = Path(__file__).with_name("fuzz_arrays.py")
     paths = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(

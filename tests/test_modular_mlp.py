@@ -9,7 +9,8 @@ from scipy.special import erf, logsumexp
 
 import superpos as sp
 from superpos.analysis.fourier import key_frequencies, neuron_frequencies, trig_logits
-from superpos.experiments.modular_mlp import interval, start_readings, waves_of, written_accuracy
+from superpos.experiments.modular_mlp import start_readings, waves_of, written_accuracy
+from superpos.experiments.over_seeds import mean_and_half_width
 from superpos.models import PairMLP
 from superpos.theory import fourier_mlp
 
@@ -76,7 +77,7 @@ def test_readings_of_the_written_solution():
 
 
 def test_intervals_are_those_of_students_t():
-    assert interval(np.array([1.0, 3.0])) == (2.0, pytest.approx(12.706, abs=1e-3))
+    assert mean_and_half_width(np.array([1.0, 3.0])) == (2.0, pytest.approx(12.706, abs=1e-3))
 
 
 @pytest.mark.slow

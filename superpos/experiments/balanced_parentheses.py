@@ -22,7 +22,7 @@ from superpos.analysis.intervals import share_interval
 from superpos.analysis.lists import all_lists
 from superpos.data.list_functions import is_held_out
 from superpos.experiments.claims import Claims
-from superpos.experiments.modular_mlp import interval
+from superpos.experiments.over_seeds import mean_and_half_width
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -208,15 +208,15 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         low > 0.5,
     )
     even = right.sel(without="choice 0")
-    middle, width = interval(even.sel(kind=["ends elsewhere", "dips"]).min("kind").values)
-    balanced = interval(even.sel(kind="balanced").values)
+    middle, width = mean_and_half_width(even.sel(kind=["ends elsewhere", "dips"]).min("kind").values)
+    balanced = mean_and_half_width(even.sel(kind="balanced").values)
     claims.check(
         "counting is enough of layer 0: with even attention in its place, words that are not balanced are still told",
         "more than .9 right of the worse kind (95 % interval of the mean)",
         f"{middle:.2f} ± {width:.2f}; of balanced words {balanced[0]:.2f} ± {balanced[1]:.2f}",
         middle - width > 0.9,
     )
-    middle, width = interval(right.sel(kind="dips", without="attention 1").values)
+    middle, width = mean_and_half_width(right.sel(kind="dips", without="attention 1").values)
     claims.check(
         "dips are seen by attention in layer 1: with what it writes in balanced words, words that dip are called balanced",
         "less than half of them right (95 % interval of the mean)",
@@ -224,7 +224,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         middle + width < 0.5,
     )
     below, even_share = table["below"].max("head"), table.attrs["below_even"]
-    middle, width = interval(below.values)
+    middle, width = mean_and_half_width(below.values)
     claims.check(
         'in words that dip, a head of layer 1 attends from "=" to where the depth is below 0',
         f"more than the {even_share:.2f} of even attention (95 % interval of the mean)",
@@ -235,7 +235,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         ("balanced, of dips", "a balanced word dips"),
         ("dips, of balanced", "a word that dips is balanced"),
     ):
-        one, other = (interval(flipped.sel(patch=patch, layers=name).values) for name in LAYERS[:2])
+        one, other = (mean_and_half_width(flipped.sel(patch=patch, layers=name).values) for name in LAYERS[:2])
         claims.check(
             f'what layer 1 writes at "=" decides: with that of another word, {words}',
             "more than half change with layer 1, less than half with layer 0 (95 % intervals of the means)",
@@ -243,8 +243,8 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
             other[0] - other[1] > 0.5 and one[0] + one[1] < 0.5,
         )
     alone = flipped.sel(patch="ends elsewhere, of balanced", layers=list(LAYERS[:2]))
-    both = interval(flipped.sel(patch="ends elsewhere, of balanced", layers="both").values)
-    middle, width = interval(alone.max("layers").values)
+    both = mean_and_half_width(flipped.sel(patch="ends elsewhere, of balanced", layers="both").values)
+    middle, width = mean_and_half_width(alone.max("layers").values)
     claims.check(
         "how a word ends is read by both layers: with what either writes in a balanced word, the other tells some words",
         "more than .9 change with both, less than .8 with the better one (95 % intervals of the means)",

@@ -25,8 +25,7 @@ from superpos.analysis.intervals import share_interval
 from superpos.analysis.lists import copied, held_out_lists, raises_itself
 from superpos.data.list_functions import AnsweredList
 from superpos.experiments.claims import Claims
-from superpos.experiments.modular_mlp import interval
-from superpos.experiments.over_seeds import over_seeds
+from superpos.experiments.over_seeds import mean_and_half_width, over_seeds
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import DIVERGING, PALETTE, caption, current_axes
@@ -156,12 +155,12 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         ("follows", "with another list's attention it answers what stands where that list's maximum stood", "share"),
         ("follows_common", "… where that token is the maximum of one list in 1,000", "share"),
     ):
-        middle, width = interval(table[key].values)
+        middle, width = mean_and_half_width(table[key].values)
         measured = f"{middle:.3f} ± {width:.3f}, least {float(table[key].min()):.3f}"
         claims.check(
             statement, f"{wanted} above {LARGE:g} (95 % interval of the mean)", measured, middle - width > LARGE
         )
-    middle, width = interval(mean.values)
+    middle, width = mean_and_half_width(mean.values)
     claims.check(
         "with its mean attention in every list the head is of little use",
         "less than half of the answers right (95 % interval of the mean)",

@@ -23,8 +23,7 @@ from superpos.data.list_functions import AnsweredList
 from superpos.experiments import list_maximum
 from superpos.experiments.claims import Claims
 from superpos.experiments.list_maximum import PATTERN, Size, ablated, copies, learning
-from superpos.experiments.modular_mlp import interval
-from superpos.experiments.over_seeds import over_seeds
+from superpos.experiments.over_seeds import mean_and_half_width, over_seeds
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -144,12 +143,12 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         (by_attention["its mean"], LARGE, "with its mean attention in every list it still reverses", "lists right"),
         (by_attention["of another list"], LARGE, "with another list's attention it still reverses", "lists right"),
     ):
-        middle, width = interval(values.values)
+        middle, width = mean_and_half_width(values.values)
         measured = f"{middle:.3f} ± {width:.3f}, least {float(values.min()):.3f}"
         claims.check(
             statement, f"{wanted} above {least:g} (95 % interval of the mean)", measured, middle - width > least
         )
-    middle, width = interval(by_attention["even"].values)
+    middle, width = mean_and_half_width(by_attention["even"].values)
     claims.check(
         "with even attention no list is reversed",
         f"less than {CHANCE:.0%} of lists right (95 % interval of the mean)",
@@ -157,7 +156,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         middle + width < CHANCE,
     )
     single, guess = table["single"].sel(attention="even"), float(table["guess"].mean())
-    middle, width = interval(single.values)
+    middle, width = mean_and_half_width(single.values)
     claims.check(
         "… and single answers are no better than the commonest token of the list",
         "share right below that of the commonest token (95 % interval of the mean)",

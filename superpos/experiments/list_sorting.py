@@ -24,8 +24,7 @@ from superpos.data.list_functions import AnsweredList
 from superpos.experiments import list_maximum
 from superpos.experiments.claims import Claims
 from superpos.experiments.list_maximum import PATTERN, Size, ablated, copies, learning
-from superpos.experiments.modular_mlp import interval
-from superpos.experiments.over_seeds import over_seeds
+from superpos.experiments.over_seeds import mean_and_half_width, over_seeds
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import DIVERGING, PALETTE, caption, current_axes
@@ -274,7 +273,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     of_length = {n: table["of_length"].sel(length=trained + n) for n in (-1, 1, 3)}
 
     def check(statement: str, quantity: str, values: xr.DataArray, bound: float, above: bool = True) -> None:
-        middle, width = interval(values.values)
+        middle, width = mean_and_half_width(values.values)
         claims.check(
             statement,
             f"{quantity} {'above' if above else 'below'} {bound:g} (95 % interval of the mean)",

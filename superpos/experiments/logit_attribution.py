@@ -28,7 +28,7 @@ from superpos.data.sequences import Repeats
 from superpos.experiments import induction_heads
 from superpos.experiments.claims import Claims
 from superpos.experiments.induction_heads import Size
-from superpos.experiments.modular_mlp import interval
+from superpos.experiments.over_seeds import mean_and_half_width
 from superpos.experiments.sizes import Sizes
 from superpos.models.transformer import Transformer
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -175,14 +175,14 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
     )
     before = previous_heads(table)
     zero = before["effect"].sel(without="zero")
-    middle, width = interval((abs(before["direct"]) / logit).values)
+    middle, width = mean_and_half_width((abs(before["direct"]) / logit).values)
     claims.check(
         "the head of layer 0 that attends to the token before adds next to nothing to the right logit",
         f"|direct| below {LITTLE:g} of the logit (95 % interval of the mean)",
         f"{middle:.3f} ± {width:.3f}",
         middle + width < LITTLE,
     )
-    middle, width = interval((zero / logit).values)
+    middle, width = mean_and_half_width((zero / logit).values)
     claims.check(
         "… but without it most of that logit is gone",
         f"more than {MOST:g} of it (95 % interval of the mean)",
@@ -198,14 +198,14 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         low > 0.5,
     )
     kept = before["effect"].sel(without="patterns kept")
-    middle, width = interval(((zero - kept) / (zero - before["direct"])).values)
+    middle, width = mean_and_half_width(((zero - kept) / (zero - before["direct"])).values)
     claims.check(
         "what direct attribution misses goes by way of where later heads look",
         "with all attention kept as it was, more than .8 of the missed effect is gone (95 % interval of the mean)",
         f"{middle:.2f} ± {width:.2f}",
         middle - width > 0.8,
     )
-    middle, width = interval(kept_share(table).values)
+    middle, width = mean_and_half_width(kept_share(table).values)
     claims.check(
         "other heads of layer 0 are missed, too, but by way of what later heads copy",
         "with all attention kept as it was, more than .8 of their effect stays (95 % interval of the mean)",
@@ -216,7 +216,7 @@ def evaluate(table: xr.Dataset, claims: Claims) -> None:
         ("mean", -1, "heads of the last layer are ranked alike by attribution and by mean ablation", 0.8),
         ("zero", None, "heads of both layers are not", 0.8),
     ):
-        middle, width = interval(rank_agreement(table, layer).sel(without=without).values)
+        middle, width = mean_and_half_width(rank_agreement(table, layer).sel(without=without).values)
         above = layer is not None
         claims.check(
             words,
@@ -273,7 +273,7 @@ def agreements(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         ranks = rank_agreement(table, layer)
         for k, without in enumerate(EFFECTS):
             values, x = ranks.sel(without=without).values, k + 0.36 * (j - 0.5)
-            middle, width = interval(values)
+            middle, width = mean_and_half_width(values)
             ax.plot(np.full(len(values), x), values, ".", ms=2.5, color="#BBBBBB", zorder=1)
             color = EFFECT_COLORS[without]
             ax.errorbar(x, middle, width, fmt=marker, ms=4, color=color, mfc="white" if j == 0 else None, capsize=2)

@@ -15,12 +15,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr, t
+from scipy.stats import spearmanr
 
 from superpos.analysis.fourier import SINGLE, neuron_frequencies, spectrum
 from superpos.analysis.grokking import neurons_of
 from superpos.analysis.intervals import share_interval
 from superpos.experiments.claims import Claims
+from superpos.experiments.over_seeds import mean_and_half_width
 from superpos.experiments.sizes import Sizes
 from superpos.models.pair_mlp import PairMLP
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -223,7 +224,7 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         )
     for name in size.activations:
         cell = table.sel(hidden_activation=name)
-        measured = {reading: interval(cell[reading].values) for reading in READINGS}
+        measured = {reading: mean_and_half_width(cell[reading].values) for reading in READINGS}
         claims.check(
             f"{NAMES[name]}: the random start says a little of which frequencies the end uses",
             "mean rank correlation of aligned phases with the energies at the end above 0 (95 % interval)",
@@ -243,12 +244,6 @@ def evaluate(table: xr.Dataset, transformers: xr.Dataset, size: Size, claims: Cl
         ),
         bool(count.sel(hidden_activation="gelu") > n / 2 and share.sel(hidden_activation="gelu") > 0.8),
     )
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval by Student's t."""
-    n = len(values)
-    return float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
 
 
 def draw(result: SweepResult, table: xr.Dataset) -> tuple[Figure, str]:
@@ -322,7 +317,7 @@ def start_correlations(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         for k, name in enumerate(names):
             values = table[reading].sel(hidden_activation=name).values
             x = k + 0.34 * (j - 0.5)
-            mean, width = interval(values)
+            mean, width = mean_and_half_width(values)
             ax.plot(np.full(len(values), x), values, ".", ms=2.5, color="#BBBBBB", zorder=1)
             ax.errorbar(
                 x, mean, width, fmt="os"[j], ms=4, color=COLORS[name], mfc="white" if j == 0 else None, capsize=2

@@ -20,7 +20,8 @@ from superpos.analysis.fourier import SINGLE, key_frequencies, neuron_frequencie
 from superpos.analysis.intervals import share_interval
 from superpos.data.modular import as_addition, modular_table
 from superpos.experiments.claims import Claims
-from superpos.experiments.modular_mlp import RIGHT, interval, learning_curves, waves_of
+from superpos.experiments.modular_mlp import RIGHT, learning_curves, waves_of
+from superpos.experiments.over_seeds import mean_and_half_width
 from superpos.experiments.sizes import Sizes
 from superpos.models.pair_mlp import PairMLP
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -225,7 +226,7 @@ def evaluate_transformers(table: xr.Dataset, claims: Claims) -> None:
         ),
         ("… and their logits are less of a sum of Σ α_k cos w_k(i + j − c)", "trig", "share of their variance"),
     ):
-        middle, width = interval((add[key] - subtract[key]).values)
+        middle, width = mean_and_half_width((add[key] - subtract[key]).values)
         claims.check(
             statement,
             f"{words}, addition less subtraction, above 0 (95 % interval over seeds)",

@@ -1,4 +1,4 @@
-"""One table of what is measured of every model of a sweep over seeds."""
+"""One table of what is measured of every model of a sweep over seeds, and how a mean over them is written."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from superpos.analysis.intervals import mean_interval
 from superpos.models.transformer import Transformer
 from superpos.sweeping import SweepResult
 
@@ -30,3 +31,9 @@ def over_seeds(
     variables = {key: (("seed", *dims.get(key, ())), np.stack(values)) for key, values in rows.items()}
     along = {name: list(values) for name, values in coords.items()}
     return xr.Dataset(variables, {"seed": result["seed"].values, **along})
+
+
+def mean_and_half_width(values: Any) -> tuple[float, float]:
+    """Mean over seeds, and half of its 95 % interval: `superpos.analysis.mean_interval` as it is written with ±."""
+    mean, low, high = mean_interval(values)
+    return mean, (high - low) / 2

@@ -14,10 +14,9 @@ import numpy as np
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
+from superpos.theory.in_context_regression import MOST, check_sizes
 
 MAX_STEPS = 4  # a preconditioned step multiplies degrees by three
-MOST = 1e6  # of numbers, so that no power of them overflows
-MOST_DIMS = 1_000  # and examples: moments are exact fractions
 STARTS = 30  # of the search for preconditioned steps, which has several minima
 
 
@@ -49,8 +48,7 @@ def spectral_moments(n_dims: int, n_examples: int, highest: int) -> list[Fractio
     Raises:
         ConfigError: a size is no whole number above 0, or `highest` none of 0 or more.
     """
-    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
-    check.integer("n_examples", n_examples, at_least=1, at_most=MOST_DIMS)
+    check_sizes(n_dims, n_examples)
     check.integer("highest", highest, at_least=0, at_most=100)
     d, n = int(n_dims), int(n_examples)
 
@@ -128,9 +126,7 @@ def descent_loss(
         ConfigError: there is no rate or more than four, there are not as many curvatures, or a size is not allowed.
     """
     a, c = _steps(rates, curvatures)
-    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
-    check.integer("n_examples", n_examples, at_least=1, at_most=MOST_DIMS)
-    noise = check.number("noise", noise, at_least=0, at_most=MOST)
+    check_sizes(n_dims, n_examples, noise)
     weight_scale = check.number("weight_scale", weight_scale, at_least=0, at_most=MOST)
     input_scale = check.number("input_scale", input_scale, above=1 / MOST, at_most=MOST)
     points, weights = spectrum(n_dims, n_examples, _n_points(len(a), c))
@@ -171,7 +167,7 @@ def best_descent(
     from scipy.optimize import minimize
 
     check.integer("n_steps", n_steps, at_least=1, at_most=MAX_STEPS)
-    check.number("noise", noise, at_least=0)
+    check_sizes(n_dims, n_examples, noise)
     sizes = {"n_dims": n_dims, "n_examples": n_examples, "noise": noise}
     edge = (1 + (n_dims / n_examples) ** 0.5) ** 2  # of the spectrum, where both are large
     angles = np.pi * (np.arange(n_steps) + 0.5) / n_steps
@@ -203,7 +199,7 @@ def descent_weights(
     Raises:
         ConfigError: there is no rate or more than four, or there are not as many curvatures.
     """
-    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
+    check_sizes(n_dims, n_examples=1)
     a, c = _steps(rates, curvatures)
     P = np.stack([-np.diag([curvature] * n_dims + [rate]) for rate, curvature in zip(a, c, strict=True)])
     Q = np.tile(np.diag([1.0] * n_dims + [0.0]), (len(a), 1, 1))

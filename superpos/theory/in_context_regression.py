@@ -9,6 +9,9 @@ from jaxtyping import Array, Float
 from superpos import arrays, check
 from superpos.errors import ConfigError
 
+MOST = 1e6  # of numbers, so that no power of them overflows
+MOST_DIMS = 1_000  # and examples: moments are exact fractions, or means over many draws
+
 
 def linear_attention_loss(
     P: Any, Q: Any, n_examples: Any, *, noise: Any = 0.0, weight_scale: Any = 1.0, input_scale: Any = 1.0
@@ -43,7 +46,7 @@ def linear_attention_loss(
     numbers = {"n_examples": n_examples, "noise": noise, "weight_scale": weight_scale, "input_scale": input_scale}
     for name, value in numbers.items():
         check.scalar(name, value)
-        check.in_range(name, value, at_least=1 if name == "n_examples" else 0, at_most=1e6)
+        check.in_range(name, value, at_least=1 if name == "n_examples" else 0, at_most=MOST)
     P, Q, d = jnp.asarray(P), jnp.asarray(Q), P.shape[1] - 1
     sizes = jnp.append(input_scale * jnp.ones(d), 1.0)
     T = jnp.sum(P[:, -1, :, None, None] * Q[:, None, :, :d], axis=0)  # (D, D, d)
@@ -81,7 +84,7 @@ def one_step(n_dims: int, n_examples: int, *, noise: float = 0.0) -> OneStep:
     Raises:
         ConfigError: a size is no whole number above 0, or the noise is below 0.
     """
-    _check_sizes(n_dims, n_examples, noise)
+    check_sizes(n_dims, n_examples, noise)
     rate = int(n_examples) / (int(n_examples) + int(n_dims) + 1 + float(noise) ** 2)
     return OneStep(rate, int(n_dims) * (1 - rate))
 
@@ -97,7 +100,7 @@ def posterior_floor(n_dims: int, n_examples: int, *, noise: float = 0.0, draws: 
     Raises:
         ConfigError: a size or `draws` is no whole number above 0, or the noise is below 0.
     """
-    _check_sizes(n_dims, n_examples, noise)
+    check_sizes(n_dims, n_examples, noise)
     check.integer("draws", draws, at_least=1, at_most=10**6)
     if draws * n_dims * max(n_dims, n_examples) > 10**8:
         raise ConfigError(f"draws must be at most {10**8 // (n_dims * max(n_dims, n_examples)):,} for these sizes.")
@@ -109,7 +112,8 @@ def posterior_floor(n_dims: int, n_examples: int, *, noise: float = 0.0, draws: 
     return float(np.mean(np.sum(noise**2 / (noise**2 + np.maximum(eigenvalues, 0)), axis=1)))
 
 
-def _check_sizes(n_dims: int, n_examples: int, noise: float) -> None:
-    check.integer("n_dims", n_dims, at_least=1, at_most=1_000)
-    check.integer("n_examples", n_examples, at_least=1, at_most=1_000)
-    check.number("noise", noise, at_least=0, at_most=1e6)
+def check_sizes(n_dims: int, n_examples: int, noise: float = 0.0) -> None:
+    """Raise `ConfigError`, naming the field, for sizes that closed forms are not made for."""
+    check.integer("n_dims", n_dims, at_least=1, at_most=MOST_DIMS)
+    check.integer("n_examples", n_examples, at_least=1, at_most=MOST_DIMS)
+    check.number("noise", noise, at_least=0, at_most=MOST)
