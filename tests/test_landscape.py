@@ -1,5 +1,7 @@
 """Minima of the expected loss: which there are, which are one, how wide their basins, how they move along an axis."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -214,6 +216,17 @@ def test_a_linear_model_has_one_minimum_and_a_regular_one(linear):
     features = sp.FeatureDistribution(n_features=2, feature_probability=0.5)
     assert float(row["loss"]) == pytest.approx(float(sp.theory.optimal_linear_loss(features, [1.0, 0.5], 1)), rel=1e-6)
     assert str(row["name"].item()) == "dedicated"
+
+
+@pytest.mark.slow
+def test_an_axis_of_densities_needs_no_allowed_density_beside_it():
+    """At most one of three features is active, so a task's own density of 1 is refused; those of the axis are not."""
+    task = sp.tasks.Toy(n_features=3, n_hidden=1, anticorrelated_sets=((0, 1, 2),))
+    with pytest.raises(ConfigError, match="^feature_probability must add up"):
+        sp.landscape(task, 16)
+    along = sp.landscape(task, 16, along={"feature_probability": [0.3, 0.1]})
+    alone = sp.landscape(replace(task, feature_probability=0.1), 16)
+    np.testing.assert_allclose(along["loss"].sel(feature_probability=0.1).min(), alone["loss"].min(), rtol=1e-9)
 
 
 @pytest.fixture(scope="module")

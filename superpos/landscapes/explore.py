@@ -13,7 +13,7 @@ from superpos.errors import ConfigError
 from superpos.landscapes.candidates import candidate_points, moved_features, narrow_places
 from superpos.landscapes.descent import LEGS, Ends, descend, descent_of, random_starts
 from superpos.landscapes.merging import classes
-from superpos.landscapes.problem import problem_of
+from superpos.landscapes.problem import check_task, problem_of
 from superpos.landscapes.search import Minima
 from superpos.landscapes.table import branch_table, row_of, table_of
 from superpos.landscapes.tracking import branches_of
@@ -66,9 +66,10 @@ def landscape(
     check.integer("starts", starts, at_least=1, at_most=10**7)
     check.integer("seed", seed, at_most=2**32 - 1)
     check.boolean("candidates", candidates)
-    first = problem_of(task, order)
+    check_task(task)
     axis, labels, cells = _cells(task, along)
-    problems = [first if along is None else problem_of(cell, order) for cell in cells]
+    problems = [problem_of(cell, order) for cell in cells]
+    first = problems[0]
     use_compilation_cache()
     found = [Minima(problem, classes(problem.task)) for problem in problems]
     points = random_starts(task, starts, seed)
@@ -138,7 +139,7 @@ def _cells(task: Any, along: Mapping[str, Any] | None) -> tuple[str | None, np.n
         return None, np.array([]), [task]
     if not isinstance(along, Mapping) or len(along) != 1:
         raise ConfigError(f"along must name one axis and its values, got {check.short(along)}.")
-    (axis, values), n = next(iter(along.items())), int(task.n_features)
+    (axis, values), n = next(iter(along.items())), task.n_features
     check.one_of("along", axis, AXES)
     numbers = arrays.as_numpy(axis, values).astype(np.float64)
     if numbers.ndim not in (1, 2) or (numbers.ndim == 2 and numbers.shape[1] != n):

@@ -70,10 +70,7 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
     Raises:
         ConfigError: the task has no expected loss here, its loss is no mean of squares, or a field of it is not allowed.
     """
-    if not isinstance(task, TaskWithExpectedLoss):
-        raise ConfigError(
-            f"task must be a superpos.tasks.Toy, whose expected loss is known, got {type(task).__name__}."
-        )
+    check_task(task)
     task.check()
     check_expected(task.features, task.activation)
     if not is_plain(task.features):
@@ -94,6 +91,14 @@ def problem_of(task: Any, order: int | None = None) -> Problem:
         full = jax.tree.map(np.asarray, full)
         untrained = float(np.mean(full.importance * np.asarray(full.features.moment(2))))
     return Problem(full, (m, n), bool(task.bias), terms, untrained)
+
+
+def check_task(task: Any) -> None:
+    """Refuse what is no task with an expected loss."""
+    if not isinstance(task, TaskWithExpectedLoss):
+        raise ConfigError(
+            f"task must be a superpos.tasks.Toy, whose expected loss is known, got {type(task).__name__}."
+        )
 
 
 def parts_of(flat: Any, shape: tuple[int, int], bias: bool) -> tuple[Any, Any]:
