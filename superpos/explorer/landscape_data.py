@@ -27,6 +27,9 @@ SAME_LOSS = 1e-3  # relative
 def landscape_of(result: SweepResult, densities: Sequence[float], starts: int) -> xr.Dataset:
     """The landscape of a sweep's task at those of its densities that are nearest to `densities`, for its page.
 
+    It holds the minima that random starts end in, as the models of the sweep do. (Minima that no start ends in are many more
+    where features differ, and take minutes: known shapes and moved features are left to `superpos.landscape`.)
+
     Raises:
         ConfigError: a number is not allowed; the models are no toy models, or differ in other things than density and
             seed; or the task has no landscape.
@@ -40,7 +43,7 @@ def landscape_of(result: SweepResult, densities: Sequence[float], starts: int) -
     chosen = present[np.unique(apart.argmin(axis=0))[::-1]]
     # The task's own density, which the sweep replaced, need not be allowed.
     task = replace(task_from_dict(result.attrs["task"]), feature_probability=float(chosen[0]))
-    return landscape(task, starts, along={DENSITY: chosen})
+    return landscape(task, starts, along={DENSITY: chosen}, candidates=False)
 
 
 def _own_densities(result: SweepResult) -> xr.DataArray:
