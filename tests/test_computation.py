@@ -342,8 +342,10 @@ def test_counts_and_ratios_are_drawn_over_density(rng):
     assert {t.get_text() for t in ax.get_legend().get_texts()} == {"published", "least loss", "loss within 0.2 %"}
     assert_allclose(ax.lines[1].get_xydata(), [[1 / 0.7, 5], [10, 0]])
     values = xr.DataArray(rng.random((2, 3, 5)), p, ("feature_probability", "seed", "hidden"))
-    ax = sp.plot.participation({"a": values, "b": values + 1}, plt.figure().add_subplot())
-    assert_allclose(ax.lines[1].get_ydata(), np.median(values + 1, axis=(1, 2)))
+    ax = sp.plot.participation({"a": values, "b": values + 1, "c": values + 2}, plt.figure().add_subplot())
+    for k, line in enumerate(ax.lines):
+        assert_allclose(line.get_ydata(), np.median(values + k, axis=(1, 2)))
+    assert len(ax.lines) == 3
 
 
 @pytest.mark.long

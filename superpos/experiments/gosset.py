@@ -296,7 +296,9 @@ def draw(
         share, benefit = on_curve(name, table)
         trained_on_curves(name, table["x"].values, benefit, share, ax)
     x_of_large = np.repeat(large["x"].values, large.sizes["seed"])
-    ax.plot(x_of_large, large["benefit"].values.ravel(), "k^", ms=4, mfc="none", label="trained, 200 → 20")
+    task = large_result.attrs["task"]
+    name = f"trained, {task['n_features']} → {task['n_hidden']}"
+    ax.plot(x_of_large, large["benefit"].values.ravel(), "k^", ms=4, mfc="none", label=name)
     ax.set(xlim=X_RANGE, ylim=(0.9, 5.4))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=4.5)
     sizes = [f"{settings[n].n_features}→{settings[n].n_hidden} ({t.sizes['seed']})" for n, t in tables.items()]

@@ -1,6 +1,7 @@
 """Pictures of hidden neurons: what each one serves, and how many serve a single feature."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def participation(values: Mapping[str, xr.DataArray], ax: Axes | None = None) ->
     if not len(values):
         raise ConfigError("values must hold one table at least.")
     ax = current_axes(ax)
-    for (name, table), color in zip(values.items(), ("black", PALETTE["sky"]), strict=False):
+    colors = ("black", *(PALETTE[name] for name in ("sky", "orange", "green", "purple", "blue")))
+    for (name, table), color in zip(values.items(), cycle(colors), strict=False):
         table = table.transpose("feature_probability", ...)
         x = 1 / table.feature_probability.values
         low, middle, high = np.nanquantile(table.values.reshape(len(x), -1), (0.25, 0.5, 0.75), axis=1)
