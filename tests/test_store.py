@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import jax
@@ -488,18 +489,30 @@ def test_shares_of_workers_are_fixed_and_make_the_same_store(whole, tmp_path):
         small.go(path, worker="0/2", overwrite=True)
 
 
+def test_a_process_that_tidies_the_folder_does_not_refuse_another_its_place(tmp_path, monkeypatch):
+    """Another writer takes the empty folder with which one asks whether it may write for what a dead one had left."""
+    path = tmp_path / "r.zarr"
+    real = writer.tempfile.mkdtemp
+
+    def beside_another(**options):
+        probe = real(**options)
+        atomic_io.clean_beside(path)
+        assert not Path(probe).exists()
+        return probe
+
+    monkeypatch.setattr(writer.tempfile, "mkdtemp", beside_another)
+    assert writer.writable(path) == path and not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_two_processes_may_create_the_same_store_at_once(whole, tmp_path, monkeypatch):
     """The loser of the race joins: here every one of three threads creates, and all train everything."""
-    path, gate, results = tmp_path / "r.zarr", threading.Barrier(3), []
+    path, gate = tmp_path / "r.zarr", threading.Barrier(3, timeout=120)
     real = resume.writer.create
     monkeypatch.setattr(resume.writer, "create", lambda *a, **k: (gate.wait() and False) or real(*a, **k))
-    threads = [threading.Thread(target=lambda: results.append(small.go(path))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 3
+    with ThreadPoolExecutor(3) as threads:
+        for end in as_completed([threads.submit(small.go, path) for _ in range(3)]):
+            end.result()
     assert small.files(path) == small.files(whole)
 
 

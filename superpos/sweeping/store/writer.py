@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +47,9 @@ def writable(path: str | Path, *, overwrite: bool = False, resume: bool = False)
     while not parent.exists():
         parent = parent.parent
     try:  # permissions do not tell: read-only file systems, and the superuser
-        os.rmdir(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+        probe = tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent)
+        with suppress(FileNotFoundError):  # another process took it for what a dead one had left
+            os.rmdir(probe)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"output {path} cannot be written: {parent} does not take a new folder ({reason}).") from None
