@@ -179,7 +179,8 @@ def test_a_closed_pipe_loses_nothing(whole, tmp_path):
     run = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
     )
-    assert run.stderr == ""
+    # After ten seconds of work, progress is a line in a log.
+    assert [line for line in run.stderr.splitlines() if not line.endswith("so far")] == []
     assert int(sp.open(tmp_path / "r.zarr").missing.sum()) == 0
 
 
