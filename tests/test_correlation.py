@@ -1,6 +1,9 @@
 """The Gaussian copula with any correlation matrix, and together with trees: laws, oracles and draws."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -249,3 +252,19 @@ def test_correlations_are_refused_where_independence_is_needed():
     with pytest.raises(sp.ConfigError, match="correlation_matrix must be None for the expected loss"):
         task.check()
     assert dependence.beyond_product((-1, 0, 1), jnp.array([[2.0], [3.0], [5.0]]))[:, 0].tolist() == [1, 2, 6]
+
+
+@pytest.mark.slow
+def test_programs_with_functions_of_lapack_run_one_after_another():
+    """Side by side on two cores and the one device that users have, two calls of such a program waited for each other."""
+    code = (
+        "import numpy as np, superpos as sp\n"
+        "task = sp.tasks.SparseAutoencoder(n_features=64, n_hidden=8, n_latents=8, feature_probability=.1,"
+        " correlation_matrix=.8 * np.eye(64) + .2, architecture='topk', k=1)\n"
+        "config = sp.TrainConfig(steps=20, batch_size=16, evaluation_samples=64)\n"
+        "print(sp.sweep(task, config, sp.Grid(seed=range(2)), progress=False)['loss'].size)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    assert run.stdout.split()[-1] == "2"

@@ -225,7 +225,8 @@ def compile_sweep(
         )
     blocks_per_launch = blocks_per_device * len(local_devices)
     # One program of small models keeps one core busy, so on a single CPU device as many launches run as there are cores.
-    n_useful = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 else 1
+    is_alone = any(p.calls_lapack for p in programs)
+    n_useful = budget.cpu_cores() if platform == "cpu" and len(devices) == 1 and not is_alone else 1
     n_launches = sum(layout.n_launches(blocks_per_launch))
     in_memory = allowed_bytes // max(needed_bytes, 1)
     n_concurrent = max(1, min(max_concurrent or n_useful, n_useful, n_launches, in_memory))

@@ -18,6 +18,7 @@ from superpos.training.loop import Intervals, TrainConfig, advance, finish, init
 
 CELLS = PartitionSpec("cells")
 EVERYWHERE = PartitionSpec()
+LAPACK = 'custom_call_target="lapack'  # as a compiled program names its functions
 
 
 def cell_mesh(devices: list[Any]) -> Mesh:
@@ -33,6 +34,7 @@ class Programs(NamedTuple):
     finish: Any  # (tasks, configs, states) -> losses
     n_intervals: int  # per call of `advance`
     bytes: int  # device memory while the hungriest stage runs, by the compiler's own account
+    calls_lapack: bool  # on a CPU; where two calls of such a program run side by side, XLA may wait for ever
 
 
 class Shapes(NamedTuple):
@@ -77,7 +79,9 @@ def programs(mesh: Mesh, of: Shapes) -> Programs:
     start, advance, finish = (compiling[name].result() for name in ("start", "advance", "finish"))
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(of.n_blocks // mesh.size))
-    return Programs(_Counted(start, count), _Counted(advance, count), _Counted(finish, count), of.n_intervals, used)
+    calls_lapack = any(LAPACK in stage.as_text() for stage in (start, advance, finish))
+    stages = [_Counted(stage, count) for stage in (start, advance, finish)]
+    return Programs(*stages, of.n_intervals, used, calls_lapack)
 
 
 def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
