@@ -15,7 +15,7 @@ from superpos.analysis.crosscoders import score_crosscoder
 from superpos.analysis.dashboard import Answers, check_size, dashboard_data, latents_in_full, plain
 from superpos.analysis.manifolds import ManifoldScores, score_manifolds
 from superpos.analysis.matching import cosines
-from superpos.analysis.recovery import N_INPUTS, Evaluation, check_fit, sampled_evaluation, evaluation
+from superpos.analysis.recovery import N_INPUTS, Evaluation, check_fit, evaluation, sampled_evaluation
 from superpos.analysis.transcoders import latent_pairs, response_slopes, slope_agreement, transcoder_circuit
 from superpos.data.manifolds import slices
 from superpos.errors import ConfigError

@@ -53,7 +53,11 @@ SCORES = {
 # By which score autoencoders are chosen first, for each kind.
 CHIEF = {"transcoder": "slope_agreement", "manifolds": "explained_variance"}
 # Numbers to compare them with; no axes of their own.
-BESIDE = ("l0_true", "paired_neurons", *(f"{base}_{name}" for base in ("random", "pca") for name in ("f1", "mcc", "mmcs")))
+BESIDE = (
+    "l0_true",
+    "paired_neurons",
+    *(f"{base}_{name}" for base in ("random", "pca") for name in ("f1", "mcc", "mmcs")),
+)
 
 
 def pack_dictionaries(

@@ -71,7 +71,8 @@ function tallyOfFeatures(A, B) {
 }
 
 const tallyOf = (sort, words) => (A, B) => {
-  const [a, b] = [A, B].map((sae) => Array.from(sae.index.keys()).filter((row) => sae.sort(row).startsWith(sort)).length);
+  const count = (sae) => Array.from(sae.index.keys()).filter((row) => sae.sort(row).startsWith(sort)).length;
+  const [a, b] = [count(A), count(B)];
   return `A has ${many(a, "latent")} ${words} and B ${b}.`;
 };
 const tallyOfModels = (A, B) => `${tallyOf("only", "of one model alone")(A, B)} ${tallyOfFeatures(A, B)}`;

@@ -187,13 +187,15 @@ export function createLatent({ side, state, onpick, sorts }) {
         );
       });
       const block = (text, ...children) => el("div", { class: "block" }, el("h3", {}, text), ...children);
+      const own = matched >= 0 ? ` → ${sae.called(matched)}` : "";
+      const sides = sae.written ? " (+ above 0, − below)" : "";
       const focused = [...node.querySelectorAll("button")].indexOf(document.activeElement);
       node.replaceChildren(
         ...heading,
         el(
           "div",
           { class: "naming" },
-          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, matched >= 0 ? ` → ${sae.called(matched)}` : ""),
+          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, own),
           el("span", { class: `badge ${kind}` }, sorts[kind]),
         ),
         el("p", { class: "words" }, inWords(sae, row)),
@@ -228,7 +230,7 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "p",
               { class: "legend-line" },
-              `activation, and the ${sae.manifolds ? "manifolds" : "features"} that were active${sae.written ? " (+ above 0, − below)" : ""}: `,
+              `activation, and the ${sae.manifolds ? "manifolds" : "features"} that were active${sides}: `,
               el("span", { class: "chip mine" }, el("b", {}, "its own")),
               " ",
               el("span", { class: "chip" }, el("b", {}, "others")),

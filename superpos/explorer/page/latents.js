@@ -58,7 +58,7 @@ function columnsOf(A, B) {
     first: true,
     show: (r) => (r.feature < 0 ? "–" : A.short(r.feature)),
   };
-  const main = kind.main;
+  const [main, slim, fixed2] = [kind.main, { slim: true }, (v) => fixed(v)];
   const [ofA, ofB] = [main.of(A), B ? main.of(B) : null];
   if (!B) {
     const one = (name, label, show, more) => ({
@@ -73,8 +73,8 @@ function columnsOf(A, B) {
       feature,
       ...(A.written ? [one("written", "writes", (v) => (v < 0 ? "–" : String(v)), { first: true })] : []),
       { name: main.name, label: main.label, key: (r) => ofA(r.a), show: (r) => bar(ofA(r.a), "a") },
-      ...(A.shares ? [shareOf(A)] : [one("precision", "precision", (v) => fixed(v), { slim: true })]),
-      ...(A.shares ? [] : [one("recall", A.manifolds ? "tile" : "recall", A.manifolds ? percent : (v) => fixed(v), { slim: true })]),
+      ...(A.shares ? [shareOf(A)] : [one("precision", "precision", fixed2, slim)]),
+      ...(A.shares ? [] : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
       one("frequency", "density", (v) => percent(v)),
       { name: "activations", label: "activations", show: (r) => sparkline(A.histogram(r.a)), slim: true },
     ];
@@ -152,11 +152,12 @@ export function createLatents({ state, onpick }) {
     );
     how.hidden = !B;
     const same = B && A.truth === B.truth;
+    const by = A.manifolds ? "their manifold" : "the feature they find";
     how.replaceChildren(
       ...(B
         ? [
             el("span", {}, "pair latents by"),
-            chip(A.kind === "manifolds" ? "their manifold" : "the feature they find", s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
+            chip(by, s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
             ...(same
               ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))]
               : [el("small", {}, "(they read different hidden layers, so directions cannot be compared)")]),

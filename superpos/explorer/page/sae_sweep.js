@@ -260,8 +260,8 @@ export function matches(row, sides, query) {
     return sides.some(([sae, at]) => {
       if (at < 0) return false;
       const own = sae.matched[at] < 0 ? "" : sae.called(sae.matched[at]);
-      const sort = sae.sort(at);
-      return `latent feature ${own} ${KINDS[sae.kind].sorts(sae.shares?.(at).length ?? 0)[sort]} ${sort}`.includes(word);
+      const [sort, sorts] = [sae.sort(at), KINDS[sae.kind].sorts(sae.shares?.(at).length ?? 0)];
+      return `latent feature ${own} ${sorts[sort]} ${sort}`.includes(word);
     });
   });
 }

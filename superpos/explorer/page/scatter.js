@@ -228,7 +228,8 @@ export function createScatter(saeSweep, { state, onpick }) {
       }
       canvas.setAttribute(
         "aria-label",
-        `The ${saeSweep.one}s by ${short(order[0].label)} and ${short(order[1].label)}. Arrow keys choose. A is ${told(s.a)}.`,
+        `The ${saeSweep.one}s by ${short(order[0].label)} and ${short(order[1].label)}. ` +
+          `Arrow keys choose. A is ${told(s.a)}.`,
       );
       readout.textContent = hint();
       const key = (kind, k) => {

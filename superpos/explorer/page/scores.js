@@ -146,10 +146,8 @@ export function createScores(saeSweep) {
   };
 }
 
-const TABLE_SCORES =
-  "f1 slope_agreement mcc n_exclusive false_exclusive paired subspace_recovery tiling mixed l0 explained_variance dead_share".split(
-    " ",
-  );
+const OF_KINDS = ["slope_agreement", "paired", "n_exclusive", "false_exclusive", "subspace_recovery", "tiling"];
+const TABLE_SCORES = ["f1", "mcc", ...OF_KINDS, "l0", "explained_variance", "dead_share"];
 const MAX_ROWS = 2000;
 
 /** Every autoencoder of the sweep in a table that opens on demand; `onpick(cell, asB)`. */

@@ -1,4 +1,5 @@
-// The page of sparse autoencoders, crosscoders and transcoders: a sweep to choose from, latents to look at, two of them side by side.
+// The page of sparse autoencoders, crosscoders and transcoders: a sweep to choose from, latents to look at, two side by
+// side.
 
 import { el, labelled, select } from "./dom.js";
 import { createState } from "./state.js";
