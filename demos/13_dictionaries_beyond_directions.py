@@ -49,8 +49,8 @@ circle = sp.tasks.SparseAutoencoder(
     n_features=2, n_hidden=2, n_latents=16, manifolds=("circle",), feature_probability=1.0, magnitude="constant",
     architecture="topk", k=1.0,
 )  # fmt: skip
-config = sp.TrainConfig(steps=sp.demos.size(full=1_500, quick=1_000), batch_size=256, evaluation_samples=8_192)
-tiles = sp.sweep(circle, config, sp.Grid(dictionary_size=[2, 3, 4, 8, 16], seed=range(6)))
+config = sp.TrainConfig(steps=sp.demos.size(full=1_500, quick=150), batch_size=256, evaluation_samples=4_096)
+tiles = sp.sweep(circle, config, sp.Grid(dictionary_size=[2, 3, 4, 8, 16], seed=range(sp.demos.size(full=6, quick=1))))
 
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.7), layout="constrained")
 law_of_tiling(explained(tiles), axes[0])
@@ -148,7 +148,7 @@ given = [[*range(8), 8, 9], [*range(8), 10, 11]]
 world = sp.tasks.Toy(n_features=12, n_hidden=5, feature_probability=0.05)
 toys = sp.sweep(
     sp.tasks.Toy(n_features=10, n_hidden=5, feature_probability=0.05),
-    sp.TrainConfig(steps=sp.demos.size(full=2_000, quick=300), batch_size=512),
+    sp.TrainConfig(steps=sp.demos.size(full=2_000, quick=100), batch_size=512),
     sp.Grid(seed=[0, 1]),
 )
 models = [toys["W"].isel(seed=k).transpose("hidden", "feature").values for k in range(2)]
@@ -210,9 +210,10 @@ absolute = sp.tasks.Computation(
     paired_init=True,
 )  # fmt: skip
 training = sp.TrainConfig(steps=sp.demos.size(full=2_500, quick=1_500), batch_size=512, evaluation_samples=4_096)
-layer = sp.sweep(absolute, training, sp.Grid(seed=range(4))).best("seed")
+layer = sp.sweep(absolute, training, sp.Grid(seed=range(sp.demos.size(full=4, quick=2)))).best("seed")
 layer_task = sp.tasks.Transcoder.of_layer(absolute, layer, n_latents=12, architecture="batch_topk", k=0.15)
-transcoder = sp.sweep(layer_task, config, sp.Grid(seed=range(4))).best("seed").model()
+reading = sp.TrainConfig(steps=1_500, batch_size=256, evaluation_samples=4_096)
+transcoder = sp.sweep(layer_task, reading, sp.Grid(seed=range(sp.demos.size(full=4, quick=2)))).best("seed").model()
 neurons = sp.analysis.circuit(layer.model())
 latents = sp.analysis.transcoder_circuit(transcoder, np.eye(6))
 slopes = sp.analysis.single_feature_slopes(neurons.W1, neurons.W2), sp.analysis.response_slopes(transcoder, np.eye(6))
