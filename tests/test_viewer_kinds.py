@@ -44,10 +44,10 @@ def stored(task, *, W_enc, W_dec, **more):
     return sp.SweepResult(xr.Dataset(variables, {"seed": [0]}, attrs))
 
 
-def transcoder(W_enc, W_dec, W_skip=None):
+def transcoder(W_enc, W_dec, W_skip=None, magnitude="signed_uniform"):
     task = sp.tasks.Transcoder(
         n_features=3, n_hidden=3, n_neurons=6, n_latents=len(W_enc), W_in=SIDES, W_out=np.abs(SIDES).T,
-        directions=np.eye(3), feature_probability=0.3, magnitude="signed_uniform", skip=W_skip is not None,
+        directions=np.eye(3), feature_probability=0.3, magnitude=magnitude, skip=W_skip is not None,
     )  # fmt: skip
     more = {} if W_skip is None else {"W_skip": (("hidden", "read"), W_skip)}
     return stored(task, W_enc=W_enc, W_dec=W_dec, **more)
@@ -131,6 +131,13 @@ def test_a_skip_is_part_of_the_agreement_with_the_circuit():
     assert data["scores"]["paired"] == 0
     with pytest.raises(sp.ConfigError, match="^inference must be"):
         dashboard_of(cell.task(), cell.model(), n_inputs=N_INPUTS, inference="pursuit")
+
+
+def test_features_of_one_sign_have_no_sides():
+    cell = transcoder(SIDES, WRITTEN, magnitude="uniform").isel(seed=0)
+    data = dashboard_of(cell.task(), cell.model(), n_inputs=N_INPUTS)
+    matched = [latent["matched_feature"] for latent in data["latents"]]
+    assert data["targets"] is None and matched == [0, 1, 2, None, None, None] and "paired" not in data["scores"]
 
 
 def test_latents_are_counted_by_manifold(results, inputs):

@@ -51,7 +51,7 @@ def dashboard_of(
     Of a **transcoder** the targets are features, or their two sides `"3+"` and `"3−"` where inputs have both signs. A latent
     answers to the side that it reads most, and `written_feature` is what it writes most. Its blocks are its rows of W1 and
     columns of W2 in `transcoder_circuit`. Among `scores`, `slope_agreement` is that of `response_slopes` with the neurons'
-    slopes, `paired` counts `latent_pairs`, and `paired_neurons` those of the neurons.
+    slopes; where there are two sides, `paired` counts `latent_pairs`, and `paired_neurons` those of the neurons.
 
     Of features that are **manifolds** these are the targets. A latent answers to the one it belongs to, its block is the
     share of its column in every subspace, and `manifolds` has `score_manifolds` of each. There is no MCC.
@@ -131,10 +131,11 @@ def _of_transcoder(task: Any, model: Any, given: Evaluation, used: np.ndarray, o
     slopes = slope_agreement(response_slopes(model, D), single_feature_slopes(neurons.W1, neurons.W2))
     data["scores"] |= {
         "slope_agreement": plain(slopes),
-        "paired": int(latent_pairs(latents).paired.sum()),
-        "paired_neurons": int(latent_pairs(neurons).paired.sum()),
         "one_feature": int(np.sum(live & (matched % n == written))),
     }
+    if signed:  # otherwise there is only one side
+        pairs = {"paired": latents, "paired_neurons": neurons}
+        data["scores"] |= {name: int(latent_pairs(circuit).paired.sum()) for name, circuit in pairs.items()}
     return data | {"targets": targets, "blocks": ["reads", "writes"]}
 
 

@@ -37,7 +37,7 @@ function ofModels(sae, row) {
 
 function ofLayer(sae, row) {
   const written = sae.written[row];
-  if (sae.matched[row] < 0) return " Beside others it writes next to nothing.";
+  if (sae.matched[row] < 0) return " It writes next to nothing, or reads what is never there.";
   return `${caught(sae, row)} It reads ${sae.called(sae.matched[row])} most, and writes most to feature ${written}.`;
 }
 
@@ -126,7 +126,7 @@ export const KINDS = {
     sorts: () => ({
       whole: "reads and writes one feature",
       other: "writes another than it reads",
-      idle: "writes next to nothing",
+      idle: "reads or writes next to nothing",
       dead: "dead",
     }),
     sort: (sae, row) =>

@@ -188,7 +188,7 @@ export function createLatent({ side, state, onpick, sorts }) {
       });
       const block = (text, ...children) => el("div", { class: "block" }, el("h3", {}, text), ...children);
       const own = matched >= 0 ? ` → ${sae.called(matched)}` : "";
-      const sides = sae.written ? " (+ above 0, − below)" : "";
+      const sides = sae.signed ? " (+ above 0, − below)" : "";
       const focused = [...node.querySelectorAll("button")].indexOf(document.activeElement);
       node.replaceChildren(
         ...heading,

@@ -55,7 +55,7 @@ export function createScores(saeSweep) {
       .flatMap(({ name, label }) => [el("dt", {}, label), el("dd", {}, MEANING[name])]),
     el("dt", {}, "density"),
     el("dd", {}, "Share of inputs on which a latent fires."),
-    ...(saeSweep.kind === "transcoder"
+    ...(saeSweep.signed
       ? [el("dt", {}, "3+, 3−"), el("dd", {}, "Feature 3 above 0, and below 0: its two sides.")]
       : []),
     ...(baselines.length
