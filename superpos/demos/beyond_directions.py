@@ -7,8 +7,6 @@ import numpy as np
 from superpos.analysis.crosscoders import norm_shares
 from superpos.analysis.matching import cosines, match
 from superpos.demos.question import Question, Verdict
-from superpos.experiments.hedging import hedged
-from superpos.experiments.manifolds import tiled
 
 WITHIN = 0.005  # of explained variance, and of shares
 GUESS = 0.05  # by which a guessed cosine may be off
@@ -18,11 +16,12 @@ TURNED = 0.02  # two MCCs that are this far apart differ
 def _tiling_law(answer: Any, measured: Any) -> Verdict:
     """A function of K against the closed form; `measured` has the best trained explained variance by K."""
     K = np.array(sorted(measured))
+    truth = (1 + np.sinc(2 / K)) / 2  # NumPy's sinc has the factor π
     said = np.array([float(answer(int(k))) for k in K])
     trained = np.array([float(measured[int(k)]) for k in K])
-    off = np.abs(said - tiled(K))
+    off = np.abs(said - truth)
     if np.all(off <= WITHIN):
-        gap = np.abs(trained - tiled(K))
+        gap = np.abs(trained - truth)
         return Verdict(
             True, f"the best trained dictionaries are within {gap.max():.4f} of it for K = {list(map(int, K))}."
         )
@@ -36,7 +35,7 @@ def _tiling_law(answer: Any, measured: Any) -> Verdict:
 
 def _hedged_child(answer: Any, q: Any, measured: Any) -> Verdict:
     """A guessed cosine of the only latent with the child."""
-    guess, truth = float(answer), float(hedged(q))
+    guess, truth = float(answer), float(np.sin(np.arctan2(2 * q, 1 - q) / 2))
     if not -1 <= guess <= 1:
         raise ValueError("a cosine")
     if abs(guess - truth) <= GUESS:
@@ -62,9 +61,11 @@ def _share_of_norms(answer: Any, parts: Any) -> Verdict:
         )
     if np.allclose(said, 1 - truth, atol=WITHIN):
         return Verdict(False, "that is the share of the first model.")
-    return Verdict(False, "for a latent without a part in the second model it is not 0, or it is not 1 the other way round."
-                   if not np.allclose(said[:2], [1, 0], atol=WITHIN) else
-                   "the lengths of both parts add up to the whole; their squares are something else.")  # fmt: skip
+    if not np.allclose(said[:2], [1, 0], atol=WITHIN):
+        return Verdict(
+            False, "it is not 1 for a latent of the second model alone, or not 0 for one of the first alone."
+        )
+    return Verdict(False, "the lengths of both parts add up to the whole; their squares are something else.")
 
 
 def _latents_of_a_feature(answer: Any, pairs: Any) -> Verdict:
