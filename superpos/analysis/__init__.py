@@ -20,6 +20,7 @@ from superpos.analysis.crosscoders import norm_shares as norm_shares
 from superpos.analysis.crosscoders import roc_area as roc_area
 from superpos.analysis.crosscoders import score_crosscoder as score_crosscoder
 from superpos.analysis.dashboard import dashboard_data as dashboard_data
+from superpos.analysis.dashboard_kinds import dashboard_of as dashboard_of
 from superpos.analysis.decompositions import DecompositionScores as DecompositionScores
 from superpos.analysis.decompositions import adversarial_reconstruction as adversarial_reconstruction
 from superpos.analysis.decompositions import score_decomposition as score_decomposition
@@ -59,7 +60,6 @@ from superpos.analysis.points import point_dimensionality as point_dimensionalit
 from superpos.analysis.points import point_leverage as point_leverage
 from superpos.analysis.probes import linear_probe_f1 as linear_probe_f1
 from superpos.analysis.probes import linear_probe_r2 as linear_probe_r2
-from superpos.analysis.recovery import dashboard_of as dashboard_of
 from superpos.analysis.recovery import manifolds_of as manifolds_of
 from superpos.analysis.recovery import score_autoencoder as score_autoencoder
 from superpos.analysis.right_l0 import Agreement as Agreement

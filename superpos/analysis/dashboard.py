@@ -1,13 +1,13 @@
 """What a page that shows the latents of one sparse autoencoder needs, as plain data."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from superpos import arrays, check
 from superpos.analysis.baselines import count_activity
 from superpos.analysis.matching import cosines
-from superpos.analysis.sae_scores import SAEScores, score_sae
+from superpos.analysis.sae_scores import score_sae
 from superpos.errors import ConfigError
 
 # Bounds on the size of a page.
@@ -17,6 +17,18 @@ BINS = 24
 BANDS, PER_BAND = 5, 2  # samples from equal shares of a latent's active inputs
 NEIGHBOURS = 5
 DIGITS = 4
+
+
+class Answers(NamedTuple):
+    """What latents answer to: features, or what takes their place. Arrays are over latents, -1 and NaN for none."""
+
+    x: np.ndarray  # (n_targets, N): not 0 where a target is there
+    matched: np.ndarray  # (n_latents,): the target that is a latent's own
+    nearest: np.ndarray  # (n_latents,): the target that it resembles most
+    nearest_cosine: np.ndarray
+    precision: np.ndarray  # of "the latent is active" as a detector of its own target
+    recall: np.ndarray
+    f1: np.ndarray
 
 
 def dashboard_data(
@@ -58,69 +70,104 @@ def dashboard_data(
     )
     scores = score_sae(directions, decoder, x, h, latents, reconstruction, used=used, **options)
     m, n_latents = decoder.shape
-    if directions.shape[1] > MAX_FEATURES or m > MAX_HIDDEN:
-        limit = f"{MAX_FEATURES} features and {MAX_HIDDEN} hidden dimensions"
-        raise ConfigError(f"directions must have at most {limit} for a dashboard, got shape {directions.shape}.")
+    check_size(directions)
     encoder = None if encoder is None else arrays.as_numpy("encoder", encoder, shape=(n_latents, m))
     bias = None if bias is None else arrays.as_numpy("bias", bias, shape=(n_latents,))
 
-    existing = np.flatnonzero(~np.isnan(scores.frequency))
-    latents_shown = np.sort(existing[np.argsort(-scores.frequency[existing], kind="stable")][:MAX_LATENTS])
-    z = latents[latents_shown]
-    counts = count_activity(z, x)
-    to_features = cosines(directions, decoder[:, latents_shown])
+    columns = np.where(np.isnan(scores.frequency), 0.0, decoder)
+    to_features = cosines(directions, columns)
     to_features[~scores.represented] = -np.inf
+    nearest = to_features.argmax(axis=0)
+    cosine = np.take_along_axis(to_features, nearest[None], axis=0)[0]
+    answers = Answers(
+        x=x,
+        matched=scores.matched_feature,
+        nearest=np.where(np.isfinite(cosine), nearest, -1),
+        nearest_cosine=cosine,
+        precision=scores.latent_precision,
+        recall=scores.latent_recall,
+        f1=scores.latent_f1,
+    )
+    return {
+        "scores": {name: plain(value) for name, value in scores.scalars().items()},
+        "directions": plain(directions.T),
+        "feature_norms": plain(np.linalg.norm(directions, axis=0)),
+        **latents_in_full(columns, h, latents, answers, scores.frequency, encoder=encoder, bias=bias, top_k=top_k),
+    }
+
+
+def latents_in_full(
+    decoder: np.ndarray,
+    h: np.ndarray,
+    latents: np.ndarray,
+    answers: Answers,
+    frequency: np.ndarray,
+    *,
+    encoder: Any = None,
+    bias: Any = None,
+    top_k: int = 8,
+) -> dict[str, Any]:
+    """The latents that fire most often and the inputs they refer to, as `dashboard_data` says; `frequency` is NaN of others.
+
+    `decoder` is (n_hidden, n_latents), `h` (n_hidden, N) and `latents` (n_latents, N).
+    """
+    existing = np.flatnonzero(~np.isnan(frequency))
+    latents_shown = np.sort(existing[np.argsort(-frequency[existing], kind="stable")][:MAX_LATENTS])
+    z = latents[latents_shown]
+    counts = count_activity(z, answers.x)
     to_latents = cosines(decoder[:, latents_shown], decoder[:, latents_shown])
     np.fill_diagonal(to_latents, -np.inf)
     edges = _edges(z)
     places: dict[int, int] = {}  # inputs that some latent refers to, and where they stand in the list
     described = []
     for row, latent in enumerate(latents_shown):
-        described_latent = _latent(scores, int(latent), row, counts, to_features, to_latents, latents_shown)
-        described_latent["direction"] = _plain(decoder[:, latent])
-        described_latent |= {} if encoder is None else {"encoder": _plain(np.asarray(encoder)[latent])}
-        described_latent |= {} if bias is None else {"bias": _plain(np.asarray(bias)[latent])}
+        described_latent = _latent(answers, int(latent), row, counts, to_latents, latents_shown)
+        described_latent["frequency"] = plain(frequency[latent])
+        described_latent["direction"] = plain(decoder[:, latent])
+        described_latent |= {} if encoder is None else {"encoder": plain(np.asarray(encoder)[latent])}
+        described_latent |= {} if bias is None else {"bias": plain(np.asarray(bias)[latent])}
         active = np.flatnonzero(z[row] > 0)
         active = active[np.argsort(-z[row, active], kind="stable")]
         described_latent["histogram"] = np.histogram(np.clip(z[row, active], edges[0], edges[-1]), edges)[0].tolist()
         bands = [band[np.unique(np.linspace(0, len(band) - 1, PER_BAND).astype(int))] for band in _split(active)]
         for name, chosen in (("top", active[:top_k]), ("samples", np.concatenate([active[:0], *bands]))):
-            described_latent[name] = [[places.setdefault(int(t), len(places)), _plain(z[row, t])] for t in chosen]
+            described_latent[name] = [[places.setdefault(int(t), len(places)), plain(z[row, t])] for t in chosen]
         described.append(described_latent)
     return {
-        "scores": {name: _plain(value) for name, value in scores.scalars().items()},
-        "directions": _plain(directions.T),
-        "feature_norms": _plain(np.linalg.norm(directions, axis=0)),
-        "histogram_edges": _plain(edges),
-        "inputs": [{"x": _sparse(x[:, t]), "h": _plain(h[:, t])} for t in places],
+        "histogram_edges": plain(edges),
+        "inputs": [{"x": _sparse(answers.x[:, t]), "h": plain(h[:, t])} for t in places],
         "latents": described,
         "latents_left_out": len(existing) - len(latents_shown),
     }
 
 
 def _latent(
-    scores: SAEScores, latent: int, row: int, counts: Any, to_features: Any, to_latents: Any, latents_shown: Any
+    answers: Answers, latent: int, row: int, counts: Any, to_latents: Any, latents_shown: Any
 ) -> dict[str, Any]:
     together, on, present = counts
     both = together[row]
     f1 = 2 * both / np.maximum(on[row] + present, 1)
-    nearest = int(to_features[:, row].argmax())
-    has_nearest = bool(np.isfinite(to_features[nearest, row]))
     friends = [i for i in np.argsort(-f1, kind="stable")[:NEIGHBOURS] if both[i]]
     near = [j for j in np.argsort(-to_latents[row], kind="stable")[:NEIGHBOURS] if j != row]
-    matched = int(scores.matched_feature[latent])
+    matched, nearest = int(answers.matched[latent]), int(answers.nearest[latent])
     return {
         "index": latent,
         "matched_feature": None if matched < 0 else matched,
-        "nearest_feature": nearest if has_nearest else None,
-        "nearest_cosine": _plain(to_features[nearest, row]),
-        "precision": _plain(scores.latent_precision[latent]),
-        "recall": _plain(scores.latent_recall[latent]),
-        "f1": _plain(scores.latent_f1[latent]),
-        "frequency": _plain(scores.frequency[latent]),
-        "features": [[int(i), _plain(both[i] / on[row]), _plain(both[i] / present[i])] for i in friends],
-        "neighbours": [[int(latents_shown[j]), _plain(to_latents[row, j])] for j in near],
+        "nearest_feature": None if nearest < 0 else nearest,
+        "nearest_cosine": plain(answers.nearest_cosine[latent]),
+        "precision": plain(answers.precision[latent]),
+        "recall": plain(answers.recall[latent]),
+        "f1": plain(answers.f1[latent]),
+        "features": [[int(i), plain(both[i] / on[row]), plain(both[i] / present[i])] for i in friends],
+        "neighbours": [[int(latents_shown[j]), plain(to_latents[row, j])] for j in near],
     }
+
+
+def check_size(directions: np.ndarray) -> None:
+    """Raise `ConfigError` for more features or hidden dimensions than a page can hold."""
+    if directions.shape[1] > MAX_FEATURES or len(directions) > MAX_HIDDEN:
+        limit = f"{MAX_FEATURES} features and {MAX_HIDDEN} hidden dimensions"
+        raise ConfigError(f"directions must have at most {limit} for a dashboard, got shape {directions.shape}.")
 
 
 def _edges(z: np.ndarray) -> np.ndarray:
@@ -141,14 +188,14 @@ def _split(active: np.ndarray) -> list[np.ndarray]:
 def _sparse(column: np.ndarray) -> list[list[Any]]:
     active = np.flatnonzero(column)
     largest = np.sort(active[np.argsort(-np.abs(column[active]), kind="stable")][:MAX_ACTIVE])
-    return [[int(i), _plain(column[i])] for i in largest]
+    return [[int(i), plain(column[i])] for i in largest]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers and nested lists of four significant digits, None for what is not finite."""
     if isinstance(value, int):
         return value
     if np.ndim(value):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     number = float(value)
     return float(f"{number:.{DIGITS}g}") if np.isfinite(number) else None

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from superpos import check
-from superpos.analysis.dashboard import dashboard_data
 from superpos.analysis.manifolds import ManifoldScores, score_manifolds
 from superpos.analysis.matching_pursuit import pursuit
 from superpos.analysis.sae_scores import SAEScores, hidden_loss, score_sae
@@ -25,6 +24,9 @@ N_INPUTS = 16_384
 # Who says which latents are active: the SAE's own encoder, or `pursuit` with its decoder columns.
 INFERENCES = ("encoder", "pursuit")
 
+# Why features that are manifolds have no score of matched directions.
+NO_DIRECTIONS = "MCC matches latents to directions, and a manifold has none"
+
 
 def score_autoencoder(
     task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
@@ -40,18 +42,8 @@ def score_autoencoder(
     Raises:
         ConfigError: `task` is of another kind or its features are manifolds (`manifolds_of`), or `model` does not fit it.
     """
-    arrays, keywords = _evaluation(task, model, n_inputs, inference)
+    arrays, keywords = evaluation(task, model, n_inputs, inference)
     return score_sae(*arrays, **{**keywords, **options})
-
-
-def dashboard_of(
-    task: Any, model: Any, *, n_inputs: int = N_INPUTS, inference: str = "encoder", **options: Any
-) -> dict[str, Any]:
-    """The data of a feature viewer's page for a trained SAE, see `dashboard_data`; arguments as for `score_autoencoder`."""
-    arrays, keywords = _evaluation(task, model, n_inputs, inference)
-    encoder = model.columns.T if model.W_enc is None else model.W_enc[...]
-    bias = None if model.b_enc is None else np.asarray(model.b_enc[...])
-    return dashboard_data(*arrays, encoder=np.asarray(encoder), bias=bias, **{**keywords, **options})
 
 
 def manifolds_of(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> ManifoldScores:
@@ -62,10 +54,10 @@ def manifolds_of(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> Manifold
     Raises:
         ConfigError: `task` is no `tasks.SparseAutoencoder` with `manifolds`, or `model` does not fit it.
     """
-    _check_fit(task, model, n_inputs)
+    check_fit(task, model, n_inputs)
     if not task.manifolds:
         raise ConfigError("task must have features that are points of manifolds.")
-    directions, *others = map(np.asarray, _evaluated(task.broadcast(), model, n_inputs))
+    directions, *others = map(np.asarray, sampled_evaluation(task.broadcast(), model, n_inputs))
     return score_manifolds(directions, task.manifolds, *others, used=np.asarray(model.exists))
 
 
@@ -75,31 +67,31 @@ class Evaluation(NamedTuple):
     directions: Any  # (n_hidden, n_features)
     decoder: Any  # (n_hidden, n_latents)
     x: Any  # (n_features, N)
-    h: Any  # (n_hidden, N)
+    h: Any  # (n_hidden, N): what is reconstructed, of a transcoder what the layer adds
     latents: Any  # (n_latents, N)
     reconstruction: Any  # (n_hidden, N)
 
 
 @partial(jax.jit, static_argnames="n_inputs")
-def _evaluated(task: SparseAutoencoder, model: SAE, n_inputs: int) -> Evaluation:
+def sampled_evaluation(task: SparseAutoencoder, model: SAE, n_inputs: int) -> Evaluation:
+    """Fresh inputs of a task that is `broadcast`, the same for all models, and what the model makes of them."""
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
     task = materialize(task)
     x, h = task.sample(key, n_inputs)
-    z = model.encode(h)
-    return Evaluation(task.directions, model.decoder, x, h, z, model.decode(z))
+    return Evaluation(task.directions, model.decoder, x, task.target(h), model.encode(h), model(h))
 
 
-def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder") -> tuple[Evaluation, dict[str, Any]]:
+def evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder") -> tuple[Evaluation, dict[str, Any]]:
     """The arrays to judge by, and the options that the task and model give."""
     check.one_of("inference", inference, INFERENCES)
-    _check_fit(task, model, n_inputs)
+    check_fit(task, model, n_inputs)
     if task.manifolds:
         raise ConfigError(
-            "task must have features of one direction each: MCC matches latents to directions, and a manifold has none; "
-            "superpos.analysis.manifolds_of judges by subspaces."
+            f"task must have features of one direction each: {NO_DIRECTIONS}; superpos.analysis.manifolds_of judges by "
+            "subspaces."
         )
     full = materialize(task)
-    arrays = Evaluation(*map(np.asarray, _evaluated(task.broadcast(), model, n_inputs)))
+    arrays = Evaluation(*map(np.asarray, sampled_evaluation(task.broadcast(), model, n_inputs)))
     if inference == "pursuit":
         origin = np.zeros((task.n_hidden, 1)) if model.b_dec is None else np.asarray(model.b_dec[...])[:, None]
         latents = np.asarray(pursuit(arrays.decoder, arrays.h - origin))
@@ -115,9 +107,9 @@ def _evaluation(task: Any, model: Any, n_inputs: int, inference: str = "encoder"
     return arrays, keywords
 
 
-def _check_fit(task: Any, model: Any, n_inputs: int) -> None:
-    """Raise `ConfigError` unless this is an SAE of the task."""
-    if not isinstance(task, SparseAutoencoder) or not task.TRAINS_AUTOENCODERS:
+def check_fit(task: Any, model: Any, n_inputs: int, *, transcoders: bool = False) -> None:
+    """Raise `ConfigError` unless this is an SAE of the task; of a `tasks.Transcoder` only where these are allowed."""
+    if not isinstance(task, SparseAutoencoder) or not (task.TRAINS_AUTOENCODERS or transcoders):
         raise ConfigError(f"task must be a SparseAutoencoder, got {type(task).__name__}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     task.check()

@@ -23,6 +23,7 @@ MODULES = (
     "landscapes",
     "travel_together",
     "take_a_problem",
+    "beyond_directions",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")

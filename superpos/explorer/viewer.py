@@ -1,4 +1,4 @@
-"""What a page shows of a sweep of sparse autoencoders: numbers of all, and the latents of as many as fit."""
+"""What a page shows of a sweep of sparse autoencoders, crosscoders or transcoders: numbers of all, latents of some."""
 
 import json
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from superpos.analysis import dashboard_of, score_autoencoder
-from superpos.analysis.recovery import N_INPUTS
+from superpos.analysis.dashboard_kinds import kind_of
+from superpos.analysis.recovery import N_INPUTS, NO_DIRECTIONS
 from superpos.errors import ConfigError
 from superpos.explorer import encode
 from superpos.explorer.shown_models import best_first, placed_axes
@@ -37,18 +38,35 @@ SCORES = {
     "splitting": "splitting",
     "absorption": "absorption",
     "dead_share": "share of dead latents",
+    "n_exclusive": "exclusive latents",
+    "false_exclusive": "… of features that several models have",
+    "decoupled": "features decoupled",
+    "missed": "features of one model missed",
+    "slope_agreement": "agreement with the circuit",
+    "paired": "features with a pair of latents",
+    "one_feature": "latents of one feature",
+    "subspace_recovery": "subspace recovery",
+    "tiling": "latents per manifold",
+    "active_at_once": "… of them active at once",
+    "mixed": "latents of no manifold",
 }
+# By which score autoencoders are chosen first, for each kind.
+CHIEF = {"transcoder": "slope_agreement", "manifolds": "explained_variance"}
 # Numbers to compare them with; no axes of their own.
-BESIDE = ("l0_true", *(f"{base}_{name}" for base in ("random", "pca") for name in ("f1", "mcc", "mmcs")))
+BESIDE = (
+    "l0_true",
+    "paired_neurons",
+    *(f"{base}_{name}" for base in ("random", "pca") for name in ("f1", "mcc", "mmcs")),
+)
 
 
 def pack_dictionaries(
     result: SweepResult, *, n_inputs: int = N_INPUTS, most: int = MAX_SHOWN, progress: bool | None = None
 ) -> dict[str, Any]:
-    """Everything the feature viewer shows of a sweep of sparse autoencoders, JSON-ready.
+    """Everything the feature viewer shows of a sweep of sparse autoencoders, crosscoders or transcoders, JSON-ready.
 
-    All models have their scores (`superpos.analysis.score_autoencoder` on `n_inputs` inputs). At most `most` of them, and no
-    more than 4 million characters, have their latents too (`superpos.analysis.dashboard_data`): first the model of lowest
+    All models have their scores (`superpos.analysis.dashboard_of` on `n_inputs` inputs). At most `most` of them, and no
+    more than 4 million characters, have their latents too: first the model of lowest
     loss of every setting, then the second of every setting, and so on; `shown` lists their cells. Diverged and missing
     models have neither.
 
@@ -72,25 +90,30 @@ def pack_dictionaries(
             place = dict(zip(lead, np.unravel_index(cell, shape), strict=True))
             model_result = result.isel(**{d: int(i) for d, i in place.items()})
             task, model = model_result.task(), model_result.model()
-            if room > 0 and len(dashboards) < most:
+            in_full = room > 0 and len(dashboards) < most
+            if in_full or kind_of(task) != "autoencoder":
                 dashboard = dashboard_of(task, model, n_inputs=n_inputs)
                 scores[cell] = {k: np.nan if v is None else v for k, v in dashboard["scores"].items()}
+            else:
+                scores[cell] = score_autoencoder(task, model, n_inputs=n_inputs).scalars()
+            if in_full:
                 packed = _pack_one(dashboard)
                 truth = json.dumps(packed.pop("truth"))
                 packed |= {"cell": int(cell), "truth": truths.setdefault(truth, len(truths))}
                 room -= len(json.dumps(packed))
                 dashboards.append(packed)
-            else:
-                scores[cell] = score_autoencoder(task, model, n_inputs=n_inputs).scalars()
             bar.advance(1)
 
     def column(name: str) -> np.ndarray:
         return np.array([s.get(name, np.nan) for s in scores], float)
 
-    names = _architectures(dataset, lead)
+    names, kind = _architectures(dataset, lead), kind_of(task)
     return {
         "format": FORMAT,
         "kind": "dictionaries",
+        "dictionaries": kind,
+        "chief": CHIEF.get(kind, "f1"),
+        "note": f"There is no MCC here: {NO_DIRECTIONS}." if kind == "manifolds" else "",
         "caption": caption(dataset.attrs),
         "n_inputs": n_inputs,
         "n_cells": len(loss),
@@ -149,7 +172,11 @@ def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
         return coded | {place: encode.numbers(table(name, k + 1, np.nan)) for k, place in enumerate(places)}
 
     packed = {
-        "truth": {"directions": encode.numbers(data["directions"]), "norms": encode.numbers(data["feature_norms"])},
+        "truth": {
+            "directions": encode.numbers(data["directions"]),
+            "norms": encode.numbers(data["feature_norms"]),
+            "targets": data["targets"],
+        },
         "index": encode.whole(column("index")),
         "direction": encode.numbers(column("direction")),
         "matched": encode.whole(column("matched_feature", -1)),
@@ -166,7 +193,17 @@ def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
             "value": encode.numbers([v for one in inputs for _, v in one["x"]]),
         },
         "left_out": data["latents_left_out"],
+        "blocks": [
+            {"label": label, "values": encode.numbers([latent["blocks"][k] for latent in latents])}
+            for k, label in enumerate(data["blocks"])
+        ],
+        "manifolds": data.get("manifolds"),
     }
+    if "shares" in latents[0]:
+        shares = [[np.nan if v is None else v for v in latent["shares"]] for latent in latents]
+        packed |= {"shares": encode.numbers(shares), "exclusive_to": encode.whole(column("exclusive_to", -1))}
+    if "written_feature" in latents[0]:
+        packed["written"] = encode.whole(column("written_feature", -1))
     packed |= {name: encode.numbers(column(name)) for name in ("nearest_cosine", "precision", "recall", "f1")}
     packed["frequency"] = encode.numbers(column("frequency"), log=True)
     if len(data["directions"][0]) <= MAX_DRAWN_HIDDEN and inputs:

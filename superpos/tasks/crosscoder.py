@@ -137,8 +137,10 @@ class Crosscoder(SparseAutoencoder):
     @classmethod
     def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:
         """The task in words."""
-        sizes = " and ".join(map(str, settings["parts"]))
-        return [*super().describe(settings, swept), f"{len(settings['parts'])} models of {sizes} hidden dimensions"]
+        sizes, *phrases = " and ".join(map(str, settings["parts"])), *super().describe(settings, swept)
+        if settings["directions"] is not None:
+            phrases = phrases[:-1]  # which says that they are of one toy model
+        return [*phrases, f"{len(settings['parts'])} models of {sizes} hidden dimensions"]
 
 
 def _in_world(W: Any, given: Sequence[int], n_features: int, number: int) -> np.ndarray:

@@ -47,7 +47,6 @@ class Transcoder(SparseAutoencoder):
     SIZES: ClassVar[dict[str, str]] = SaidInWords.SIZES | {"n_hidden": "in a stream of {} dimensions"}
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_neurons", "n_latents", "architecture", "skip")
     TRAINS_AUTOENCODERS: ClassVar[bool] = False  # whose scores are those of one hidden layer
-    PAGE: ClassVar[str] = ""
 
     n_neurons: int = jax.tree.static()  # shape of W_in
     W_in: Any = None  # (n_neurons, n_hidden) or (n_sources, n_neurons, n_hidden)
@@ -93,7 +92,8 @@ class Transcoder(SparseAutoencoder):
             raise ConfigError("tied must be false for transcoders: they do not read what they write.")
         if self.output_bias is not None:
             raise ConfigError("output_bias must be None for transcoders, which no toy model's output follows.")
-        if self.directions is None or np.ndim(self.directions) != 2:
+        # The task of a result's cell has them in the shape of `broadcast`.
+        if self.directions is None or np.shape(self.directions)[:-2] not in ((), (1,)):
             raise ConfigError("directions must be given, (n_hidden, n_features): where features are in what is read.")
         for name, shape in (("W_in", (n_neurons, n_hidden)), ("W_out", (n_hidden, n_neurons))):
             if getattr(self, name) is None:

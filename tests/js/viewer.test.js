@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const page = new URL("../../superpos/explorer/page/", import.meta.url);
-const { cosines, matches, nameOf, ordered, pairs, readSaeSweep, tally } = await import(new URL("sae_sweep.js", page));
+const { cosines, matches, nameOf, ordered, pairs, readSaeSweep } = await import(new URL("sae_sweep.js", page));
 const { scale } = await import(new URL("scatter.js", page));
 const { fixed } = await import(new URL("dom.js", page));
-const { percent } = await import(new URL("latents.js", page));
+const { KINDS, percent } = await import(new URL("dictionary_kinds.js", page));
 const { byFeature } = await import(new URL("dictionary_view.js", page));
 const { onDark } = await import(new URL("color.js", page));
 
@@ -63,8 +63,8 @@ test("latents are paired by the feature they find, everyone once", () => {
   assert.deepEqual(found.map(({ a, b, feature }) => [a, b, feature]), [[1, 0, 0], [0, 1, 1], [2, -1, -1], [3, -1, -1]]);
   assert.ok(Math.abs(found[1].cosine - 0.2 / Math.hypot(1, 0.2)) < 1e-4);
   assert.deepEqual(pairs(A, null).map(({ a, b }) => [a, b]), [[0, -1], [1, -1], [2, -1], [3, -1]]);
-  assert.equal(tally(A, B), "With F1 of 0.9 or more, A finds 1 feature and B 1. Of 2 features matched in both, B is better at 1.");
-  assert.ok(tally(other, A).endsWith("Of 1 feature matched in both, B is better at 0."));
+  assert.equal(KINDS.autoencoder.tally(A, B), "With F1 of 0.9 or more, A finds 1 feature and B 1. Of 2 features matched in both, B is better at 1.");
+  assert.ok(KINDS.autoencoder.tally(other, A).endsWith("Of 1 feature matched in both, B is better at 0."));
 });
 
 test("or by the cosine of their directions, the largest first, where these can be compared", () => {

@@ -3,18 +3,27 @@
 import { el, fit, fixed, svg } from "./dom.js";
 import { divergingParts } from "./color.js";
 import { cosines } from "./sae_sweep.js";
+import { KINDS } from "./dictionary_kinds.js";
 import { makeTurnable, place } from "./turning.js";
 
 const MAX_NAMED = 24;
 
 /** Latents in the order of the features they are matched with, the others after them by their nearest feature. */
 export function byFeature(sae) {
-  const of = (row) => (sae.matched[row] >= 0 ? sae.matched[row] : sae.n + Math.max(0, sae.nearest[row]));
+  const of = (row) => (sae.matched[row] >= 0 ? sae.matched[row] : sae.targets + Math.max(0, sae.nearest[row]));
   return Array.from(sae.index.keys()).sort((p, q) => of(p) - of(q));
 }
 
-/** A map of cosines: a row for every true feature, a column for every latent. */
-export function createCosineMap({ side, onpick }) {
+/** What the map shows: the blocks of a dictionary, or the cosines of its latents with the true features. */
+function blocksOf(sae) {
+  if (sae.blocks.length) return sae.blocks;
+  const cosine = cosines(sae.directions, sae.decoder, sae.m);
+  return [{ label: "", rows: sae.n, most: 1, drawn: (i, row) => cosine[i * sae.count + row] }];
+}
+
+/** A map of cosines, weights or shares: a row for every feature or manifold, a column for every latent. */
+export function createCosineMap({ side, kind, onpick }) {
+  const says = KINDS[kind].map;
   const canvas = el("canvas", { class: "cosines", role: "img" });
   const readout = el("p", { class: "note" }, " ");
   const title = el("figcaption", {});
@@ -22,19 +31,22 @@ export function createCosineMap({ side, onpick }) {
   const scale = el(
     "div",
     { class: "legend" },
-    el("small", {}, "cosine −1"),
-    el("span", { class: "ramp both-ways", "aria-hidden": "true" }),
-    el("small", {}, "1"),
+    el("small", {}, says.least),
+    el("span", { class: kind === "manifolds" ? "ramp one-way" : "ramp both-ways", "aria-hidden": "true" }),
+    el("small", {}, says.most),
   );
   node.append(scale);
   const image = document.createElement("canvas"); // one pixel for every cosine
-  let [sae, order, cosine, painted] = [null, [], null, null];
+  let [sae, order, lines, blocks, painted] = [null, [], [], [], null]; // lines: [block, its row] from top to bottom
   function paint(dark) {
-    [image.width, image.height] = [sae.count, sae.n];
-    const pixels = new ImageData(sae.count, sae.n);
-    for (let i = 0; i < sae.n; i++) {
+    [image.width, image.height] = [sae.count, lines.length];
+    const pixels = new ImageData(sae.count, lines.length);
+    for (const [i, [block, row]] of lines.entries()) {
       for (const [j, l] of order.entries())
-        pixels.data.set([...divergingParts(cosine[i * sae.count + l], dark), 255], 4 * (i * sae.count + j));
+        pixels.data.set(
+          [...divergingParts((block.drawn(row, l) || 0) / block.most, dark), 255],
+          4 * (i * sae.count + j),
+        );
     }
     image.getContext("2d").putImageData(pixels, 0, 0);
     painted = dark;
@@ -43,14 +55,17 @@ export function createCosineMap({ side, onpick }) {
     const box = canvas.getBoundingClientRect();
     const clamp = (x, most) => Math.min(most - 1, Math.max(0, Math.floor(x * most)));
     return [
-      clamp((event.clientY - box.top) / box.height, sae.n),
+      clamp((event.clientY - box.top) / box.height, lines.length),
       clamp((event.clientX - box.left) / box.width, sae.count),
     ];
   };
   canvas.addEventListener("pointermove", (event) => {
     const [i, j] = at(event);
-    const value = fixed(cosine[i * sae.count + order[j]]);
-    readout.textContent = `feature ${i} · latent ${sae.index[order[j]]}: cosine ${value}`;
+    const [block, row] = lines[i];
+    const value = fixed(block.drawn(row, order[j]));
+    const of = blocks.length > 1 ? `${block.label} · ` : "";
+    const what = kind === "manifolds" ? sae.called(row) : `feature ${row}`;
+    readout.textContent = `${of}${what} · latent ${sae.index[order[j]]}: ${says.word} ${value}`;
   });
   canvas.addEventListener("pointerleave", () => {
     readout.textContent = " ";
@@ -61,22 +76,35 @@ export function createCosineMap({ side, onpick }) {
     show(next, row, dark, name) {
       if (sae !== next) {
         [sae, order] = [next, byFeature(next)];
-        cosine = cosines(sae.directions, sae.decoder, sae.m);
+        blocks = blocksOf(sae);
+        lines = blocks.flatMap((block) => Array.from({ length: block.rows }, (_, i) => [block, i]));
         painted = null;
       }
       title.textContent = name;
       const width = canvas.clientWidth || 280;
-      const height = Math.min(name ? 230 : 340, Math.max(120, (width * sae.n) / sae.count));
+      const most = (name ? 230 : 340) * (blocks.length > 1 ? 1.4 : 1);
+      const height = Math.min(most, Math.max(120, (width * lines.length) / sae.count));
       canvas.style.height = `${height}px`;
       const context = fit(canvas, width, height);
-      const [w, h] = [width / sae.count, height / sae.n];
+      const [w, h] = [width / sae.count, height / lines.length];
       if (painted !== dark) paint(dark);
       context.imageSmoothingEnabled = false;
       context.drawImage(image, 0, 0, width, height);
       if (Math.min(w, h) > 5) {
         context.fillStyle = dark ? "#1c2027" : "#fff"; // thin lines between the squares
         for (let j = 1; j < sae.count; j++) context.fillRect(j * w - 0.25, 0, 0.5, height);
-        for (let i = 1; i < sae.n; i++) context.fillRect(0, i * h - 0.25, width, 0.5);
+        for (let i = 1; i < lines.length; i++) context.fillRect(0, i * h - 0.25, width, 0.5);
+      }
+      for (const [k, block] of blocks.entries()) {
+        if (blocks.length === 1) break;
+        const y = k * block.rows * h;
+        context.fillStyle = dark ? "#eceef1" : "#1b1f27";
+        if (k) context.fillRect(0, y - 1, width, 2);
+        context.font = "600 12px system-ui, sans-serif";
+        context.fillStyle = dark ? "#1c2027" : "#fff";
+        context.fillRect(0, y + 1, context.measureText(block.label).width + 10, 19);
+        context.fillStyle = dark ? "#eceef1" : "#1b1f27";
+        context.fillText(block.label, 5, y + 15);
       }
       const column = order.indexOf(row);
       if (row >= 0 && column >= 0) {
@@ -86,8 +114,8 @@ export function createCosineMap({ side, onpick }) {
       }
       canvas.setAttribute(
         "aria-label",
-        `Cosines of ${sae.n} true features (rows) with ${sae.count} latents (columns, ordered by the feature ` +
-          `they are matched with).`,
+        `${KINDS[kind].atlas}: ${blocks[0].rows} ${says.rows}, ${sae.count} latents ordered by their ` +
+          `${kind === "manifolds" ? "manifold" : "feature"}.`,
       );
     },
   };
@@ -130,6 +158,7 @@ export function createDirections({ side, onpick, onturn }) {
     }
     for (const [i, [x, y]] of points.entries()) {
       const latent = i - n;
+      if (latent < 0 && sae.kind === "manifolds") continue; // axes of a subspace, which are no features
       const live = latent < 0 || sae.frequency[latent] > 0;
       const arrow = svg("g", {
         class: latent < 0 ? "truth" : latent === chosen ? "latent lit" : "latent",
@@ -179,7 +208,7 @@ export function createDirections({ side, onpick, onturn }) {
       draw();
       image.setAttribute(
         "aria-label",
-        `${sae.n} true features (dashed) and ${sae.count} latents in ${sae.m} ` +
+        `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} latents in ${sae.m} ` +
           `dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
       );
     },

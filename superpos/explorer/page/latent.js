@@ -1,25 +1,7 @@
 // One latent: what it does, which true features it answers to, when it fires, and who is near.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { SORTS } from "./sae_sweep.js";
-import { percent } from "./latents.js";
-
-/** What a latent does, in a sentence or two. */
-export function inWords(sae, row) {
-  const [matched, frequency] = [sae.matched[row], sae.frequency[row]];
-  if (frequency === 0) return `It fired on none of the inputs.`;
-  const often = `It fires on ${percent(frequency)} of inputs.`;
-  const [first] = sae.features(row);
-  if (matched < 0)
-    return (
-      `${often} No feature is left for it: all are matched with other ` +
-      `latents${first ? `; it fires mostly with feature ${first.index}` : ""}.`
-    );
-  return (
-    `${often} When it does, feature ${matched} is there ${percent(sae.precision[row])} of the time, and it ` +
-    `catches ${percent(sae.recall[row])} of the times that feature ${matched} is there.`
-  );
-}
+import { facts, inWords } from "./dictionary_kinds.js";
 
 function histogram(sae, row) {
   const counts = sae.histogram(row);
@@ -58,24 +40,39 @@ function histogram(sae, row) {
   return image;
 }
 
-function features(sae, row, cosine) {
+/** The parts of a crosscoder's latent: of each model its share of the norms, and its cosine with the feature there. */
+function partsOf(sae, row) {
+  const own = sae.matched[row];
+  const rows = Array.from(sae.shares(row), (share, m) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, `model ${m}`),
+      el("td", {}, meter(share, "p")),
+      el("td", {}, own < 0 ? "–" : fixed(sae.blocks[m].at(own, row))),
+    ),
+  );
+  const head = ["model", "share of norms", own < 0 ? "cosine" : `cosine with feature ${own}`];
+  const columns = head.map((text) => el("th", { scope: "col" }, text));
+  return el("table", { class: "answers parts" }, el("thead", {}, el("tr", {}, ...columns)), el("tbody", {}, ...rows));
+}
+
+const meter = (value, kind) =>
+  el(
+    "span",
+    { class: `measure ${kind}` },
+    svg(
+      "svg",
+      { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { width: Math.round(100 * value), height: 10 }),
+    ),
+    el("span", {}, fixed(value)),
+  );
+
+function features(sae, row) {
   const list = sae.features(row);
   if (!list.length) return el("p", { class: "note" }, "It never fires.");
-  const meter = (value, kind) =>
-    el(
-      "td",
-      {},
-      el(
-        "span",
-        { class: `measure ${kind}` },
-        svg(
-          "svg",
-          { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
-          svg("rect", { width: Math.round(100 * value), height: 10 }),
-        ),
-        el("span", {}, fixed(value)),
-      ),
-    );
+  const more = sae.shares || !sae.blocks.length ? [{ label: "cosine", at: sae.cosine }] : sae.blocks;
   const rows = list.map((f) =>
     el(
       "tr",
@@ -83,17 +80,18 @@ function features(sae, row, cosine) {
       el(
         "th",
         { scope: "row" },
-        `feature ${f.index}`,
-        f.index === sae.matched[row]
-          ? el("span", { class: "tick", title: "the feature it is matched with" }, " ✓")
-          : null,
+        more.length > 1 ? sae.short(f.index) : sae.called(f.index), // two more columns leave less room
+        f.index === sae.matched[row] ? el("span", { class: "tick", title: "its own" }, " ✓") : null,
       ),
-      meter(f.precision, "p"),
-      meter(f.recall, "r"),
-      el("td", {}, fixed(cosine(f.index))),
+      el("td", {}, meter(f.precision, "p")),
+      el("td", {}, meter(f.recall, "r")),
+      ...more.map((block) => el("td", {}, fixed(block.at(f.index, row)))),
     ),
   );
-  const head = ["feature", "precision", "recall", "cosine"].map((text) => el("th", { scope: "col" }, text));
+  const labels = more.map(({ label }) => (sae.manifolds ? "share" : label));
+  const head = [sae.manifolds ? "manifold" : "feature", "precision", "recall", ...labels].map((text) =>
+    el("th", { scope: "col" }, text),
+  );
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
 
@@ -112,10 +110,10 @@ function examples(sae, row, which) {
       const chips = active
         .slice(0, MAX_CHIPS)
         .map(([i, value]) =>
-          el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, String(i)), ` ${value.toFixed(2)}`),
+          el("span", { class: i === said ? "chip mine" : "chip" }, el("b", {}, sae.short(i)), ` ${value.toFixed(2)}`),
         );
       if (active.length > MAX_CHIPS) chips.push(el("small", {}, `+${active.length - MAX_CHIPS}`));
-      if (!active.length) chips.push(el("small", {}, "no feature"));
+      if (!active.length) chips.push(el("small", {}, sae.manifolds ? "no manifold" : "no feature"));
       const image = svg(
         "svg",
         { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -137,7 +135,7 @@ function examples(sae, row, which) {
 }
 
 /** The panel of one side, "a" or "b". `onpick(latent, side)`. */
-export function createLatent({ side, state, onpick }) {
+export function createLatent({ side, state, onpick, sorts }) {
   const node = el("section", {
     class: `card latent-card ${side}`,
     "aria-label": side === "a" ? "the chosen latent" : "the latent of B",
@@ -160,14 +158,6 @@ export function createLatent({ side, state, onpick }) {
         return;
       }
       const matched = sae.matched[row];
-      const cosine = (feature) => {
-        let [dot, d, l] = [0, 0, 0];
-        for (let k = 0; k < sae.m; k++) {
-          const [x, y] = [sae.directions[feature * sae.m + k], sae.decoder[row * sae.m + k]];
-          [dot, d, l] = [dot + x * y, d + x * x, l + y * y];
-        }
-        return d > 0 && l > 0 ? dot / Math.sqrt(d * l) : Number.NaN;
-      };
       const kind = sae.sort(row);
       const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
       const which = (value, text) =>
@@ -183,7 +173,7 @@ export function createLatent({ side, state, onpick }) {
         );
       const near = sae.neighbours(row).map((n) => {
         const there = sae.rowOf.get(n.index);
-        const to = there === undefined || sae.matched[there] < 0 ? "" : ` → ${sae.matched[there]}`;
+        const to = there === undefined || sae.matched[there] < 0 ? "" : ` → ${sae.short(sae.matched[there])}`;
         return el(
           "button",
           {
@@ -197,31 +187,28 @@ export function createLatent({ side, state, onpick }) {
         );
       });
       const block = (text, ...children) => el("div", { class: "block" }, el("h3", {}, text), ...children);
+      const own = matched >= 0 ? ` → ${sae.called(matched)}` : "";
+      const sides = sae.signed ? " (+ above 0, − below)" : "";
       const focused = [...node.querySelectorAll("button")].indexOf(document.activeElement);
       node.replaceChildren(
         ...heading,
         el(
           "div",
           { class: "naming" },
-          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, matched >= 0 ? ` → feature ${matched}` : ""),
-          el("span", { class: `badge ${kind}` }, SORTS[kind]),
+          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, own),
+          el("span", { class: `badge ${kind}` }, sorts[kind]),
         ),
         el("p", { class: "words" }, inWords(sae, row)),
         el(
           "dl",
           { class: "facts-row" },
-          ...[
-            ["F1", fixed(sae.f1[row])],
-            ["precision", fixed(sae.precision[row])],
-            ["recall", fixed(sae.recall[row])],
-            ["density", percent(sae.frequency[row])],
-            ["cosine", matched >= 0 ? fixed(cosine(matched)) : "–"],
-          ].flatMap(([k, v]) => [el("div", {}, el("dt", {}, k), el("dd", {}, v))]),
+          ...facts(sae, row).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v))),
         ),
         el(
           "div",
           { class: "blocks" },
-          block("Features it fires with", features(sae, row, cosine)),
+          sae.shares ? block("Its part in every model", partsOf(sae, row)) : null,
+          block(sae.manifolds ? "Manifolds it fires with" : "Features it fires with", features(sae, row)),
           block(
             "Its activations (log scale)",
             sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, "It never fires."),
@@ -243,7 +230,7 @@ export function createLatent({ side, state, onpick }) {
             el(
               "p",
               { class: "legend-line" },
-              "activation, and the features that were active: ",
+              `activation, and the ${sae.manifolds ? "manifolds" : "features"} that were active${sides}: `,
               el("span", { class: "chip mine" }, el("b", {}, "its own")),
               " ",
               el("span", { class: "chip" }, el("b", {}, "others")),

@@ -1,14 +1,8 @@
 // The table of latents of one autoencoder, or of pairs of two: search, sort, choose.
 
-import { el, fixed, say, svg } from "./dom.js";
-import { SORTS, matches, ordered, pairs, tally } from "./sae_sweep.js";
-
-/** A share in per cent as a person writes it. */
-export function percent(share) {
-  if (!Number.isFinite(share)) return "–";
-  if (share === 0) return "0 %";
-  return share < 0.001 ? "<0.1 %" : `${say(100 * share, share < 0.1 ? 2 : 3)} %`;
-}
+import { el, fixed, svg } from "./dom.js";
+import { KINDS, percent } from "./dictionary_kinds.js";
+import { matches, ordered, pairs } from "./sae_sweep.js";
 
 /** A small histogram of activations, on a log scale. */
 export function sparkline(counts) {
@@ -40,6 +34,14 @@ function bar(value, side, text = fixed(value)) {
 }
 
 const side = (row, sae, value) => (row < 0 ? Number.NaN : sae[value][row]);
+const has = (row, of) => (row < 0 ? Number.NaN : of(row));
+
+/** Column of a crosscoder's norm shares: of two models that of the last, of more the largest. */
+function shareOf(sae) {
+  const two = sae.shares(0).length === 2;
+  const share = (r) => (two ? sae.shares(r.a)[1] : Math.max(...sae.shares(r.a)));
+  return { name: "share", label: two ? "in model 1" : "largest part", key: share, show: (r) => bar(share(r), "a") };
+}
 
 /**
  * Columns of the table: name, key to sort by, what a row shows. `first` says in which direction it is useful to
@@ -48,13 +50,16 @@ const side = (row, sae, value) => (row < 0 ? Number.NaN : sae[value][row]);
 function columnsOf(A, B) {
   const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
   const [a, b] = [named(A.index), B ? named(B.index) : null];
+  const kind = KINDS[A.kind];
   const feature = {
     name: "feature",
-    label: "feature",
+    label: kind.target,
     key: (r) => (r.feature < 0 ? Number.NaN : r.feature),
     first: true,
-    show: (r) => (r.feature < 0 ? "–" : String(r.feature)),
+    show: (r) => (r.feature < 0 ? "–" : A.short(r.feature)),
   };
+  const [main, slim, fixed2] = [kind.main, { slim: true }, (v) => fixed(v)];
+  const [ofA, ofB] = [main.of(A), B ? main.of(B) : null];
   if (!B) {
     const one = (name, label, show, more) => ({
       name,
@@ -66,9 +71,10 @@ function columnsOf(A, B) {
     return [
       { name: "latent", label: "latent", key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
       feature,
-      one("f1", "F1", (v) => bar(v, "a")),
-      one("precision", "precision", (v) => fixed(v), { slim: true }),
-      one("recall", "recall", (v) => fixed(v), { slim: true }),
+      ...(A.written ? [one("written", "writes", (v) => (v < 0 ? "–" : String(v)), { first: true })] : []),
+      { name: main.name, label: main.label, key: (r) => ofA(r.a), show: (r) => bar(ofA(r.a), "a") },
+      ...(A.shares ? [shareOf(A)] : [one("precision", "precision", fixed2, slim)]),
+      ...(A.shares ? [] : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
       one("frequency", "density", (v) => percent(v)),
       { name: "activations", label: "activations", show: (r) => sparkline(A.histogram(r.a)), slim: true },
     ];
@@ -76,14 +82,14 @@ function columnsOf(A, B) {
   return [
     feature,
     { name: "latent", label: "latent A", key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
-    { name: "f1", label: "F1 in A", key: (r) => side(r.a, A, "f1"), show: (r) => bar(side(r.a, A, "f1"), "a") },
-    { name: "f1b", label: "F1 in B", key: (r) => side(r.b, B, "f1"), show: (r) => bar(side(r.b, B, "f1"), "b") },
+    { name: main.name, label: `${main.label} in A`, key: (r) => has(r.a, ofA), show: (r) => bar(has(r.a, ofA), "a") },
+    { name: "b", label: `${main.label} in B`, key: (r) => has(r.b, ofB), show: (r) => bar(has(r.b, ofB), "b") },
     { name: "other", label: "latent B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
     {
       name: "gain",
-      label: "F1, B − A",
-      key: (r) => side(r.b, B, "f1") - side(r.a, A, "f1"),
-      show: (r) => signed(side(r.b, B, "f1") - side(r.a, A, "f1")),
+      label: `${main.label}, B − A`,
+      key: (r) => has(r.b, ofB) - has(r.a, ofA),
+      show: (r) => signed(has(r.b, ofB) - has(r.a, ofA)),
       slim: true,
     },
     { name: "cosine", label: "cosine", key: (r) => r.cosine, show: (r) => fixed(r.cosine), slim: true },
@@ -127,7 +133,7 @@ export function createLatents({ state, onpick }) {
   function build(A, B, s) {
     every = pairs(A, B, s.match);
     sum.hidden = !B;
-    sum.textContent = B ? tally(A, B) : "";
+    sum.textContent = B ? KINDS[A.kind].tally(A, B) : "";
     const sortOf = (r) => (r.a >= 0 ? A.sort(r.a) : B.sort(r.b));
     const counts = {};
     for (const r of every) counts[sortOf(r)] = (counts[sortOf(r)] ?? 0) + 1;
@@ -138,7 +144,7 @@ export function createLatents({ state, onpick }) {
     chips.replaceChildren(
       ...(B ? [el("span", {}, "latents of A:")] : []),
       chip(`all ${every.length}`, !s.kind, () => state.set({ kind: "" })),
-      ...Object.entries(SORTS)
+      ...Object.entries(KINDS[A.kind].sorts(A.shares?.(0).length ?? 0))
         .filter(([kind]) => counts[kind])
         .map(([kind, words]) =>
           chip(`${words} ${counts[kind]}`, s.kind === kind, () => state.set({ kind: s.kind === kind ? "" : kind })),
@@ -146,11 +152,12 @@ export function createLatents({ state, onpick }) {
     );
     how.hidden = !B;
     const same = B && A.truth === B.truth;
+    const by = A.manifolds ? "their manifold" : "the feature they find";
     how.replaceChildren(
       ...(B
         ? [
             el("span", {}, "pair latents by"),
-            chip("the feature they find", s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
+            chip(by, s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
             ...(same
               ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))]
               : [el("small", {}, "(they read different hidden layers, so directions cannot be compared)")]),
@@ -183,7 +190,7 @@ export function createLatents({ state, onpick }) {
       ...rows.map((r, k) => {
         const ofA = r.a < 0 ? "no latent of A" : `latent ${A.index[r.a]}`;
         const ofB = r.b < 0 ? "no latent of B" : `latent ${B?.index[r.b]} of B`;
-        const said = `feature ${r.feature < 0 ? "none" : r.feature}, ${ofA}${B ? `, ${ofB}` : ""}`;
+        const said = `${r.feature < 0 ? "no feature" : A.called(r.feature)}, ${ofA}${B ? `, ${ofB}` : ""}`;
         const cells = columns.map((c, j) =>
           el(
             j ? "td" : "th",

@@ -2,15 +2,7 @@
 
 import { say, short } from "./dom.js";
 import { decode, decodeWords } from "./decode.js";
-
-// What a latent is, by its F1 as a detector of the feature it is matched with.
-export const CLEAN = 0.9;
-export const SORTS = {
-  clean: "finds its feature",
-  partly: "finds it in part",
-  surplus: "without a feature",
-  dead: "dead",
-};
+import { EXCLUSIVE_ABOVE, KINDS } from "./dictionary_kinds.js";
 
 /** The whole page. */
 export function readSaeSweep(data) {
@@ -19,7 +11,15 @@ export function readSaeSweep(data) {
   const beside = Object.fromEntries(Object.entries(data.beside).map(([name, coded]) => [name, decode(coded).values]));
   const loss = decode(data.loss).values;
   const opened = new Map();
+  const kind = data.dictionaries ?? "autoencoder";
+  const models = data.shown[0]?.shares ? decode(data.shown[0].shares).shape[1] : 0;
   const saeSweep = {
+    kind,
+    one: KINDS[kind].one,
+    sorts: KINDS[kind].sorts(models),
+    chief: data.chief ?? "f1",
+    note: data.note ?? "",
+    signed: kind === "transcoder" && Boolean(data.truths[0]?.targets),
     axes,
     scores,
     beside,
@@ -39,7 +39,7 @@ export function readSaeSweep(data) {
     if (!place.has(cell)) return null;
     if (!opened.has(cell)) {
       const one = data.shown[place.get(cell)];
-      opened.set(cell, readOne(one, data.truths[one.truth]));
+      opened.set(cell, readOne(one, data.truths[one.truth], kind));
     }
     return opened.get(cell);
   };
@@ -47,7 +47,7 @@ export function readSaeSweep(data) {
 }
 
 /** One autoencoder: arrays over latents, of which `latent` is the number in the model and `row` the place here. */
-export function readOne(one, truth) {
+export function readOne(one, truth, kind = "autoencoder") {
   const numbers = (coded) => decode(coded).values;
   const directions = decode(truth.directions);
   const [n, m] = directions.shape;
@@ -75,9 +75,17 @@ export function readOne(one, truth) {
     }
     return found;
   };
+  const targets = truth.targets ?? null;
   const sae = {
+    kind,
     n,
     m,
+    targets: targets?.length ?? n,
+    signed: kind === "transcoder" && targets !== null,
+    shares: one.shares ? decode(one.shares).row : null,
+    exclusive: one.exclusive_to ? numbers(one.exclusive_to) : null,
+    written: one.written ? numbers(one.written) : null,
+    manifolds: one.manifolds ?? null,
     count: index.length,
     inputs: count.length,
     truth: one.truth,
@@ -108,9 +116,35 @@ export function readOne(one, truth) {
   };
   for (let l = 0; l < sae.count; l++) if (Number.isNaN(sae.frequency[l])) sae.frequency[l] = 0; // no logarithm
   sae.rowOf = new Map(Array.from(index, (latent, row) => [latent, row]));
-  sae.sort = (row) =>
-    sae.frequency[row] === 0 ? "dead" : sae.matched[row] < 0 ? "surplus" : sae.f1[row] >= CLEAN ? "clean" : "partly";
+  sae.sort = (row) => (sae.frequency[row] === 0 ? "dead" : KINDS[kind].sort(sae, row));
+  /** What latents answer to: its name alone, in a sentence, and the number in it. */
+  sae.short = (target) => (targets ? targets[target] : String(target));
+  sae.called = (target) => (kind === "manifolds" ? targets[target] : `feature ${sae.short(target)}`);
+  sae.numberOf = (target) => (targets ? Number(/\d+/.exec(targets[target])?.[0]) : target);
+  sae.cosine = (target, row) => {
+    const part = (values, at) => values.subarray(at * m, (at + 1) * m);
+    return cosines(part(sae.directions, target), part(sae.decoder, row), m)[0];
+  };
+  sae.blocks = (one.blocks ?? []).map(({ label, values }) => readBlock(sae, label, decode(values)));
   return sae;
+}
+
+/**
+ * Numbers of every latent with every feature or manifold, or what stands in the place of features: `at(target, row)`.
+ * `rows` of them are drawn.
+ */
+function readBlock(sae, label, values) {
+  const rows = values.shape[1];
+  const most = values.values.reduce((a, b) => Math.max(a, Math.abs(b)), 1); // colours reach from −most to most
+  const drawn = (i, row) => {
+    const of = Number(label.split(" ")[1]);
+    // A part without length has no direction to speak of.
+    if (sae.shares && sae.shares(row)[of] < 1 - EXCLUSIVE_ABOVE) return Number.NaN;
+    return values.row(row)[i];
+  };
+  const below = (target) => label === "reads" && target >= rows; // the side below 0, which reads with the other sign
+  const at = (target, row) => (below(target) ? -1 : 1) * drawn(target % rows, row);
+  return { label, rows, most, drawn, at };
 }
 
 /** Cosines of the rows of two arrays (rows of length m), one row after the other; 0 where a row is 0. */
@@ -164,10 +198,15 @@ export function pairs(A, B, how) {
       if (!taken[0].has(a) && !taken[1].has(b)) add(a, b);
     }
   } else {
-    const of = (sae, feature) => sae.matched.indexOf(feature);
-    for (let feature = 0; feature < Math.max(A.n, B.n); feature++) {
-      const [a, b] = [of(A, feature), of(B, feature)];
-      if (a >= 0 || b >= 0) add(a, b);
+    const of = (sae, feature) => Array.from(sae.matched.keys()).filter((row) => sae.matched[row] === feature);
+    for (let feature = 0; feature < Math.max(A.targets, B.targets); feature++) {
+      // Where several latents answer to one target, those that are alike are pairs.
+      const left = of(B, feature);
+      for (const a of of(A, feature)) {
+        const alike = left.reduce((p, q, k) => (p < 0 || near(a, q) > near(a, left[p]) ? k : p), -1);
+        add(a, alike < 0 ? -1 : left.splice(alike, 1)[0]);
+      }
+      for (const b of left) add(-1, b);
     }
   }
   for (let a = 0; a < A.count; a++) if (!taken[0].has(a)) add(a, -1);
@@ -187,6 +226,8 @@ export function nameOf(saeSweep, cell) {
   return parts.join(", ") || short(saeSweep.architectures[saeSweep.architecture.at(cell)][0], 40);
 }
 
+// What a number in a search may be of.
+const NUMBERED = "latent|feature|manifold|circle|sphere|torus|hypersphere";
 const FIELDS = { f1: "f1", precision: "precision", recall: "recall", density: "frequency" };
 
 /**
@@ -196,18 +237,18 @@ const FIELDS = { f1: "f1", precision: "precision", recall: "recall", density: "f
 export function matches(row, sides, query) {
   const words = query
     .toLowerCase()
-    .replace(/\b(latent|feature)s?\s+(?=\d)/g, "$1:")
+    .replace(new RegExp(`\\b(${NUMBERED})s?\\s+(?=\\d)`, "g"), "$1:")
     .replace(/\s*([<>]=?)\s*/g, "$1")
     .replace(/(\d)\s+%/g, "$1%")
     .split(/[\s,]+/)
     .filter(Boolean);
   return words.every((word) => {
-    const number = /^(?:(latent|feature|l|f):?)?(\d+)$/.exec(word);
+    const number = new RegExp(`^(?:(${NUMBERED}|l|f):?)?(\\d+)$`).exec(word);
     const asked = /^(\w+)([<>])=?(\d*\.?\d+)(%?)$/.exec(word);
     if (number) {
-      const [which, value] = [number[1]?.[0], Number(number[2])];
+      const [which, value] = [number[1] ? (number[1][0] === "l" ? "l" : "f") : "", Number(number[2])];
       return (
-        (which !== "l" && row.feature === value) ||
+        (which !== "l" && row.feature >= 0 && sides[0][0].numberOf(row.feature) === value) ||
         (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value))
       );
     }
@@ -218,25 +259,13 @@ export function matches(row, sides, query) {
         return asked[2] === "<" ? value < bound : value > bound;
       });
     }
-    return sides.some(([sae, at]) => at >= 0 && `latent feature ${SORTS[sae.sort(at)]} ${sae.sort(at)}`.includes(word));
+    return sides.some(([sae, at]) => {
+      if (at < 0) return false;
+      const own = sae.matched[at] < 0 ? "" : sae.called(sae.matched[at]);
+      const [sort, sorts] = [sae.sort(at), KINDS[sae.kind].sorts(sae.shares?.(at).length ?? 0)];
+      return `latent feature ${own} ${sorts[sort]} ${sort}`.includes(word);
+    });
   });
-}
-
-/** Two autoencoders in a sentence: features each finds, and where B is better. */
-export function tally(A, B) {
-  const found = (sae) => Array.from(sae.index.keys()).filter((row) => sae.sort(row) === "clean").length;
-  let [both, better] = [0, 0];
-  for (const [row, feature] of A.matched.entries()) {
-    const other = feature < 0 ? -1 : B.matched.indexOf(feature);
-    if (other < 0) continue;
-    both += 1;
-    if (B.f1[other] > A.f1[row]) better += 1;
-  }
-  const features = (k) => `${k} feature${k === 1 ? "" : "s"}`;
-  return (
-    `With F1 of ${CLEAN} or more, A finds ${features(found(A))} and B ${found(B)}. Of ${features(both)} ` +
-    `matched in both, B is better at ${better}.`
-  );
 }
 
 /** Rows in the order of a key of theirs; rows without one come last either way. */

@@ -162,7 +162,7 @@ export function createScatter(saeSweep, { state, onpick }) {
       [across.value, up.value] = [order[0].key, order[1].key];
       const [width, height] = [canvas.clientWidth || 320, canvas.clientHeight || 260];
       const context = fit(canvas, width, height);
-      const [left, right, top, bottom] = [44, width - 10, 10, height - 36];
+      const [left, right, top, bottom] = [52, width - 10, 10, height - 36];
       const scales = order.map((one) => scale(one.values, one.words));
       const x = (v) => left + scales[0].to(v) * (right - left);
       const y = (v) => bottom - scales[1].to(v) * (bottom - top);
@@ -228,7 +228,8 @@ export function createScatter(saeSweep, { state, onpick }) {
       }
       canvas.setAttribute(
         "aria-label",
-        `Autoencoders by ${short(order[0].label)} and ${short(order[1].label)}. Arrow keys choose. A is ${told(s.a)}.`,
+        `The ${saeSweep.one}s by ${short(order[0].label)} and ${short(order[1].label)}. ` +
+          `Arrow keys choose. A is ${told(s.a)}.`,
       );
       readout.textContent = hint();
       const key = (kind, k) => {

@@ -20,10 +20,32 @@ const MEANING = {
   splitting: "Latents beyond one that point along the same feature.",
   absorption: "How often a child's latent speaks for its parent, too.",
   dead_share: "Share of latents that fire on no input.",
+  n_exclusive: "Latents of which one model has more than .9 of the norms of the decoder.",
+  false_exclusive: "Of them those whose nearest feature several models have.",
+  decoupled: "Features of several models of which each has an exclusive latent of its own.",
+  missed: "Features of one model alone whose latent is not exclusive to it.",
+  slope_agreement:
+    "Cosine of how outputs respond to one feature alone, by the transcoder and by the circuit of the layer's neurons.",
+  paired: "Features of which exactly one latent reads each side and writes to it.",
+  one_feature: "Latents that read one feature most and write to the same one.",
+  subspace_recovery: "Mean squared cosine of the principal angles between a manifold's subspace and its latents' own.",
+  tiling: "How many latents belong to a manifold: half of their column or more lies in its subspace. Mean of all.",
+  active_at_once: "How many of them fire where their manifold is.",
+  mixed: "Live latents that belong to no manifold.",
 };
+
+// Scores that count something.
+const COUNTS = new Set(["n_exclusive", "false_exclusive", "decoupled", "missed", "paired", "one_feature", "mixed"]);
+const score = (name, value) => fixed(value, COUNTS.has(name) ? 0 : 3);
 
 /** Two columns of scores, with those of random directions and of principal directions. */
 export function createScores(saeSweep) {
+  const baselines = [
+    ["random", "chance"],
+    ["pca", "PCA"],
+  ].filter(([base]) =>
+    saeSweep.scores.some(({ name }) => saeSweep.beside[`${base}_${name}`]?.some((v) => Number.isFinite(v))),
+  );
   const table = el("table", { class: "scores" });
   const what = el(
     "dl",
@@ -33,18 +55,26 @@ export function createScores(saeSweep) {
       .flatMap(({ name, label }) => [el("dt", {}, label), el("dd", {}, MEANING[name])]),
     el("dt", {}, "density"),
     el("dd", {}, "Share of inputs on which a latent fires."),
-    el("dt", {}, "chance"),
-    el(
-      "dd",
-      {},
-      "As many random directions, read by ReLU(Dᵀh).",
-      " PCA: the principal directions of h with both signs, read the same way.",
-    ),
+    ...(saeSweep.signed
+      ? [el("dt", {}, "3+, 3−"), el("dd", {}, "Feature 3 above 0, and below 0: its two sides.")]
+      : []),
+    ...(baselines.length
+      ? [
+          el("dt", {}, "chance"),
+          el(
+            "dd",
+            {},
+            "As many random directions, read by ReLU(Dᵀh).",
+            " PCA: the principal directions of h with both signs, read the same way.",
+          ),
+        ]
+      : []),
   );
   const node = el(
     "div",
     {},
     table,
+    saeSweep.note ? el("p", { class: "note" }, saeSweep.note) : null,
     el(
       "details",
       {},
@@ -58,33 +88,36 @@ export function createScores(saeSweep) {
     show({ a, b }) {
       const two = b >= 0;
       const row = ({ name, label, values }) => {
-        const chance = ["random", "pca"].map((base) => saeSweep.beside[`${base}_${name}`]);
+        const chance = baselines.map(([base]) => saeSweep.beside[`${base}_${name}`]);
         return el(
           "tr",
           {},
           el("th", { scope: "row" }, label),
-          el("td", { class: "a" }, fixed(values[a], 3)),
-          two ? el("td", { class: "b" }, fixed(values[b], 3)) : null,
+          el("td", { class: "a" }, score(name, values[a])),
+          two ? el("td", { class: "b" }, score(name, values[b])) : null,
           ...chance.map((column) => el("td", { class: "chance" }, column ? fixed(column[a]) : "")),
         );
       };
-      const head = ["score", two ? "A" : "value", ...(two ? ["B"] : []), "chance", "PCA"];
+      const head = ["score", two ? "A" : "value", ...(two ? ["B"] : []), ...baselines.map(([, word]) => word)];
+      const empty = () => baselines.map(() => el("td", {}));
       const rows = saeSweep.scores.map(row);
-      const l0 = saeSweep.scores.findIndex(({ name }) => name === "l0");
-      if (l0 >= 0)
-        rows.splice(
-          l0 + 1,
-          0,
+      const under = (name, beside, text) => {
+        const at = rows.findIndex((_, k) => saeSweep.scores[k]?.name === name);
+        if (at < 0) return;
+        rows[at] = [
+          rows[at],
           el(
             "tr",
             { class: "under" },
-            el("th", { scope: "row" }, "truly active features"),
-            el("td", {}, fixed(saeSweep.beside.l0_true[a], 3)),
-            two ? el("td", {}, fixed(saeSweep.beside.l0_true[b], 3)) : null,
-            el("td", {}),
-            el("td", {}),
+            el("th", { scope: "row" }, text),
+            el("td", {}, score(name, saeSweep.beside[beside][a])),
+            two ? el("td", {}, score(name, saeSweep.beside[beside][b])) : null,
+            ...empty(),
           ),
-        );
+        ];
+      };
+      under("l0", "l0_true", saeSweep.kind === "manifolds" ? "truly active manifolds" : "truly active features");
+      under("paired", "paired_neurons", "… with a pair of neurons");
       rows.push(
         el(
           "tr",
@@ -92,8 +125,7 @@ export function createScores(saeSweep) {
           el("th", { scope: "row" }, "loss (of its own objective)"),
           el("td", { class: "a" }, say(saeSweep.loss[a])),
           two ? el("td", { class: "b" }, say(saeSweep.loss[b])) : null,
-          el("td", {}),
-          el("td", {}),
+          ...empty(),
         ),
       );
       table.replaceChildren(
@@ -108,13 +140,14 @@ export function createScores(saeSweep) {
             ),
           ),
         ),
-        el("tbody", {}, ...rows),
+        el("tbody", {}, ...rows.flat()),
       );
     },
   };
 }
 
-const TABLE_SCORES = ["f1", "mcc", "l0", "explained_variance", "dead_share"];
+const OF_KINDS = ["slope_agreement", "paired", "n_exclusive", "false_exclusive", "subspace_recovery", "tiling"];
+const TABLE_SCORES = ["f1", "mcc", ...OF_KINDS, "l0", "explained_variance", "dead_share"];
 const MAX_ROWS = 2000;
 
 /** Every autoencoder of the sweep in a table that opens on demand; `onpick(cell, asB)`. */
@@ -140,11 +173,11 @@ export function createSweepTable(saeSweep, { state, onpick }) {
       key: (c) => (axis.index[c] < 0 ? Number.NaN : axis.index[c]),
       show: (c) => word(axis, c),
     })),
-    ...scores.map((score) => ({
-      name: score.name,
-      label: score.label,
-      key: (c) => score.values[c],
-      show: (c) => fixed(score.values[c], 3),
+    ...scores.map((one) => ({
+      name: one.name,
+      label: one.label,
+      key: (c) => one.values[c],
+      show: (c) => score(one.name, one.values[c]),
     })),
   ];
   const head = el("tr", {});
@@ -160,12 +193,12 @@ export function createSweepTable(saeSweep, { state, onpick }) {
       {},
       saeSweep.nCells === 1
         ? "Its numbers in a table"
-        : `All ${saeSweep.nCells.toLocaleString("en")} autoencoders in a table`,
+        : `All ${saeSweep.nCells.toLocaleString("en")} ${saeSweep.one}s in a table`,
     ),
     el("div", { class: "scroll" }, el("table", { class: "latents" }, el("thead", {}, head), body)),
     note,
   );
-  let [sort, up, built] = [columns.find(({ name }) => name === "f1")?.name ?? columns[0].name, false, ""];
+  let [sort, up, built] = [columns.find(({ name }) => name === saeSweep.chief)?.name ?? columns[0].name, false, ""];
 
   function show(s, force) {
     if (!node.open || (!force && built === `${s.a} ${s.b}`)) return;
@@ -239,7 +272,7 @@ export function leftOut(
   const parts = [];
   if (kept < sound)
     parts.push(
-      `The latents of ${kept} of ${sound.toLocaleString("en")} autoencoders are on this page: the best of every ` +
+      `The latents of ${kept} of ${sound.toLocaleString("en")} ${saeSweep.one}s are on this page: the best of every ` +
         `setting by loss, then the next best while there is room. Of the others it has the numbers.`,
     );
   if (broken) parts.push(`${broken} diverged or ${broken === 1 ? "is" : "are"} missing.`);

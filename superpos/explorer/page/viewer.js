@@ -1,22 +1,25 @@
-// The page of sparse autoencoders: a sweep to choose from, latents to look at, two of them side by side.
+// The page of sparse autoencoders, crosscoders and transcoders: a sweep to choose from, latents to look at, two side by
+// side.
 
 import { el, labelled, select } from "./dom.js";
 import { createState } from "./state.js";
 import { isDark } from "./color.js";
-import { SORTS, nameOf, readSaeSweep } from "./sae_sweep.js";
+import { nameOf, readSaeSweep } from "./sae_sweep.js";
+import { KINDS } from "./dictionary_kinds.js";
 import { createScatter, quantities } from "./scatter.js";
 import { createScores, createSweepTable, leftOut } from "./scores.js";
 import { createCosineMap, createDirections } from "./dictionary_view.js";
 import { createLatents } from "./latents.js";
 import { createLatent } from "./latent.js";
+import { createTiling } from "./tiling.js";
 import { createPageFrame } from "./page_frame.js";
 
 const FIRST = -2; // a latent that nobody has chosen yet: the first of the table
 
-/** The autoencoder of highest F1 among those whose latents are here. */
+/** The one of highest F1, or what stands for it, among those whose latents are here. */
 export function bestShown(saeSweep) {
-  const f1 = saeSweep.score("f1")?.values ?? saeSweep.loss.map((v) => -v);
-  return saeSweep.shown.reduce((p, q) => (f1[q] > f1[p] || !Number.isFinite(f1[p]) ? q : p));
+  const by = saeSweep.score(saeSweep.chief)?.values ?? saeSweep.loss.map((v) => -v);
+  return saeSweep.shown.reduce((p, q) => (by[q] > by[p] || !Number.isFinite(by[p]) ? q : p));
 }
 
 /** The one that stands for a setting of which only numbers are here: the same but for seed and source. */
@@ -32,6 +35,7 @@ export function standIn(saeSweep, cell) {
 export function start(root, text, { link = true, theme = "" } = {}) {
   const data = JSON.parse(text);
   const saeSweep = readSaeSweep(data);
+  const kind = KINDS[saeSweep.kind];
   const keys = quantities(saeSweep).map(({ key }) => key);
   const has = (key) => keys.includes(key);
   const defaults = {
@@ -41,12 +45,12 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     other: FIRST,
     q: "",
     kind: "",
-    sort: "f1",
-    up: false,
+    sort: kind.sortedBy[0],
+    up: kind.sortedBy[1],
     match: "feature",
     strip: "top",
     x: has("l0") ? "l0" : keys[0],
-    y: has("f1") ? "f1" : (keys[1] ?? keys[0]),
+    y: has(saeSweep.chief) ? saeSweep.chief : (keys[1] ?? keys[0]),
     yaw: 0.6,
     pitch: 0.35,
     theme,
@@ -76,11 +80,12 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const sweepTable = createSweepTable(saeSweep, { state, onpick: choose });
   const turn = (yaw, pitch) => state.set({ yaw, pitch });
   const pictures = ["a", "b"].map((side) => ({
-    map: createCosineMap({ side, onpick: pickLatent }),
+    map: createCosineMap({ side, kind: saeSweep.kind, onpick: pickLatent }),
+    tiling: createTiling({ side, onpick: (name) => state.set({ q: name }) }),
     directions: createDirections({ side, onpick: pickLatent, onturn: turn }),
   }));
   const latents = createLatents({ state, onpick: (latent, other) => state.set({ latent, other }) });
-  const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent }));
+  const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent, sorts: saeSweep.sorts }));
   const choices = el("div", { class: "controls choosing" });
   const announcer = el("p", { class: "unseen", role: "status" });
   const missing = el("div", { class: "missing" });
@@ -96,18 +101,18 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const dictionaryView = el(
     "div",
     { class: "dictionary-view" },
-    ...pictures.flatMap(({ map, directions }) => [directions.node, map.node]),
+    ...pictures.flatMap(({ map, directions, tiling }) => [directions.node, map.node, tiling.node]),
   );
   const out = el("p", { class: "note left-out" }, leftOut(saeSweep));
   pageFrame.main.classList.add("viewer");
   pageFrame.main.append(
     el(
       "section",
-      { class: "card choose", "aria-label": "autoencoders to choose from" },
+      { class: "card choose", "aria-label": `${saeSweep.one}s to choose from` },
       el(
         "h2",
         { class: "small" },
-        saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} autoencoders` : "Autoencoder",
+        saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} ${saeSweep.one}s` : `One ${saeSweep.one}`,
       ),
       saeSweep.nCells > 1 ? choices : null,
       saeSweep.nCells > 1 ? scatter.node : null,
@@ -131,7 +136,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (!cell(s.a)) s.a = defaults.a;
     if (!cell(s.b)) s.b = -1;
     for (const axis of ["x", "y"]) if (!has(s[axis])) s[axis] = defaults[axis];
-    if (s.kind && !Object.hasOwn(SORTS, s.kind)) s.kind = "";
+    if (s.kind && !Object.hasOwn(saeSweep.sorts, s.kind)) s.kind = "";
     if (!["feature", "cosine"].includes(s.match)) s.match = "feature";
     if (!["top", "samples"].includes(s.strip)) s.strip = "top";
     if (!["light", "dark"].includes(s.theme)) s.theme = "";
@@ -151,27 +156,32 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     choices.replaceChildren(
       labelled(
         "look at (A)",
-        select(pairsOf(s.a), s.a, (c) => choose(Number(c), false), "autoencoder A"),
+        select(pairsOf(s.a), s.a, (c) => choose(Number(c), false), `${saeSweep.one} A`),
       ),
       labelled(
         "compare with (B)",
-        select([[-1, "nothing"], ...pairsOf(s.b)], s.b, (c) => choose(Number(c), true), "autoencoder B"),
+        select([[-1, "nothing"], ...pairsOf(s.b)], s.b, (c) => choose(Number(c), true), `${saeSweep.one} B`),
       ),
     );
     if (focused >= 0) choices.querySelectorAll("select")[focused].focus();
   }
   function showAtlas(A, B, s, dark) {
     dictionaryView.classList.toggle("two", Boolean(B));
-    const drawn = A && A.m > 1 && A.m <= 3;
-    dictionaryTitle.textContent = drawn
-      ? "True features (dashed) and latents; dots are hidden layers that make the chosen one fire"
-      : "Cosines of true features (rows) and latents (columns)";
+    const inPlane = (sae) => !sae.shares && !sae.written && sae.m > 1 && sae.m <= 3;
+    const dots = "dots are hidden layers that make the chosen one fire";
+    dictionaryTitle.textContent =
+      A && inPlane(A)
+        ? saeSweep.kind === "manifolds"
+          ? `Latents; ${dots}`
+          : `True features (dashed) and latents; ${dots}`
+        : kind.atlas;
     for (const [k, [sae, latent, letter]] of [
       [A, s.latent, "A"],
       [B, s.other, "B"],
     ].entries()) {
-      const { map, directions } = pictures[k];
-      const plane = Boolean(sae) && sae.m > 1 && sae.m <= 3;
+      const { map, directions, tiling } = pictures[k];
+      const plane = Boolean(sae) && inPlane(sae);
+      tiling.node.hidden = !sae?.manifolds;
       map.node.hidden = !sae || plane;
       directions.node.hidden = !plane;
       if (!sae) continue;
@@ -179,6 +189,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       const name = B ? `${letter}: ${nameOf(saeSweep, k ? s.b : s.a)}` : "";
       if (plane) directions.show(sae, row, s.yaw, s.pitch, name);
       else map.show(sae, row, dark, name);
+      if (sae.manifolds) tiling.show(sae, sae.matched[row] ?? -1);
     }
   }
   function render() {
