@@ -349,10 +349,10 @@ def subcomponents(W: np.ndarray, U: np.ndarray, V: np.ndarray, ax: Axes | None =
     return ax
 
 
-def importance_matrix(importances: np.ndarray, ax: Axes | None = None, *, shown: int = SHOWN) -> Axes:
+def importance_matrix(importances: np.ndarray, ax: Axes | None = None) -> Axes:
     """Importances (matrix, C, n_features) of the first and the last matrix as two grey images, one above the other."""
     ax = current_axes(ax)
-    order = in_order(importances)[:shown]
+    order = in_order(importances)[:SHOWN]
     n = importances.shape[-1]
     gap = np.full((1, len(order)), np.nan)
     image = np.concatenate([importances[0][order].T, gap, importances[-1][order].T])
@@ -392,5 +392,5 @@ def reconstruction(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=PALETTE[color], alpha=0.2, lw=0)
         ax.plot(x, np.median(values, axis=1), "o-", ms=3, color=PALETTE[color], label=label)
     ax.set(xscale="log", yscale="log", xlabel="minimality coefficient β", ylabel="squared error")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     return ax
