@@ -85,6 +85,12 @@ def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     assert failed(Perfect(), table, sparse, identity) == [7, 8]
 
 
+def test_a_shared_subcomponent_shows_in_mmcs():
+    off = np.cos(np.pi / 10)  # of two columns, or of four
+    mmcs = xr.DataArray([1.0, (3 + 2 * off) / 5, (1 + 4 * off) / 5, 0.993, 0.97])
+    assert_array_equal(experiment.shares_a_subcomponent(mmcs), [False, True, True, False, False])
+
+
 def test_subcomponents_are_shown_in_the_order_of_the_features_that_need_them():
     importances = np.zeros((2, 6, 3))
     for subcomponent, feature in ((4, 0), (1, 1), (2, 2)):

@@ -122,6 +122,30 @@ def test_losses_are_those_of_the_twin(eager, form):
 
 
 @pytest.mark.slow
+def test_inputs_count_with_their_weights(eager):
+    task = materialize(TASK)
+    model = model_of(task)
+    x, r = inputs(task)
+    parameters = {name: np.asarray(leaf) for name, leaf in named_leaves(model)}
+    weights = np.arange(1.0, BATCH + 1) / np.sum(np.arange(1.0, BATCH + 1))
+    ours = np.array(task.terms(model, jnp.asarray(x), jnp.asarray(r), jnp.asarray(weights)), float)
+    each = [twin_terms(task, parameters, x[:, [k]], r[:, :, [k]]) for k in range(BATCH)]
+    assert_allclose(ours, weights @ np.stack(each), rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_a_stratified_loss_has_the_same_mean_with_less_variance():
+    keys, losses = jax.random.split(key(0), 512), []
+    for stratified in (False, True):
+        task = materialize(dataclasses.replace(TASK, feature_probability=0.05, stratified=stratified))
+        model = exact(task, 0.3)
+        losses.append(np.asarray(jax.jit(jax.vmap(lambda k: task.loss(model, k, 32)[0]))(keys)))  # noqa: B023
+    (mean, variance), (stratified_mean, stratified_variance) = ((x.mean(), x.var()) for x in losses)
+    assert abs(mean - stratified_mean) < 4 * np.sqrt((variance + stratified_variance) / 512)
+    assert stratified_variance < variance / 3
+
+
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences_of_the_twin(eager):
     task = materialize(dataclasses.replace(TASK, identity_layers=1))
     model = model_of(task)
@@ -267,6 +291,11 @@ WRONG = {
     "gate must be one of mlp, shared, got 'mpl'. Did you mean mlp?": {"gate": "mpl"},
     "identity_layers must be a whole number, got True.": {"identity_layers": True},
     "anneal_from must be at least 0 and below 1, got 1.": {"final_p_norm": 0.5, "anneal_from": 1.0},
+    "stratified must be true or false, got 1.": {"stratified": 1},
+    "correlated_sets must be left out where stratified is true: features are drawn independently there.": {
+        "stratified": True,
+        "correlated_sets": ((0, 1),),
+    },
 }
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from superpos import arrays, check
 from superpos.arrays import OptionalScalar, PerFeature, Scalar
 from superpos.data import MAX_FEATURES, FeatureDistribution, Sets, random_directions
+from superpos.data.active_inputs import check_independent, draw_active, probability_of_any
 from superpos.errors import ConfigError
 from superpos.models.activations import check_activation
 from superpos.models.decomposition import (
@@ -70,6 +71,10 @@ class ParameterDecomposition(Task):
     takes one; None draws random unit columns from `source`. `target_b` is its bias (None: none). `identity_layers` identity
     matrices lie between W and its transpose. `tied` takes the subcomponents of $W^\top$ from those of W.
 
+    `stratified` draws all inputs of a batch but the last given that some feature is active; the last is the zero input, and
+    counts as often as there is none, ∏ (1 - p_i). The expected loss is the same. Its gradient has a fifth of the variance at
+    n = 5 and p = .05, where 77 % of inputs are zero (`data.active_inputs`). Features are independent then.
+
     With `final_p_norm`, p falls (or rises) linearly to it, from the share `anneal_from` of the training on.
 
     Fields annotated as numbers may be swept without recompiling.
@@ -79,13 +84,18 @@ class ParameterDecomposition(Task):
     40→10; all other coefficients 1. The toy models there are tied, and so are the subcomponents in the authors' code. Paper
     and code differ: the code draws masks anew for the layerwise loss, while the paper's algorithm and this class use one
     draw; the algorithm leaves the other matrices of the layerwise loss at their unmasked subcomponents, while formula, code
-    and this class leave them at the target's; annealing is the code's alone.
+    and this class leave them at the target's; annealing is the code's alone (later versions let p fall from 2 to .4).
+
+    A large `faithfulness_coefficient` holds subcomponents where they are: its gradient is what Adam's steps are measured by
+    then, and what tells subcomponents apart hardly moves them. On 5→2 .03 to .1 train faster and fail less often than 1,
+    and with 10 nothing is recovered in the same number of steps.
     """
 
     SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_subcomponents": "{} subcomponents per matrix"}
     UNSAID: ClassVar[tuple[str, ...]] = ("target_W", "target_b", "activation")
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
+    NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
@@ -109,6 +119,7 @@ class ParameterDecomposition(Task):
     magnitude: str = jax.tree.static(default="uniform")  # chooses code
     correlated_sets: Sets = jax.tree.static(default=())  # index structure
     anticorrelated_sets: Sets = jax.tree.static(default=())
+    stratified: bool = jax.tree.static(default=False)  # chooses code
 
     @classmethod
     def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "ParameterDecomposition":
@@ -171,6 +182,9 @@ class ParameterDecomposition(Task):
         check.integer("gate_neurons", self.gate_neurons, at_least=1, at_most=4_096)
         check.one_of("gate", self.gate, GATES)
         check.boolean("tied", self.tied)
+        check.boolean("stratified", self.stratified)
+        if self.stratified:
+            check_independent(self.features)
         check_activation(self.activation)
         check.vector("feature_probability", self.feature_probability, self.n_features)
         for name in ("source", "p_norm", "anneal_from", *_COEFFICIENTS):
@@ -263,9 +277,16 @@ class ParameterDecomposition(Task):
         return Decomposition(V, U, **new_gate(keys[-1], len(pairs), n, self.gate_neurons, self.gate), **more)
 
     def terms(
-        self, model: Decomposition, x: Float[Array, "n_features batch"], r: Float[Array, "matrix C batch"]
+        self,
+        model: Decomposition,
+        x: Float[Array, "n_features batch"],
+        r: Float[Array, "matrix C batch"],
+        weights: Float[Array, " batch"] | None = None,
     ) -> Terms:
-        """The four losses for inputs as columns and the uniform numbers r that masks are made of."""
+        """The four losses for inputs as columns and the uniform numbers r that masks are made of.
+
+        Inputs count with `weights`, which add up to 1, or by default all alike.
+        """
         target, matrices = self.target, self.matrices
         seen = model.of_target(target, x)
         inner = model.inner_activations(seen.inputs)
@@ -279,18 +300,19 @@ class ParameterDecomposition(Task):
         for k, ((U, _), _) in enumerate(pairs):
             a = _dot(U, masks[k] * inner[k])
             a = a if k == len(pairs) - 1 else _dot(matrices[-1], a)  # through the target's identities nothing changes
-            layerwise += jnp.mean(jnp.square(activated(target, a) - seen.output)) / len(pairs)
-        stochastic = jnp.mean(jnp.square(model.output(target, x, masks) - seen.output))
+            layerwise += _mean(jnp.square(activated(target, a) - seen.output), weights) / len(pairs)
+        stochastic = _mean(jnp.square(model.output(target, x, masks) - seen.output), weights)
         p = self.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
-        minimality = jnp.sum(jnp.mean((upper_leaky(gates) + EPSILON) ** p, axis=-1))
+        powers = (upper_leaky(gates) + EPSILON) ** p
+        minimality = jnp.sum(jnp.mean(powers, axis=-1) if weights is None else _dot(powers, weights))
         return Terms(faithfulness, stochastic, layerwise, minimality)
 
     def loss(self, model: Decomposition, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum of the four losses on a fresh batch, and each of them."""
-        x = self.features.sample(key, batch_size)
+        x, weights = self._batch(key, batch_size)
         shape = (self.identity_layers + 2, self.n_subcomponents, batch_size)
         r = jax.random.uniform(jax.random.fold_in(key, jnp.uint32(MASK_TAG)), shape, x.dtype)
-        terms = self.terms(model, x, r)
+        terms = self.terms(model, x, r, weights)
         loss = jnp.asarray(
             self.faithfulness_coefficient * terms.faithfulness
             + self.stochastic_coefficient * terms.stochastic
@@ -298,6 +320,16 @@ class ParameterDecomposition(Task):
             + self.minimality_coefficient * terms.minimality
         )
         return loss, terms._asdict()
+
+    def _batch(self, key: PRNGKeyArray, batch_size: int) -> tuple[Array, Array | None]:
+        """Inputs as columns, and weights where they do not all count alike. Stratified, the last one is the zero input."""
+        features = self.features
+        if not self.stratified:
+            return features.sample(key, batch_size), None
+        check.integer("batch_size", batch_size, at_least=2)
+        x = jnp.pad(draw_active(features, key, batch_size - 1), ((0, 0), (0, 1)))
+        share = probability_of_any(features)
+        return x, jnp.append(jnp.full(batch_size - 1, share / (batch_size - 1)), 1 - share)
 
     def after_step(
         self, model: Decomposition, new_model: Decomposition, optimizer: Any, seen: Any, key: Any, step: Any, steps: Any
@@ -343,3 +375,7 @@ _COEFFICIENTS = (
 
 def _dot(a: Array, b: Array) -> Array:
     return jnp.dot(a, b, precision=FULL_PRECISION)
+
+
+def _mean(values: Float[Array, "n_features batch"], weights: Float[Array, " batch"] | None) -> Float[Array, ""]:
+    return jnp.mean(values) if weights is None else jnp.mean(_dot(values, weights))
