@@ -36,8 +36,8 @@ def benchmark_scores(
 
     - `precision`, `recall`, `f1`: of "$z_l > 0$" as a detector of "$x_{i(l)} \ne 0$", averaged over all latents; F1 is
       $2 P R / (P + R)$ of each latent. What is undefined (a latent, or a feature, that is never active) counts 0.
-    - `mcc` $= \max_\pi \frac{1}{m} \sum |C_{i\pi(i)}|$ over the m pairs of a one-to-one matching of the smaller side (Hungarian
-      algorithm).
+    - `mcc` $= \max_\pi \frac{1}{m} \sum |C_{i\pi(i)}|$ over the m pairs of a one-to-one matching of the smaller side
+      (Hungarian algorithm).
     - `uniqueness`: the number of different $i(l)$ over the number of latents.
     - `explained_variance` $= 1 - \sum \|h - \hat h\|^2 / \sum \|h - \bar h\|^2$; NaN where h does not vary.
     - `l0`: mean number of active latents; `dead_share` of latents that are active on none of the inputs.

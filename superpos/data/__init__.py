@@ -1,5 +1,8 @@
 """Data: sparse features, how often each occurs, how they depend on one another, and tables and sequences of tokens."""
 
+from superpos.data.benchmark_world import BenchmarkWorld as BenchmarkWorld
+from superpos.data.benchmark_world import frequencies_in_trees as frequencies_in_trees
+from superpos.data.benchmark_world import synthsaebench as synthsaebench
 from superpos.data.directions import random_directions as random_directions
 from superpos.data.directions import random_subspaces as random_subspaces
 from superpos.data.directions import spread_directions as spread_directions
@@ -15,6 +18,3 @@ from superpos.data.magnitudes import MAGNITUDE_MOMENTS as MAGNITUDE_MOMENTS
 from superpos.data.magnitudes import MAGNITUDES as MAGNITUDES
 from superpos.data.modular import modular_table as modular_table
 from superpos.data.sequences import repeated_tokens as repeated_tokens
-from superpos.data.synthsaebench import BenchmarkWorld as BenchmarkWorld
-from superpos.data.synthsaebench import frequencies_in_trees as frequencies_in_trees
-from superpos.data.synthsaebench import synthsaebench as synthsaebench

@@ -280,7 +280,7 @@ class FeatureDistribution:
         return jnp.where(active, x, 0.0)
 
     def _sample_by_switches(self, key: PRNGKeyArray, p: Array, batch_size: int) -> Float[Array, "n_features batch"]:
-        """Activity by normal variables of a correlation matrix, or of factors in trees; magnitudes have numbers of their own."""
+        """Activity by normal variables of a correlation matrix, or of factors in trees; magnitudes have their own numbers."""
         normal = ndtri(unit_uniform(jax.random.fold_in(key, 5), (self.n_features, batch_size)))
         if self.correlation_matrix is not None:
             root = correlation.square_root(correlation.switch_matrix(self))

@@ -48,8 +48,8 @@ def zipf_between(n_features: int, exponent: float, most: float, least: float) ->
 
     $$p_i = \text{least} + (\text{most} - \text{least})\,\frac{i^{-a} - n^{-a}}{1 - n^{-a}}, \qquad i = 1 \ldots n,$$
 
-    with a = `exponent`. So SynthSAEBench states its frequencies, with a = .5 from .4 to .0005 (Chanin and Garriga-Alonso 2026,
-    arXiv:2602.14687). It is `most` where n = 1.
+    with a = `exponent`. So SynthSAEBench states its frequencies, with a = .5 from .4 to .0005 (Chanin and Garriga-Alonso
+    2026, arXiv:2602.14687). It is `most` where n = 1.
 
     Raises:
         ConfigError: a number is not allowed, or `least` is not below `most`.

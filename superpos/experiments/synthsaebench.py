@@ -105,7 +105,7 @@ def world_of(size: Size) -> BenchmarkWorld:
 
 
 def build(size: Size, world: BenchmarkWorld) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
-    """Autoencoders with a quarter as many latents as features, and as many of them active as of the most frequent features."""
+    """Autoencoders with a quarter as many latents as features, as many active as of the most frequent quarter of features."""
     task = SparseAutoencoder(
         **world.settings(),
         n_latents=size.n_latents,
@@ -289,7 +289,7 @@ def generations(parents: tuple[int, ...]) -> np.ndarray:
 
 
 def by_architecture(table: xr.Dataset, score: str, ax: Axes | None = None) -> Axes:
-    """A score of every architecture, best published one first: mean and 95 % interval over seeds; hollow what was published."""
+    """A score of every architecture: mean and 95 % interval over seeds, and hollow what was published."""
     ax = current_axes(ax)
     names = table["architecture"].values.tolist()
     for place, name in enumerate(names):

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from superpos import check
+from superpos import arrays, check
 from superpos.data import dependence
 from superpos.data.directions import spread_directions
 from superpos.data.distribution import FeatureDistribution
@@ -37,7 +37,7 @@ class BenchmarkWorld:
     zipf: Probabilities  # the law that frequencies were taken from
 
     def settings(self) -> dict[str, Any]:
-        """What `superpos.tasks.SparseAutoencoder` is told of this world: `SparseAutoencoder(**world.settings(), n_latents=64)`."""
+        """What a task is told of this world: `superpos.tasks.SparseAutoencoder(**world.settings(), n_latents=64)`."""
         names = ("n_features", "feature_probability", "parents", "exclusive_children", "scale_by_parent")
         names += ("correlation_factor", "magnitude", "magnitude_mean", "magnitude_std")
         settings = {name: getattr(self.features, name) for name in names}
@@ -64,7 +64,8 @@ def synthsaebench(
     * **Magnitudes.** $|\mu_i + \sigma_i z|$ with $\mu$ from 5 down to 4 in equal steps and $\sigma_i = |0.5 + 0.5 z_i|$.
     * **Directions.** Random ones, moved apart a little (`spread_directions`).
 
-    The draw is ours: features, loadings and directions are not the published file's, only their laws are. Further differences:
+    The draw is ours: loadings, magnitudes and directions are not the published file's, only their laws are. Further
+    differences:
 
     * Frequencies stay as declared whatever the correlations are. There a child stays correlated with its ancestors and
       siblings, and its frequency drifts with that (`superpos.data.correlation`).
@@ -122,8 +123,8 @@ def frequencies_in_trees(base: Any, parents: dependence.Parents) -> Probabilitie
     r"""How often features are active in the trees of SynthSAEBench, where `base` frequencies b were asked for.
 
     There a feature k with parent q has a switch of its own, on with probability
-    $c_k = \min(1, \frac{b_k}{b_q} (1 + \sum_{j \ne k} \frac{b_j}{b_q}))$ over its siblings j; of siblings whose switches are on
-    one, by lot, is active, where their parent is. So
+    $c_k = \min(1, \frac{b_k}{b_q} (1 + \sum_{j \ne k} \frac{b_j}{b_q}))$ over its siblings j; of siblings whose switches are
+    on one, by lot, is active, where their parent is. So
 
     $$p_k = p_q\, c_k\, E\,\frac{1}{1 + N_k},$$
 
@@ -133,10 +134,10 @@ def frequencies_in_trees(base: Any, parents: dependence.Parents) -> Probabilitie
     Raises:
         ConfigError: `base` are no probabilities, or `parents` no trees.
     """
-    b = np.array(check.finite_array("base", base), float)
-    check.in_range("base", b, above=0, at_most=1)
+    b = arrays.as_numpy("base", base).astype(float)
     if b.ndim != 1:
         raise ConfigError(f"base must be one number per feature, got shape {b.shape}.")
+    check.in_range("base", b, above=0, at_most=1)
     dependence.check_parents(parents, len(b))
     children: dict[int, list[int]] = {}
     for child, parent in enumerate(parents):
