@@ -27,7 +27,7 @@ from superpos.experiments import Claims
 from superpos.experiments import synthsaebench as experiment
 
 N = 40_000
-MINIATURE = world_of_sizes(256, 24)
+MINIATURE = world_of_sizes(128, 24)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def test_frequencies_are_those_of_switches_and_lots(rng):
 def test_features_are_active_as_often_as_declared(draws):
     p = np.asarray(MINIATURE.features.feature_probability)
     errors = (draws[1].mean(axis=1) - p) / np.sqrt(p * (1 - p) / N)
-    assert np.abs(errors).max() < 4.5 and abs(np.mean(errors**2) - 1) < 4.5 * np.sqrt(2 / 256)
+    assert np.abs(errors).max() < 4.5 and abs(np.mean(errors**2) - 1) < 4.5 * np.sqrt(2 / 128)
     by_zipf = (draws[1].mean(axis=1) - MINIATURE.zipf) / np.sqrt(p * (1 - p) / N)
-    assert np.abs(by_zipf).max() > 50  # what would be without trees
+    assert np.abs(by_zipf).max() > 20  # what would be without trees
 
 
 def test_children_come_with_their_parents_and_one_at_a_time(draws):
@@ -100,14 +100,14 @@ def test_moments_are_those_of_draws(draws):
     x, _ = draws
     for order in (1, 2):
         errors = np.mean(x**order, axis=1) - np.asarray(MINIATURE.features.moment(order))
-        assert np.abs(errors / (np.std(x**order, axis=1) / np.sqrt(N))).max() < 5  # 256 skewed numbers
+        assert np.abs(errors / (np.std(x**order, axis=1) / np.sqrt(N))).max() < 5  # 128 skewed numbers
 
 
 def test_correlations_have_rank_25_and_rows_of_length_one_half():
     F = np.asarray(MINIATURE.features.correlation_factor)
     assert np.linalg.matrix_rank(F @ F.T) == 25
     lengths = np.sum(F**2, axis=1)  # each a chi square with 25 degrees, times 0.01
-    assert abs(lengths.mean() - 0.25) < 4.5 * 0.01 * np.sqrt(50 / 256)
+    assert abs(lengths.mean() - 0.25) < 4.5 * 0.01 * np.sqrt(50 / 128)
     long = random_loadings(np.random.default_rng(0), 256, 25, 0.5)
     assert_allclose(np.sum(long**2, axis=1).max(), 0.99)
 
@@ -144,10 +144,12 @@ def test_directions_move_apart():
 
     key = jax.random.key(0)
     start, one, end = (
-        np.asarray(jax.jit(lambda key, n=n: spread_directions(key, 8, 40, steps=n))(key), float) for n in (0, 1, 100)
+        np.asarray(spread_directions(key, 8, 40, steps=steps, learning_rate=rate), float)
+        for steps, rate in ((0, 3e-4), (1, 3e-4), (500, 0.01))
     )
     assert_allclose(np.linalg.norm(end, axis=0), 1, rtol=1e-5)
-    assert interference(end) < 0.95 * interference(start)
+    # Unit columns of a tight frame, the least there can be.
+    assert interference(end) < 1.01 * (40**2 / 8 - 40) and interference(start) > 1.2 * (40**2 / 8 - 40)
     assert_allclose(start, sp.data.random_directions(key, 8, 40), atol=1e-6)
     gradient = 4 * (
         start @ (start.T @ start) - start
@@ -244,11 +246,9 @@ def test_scores_are_read_off_at_the_same_l0():
 
 def table(size, **changed):
     """The published table, with a little chance of seeds."""
-    names, chance = [*experiment.PUBLISHED], np.array([-1e-3, 0, 1e-3])
-    rows = {
-        score: {name: experiment.PUBLISHED[name][score] for name in names}
-        for score in ("f1", "mcc", "explained_variance")
-    }
+    names, chance = [*size.architectures], np.array([-1e-3, 0, 1e-3])
+    published = experiment.PUBLISHED | {"topk": {"f1": 0.7, "mcc": 0.7, "explained_variance": 0.79}}
+    rows = {score: {n: published[n][score] for n in names} for score in ("f1", "mcc", "explained_variance")}
     rows["l0"] = dict.fromkeys(names, float(size.k))
     for score, values in changed.items():
         rows[score] = rows[score] | values
@@ -268,19 +268,20 @@ def verdicts(size, probe=0.97, **changed):
 
 def test_what_is_published_passes_and_each_claim_can_fail():
     small, full = experiment.SIZES.laptop, experiment.SIZES.full
-    assert verdicts(small) == ["pass"] * 13 + ["needs --full"] * 3
-    assert verdicts(full) == ["pass"] * 17
+    assert verdicts(small) == ["pass"] * 12 + ["needs --full"] * 3
+    assert verdicts(full) == ["pass"] * 14
     wrong = [
         {"l0": {"relu": 2.3}}, {"f1": {"matryoshka": 0.73}}, {"f1": {"jumprelu": 0.8}}, {"f1": {"batch_topk": 0.55}},
-        {"f1": {"jumprelu": 0.55}}, *({"explained_variance": {n: 0.836}} for n in ("matryoshka", "batch_topk", "jumprelu", "relu")),
-        {"f1": {"matching_pursuit": 0.732}}, {"explained_variance": {"matryoshka": 0.793}}, {"mcc": {"matryoshka": 0.757}},
+        {"f1": {"jumprelu": 0.55}}, {"explained_variance": {"relu": 0.835}}, {"f1": {"matching_pursuit": 0.732}},
+        {"explained_variance": {"topk": 0.836}}, {"f1": {"topk": 0.44}}, {"explained_variance": {"matryoshka": 0.793}},
+        {"mcc": {"matryoshka": 0.757}},
     ]  # fmt: skip
     for place, changed in enumerate(wrong):
         assert verdicts(small, **changed)[place] == "FAIL", place
-    assert verdicts(small, probe=0.92)[12] == "FAIL"
+    assert verdicts(small, probe=0.92)[11] == "FAIL"
     for place, score in enumerate(("f1", "mcc", "explained_variance")):
-        assert verdicts(full, **{score: {"relu": 0.45}})[13 + place] == "FAIL"
-    assert verdicts(full, probe=0.9199)[16] == "FAIL"
+        assert verdicts(full, **{score: {"relu": 0.45}})[10 + place] == "FAIL"
+    assert verdicts(full, probe=0.9199)[13] == "FAIL"
 
 
 @pytest.mark.parametrize("architecture", [slow("batch_topk"), slow("matching_pursuit")])
@@ -293,7 +294,6 @@ def test_the_published_size_is_well_formed(architecture, monkeypatch):
 
     def step(task, key):
         prepared = task.precompute()
-        return jax.grad(lambda model: prepared.training_loss(model, key, size.batch_size)[0])(prepared.init(key))
+        return jax.grad(lambda m: prepared.training_loss(m, key, size.batch_size)[0])(prepared.init(key)).W_dec[...]
 
-    shapes = jax.eval_shape(step, task.broadcast(), jax.random.key(0))
-    assert shapes.W_dec[...].shape == (768, 4_096)
+    assert jax.eval_shape(step, task.broadcast(), jax.random.key(0)).shape == (768, 4_096)

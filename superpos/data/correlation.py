@@ -147,16 +147,21 @@ class Regression(NamedTuple):
     spread: Float[Array, "n_features 1"]  # standard deviation of what is left
 
 
-def regression(between: Callable[[Any, Any], Array], parents: Parents, exclusive: bool) -> Regression:
-    """Weights of the features that decide before each one; `between(i, j)` are the correlations of arrays of features."""
+def regression(between: Callable[[Any], tuple[Array, Array]], parents: Parents, exclusive: bool) -> Regression:
+    """Weights of the features that decide before each one.
+
+    `between` has the correlations among those that `before` names for every feature, (n_features, longest, longest), and
+    theirs with the feature itself, (n_features, longest).
+    """
     before = deciding_before(parents, exclusive)
     longest = max(map(len, before))
     filled = np.array([[*a, *[0] * (longest - len(a))] for a in before], int).reshape(len(parents), longest)
     real = np.arange(longest) < np.array([len(a) for a in before])[:, None]
-    among = jnp.where(real[:, :, None] & real[:, None, :], between(filled[:, :, None], filled[:, None, :]), 0)
+    among, with_them = between(filled)
+    among = jnp.where(real[:, :, None] & real[:, None, :], among, 0)
     # A little noise: variables that decide before may be equal to one another.
     among = among + (jnp.where(real, MIN_SHARE, 1.0))[:, :, None] * np.eye(longest)[None]
-    with_them = jnp.where(real, between(np.arange(len(parents))[:, None], filled), 0)
+    with_them = jnp.where(real, with_them, 0)
     weights = _solved(among, with_them)
     left = 1 - jnp.sum(weights * with_them, axis=1, keepdims=True)
     return Regression(filled, jnp.where(real, weights, 0), jnp.sqrt(jnp.maximum(left, MIN_SHARE)))
@@ -182,7 +187,9 @@ def given_ancestors(R: Square, parents: Parents, exclusive: bool) -> Square:
     n = len(parents)
     if not max(map(len, before)):
         return R
-    filled, weights, spread = regression(lambda i, j: R[i, j], parents, exclusive)
+    filled, weights, spread = regression(
+        lambda places: (R[places[:, :, None], places[:, None, :]], R[np.arange(n)[:, None], places]), parents, exclusive
+    )
     rows = jnp.eye(n, dtype=R.dtype).at[np.arange(n)[:, None], filled].add(-weights) / spread
     between = jnp.dot(jnp.dot(rows, R, precision="highest"), rows.T, precision="highest")
     apart = np.eye(n, dtype=bool)
@@ -205,9 +212,13 @@ def family_switches(
     """
     share = jnp.sqrt(jnp.maximum(1 - jnp.sum(F * F, axis=1, keepdims=True), MIN_SHARE))
     z = jnp.dot(F, factors, precision="highest") + share * noise
-    before, weights, spread = regression(
-        lambda i, j: jnp.where(i == j, 1.0, jnp.sum(F[i] * F[j], axis=-1)), parents, exclusive
-    )
+
+    def between(before: Any) -> tuple[Array, Array]:
+        theirs = F[before]
+        among = jnp.einsum("nkr,nlr->nkl", theirs, theirs, precision="highest")
+        return jnp.where(np.eye(before.shape[1]), 1.0, among), jnp.einsum("nkr,nr->nk", theirs, F, precision="highest")
+
+    before, weights, spread = regression(between, parents, exclusive)
     places, weights = jnp.asarray(before.T), weights.T
 
     def add(k: Any, explained: Array) -> Array:

@@ -54,7 +54,7 @@ def spread_directions(
         among = jnp.dot(D, D.T, precision="highest")
         return jnp.sum(jnp.square(among)) - jnp.sum(squared**2) + n_features * jnp.sum(jnp.square(squared - 1))
 
-    def step(_: int, state: tuple[Array, Any]) -> tuple[Array, Any]:
+    def step(_: Any, state: tuple[Array, Any]) -> tuple[Array, Any]:
         D, memory = state
         moved, memory = optimizer.update(jax.grad(interference)(D), memory)
         return D + moved, memory
