@@ -57,7 +57,7 @@ def spread_directions(
     def step(_: Any, state: tuple[Array, Any]) -> tuple[Array, Any]:
         D, memory = state
         moved, memory = optimizer.update(jax.grad(interference)(D), memory)
-        return D + moved, memory
+        return jnp.asarray(optax.apply_updates(D, moved)), memory
 
     D = random_directions(key, n_hidden, n_features)
     D = jax.lax.fori_loop(0, steps, step, (D, optimizer.init(D)))[0]

@@ -14,8 +14,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from superpos.analysis.benchmark_scores import benchmark_scores
-from superpos.analysis.intervals import mean_interval
+from superpos.analysis.benchmark import benchmark_scores
+from superpos.analysis.intervals import Interval, mean_interval
 from superpos.analysis.probes import linear_probe_f1
 from superpos.data import BenchmarkWorld, synthsaebench
 from superpos.data.key_tags import EVALUATION_TAG
@@ -29,7 +29,7 @@ from superpos.training.loop import materialize
 from superpos.training.train_config import TrainConfig
 
 SOURCE = "Chanin and Garriga-Alonso 2026, SynthSAEBench"
-# At L0 = 25 on SynthSAEBench-16k, as the documentation of SAELens prints them, means over five seeds (version 6.43).
+# At L0 = 25 on SynthSAEBench-16k, as the documentation of SAELens prints them, means over five seeds.
 PUBLISHED = {
     "matryoshka": {"f1": 0.8793, "mcc": 0.7927, "explained_variance": 0.7792},
     "batch_topk": {"f1": 0.7316, "mcc": 0.7574, "explained_variance": 0.7923},
@@ -55,7 +55,7 @@ class Size:
     n_latents: int = 64
     k: int = 2
     relu: tuple[float, ...] = (3.1,)
-    jumprelu: tuple[float, ...] = (2.3,)
+    jumprelu: tuple[float, ...] = (2.15,)
     architectures: tuple[str, ...] = (*PUBLISHED, "topk")
     seeds: int = 4
     steps: int = 3_000
@@ -63,7 +63,7 @@ class Size:
     learning_rate: float = 3e-3
     resample_every: int = 250
     evaluation_samples: int = 4_096
-    n_inputs: int = 32_768
+    n_inputs: int = 16_384
     probe_inputs: int = 8_192
 
 
@@ -208,7 +208,7 @@ def evaluate(table: xr.Dataset, probe_f1: float, size: Size, claims: Claims) -> 
             all(low > 0 for _, low, _ in gains.values()),
         )
         above("batch_topk", "matching_pursuit")
-    # Of a fair comparison where inputs differ much in how many features are active: these two spend k latents on each.
+    # Where inputs differ much in how many features are active: these two spend k latents on each.
     above("matching_pursuit", "topk", *variance)
     above("topk", "matching_pursuit")
     above("batch_topk", "matryoshka", *variance)
@@ -245,10 +245,10 @@ def _against_published(table: xr.Dataset, probe_f1: float, size: Size, claims: C
         )
 
 
-def difference(table: xr.Dataset, score: str, one: str, other: str) -> tuple[float, float, float]:
+def difference(table: xr.Dataset, score: str, one: str, other: str) -> Interval:
     """By how much one architecture's score is above another's, seed by seed: mean and 95 % interval."""
     both = (table[score].sel(architecture=name).values for name in (one, other))
-    return tuple(mean_interval(np.subtract(*both)))
+    return mean_interval(np.subtract(*both))
 
 
 def draw(
