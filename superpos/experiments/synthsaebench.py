@@ -81,7 +81,7 @@ SIZES = Sizes(
         probe_inputs=64,
     ),
     laptop=Size(),
-    full=Size(
+    full=Size(  # a training step holds 0.8 GB per model, and Adam's memories 0.05
         n_features=16_384,
         n_hidden=768,
         n_latents=4_096,
