@@ -113,6 +113,7 @@ CALLS = {
     "analysis.share_interval": {"count": 1, "n_seeds": 4, "confidence": 0.9},
     "analysis.score_crosscoder": {"directions": W, "decoder": W, "parts": (1, 1), "given": W > 0, "used": np.array([1, 1, 0])},
     "analysis.score_manifolds": {"directions": np.eye(2), "manifolds": ("circle",), "decoder": W, "x": h, "h": h, "latents": x, "reconstruction": h},
+    "analysis.benchmark_scores": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.score_sae": {"directions": W, "decoder": W, "x": x, "h": h, "latents": x, "reconstruction": h},
     "analysis.single_feature_slopes": {"W1": W, "W2": W.T},
     "analysis.slope_agreement": {"slopes": np.ones((2, 3, 3)), "others": np.ones((2, 3, 3))},
@@ -122,6 +123,8 @@ CALLS = {
     "analysis.welch_floor": {"n_features": 3, "n_hidden": 2},
     "data.one_active": {"n_features": 3},
     "data.geometric_probabilities": {"n_features": 3, "ratio": 0.9, "mean_active": 0.5},
+    "data.frequencies_in_trees": {"base": vector, "parents": (-1, 0, 0)},
+    "data.zipf_between": {"n_features": 3, "exponent": 0.5, "most": 0.4, "least": 0.1},
     "data.zipf_probabilities": {"n_features": 3, "exponent": 0.9, "mean_active": 0.5},
     "expected_loss": {"W": W, "b": b, "feature_probability": vector, "importance": vector},
     "feature_dimensionality": {"W": W},
@@ -288,7 +291,7 @@ OF_OPTIONS = ("word", "object", "nan", "complex", "minus", "ragged", "empty", "o
 NOT_HERE = {
     "analysis": ("against_optimum",),
     "theory": ("boundaries", "candidates"),
-    "data": ("modular_table", "random_directions", "random_subspaces", "repeated_tokens", "unit_uniform"),
+    "data": ("modular_table", "random_directions", "random_subspaces", "repeated_tokens", "spread_directions", "synthsaebench", "unit_uniform"),
     "plot": ("circuit_keys", "html", "neuron_keys", "phase_keys", "save", "style", "use_style"),
 }  # fmt: skip
 

@@ -4,6 +4,8 @@ from superpos.analysis.adversarial import optimised_attack as optimised_attack
 from superpos.analysis.adversarial import vulnerability as vulnerability
 from superpos.analysis.attributions import LogitAttribution as LogitAttribution
 from superpos.analysis.attributions import logit_attribution as logit_attribution
+from superpos.analysis.benchmark import BenchmarkScores as BenchmarkScores
+from superpos.analysis.benchmark import benchmark_scores as benchmark_scores
 from superpos.analysis.circuits import Circuit as Circuit
 from superpos.analysis.circuits import ablate as ablate
 from superpos.analysis.circuits import ablation as ablation

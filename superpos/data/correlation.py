@@ -20,14 +20,15 @@ probability $p_i / p_{\text{parent}}$, times $1 + \sum_j p_j / p_{\text{parent}}
 marginals are those asked for where there are neither correlations nor exclusive siblings.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from superpos import arrays, check
 from superpos.data import dependence
@@ -138,28 +139,94 @@ def deciding_before(parents: Parents, exclusive: bool) -> tuple[tuple[int, ...],
     return tuple(of(i) for i in range(len(parents)))
 
 
+class Regression(NamedTuple):
+    """Every variable on those of the features that decide before it."""
+
+    before: Int[np.ndarray, "n_features longest"]  # filled up with 0, where the weight is 0
+    weights: Float[Array, "n_features longest"]  # $R_{AA}^{-1} R_{Ai}$
+    spread: Float[Array, "n_features 1"]  # standard deviation of what is left
+
+
+def regression(between: Callable[[Any], tuple[Array, Array]], parents: Parents, exclusive: bool) -> Regression:
+    """Weights of the features that decide before each one.
+
+    `between` has the correlations among those that `before` names for every feature, (n_features, longest, longest), and
+    theirs with the feature itself, (n_features, longest).
+    """
+    before = deciding_before(parents, exclusive)
+    longest = max(map(len, before))
+    filled = np.array([[*a, *[0] * (longest - len(a))] for a in before], int).reshape(len(parents), longest)
+    real = np.arange(longest) < np.array([len(a) for a in before])[:, None]
+    among, with_them = between(filled)
+    among = jnp.where(real[:, :, None] & real[:, None, :], among, 0)
+    # A little noise: variables that decide before may be equal to one another.
+    among = among + (jnp.where(real, MIN_SHARE, 1.0))[:, :, None] * np.eye(longest)[None]
+    with_them = jnp.where(real, with_them, 0)
+    weights = _solved(among, with_them)
+    left = 1 - jnp.sum(weights * with_them, axis=1, keepdims=True)
+    return Regression(filled, jnp.where(real, weights, 0), jnp.sqrt(jnp.maximum(left, MIN_SHARE)))
+
+
+def _solved(A: Float[Array, "n d d"], b: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """x with A x = b of positive definite matrices, by Gauss and Jordan.
+
+    Not by LAPACK, whose calls are slow for many small matrices, and within a training of several models hold up XLA's threads
+    for CPUs for ever.
+    """
+
+    def eliminate(k: Any, both: Array) -> Array:
+        row = both[:, k] / both[:, k, k, None]
+        return (both - both[:, :, k, None] * row[:, None]).at[:, k].set(row)
+
+    return jax.lax.fori_loop(0, A.shape[1], eliminate, jnp.concatenate([A, b[..., None]], axis=2))[..., -1]
+
+
 def given_ancestors(R: Square, parents: Parents, exclusive: bool) -> Square:
     r"""Correlations of $z'$: what is left of every variable given those that decide before it."""
     before = deciding_before(parents, exclusive)
-    n, longest = len(parents), max(map(len, before))
-    if not longest:
+    n = len(parents)
+    if not max(map(len, before)):
         return R
-    filled = np.array([[*a, *[0] * (longest - len(a))] for a in before])
-    real = np.arange(longest) < np.array([len(a) for a in before])[:, None]
-    own = np.arange(n)[:, None]
-    among = jnp.where(real[:, :, None] & real[:, None, :], R[filled[:, :, None], filled[:, None, :]], 0)
-    # A little noise: variables that decide before may be equal to one another.
-    among = among + (jnp.where(real, MIN_SHARE, 1.0))[:, :, None] * np.eye(longest)[None]
-    with_them = jnp.where(real, R[own, filled], 0)
-    weights = jnp.linalg.solve(among, with_them[..., None])[..., 0]
-    left = 1 - jnp.sum(weights * with_them, axis=1)
-    rows = jnp.eye(n, dtype=R.dtype).at[own, filled].add(-jnp.where(real, weights, 0))
-    rows = rows / jnp.sqrt(jnp.maximum(left, MIN_SHARE))[:, None]
+    filled, weights, spread = regression(
+        lambda places: (R[places[:, :, None], places[:, None, :]], R[np.arange(n)[:, None], places]), parents, exclusive
+    )
+    rows = jnp.eye(n, dtype=R.dtype).at[np.arange(n)[:, None], filled].add(-weights) / spread
     between = jnp.dot(jnp.dot(rows, R, precision="highest"), rows.T, precision="highest")
     apart = np.eye(n, dtype=bool)
     for i, chain in enumerate(before):
         apart[i, list(chain)] = apart[list(chain), i] = True  # 0, but for rounding
     return jnp.where(apart, jnp.eye(n, dtype=R.dtype), jnp.clip(between, -1, 1))
+
+
+def family_switches(
+    F: Float[Array, "n_features factors"],
+    factors: Float[Array, "factors batch"],
+    noise: Float[Array, "n_features batch"],
+    parents: Parents,
+    exclusive: bool,
+) -> Float[Array, "n_features batch"]:
+    r"""The $z'$ of features that load on common factors, of normal numbers g and e.
+
+    No matrix of all pairs is made: the work is n × (factors + longest) × batch, with `longest` the largest number of features
+    that decide before one.
+    """
+    share = jnp.sqrt(jnp.maximum(1 - jnp.sum(F * F, axis=1, keepdims=True), MIN_SHARE))
+    z = jnp.dot(F, factors, precision="highest") + share * noise
+
+    def between(before: Any) -> tuple[Array, Array]:
+        theirs = F[before]
+        among = jnp.einsum("nkr,nlr->nkl", theirs, theirs, precision="highest")
+        return jnp.where(np.eye(before.shape[1]), 1.0, among), jnp.einsum("nkr,nr->nk", theirs, F, precision="highest")
+
+    before, weights, spread = regression(between, parents, exclusive)
+    places, weights = jnp.asarray(before.T), weights.T
+
+    def add(k: Any, explained: Array) -> Array:
+        return explained + weights[k][:, None] * z[places[k]]
+
+    # A loop, for the reason that `dependence._along` has.
+    explained = jax.lax.fori_loop(0, len(places), add, jnp.zeros_like(z)) if before.size else 0.0
+    return (z - explained) / spread
 
 
 def switch_matrix(features: Any) -> Square:

@@ -1,12 +1,17 @@
 """The directions that features are written in, where none were learned."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
 from superpos.data.frequencies import MAX_FEATURES
 from superpos.data.manifolds import check_dimensions, slices
+
+MAX_STEPS = 1_000_000
 
 
 def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Float[Array, "n_hidden n_features"]:
@@ -22,6 +27,41 @@ def random_directions(key: PRNGKeyArray, n_hidden: int, n_features: int) -> Floa
     return jnp.where(
         lengths > 0, directions / jnp.where(lengths > 0, lengths, 1), jnp.ones_like(lengths) / n_hidden**0.5
     )
+
+
+def spread_directions(
+    key: PRNGKeyArray, n_hidden: int, n_features: int, *, steps: int = 100, learning_rate: float = 3e-4
+) -> Float[Array, "n_hidden n_features"]:
+    r"""Unit directions that were moved apart a little from random ones, shape (n_hidden, n_features).
+
+    From `random_directions` d on, `steps` steps of Adam on
+
+    $$\sum_{i \ne j} (d_i \cdot d_j)^2 + n \sum_i (\|d_i\|^2 - 1)^2,$$
+
+    and columns of length 1 at the end. The first sum is $\|D D^\top\|_F^2 - \sum_i \|d_i\|^4$, so that no matrix of all pairs
+    is made. SynthSAEBench writes its features in such directions (Chanin and Garriga-Alonso 2026, arXiv:2602.14687), and the
+    defaults are its own.
+
+    Raises:
+        ConfigError: a number is not allowed.
+    """
+    check.integer("steps", steps, at_most=MAX_STEPS)
+    learning_rate = check.number("learning_rate", learning_rate, above=0, at_most=1)
+    optimizer = optax.adam(learning_rate)
+
+    def interference(D: Array) -> Array:
+        squared = jnp.sum(jnp.square(D), axis=0)
+        among = jnp.dot(D, D.T, precision="highest")
+        return jnp.sum(jnp.square(among)) - jnp.sum(squared**2) + n_features * jnp.sum(jnp.square(squared - 1))
+
+    def step(_: Any, state: tuple[Array, Any]) -> tuple[Array, Any]:
+        D, memory = state
+        moved, memory = optimizer.update(jax.grad(interference)(D), memory)
+        return jnp.asarray(optax.apply_updates(D, moved)), memory
+
+    D = random_directions(key, n_hidden, n_features)
+    D = jax.lax.fori_loop(0, steps, step, (D, optimizer.init(D)))[0]
+    return D / jnp.linalg.norm(D, axis=0, keepdims=True)
 
 
 def random_subspaces(

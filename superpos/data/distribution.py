@@ -280,12 +280,18 @@ class FeatureDistribution:
         return jnp.where(active, x, 0.0)
 
     def _sample_by_switches(self, key: PRNGKeyArray, p: Array, batch_size: int) -> Float[Array, "n_features batch"]:
-        """Activity by normal variables of a full correlation matrix; their magnitudes have numbers of their own."""
-        root = correlation.square_root(correlation.switch_matrix(self))
+        """Activity by normal variables of a correlation matrix, or of factors in trees; magnitudes have their own numbers."""
         normal = ndtri(unit_uniform(jax.random.fold_in(key, 5), (self.n_features, batch_size)))
+        if self.correlation_matrix is not None:
+            root = correlation.square_root(correlation.switch_matrix(self))
+            switches = jnp.dot(root, normal, precision="highest")
+        else:
+            F = correlation.loadings(self)
+            factors = ndtri(unit_uniform(jax.random.fold_in(key, 2), (F.shape[1], batch_size)))
+            switches = correlation.family_switches(F, factors, normal, self.parents, self.exclusive_children)
         if self.parents:
             p = dependence.given_family(p, self.parents, self.exclusive_children)
-        active = jnp.dot(root, normal, precision="highest") < ndtri(p)
+        active = switches < ndtri(p)
         if self.parents:
             active = dependence.within_family(active, self.parents, self.exclusive_children)
         return self._values(active, unit_uniform(key, (self.n_features, batch_size)))

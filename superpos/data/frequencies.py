@@ -7,6 +7,7 @@ from superpos import check
 from superpos.errors import ConfigError
 
 MAX_FEATURES = 1_000_000
+EXPONENTS = (1e-3, 100.0)  # of a law between two ends
 
 Probabilities = Float[np.ndarray, " n_features"]
 
@@ -40,6 +41,25 @@ def geometric_probabilities(n_features: int, ratio: float, mean_active: float) -
     check.scalar("ratio", ratio)
     check.in_range("ratio", ratio, above=0, at_most=1)
     return _scaled("ratio", ratio, np.arange(1, n_features + 1) * np.log(float(ratio)), mean_active)
+
+
+def zipf_between(n_features: int, exponent: float, most: float, least: float) -> Probabilities:
+    r"""Zipf's law moved and stretched so that it runs from `most` down to `least` exactly, shape (n_features,).
+
+    $$p_i = \text{least} + (\text{most} - \text{least})\,\frac{i^{-a} - n^{-a}}{1 - n^{-a}}, \qquad i = 1 \ldots n,$$
+
+    with a = `exponent`. So SynthSAEBench states its frequencies, with a = .5 from .4 to .0005 (Chanin and Garriga-Alonso
+    2026, arXiv:2602.14687). It is `most` where n = 1.
+
+    Raises:
+        ConfigError: a number is not allowed, or `least` is not below `most`.
+    """
+    check.integer("n_features", n_features, at_least=1, at_most=MAX_FEATURES)
+    exponent = check.number("exponent", exponent, at_least=EXPONENTS[0], at_most=EXPONENTS[1])
+    most = check.number("most", most, above=0, at_most=1)
+    least = check.number("least", least, above=0, below=most)
+    ranks = np.arange(1, n_features + 1, dtype=float) ** -exponent
+    return least + (most - least) * (ranks - ranks[-1]) / (1 - ranks[-1]) if n_features > 1 else np.array([most])
 
 
 def _scaled(name: str, value: float, logarithms: np.ndarray, mean_active: float) -> Probabilities:
