@@ -268,7 +268,7 @@ def verdicts(size, probe=0.97, **changed):
 
 def test_what_is_published_passes_and_each_claim_can_fail():
     small, full = experiment.SIZES.laptop, experiment.SIZES.full
-    assert verdicts(small) == ["pass"] * 12 + ["needs --full"] * 3
+    assert verdicts(small) == ["pass"] * 12 + ["needs --full"] * 4
     assert verdicts(full) == ["pass"] * 14
     wrong = [
         {"l0": {"relu": 2.3}}, {"f1": {"matryoshka": 0.73}}, {"f1": {"jumprelu": 0.8}}, {"f1": {"batch_topk": 0.55}},
