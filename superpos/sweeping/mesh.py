@@ -80,8 +80,8 @@ def programs(mesh: Mesh, of: Shapes) -> Programs:
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(of.n_blocks // mesh.size))
     calls_lapack = any(LAPACK in stage.as_text() for stage in (start, advance, finish))
-    stages = [_Counted(stage, count) for stage in (start, advance, finish)]
-    return Programs(*stages, of.n_intervals, used, calls_lapack)
+    begin, go_on, end = (_Counted(stage, count) for stage in (start, advance, finish))
+    return Programs(begin, go_on, end, of.n_intervals, used, calls_lapack)
 
 
 def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:

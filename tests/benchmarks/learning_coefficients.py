@@ -42,7 +42,7 @@ def main() -> None:
 
     def way() -> str:
         table = experiment.way(result, size)
-        return f"{table.sizes['snapshot_step']} × {table.sizes['seed']} models, {size.path_chains} chains each."
+        return f"{table.sizes['snapshot']} × {table.sizes['seed']} models, {size.path_chains} chains each."
 
     timed("The way of training", way)
 
