@@ -48,6 +48,12 @@ def mean_known(values: np.ndarray) -> float:
     return float(numbers.mean(dtype=np.float64)) if len(numbers) else np.nan
 
 
+def shrinkage(h: np.ndarray, reconstruction: np.ndarray) -> float:
+    r"""Mean of $\|\hat h\| / \|h\|$ over columns of h; NaN if all are 0."""
+    lengths = np.linalg.norm(h, axis=0)
+    return mean_known(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
+
+
 def detection(matched: Match, together: np.ndarray, on: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Precision, recall and F1 of every feature's latent, (3, n_features); 0 unmatched or silent, NaN never active."""
     n = np.arange(len(present))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from superpos import arrays, check
-from superpos.analysis.baselines import count_activity, explained_variance
+from superpos.analysis.baselines import count_activity, explained_variance, shrinkage
 from superpos.analysis.circuits import Circuit, single_feature_slopes
 from superpos.analysis.crosscoders import score_crosscoder
 from superpos.analysis.dashboard import Answers, check_size, dashboard_data, latents_in_full, plain
@@ -191,13 +191,11 @@ def _in_full(given: Evaluation, answers: Answers, used: np.ndarray, options: Any
     check_size(given.directions)
     on = np.mean(given.latents > 0, axis=1)
     frequency = np.where(used, on, np.nan)
-    lengths = np.linalg.norm(given.h, axis=0)
-    made = np.linalg.norm(given.reconstruction, axis=0)[lengths > 0]
     scores = {
         "l0": np.nansum(frequency),
         "l0_true": np.mean(np.sum(answers.x != 0, axis=0)),
         "explained_variance": explained_variance(given.h, given.reconstruction),
-        "shrinkage": np.mean(made / lengths[lengths > 0]) if len(made) else np.nan,
+        "shrinkage": shrinkage(given.h, given.reconstruction),
         "dead_share": np.mean(on[used] == 0),
     }
     return {

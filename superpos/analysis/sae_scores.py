@@ -19,6 +19,7 @@ from superpos.analysis.baselines import (
     mean_known,
     pca_baseline,
     random_baseline,
+    shrinkage,
 )
 from superpos.analysis.features import REPRESENTED_ABOVE
 from superpos.analysis.matching import Match, cosines, match
@@ -191,7 +192,7 @@ def score_sae(
         **_activity_scores(on, present, represented, mask, n_inputs),
         explained_variance=explained_variance(h, reconstruction),
         loss_recovered=loss_recovered(loss, h, reconstruction),
-        shrinkage=_shrinkage(h, reconstruction),
+        shrinkage=shrinkage(h, reconstruction),
         absorption=mean_known(absorbed),
         feature_absorption=absorbed,
         random=random_baseline(findable, x[represented], h, n_latents, seed),
@@ -279,11 +280,6 @@ def loss_recovered(loss: Any, h: np.ndarray, reconstruction: np.ndarray) -> floa
         raise ConfigError("loss must be a function of the hidden layer, or three numbers (zero, SAE, true).")
     zero, sae, true = values
     return float((zero - sae) / (zero - true)) if zero != true else np.nan
-
-
-def _shrinkage(h: np.ndarray, reconstruction: np.ndarray) -> float:
-    lengths = np.linalg.norm(h, axis=0)
-    return mean_known(np.linalg.norm(reconstruction, axis=0)[lengths > 0] / lengths[lengths > 0])
 
 
 def _spread(values: np.ndarray, mask: np.ndarray, fill: Any) -> np.ndarray:

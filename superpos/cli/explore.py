@@ -31,7 +31,7 @@ def explore(
     """Write one self-contained HTML page to explore a sweep in; it needs no network.
 
     Toy models, sparse autoencoders (crosscoders and transcoders, too), modular addition and repeated tokens (induction
-    heads) have one each. With --landscape, which takes a minute or two the first time and is kept beside the result, the
+    heads) have one each. With --landscape, which takes half a minute the first time and is kept beside the result, the
     page of toy models has the minima at the sweep's densities nearest to those given.
     """
     import os

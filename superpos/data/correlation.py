@@ -170,8 +170,8 @@ def regression(between: Callable[[Any], tuple[Array, Array]], parents: Parents, 
 def _solved(A: Float[Array, "n d d"], b: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """x with A x = b of positive definite matrices, by Gauss and Jordan.
 
-    Not by LAPACK, whose calls are slow for many small matrices, and within a training of several models hold up XLA's threads
-    for CPUs for ever.
+    Not by LAPACK, which is slow for many small matrices, and whose programs run one after another on a CPU
+    (`superpos.sweeping.mesh.Programs`).
     """
 
     def eliminate(k: Any, both: Array) -> Array:

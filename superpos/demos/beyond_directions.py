@@ -7,6 +7,7 @@ import numpy as np
 from superpos.analysis.crosscoders import norm_shares
 from superpos.analysis.matching import cosines, match
 from superpos.demos.question import Question, Verdict
+from superpos.theory.dictionaries import hedged, tiled
 
 WITHIN = 0.005  # of explained variance, and of shares
 GUESS = 0.05  # by which a guessed cosine may be off
@@ -16,7 +17,7 @@ TURNED = 0.02  # two MCCs that are this far apart differ
 def _tiling_law(answer: Any, measured: Any) -> Verdict:
     """A function of K against the closed form; `measured` has the best trained explained variance by K."""
     K = np.array(sorted(measured))
-    truth = (1 + np.sinc(2 / K)) / 2  # NumPy's sinc has the factor π
+    truth = tiled(K)
     said = np.array([float(answer(int(k))) for k in K])
     trained = np.array([float(measured[int(k)]) for k in K])
     off = np.abs(said - truth)
@@ -35,7 +36,7 @@ def _tiling_law(answer: Any, measured: Any) -> Verdict:
 
 def _hedged_child(answer: Any, q: Any, measured: Any) -> Verdict:
     """A guessed cosine of the only latent with the child."""
-    guess, truth = float(answer), float(np.sin(np.arctan2(2 * q, 1 - q) / 2))
+    guess, truth = float(answer), float(hedged(q))
     if not -1 <= guess <= 1:
         raise ValueError("a cosine")
     if abs(guess - truth) <= GUESS:

@@ -5,7 +5,6 @@ Chanin, Dulka and Garriga-Alonso 2025, "Feature Hedging: Correlated Features Bre
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +20,7 @@ from superpos.plot.sweeps import plain_ticks
 from superpos.sweeping import Grid, SweepResult
 from superpos.sweeping.axes import vectors
 from superpos.tasks import SparseAutoencoder
+from superpos.theory.dictionaries import hedged
 from superpos.training.loop import materialize
 from superpos.training.train_config import TrainConfig
 
@@ -61,22 +61,6 @@ SIZES = Sizes(
     laptop=Size(),
     full=Size(weights=(0.1, 0.3, 1, 3, 10, 30), seeds=32, sources=16, steps=10_000, batch_size=1_024, n_inputs=16_384),
 )
-
-
-def hedged(q: Any, weight: Any = np.inf) -> np.ndarray:
-    r"""Cosine of the parent's latent with the child, $\sin\theta$; both have orthogonal directions and the value 1.
-
-    The parent's latent is $d = (\cos\theta, \sin\theta)$ and active whenever the parent is. Alone it leaves over, of each
-    parent, $(1 - q) \sin^2\theta + q\,(1 - \sin 2\theta)$, with q the child's probability given its parent. That is least at
-
-    $$\tan 2\theta = \frac{2 q}{1 - q}.$$
-
-    With a second latent of the child's the whole leaves over $(1 - q) \sin^2\theta$. If the first latent's own error counts
-    w = `weight` times, the sum is least at $\tan 2\theta = \frac{2 q}{1 - q}\,\frac{w}{1 + w}$.
-    """
-    q, weight = np.asarray(q, float), np.asarray(weight, float)
-    share = np.where(np.isinf(weight), 1, weight / (1 + np.where(np.isinf(weight), 0, weight)))
-    return np.sin(np.arctan2(2 * q * share, 1 - q) / 2)
 
 
 def build_alone(size: Size) -> tuple[SparseAutoencoder, TrainConfig, Grid]:

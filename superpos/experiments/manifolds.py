@@ -22,6 +22,7 @@ from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.plot.recovery import recovered_directions
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import SparseAutoencoder
+from superpos.theory.dictionaries import tiled
 from superpos.training.train_config import TrainConfig
 
 SOURCE = "Bhalla et al. 2026, Do Sparse Autoencoders Capture Concept Manifolds?"
@@ -80,14 +81,6 @@ SIZES = Sizes(
         n_inputs=16_384,
     ),
 )
-
-
-def tiled(n_latents: Any) -> np.ndarray:
-    r"""Explained variance of the unit circle by K evenly spread directions, one at a time, without a bias.
-
-    Each point is projected on the nearest direction, at most π/K away: $E \cos^2 = \frac12 (1 + \frac{\sin 2\pi/K}{2\pi/K})$.
-    """
-    return (1 + np.sinc(2 / np.asarray(n_latents, float))) / 2
 
 
 def two_from(bias: Any) -> np.ndarray:
