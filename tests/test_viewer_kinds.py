@@ -226,7 +226,13 @@ def test_the_page_of_manifolds(running, pages, inputs):
 
 def close(opened, width):
     """Close a page that sticks out nowhere, has nothing against its use, and did not complain."""
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    wider = (
+        "[...document.querySelectorAll('.card')].filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.className)"
+    )
+    for each in (1_100, width):
+        opened.page.set_viewport_size({"width": each, "height": 844})
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= each
+        assert opened.page.evaluate(wider) == []
     assert opened.violations() == [] and opened.unclear_controls() == [] and opened.small_controls() == []
     assert opened.is_quiet(), opened.complaints
     opened.close()

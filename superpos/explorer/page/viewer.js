@@ -105,19 +105,22 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   );
   const out = el("p", { class: "note left-out" }, leftOut(saeSweep));
   pageFrame.main.classList.add("viewer");
-  pageFrame.main.append(
+  const isSweep = saeSweep.nCells > 1;
+  const hasChoices = isSweep || leftOut(saeSweep); // otherwise the card would be empty
+  pageFrame.main.classList.toggle("alone", !hasChoices);
+  const chooseCard = el(
+    "section",
+    { class: "card choose", "aria-label": `${saeSweep.one}s to choose from` },
     el(
-      "section",
-      { class: "card choose", "aria-label": `${saeSweep.one}s to choose from` },
-      el(
-        "h2",
-        { class: "small" },
-        saeSweep.nCells > 1 ? `${saeSweep.nCells.toLocaleString("en")} ${saeSweep.one}s` : `One ${saeSweep.one}`,
-      ),
-      saeSweep.nCells > 1 ? choices : null,
-      saeSweep.nCells > 1 ? scatter.node : null,
-      leftOut(saeSweep) ? out : null,
+      "h2",
+      { class: "small" },
+      isSweep ? `${saeSweep.nCells.toLocaleString("en")} ${saeSweep.one}s` : `One ${saeSweep.one}`,
     ),
+    ...(isSweep ? [choices, scatter.node] : []),
+    leftOut(saeSweep) ? out : null,
+  );
+  pageFrame.main.append(
+    ...(hasChoices ? [chooseCard] : []),
     el("section", { class: "card dictionary-card", "aria-label": "the dictionary" }, dictionaryTitle, dictionaryView),
     el(
       "section",
@@ -127,7 +130,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     ),
     latentCard,
     ...panels.map(({ node }) => node),
-    ...(saeSweep.nCells > 1 ? [sweepTable.node] : []),
+    ...(isSweep ? [sweepTable.node] : []),
     announcer,
   );
 
@@ -229,7 +232,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     if (A) panels[0].show(A, s.latent, nameOf(saeSweep, s.a), s);
     if (A && B) panels[1].show(B, s.other, nameOf(saeSweep, s.b), s);
     scores.show(s);
-    if (saeSweep.nCells > 1) {
+    if (isSweep) {
       scatter.show(dark);
       sweepTable.show(s);
     }
