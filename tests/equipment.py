@@ -226,6 +226,24 @@ def no_programs():
     _forget_compiled_programs()
 
 
+compiled_on_import: list[str] = []
+
+
+def _note_compilation(event: str, duration: float, **extra: object) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        compiled_on_import.append(str(extra.get("fun_name", "?")))
+
+
+jax.monitoring.register_event_duration_secs_listener(_note_compilation)
+
+
+def pytest_collection_finish(session):
+    """Importing tests must compile nothing: all workers would at once, and one would read what another is still writing."""
+    jax.monitoring.unregister_event_duration_listener(_note_compilation)
+    if compiled_on_import:
+        raise pytest.UsageError(f"Importing the tests compiled {', '.join(sorted(set(compiled_on_import)))}.")
+
+
 @pytest.fixture
 def compilations():
     """Counts compilations by function name while a test runs."""

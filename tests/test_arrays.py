@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import xarray as xr
+from flax import nnx
 
 import superpos as sp
 from superpos import arrays
@@ -69,22 +70,26 @@ class Holder:
         self.__dict__.update(kept)
 
 
-def sources():
-    from flax import nnx
-
-    capsule = Holder(__dlpack__=W.__dlpack__)
-    type(capsule).__dlpack__ = lambda self, **options: W.__dlpack__(**options)
-    type(capsule).__dlpack_device__ = lambda self: W.__dlpack_device__()
-    yield from {
-        "list": W.tolist(), "tuple of rows": tuple(W), "jax": jnp.asarray(W), "param": nnx.Param(jnp.asarray(W)),
-        "tensor": Tensor(W), "tensor of bfloat16": Tensor(W, half=True), "list of tensors": [Tensor(row) for row in W],
-        "xarray": xr.DataArray(W), "values": Holder(values=W), "buffer": memoryview(W), "dlpack": capsule,
-        "swapped": W.astype(">f4"), "turned": W[::-1].copy()[::-1], "model": sp.ToyModel(jnp.asarray(W)),
-    }.items()  # fmt: skip
+def capsule():
+    given = Holder(__dlpack__=W.__dlpack__)
+    type(given).__dlpack__ = lambda self, **options: W.__dlpack__(**options)
+    type(given).__dlpack_device__ = lambda self: W.__dlpack_device__()
+    return given
 
 
-@pytest.mark.parametrize(("name", "source"), list(sources()), ids=lambda value: value if isinstance(value, str) else "")
-def test_arrays_of_anybody_are_taken_everywhere(name, source):
+SOURCES = {
+    "list": W.tolist, "tuple of rows": lambda: tuple(W), "jax": lambda: jnp.asarray(W),
+    "param": lambda: nnx.Param(jnp.asarray(W)), "tensor": lambda: Tensor(W),
+    "tensor of bfloat16": lambda: Tensor(W, half=True), "list of tensors": lambda: [Tensor(row) for row in W],
+    "xarray": lambda: xr.DataArray(W), "values": lambda: Holder(values=W), "buffer": lambda: memoryview(W),
+    "dlpack": capsule, "swapped": lambda: W.astype(">f4"), "turned": lambda: W[::-1].copy()[::-1],
+    "model": lambda: sp.ToyModel(jnp.asarray(W)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_arrays_of_anybody_are_taken_everywhere(name):
+    source = SOURCES[name]()
     expected = sp.feature_dimensionality(W)
     np.testing.assert_array_equal(sp.feature_dimensionality(source), expected)
     assert sp.geometry(source).name == sp.geometry(W).name

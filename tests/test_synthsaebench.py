@@ -27,13 +27,17 @@ from superpos.experiments import Claims
 from superpos.experiments import synthsaebench as experiment
 
 N = 40_000
-MINIATURE = world_of_sizes(128, 24)
 
 
 @pytest.fixture(scope="module")
-def draws():
+def miniature():
+    return world_of_sizes(128, 24)
+
+
+@pytest.fixture(scope="module")
+def draws(miniature):
     """Inputs of the miniature, and which features are active."""
-    features = MINIATURE.features
+    features = miniature.features
     x = np.asarray(jax.jit(lambda key: features.sample(key, N))(jax.random.key(3)), np.float64)
     return x, x != 0
 
@@ -75,17 +79,17 @@ def test_frequencies_are_those_of_switches_and_lots(rng):
     assert p[4] < base[4] - 0.02  # two that together are asked for more often than their parent
 
 
-def test_features_are_active_as_often_as_declared(draws):
-    p = np.asarray(MINIATURE.features.feature_probability)
+def test_features_are_active_as_often_as_declared(draws, miniature):
+    p = np.asarray(miniature.features.feature_probability)
     errors = (draws[1].mean(axis=1) - p) / np.sqrt(p * (1 - p) / N)
     assert np.abs(errors).max() < 4.5 and abs(np.mean(errors**2) - 1) < 4.5 * np.sqrt(2 / 128)
-    by_zipf = (draws[1].mean(axis=1) - MINIATURE.zipf) / np.sqrt(p * (1 - p) / N)
+    by_zipf = (draws[1].mean(axis=1) - miniature.zipf) / np.sqrt(p * (1 - p) / N)
     assert np.abs(by_zipf).max() > 20  # what would be without trees
 
 
-def test_children_come_with_their_parents_and_one_at_a_time(draws):
+def test_children_come_with_their_parents_and_one_at_a_time(draws, miniature):
     x, on = draws
-    parents = np.asarray(MINIATURE.features.parents)
+    parents = np.asarray(miniature.features.parents)
     child = np.flatnonzero(parents >= 0)
     assert not np.any(on[child] & ~on[parents[child]])
     for parent in np.unique(parents[child]):
@@ -96,15 +100,15 @@ def test_children_come_with_their_parents_and_one_at_a_time(draws):
     assert abs(slope - 1) < 4.5 * np.sqrt(np.var(both[0] - both[1]) / np.var(both[1]) / both.shape[1])
 
 
-def test_moments_are_those_of_draws(draws):
+def test_moments_are_those_of_draws(draws, miniature):
     x, _ = draws
     for order in (1, 2):
-        errors = np.mean(x**order, axis=1) - np.asarray(MINIATURE.features.moment(order))
+        errors = np.mean(x**order, axis=1) - np.asarray(miniature.features.moment(order))
         assert np.abs(errors / (np.std(x**order, axis=1) / np.sqrt(N))).max() < 5  # 128 skewed numbers
 
 
-def test_correlations_have_rank_25_and_rows_of_length_one_half():
-    F = np.asarray(MINIATURE.features.correlation_factor)
+def test_correlations_have_rank_25_and_rows_of_length_one_half(miniature):
+    F = np.asarray(miniature.features.correlation_factor)
     assert np.linalg.matrix_rank(F @ F.T) == 25
     lengths = np.sum(F**2, axis=1)  # each a chi square with 25 degrees, times 0.01
     assert abs(lengths.mean() - 0.25) < 4.5 * 0.01 * np.sqrt(50 / 128)
@@ -158,13 +162,13 @@ def test_directions_move_apart():
     assert_allclose(one, moved / np.linalg.norm(moved, axis=0), atol=2e-6)
 
 
-def test_settings_are_those_of_a_task():
-    task = sp.tasks.SparseAutoencoder(**MINIATURE.settings(), n_latents=8)
+def test_settings_are_those_of_a_task(miniature):
+    task = sp.tasks.SparseAutoencoder(**miniature.settings(), n_latents=8)
     task.check()
     for field in ("feature_probability", "parents", "correlation_factor", "magnitude_mean", "magnitude_std"):
-        assert np.array_equal(getattr(task.features, field), getattr(MINIATURE.features, field))
+        assert np.array_equal(getattr(task.features, field), getattr(miniature.features, field))
     assert task.features.exclusive_children and task.features.scale_by_parent
-    assert np.asarray(MINIATURE.features.magnitude_mean)[[0, -1]].tolist() == [5, 4]
+    assert np.asarray(miniature.features.magnitude_mean)[[0, -1]].tolist() == [5, 4]
 
 
 def case(rng, n_latents=3):
