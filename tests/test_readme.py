@@ -94,10 +94,12 @@ CUTS = {
     "phase": "--cells 3 --seeds 2 --steps 20",
     "sae": "--architectures topk --k 1 --seeds 1 --steps 20",
 }
+LANDSCAPE = ("--landscape 0.05 0.2", "--landscape 0.05")  # at .2 minima with dead features are hundreds
 
 
 def small_command(line: str) -> list[str]:
     """A command of a page with its numbers cut down, as arguments."""
+    line = line.replace(*LANDSCAPE)
     command, *arguments = shlex.split(line)
     if command == "superpos" and arguments[0] == "sweep" and arguments[1].endswith("five_features.toml"):
         others = [argument for argument in arguments[2:] if not argument.startswith("train.steps=")]
