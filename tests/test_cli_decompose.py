@@ -31,7 +31,7 @@ def test_the_table_counts_over_seeds_and_says_which_models_have_no_scores(capsys
         "live": [[5, 7, 5], [nan, nan, nan]],
         "stochastic": [[1e-4, 1e-4, 4e-4], [nan, nan, nan]],
         "adversarial": [[1e-2, 1e-2, 1e-2], [nan, nan, nan]],
-        "recovered": [[1, 0, 1], [0, 0, 0]],
+        "taken_apart": [[1, 0, 1], [0, 0, 0]],
     }
     table = xr.Dataset(
         {name: (dims, np.array(values, float)) for name, values in numbers.items()},

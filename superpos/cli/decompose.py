@@ -28,9 +28,10 @@ def decompose(
     Of a result of toy models the best seed is read, in the one cell that is left after `--at` (the nearest value is taken;
     points of a design that is no product may also be chosen by number, `--at cell=3`). The table has, for every
     coefficient, means over the seeds of MMCS (does every column of W point along a subcomponent?), ML2R (does that
-    subcomponent carry all of it?) and of the squared errors with random and adversarial masks; how many subcomponents are
-    live, and how many seeds recovered every column (MMCS at least .999, ML2R within .03 of 1) with Wilson's 95 % interval.
-    A result of decompositions is scored as it is.
+    subcomponent carry all of it? of opposite columns it may take the wrong one) and of the squared errors with random and
+    adversarial masks; how many subcomponents are live; and how many seeds are taken apart, with Wilson's 95 % interval:
+    every represented feature needs one live subcomponent of its own in W, which is its column (mean cosine at least .999,
+    mean ratio of lengths within .03 of 1). A result of decompositions is scored as it is.
     """
     import os
 

@@ -218,7 +218,7 @@ def evaluate(
     claims.check(
         "5→2 with an identity in the hidden layer: seven subcomponents, five for W and two for the identity",
         "columns recovered and exactly 7 live in at least 90 % of seeds, at the published coefficient",
-        f"{int(both.sum())} of {n} seeds; live {_counts(identity['live'])}",
+        f"{int(both.sum())} of {n} seeds; live {counts_of(identity['live'])}",
         both.sum() >= SHARE * n,
     )
     source, coefficient = controls["source"].values, controls["minimality_coefficient"].values
@@ -227,7 +227,7 @@ def evaluate(
     claims.check(
         "two antipodal pairs: opposite columns have a subcomponent each, although one could carry both",
         "MMCS ≥ .999 and exactly 4 live in every seed, at the published coefficient",
-        f"{int(apart.sum())} of {apart.size} seeds; live {_counts(controls['live'][pairs])}",
+        f"{int(apart.sum())} of {apart.size} seeds; live {counts_of(controls['live'][pairs])}",
         apart.all(),
     )
     free = controls["recovered"].values[(source == 0) & (coefficient == 0)]
@@ -247,7 +247,8 @@ def evaluate(
         )
 
 
-def _counts(values: xr.DataArray) -> str:
+def counts_of(values: xr.DataArray) -> str:
+    """Whole numbers and how often each is there, in words."""
     numbers, times = np.unique(values.values.astype(int), return_counts=True)
     return ", ".join(f"{number} ({count}×)" for number, count in zip(numbers, times, strict=True))
 
