@@ -95,6 +95,7 @@ class ParameterDecomposition(Task):
     UNSAID: ClassVar[tuple[str, ...]] = ("target_W", "target_b", "activation")
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
+    PAGE: ClassVar[str] = "viewer"
     NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
 
     n_features: int = jax.tree.static()  # shape of W
