@@ -1,5 +1,7 @@
 """`superpos decompose`: what it trains, prints and refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -57,7 +59,7 @@ def test_settings_are_those_that_recover_most_unless_given():
     toy, W = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1), np.ones((2, 3))
     task, config, grid = decomposing.build_decompositions(toy, W, seeds=range(2))
     assert (task.n_subcomponents, task.stratified, task.final_p_norm) == (12, True, 0.4)
-    assert (config.steps, grid.n_cells) == (8_000, 10) and float(task.feature_probability) == 0.1
+    assert (config.steps, grid.n_cells) == (8_000, 10) and task.feature_probability == 0.1
     together = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, correlated_sets=((0, 1),))
     assert not decomposing.build_decompositions(together, W)[0].stratified
     world = sp.tasks.WorldToy(n_features=3, n_hidden=2, world="circle")
@@ -75,7 +77,8 @@ def test_a_result_is_taken_apart_kept_and_read_again(monkeypatch, tmp_path, caps
     assert rows(printed)["result"] == ["toy_decomposition.zarr"]
     result = sp.open(tmp_path / "toy_decomposition.zarr")
     best = trained.sel(feature_probability=0.1).best("seed").model()
-    np.testing.assert_array_equal(result.isel(seed=0).task().target_W[0], best.W[...])
+    task: Any = result.isel(seed=0).task()
+    np.testing.assert_array_equal(task.target_W[0], best.W[...])
     table = decomposing.measure(result)
     assert float(table["mmcs"].mean()) == pytest.approx(float(rows(printed)["0.003"][0]), abs=1e-3)
     missing = sp.SweepResult(result.dataset.assign(diverged_step=result["diverged_step"] + [[0, 4]]))

@@ -102,10 +102,11 @@ def measure(result: SweepResult, n_inputs: int = N_INPUTS) -> xr.Dataset:
     for index in np.argwhere(sound):
         place = tuple(map(int, index))
         cell = result.isel(**dict(zip(map(str, dims), place, strict=True)))
-        task, model = cell.task(), cell.model()
+        task: Any = cell.task()
+        model = cell.model()
         scores[place] = score_decomposition(task, model, n_inputs=n_inputs)
-        weights = (materialize(task.broadcast()).target_W, model.U[...], model.V[...])
-        needs[place] = by_need(*(np.asarray(a, float) for a in weights), scores[place].importances[0])
+        W, U, V = (np.asarray(a, float) for a in (materialize(task.broadcast()).target_W, model.U[...], model.V[...]))
+        needs[place] = by_need(W, U, V, scores[place].importances[0])
     if not scores:
         raise ConfigError("no model of this sweep is sound: all diverged or are missing.")
     first = next(iter(scores.values()))

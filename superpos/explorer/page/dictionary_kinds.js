@@ -1,4 +1,4 @@
-// What differs between autoencoders, crosscoders, transcoders, dictionaries of manifolds, and decompositions of weights.
+// What differs between autoencoders, crosscoders, transcoders, dictionaries of manifolds, and decompositions.
 
 import { fixed } from "./dom.js";
 
@@ -56,11 +56,11 @@ function ofManifolds(sae, row) {
 function ofWeights(sae, row) {
   const k = sae.alone[row];
   if (!k) return ` No feature alone needs it in W: it is there for inputs of several.`;
-  const what = k === 1 ? `${sae.called(sae.matched[row])} alone` : `${k} features, ${sae.called(sae.matched[row])} most`;
   const own = sae.called(sae.matched[row]);
+  const what = k === 1 ? `${own} alone` : `${k} features, ${own} most`;
   return (
-    ` Of these ${percent(sae.precision[row])} have ${own}; of inputs with ${own} ${percent(sae.recall[row])} need it. ` +
-    `Of inputs with one feature those of ${what} need it in W.`
+    ` Of these ${percent(sae.precision[row])} have ${own}; of inputs with ${own} ${percent(sae.recall[row])} ` +
+    `need it. Of inputs with one feature those of ${what} need it in W.`
   );
 }
 
@@ -195,7 +195,8 @@ export const unitOf = (kind) => KINDS[kind].unit ?? "latent";
 export function inWords(sae, row) {
   const weights = sae.kind === "decomposition";
   if (sae.frequency[row] === 0) return weights ? "None of the inputs needs it." : "It fired on none of the inputs.";
-  return `${weights ? "It is needed by" : "It fires on"} ${percent(sae.frequency[row])} of inputs.${KINDS[sae.kind].words(sae, row)}`;
+  const does = weights ? "is needed by" : "fires on";
+  return `It ${does} ${percent(sae.frequency[row])} of inputs.${KINDS[sae.kind].words(sae, row)}`;
 }
 
 /** Numbers of a latent under its name, as pairs of a word and a text. */

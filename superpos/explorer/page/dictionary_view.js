@@ -208,10 +208,11 @@ export function createDirections({ side, onpick, onturn }) {
       if (!turning.turning()) turn = [yaw, pitch];
       title.textContent = name;
       draw();
+      const unit = unitOf(sae.kind);
       image.setAttribute(
         "aria-label",
-        `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} ${unitOf(sae.kind)}s in ${sae.m} ` +
-          `dimensions${row >= 0 ? `; ${unitOf(sae.kind)} ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
+        `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} ${unit}s in ${sae.m} ` +
+          `dimensions${row >= 0 ? `; ${unit} ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
       );
     },
   };

@@ -92,7 +92,8 @@ function features(sae, row) {
     ),
   );
   const labels = more.map(({ label }) => (sae.manifolds ? "share" : label));
-  const head = [sae.manifolds ? "manifold" : "feature", "precision", ...(sae.alone ? [] : ["recall"]), ...labels].map((text) =>
+  const quality = sae.alone ? ["precision"] : ["precision", "recall"];
+  const head = [sae.manifolds ? "manifold" : "feature", ...quality, ...labels].map((text) =>
     el("th", { scope: "col" }, text),
   );
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
@@ -162,7 +163,7 @@ export function createLatent({ side, state, onpick, sorts }) {
       }
       const matched = sae.matched[row];
       const kind = sae.sort(row);
-      const unit = unitOf(sae.kind);
+      const [unit, Targets] = [unitOf(sae.kind), sae.manifolds ? "Manifolds" : "Features"];
       const weights = sae.kind === "decomposition"; // inputs need its parts, which do not fire
       const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
       const which = (value, text) =>
@@ -213,7 +214,7 @@ export function createLatent({ side, state, onpick, sorts }) {
           "div",
           { class: "blocks" },
           sae.shares ? block("Its part in every model", partsOf(sae, row)) : null,
-          block(sae.manifolds ? "Manifolds it fires with" : `Features it ${weights ? "is needed" : "fires"} with`, features(sae, row)),
+          block(`${Targets} it ${weights ? "is needed" : "fires"} with`, features(sae, row)),
           block(
             `Its ${weights ? "importances" : "activations"} (log scale)`,
             sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, never(sae)),
@@ -235,7 +236,7 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "p",
               { class: "legend-line" },
-              `${weights ? "importance" : "activation"}, and the ${sae.manifolds ? "manifolds" : "features"} that were active${sides}: `,
+              `${weights ? "importance" : "activation"}, and the ${Targets.toLowerCase()} that were active${sides}: `,
               el("span", { class: "chip mine" }, el("b", {}, "its own")),
               " ",
               el("span", { class: "chip" }, el("b", {}, "others")),

@@ -50,7 +50,7 @@ function shareOf(sae) {
 function columnsOf(A, B) {
   const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
   const [a, b] = [named(A.index), B ? named(B.index) : null];
-  const kind = KINDS[A.kind];
+  const [kind, unit] = [KINDS[A.kind], unitOf(A.kind)];
   const feature = {
     name: "feature",
     label: kind.target,
@@ -69,12 +69,14 @@ function columnsOf(A, B) {
       ...more,
     });
     return [
-      { name: "latent", label: unitOf(A.kind), key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
+      { name: "latent", label: unit, key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
       feature,
       ...(A.written ? [one("written", "writes", (v) => (v < 0 ? "–" : String(v)), { first: true })] : []),
       { name: main.name, label: main.label, key: (r) => ofA(r.a), show: (r) => bar(ofA(r.a), "a") },
       ...(A.shares ? [shareOf(A)] : [one("precision", "precision", fixed2, slim)]),
-      ...(A.shares || A.alone ? [] : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
+      ...(A.shares || A.alone
+        ? []
+        : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
       one("frequency", "density", (v) => percent(v)),
       ...(A.alone
         ? []
@@ -83,10 +85,10 @@ function columnsOf(A, B) {
   }
   return [
     feature,
-    { name: "latent", label: `${unitOf(A.kind)} A`, key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
+    { name: "latent", label: `${unit} A`, key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
     { name: main.name, label: `${main.label} in A`, key: (r) => has(r.a, ofA), show: (r) => bar(has(r.a, ofA), "a") },
     { name: "b", label: `${main.label} in B`, key: (r) => has(r.b, ofB), show: (r) => bar(has(r.b, ofB), "b") },
-    { name: "other", label: `${unitOf(A.kind)} B`, key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
+    { name: "other", label: `${unit} B`, key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
     {
       name: "gain",
       label: `${main.label}, B − A`,

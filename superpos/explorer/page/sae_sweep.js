@@ -249,7 +249,8 @@ export function matches(row, sides, query) {
     const number = new RegExp(`^(?:(${NUMBERED}|l|f):?)?(\\d+)$`).exec(word);
     const asked = /^(\w+)([<>])=?(\d*\.?\d+)(%?)$/.exec(word);
     if (number) {
-      const [which, value] = [number[1] ? ("ls".includes(number[1][0]) && number[1] !== "sphere" ? "l" : "f") : "", Number(number[2])];
+      const ofLatent = ["latent", "l", "subcomponent"].includes(number[1]);
+      const [which, value] = [number[1] ? (ofLatent ? "l" : "f") : "", Number(number[2])];
       return (
         (which !== "l" && row.feature >= 0 && sides[0][0].numberOf(row.feature) === value) ||
         (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value))

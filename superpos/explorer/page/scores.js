@@ -42,7 +42,17 @@ const MEANING = {
 };
 
 // Scores that count something.
-const COUNTS = new Set(["n_exclusive", "false_exclusive", "decoupled", "missed", "paired", "one_feature", "mixed", "live", "importance_error"]);
+const COUNTS = new Set([
+  "n_exclusive",
+  "false_exclusive",
+  "decoupled",
+  "missed",
+  "paired",
+  "one_feature",
+  "mixed",
+  "live",
+  "importance_error",
+]);
 // Errors that are small numbers.
 const ERRORS = new Set(["faithfulness", "stochastic", "adversarial"]);
 const score = (name, value) =>
@@ -292,8 +302,8 @@ export function leftOut(
   const parts = [];
   if (kept < sound)
     parts.push(
-      `The ${unitOf(saeSweep.kind)}s of ${kept} of ${sound.toLocaleString("en")} ${saeSweep.one}s are on this page: the best of every ` +
-        `setting by loss, then the next best while there is room. Of the others it has the numbers.`,
+      `The ${unitOf(saeSweep.kind)}s of ${kept} of ${sound.toLocaleString("en")} ${saeSweep.one}s are on this page: ` +
+        `the best of every setting by loss, then the next best while there is room. Of the others it has the numbers.`,
     );
   if (broken) parts.push(`${broken} diverged or ${broken === 1 ? "is" : "are"} missing.`);
   return parts.join(" ");

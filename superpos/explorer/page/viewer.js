@@ -75,7 +75,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     const partner = (which) => (saeSweep.open(state.get().b) ? latents.partner(latent, which) : FIRST);
     state.set(side === "b" ? { other: latent, latent: partner(1) } : { latent, other: partner(0) });
   };
-  const units = `${unitOf(saeSweep.kind)}s`;
+  const unit = unitOf(saeSweep.kind);
+  const units = `${unit}s`;
   const Units = units[0].toUpperCase() + units.slice(1);
   const scatter = createScatter(saeSweep, { state, onpick: choose });
   const scores = createScores(saeSweep);
@@ -86,7 +87,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     tiling: createTiling({ side, onpick: (name) => state.set({ q: name }) }),
     directions: createDirections({ side, onpick: pickLatent, onturn: turn }),
   }));
-  const latents = createLatents({ state, unit: unitOf(saeSweep.kind), onpick: (latent, other) => state.set({ latent, other }) });
+  const pick = (latent, other) => state.set({ latent, other });
+  const latents = createLatents({ state, unit, onpick: pick });
   const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent, sorts: saeSweep.sorts }));
   const choices = el("div", { class: "controls choosing" });
   const announcer = el("p", { class: "unseen", role: "status" });
@@ -240,7 +242,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       sweepTable.show(s);
     }
     showAtlas(A, A && B, s, dark);
-    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, ${units.slice(0, -1)} ${latent}` : ""}`;
+    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, ${unit} ${latent}` : ""}`;
     announcer.textContent = `${called(s.a, A ? s.latent : -1)}${B ? `; B: ${called(s.b, s.other)}` : ""}`;
   }
   state.listen(render);
