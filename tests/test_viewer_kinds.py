@@ -170,7 +170,7 @@ U, V = np.array([[1.0, 0.5, 0, 0.01], [0, 0, 1, 0]]), np.array([[1.0, -1, 0], [0
 
 @pytest.fixture(scope="module")
 def decomposition():
-    """Gates are 1 wherever |h| > 1e-3 (of the last never): GELU(kh - 10) - GELU(kh - 11), and the same of -h."""
+    """Gates are 1 wherever |h| > 1e-3 (of the third in W only, of the last never): GELU(kh - 10) - GELU(kh - 11), and the same of -h."""
     task = sp.tasks.ParameterDecomposition(
         n_features=3, n_hidden=2, n_subcomponents=4, target_W=W, feature_probability=0.3, gate_neurons=4
     )
@@ -181,7 +181,7 @@ def decomposition():
         "gate_in": (("matrix", "subcomponent", "neuron"), over(1e4 * np.array([1, 1, -1, -1.0]), (2, 4, 4))),
         "gate_in_bias": (("matrix", "subcomponent", "neuron"), over(np.array([-10, -11.0] * 2), (2, 4, 4))),
         "gate_out": (("matrix", "subcomponent", "neuron"), over(np.array([1.0, -1, 1, -1]), (2, 4, 4))),
-        "gate_out_bias": (("matrix", "subcomponent"), over([0, 0, 0, -2.0], (2, 4))),
+        "gate_out_bias": (("matrix", "subcomponent"), np.array([[0, 0, 0, -2.0], [0, 0, -2, -2]])),
     }
     return stored(task, rows)
 
@@ -195,15 +195,16 @@ def test_subcomponents_are_described_by_what_needs_them(decomposition):
         blocks[0], (V != 0) * [[1], [1], [1], [0]], atol=1e-6
     )  # one-hot inputs reach V's entries that are not 0
     h = W.T @ U  # of the column of one feature, which W passes on to its transpose
-    assert_allclose(blocks[1], (h.T != 0) * [[1], [1], [1], [0]], atol=1e-6)
+    assert_allclose(blocks[1], (h.T != 0) * [[1], [1], [0], [0]], atol=1e-6)
     assert_allclose(blocks[2], V, atol=1e-6)
     assert_allclose(blocks[3], [[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], atol=1e-6)
     assert [latent["alone"] for latent in data["latents"]] == [2, 1, 1, 0]
     assert [latent["matched_feature"] for latent in data["latents"]] == [0, 0, 2, None]
     assert_allclose([latent["direction"] for latent in data["latents"][:3]], [[1, 0], [0.25, 0], [0, 2]], atol=1e-6)
     x = np.asarray(evaluation_inputs(cell.task().broadcast(), N_INPUTS))
-    needed = np.maximum(abs(V @ x), abs(U.T @ W @ x)) > 1e-3  # in W or in the transpose
-    needed[3] = False
+    needed = [abs(V @ x) > 1e-3, abs(U.T @ W @ x) > 1e-3]  # in W, and in the transpose
+    needed[0][3] = needed[1][2:] = False
+    needed = needed[0] | needed[1]
     assert_allclose([latent["frequency"] for latent in data["latents"]], needed.mean(axis=1), rtol=1e-3)
     assert_allclose(data["latents"][0]["precision"], (needed[0] & (x[0] != 0)).sum() / needed[0].sum(), rtol=1e-3)
     assert_allclose(data["scores"]["l0"], needed.sum(axis=0).mean(), rtol=1e-3)
