@@ -31,7 +31,7 @@ def test_help_answers_without_importing_jax():
         "    except SystemExit as end: print('code', end.code)\n"
         "print([m for m in ('jax', 'numpy', 'matplotlib', 'xarray', 'flax') if m in sys.modules])"
     )
-    commands = ["", "demo", "phase", "sweep", "geometry", "explore", "doctor"]
+    commands = ["", "demo", "phase", "sweep", "geometry", "explore", "decompose", "doctor"]
     run = subprocess.run([sys.executable, "-c", code, *commands], capture_output=True, text=True, timeout=60)
     assert run.stdout.count("code 0\n") == len(commands) and run.stdout.endswith("\n[]\n"), run.stdout + run.stderr
     assert run.stdout.lower().count("usage: superpos") >= len(commands)

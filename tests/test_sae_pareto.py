@@ -14,8 +14,8 @@ import xarray as xr
 import superpos as sp
 from superpos.analysis.probes import best_f1, linear_probe_f1
 from superpos.cli import main
+from superpos.cli.one_cell import one_cell
 from superpos.cli.report import print_scores
-from superpos.cli.sae import one_cell
 from superpos.experiments import Claims
 from superpos.experiments import sae_pareto as experiment
 from superpos.experiments.sae_pareto import (

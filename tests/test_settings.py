@@ -12,7 +12,8 @@ import pytest
 
 import superpos as sp
 from superpos.cli import main
-from superpos.cli.sae import COMPARED, _check_read, one_cell
+from superpos.cli.one_cell import one_cell
+from superpos.cli.sae import COMPARED, _check_read
 from superpos.sweeping.compiled import lay_out
 from superpos.tasks import REGISTRY
 from superpos.training.loop import init

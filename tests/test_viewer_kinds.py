@@ -1,4 +1,4 @@
-"""The feature viewer of crosscoders, transcoders and dictionaries of manifolds: hand-made ones, with numbers known by NumPy."""
+"""The feature viewer of crosscoders, transcoders, manifolds and decompositions: hand-made ones, with numbers known by NumPy."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from test_explorer import decoded
 
 import superpos as sp
 from superpos.analysis import dashboard_of
+from superpos.analysis.decompositions import evaluation_inputs
 from superpos.analysis.recovery import NO_DIRECTIONS, sampled_evaluation
 from superpos.config import to_dict
 from superpos.explorer.viewer import pack_dictionaries
@@ -27,13 +28,18 @@ COLUMNS = np.concatenate([np.eye(6)[:, :2], -np.eye(6)[:, :2], np.eye(6)[:, 2:5]
 COLUMNS = np.column_stack([COLUMNS, np.array([1, 0, 1, 0, 0, 1]) / np.sqrt(3)])
 
 
-def stored(task, *, W_enc, W_dec, **more):
+def dictionary(task, *, W_enc, W_dec, **more):
     """A result of one seed with these weights, all latents of which were live in training."""
     latents = np.shape(W_dec)[1]
     rows = {"W_dec": (("hidden", "latent"), W_dec), "W_enc": (("latent", "hidden"), W_enc)}
     rows |= {"frequency": (("latent",), np.ones(latents)), **more}
     if task.architecture == "relu":
         rows["b_enc"] = (("latent",), np.zeros(latents))
+    return stored(task, rows)
+
+
+def stored(task, rows):
+    """A result of one seed with these parameters, by name with their dimensions."""
     variables = {name: (("seed", *dims), np.float32(values)[None]) for name, (dims, values) in rows.items()}
     variables |= {"loss": ("seed", np.float32([0.1])), "diverged_step": ("seed", np.int32([-1]))}
     attrs = {
@@ -50,7 +56,7 @@ def transcoder(W_enc, W_dec, W_skip=None, magnitude="signed_uniform"):
         directions=np.eye(3), feature_probability=0.3, magnitude=magnitude, skip=W_skip is not None,
     )  # fmt: skip
     more = {} if W_skip is None else {"W_skip": (("hidden", "read"), W_skip)}
-    return stored(task, W_enc=W_enc, W_dec=W_dec, **more)
+    return dictionary(task, W_enc=W_enc, W_dec=W_dec, **more)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +69,9 @@ def results():
     )  # fmt: skip
     encoder = PARTS.T * [[1], [1], [1], [0]]  # the last latent is dead
     return {
-        "crosscoder": stored(crosscoder, W_enc=encoder, W_dec=PARTS),
+        "crosscoder": dictionary(crosscoder, W_enc=encoder, W_dec=PARTS),
         "transcoder": transcoder(SIDES, WRITTEN),
-        "manifolds": stored(manifolds, W_enc=COLUMNS.T, W_dec=COLUMNS, n_active=((), 1.0)),
+        "manifolds": dictionary(manifolds, W_enc=COLUMNS.T, W_dec=COLUMNS, n_active=((), 1.0)),
     }
 
 
@@ -156,6 +162,61 @@ def test_latents_are_counted_by_manifold(results, inputs):
     assert not names & {"mcc", "mmcs", "f1"} and NO_DIRECTIONS in data["note"]
 
 
+# Weights of three features in the plane: the first subcomponent carries a pair of opposite columns, the second a trace of
+# one of them, the third a column alone; the last is never needed.
+W = np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 2.0]])
+U, V = np.array([[1.0, 0.5, 0, 0.01], [0, 0, 1, 0]]), np.array([[1.0, -1, 0], [0.5, 0, 0], [0, 0, 2], [0, 0.01, 0]])
+
+
+@pytest.fixture(scope="module")
+def decomposition():
+    """Gates are 1 wherever |h| > 1e-3 (of the third in W only, of the last never): GELU(kh - 10) - GELU(kh - 11), and the same of -h."""
+    task = sp.tasks.ParameterDecomposition(
+        n_features=3, n_hidden=2, n_subcomponents=4, target_W=W, feature_probability=0.3, gate_neurons=4
+    )
+    over = np.broadcast_to
+    rows = {
+        "V": (("subcomponent", "feature"), V),
+        "U": (("hidden", "subcomponent"), U),
+        "gate_in": (("matrix", "subcomponent", "neuron"), over(1e4 * np.array([1, 1, -1, -1.0]), (2, 4, 4))),
+        "gate_in_bias": (("matrix", "subcomponent", "neuron"), over(np.array([-10, -11.0] * 2), (2, 4, 4))),
+        "gate_out": (("matrix", "subcomponent", "neuron"), over(np.array([1.0, -1, 1, -1]), (2, 4, 4))),
+        "gate_out_bias": (("matrix", "subcomponent"), np.array([[0, 0, 0, -2.0], [0, 0, -2, -2]])),
+    }
+    return stored(task, rows)
+
+
+def test_subcomponents_are_described_by_what_needs_them(decomposition):
+    cell = decomposition.isel(seed=0)
+    data = dashboard_of(cell.task(), cell.model(), n_inputs=N_INPUTS)
+    assert data["blocks"] == ["in W", "in Wᵀ", "reads", "writes"]
+    blocks = [[latent["blocks"][k] for latent in data["latents"]] for k in range(4)]
+    assert_allclose(
+        blocks[0], (V != 0) * [[1], [1], [1], [0]], atol=1e-6
+    )  # one-hot inputs reach V's entries that are not 0
+    h = W.T @ U  # of the column of one feature, which W passes on to its transpose
+    assert_allclose(blocks[1], (h.T != 0) * [[1], [1], [0], [0]], atol=1e-6)
+    assert_allclose(blocks[2], V, atol=1e-6)
+    assert_allclose(blocks[3], [[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], atol=1e-6)
+    assert [latent["alone"] for latent in data["latents"]] == [2, 1, 1, 0]
+    assert [latent["matched_feature"] for latent in data["latents"]] == [0, 0, 2, None]
+    assert_allclose([latent["direction"] for latent in data["latents"][:3]], [[1, 0], [0.25, 0], [0, 2]], atol=1e-6)
+    x = np.asarray(evaluation_inputs(cell.task().broadcast(), N_INPUTS))
+    needed = [abs(V @ x) > 1e-3, abs(U.T @ W @ x) > 1e-3]  # in W, and in the transpose
+    needed[0][3] = needed[1][2:] = False
+    needed = needed[0] | needed[1]
+    assert_allclose([latent["frequency"] for latent in data["latents"]], needed.mean(axis=1), rtol=1e-3)
+    assert_allclose(data["latents"][0]["precision"], (needed[0] & (x[0] != 0)).sum() / needed[0].sum(), rtol=1e-3)
+    assert_allclose(data["scores"]["l0"], needed.sum(axis=0).mean(), rtol=1e-3)
+    assert data["scores"]["live"] == 3
+    packed = pack_dictionaries(decomposition, n_inputs=N_INPUTS)
+    assert (packed["dictionaries"], packed["chief"]) == ("decomposition", "mmcs")
+    assert decoded(packed["shown"][0]["alone"]).tolist() == [2, 1, 1, 0]
+    assert_allclose(decoded(packed["shown"][0]["blocks"][2]["values"]), V, atol=1e-3)
+    with pytest.raises(sp.ConfigError, match="^inference must be"):
+        dashboard_of(cell.task(), cell.model(), inference="pursuit")
+
+
 @pytest.fixture(scope="module")
 def pages(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
@@ -221,6 +282,24 @@ def test_the_page_of_manifolds(running, pages, inputs):
     page.get_by_role("button", name="of none 1").click()
     choose_only(page)
     assert "No subspace holds half of its column" in page.locator(".words").last.inner_text()
+    close(opened, 390)
+
+
+def test_the_page_of_a_decomposition(running, decomposition, tmp_path):
+    path = decomposition.explore(tmp_path / "decomposition.html", n_inputs=N_INPUTS)
+    opened = Opened(running, path, viewport={"width": 390, "height": 844})
+    page = opened.page
+    assert page.locator(".scores tr", has_text="live").locator("td").inner_text() == "3"
+    assert column(page, 2) == ["0", "0", "2", "–"] and column(page, 3) == ["1.00"] * 3 + ["–"]
+    page.get_by_role("button", name="for several features 1").click()
+    assert column(page, 1) == ["0"]
+    choose_only(page)
+    assert page.locator(".latent-name").first.inner_text().startswith("Subcomponent 0")
+    assert "those of 2 features, feature 0 most need it in W" in page.locator(".words").last.inner_text()
+    assert page.locator("canvas.cosines").first.get_attribute("aria-label").startswith("Importances of subcomponents")
+    page.get_by_role("button", name="all 4").click()
+    page.get_by_role("searchbox").fill("subcomponent 3")
+    assert column(page, 1) == ["3"]
     close(opened, 390)
 
 

@@ -163,6 +163,17 @@ def _latent(
     }
 
 
+def answers_of(x: np.ndarray, z: np.ndarray, matched: np.ndarray, nearest: np.ndarray, cosine: np.ndarray) -> Answers:
+    """What latents answer to where `matched` says it, with precision, recall and F1 of their activity."""
+    together, on, present = count_activity(z, x)
+    both = together[np.arange(len(matched)), matched].astype(float)
+    own = matched >= 0
+    with np.errstate(invalid="ignore"):
+        quality = both / on, both / present[matched], 2 * both / (on + present[matched])
+    precision, recall, f1 = (np.where(own, values, np.nan) for values in quality)
+    return Answers(x, matched, nearest, cosine, precision, recall, f1)
+
+
 def check_size(directions: np.ndarray) -> None:
     """Raise `ConfigError` for more features or hidden dimensions than a page can hold."""
     if directions.shape[1] > MAX_FEATURES or len(directions) > MAX_HIDDEN:

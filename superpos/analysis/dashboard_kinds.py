@@ -1,7 +1,8 @@
 """What a feature viewer's page needs of one dictionary, by what kind it is: each has what latents answer to.
 
 Latents of an autoencoder answer to features, by their directions. Those of a crosscoder have a part for every model beside,
-those of a transcoder read one place and write another, and those of features that are manifolds share a subspace.
+those of a transcoder read one place and write another, those of features that are manifolds share a subspace, and a
+decomposition of weights has subcomponents in their place.
 """
 
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from superpos import arrays, check
-from superpos.analysis.baselines import count_activity, explained_variance, shrinkage
+from superpos.analysis.baselines import explained_variance, shrinkage
 from superpos.analysis.circuits import Circuit, single_feature_slopes
 from superpos.analysis.crosscoders import score_crosscoder
-from superpos.analysis.dashboard import Answers, check_size, dashboard_data, latents_in_full, plain
+from superpos.analysis.dashboard import Answers, answers_of, check_size, dashboard_data, latents_in_full, plain
+from superpos.analysis.dashboard_decomposition import dashboard_of_decomposition
 from superpos.analysis.manifolds import ManifoldScores, score_manifolds
 from superpos.analysis.matching import cosines
 from superpos.analysis.recovery import N_INPUTS, Evaluation, check_fit, evaluation, sampled_evaluation
@@ -22,16 +24,19 @@ from superpos.errors import ConfigError
 from superpos.models.sae.transcoder import Transcoder as TranscoderModel
 from superpos.tasks.base import materialize
 from superpos.tasks.crosscoder import Crosscoder
+from superpos.tasks.parameter_decomposition import ParameterDecomposition
 from superpos.tasks.transcoder import Transcoder
 
 # What dictionaries there are pages of.
-KINDS = ("autoencoder", "crosscoder", "transcoder", "manifolds")
+KINDS = ("autoencoder", "crosscoder", "transcoder", "manifolds", "decomposition")
 
 
 def kind_of(task: Any) -> str:
     """Which of `KINDS` a task trains. Features that are manifolds decide, where there are several models, too."""
     if isinstance(task, Transcoder):
         return "transcoder"
+    if isinstance(task, ParameterDecomposition):
+        return "decomposition"
     if task.manifolds:
         return "manifolds"
     return "crosscoder" if isinstance(task, Crosscoder) else "autoencoder"
@@ -56,10 +61,16 @@ def dashboard_of(
     Of features that are **manifolds** these are the targets. A latent answers to the one it belongs to, its block is the
     share of its column in every subspace, and `manifolds` has `score_manifolds` of each. There is no MCC.
 
+    Of a **decomposition** of weights the latents are the subcomponents of W, see `dashboard_of_decomposition`.
+
     Raises:
-        ConfigError: `task` is no `tasks.SparseAutoencoder`, or `model` does not fit it, or the page would be too large; or
-            `inference` is not the encoder's where targets are no features.
+        ConfigError: `task` is no `tasks.SparseAutoencoder` or `ParameterDecomposition`, or `model` does not fit it, or the
+            page would be too large; or `inference` is not the encoder's where targets are no features.
     """
+    if isinstance(task, ParameterDecomposition):
+        if inference != "encoder":
+            raise ConfigError(f'inference must be "encoder" where nothing is decoded, got {inference!r}.')
+        return dashboard_of_decomposition(task, model, n_inputs=n_inputs, **options)
     check_fit(task, model, n_inputs, transcoders=True)
     kind = kind_of(task)
     if kind in ("autoencoder", "crosscoder"):
@@ -121,7 +132,7 @@ def _of_transcoder(task: Any, model: Any, given: Evaluation, used: np.ndarray, o
     else:
         live, targets = live & ~below, None
     matched = np.where(live, reads, -1)
-    answers = _answers(x, given.latents, matched, matched, np.full(len(matched), np.nan))
+    answers = answers_of(x, given.latents, matched, matched, np.full(len(matched), np.nan))
     data = _in_full(given, answers, used, options)
     written = np.where(live, np.argmax(latents.W2, axis=0), -1)
     for latent in data["latents"]:
@@ -150,7 +161,7 @@ def _of_manifolds(task: Any, model: Any, given: Evaluation, used: np.ndarray, op
     columns = given.decoder / np.maximum(np.linalg.norm(given.decoder, axis=0), 1e-30)
     bases = [np.linalg.svd(given.directions[:, part], full_matrices=False)[0] for part in slices(task.manifolds)]
     shares = np.stack([np.sum((B.T @ columns) ** 2, axis=0) for B in bases])
-    answers = _answers(
+    answers = answers_of(
         length, given.latents, scores.manifold_of_latent, shares.argmax(axis=0), np.sqrt(scores.share_of_latent)
     )
     data = _in_full(given, answers, used, options)
@@ -173,17 +184,6 @@ def _each(names: list[str], scores: ManifoldScores) -> list[dict[str, Any]]:
         {"name": name, "regime": str(scores.regime[g]), **{key: plain(getattr(scores, key)[g]) for key in numbers}}
         for g, name in enumerate(names)
     ]
-
-
-def _answers(x: np.ndarray, z: np.ndarray, matched: np.ndarray, nearest: np.ndarray, cosine: np.ndarray) -> Answers:
-    """What latents answer to where `matched` says it, with precision, recall and F1 of their activity."""
-    together, on, present = count_activity(z, x)
-    both = together[np.arange(len(matched)), matched].astype(float)
-    own = matched >= 0
-    with np.errstate(invalid="ignore"):
-        quality = both / on, both / present[matched], 2 * both / (on + present[matched])
-    precision, recall, f1 = (np.where(own, values, np.nan) for values in quality)
-    return Answers(x, matched, nearest, cosine, precision, recall, f1)
 
 
 def _in_full(given: Evaluation, answers: Answers, used: np.ndarray, options: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> D
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
-    task = _checked(task, model, n_inputs)
+    task = check_fit(task, model, n_inputs)
     x, g, faithfulness, stochastic = jax.device_get(_evaluated(task, model, n_inputs))
     full = materialize(task)
     at_one_hot = np.asarray(model.importances(full.target, ONE_HOT * jnp.eye(task.n_features)))
@@ -117,11 +117,12 @@ def adversarial_reconstruction(
     """
     check.integer("steps", steps, at_most=10_000)
     check.number("step_size", step_size, at_least=0, at_most=1)
-    task = _checked(task, model, n_inputs)
-    return float(_attacked(task, model, _inputs(task, n_inputs), steps, step_size))
+    task = check_fit(task, model, n_inputs)
+    return float(_attacked(task, model, evaluation_inputs(task, n_inputs), steps, step_size))
 
 
-def _checked(task: Any, model: Any, n_inputs: int) -> ParameterDecomposition:
+def check_fit(task: Any, model: Any, n_inputs: int) -> ParameterDecomposition:
+    """The task with its fields in full; raises `ConfigError` unless the model is one of its decompositions."""
     if not isinstance(task, ParameterDecomposition):
         raise ConfigError(f"task must be a ParameterDecomposition, got {check.short(task)}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
@@ -135,7 +136,8 @@ def _checked(task: Any, model: Any, n_inputs: int) -> ParameterDecomposition:
     return task.broadcast()
 
 
-def _inputs(task: ParameterDecomposition, n_inputs: int) -> Float[Array, "n_features inputs"]:
+def evaluation_inputs(task: ParameterDecomposition, n_inputs: int) -> Float[Array, "n_features inputs"]:
+    """The inputs, as columns, that decompositions of a task are judged on, the same for all models."""
     return task.features.sample(jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG)), n_inputs)
 
 
@@ -146,7 +148,7 @@ def _uniform(task: ParameterDecomposition, n_inputs: int, which: int) -> Float[A
 
 @partial(jax.jit, static_argnames="n_inputs")
 def _evaluated(task: Any, model: Any, n_inputs: int) -> tuple[Array, Array, Array, Array]:
-    x = _inputs(task, n_inputs)
+    x = evaluation_inputs(task, n_inputs)
     task = materialize(task)
     terms = task.terms(model, x, _uniform(task, n_inputs, 0))
     return x, model.importances(task.target, x), terms.faithfulness, terms.stochastic

@@ -13,9 +13,22 @@ from superpos import console
 from superpos.script import one_sentence
 
 # The order in which `superpos --help` lists commands; those that are not named here follow.
-FIRST = ("demo", "sweep", "status", "geometry", "explore", "phase", "sae", "pack", "export", "problems", "doctor")
+FIRST = (
+    "demo",
+    "sweep",
+    "status",
+    "geometry",
+    "explore",
+    "phase",
+    "sae",
+    "decompose",
+    "pack",
+    "export",
+    "problems",
+    "doctor",
+)
 # Modules here that are no commands.
-HELPERS = {"report", "sweepfile"}
+HELPERS = {"one_cell", "report", "sweepfile"}
 
 # Python looks for cycles of dead objects after every 700 new ones, which while JAX is imported and traces is a tenth of
 # the time. A command's cycles are few.

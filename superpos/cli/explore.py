@@ -17,7 +17,7 @@ def explore(
     ] = None,
     title: Annotated[str | None, tyro.conf.arg(help="what the page is called")] = None,
     n_inputs: Annotated[
-        int | None, tyro.conf.arg(help="inputs that sparse autoencoders are judged on; 16,384 if not given")
+        int | None, tyro.conf.arg(help="inputs that autoencoders and decompositions are judged on; 16,384 if not given")
     ] = None,
     landscape: Annotated[
         tuple[float, ...],
@@ -30,9 +30,9 @@ def explore(
 ) -> None:
     """Write one self-contained HTML page to explore a sweep in; it needs no network.
 
-    Toy models, sparse autoencoders (crosscoders and transcoders, too), modular addition and repeated tokens (induction
-    heads) have one each. With --landscape, which takes half a minute the first time and is kept beside the result, the
-    page of toy models has the minima at the sweep's densities nearest to those given.
+    Toy models, sparse autoencoders (crosscoders and transcoders, too), decompositions of weights, modular addition and
+    repeated tokens (induction heads) have one each. With --landscape, which takes half a minute the first time and is kept
+    beside the result, the page of toy models has the minima at the sweep's densities nearest to those given.
     """
     import os
 

@@ -41,10 +41,10 @@ def explore(
     Of toy models, the page has a map of the sweep, the geometry of the chosen model, its training, and live training in
     the browser. With the `landscape` of the same task, a table of `superpos.landscape` over densities of the sweep, it
     shows the minima at the chosen model's density, and marks the one in which this model ended. Of sparse autoencoders,
-    crosscoders and transcoders it is a feature viewer: scores of all of them, the latents of those that fit
-    (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs (16,384). Of transformers it
-    shows how they learned: of `ModularAddition` the losses with the phases of grokking, spectrum, circles and neurons; of
-    `RepeatedTokens` the attention of every head, and its scores.
+    crosscoders, transcoders and decompositions of weights it is a feature viewer: scores of all of them, the latents or
+    subcomponents of those that fit (`pack_dictionaries`), and any two side by side; they are judged on `n_inputs` inputs
+    (16,384). Of transformers it shows how they learned: of `ModularAddition` the losses with the phases of grokking,
+    spectrum, circles and neurons; of `RepeatedTokens` the attention of every head, and its scores.
 
     `result` is a sweep's, or of toy models also one model, one run, or bare weights W (n_hidden, n_features) of anybody's.
     One autoencoder or transformer gets a page as a sweep of one seed.
@@ -78,11 +78,11 @@ def explore(
     kind = result.attrs["task"]["kind"]
     entry = described_as(kind).PAGE
     if entry != "viewer" and n_inputs is not None:
-        raise ConfigError(f"n_inputs is for sparse autoencoders; this result holds {kind} models.")
+        raise ConfigError(f"n_inputs is for sparse autoencoders and decompositions; this result holds {kind} models.")
     if landscape is not None and kind != "toy":
         raise ConfigError(f"landscape is for toy models; this result holds {kind} models.")
     if not result.has_page:
-        kinds = "toy models, sparse autoencoders and transcoders, modular addition and repeated tokens"
+        kinds = "toy models, their decompositions, sparse autoencoders and transcoders, modular addition and repeated tokens"
         raise ConfigError(f"pages exist for {kinds}; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
     widgets = path is None and console.in_kernel()

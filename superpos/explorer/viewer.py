@@ -1,4 +1,4 @@
-"""What a page shows of a sweep of sparse autoencoders, crosscoders or transcoders: numbers of all, latents of some."""
+"""What a page shows of a sweep of dictionaries or decompositions of weights: numbers of all, latents of some."""
 
 import json
 from typing import Any
@@ -30,14 +30,14 @@ SCORES = {
     "recall": "recall",
     "mcc": "MCC",
     "mmcs": "MMCS",
-    "l0": "L0, active latents",
+    "l0": "L0, active at once",
     "explained_variance": "explained variance R²",
     "loss_recovered": "loss recovered",
     "shrinkage": "shrinkage",
     "uniqueness": "uniqueness",
     "splitting": "splitting",
     "absorption": "absorption",
-    "dead_share": "share of dead latents",
+    "dead_share": "share of dead ones",
     "n_exclusive": "exclusive latents",
     "false_exclusive": "… of features that several models have",
     "decoupled": "features decoupled",
@@ -49,9 +49,15 @@ SCORES = {
     "tiling": "latents per manifold",
     "active_at_once": "… of them active at once",
     "mixed": "latents of no manifold",
+    "ml2r": "ML2R, lengths",
+    "live": "live subcomponents",
+    "importance_error": "importances off",
+    "faithfulness": "faithfulness error",
+    "stochastic": "error with random masks",
+    "adversarial": "error with adversarial masks",
 }
 # By which score autoencoders are chosen first, for each kind.
-CHIEF = {"transcoder": "slope_agreement", "manifolds": "explained_variance"}
+CHIEF = {"transcoder": "slope_agreement", "manifolds": "explained_variance", "decomposition": "mmcs"}
 # Numbers to compare them with; no axes of their own.
 BESIDE = (
     "l0_true",
@@ -63,7 +69,7 @@ BESIDE = (
 def pack_dictionaries(
     result: SweepResult, *, n_inputs: int = N_INPUTS, most: int = MAX_SHOWN, progress: bool | None = None
 ) -> dict[str, Any]:
-    """Everything the feature viewer shows of a sweep of sparse autoencoders, crosscoders or transcoders, JSON-ready.
+    """Everything the feature viewer shows of a sweep of sparse autoencoders, crosscoders, transcoders or decompositions.
 
     All models have their scores (`superpos.analysis.dashboard_of` on `n_inputs` inputs). At most `most` of them, and no
     more than 4 million characters, have their latents too: first the model of lowest
@@ -150,7 +156,7 @@ def _architectures(dataset: xr.Dataset, lead: list[str]) -> list[str]:
     if "architecture" in dataset.coords:
         column = dataset.coords["architecture"].broadcast_like(dataset["loss"]).transpose(*lead)
         return column.values.ravel().astype(str).tolist()
-    return [str(dataset.attrs["task"]["architecture"])] * dataset["loss"].size
+    return [str(dataset.attrs["task"].get("architecture", "decomposition"))] * dataset["loss"].size
 
 
 def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
@@ -202,6 +208,8 @@ def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
     if "shares" in latents[0]:
         shares = [[np.nan if v is None else v for v in latent["shares"]] for latent in latents]
         packed |= {"shares": encode.numbers(shares), "exclusive_to": encode.whole(column("exclusive_to", -1))}
+    if "alone" in latents[0]:
+        packed["alone"] = encode.whole(column("alone"))
     if "written_feature" in latents[0]:
         packed["written"] = encode.whole(column("written_feature", -1))
     packed |= {name: encode.numbers(column(name)) for name in ("nearest_cosine", "precision", "recall", "f1")}

@@ -95,6 +95,7 @@ class ParameterDecomposition(Task):
     UNSAID: ClassVar[tuple[str, ...]] = ("target_W", "target_b", "activation")
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
+    PAGE: ClassVar[str] = "viewer"
     NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
 
     n_features: int = jax.tree.static()  # shape of W
@@ -130,12 +131,20 @@ class ParameterDecomposition(Task):
         where one is given, else none. Inputs are those of `toy`.
 
         Raises:
-            ConfigError: `toy` is no toy model's task, or shapes do not fit.
+            ConfigError: `toy` is no toy model's task, its inputs are of a kind that decompositions do not draw (a world,
+                trees, correlations, a law of magnitudes), or shapes do not fit.
         """
         if not isinstance(toy, Task) or not hasattr(toy, "features"):
             raise ConfigError(f"toy must be a task such as superpos.tasks.Toy(...), got {check.short(toy)}.")
         if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
             raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
+        features: Any = getattr(toy, "features", None)
+        known = {f.name for f in fields(cls)}
+        if not isinstance(features, FeatureDistribution):
+            raise ConfigError("toy must have the inputs of Toy, not features of its own.")
+        unread = [f for f in fields(FeatureDistribution) if f.name not in known]
+        if more := [f.name for f in unread if not _is_default(getattr(features, f.name), f.default)]:
+            raise ConfigError(f"toy must have the inputs of Toy, without {more[0]}.")
         W, b = arrays.weights_and_bias("W", W, b)
         if (W := arrays.as_numpy("W", W)).ndim < 2:
             raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
@@ -371,6 +380,10 @@ class ParameterDecomposition(Task):
 _COEFFICIENTS = (
     "minimality_coefficient", "faithfulness_coefficient", "stochastic_coefficient", "layerwise_coefficient",
 )  # fmt: skip
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (np.ndim(value) == 0 and bool(value == default))
 
 
 def _dot(a: Array, b: Array) -> Array:

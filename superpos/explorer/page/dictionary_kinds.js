@@ -1,4 +1,4 @@
-// What differs between autoencoders, crosscoders, transcoders and dictionaries of features that are manifolds.
+// What differs between autoencoders, crosscoders, transcoders, dictionaries of manifolds, and decompositions.
 
 import { fixed } from "./dom.js";
 
@@ -52,6 +52,18 @@ function ofManifolds(sae, row) {
   );
 }
 
+/** What a subcomponent of W is needed for. */
+function ofWeights(sae, row) {
+  const k = sae.alone[row];
+  if (!k) return ` No feature alone needs it in W: it is there for inputs of several.`;
+  const own = sae.called(sae.matched[row]);
+  const what = k === 1 ? `${own} alone` : `${k} features, ${own} most`;
+  return (
+    ` Of these ${percent(sae.precision[row])} have ${own}; of inputs with ${own} ${percent(sae.recall[row])} ` +
+    `need it. Of inputs with one feature those of ${what} need it in W.`
+  );
+}
+
 const many = (k, one, more = `${one}s`) => `${k} ${k === 1 ? one : more}`;
 
 /** Features that both find, and where B is better. */
@@ -70,10 +82,10 @@ function tallyOfFeatures(A, B) {
   );
 }
 
-const tallyOf = (sort, words) => (A, B) => {
+const tallyOf = (sort, words, unit = "latent") => (A, B) => {
   const count = (sae) => Array.from(sae.index.keys()).filter((row) => sae.sort(row).startsWith(sort)).length;
   const [a, b] = [count(A), count(B)];
-  return `A has ${many(a, "latent")} ${words} and B ${b}.`;
+  return `A has ${many(a, unit)} ${words} and B ${b}.`;
 };
 const tallyOfModels = (A, B) => `${tallyOf("only", "of one model alone")(A, B)} ${tallyOfFeatures(A, B)}`;
 
@@ -152,12 +164,39 @@ export const KINDS = {
     words: ofManifolds,
     tally: tallyOf("member", "that belong to a manifold"),
   },
+  decomposition: {
+    one: "decomposition",
+    unit: "subcomponent",
+    target: "feature",
+    atlas: "Importances of subcomponents (columns) for inputs of one feature (rows), and what they read and write",
+    map: { least: "−1", most: "1", word: "value", rows: "features" },
+    sorts: () => ({
+      whole: "for one feature",
+      split: "for several features",
+      idle: "for no feature alone",
+      dead: "dead",
+    }),
+    sort: (sae, row) => (sae.alone[row] === 1 ? "whole" : sae.alone[row] ? "split" : "idle"),
+    main: {
+      name: "importance",
+      label: "importance",
+      of: (sae) => (row) => (sae.matched[row] < 0 ? Number.NaN : sae.blocks[0].at(sae.matched[row], row)),
+    },
+    sortedBy: ["feature", true],
+    words: ofWeights,
+    tally: tallyOf("whole", "for one feature alone", "subcomponent"),
+  },
 };
+
+/** What the parts of a kind are called. */
+export const unitOf = (kind) => KINDS[kind].unit ?? "latent";
 
 /** What a latent does, in a sentence or two. */
 export function inWords(sae, row) {
-  if (sae.frequency[row] === 0) return `It fired on none of the inputs.`;
-  return `It fires on ${percent(sae.frequency[row])} of inputs.${KINDS[sae.kind].words(sae, row)}`;
+  const weights = sae.kind === "decomposition";
+  if (sae.frequency[row] === 0) return weights ? "None of the inputs needs it." : "It fired on none of the inputs.";
+  const does = weights ? "is needed by" : "fires on";
+  return `It ${does} ${percent(sae.frequency[row])} of inputs.${KINDS[sae.kind].words(sae, row)}`;
 }
 
 /** Numbers of a latent under its name, as pairs of a word and a text. */
@@ -174,6 +213,14 @@ export function facts(sae, row) {
       ["in subspace", fixed(KINDS.manifolds.main.of(sae)(row))],
       ["precision", fixed(sae.precision[row])],
       ["tile", percent(sae.recall[row])],
+      density,
+    ];
+  if (sae.kind === "decomposition")
+    return [
+      ...sae.blocks.slice(0, -2).map((block) => [`needed ${block.label}`, own < 0 ? "–" : fixed(block.at(own, row))]),
+      ["reads", weight(sae.blocks.length - 2, own)],
+      ["writes", weight(sae.blocks.length - 1, own)],
+      ["precision", fixed(sae.precision[row])],
       density,
     ];
   const f1 = ["F1", fixed(sae.f1[row])];

@@ -3,7 +3,7 @@
 import { el, fit, fixed, svg } from "./dom.js";
 import { divergingParts } from "./color.js";
 import { cosines } from "./sae_sweep.js";
-import { KINDS } from "./dictionary_kinds.js";
+import { KINDS, unitOf } from "./dictionary_kinds.js";
 import { makeTurnable, place } from "./turning.js";
 
 const MAX_NAMED = 24;
@@ -65,7 +65,7 @@ export function createCosineMap({ side, kind, onpick }) {
     const value = fixed(block.drawn(row, order[j]));
     const of = blocks.length > 1 ? `${block.label} · ` : "";
     const what = kind === "manifolds" ? sae.called(row) : `feature ${row}`;
-    readout.textContent = `${of}${what} · latent ${sae.index[order[j]]}: ${says.word} ${value}`;
+    readout.textContent = `${of}${what} · ${unitOf(kind)} ${sae.index[order[j]]}: ${says.word} ${value}`;
   });
   canvas.addEventListener("pointerleave", () => {
     readout.textContent = " ";
@@ -102,9 +102,11 @@ export function createCosineMap({ side, kind, onpick }) {
         if (k) context.fillRect(0, y - 1, width, 2);
         context.font = "600 12px system-ui, sans-serif";
         context.fillStyle = dark ? "#1c2027" : "#fff";
-        context.fillRect(0, y + 1, context.measureText(block.label).width + 10, 19);
+        const wide = context.measureText(block.label).width + 10;
+        const left = kind === "decomposition" ? width - wide : 0; // where subcomponents of no feature are
+        context.fillRect(left, y + 1, wide, 19);
         context.fillStyle = dark ? "#eceef1" : "#1b1f27";
-        context.fillText(block.label, 5, y + 15);
+        context.fillText(block.label, left + 5, y + 15);
       }
       const column = order.indexOf(row);
       if (row >= 0 && column >= 0) {
@@ -114,7 +116,7 @@ export function createCosineMap({ side, kind, onpick }) {
       }
       canvas.setAttribute(
         "aria-label",
-        `${KINDS[kind].atlas}: ${blocks[0].rows} ${says.rows}, ${sae.count} latents ordered by their ` +
+        `${KINDS[kind].atlas}: ${blocks[0].rows} ${says.rows}, ${sae.count} ${unitOf(kind)}s ordered by their ` +
           `${kind === "manifolds" ? "manifold" : "feature"}.`,
       );
     },
@@ -181,7 +183,7 @@ export function createDirections({ side, onpick, onturn }) {
             ? String(i)
             : ""
           : latent === chosen
-            ? `latent ${sae.index[latent]}`
+            ? `${unitOf(sae.kind)} ${sae.index[latent]}`
             : "";
       const text = latent < 0 ? [px * far, py * far + 3] : [px * 0.5, py * 0.5 - 5];
       if (label) arrow.append(svg("text", { x: text[0].toFixed(1), y: text[1].toFixed(1) }, label));
@@ -206,10 +208,11 @@ export function createDirections({ side, onpick, onturn }) {
       if (!turning.turning()) turn = [yaw, pitch];
       title.textContent = name;
       draw();
+      const unit = unitOf(sae.kind);
       image.setAttribute(
         "aria-label",
-        `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} latents in ${sae.m} ` +
-          `dimensions${row >= 0 ? `; latent ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
+        `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} ${unit}s in ${sae.m} ` +
+          `dimensions${row >= 0 ? `; ${unit} ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
       );
     },
   };

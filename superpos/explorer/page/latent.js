@@ -1,7 +1,7 @@
 // One latent: what it does, which true features it answers to, when it fires, and who is near.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { facts, inWords } from "./dictionary_kinds.js";
+import { facts, inWords, unitOf } from "./dictionary_kinds.js";
 
 function histogram(sae, row) {
   const counts = sae.histogram(row);
@@ -40,6 +40,8 @@ function histogram(sae, row) {
   return image;
 }
 
+const never = (sae) => (sae.kind === "decomposition" ? "It is never needed." : "It never fires.");
+
 /** The parts of a crosscoder's latent: of each model its share of the norms, and its cosine with the feature there. */
 function partsOf(sae, row) {
   const own = sae.matched[row];
@@ -71,8 +73,9 @@ const meter = (value, kind) =>
 
 function features(sae, row) {
   const list = sae.features(row);
-  if (!list.length) return el("p", { class: "note" }, "It never fires.");
-  const more = sae.shares || !sae.blocks.length ? [{ label: "cosine", at: sae.cosine }] : sae.blocks;
+  if (!list.length) return el("p", { class: "note" }, never(sae));
+  const blocks = sae.blocks.filter(({ label }) => !label.startsWith("in identity"));
+  const more = sae.shares || !blocks.length ? [{ label: "cosine", at: sae.cosine }] : blocks;
   const rows = list.map((f) =>
     el(
       "tr",
@@ -84,12 +87,13 @@ function features(sae, row) {
         f.index === sae.matched[row] ? el("span", { class: "tick", title: "its own" }, " ✓") : null,
       ),
       el("td", {}, meter(f.precision, "p")),
-      el("td", {}, meter(f.recall, "r")),
+      ...(sae.alone ? [] : [el("td", {}, meter(f.recall, "r"))]), // four more columns leave no room
       ...more.map((block) => el("td", {}, fixed(block.at(f.index, row)))),
     ),
   );
   const labels = more.map(({ label }) => (sae.manifolds ? "share" : label));
-  const head = [sae.manifolds ? "manifold" : "feature", "precision", "recall", ...labels].map((text) =>
+  const quality = sae.alone ? ["precision"] : ["precision", "recall"];
+  const head = [sae.manifolds ? "manifold" : "feature", ...quality, ...labels].map((text) =>
     el("th", { scope: "col" }, text),
   );
   return el("table", { class: "answers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
@@ -99,7 +103,7 @@ const MAX_CHIPS = 6;
 
 function examples(sae, row, which) {
   const list = sae[which](row);
-  if (!list.length) return el("p", { class: "note" }, "It never fires.");
+  if (!list.length) return el("p", { class: "note" }, never(sae));
   const strongest = sae.top(row)[0].activation;
   const said = sae.matched[row] >= 0 ? sae.matched[row] : (sae.features(row)[0]?.index ?? -1);
   return el(
@@ -152,13 +156,15 @@ export function createLatent({ side, state, onpick, sorts }) {
           el(
             "p",
             { class: "nothing" },
-            s.b >= 0 ? `No latent of ${side.toUpperCase()} is paired with this one.` : "Choose a latent in the table.",
+            s.b >= 0 ? `None of ${side.toUpperCase()} is paired with this one.` : "Choose one in the table.",
           ),
         );
         return;
       }
       const matched = sae.matched[row];
       const kind = sae.sort(row);
+      const [unit, Targets] = [unitOf(sae.kind), sae.manifolds ? "Manifolds" : "Features"];
+      const weights = sae.kind === "decomposition"; // inputs need its parts, which do not fire
       const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
       const which = (value, text) =>
         el(
@@ -179,10 +185,10 @@ export function createLatent({ side, state, onpick, sorts }) {
           {
             type: "button",
             class: "near",
-            "aria-label": called(`latent ${n.index}${to} cos ${fixed(n.cosine)}`),
+            "aria-label": called(`${unit} ${n.index}${to} cos ${fixed(n.cosine)}`),
             onclick: () => onpick(n.index, side),
           },
-          el("span", {}, `latent ${n.index}${to}`),
+          el("span", {}, `${unit} ${n.index}${to}`),
           el("small", {}, `cos ${fixed(n.cosine)}`),
         );
       });
@@ -195,7 +201,7 @@ export function createLatent({ side, state, onpick, sorts }) {
         el(
           "div",
           { class: "naming" },
-          el("h2", { class: "latent-name" }, `Latent ${sae.index[row]}`, own),
+          el("h2", { class: "latent-name" }, `${unit[0].toUpperCase()}${unit.slice(1)} ${sae.index[row]}`, own),
           el("span", { class: `badge ${kind}` }, sorts[kind]),
         ),
         el("p", { class: "words" }, inWords(sae, row)),
@@ -208,10 +214,10 @@ export function createLatent({ side, state, onpick, sorts }) {
           "div",
           { class: "blocks" },
           sae.shares ? block("Its part in every model", partsOf(sae, row)) : null,
-          block(sae.manifolds ? "Manifolds it fires with" : "Features it fires with", features(sae, row)),
+          block(`${Targets} it ${weights ? "is needed" : "fires"} with`, features(sae, row)),
           block(
-            "Its activations (log scale)",
-            sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, "It never fires."),
+            `Its ${weights ? "importances" : "activations"} (log scale)`,
+            sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, never(sae)),
           ),
           el(
             "div",
@@ -219,7 +225,7 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "div",
               { class: "over" },
-              el("h3", {}, "Inputs that make it fire"),
+              el("h3", {}, weights ? "Inputs that need it" : "Inputs that make it fire"),
               el(
                 "div",
                 { class: "chips", role: "group", "aria-label": "which examples" },
@@ -230,14 +236,14 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "p",
               { class: "legend-line" },
-              `activation, and the ${sae.manifolds ? "manifolds" : "features"} that were active${sides}: `,
+              `${weights ? "importance" : "activation"}, and the ${Targets.toLowerCase()} that were active${sides}: `,
               el("span", { class: "chip mine" }, el("b", {}, "its own")),
               " ",
               el("span", { class: "chip" }, el("b", {}, "others")),
             ),
             examples(sae, row, s.strip === "samples" ? "samples" : "top"),
           ),
-          block("Nearest latents", el("div", { class: "nears" }, ...near)),
+          block(`Nearest ${unit}s`, el("div", { class: "nears" }, ...near)),
         ),
       );
       if (focused >= 0) node.querySelectorAll("button")[focused]?.focus();

@@ -1,7 +1,7 @@
 // The table of latents of one autoencoder, or of pairs of two: search, sort, choose.
 
 import { el, fixed, svg } from "./dom.js";
-import { KINDS, percent } from "./dictionary_kinds.js";
+import { KINDS, percent, unitOf } from "./dictionary_kinds.js";
 import { matches, ordered, pairs } from "./sae_sweep.js";
 
 /** A small histogram of activations, on a log scale. */
@@ -50,7 +50,7 @@ function shareOf(sae) {
 function columnsOf(A, B) {
   const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
   const [a, b] = [named(A.index), B ? named(B.index) : null];
-  const kind = KINDS[A.kind];
+  const [kind, unit] = [KINDS[A.kind], unitOf(A.kind)];
   const feature = {
     name: "feature",
     label: kind.target,
@@ -69,22 +69,26 @@ function columnsOf(A, B) {
       ...more,
     });
     return [
-      { name: "latent", label: "latent", key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
+      { name: "latent", label: unit, key: (r) => A.index[r.a], first: true, show: (r) => a(r.a) },
       feature,
       ...(A.written ? [one("written", "writes", (v) => (v < 0 ? "–" : String(v)), { first: true })] : []),
       { name: main.name, label: main.label, key: (r) => ofA(r.a), show: (r) => bar(ofA(r.a), "a") },
       ...(A.shares ? [shareOf(A)] : [one("precision", "precision", fixed2, slim)]),
-      ...(A.shares ? [] : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
+      ...(A.shares || A.alone
+        ? []
+        : [A.manifolds ? one("recall", "tile", percent, slim) : one("recall", "recall", fixed2, slim)]),
       one("frequency", "density", (v) => percent(v)),
-      { name: "activations", label: "activations", show: (r) => sparkline(A.histogram(r.a)), slim: true },
+      ...(A.alone
+        ? []
+        : [{ name: "activations", label: "activations", show: (r) => sparkline(A.histogram(r.a)), slim: true }]),
     ];
   }
   return [
     feature,
-    { name: "latent", label: "latent A", key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
+    { name: "latent", label: `${unit} A`, key: (r) => side(r.a, A, "index"), first: true, show: (r) => a(r.a) },
     { name: main.name, label: `${main.label} in A`, key: (r) => has(r.a, ofA), show: (r) => bar(has(r.a, ofA), "a") },
     { name: "b", label: `${main.label} in B`, key: (r) => has(r.b, ofB), show: (r) => bar(has(r.b, ofB), "b") },
-    { name: "other", label: "latent B", key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
+    { name: "other", label: `${unit} B`, key: (r) => side(r.b, B, "index"), first: true, show: (r) => b(r.b) },
     {
       name: "gain",
       label: `${main.label}, B − A`,
@@ -102,15 +106,15 @@ function signed(value) {
 }
 
 /** The table with its search field and sorts. `onpick(latent of A, latent of B)`. */
-export function createLatents({ state, onpick }) {
+export function createLatents({ state, unit, onpick }) {
   const search = el("input", {
     type: "search",
     placeholder: "feature 7, dead, f1 < 0.5 …",
-    "aria-label": "search latents",
+    "aria-label": `search ${unit}s`,
     oninput: () => state.set({ q: search.value }),
   });
-  const chips = el("div", { class: "chips", role: "group", "aria-label": "sorts of latents" });
-  const how = el("div", { class: "chips", role: "group", "aria-label": "how latents are paired" });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": `sorts of ${unit}s` });
+  const how = el("div", { class: "chips", role: "group", "aria-label": `how ${unit}s are paired` });
   const head = el("tr", {});
   const body = el("tbody", {});
   const count = el("p", { class: "note", role: "status" });
@@ -142,7 +146,7 @@ export function createLatents({ state, onpick }) {
     const found = every.filter((r) => (!s.kind || sortOf(r) === s.kind) && matches(r, sides(r, A, B), s.q));
     rows = ordered(found, column.key, s.up);
     chips.replaceChildren(
-      ...(B ? [el("span", {}, "latents of A:")] : []),
+      ...(B ? [el("span", {}, `${unit}s of A:`)] : []),
       chip(`all ${every.length}`, !s.kind, () => state.set({ kind: "" })),
       ...Object.entries(KINDS[A.kind].sorts(A.shares?.(0).length ?? 0))
         .filter(([kind]) => counts[kind])
@@ -156,7 +160,7 @@ export function createLatents({ state, onpick }) {
     how.replaceChildren(
       ...(B
         ? [
-            el("span", {}, "pair latents by"),
+            el("span", {}, `pair ${unit}s by`),
             chip(by, s.match !== "cosine" || !same, () => state.set({ match: "feature" })),
             ...(same
               ? [chip("the cosine of their directions", s.match === "cosine", () => state.set({ match: "cosine" }))]
@@ -188,8 +192,8 @@ export function createLatents({ state, onpick }) {
     );
     body.replaceChildren(
       ...rows.map((r, k) => {
-        const ofA = r.a < 0 ? "no latent of A" : `latent ${A.index[r.a]}`;
-        const ofB = r.b < 0 ? "no latent of B" : `latent ${B?.index[r.b]} of B`;
+        const ofA = r.a < 0 ? `no ${unit} of A` : `${unit} ${A.index[r.a]}`;
+        const ofB = r.b < 0 ? `no ${unit} of B` : `${unit} ${B?.index[r.b]} of B`;
         const said = `${r.feature < 0 ? "no feature" : A.called(r.feature)}, ${ofA}${B ? `, ${ofB}` : ""}`;
         const cells = columns.map((c, j) =>
           el(
@@ -204,11 +208,11 @@ export function createLatents({ state, onpick }) {
       }),
     );
     const all = rows.length === every.length;
-    const what = B ? "pairs" : "latents";
+    const what = B ? "pairs" : `${unit}s`;
     const missing = A.leftOut + (B?.leftOut ?? 0);
     count.textContent = rows.length
       ? `${all ? "" : `${rows.length} of `}${every.length} ${what}` +
-        `${missing ? `; ${missing} rarer latents are not on this page` : ""}.`
+        `${missing ? `; ${missing} rarer ${unit}s are not on this page` : ""}.`
       : `No ${what} match. Try a number, “dead”, or “density > 1 %”.`;
   }
   function pick(k, A, B, focus) {

@@ -2,7 +2,7 @@
 
 import { say, short } from "./dom.js";
 import { decode, decodeWords } from "./decode.js";
-import { EXCLUSIVE_ABOVE, KINDS } from "./dictionary_kinds.js";
+import { EXCLUSIVE_ABOVE, KINDS, unitOf } from "./dictionary_kinds.js";
 
 /** The whole page. */
 export function readSaeSweep(data) {
@@ -84,6 +84,7 @@ export function readOne(one, truth, kind = "autoencoder") {
     signed: kind === "transcoder" && targets !== null,
     shares: one.shares ? decode(one.shares).row : null,
     exclusive: one.exclusive_to ? numbers(one.exclusive_to) : null,
+    alone: one.alone ? numbers(one.alone) : null,
     written: one.written ? numbers(one.written) : null,
     manifolds: one.manifolds ?? null,
     count: index.length,
@@ -214,20 +215,22 @@ export function pairs(A, B, how) {
   return found;
 }
 
+const SYMBOLS = { sparsity_coefficient: "λ", minimality_coefficient: "β" };
+
 /** How an autoencoder is called: its settings, of the axes that differ and that its architecture uses. */
 export function nameOf(saeSweep, cell) {
   const several = Object.keys(saeSweep.architectures).length > 1;
   const parts = several ? [short(saeSweep.architectures[saeSweep.architecture.at(cell)][0], 40)] : [];
   for (const axis of saeSweep.axes) {
     if (axis.name === "architecture" || axis.values.length < 2 || axis.index[cell] < 0) continue;
-    const symbol = axis.name === "sparsity_coefficient" ? "λ" : short(axis.label, 40);
+    const symbol = SYMBOLS[axis.name] ?? short(axis.label, 40);
     parts.push(`${symbol} ${say(axis.values[axis.index[cell]])}`);
   }
   return parts.join(", ") || short(saeSweep.architectures[saeSweep.architecture.at(cell)][0], 40);
 }
 
 // What a number in a search may be of.
-const NUMBERED = "latent|feature|manifold|circle|sphere|torus|hypersphere";
+const NUMBERED = "latent|subcomponent|feature|manifold|circle|sphere|torus|hypersphere";
 const FIELDS = { f1: "f1", precision: "precision", recall: "recall", density: "frequency" };
 
 /**
@@ -246,7 +249,8 @@ export function matches(row, sides, query) {
     const number = new RegExp(`^(?:(${NUMBERED}|l|f):?)?(\\d+)$`).exec(word);
     const asked = /^(\w+)([<>])=?(\d*\.?\d+)(%?)$/.exec(word);
     if (number) {
-      const [which, value] = [number[1] ? (number[1][0] === "l" ? "l" : "f") : "", Number(number[2])];
+      const ofLatent = ["latent", "l", "subcomponent"].includes(number[1]);
+      const [which, value] = [number[1] ? (ofLatent ? "l" : "f") : "", Number(number[2])];
       return (
         (which !== "l" && row.feature >= 0 && sides[0][0].numberOf(row.feature) === value) ||
         (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value))
@@ -263,7 +267,7 @@ export function matches(row, sides, query) {
       if (at < 0) return false;
       const own = sae.matched[at] < 0 ? "" : sae.called(sae.matched[at]);
       const [sort, sorts] = [sae.sort(at), KINDS[sae.kind].sorts(sae.shares?.(at).length ?? 0)];
-      return `latent feature ${own} ${sorts[sort]} ${sort}`.includes(word);
+      return `${unitOf(sae.kind)} feature ${own} ${sorts[sort]} ${sort}`.includes(word);
     });
   });
 }

@@ -1,6 +1,7 @@
 // Scores of the chosen autoencoders beside what chance gets, all of them in one table, and what the words mean.
 
 import { el, fixed, say, short } from "./dom.js";
+import { unitOf } from "./dictionary_kinds.js";
 import { nameOf, ordered } from "./sae_sweep.js";
 
 const MEANING = {
@@ -10,8 +11,8 @@ const MEANING = {
   precision: "How often the feature is there when its latent fires.",
   recall: "How often the latent fires when its feature is there.",
   mcc: "Mean cosine of features and latents matched one to one.",
-  mmcs: "Mean over features of the largest cosine with any latent.",
-  l0: "Mean number of latents that fire on an input.",
+  mmcs: "Mean over features of the largest cosine with any of them.",
+  l0: "Mean number of them that are active on an input.",
   explained_variance: "Share of the variance of the hidden layer that is reconstructed.",
   loss_recovered:
     "Share of the toy model's loss that is won back when it reads the reconstruction instead of its hidden layer.",
@@ -19,7 +20,7 @@ const MEANING = {
   uniqueness: "Share of latents that are nearest for exactly one feature.",
   splitting: "Latents beyond one that point along the same feature.",
   absorption: "How often a child's latent speaks for its parent, too.",
-  dead_share: "Share of latents that fire on no input.",
+  dead_share: "Share of them that are active on no input.",
   n_exclusive: "Latents of which one model has more than .9 of the norms of the decoder.",
   false_exclusive: "Of them those whose nearest feature several models have.",
   decoupled: "Features of several models of which each has an exclusive latent of its own.",
@@ -32,11 +33,30 @@ const MEANING = {
   tiling: "How many latents belong to a manifold: half of their column or more lies in its subspace. Mean of all.",
   active_at_once: "How many of them fire where their manifold is.",
   mixed: "Live latents that belong to no manifold.",
+  ml2r: "Length of what the nearest subcomponent adds to a column of W, relative to the column; mean over features.",
+  live: "Subcomponents that some input needs (importance above .1), in all matrices.",
+  importance_error: "Importances for inputs of one feature that differ from one subcomponent for every feature.",
+  faithfulness: "Squared difference of the sum of all subcomponents from the target's matrices.",
+  stochastic: "Squared error of the output with masks drawn at random.",
+  adversarial: "Squared error of the output with the masks that hurt most, by gradient ascent.",
 };
 
 // Scores that count something.
-const COUNTS = new Set(["n_exclusive", "false_exclusive", "decoupled", "missed", "paired", "one_feature", "mixed"]);
-const score = (name, value) => fixed(value, COUNTS.has(name) ? 0 : 3);
+const COUNTS = new Set([
+  "n_exclusive",
+  "false_exclusive",
+  "decoupled",
+  "missed",
+  "paired",
+  "one_feature",
+  "mixed",
+  "live",
+  "importance_error",
+]);
+// Errors that are small numbers.
+const ERRORS = new Set(["faithfulness", "stochastic", "adversarial"]);
+const score = (name, value) =>
+  ERRORS.has(name) && Number.isFinite(value) ? value.toExponential(1) : fixed(value, COUNTS.has(name) ? 0 : 3);
 
 /** Two columns of scores, with those of random directions and of principal directions. */
 export function createScores(saeSweep) {
@@ -54,7 +74,17 @@ export function createScores(saeSweep) {
       .filter(({ name }) => MEANING[name])
       .flatMap(({ name, label }) => [el("dt", {}, label), el("dd", {}, MEANING[name])]),
     el("dt", {}, "density"),
-    el("dd", {}, "Share of inputs on which a latent fires."),
+    el("dd", {}, "Share of inputs on which one is active."),
+    ...(saeSweep.kind === "decomposition"
+      ? [
+          el("dt", {}, "in W, in Wᵀ"),
+          el("dd", {}, "Causal importance of a subcomponent for the input with one feature, in each matrix."),
+          el("dt", {}, "reads"),
+          el("dd", {}, "Its V: how much of a feature it takes."),
+          el("dt", {}, "writes"),
+          el("dd", {}, "Cosine of what it adds to a feature's column of W with this column."),
+        ]
+      : []),
     ...(saeSweep.signed
       ? [el("dt", {}, "3+, 3−"), el("dd", {}, "Feature 3 above 0, and below 0: its two sides.")]
       : []),
@@ -272,8 +302,8 @@ export function leftOut(
   const parts = [];
   if (kept < sound)
     parts.push(
-      `The latents of ${kept} of ${sound.toLocaleString("en")} ${saeSweep.one}s are on this page: the best of every ` +
-        `setting by loss, then the next best while there is room. Of the others it has the numbers.`,
+      `The ${unitOf(saeSweep.kind)}s of ${kept} of ${sound.toLocaleString("en")} ${saeSweep.one}s are on this page: ` +
+        `the best of every setting by loss, then the next best while there is room. Of the others it has the numbers.`,
     );
   if (broken) parts.push(`${broken} diverged or ${broken === 1 ? "is" : "are"} missing.`);
   return parts.join(" ");

@@ -5,7 +5,7 @@ import { el, labelled, select } from "./dom.js";
 import { createState } from "./state.js";
 import { isDark } from "./color.js";
 import { nameOf, readSaeSweep } from "./sae_sweep.js";
-import { KINDS } from "./dictionary_kinds.js";
+import { KINDS, unitOf } from "./dictionary_kinds.js";
 import { createScatter, quantities } from "./scatter.js";
 import { createScores, createSweepTable, leftOut } from "./scores.js";
 import { createCosineMap, createDirections } from "./dictionary_view.js";
@@ -75,6 +75,9 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     const partner = (which) => (saeSweep.open(state.get().b) ? latents.partner(latent, which) : FIRST);
     state.set(side === "b" ? { other: latent, latent: partner(1) } : { latent, other: partner(0) });
   };
+  const unit = unitOf(saeSweep.kind);
+  const units = `${unit}s`;
+  const Units = units[0].toUpperCase() + units.slice(1);
   const scatter = createScatter(saeSweep, { state, onpick: choose });
   const scores = createScores(saeSweep);
   const sweepTable = createSweepTable(saeSweep, { state, onpick: choose });
@@ -84,7 +87,8 @@ export function start(root, text, { link = true, theme = "" } = {}) {
     tiling: createTiling({ side, onpick: (name) => state.set({ q: name }) }),
     directions: createDirections({ side, onpick: pickLatent, onturn: turn }),
   }));
-  const latents = createLatents({ state, onpick: (latent, other) => state.set({ latent, other }) });
+  const pick = (latent, other) => state.set({ latent, other });
+  const latents = createLatents({ state, unit, onpick: pick });
   const panels = ["a", "b"].map((side) => createLatent({ side, state, onpick: pickLatent, sorts: saeSweep.sorts }));
   const choices = el("div", { class: "controls choosing" });
   const announcer = el("p", { class: "unseen", role: "status" });
@@ -92,7 +96,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   const title = el("h2", { class: "small" });
   const latentCard = el(
     "section",
-    { class: "card latents-card", "aria-label": "latents" },
+    { class: "card latents-card", "aria-label": units },
     title,
     missing,
     latents.node,
@@ -171,12 +175,13 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   function showAtlas(A, B, s, dark) {
     dictionaryView.classList.toggle("two", Boolean(B));
     const inPlane = (sae) => !sae.shares && !sae.written && sae.m > 1 && sae.m <= 3;
-    const dots = "dots are hidden layers that make the chosen one fire";
+    const how = saeSweep.kind === "decomposition" ? "need the chosen one" : "make the chosen one fire";
+    const dots = `dots are hidden layers that ${how}`;
     dictionaryTitle.textContent =
       A && inPlane(A)
         ? saeSweep.kind === "manifolds"
           ? `Latents; ${dots}`
-          : `True features (dashed) and latents; ${dots}`
+          : `True features (dashed) and ${units}; ${dots}`
         : kind.atlas;
     for (const [k, [sae, latent, letter]] of [
       [A, s.latent, "A"],
@@ -185,13 +190,13 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       const { map, directions, tiling } = pictures[k];
       const plane = Boolean(sae) && inPlane(sae);
       tiling.node.hidden = !sae?.manifolds;
-      map.node.hidden = !sae || plane;
+      map.node.hidden = !sae || (plane && saeSweep.kind !== "decomposition"); // whose importances have no other place
       directions.node.hidden = !plane;
       if (!sae) continue;
       const row = sae.rowOf.get(latent) ?? -1;
       const name = B ? `${letter}: ${nameOf(saeSweep, k ? s.b : s.a)}` : "";
       if (plane) directions.show(sae, row, s.yaw, s.pitch, name);
-      else map.show(sae, row, dark, name);
+      if (!map.node.hidden) map.show(sae, row, dark, name);
       if (sae.manifolds) tiling.show(sae, sae.matched[row] ?? -1);
     }
   }
@@ -213,7 +218,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       );
     }
     latents.node.hidden = !A;
-    title.textContent = A ? (B ? "Latents of both, side by side" : "Latents") : "Latents";
+    title.textContent = B && A ? `${Units} of both, side by side` : Units;
     showChoices(s);
     if (A) {
       latents.show(A, B, s);
@@ -237,7 +242,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       sweepTable.show(s);
     }
     showAtlas(A, A && B, s, dark);
-    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, latent ${latent}` : ""}`;
+    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, ${unit} ${latent}` : ""}`;
     announcer.textContent = `${called(s.a, A ? s.latent : -1)}${B ? `; B: ${called(s.b, s.other)}` : ""}`;
   }
   state.listen(render);

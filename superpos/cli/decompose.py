@@ -1,0 +1,93 @@
+"""`superpos decompose`: the weights of a toy model as a sum of rank-one subcomponents, judged by its features."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+def decompose(
+    result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result of toy models or of decompositions")],
+    at: Annotated[tuple[str, ...], tyro.conf.arg(help="which toy models, such as feature_probability=0.05")] = (),
+    coefficients: Annotated[
+        tuple[float, ...], tyro.conf.arg(help="minimality coefficients; .001 .0018 .003 .0056 .01 if not given")
+    ] = (),
+    subcomponents: Annotated[
+        int | None, tyro.conf.arg(help="of every matrix; four for every feature if not given")
+    ] = None,
+    seeds: Annotated[int | None, tyro.conf.arg(help="decompositions per coefficient, 8 if not given")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(help="training steps, 8,000 if not given")] = None,
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(help="folder of the result, continued if there; RESULT_decomposition.zarr here if not given"),
+    ] = None,
+    overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
+) -> None:
+    """Take weights apart: train stochastic parameter decompositions of a toy model, and score them.
+
+    Of a result of toy models the best seed is read, in the one cell that is left after `--at` (the nearest value is taken;
+    points of a design that is no product may also be chosen by number, `--at cell=3`). The table has, for every
+    coefficient, means over the seeds of MMCS (does every column of W point along a subcomponent?), ML2R (does that
+    subcomponent carry all of it? of opposite columns it may take the wrong one) and of the squared errors with random and
+    adversarial masks; how many subcomponents are live; and how many seeds are taken apart, with Wilson's 95 % interval:
+    every represented feature needs one live subcomponent of its own in W, which is its column (mean cosine at least .999,
+    mean ratio of lengths within .03 of 1). A result of decompositions is scored as it is.
+    """
+    import os
+
+    from superpos import check, console
+    from superpos.errors import ConfigError
+    from superpos.sweeping import open_result
+    from superpos.tasks import ParameterDecomposition, Toy
+    from superpos.tasks.registry import described_as
+
+    numbers = {"subcomponents": subcomponents, "seeds": seeds, "steps": steps}
+    for name, value in numbers.items():
+        if value is not None:
+            check.integer(name, value, at_least=1)
+    models = open_result(result)
+    kind = described_as(models.attrs["task"]["kind"])
+    if issubclass(kind, ParameterDecomposition):
+        console.words_are_the_result()
+        options: dict[str, Any] = {
+            "at": at,
+            "coefficients": coefficients,
+            **numbers,
+            "out": out,
+            "overwrite": overwrite or None,
+        }
+        options["overwrite"] = overwrite or None
+        if for_toys := [name for name, value in options.items() if value not in (None, ())]:
+            raise ConfigError(f"{for_toys[0]} is for toy models, and {result} holds decompositions already.")
+        return _print_scores(models)
+    if not issubclass(kind, Toy):
+        raise ConfigError(f"result must hold toy models or decompositions, and {result} holds other models.")
+
+    import superpos as sp
+    from superpos.cli.one_cell import one_cell
+    from superpos.experiments.decomposing import COEFFICIENTS, STEPS, build_decompositions
+
+    cell = one_cell(models, at)
+    settings = {} if subcomponents is None else {"n_subcomponents": subcomponents}
+    plan = build_decompositions(
+        cell.task(),
+        cell.model(),
+        coefficients=coefficients or COEFFICIENTS,
+        seeds=range(seeds or 8),
+        steps=steps or STEPS,
+        **settings,
+    )
+    name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
+    folder = out or Path(f"{name}_decomposition.zarr")
+    print(sp.geometry(cell.model()))
+    trained = sp.sweep(*plan, store=folder, overwrite=overwrite)
+    _print_scores(trained)
+    print(f"result    {folder}")
+
+
+def _print_scores(result: Any) -> None:
+    from superpos.cli.report import print_decompositions
+    from superpos.experiments.decomposing import measure
+
+    print(result)
+    print_decompositions(measure(result))
