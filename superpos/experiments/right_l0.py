@@ -237,11 +237,11 @@ def draw(result: SweepResult, tables: Mapping[str, xr.Dataset], size: Size) -> t
         ax.legend(loc="best", handlelength=1.4)
     text = (
         f"{N_FEATURES} correlated features, {TRUE_L0:.1f} of them active on average, read by as many latents of "
-        "BatchTopK that allows k of them: too few left of the vertical line, too many right of it. Features have orthogonal directions in 40 dimensions, or random ones "
-        "in 20 (in superposition). Like the truth: MCC of dictionaries with the true directions; F1 of the codes, and of "
-        "codes with the true directions (FISTA: the least L1, k active; refitted where variance is explained). Without the "
-        "truth: how far columns of the decoder overlap, and how far inputs reach along the 16th of them. Rings: the best of "
-        f"each curve. Means over {size.seeds} seeds, their range shaded."
+        "BatchTopK that allows k of them: too few left of the vertical line, too many right of it. Features have orthogonal "
+        "directions in 40 dimensions, or random ones in 20 (in superposition). Like the truth: MCC of dictionaries with the "
+        "true directions; F1 of the codes, and of codes with the true directions (FISTA: the least L1, k active; refitted "
+        "where variance is explained). Without the truth: how far columns of the decoder overlap, and how far inputs reach "
+        f"along the 16th of them. Rings: the best of each curve. Means over {size.seeds} seeds, their range shaded."
     )
     return figure, caption(result.attrs, text)
 
