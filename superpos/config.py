@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -44,8 +44,8 @@ def compared(data: Any) -> Any:
 def task_from_dict(data: Mapping[str, Any]) -> Any:
     """A task from plain data: `kind` (default "toy") and its fields.
 
-    A vector field may be written "0.9^i". Raises ConfigError for an unknown kind, and for an unknown or
-    missing field, with the likely spelling.
+    A vector field may be written "0.9^i". The word "none" is None where a field may be None, which TOML cannot write.
+    Raises ConfigError for an unknown kind, and for an unknown or missing field, with the likely spelling.
     """
     data = dict(data)
     kind = data.pop("kind", "toy")
@@ -53,7 +53,10 @@ def task_from_dict(data: Mapping[str, Any]) -> Any:
 
 
 def train_config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
-    """A TrainConfig from plain data. Raises ConfigError for an unknown field, with the likely spelling."""
+    """A TrainConfig from plain data; the word "none" is None, as in `task_from_dict`.
+
+    Raises ConfigError for an unknown field, with the likely spelling.
+    """
     return _build(TrainConfig, data, "train")
 
 
@@ -70,10 +73,17 @@ def _build(cls: type, data: Mapping[str, Any], where: str) -> Any:
         raise ConfigError(f"{where}.{missing[0]} is missing.")
     values = {}
     for name, value in data.items():
+        if isinstance(value, str) and value == "none" and _may_be_none(known_fields[name]):
+            values[name] = None
+            continue
         values[name] = _tuples(value) if known_fields[name].metadata.get("static") else value
         if isinstance(value, str) and not known_fields[name].metadata.get("static"):
             values[name] = _decaying(name, value, data.get("n_features"))
     return cls(**values)
+
+
+def _may_be_none(field: Any) -> bool:
+    return field.default is None or type(None) in get_args(field.type)
 
 
 def _decaying(name: str, text: str, n_features: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 import superpos as sp
 from superpos.cli import main, sweepfile
 from superpos.cli.sweep import in_words
+from superpos.errors import ConfigError
 
 RUN = [sys.executable, "-c", "from superpos.cli import main; main()"]
 
@@ -246,6 +247,21 @@ def test_every_design_can_be_written_down(tmp_path):
         + "[grid]\nd={decay='importance',linspace=[0.5,1,3]}\ninit_scale={uniform=[0,1]}\n[design]\nkind='random'\nn_cells=2\n"
     )
     assert sweepfile.read(path).grid.describe()["axes"][0]["rule"] == "decay"
+
+
+def test_none_can_be_written_in_a_sweep_file(tmp_path):
+    """TOML has no None: the word says it where a field may be None, and stays a word (`revival`) or is refused elsewhere."""
+    path = tmp_path / "worlds.toml"
+    sizes, grid = "n_features = 5\nn_hidden = 2\n", "[grid]\nseed = { range = 2 }\n"
+    path.write_text(f'[task]\nkind = "world_toy"\nworld = "none"\nhidden_l1 = "none"\n{sizes}{grid}')
+    task = sweepfile.read(path).task
+    assert task.world is None and task.hidden_l1 is None
+    assert sweepfile.read(path, ["task.world=line", "task.log_odds=-2"]).task.world == "line"
+    assert sweepfile.read(path, ["task.world=none"]).task.world is None
+    with pytest.raises(ConfigError, match="feature_probability must be a number"):
+        sweepfile.read(path, ["task.feature_probability=none"])
+    path.write_text(f'[task]\nkind = "sparse_autoencoder"\nrevival = "none"\nn_latents = 5\n{sizes}{grid}')
+    assert sweepfile.read(path).task.revival == "none"
 
 
 def test_the_example_sweep_file_is_valid():

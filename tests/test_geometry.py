@@ -23,7 +23,7 @@ from superpos.analysis import (
 )
 from superpos.analysis.geometries import geometries
 from superpos.plot.shape_colors import shape_color
-from superpos.plot.sweeps import NAMED_LINES
+from superpos.plot.sweeps import named_lines
 from superpos.theory.polytopes import KnownShape, known_shapes, polygon, prism, simplex
 
 SHAPES = {
@@ -191,8 +191,8 @@ def test_every_shape_is_found_by_its_name_and_has_the_dimensionality_of_the_tabl
 def test_the_lines_of_figures_are_those_of_the_paper():
     """Elhage et al. 2022, "The Geometry of Superposition"; one colour each, and highest first."""
     levels = {1: "dedicated", 3 / 4: "tetrahedron", 2 / 3: "triangle", 1 / 2: "antipodal pair", 2 / 5: "pentagon"}
-    assert list(NAMED_LINES.items()) == list((levels | {3 / 8: "square antiprism"}).items())
-    assert len({shape_color(name) for name in NAMED_LINES.values()}) == len(NAMED_LINES)
+    assert list(named_lines().items()) == list((levels | {3 / 8: "square antiprism"}).items())
+    assert len({shape_color(name) for name in named_lines().values()}) == len(named_lines())
 
 
 def test_a_shape_whose_vertices_see_the_same_and_are_not_alike_is_refused():

@@ -44,6 +44,7 @@ COARSE = {"nbeta": 300.0, "gamma": 100.0}
 # A rest: so many snapshots whose loss differs from that of the first by less than half of what neighbouring levels do.
 REST, NEAR = 4, 0.035
 WITHIN = 0.03
+LAMBDA_SHOWN = (1.5, 5.0)  # what the panel of λ̂ along training shows
 
 
 @dataclass(frozen=True)
@@ -318,6 +319,10 @@ def along_training(table: xr.Dataset, above: Axes, below: Axes) -> None:
         near = ~fine & (estimate > 0)
         below.plot(steps[near], estimate[near], "x", color=color, ms=3, alpha=0.4)
     above.set(ylabel="loss (sum)", yscale="log", xscale="log", title="along training, 6→2, one active")
-    below.set(ylabel="λ̂, coarsely", xlabel="step", ylim=(1.5, 5), xlim=(max(1, steps[-1] / 100), 1.2 * steps[-1]))
+    shown = (table["verdict"].values == "minimum") | (table["estimate"].values > 0)
+    if not np.any(shown & (table["estimate"].values > LAMBDA_SHOWN[0]) & (table["estimate"].values < LAMBDA_SHOWN[1])):
+        between = " and ".join(f"{end:g}" for end in LAMBDA_SHOWN)
+        below.text(0.5, 0.5, f"no estimate between {between}", ha="center", va="center", transform=below.transAxes)
+    below.set(ylabel="λ̂, coarsely", xlabel="step", ylim=LAMBDA_SHOWN, xlim=(max(1, steps[-1] / 100), 1.2 * steps[-1]))
     plain_ticks(above, y=True)
     plain_ticks(below, subs=(1,))

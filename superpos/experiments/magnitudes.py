@@ -140,8 +140,8 @@ def evaluate(tables: dict[str, xr.Dataset], claims: Claims) -> None:
 def draw(results: dict[str, SweepResult], tables: dict[str, xr.Dataset]) -> tuple[Figure, str]:
     """Figure and caption: directions where features are sparsest, what is lost, and how many are represented."""
     figure = plt.figure(figsize=(8.6, 5.0), layout="constrained")
-    half = len(results) // 2
-    panels: list[Any] = [[str(k) for k in range(2 * half)], ["share"] * half + ["count"] * half]
+    n = len(results)
+    panels: list[Any] = [[str(k // 2) for k in range(2 * n)], ["share"] * n + ["count"] * n]
     axes = figure.subplot_mosaic(panels)
     for k, (law, result) in enumerate(results.items()):
         sparsest = result.sel(feature_probability=float(result["feature_probability"].min()))

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from superpos.analysis.fourier import SINGLE, neuron_frequencies, spectrum
+from superpos.analysis.fourier import SINGLE, neuron_frequencies
 from superpos.analysis.grokking import neurons_of
 from superpos.analysis.intervals import share_interval
 from superpos.experiments.claims import Claims
@@ -151,7 +151,7 @@ def measure(result: SweepResult) -> xr.Dataset:
         weight = strength[at]
         a, b, c = (wave[at] for wave in waves)
         phase = np.cos(np.angle(c) - np.angle(a) - np.angle(b)) @ weight / weight.sum()
-        written = spectrum(np.asarray(model.W_out, float))[1:]
+        written = np.sum(np.abs(waves[2]) ** 2, axis=0)  # energy of every frequency in the answers
         readings = start_readings(first)
         rows.append((
             float(cell["test_accuracy_history"].isel(record=-1)),

@@ -3,9 +3,9 @@
 Chanin and Garriga-Alonso 2025, "Sparse but Wrong: Incorrect L0 Leads to Incorrect Features in Sparse Autoencoders".
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,36 @@ N_FEATURES = 32
 PROBABILITIES = np.linspace(0.3, 0.05, N_FEATURES)
 TRUE_L0 = float(PROBABILITIES.sum())
 ORACLE_STEPS = 100
-STYLES = {"orthogonal": "o-", "in superposition": "s--"}
+
+
+class Curve(NamedTuple):
+    """How a number is drawn, and which of its values is the best, where one is."""
+
+    label: str
+    color: str
+    best: Callable[[np.ndarray], Any] | None = None
+    style: str = "o-"
+
+
+QUESTIONS = {
+    "like the truth": {
+        "mcc": Curve("dictionary, MCC", "blue", np.argmax),
+        "f1": Curve("codes, F1", "orange", np.argmax),
+        "true_f1": Curve("F1, true directions", "green", None, "o--"),
+    },
+    "without the truth": {
+        "overlap": Curve("overlap $c_{dec}$", "blue", np.argmin),
+        "projection": Curve("projection $s_n$", "orange", np.argmin),
+    },
+    "agreement of seeds": {
+        "dictionaries": Curve("dictionaries of two", "blue", np.argmax),
+        "codes": Curve("codes of two", "orange", np.argmax),
+    },
+    "explained variance": {
+        "explained_variance": Curve("trained, variance", "blue"),
+        "true_variance": Curve("true, variance", "green", None, "o--"),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -193,48 +222,41 @@ def _said(values: Mapping[str, float]) -> str:
 
 
 def draw(result: SweepResult, tables: Mapping[str, xr.Dataset], size: Size) -> tuple[Figure, str]:
-    """Figure and caption: scores with the truth, numbers of the decoder alone, agreement of seeds, and what is explained."""
-    figure, axes = plt.subplots(2, 3, figsize=(9.2, 5.2), layout="constrained", sharex=True)
-    rows = (
-        ("MCC with the true features", {"mcc": "MCC"}),
-        ("overlap of columns, $c_{dec}$", {"overlap": ""}),
-        ("projection $s_n$, n = 16", {"projection": ""}),
-        ("agreement of seeds", {"dictionaries": "dictionaries", "codes": "codes"}),
-        ("F1", {"f1": "encoder", "oracle_f1": "FISTA", "true_f1": "FISTA, true directions"}),
-        ("explained variance", {"explained_variance": "trained", "true_variance": "true directions"}),
-    )
-    for ax, (title, names) in zip(axes.flat, rows, strict=True):
-        by_multiple(tables, names, size.multiples, ax)
-        ax.set_title(title)
-    for ax in axes[1]:
+    """Figure and caption: a row per world; the truth, what shows without it, agreement of seeds, and what is explained."""
+    figure, axes = plt.subplots(
+        len(tables), len(QUESTIONS), figsize=(10.4, 0.6 + 2.35 * len(tables)), layout="constrained", sharex=True,
+        sharey="col", squeeze=False,
+    )  # fmt: skip
+    for row, (world, table) in zip(axes, tables.items(), strict=True):
+        for ax, (question, curves) in zip(row, QUESTIONS.items(), strict=True):
+            by_multiple(table, curves, size.multiples, ax)
+            ax.set_title(f"{world}:\n{question}")
+    for ax in axes[-1]:
         ax.set_xlabel("k / true L0")
-    axes[0, 0].legend(loc="upper right")
-    axes[0, 0].set(ylim=(None, 1.19), yticks=[0.6, 0.7, 0.8, 0.9, 1.0])  # room for the legend, not for an MCC above 1
-    for ax in axes[1]:
-        ax.legend(loc="best")
+    for ax in axes[0]:
+        ax.legend(loc="best", handlelength=1.4)
     text = (
-        f"{N_FEATURES} correlated features, {TRUE_L0:.1f} of them active on average (vertical line), read by as many "
-        "latents of BatchTopK: circles: orthogonal directions in 40 dimensions; squares, dashed: random ones in 20. "
-        f"Means over {size.seeds} seeds, their range shaded. FISTA: the least L1 codes with a dictionary held fixed, "
-        "as many active; refitted where the true directions explain variance."
+        f"{N_FEATURES} correlated features, {TRUE_L0:.1f} of them active on average, read by as many latents of "
+        "BatchTopK that allows k of them: too few left of the vertical line, too many right of it. Features have orthogonal "
+        "directions in 40 dimensions, or random ones in 20 (in superposition). Like the truth: MCC of dictionaries with the "
+        "true directions; F1 of the codes, and of codes with the true directions (FISTA: the least L1, k active; refitted "
+        "where variance is explained). Without the truth: how far columns of the decoder overlap, and how far inputs reach "
+        f"along the 16th of them. Rings: the best of each curve. Means over {size.seeds} seeds, their range shaded."
     )
     return figure, caption(result.attrs, text)
 
 
 def by_multiple(
-    tables: Mapping[str, xr.Dataset], names: Mapping[str, str], multiples: tuple[float, ...], ax: Axes | None = None
+    table: xr.Dataset, curves: Mapping[str, Curve], multiples: tuple[float, ...], ax: Axes | None = None
 ) -> Axes:
-    """Numbers over k as multiples of the true L0, a curve per world and name: means and, shaded, the range of seeds.
-
-    `names` gives each its label. Tables have dims (k, seed). Where a panel has one number the worlds are labelled instead.
-    """
+    """Numbers over k as multiples of the true L0: means and, shaded, the range of seeds. `table` has dims (k, seed)."""
     ax = current_axes(ax)
     ax.axvline(1, color="#999999", lw=0.8, zorder=0)
-    colors = [PALETTE["blue"], PALETTE["orange"], PALETTE["green"]]
-    for world, table in tables.items():
-        for (name, label), color in zip(names.items(), colors, strict=False):
-            shown = world if len(names) == 1 else f"{label}" if world == next(iter(tables)) else None
-            least, most = table[name].min("seed"), table[name].max("seed")
-            ax.fill_between(multiples, least, most, color=color, alpha=0.2, lw=0)
-            ax.plot(multiples, table[name].mean("seed"), STYLES[world], ms=3.5, lw=1.2, color=color, label=shown)
+    for name, curve in curves.items():
+        mean, color = table[name].mean("seed").values, PALETTE[curve.color]
+        ax.fill_between(multiples, table[name].min("seed"), table[name].max("seed"), color=color, alpha=0.2, lw=0)
+        ax.plot(multiples, mean, curve.style, ms=3, lw=1.2, color=color, label=curve.label)
+        if curve.best is not None and np.all(np.isfinite(mean)):
+            k = int(curve.best(mean))
+            ax.plot(multiples[k], mean[k], "o", ms=9, mfc="none", mec=color, mew=1.3)
     return ax

@@ -19,7 +19,7 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from superpos.analysis.features import represented
 from superpos.analysis.overlaps import mean_squared_overlap, welch_floor
-from superpos.analysis.scaling import scaling_exponent
+from superpos.analysis.scaling import Exponent, scaling_exponent
 from superpos.data.frequencies import zipf_probabilities
 from superpos.experiments.claims import Claims
 from superpos.experiments.sizes import Sizes
@@ -153,6 +153,11 @@ def tail_losses(n_features: int, alpha: float, dimensions: Any) -> np.ndarray:
     return np.array([second_moments[m:].sum() for m in np.asarray(dimensions)]) / n_features
 
 
+def exponent(losses: xr.DataArray) -> Exponent:
+    """The exponent a of loss ∝ m^(−a) with its interval: over seeds, or of the line where there is one seed."""
+    return scaling_exponent(losses["n_hidden"].values, losses.transpose("n_hidden", "seed").values)
+
+
 def exponents(losses: xr.DataArray) -> xr.DataArray:
     """The exponent a of loss ∝ m^(−a), the mean of seeds, over the other axes of losses with `n_hidden` and `seed`."""
 
@@ -189,9 +194,9 @@ def evaluate(tables: Mapping[str, xr.Dataset], n_features: int, claims: Claims) 
         bool((abs(falls - floor_falls) <= EXPONENT_WITHIN).all()),
     )
     flattest = strong["loss"].isel(alpha=0)
-    steepness = scaling_exponent(m, flattest.transpose("n_hidden", "seed").values)
+    steepness = exponent(flattest)
     slopes = -np.diff(np.log(flattest.mean("seed"))) / np.diff(np.log(m))
-    measured = f"{steepness.value:.2f}; the slope goes from {slopes[0]:.2f} to {slopes[-1]:.2f}"
+    measured = f"{_said(steepness)}; the slope goes from {slopes[0]:.2f} to {slopes[-1]:.2f}"
     if slopes[-1] > 1 + EXPONENT_WITHIN:
         measured += ", since with many dimensions biases and the ReLU cut small interference away"
     statement = f"strong, α = {float(flattest['alpha']):g}: the loss falls as 1/m"
@@ -205,22 +210,27 @@ def evaluate(tables: Mapping[str, xr.Dataset], n_features: int, claims: Claims) 
             f"{float(share.min()):.2f} to {float(share.max()):.2f}",
             float(share.min()) >= 1 and float(share.max()) <= 1.3,
         )
-        pair = [float(exponents(rows[name])) for name in ("loss", "lost")]
+        of_loss, of_lost = (exponent(rows[name]) for name in ("loss", "lost"))
         claims.check(
             f"weak, α = {alpha:g}: the exponent is that of what is lost",
             f"within {EXPONENT_WITHIN:g}",
-            f"{pair[0]:.2f} of the loss, {pair[1]:.2f} of the lost second moments",
-            abs(pair[0] - pair[1]) <= EXPONENT_WITHIN,
+            f"{_said(of_loss)} of the loss, {of_lost.value:.2f} of the lost second moments",
+            abs(of_loss.value - of_lost.value) <= EXPONENT_WITHIN,
         )
     steepest = weak.isel(alpha=-1)
     theory = scaling_exponent(m, tail_losses(n_features, float(steepest["alpha"]), m)).value
-    steepness = float(exponents(steepest["loss"]))
+    steepness = exponent(steepest["loss"])
     claims.check(
         f"weak, α = {float(steepest['alpha']):g}: the data set the exponent",
         f"within {EXPONENT_WITHIN:g} of that of the sum over features beyond the m-th, {theory:.2f}",
-        f"{steepness:.2f}",
-        abs(steepness - theory) <= EXPONENT_WITHIN,
+        _said(steepness),
+        abs(steepness.value - theory) <= EXPONENT_WITHIN,
     )
+
+
+def _said(fit: Exponent) -> str:
+    """An exponent with its 95 % interval, where there is one."""
+    return f"{fit.value:.2f}" + (f" (95 % interval {fit.low:.2f} to {fit.high:.2f})" if np.isfinite(fit.low) else "")
 
 
 def draw(results: Mapping[str, SweepResult], tables: Mapping[str, xr.Dataset]) -> tuple[Figure, str]:

@@ -17,7 +17,7 @@ from superpos.experiments.sizes import Sizes
 from superpos.experiments.uniform import LINE, SMALL_BEST_UP_TO, line
 from superpos.plot.appearance import caption, current_axes
 from superpos.plot.shape_colors import shape_color
-from superpos.plot.sweeps import NAMED_LINES
+from superpos.plot.sweeps import named_lines
 from superpos.sweeping import Grid, SweepResult
 from superpos.tasks import Toy
 from superpos.theory.uniform import Structure, benefits, structures, unlearned_loss, winners
@@ -367,11 +367,11 @@ def dimensionality_by_shape(
     spread = np.exp(jitter * np.random.default_rng(seed).standard_normal(D.shape))
     x = (spread / D.feature_probability.values.reshape(-1, *[1] * (D.ndim - 1))).ravel()
     y = D.values.ravel()
-    for value, name in NAMED_LINES.items():
+    for value, name in named_lines().items():
         ax.axhline(value, color=shape_color(name), lw=0.7, zorder=0)
-    rest = ~np.isin(names, list(NAMED_LINES.values()))
+    rest = ~np.isin(names, list(named_lines().values()))
     ax.plot(x[rest], y[rest], ".", color=shape_color("irregular"), ms=1.6, mec="none", alpha=0.5, label="other or none")
-    for value, name in NAMED_LINES.items():
+    for value, name in named_lines().items():
         members = names == name
         if np.any(members):
             label = f"{name}, {Fraction(value).limit_denominator(10)}"

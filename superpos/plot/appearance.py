@@ -100,10 +100,12 @@ def save(
     }
     data = {".txt": f"{caption}\n".encode()}
     with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})), _laid_out(figure):
+        # Cut once for all files: to measure what is drawn, each of them would draw it a second time.
+        cut = None if exact else figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
         for ending, said in pictures.items():
             if ending not in endings:
                 continue
-            figure.savefig(buffer := BytesIO(), format=ending[1:], metadata=said)
+            figure.savefig(buffer := BytesIO(), format=ending[1:], metadata=said, bbox_inches=cut)
             data[ending] = buffer.getvalue()
     for ending, (_, place) in places.items():
         outputs.write(place, data[ending])

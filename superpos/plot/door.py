@@ -55,9 +55,9 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except _DOES_NOT_FIT as error:
             _close_new(before)
-            given = ", ".join(name for name in bound.arguments if name != "ax")
+            given = " or ".join(name for name in bound.arguments if name != "ax")
             what = f"{type(error).__name__}: {one_line(error)}"[:200]
-            raise ConfigError(f"plot.{function.__name__} cannot draw this {given} ({what}).") from error
+            raise ConfigError(f"plot.{function.__name__} cannot draw what {given} holds ({what}).") from error
 
     return checked
 

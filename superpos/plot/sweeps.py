@@ -1,6 +1,7 @@
 """Pictures of many models over density."""
 
 from collections.abc import Sequence
+from functools import cache
 from textwrap import fill
 from typing import Any
 
@@ -13,8 +14,14 @@ from superpos.plot.features import feature_directions
 from superpos.plot.shape_colors import shape_color, shape_look
 from superpos.theory.polytopes import COLORS, known_shape
 
-# The lines features gather at: Elhage et al. 2022, "The Geometry of Superposition".
-NAMED_LINES = {known_shape(name).dimensionality: name for name in COLORS}
+
+@cache  # here and not as this module is read: all known shapes are built for it, which takes a fifth of a second
+def named_lines() -> dict[float, str]:
+    """The lines that feature dimensionalities gather at, with the shape of each, highest first.
+
+    Elhage et al. 2022, "The Geometry of Superposition".
+    """
+    return {known_shape(name).dimensionality: name for name in COLORS}
 
 
 def directions_by_density(best: Any, axes: Sequence[Axes], densities: Sequence[float], shapes: xr.DataArray) -> None:
@@ -70,7 +77,7 @@ def dimensionality(D: xr.DataArray, ax: Axes | None = None, *, jitter: float = 0
     spread = np.exp(jitter * np.random.default_rng(seed).standard_normal(values.shape))
     x = spread / D.feature_probability.values[:, None]
     ax.plot(x.ravel(), values.ravel(), ".", color="black", ms=2.2, mec="none", alpha=0.6, zorder=3)
-    for value, name in NAMED_LINES.items():
+    for value, name in named_lines().items():
         ax.axhline(value, color=shape_color(name), lw=1.0, zorder=1)
         high = name not in ("square antiprism", "triangle")  # two labels that would touch their upper neighbour
         ax.annotate(

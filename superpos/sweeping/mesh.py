@@ -85,7 +85,10 @@ def programs(mesh: Mesh, of: Shapes) -> Programs:
 
 
 def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
-    """The stages by name before they are compiled, the longest first; for devices that are here or only described."""
+    """The stages by name before they are compiled, for devices that are here or only described.
+
+    The first is small: a core that would wait for the next to be traced compiles it. Then the longest.
+    """
     cells, everywhere = NamedSharding(mesh, CELLS), NamedSharding(mesh, EVERYWHERE)
 
     def shaped(lead: tuple[int, ...], sharding: Any, tree: Any) -> Any:
@@ -99,11 +102,11 @@ def lowered(mesh: Mesh, of: Shapes) -> Iterator[tuple[str, Any]]:
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
     options: dict[str, Any] = {"mesh": mesh, "code": of.code}
     start = _start.lower(number, task, config, seeds, given, **options)
+    yield "start", start
     states = shaped((), cells, start.out_info)
     how = {"chunk": of.chunk, "kernel": of.kernel}
     yield "advance", _advance.lower(number, task, config, seeds, states, todo, **how, **options)
     yield "finish", _finish.lower(number, task, config, states, **options)
-    yield "start", start
 
 
 class _Counted(NamedTuple):

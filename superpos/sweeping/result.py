@@ -187,7 +187,7 @@ class SweepResult(Shown):
 
     def _parameters(self, task: Task, ending: str = "") -> Model:
         """The parameters of the one cell this result holds, without what pads them to the largest shape of the sweep."""
-        shapes = jax.eval_shape(task.broadcast().init, jax.random.key(0))
+        shapes = jax.eval_shape(task.broadcast().init, jax.eval_shape(lambda: jax.random.key(0)))
         leaves = []
         for name, leaf in named_leaves(shapes):
             values = self.dataset[name + ending]

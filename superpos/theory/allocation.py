@@ -16,7 +16,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import zeta
 
 from superpos import arrays, check
 from superpos.data.manifolds import COORDINATES
@@ -153,6 +152,8 @@ def power_law_allocation(alpha: float, beta: float, n_latents: float) -> Scaled:
         check.number(name, value, above=0, at_most=100) for name, value in (("alpha", alpha), ("beta", beta))
     )
     target = check.number("n_latents", n_latents, at_least=1, at_most=1e7)
+    from scipy.special import zeta  # late, as in `superpos.theory.naive`
+
     n = np.arange(int(target) + 1, dtype=float)
     gains = (1 + n) ** -beta - (2 + n) ** -beta
 
