@@ -214,7 +214,7 @@ def test_crosscoders_over_snapshots_of_a_result(one_device):
     alone = sp.sweep(dataclasses.replace(twice, k=1.5), config, sp.Grid(seed=[1]), **options)
     for name in ("W_dec", "W_enc", "b_enc", "threshold", "loss"):
         assert many.sel(k=1.5, seed=1)[name].values.tobytes() == alone.sel(seed=1)[name].values.tobytes(), name
-    for cell in (dict(k=k, seed=seed) for k in (1.0, 1.5) for seed in range(2)):
+    for cell in ({"k": k, "seed": seed} for k in (1.0, 1.5) for seed in range(2)):
         W_dec = many.model(**cell).W_dec
         assert score_crosscoder(twice.directions, W_dec, twice.parts).n_exclusive == 0, norm_shares(W_dec, twice.parts)
 
