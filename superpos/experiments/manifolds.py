@@ -224,8 +224,8 @@ def evaluate(circle: Sequence[SweepResult], table: xr.Dataset, size: Size, claim
         claims.check(
             "… and more do, too, if they leave all others out",
             f"best within {WITHIN:g} of 1",
-            f"{_listed(values)} for K = {exact[1:]}, so good in {often} of {pairs.sizes['seed']} seeds; evenly spread ones "
-            f"that are all active explain {_listed(tiled_in_pairs(exact[1:]))}",
+            f"{_listed(values)} for K = {exact[1:]}, in {' and '.join(map(str, often))} of {pairs.sizes['seed']} seeds; "
+            f"evenly spread ones that are all active explain {_listed(tiled_in_pairs(exact[1:]))}",
             np.all(values >= 1 - WITHIN),
         )
     parts = shares(table)
