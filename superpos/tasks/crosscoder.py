@@ -166,7 +166,8 @@ class Crosscoder(SparseAutoencoder):
 def _snapshots_of(run: Any) -> tuple[Any, dict[int, np.ndarray]]:
     """The task of a run or of a result of one cell, and its W by the number of steps, those of the end included."""
     one = run.cell() if callable(getattr(run, "cell", None)) else run
-    snapshots, config, end = (getattr(one, name, None) for name in ("snapshots", "config", "stopped_step"))
+    snapshots, end = (getattr(one, name, None) for name in ("snapshots", "stopped_step"))
+    config: Any = getattr(one, "config", None)
     if arrays.model_of(one) is None or not hasattr(config, "snapshots"):
         raise ConfigError(f"run must be what train returns, or a result of one cell, got {check.short(run)}.")
     if snapshots is None:
