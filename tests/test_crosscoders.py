@@ -182,6 +182,43 @@ def test_toy_models_find_their_places_among_the_features():
     assert_allclose(materialize(several).directions, np.concatenate([2 * W[0], W[1]]), rtol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def toy_through_training():
+    config = sp.TrainConfig(steps=40, batch_size=64, evaluation_samples=64, snapshots=(0, 10), learning_rate=0.03)
+    return sp.train(dataclasses.replace(TOY, feature_probability=0.3), config, seed=2)
+
+
+def test_snapshots_of_a_training_are_read_as_models(toy_through_training):
+    run, kept = toy_through_training, np.asarray(toy_through_training.snapshots.W[...])
+    task = sp.tasks.Crosscoder.of_snapshots(run, (10, 40, 0), n_latents=7, k=2.0)
+    task.check()
+    assert (task.parts, task.n_latents, task.feature_probability) == ((3, 3, 3), 7, 0.3)
+    assert_array_equal(task.directions, np.concatenate([kept[1], np.asarray(run.model.W[...]), kept[0]]))
+    cut = dataclasses.replace(run, stopped_step=jnp.asarray(8))  # what was kept after it is not what was trained
+    with pytest.raises(sp.ConfigError, match="steps: no weights were kept after 10, only after 0, 8"):
+        sp.tasks.Crosscoder.of_snapshots(cut, [0, 10], n_latents=7)
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_crosscoders_over_snapshots_of_a_result(one_device):
+    """A snapshot twice: no latent is exclusive. A cell alone has the bytes it has in a sweep."""
+    config = sp.TrainConfig(steps=40, batch_size=64, evaluation_samples=64, snapshots=(0, 40), learning_rate=0.03)
+    options = {"block_size": 2, "devices": one_device, "progress": False}
+    result = sp.sweep(TOY, config, sp.Grid(seed=[2, 3]), **options)
+    settings = {"n_latents": 8, "architecture": "batch_topk", "resample_every": 25, "dead_below": 0.9}
+    twice = sp.tasks.Crosscoder.of_snapshots(result.sel(seed=3), (40, 40), **settings)
+    assert_array_equal(twice.directions, np.tile(np.asarray(result.model(seed=3).W[...]), (2, 1)))
+    config = sp.TrainConfig(steps=300, batch_size=32, evaluation_samples=32, learning_rate=0.01)
+    many = sp.sweep(twice, config, sp.Grid(k=[1.0, 1.5], seed=range(2)), **options)
+    alone = sp.sweep(dataclasses.replace(twice, k=1.5), config, sp.Grid(seed=[1]), **options)
+    for name in ("W_dec", "W_enc", "b_enc", "threshold", "loss"):
+        assert many.sel(k=1.5, seed=1)[name].values.tobytes() == alone.sel(seed=1)[name].values.tobytes(), name
+    for cell in ({"k": k, "seed": seed} for k in (1.0, 1.5) for seed in range(2)):
+        W_dec = many.model(**cell).W_dec
+        assert score_crosscoder(twice.directions, W_dec, twice.parts).n_exclusive == 0, norm_shares(W_dec, twice.parts)
+
+
 # --- readings --------------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +291,7 @@ def test_wrong_settings_are_refused_by_name(settings, words, unchecked):
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_wrong_models_are_refused_by_name(rng, unchecked):
+def test_wrong_models_are_refused_by_name(rng, toy_through_training, unchecked):
     of_toys, words = sp.tasks.Crosscoder.of_toys, {
         "models must be a list of two": lambda of: of(TOY, [W[0]]),
         "models must be a list": lambda of: of(TOY, W[0]),
@@ -269,6 +306,20 @@ def test_wrong_models_are_refused_by_name(rng, unchecked):
         with pytest.raises(sp.ConfigError) as error:
             call(lambda *arguments: of_toys(*arguments, n_latents=4))
         assert sentence in str(error.value), sentence
+    run, none = toy_through_training, dataclasses.replace(toy_through_training, snapshots=None)
+    refused = {
+        "steps must be a list of two steps or more, got [10]": (run, [10]),
+        "steps must be a list of two steps or more, got 10": (run, 10),
+        "steps: no weights were kept after 20, only after 0, 10, 40": (run, (0, 20)),
+        "steps: a step must be a whole number": (run, (0, 9.5)),
+        "run has no snapshots; TrainConfig(snapshots=(0, 100)) keeps some": (none, (0, 40)),
+        "run must be what train returns, or a result of one cell": (run.model, (0, 40)),
+        "run must be what train returns": (TOY, (0, 40)),
+    }
+    for sentence, arguments in refused.items():
+        with pytest.raises(sp.ConfigError) as error:
+            sp.tasks.Crosscoder.of_snapshots(*arguments, n_latents=4)
+        assert sentence in str(error.value) and "\n" not in str(error.value), error.value
     p = published(rng, "relu")
     with pytest.raises(sp.ConfigError, match="W_enc must be given"):
         Crosscoder(p["W_dec"], None, parts=PARTS)

@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from superpos.analysis.manifolds import REGIMES
 from superpos.experiments import Claims
 from superpos.experiments import manifolds as experiment
+from superpos.theory.dictionaries import tiled_in_pairs
 
 SIZE = experiment.Size(latents=(2, 8), in_pairs=(3, 4, 5), seeds=2, active=(1, 2), sizes=(28, 56), sources=1)
 
@@ -30,6 +31,34 @@ def test_closed_forms_are_integrals():
         best = minimize_scalar(left, bounds=(0, np.pi / 2), method="bounded", options={"xatol": 1e-10}).fun
         assert_allclose(1 - best, experiment.two_from(B), atol=1e-8)
     assert experiment.two_from(50.0) < experiment.LIMIT < experiment.two_from(50.0) + 1e-4
+
+
+def explained_by_codes(decoder, encoder, n_points=100_000):
+    """Explained variance of points of the circle by the two largest codes of each."""
+    angle = 2 * np.pi * (np.arange(n_points) + 0.5) / n_points
+    h = np.stack([np.cos(angle), np.sin(angle)])
+    z = np.maximum(encoder @ h, 0)
+    z = np.where(z >= np.sort(z, axis=0)[-2], z, 0)
+    return 1 - np.mean(np.sum((h - decoder @ z) ** 2, axis=0))
+
+
+def directions(angles):
+    return np.stack([np.cos(angles), np.sin(angles)])
+
+
+def test_two_latents_at_a_time_are_exact_with_four_alone():
+    for K in (4, 5, 6, 9):
+        D = directions(2 * np.pi * np.arange(K) / K)
+        best = minimize_scalar(lambda c, D=D: -explained_by_codes(D, c * D.T), bounds=(0.2, 1.5), method="bounded")
+        assert_allclose(tiled_in_pairs(K), -best.fun, atol=1e-6)
+    assert_allclose(tiled_in_pairs([4, 5, 6]), [1, 0.9739, 0.9619], atol=1e-4)
+    D = directions(np.array([0.3, 1.1, 0.3 + np.pi, 1.1 + np.pi, 2.0]))  # ±a, ±b, and one more
+    dual = np.linalg.inv(D[:, :2])
+    rows = np.concatenate([dual, -dual, np.zeros((1, 2))])
+    assert_allclose(explained_by_codes(D, rows), 1, atol=1e-12)
+    for turn in np.linspace(0, 2 * np.pi, 7):
+        rows[4] = 0.05 * directions(turn)
+        assert explained_by_codes(D, rows) < 1 - 1e-7
 
 
 def results(first=None, last=None, **changed):

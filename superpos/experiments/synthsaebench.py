@@ -5,6 +5,7 @@ arXiv:2602.14687.
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from superpos.analysis.benchmark import benchmark_scores
 from superpos.analysis.intervals import Interval, mean_interval
 from superpos.analysis.probes import linear_probe_f1
-from superpos.data import BenchmarkWorld, synthsaebench
+from superpos.data import BenchmarkWorld, FeatureDistribution, synthsaebench
 from superpos.data.key_tags import EVALUATION_TAG
 from superpos.experiments.claims import Claims
 from superpos.experiments.over_seeds import mean_and_half_width
@@ -78,7 +79,7 @@ SIZES = Sizes(
         batch_size=16,
         evaluation_samples=64,
         n_inputs=256,
-        probe_inputs=64,
+        probe_inputs=256,  # as many as above: one program
     ),
     laptop=Size(),
     full=Size(  # a training step holds 0.8 GB per model, and Adam's memories 0.05
@@ -134,7 +135,8 @@ def measure(result: SweepResult, n_inputs: int, k: float) -> xr.Dataset:
     """
     task = materialize(result.isel(cell=0).task())
     key = jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG))
-    x, h = jax.jit(lambda task, key: task.sample(key, n_inputs))(task, key)
+    x = _drawn(task.features, key, n_inputs)
+    h = jnp.dot(task.directions, x, precision="highest")
     rows: dict[tuple[str, int], list[dict[str, float]]] = {}
     for cell in range(result.sizes["cell"]):
         one = result.isel(cell=cell)
@@ -161,9 +163,15 @@ def at_l0(scores: list[dict[str, float]], l0: float) -> dict[str, float]:
 
 def probe(world: BenchmarkWorld, n_features: int, n_inputs: int) -> xr.Dataset:
     """`f1` of linear detectors of the `n_features` most frequent features that were taught the truth."""
-    x = np.asarray(jax.jit(lambda features, key: features.sample(key, n_inputs))(world.features, jax.random.key(1)))
+    x = np.asarray(_drawn(world.features, jax.random.key(1), n_inputs))
     f1 = linear_probe_f1(world.directions @ x, x[:n_features])
     return xr.Dataset({"f1": ("feature", f1)})
+
+
+@partial(jax.jit, static_argnums=2)
+def _drawn(features: FeatureDistribution, key: jax.Array, n_inputs: int) -> jax.Array:
+    """Inputs of the world, as columns: one program for as many of them, which takes longer to compile than to run."""
+    return features.sample(key, n_inputs)
 
 
 def evaluate(table: xr.Dataset, probe_f1: float, size: Size, claims: Claims) -> None:

@@ -59,7 +59,7 @@ class Crosscoder(SparseAutoencoder):
 
         `models` are their W, (n_hidden of its own, n_features), or several such, as in `SparseAutoencoder.of_toy`, or models
         and runs. `given[m]` lists the features of `toy` that model m was given, in the order of its columns; left out, all
-        models were given all. Two snapshots of one training are two such models.
+        models were given all. Snapshots of one training are such models, too (`of_snapshots`).
 
         Raises:
             ConfigError: the models do not fit `given` or each other.
@@ -79,6 +79,26 @@ class Crosscoder(SparseAutoencoder):
         sizes = {"parts": parts, "n_hidden": sum(parts)}
         made: Any = super().of_toy(toy, np.concatenate(blocks, axis=-2), **{**sizes, **settings})
         return replace(made, output_bias=None, activation="relu", importance=1.0)  # there is no one output to recover
+
+    @classmethod
+    def of_snapshots(cls, run: Any, steps: Sequence[int], **settings: Any) -> "Crosscoder":
+        """The task of reading the hidden layer of one toy model at several times of its training, on its own inputs.
+
+        `run` is what `superpos.train` returns, or a result of one cell. `steps` are numbers of steps after which its weights
+        were kept (`TrainConfig.snapshots`), or the last, in the order of `parts`. A step that is given twice is a control:
+        no latent may be exclusive then. For many models at once, take their W from `result["W_snapshots"]` to `of_toys`.
+
+        Raises:
+            ConfigError: there are no snapshots, fewer than two steps, or a step at which no weights were kept.
+        """
+        toy, kept = _snapshots_of(run)
+        if not isinstance(steps, list | tuple | range | np.ndarray) or np.ndim(steps) != 1 or len(steps) < 2:
+            raise ConfigError(f"steps must be a list of two steps or more, got {check.short(steps)}.")
+        for step in steps:
+            check.integer("steps: a step", step)
+            if step not in kept:
+                raise ConfigError(f"steps: no weights were kept after {step}, only after {', '.join(map(str, kept))}.")
+        return cls.of_toys(toy, [kept[step] for step in steps], **settings)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
@@ -141,6 +161,21 @@ class Crosscoder(SparseAutoencoder):
         if settings["directions"] is not None:
             phrases = phrases[:-1]  # which says that they are of one toy model
         return [*phrases, f"{len(settings['parts'])} models of {sizes} hidden dimensions"]
+
+
+def _snapshots_of(run: Any) -> tuple[Any, dict[int, np.ndarray]]:
+    """The task of a run or of a result of one cell, and its W by the number of steps, those of the end included."""
+    one = run.cell() if callable(getattr(run, "cell", None)) else run
+    snapshots, end = (getattr(one, name, None) for name in ("snapshots", "stopped_step"))
+    config: Any = getattr(one, "config", None)
+    if arrays.model_of(one) is None or not hasattr(config, "snapshots"):
+        raise ConfigError(f"run must be what train returns, or a result of one cell, got {check.short(run)}.")
+    if snapshots is None:
+        raise ConfigError("run has no snapshots; TrainConfig(snapshots=(0, 100)) keeps some.")
+    last, through = (arrays.as_numpy("run", arrays.weights_of("run", model)) for model in (one.model, snapshots))
+    steps = int(config.steps) if end is None or int(end) < 0 else int(end)
+    kept = {int(step): W for step, W in zip(config.snapshots, through, strict=True) if step <= steps}
+    return one.task, kept | {steps: last}
 
 
 def _in_world(W: Any, given: Sequence[int], n_features: int, number: int) -> np.ndarray:
