@@ -93,6 +93,7 @@ CUTS = {
     "demo": "--densities 3 --seeds 2 --steps 20",
     "phase": "--cells 3 --seeds 2 --steps 20",
     "sae": "--architectures topk --k 1 --seeds 1 --steps 20",
+    "decompose": "--coefficients 0.003 --seeds 1 --steps 20",
 }
 LANDSCAPE = ("--landscape 0.05 0.2", "--landscape 0.05")  # at .2 minima with dead features are hundreds
 
