@@ -60,15 +60,12 @@ def _where_known(name, value):
 
 
 def _quick_options():
-    """No fusion emitters; and a program is compiled in one piece: to cut it for threads is a third of the work."""
-    return [
-        *_where_known("xla_cpu_use_fusion_emitters", False),
-        *_where_known("xla_cpu_parallel_codegen_split_count", 1),
-    ]
+    """What turns XLA's fusion emitters off."""
+    return _where_known("xla_cpu_use_fusion_emitters", False)
 
 
 def _quickly(get_compile_options):
-    """XLA's options for programs that need not be fast."""
+    """XLA's options for programs that need not be fast: its fusion emitters take most of the time of compiling."""
 
     def options(*arguments, **named):
         chosen = get_compile_options(*arguments, **named)
@@ -197,7 +194,8 @@ def quick_result():
 @pytest.fixture(scope="session")
 def quick_flags():
     """Variables by which another process compiles faster, for one device, and still runs long trainings fast."""
-    options = [*_quick_options(), ("xla_backend_optimization_level", 1), ("xla_llvm_disable_expensive_passes", True)]
+    options = [*_quick_options(), *_where_known("xla_cpu_parallel_codegen_split_count", 1)]
+    options += [("xla_backend_optimization_level", 1), ("xla_llvm_disable_expensive_passes", True)]
     return {"XLA_FLAGS": " ".join(f"--{name}={str(value).lower()}" for name, value in options)}
 
 
