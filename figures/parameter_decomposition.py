@@ -10,6 +10,7 @@ from pathlib import Path
 import superpos as sp
 from superpos.experiments import Claims, Width, choose, publish
 from superpos.experiments import parameter_decomposition as experiment
+from superpos.experiments.decomposing import measure
 from superpos.script import run
 
 
@@ -34,10 +35,10 @@ def main(
         *experiment.build_controls(size, W, b), store=path("_controls"), block_size=len(size.coefficients)
     )
     identity = sp.sweep(*experiment.build_identity(size, W, b), store=path("_identity"), block_size=1)
-    table = sp.cached(path(""), experiment.measure, result, size.n_inputs)
-    of_controls = sp.cached(path("_controls"), experiment.measure, controls, size.n_inputs)
+    table = sp.cached(path(""), measure, result, size.n_inputs)
+    of_controls = sp.cached(path("_controls"), measure, controls, size.n_inputs)
     claims = Claims(experiment.SOURCE, judged=not quick)
-    of_identity = sp.cached(path("_identity"), experiment.measure, identity, size.n_inputs)
+    of_identity = sp.cached(path("_identity"), measure, identity, size.n_inputs)
     experiment.evaluate(result, table, of_controls, of_identity, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(result, table, of_controls, W)

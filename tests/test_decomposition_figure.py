@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 import superpos as sp
 from superpos.experiments import Claims
 from superpos.experiments import parameter_decomposition as experiment
+from superpos.experiments.decomposing import measure
 
 COEFFICIENTS = (1e-3, 3e-3, 1e-2)
 
@@ -108,7 +109,7 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
     assert_array_equal(np.sort(W[3].ravel()), np.sort(W[0].ravel()))
     result = sp.sweep(*experiment.build(size, W, b), block_size=1, progress=False)
     controls = sp.sweep(*experiment.build_controls(size, W, b), block_size=1, progress=False)
-    table, of_controls = experiment.measure(result), experiment.measure(controls)
+    table, of_controls = measure(result), measure(controls)
     cell = result.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
     scores = sp.analysis.score_decomposition(cell.task(), cell.model())
     measured = table.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)

@@ -16,8 +16,13 @@ HERE = Path(__file__).parent
 
 def digests(flags, cache, cores, threads, *tasks):
     """What sweeps of all tasks, or of some, come to in a process that may use so many cores and has so many threads."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")} | flags
-    environment |= {"NPROC": str(threads), "PYTHONPATH": str(HERE.parent), "SUPERPOS_CACHE": str(cache)}
+    unset = ("XLA_FLAGS", "PJRT_NPROC", "JAX_COMPILATION_CACHE_DIR")  # none runs what another has compiled
+    environment = {k: v for k, v in os.environ.items() if k not in unset} | flags
+    environment |= {
+        "NPROC": str(threads),
+        "PYTHONPATH": str(HERE.parent),
+        "SUPERPOS_CACHE": str(cache / f"{cores} {threads}"),
+    }
     command = [sys.executable, str(HERE / "threads.py"), str(cores), *tasks]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=400).stdout)
 

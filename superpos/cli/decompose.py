@@ -54,10 +54,9 @@ def decompose(
             "coefficients": coefficients,
             **numbers,
             "out": out,
-            "overwrite": overwrite or None,
+            "overwrite": overwrite,
         }
-        options["overwrite"] = overwrite or None
-        if for_toys := [name for name, value in options.items() if value not in (None, ())]:
+        if for_toys := [name for name, value in options.items() if value not in (None, (), False)]:
             raise ConfigError(f"{for_toys[0]} is for toy models, and {result} holds decompositions already.")
         return _print_scores(models)
     if not issubclass(kind, Toy):

@@ -1,7 +1,6 @@
 """`superpos demo`: the opening figure of the paper, from nothing, in under a minute."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,10 +56,8 @@ def demo(
     trained = time.perf_counter()
     result = sp.sweep(task, config, grid, block_size=min(24, densities))
     seconds = time.perf_counter() - trained
-    with ThreadPoolExecutor(1) as pool:  # beside the compilation of what names shapes
-        saved = pool.submit(result.save, target, overwrite=True)
-        table = result.geometry()
-        saved.result()
+    table = result.geometry()
+    result.save(target, overwrite=True)
     with sp.plot.style():
         files = sp.plot.save(*five_features.draw(result, table), path=out / "five_features", overwrite=overwrite)
     print_shapes(result, table)

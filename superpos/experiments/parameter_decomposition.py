@@ -21,7 +21,6 @@ from superpos.analysis.subcomponents import subcomponent_agreement
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
 from superpos.experiments.decomposing import MMCS, build_decompositions
-from superpos.experiments.decomposing import measure as measure
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult
