@@ -91,6 +91,26 @@ const tallyOfModels = (A, B) => `${tallyOf("only", "of one model alone")(A, B)} 
 
 const F1 = { name: "f1", label: "F1", of: (sae) => (row) => sae.f1[row] };
 
+// How one speaks of a latent and its inputs, and of a subcomponent, which does not fire: inputs need it.
+const FIRES = {
+  does: "fires on",
+  with: "fires with",
+  never: "It never fires.",
+  onNone: "It fired on none of the inputs.",
+  value: "activation",
+  inputs: "Inputs that make it fire",
+  chosen: "make the chosen one fire",
+};
+const IS_NEEDED = {
+  does: "is needed by",
+  with: "is needed with",
+  never: "It is never needed.",
+  onNone: "None of the inputs needs it.",
+  value: "importance",
+  inputs: "Inputs that need it",
+  chosen: "need the chosen one",
+};
+
 /**
  * By kind: what they are called, sorts of latents with the rule that says which one a latent is, what a row of the
  * table measures (`main`), what its target is called there, and words for one latent and for two dictionaries.
@@ -167,6 +187,8 @@ export const KINDS = {
   decomposition: {
     one: "decomposition",
     unit: "subcomponent",
+    says: IS_NEEDED,
+    mapBesidePlane: true, // importances have no other place
     target: "feature",
     atlas: "Importances of subcomponents (columns) for inputs of one feature (rows), and what they read and write",
     map: { least: "−1", most: "1", word: "value", rows: "features" },
@@ -191,11 +213,13 @@ export const KINDS = {
 /** What the parts of a kind are called. */
 export const unitOf = (kind) => KINDS[kind].unit ?? "latent";
 
+/** How one speaks of them. */
+export const saysOf = (kind) => KINDS[kind].says ?? FIRES;
+
 /** What a latent does, in a sentence or two. */
 export function inWords(sae, row) {
-  const weights = sae.kind === "decomposition";
-  if (sae.frequency[row] === 0) return weights ? "None of the inputs needs it." : "It fired on none of the inputs.";
-  const does = weights ? "is needed by" : "fires on";
+  const { does, onNone } = saysOf(sae.kind);
+  if (sae.frequency[row] === 0) return onNone;
   return `It ${does} ${percent(sae.frequency[row])} of inputs.${KINDS[sae.kind].words(sae, row)}`;
 }
 

@@ -1,7 +1,7 @@
 // One latent: what it does, which true features it answers to, when it fires, and who is near.
 
 import { el, fixed, say, svg } from "./dom.js";
-import { facts, inWords, unitOf } from "./dictionary_kinds.js";
+import { facts, inWords, saysOf, unitOf } from "./dictionary_kinds.js";
 
 function histogram(sae, row) {
   const counts = sae.histogram(row);
@@ -40,8 +40,6 @@ function histogram(sae, row) {
   return image;
 }
 
-const never = (sae) => (sae.kind === "decomposition" ? "It is never needed." : "It never fires.");
-
 /** The parts of a crosscoder's latent: of each model its share of the norms, and its cosine with the feature there. */
 function partsOf(sae, row) {
   const own = sae.matched[row];
@@ -73,7 +71,7 @@ const meter = (value, kind) =>
 
 function features(sae, row) {
   const list = sae.features(row);
-  if (!list.length) return el("p", { class: "note" }, never(sae));
+  if (!list.length) return el("p", { class: "note" }, saysOf(sae.kind).never);
   const blocks = sae.blocks.filter(({ label }) => !label.startsWith("in identity"));
   const more = sae.shares || !blocks.length ? [{ label: "cosine", at: sae.cosine }] : blocks;
   const rows = list.map((f) =>
@@ -103,7 +101,7 @@ const MAX_CHIPS = 6;
 
 function examples(sae, row, which) {
   const list = sae[which](row);
-  if (!list.length) return el("p", { class: "note" }, never(sae));
+  if (!list.length) return el("p", { class: "note" }, saysOf(sae.kind).never);
   const strongest = sae.top(row)[0].activation;
   const said = sae.matched[row] >= 0 ? sae.matched[row] : (sae.features(row)[0]?.index ?? -1);
   return el(
@@ -164,7 +162,7 @@ export function createLatent({ side, state, onpick, sorts }) {
       const matched = sae.matched[row];
       const kind = sae.sort(row);
       const [unit, Targets] = [unitOf(sae.kind), sae.manifolds ? "Manifolds" : "Features"];
-      const weights = sae.kind === "decomposition"; // inputs need its parts, which do not fire
+      const says = saysOf(sae.kind);
       const called = (text) => (side === "b" ? `${text}, of B` : null); // both sides have the same buttons
       const which = (value, text) =>
         el(
@@ -214,10 +212,10 @@ export function createLatent({ side, state, onpick, sorts }) {
           "div",
           { class: "blocks" },
           sae.shares ? block("Its part in every model", partsOf(sae, row)) : null,
-          block(`${Targets} it ${weights ? "is needed" : "fires"} with`, features(sae, row)),
+          block(`${Targets} it ${says.with}`, features(sae, row)),
           block(
-            `Its ${weights ? "importances" : "activations"} (log scale)`,
-            sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, never(sae)),
+            `Its ${says.value}s (log scale)`,
+            sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, saysOf(sae.kind).never),
           ),
           el(
             "div",
@@ -225,7 +223,7 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "div",
               { class: "over" },
-              el("h3", {}, weights ? "Inputs that need it" : "Inputs that make it fire"),
+              el("h3", {}, says.inputs),
               el(
                 "div",
                 { class: "chips", role: "group", "aria-label": "which examples" },
@@ -236,7 +234,7 @@ export function createLatent({ side, state, onpick, sorts }) {
             el(
               "p",
               { class: "legend-line" },
-              `${weights ? "importance" : "activation"}, and the ${Targets.toLowerCase()} that were active${sides}: `,
+              `${says.value}, and the ${Targets.toLowerCase()} that were active${sides}: `,
               el("span", { class: "chip mine" }, el("b", {}, "its own")),
               " ",
               el("span", { class: "chip" }, el("b", {}, "others")),

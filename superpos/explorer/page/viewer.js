@@ -5,7 +5,7 @@ import { el, labelled, select } from "./dom.js";
 import { createState } from "./state.js";
 import { isDark } from "./color.js";
 import { nameOf, readSaeSweep } from "./sae_sweep.js";
-import { KINDS, unitOf } from "./dictionary_kinds.js";
+import { KINDS, saysOf, unitOf } from "./dictionary_kinds.js";
 import { createScatter, quantities } from "./scatter.js";
 import { createScores, createSweepTable, leftOut } from "./scores.js";
 import { createCosineMap, createDirections } from "./dictionary_view.js";
@@ -175,8 +175,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
   function showAtlas(A, B, s, dark) {
     dictionaryView.classList.toggle("two", Boolean(B));
     const inPlane = (sae) => !sae.shares && !sae.written && sae.m > 1 && sae.m <= 3;
-    const how = saeSweep.kind === "decomposition" ? "need the chosen one" : "make the chosen one fire";
-    const dots = `dots are hidden layers that ${how}`;
+    const dots = `dots are hidden layers that ${saysOf(saeSweep.kind).chosen}`;
     dictionaryTitle.textContent =
       A && inPlane(A)
         ? saeSweep.kind === "manifolds"
@@ -190,7 +189,7 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       const { map, directions, tiling } = pictures[k];
       const plane = Boolean(sae) && inPlane(sae);
       tiling.node.hidden = !sae?.manifolds;
-      map.node.hidden = !sae || (plane && saeSweep.kind !== "decomposition"); // whose importances have no other place
+      map.node.hidden = !sae || (plane && !kind.mapBesidePlane);
       directions.node.hidden = !plane;
       if (!sae) continue;
       const row = sae.rowOf.get(latent) ?? -1;
