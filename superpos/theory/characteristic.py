@@ -4,12 +4,12 @@ A complex array is a pair `Complex(re, im)`: XLA vectorises two real arrays, and
 the last axis, which is the one a CPU vectorises over.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 Real = Float[Array, "..."]
@@ -88,57 +88,71 @@ def sinc_slope(h: Real, cosine: Real, quotient: Real) -> Real:
     return jnp.where(small, series, (cosine - quotient) / jnp.where(small, 1, h))
 
 
-def characteristic(slope: Real, order: int, magnitude: str) -> tuple[Complex, Real, Complex, Real]:
-    r"""$E\,e^{ik\pi g u}$ for a magnitude u, slopes g and k = 1 … order; also what `first_moment` needs.
+def sinc_curvature(h: Real, quotient: Real, slope: Real) -> Real:
+    r"""Second derivative of sin(h)/h, $-\sin(h)/h - 2\,(\sin(h)/h)'/h$, given both."""
+    small = jnp.abs(h) < SERIES_BELOW
+    square = h * h
+    tail = 1 - square * (7 / 270) * (1 - square * (9 / 616) * (1 - square * (11 / 1170)))
+    series = -(1 - square * 0.3 * (1 - square * (5 / 84) * tail)) / 3
+    return jnp.where(small, series, -quotient - 2 * slope / jnp.where(small, 1, h))
+
+
+class Waves(NamedTuple):
+    r"""Of a magnitude u at the frequencies $s = k\pi g$, k = 1 … order, and of the bias at $k\pi$."""
+
+    zeroth: Complex  # E e^{isu}, (n, n, order), g every slope
+    own_first: Complex  # E u e^{isu}, (n, order), g the slopes on the diagonal
+    phase: Complex  # e^{ikπβ}, (n, order)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def waves(slope: Real, offset: Real, order: int, magnitude: str) -> Waves:
+    r"""Characteristic functions for the slopes g, (n, n), and the offsets β, (n,).
 
     With $h = k\pi g/2$: uniform on [0, 1] gives $e^{ih}\sin(h)/h$. Signed uniform, with $h = k\pi g$, gives $\sin(h)/h$.
     """
-    angle = jnp.pi * slope * (0.5 if magnitude == "uniform" else 1.0)
-    powers = harmonics(angle, order)
-    h = multiples(angle, order)
-    quotient = sinc(h, powers.im)
-    phi = powers.scaled(quotient) if magnitude == "uniform" else Complex(quotient, jnp.zeros_like(quotient))
-    return phi, h, powers, quotient
+    i = np.arange(len(slope))
+    zeroth, first, _, phase = _moments(slope, offset, order, magnitude)
+    return Waves(zeroth, first.at(i, i), phase)
 
 
-def first_moment(h: Real, powers: Complex, quotient: Real, magnitude: str) -> Complex:
-    r"""$E\,u\,e^{isu} = -i\,\frac{d}{ds} E\,e^{isu}$, from what `characteristic` returns."""
-    slope = sinc_slope(h, powers.re, quotient)
+@waves.defjvp
+def _(order: int, magnitude: str, primals: Any, tangents: Any) -> Any:
+    # d/ds E uʳ e^{isu} = i E uʳ⁺¹ e^{isu}, which has the sine and the cosine that are known already.
+    slope, offset = primals
+    i = np.arange(len(slope))
+    zeroth, first, parts, phase = _moments(slope, offset, order, magnitude)
+    h, powers, quotient, bend = jax.tree.map(lambda x: x[i, i], parts)
+    curvature = sinc_curvature(h, quotient, bend)
     if magnitude == "uniform":
-        return powers.times(Complex(quotient / 2, -slope / 2))
-    return Complex(jnp.zeros_like(slope), -slope)
+        own_second = powers.times(Complex((quotient - curvature) / 4, -bend / 2))
+    else:
+        own_second = Complex(-curvature, jnp.zeros_like(bend))
+    change, turn = multiples(jnp.pi * tangents[0], order), multiples(jnp.pi * tangents[1], order)
+    moved = Waves(_turned(first, change), _turned(own_second, change[i, i]), _turned(phase, turn))
+    return Waves(zeroth, first.at(i, i), phase), moved
 
 
-def count_active(inactive: Real, lone: Any, several: Any, product: Callable[[Any, Any], Any]) -> tuple[Real, Any, Any]:
-    r"""Expectations over independent groups, by how many are active: none, exactly one, two or more.
-
-    Group g along axis 1 is inactive with probability $a_g$ = `inactive`, shape (rows, groups, 1). What it contributes
-    when active is `lone`$_g$ + `several`$_g$, trees of arrays (rows, groups, …); `several` is not counted as exactly one.
-    `product` multiplies two such trees (characteristic functions by complex products, moments by convolution). Returns
-    $\prod a_g$, $\sum_g$ `lone`$_g \prod_{l \neq g} a_l$, and the rest.
-
-    No step subtracts, so the rest keeps its relative precision in single precision, be it ever so rare. Groups are halved
-    again and again: no quotient is needed where a factor is 0, and the reverse pass costs as little as the forward one.
-    """
-
-    def over(function: Callable[..., Real], *trees: Any) -> Any:
-        return jax.tree.map(function, *trees)
-
-    while inactive.shape[1] > 1:
-        half = inactive.shape[1] // 2
-        (a1, e1, r1), (a2, e2, r2), odd = (
-            over(lambda x, part=part: x[:, part], (inactive, lone, several))
-            for part in (slice(half), slice(half, 2 * half), slice(2 * half, None))
-        )
-        integral = over(lambda x, y, a1=a1, a2=a2: a1 * y + x * a2, e1, e2)
-        both = product(over(jnp.add, e1, r1), over(jnp.add, e2, r2))
-        more = over(lambda x, y, z, a1=a1, a2=a2: a1 * y + x * a2 + z, r1, r2, both)
-        inactive, lone, several = over(_join, (a1 * a2, integral, more), odd)
-    return over(lambda x: x[:, 0], (inactive, lone, several))
+def _turned(wave: Complex, change: Real) -> Complex:
+    """i·wave·change."""
+    return Complex(-wave.im * change, wave.re * change)
 
 
-def _join(new: Real, rest: Real) -> Real:
-    return jnp.concatenate([new, rest], axis=1) if rest.shape[1] else new
+def _moments(
+    slope: Real, offset: Real, order: int, magnitude: str
+) -> tuple[Complex, Complex, tuple[Any, ...], Complex]:
+    r"""$E\,e^{isu}$ and $E\,u\,e^{isu}$ of all slopes, what they are made of, and the phase of the offsets."""
+    half = 0.5 if magnitude == "uniform" else 1.0
+    angle = jnp.pi * jnp.concatenate([half * slope, offset[:, None]], axis=1)
+    both, h = harmonics(angle, order), multiples(angle[:, :-1], order)
+    powers, phase = both.at(slice(None), slice(-1)), both.at(slice(None), -1)
+    quotient = sinc(h, powers.im)
+    bend = sinc_slope(h, powers.re, quotient)
+    if magnitude == "uniform":
+        zeroth, first = powers.scaled(quotient), powers.times(Complex(quotient / 2, -bend / 2))
+    else:
+        zeroth, first = Complex(quotient, jnp.zeros_like(quotient)), Complex(jnp.zeros_like(bend), -bend)
+    return zeroth, first, (h, powers, quotient, bend), phase
 
 
 def rectified(slope: Real, offset: Real, magnitude: str) -> Real:

@@ -44,11 +44,9 @@ class PlainTerms(NamedTuple):
         above, below = jnp.sum(jnp.maximum(G, 0), axis=1), jnp.sum(jnp.maximum(-G, 0), axis=1)
         return jnp.maximum(above, below) if self.law == "uniform" else above + below
 
-    def waves(self, slope: Real, order: int) -> tuple[Complex, Complex]:
-        r"""$E\,e^{ik\pi g_{ij} m_j}$, (n, n, order), and $E\,m_i e^{ik\pi g_{ii} m_i}$, (n, order), for k = 1 … order."""
-        i = np.arange(len(slope))
-        phi, h, powers, quotient = series.characteristic(slope, order, self.law)
-        return phi, series.first_moment(h[i, i], powers.at(i, i), quotient[i, i], self.law)
+    def waves(self, slope: Real, offset: Row, order: int) -> series.Waves:
+        r"""$E\,e^{ik\pi g_{ij} m_j}$, $E\,m_i e^{ik\pi g_{ii} m_i}$ and $e^{ik\pi\beta_i}$ for k = 1 … order."""
+        return series.waves(slope, offset, order, self.law)
 
     def rectified(self, slope: Real, offset: Real) -> Real:
         r"""$E\,\mathrm{ReLU}(g_{ij} m_j + b_i)^2$, (n, n)."""
@@ -81,8 +79,8 @@ class MixedTerms(NamedTuple):
         sent = jnp.stack([G * most[None], G * least[None]])
         return jnp.maximum(jnp.sum(sent.max(0), axis=1), jnp.sum(-sent.min(0), axis=1))
 
-    def waves(self, slope: Real, order: int) -> tuple[Complex, Complex]:
-        """Characteristic functions of every feature in every output, and first moments of an output's own feature."""
+    def waves(self, slope: Real, offset: Row, order: int) -> series.Waves:
+        """Characteristic functions of every feature in every output, first moments of an output's own, and of the bias."""
         i = np.arange(len(slope))
         phis, psis = [], []
         for part in self.parts:
@@ -102,7 +100,7 @@ class MixedTerms(NamedTuple):
             phis.append(turn.scaled(share * quotient))
             first = Complex(share_own * centre[:, None] * quotient[i, i], -share_own * half[:, None] * bend)
             psis.append(own.times(first))
-        return _sum(phis), _sum(psis)
+        return series.Waves(_sum(phis), _sum(psis), series.harmonics(jnp.pi * offset, order))
 
     def rectified(self, slope: Real, offset: Real) -> Real:
         """The mean square of a rectified line in feature j's magnitude, for every output i."""

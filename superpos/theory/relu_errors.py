@@ -4,6 +4,7 @@ r"""The error of a ReLU output in expectation: exact integrals of what happens o
 i inactive, feature i active, and the series of what the three leave over.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,8 @@ from jaxtyping import Array, Float
 
 from superpos.data import FeatureDistribution
 from superpos.errors import ConfigError
-from superpos.theory.characteristic import Complex, count_active, harmonics
+from superpos.theory import number_active
+from superpos.theory.characteristic import Complex, Waves
 from superpos.theory.magnitude_terms import MixedTerms, PlainTerms, terms_of
 
 # |a| below this is 0 for the loss, and L² must not underflow. (Where W and b are 0, a sits on the kink of |a|, which a
@@ -43,14 +45,15 @@ def one_active_at_most(features: FeatureDistribution) -> bool:
 class _Groups(NamedTuple):
     """Independent groups of features, seen from every output i: arrays (n_features, n_groups, …), frequencies last.
 
-    A group is one feature, or a set. In row i the group that holds i is blank: never active.
+    A group is one feature, or a set. In row i the group that holds i is blank: never active. y is the group's part of a_i.
     """
 
-    inactive: Any  # P(no member is active), (…, 1)
-    lone: Complex  # E[exp(i t y); some member active], y the group's part of a_i; 0 for correlated sets
-    several: Complex  # the same for correlated sets, 0 for others: their members are active together
-    lone_reals: Any  # (…, 5): E[y^r; some member active] for r = 0 … 3, and E[ReLU(y + b)²; …]
-    several_reals: Any
+    active: Any  # P(some member is active)
+    is_together: np.ndarray  # (n_groups,), of correlated sets: their members are active together
+    lone: Complex  # E[exp(i t y); some member active]; 0 for correlated sets
+    together: Complex | None  # the same for correlated sets, 0 for others; None where there are none
+    moments: list[Any]  # E[y^r; some member active] for r = 1, 2, 3
+    rectified: Any  # E[ReLU(y + b)²; exactly one member active]
 
 
 class _Others(NamedTuple):
@@ -59,7 +62,7 @@ class _Others(NamedTuple):
     none: Row  # P(no member of any is active)
     exactly_one: Row  # E[ReLU(a_i)²; exactly one group active], integrated exactly
     several: Complex  # E[exp(i t a_i); more than one group active], or more than one member of a correlated set
-    several_moments: list[Row]  # E[a_i^r; the same] for r = 0 … 3
+    several_moments: list[Row]  # E[a_i^r; the same] for r = 0 … 3, without the bias
     active: Complex  # the same with at least one group active
     active_moments: list[Row]
 
@@ -83,28 +86,24 @@ def relu_errors(G: Square, b: Row, features: FeatureDistribution, order: int, bo
     A `bound` of $|a_i|$ that is given does not move with G and b. The sum of the series does not depend on it, but a series
     that is cut does, and its own bound has kinks: where second derivatives count, it is held fixed.
     """
-    n, p = features.n_features, features.probabilities.astype(G.dtype)
-    terms = terms_of(features)
+    p, terms = features.probabilities.astype(G.dtype), terms_of(features)
     if one_active_at_most(features):
         return _errors_of_one_active(G, b, features, terms)
     mu: tuple[Any, ...] = (1.0, *terms.moments)
-    k = jnp.arange(1, order + 1, dtype=G.dtype)[None]
-    i = np.arange(n)
 
     # Everything in units of the bound L, so that |a| <= 1.
     L = jnp.maximum(reach_of(G, b, terms) if bound is None else bound, MIN_BOUND)
     g, beta = G / L[:, None], b / L
-    phi, psi_own = terms.waves(g, order)
-    g_own, phi_own = jnp.diagonal(g), phi.at(i, i)
+    waves = terms.waves(g, beta, order)
     columns = [m if isinstance(m, float) else m[None, :] for m in mu]
     moments = [m * g**r for r, m in enumerate(columns)]  # of every feature's part, while it is active
     rectified_one = terms.rectified(G, b[:, None])
 
-    others = _other_features(_groups(p, phi, moments, rectified_one, features))
-    inactive = _own_feature_inactive(p, b, phi, moments, rectified_one, others, features)
+    others = _other_features(_groups(p, waves.zeroth, moments, rectified_one, features))
+    inactive = _own_feature_inactive(p, b, waves.zeroth, moments, rectified_one, others, features)
     own_error = terms.own_error(jnp.diagonal(G), b)
-    active = _own_feature_active(p, own_error, phi, moments, others, features)
-    u2, u_relu, relu2 = _series(p, mu, beta, g_own, phi_own, psi_own, inactive, active, k)
+    active = _own_feature_active(p, own_error, waves.zeroth, moments, others, features)
+    u2, u_relu, relu2 = _series(p, mu, beta, jnp.diagonal(g), waves, inactive, active)
     exact = inactive.exact + active.exact
     return exact + u2 - 2 * L * u_relu + L**2 * relu2
 
@@ -120,15 +119,21 @@ def _errors_of_one_active(G: Square, b: Row, features: FeatureDistribution, term
 
 def _other_features(groups: _Groups) -> _Others:
     """Put the groups together: none active, exactly one, more."""
-    none, one, several = count_active(groups.inactive, groups.lone, groups.several, Complex.times)
-    _, one_reals, several_reals = count_active(groups.inactive, groups.lone_reals, groups.several_reals, _beside)
-    one_moments, exactly_one = [one_reals[:, r] for r in range(4)], one_reals[:, 4]
-    each = groups.lone_reals + groups.several_reals
-    _, mixed = _sums([each[..., r] for r in (1, 2, 3)])
-    several_moments = [several_reals[:, 0], *(several_reals[:, r] + c for r, c in zip((1, 2, 3), mixed, strict=True))]
-    active = one.plus(several)
-    active_moments = [x + y for x, y in zip(one_moments, several_moments, strict=True)]
-    return _Others(none[:, 0], exactly_one, several, several_moments, active, active_moments)
+    likely = number_active.probabilities(groups.active, groups.is_together)
+    active, several = number_active.waves(groups.active, groups.lone, groups.together)
+    sums, mixed = _sums(groups.moments)
+    beside = jnp.where(
+        groups.is_together[None], 1, likely.any_other
+    )  # the share of a group's active time when several are
+    several_moments = [jnp.sum(beside * m, axis=1) + c for m, c in zip(groups.moments, mixed, strict=True)]
+    return _Others(
+        likely.none,
+        jnp.sum(likely.no_other * groups.rectified, axis=1),
+        several,
+        [likely.several, *several_moments],
+        active,
+        [likely.any, *(x + c for x, c in zip(sums, mixed, strict=True))],
+    )
 
 
 def _own_feature_inactive(
@@ -178,16 +183,14 @@ def _series(
     mu: tuple[Any, ...],
     beta: Row,
     g_own: Row,
-    phi_own: Complex,
-    psi_own: Complex,
+    waves: Waves,
     inactive: _Part,
     active: _Part,
-    k: Array,
 ) -> tuple[Row, Row, Row]:
     r"""$E u^2$, $E u\,ReLU(a)$ and $E\,ReLU(a)^2$ of what is not integrated exactly.
 
     `a` = T + g u is in units of L, T what the others and the bias send, u feature i's magnitude and g its own weight
-    there; `k` are the orders of the series, (1, order).
+    there.
     """
     # Moments of a, jointly with u: R where feature i is inactive, T where it is active.
     shift = [beta**r for r in range(4)]
@@ -201,10 +204,11 @@ def _series(
     u_a = mu1 * T1 + g_own * mu2 * T0
     u_a2 = mu1 * T2 + 2 * g_own * mu2 * T1 + g_own**2 * mu3 * T0
 
-    phase = harmonics(jnp.pi * beta, k.shape[1])
+    i = np.arange(len(p))
+    k = jnp.arange(1, waves.phase.re.shape[1] + 1, dtype=beta.dtype)[None]
     own_active = active.factor.scaled(p[:, None])
-    sines = phase.times(inactive.factor.plus(own_active.times(phi_own))).im
-    cosines = phase.times(own_active.times(psi_own)).re
+    sines = waves.phase.times(inactive.factor.plus(own_active.times(waves.zeroth.at(i, i)))).im
+    cosines = waves.phase.times(own_active.times(waves.own_first)).re
     relu2 = (a2 + 2 / 3 * a1 + a3 / 3 - jnp.sum(4 / jnp.pi**3 / k**3 * sines, axis=1)) / 2
     u_relu = (u_a + u_a2 / 2 + u1 / 3 - jnp.sum(2 / jnp.pi**2 / k**2 * cosines, axis=1)) / 2
     return u2, u_relu, relu2
@@ -217,33 +221,45 @@ def _groups(
     n = features.n_features
     in_sets = {i for members in (*features.correlated_sets, *features.anticorrelated_sets) for i in members}
     single = [i for i in range(n) if i not in in_sets]
-    each = (phi, jnp.stack([*moments, rectified_one], axis=-1))  # what every feature sends while it is active
-    blank = jax.tree.map(lambda x: jnp.zeros_like(x[:, :1]), each)
+    each = (phi, moments[1:], rectified_one)  # what every feature sends while it is active
     held: list[Any] = [[i] for i in single]
-    columns: list[Any] = []  # inactive, lone, several
+    columns: list[Any] = []  # P(active), and what is sent then
     if single:
         one = slice(None) if len(single) == n else np.array(single)
-        sent = jax.tree.map(lambda x: p[None, one, None] * x[:, one], each)
-        columns.append((jnp.broadcast_to(1 - p[one], (n, len(single))), sent, jax.tree.map(jnp.zeros_like, sent)))
+        columns.append((jnp.broadcast_to(p[one], (n, len(single))), _weighted(p[one], each, one)))
     for members in features.anticorrelated_sets:
         chosen = np.array(members)
-        mixed = jax.tree.map(lambda x, chosen=chosen: p[None, chosen, None] * x[:, chosen], each)
-        sent = jax.tree.map(lambda x: jnp.sum(x, axis=1, keepdims=True), mixed)
-        columns.append((jnp.broadcast_to(1 - jnp.sum(p[chosen]), (n, 1)), sent, blank))
+        sent = jax.tree.map(lambda x: jnp.sum(x, axis=1, keepdims=True), _weighted(p[chosen], each, chosen))
+        columns.append((jnp.broadcast_to(jnp.sum(p[chosen]), (n, 1)), sent))
         held.append(members)
     for members in features.correlated_sets:
-        chosen, weight = np.array(members), p[members[0]]
-        factor = _all_of(phi.at(slice(None), chosen))
+        chosen = np.array(members)
+        factor = number_active.product(phi.at(slice(None), chosen))
         apart, cross = _sums([m[:, chosen] for m in moments[1:]])
-        reals = [jnp.ones(n, p.dtype), *(a + c for a, c in zip(apart, cross, strict=True)), jnp.zeros(n, p.dtype)]
-        sent = (factor.scaled(weight).at(slice(None), None), weight * jnp.stack(reals, axis=-1)[:, None])
-        columns.append((jnp.broadcast_to(1 - weight, (n, 1)), blank, sent))
+        sent = (factor, [a + c for a, c in zip(apart, cross, strict=True)], jnp.zeros(n, p.dtype))
+        q = p[chosen[:1]]
+        columns.append(
+            (jnp.broadcast_to(q, (n, 1)), _weighted(q, jax.tree.map(lambda x: x[:, None], sent), slice(None)))
+        )
         held.append(members)
 
-    is_member = np.array([[i in members for members in held] for i in range(n)], bool)[..., None]
-    inactive, lone, several = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *columns)
-    lone, several = jax.tree.map(lambda x: jnp.where(is_member, 0, x), (lone, several))
-    return _Groups(jnp.where(is_member, 1, inactive[..., None]), lone[0], several[0], lone[1], several[1])
+    is_member = np.array([[i in members for members in held] for i in range(n)], bool)
+    active, (wave, sums, rectified) = jax.tree.map(lambda *x: _blank(is_member, jnp.concatenate(x, axis=1)), *columns)
+    is_together = np.arange(len(held)) >= len(held) - len(features.correlated_sets)
+    if not features.correlated_sets:
+        return _Groups(active, is_together, wave, None, sums, rectified)
+    lone, together = (jax.tree.map(partial(_blank, blank[None]), wave) for blank in (is_together, ~is_together))
+    return _Groups(active, is_together, lone, together, sums, rectified)
+
+
+def _weighted(p: Row, tree: Any, chosen: Any) -> Any:
+    """Arrays (n_features, n_features, …) at the `chosen` columns, times their probabilities."""
+    return jax.tree.map(lambda x: p.reshape(1, -1, *(1,) * (x.ndim - 2)) * x[:, chosen], tree)
+
+
+def _blank(is_blank: np.ndarray, x: Array) -> Array:
+    """An array (n_features, n_groups, …) with zeros where a group is blank."""
+    return jnp.where(is_blank.reshape(*is_blank.shape, *(1,) * (x.ndim - 2)), 0, x)
 
 
 def _own_group(p: Row, features: FeatureDistribution) -> tuple[Row, Square | None]:
@@ -271,15 +287,11 @@ def _partners(
     for members in features.correlated_sets:
         alone[list(members)] = False
         with_i[np.ix_(members, members)] = ~np.eye(len(members), dtype=bool)
-    factor = _all_of(Complex(*(jnp.where(with_i[..., None], x, o) for x, o in zip(phi, (1, 0), strict=True))))
+    factor = number_active.product(
+        Complex(*(jnp.where(with_i[..., None], x, o) for x, o in zip(phi, (1, 0), strict=True)))
+    )
     apart, cross = _sums([jnp.where(with_i, m, 0) for m in moments[1:]])
     return alone, factor, [jnp.ones(n, phi.re.dtype), *(a + c for a, c in zip(apart, cross, strict=True))]
-
-
-def _all_of(factors: Complex) -> Complex:
-    """Product along axis 1: every group active, and more than none of them."""
-    never = jnp.zeros((*factors.re.shape[:2], 1), factors.re.dtype)
-    return count_active(never, jax.tree.map(jnp.zeros_like, factors), factors, Complex.times)[2]
 
 
 def _sums(moments: list[Array]) -> tuple[list[Array], list[Array]]:
@@ -293,16 +305,6 @@ def _sums(moments: list[Array]) -> tuple[list[Array], list[Array]]:
     pairs = 3 * (s2 * s1 - jnp.sum(m2 * m1, axis=1))
     triples = s1**3 - 3 * s1 * squares + 2 * cubes
     return [s1, s2, s3], [jnp.zeros_like(s1), s1**2 - squares, pairs + triples]
-
-
-def _beside(first: Array, second: Array) -> Array:
-    r"""A product for `count_active` that sums moments instead of multiplying them.
-
-    Entry 0 is a mass, and masses multiply. Of the others, $\sum_g M_g\,P(\text{another group is active})$ is wanted:
-    what one part holds, times the mass of the other.
-    """
-    mass, other = first[..., :1], second[..., :1]
-    return jnp.concatenate([mass * other, (first * other + mass * second)[..., 1:]], axis=-1)
 
 
 def _convolved(first: Any, second: Any) -> list[Any]:
