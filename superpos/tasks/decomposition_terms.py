@@ -77,6 +77,7 @@ def ascended(error: Callable[[Array], Array], r: Float[Array, "..."], steps: int
 
     `steps` times $r \leftarrow \mathrm{clip}(r + \eta\,\mathrm{sign}\,\nabla_r\,\text{error}, 0, 1)$, η the `step_size`.
     """
+
     def ascend(_: Any, r: Array) -> Array:
         return jnp.clip(r + step_size * jnp.sign(jax.grad(error)(r)), 0, 1)
 
