@@ -65,7 +65,7 @@ class ParameterDecomposition(Task):
     r starts where the stochastic masks have theirs, and `adversarial_steps` times moves by `adversarial_step_size` along
     the sign of the error's gradient, clipped to [0, 1]. Every input has an r of its own, or the batch one
     (`adversarial_masks="shared"`). Learning is by the error at the last r, which is held fixed. So do the authors' PGD
-    losses (`spd/metrics/pgd_utils.py` of goodfire-ai/spd, which has both kinds of masks); the paper has none.
+    losses (`spd/metrics/pgd_utils.py` of goodfire-ai/spd, which has both kinds of masks); the paper trains without.
 
     Fields annotated as numbers may be swept without recompiling.
 
