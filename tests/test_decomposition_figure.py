@@ -1,12 +1,15 @@
 """The figure of parameters taken apart: claims that fail where they should, and what is measured of its models."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 from numpy.testing import assert_array_equal
 
 import superpos as sp
-from superpos.experiments import Claims
+from superpos.experiments import Claims, forty_features_apart
 from superpos.experiments import parameter_decomposition as experiment
 from superpos.experiments.decomposing import measure
 
@@ -118,3 +121,25 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
     assert sorted(of_controls["source"].values) == [0, 1, 2, 3]
     figure, caption = experiment.draw(result, table, of_controls, W)
     assert len(figure.axes) == 8 and "minimality coefficient" in caption
+
+
+def test_forty_features_are_taken_apart_as_published_but_for_the_training():
+    W, b = np.ones((10, 40)), np.zeros(40)
+    task, config, grid = forty_features_apart.build(W, b, range(3))
+    task.check()
+    assert (task.n_features, task.n_hidden, task.n_subcomponents, task.feature_probability) == (40, 10, 200, 0.05)
+    assert (task.stratified, task.faithfulness_coefficient, config.steps) == (True, 1.0, 8_000)
+    axes = {name: list(axis.values) for name, axis in grid.axes.items()}
+    assert axes == {"minimality_coefficient": [1e-4], "seed": [0, 1, 2]}
+    assert forty_features_apart.build(W, b, range(3), quick=True)[1].steps == 20
+
+
+@pytest.mark.slow
+def test_the_script_of_forty_features_prints_their_scores(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(forty_features_apart, "N_SUBCOMPONENTS", 40)
+    script = runpy.run_path(str(Path(__file__).parents[1] / "sweeps" / "decomposition.py"))
+    script["main"](n_seeds=1, forty=True, quick=True, out=tmp_path / "forty.zarr")
+    header, row = capsys.readouterr().out.strip().splitlines()[-2:]
+    printed = dict(zip(header.split(), row.split(), strict=True))
+    assert float(printed["minimality_coefficient"]) == 1e-4 and float(printed["recovered"]) == 0
+    assert set(sp.open(tmp_path / "forty_toys.zarr").dataset.sizes) >= {"seed", "feature"}

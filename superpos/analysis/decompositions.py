@@ -16,6 +16,7 @@ from superpos.data.key_tags import EVALUATION_TAG
 from superpos.errors import ConfigError
 from superpos.models.decomposition import Decomposition
 from superpos.tasks.base import materialize
+from superpos.tasks.decomposition_terms import ascended
 from superpos.tasks.parameter_decomposition import ParameterDecomposition
 
 # Inputs a decomposition is judged on, the same for all models.
@@ -162,7 +163,4 @@ def _attacked(task: Any, model: Any, x: Any, steps: int, step_size: Any) -> Arra
     def error(r: Any) -> Array:
         return jnp.mean(jnp.square(model.output(task.target, x, g + (1 - g) * r) - output))
 
-    def ascend(_: Any, r: Any) -> Any:
-        return jnp.clip(r + step_size * jnp.sign(jax.grad(error)(r)), 0, 1)
-
-    return error(jax.lax.fori_loop(0, steps, ascend, _uniform(task, x.shape[1], 1)))
+    return error(ascended(error, _uniform(task, x.shape[1], 1), steps, step_size))

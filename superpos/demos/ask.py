@@ -24,6 +24,7 @@ MODULES = (
     "travel_together",
     "take_a_problem",
     "beyond_directions",
+    "taken_apart",
 )
 QUICK = "SUPERPOS_QUICK"
 Value = TypeVar("Value")

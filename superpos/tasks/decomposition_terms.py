@@ -1,0 +1,92 @@
+"""The losses of a batch of a parameter decomposition: faithfulness, reconstruction under masks, minimality."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from superpos.arrays import Scalar
+from superpos.models.decomposition import Decomposition, activated, lower_leaky, upper_leaky
+from superpos.models.products import FULL_PRECISION
+
+# What importances are raised from, so that a power below 1 has a gradient at 0.
+EPSILON = 1e-12
+
+
+class Terms(NamedTuple):
+    """The four losses of a batch, before their coefficients."""
+
+    faithfulness: Float[Array, ""]
+    stochastic: Float[Array, ""]
+    layerwise: Float[Array, ""]
+    minimality: Float[Array, ""]
+
+
+def terms(
+    task: Any,
+    model: Decomposition,
+    x: Float[Array, "n_features batch"],
+    r: Float[Array, "matrix C batch"],
+    weights: Float[Array, " batch"] | None = None,
+) -> Terms:
+    """`ParameterDecomposition.terms`."""
+    target, matrices = task.target, task.matrices
+    seen = model.of_target(target, x)
+    inner = model.inner_activations(seen.inputs)
+    gates = model.gate(inner)
+    g = lower_leaky(gates)
+    masks = g + (1 - g) * r
+    pairs = list(zip(model.matrices, matrices, strict=True))
+    missing = [jnp.sum(jnp.square(W - _dot(U, V))) for (U, V), W in pairs]
+    faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
+    layerwise = jnp.zeros((), faithfulness.dtype)
+    for k, ((U, _), _) in enumerate(pairs):
+        a = _dot(U, masks[k] * inner[k])
+        a = a if k == len(pairs) - 1 else _dot(matrices[-1], a)  # through the target's identities nothing changes
+        layerwise += _mean(jnp.square(activated(target, a) - seen.output), weights) / len(pairs)
+    stochastic = _mean(jnp.square(model.output(target, x, masks) - seen.output), weights)
+    p = task.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
+    powers = (upper_leaky(gates) + EPSILON) ** p
+    minimality = jnp.sum(jnp.mean(powers, axis=-1) if weights is None else _dot(powers, weights))
+    return Terms(faithfulness, stochastic, layerwise, minimality)
+
+
+def adversarial_error(
+    task: Any,
+    model: Decomposition,
+    x: Float[Array, "n_features batch"],
+    r: Float[Array, "matrix C batch_or_1"],
+    weights: Float[Array, " batch"] | None = None,
+) -> Float[Array, ""]:
+    """`ParameterDecomposition.adversarial_error`."""
+    seen = model.of_target(task.target, x)
+    g = lower_leaky(model.gate(model.inner_activations(seen.inputs)))
+
+    def error(r: Array, model: Decomposition, g: Array) -> Array:
+        return _mean(jnp.square(model.output(task.target, x, g + (1 - g) * r) - seen.output), weights)
+
+    attacked, importances = jax.lax.stop_gradient((model, g))
+    r = ascended(lambda r: error(r, attacked, importances), r, task.adversarial_steps, task.adversarial_step_size)
+    return error(jax.lax.stop_gradient(r), model, g)
+
+
+def ascended(error: Callable[[Array], Array], r: Float[Array, "..."], steps: int, step_size: Scalar) -> Array:
+    r"""Projected gradient ascent on `error` from r, which stays in [0, 1].
+
+    `steps` times $r \leftarrow \mathrm{clip}(r + \eta\,\mathrm{sign}\,\nabla_r\,\text{error}, 0, 1)$, η the `step_size`.
+    """
+
+    def ascend(_: Any, r: Array) -> Array:
+        return jnp.clip(r + step_size * jnp.sign(jax.grad(error)(r)), 0, 1)
+
+    return jax.lax.fori_loop(0, steps, ascend, r)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=FULL_PRECISION)
+
+
+def _mean(values: Float[Array, "n_features batch"], weights: Float[Array, " batch"] | None) -> Float[Array, ""]:
+    return jnp.mean(values) if weights is None else jnp.mean(_dot(values, weights))
