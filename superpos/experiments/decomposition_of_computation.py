@@ -205,8 +205,8 @@ def evaluate(targets: xr.Dataset, table: xr.Dataset, controls: xr.Dataset, size:
         "W_out: its subcomponents are one block, which every input needs as a whole",
         f"a one-hot input needs at least {TOGETHER:.0%} of those live in the mean",
         at["together"] >= TOGETHER,
-        f"{_range(at['together'].values)} of them; means by coefficient {', '.join(f'{v:.2f}' for v in by_coefficient.values)}; "
-        f"needed by every one-hot input {counts_of(at['always'])}",
+        f"{_range(at['together'].values)} of them; means by coefficient "
+        f"{', '.join(f'{v:.2f}' for v in by_coefficient.values)}; needed by every one-hot input {counts_of(at['always'])}",
     )
     judge(
         "with random masks the output stays close to the network's",
@@ -242,8 +242,8 @@ def draw(result: SweepResult, table: xr.Dataset, controls: xr.Dataset) -> tuple[
     text = (
         "Networks that compute ReLU of every feature with half as many neurons, taken apart. Left: importances of "
         "subcomponents for inputs with one feature of activity .75, first network, seed 0, ordered within each matrix. Third "
-        "is the share of decompositions in which W_in has one live subcomponent for every function and no other, with Wilson's "
-        "95 % interval; grey for weights in another order, which compute nothing. Right: the share of W_out's live "
+        "is the share of decompositions in which W_in has one live subcomponent for every function and no other, with "
+        "Wilson's 95 % interval; grey for weights in another order, which compute nothing. Right: the share of W_out's live "
         "subcomponents that such an input needs, mean and range of decompositions; at 1 they are one block."
     )
     return figure, caption(result.attrs, text)
