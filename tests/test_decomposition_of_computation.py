@@ -20,6 +20,7 @@ def tables():
     dims, shape = ("source", "minimality_coefficient", "seed"), (2, 3, 5)
     numbers = {"mmcs": 1.0, "ml2r": 1.0, "live_first": 20.0, "live_second": 10.0, "second_error": 0.0, "together": 1.0}
     numbers |= {"always": 10.0, "relative": 0.01, "adversarial": 0.02, "without": 1.0, "one_each_alone": 1.0}
+    numbers |= {"excited": 0.5, "neuron_cosine": 1.0}
     table = xr.Dataset(
         {name: (dims, np.full(shape, value)) for name, value in numbers.items()},
         {"source": [0, 1], "minimality_coefficient": list(COEFFICIENTS), "seed": np.arange(5)},

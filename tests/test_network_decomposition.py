@@ -304,7 +304,12 @@ def test_scores_of_a_block_and_of_one_part_for_every_feature(unchecked, residual
     assert block.without > 0.01
     apart = sp.analysis.score_network_decomposition(task, steps(V, U, V_out, U_out, always=False), n_inputs=64)
     assert (apart.live_second, apart.always, apart.always_rank, apart.second_error) == (m, 0, 0, 0)
-    assert_allclose(apart.together, (1 + 1 + 2) / (m * n))  # neurons that each feature excites
+    assert_allclose([apart.together, apart.excited], (1 + 1 + 2) / (m * n))  # neurons that each feature excites
+    assert apart.neuron_cosine == 1
+    turned = V_out.copy()
+    turned[:2] = np.array([[0.6, 0.8], [-0.8, 0.6]])  # of the block, which then reads no neuron by itself
+    mixed = sp.analysis.score_network_decomposition(task, steps(V, U, turned, U_out, always=True), n_inputs=64)
+    assert_allclose(mixed.neuron_cosine, 0.8)
     assert_allclose([apart.stochastic, apart.adversarial], 0, atol=1e-10)
     shared = V.copy()
     shared[2] += shared[0]

@@ -37,6 +37,8 @@ class NetworkScores:
     mmcs: float
     ml2r: float
     together: float
+    excited: float
+    neuron_cosine: float
     always: int
     always_rank: int
     importances: np.ndarray  # (2, C, n_features): for one-hot inputs
@@ -53,10 +55,10 @@ class NetworkScores:
         n = self.importances.shape[2]
         return (
             f"live subcomponents {self.live_first} + {self.live_second}, {self.one_each} of {n} features have one of their "
-            f"own, MMCS {self.mmcs:.4f}\n  of the second matrix {self.always} always needed, of rank {self.always_rank}; an "
-            f"input needs {self.together:.0%} of those live\n  faithfulness {self.faithfulness:.2g}, reconstruction with "
-            f"random masks {self.stochastic:.2g}, with adversarial masks {self.adversarial:.2g}, without subcomponents "
-            f"{self.without:.2g}"
+            f"own, MMCS {self.mmcs:.4f}\n  of the second matrix {self.always} always needed, of rank {self.always_rank}; "
+            f"an input needs {self.together:.0%} of those live, and excites {self.excited:.0%} of neurons\n"
+            f"  faithfulness {self.faithfulness:.2g}, reconstruction with random masks {self.stochastic:.2g}, with "
+            f"adversarial masks {self.adversarial:.2g}, without subcomponents {self.without:.2g}"
         )
 
 
@@ -74,6 +76,9 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
     - `mmcs`, `ml2r`: `subcomponent_recovery` of the first matrix as a map from features. Where these are directions of a
       residual stream, columns $W_E$, it is that of $W_\text{in} W_E$ by parts $\vec U_c (\vec V_c^\top W_E)$.
     - `together`: the share of live subcomponents of the second matrix that a one-hot input needs, in the mean; 1 for a block.
+    - `excited`: the share of neurons that a one-hot input excites in the network (activation above 0), in the mean. Where
+      the activation is a ReLU and every subcomponent reads one neuron, `together` cannot be larger. `neuron_cosine`: the
+      largest cosine, up to sign, of what a live subcomponent of the second matrix reads with one neuron, in the mean.
     - `always`: how many of them every one-hot input needs, and `always_rank` the rank of their sum (singular values above a
       hundredth of the largest). `second_error` is the `dense_error` of the second matrix, of its own rank.
     - `faithfulness`, `stochastic`: as in the task's loss, on the fresh inputs. `adversarial`: `adversarial_reconstruction`.
@@ -99,6 +104,9 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
     live = np.max(g[1], axis=1) > TOLERANCE
     always = needed[1].all(axis=1)
     recovery = subcomponent_recovery(first @ D, U, V @ D)
+    hidden = np.asarray(model.of_target(target, ONE_HOT * jnp.eye(n)).inputs[1])
+    lengths = np.linalg.norm(V_out, axis=1)
+    read = live & (lengths > 0)
     difference = model.output(target, jnp.asarray(x), jnp.zeros(g.shape)) - target(jnp.asarray(x))
     return NetworkScores(
         live_first=live_subcomponents(g[0]),
@@ -109,6 +117,8 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
         mmcs=recovery.mmcs,
         ml2r=recovery.ml2r,
         together=float(needed[1][live].mean()) if live.any() else 0.0,
+        excited=float(np.mean(hidden > 0)),
+        neuron_cosine=float(np.mean(np.abs(V_out[read]).max(axis=1) / lengths[read])) if read.any() else np.nan,
         always=int(always.sum()),
         always_rank=rank(U_out[:, always] @ V_out[always]),
         importances=alone,

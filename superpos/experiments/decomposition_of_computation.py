@@ -206,7 +206,9 @@ def evaluate(targets: xr.Dataset, table: xr.Dataset, controls: xr.Dataset, size:
         f"a one-hot input needs at least {TOGETHER:.0%} of those live in the mean",
         at["together"] >= TOGETHER,
         f"{_range(at['together'].values)} of them; means by coefficient "
-        f"{', '.join(f'{v:.2f}' for v in by_coefficient.values)}; needed by every one-hot input {counts_of(at['always'])}",
+        f"{', '.join(f'{v:.2f}' for v in by_coefficient.values)}; it excites {_range(at['excited'].values)} of the neurons, "
+        f"and parts read single ones (cosine {_range(at['neuron_cosine'].values, 3)}); needed by every one-hot input "
+        f"{counts_of(at['always'])}",
     )
     judge(
         "with random masks the output stays close to the network's",
@@ -244,7 +246,8 @@ def draw(result: SweepResult, table: xr.Dataset, controls: xr.Dataset) -> tuple[
         "subcomponents for inputs with one feature of activity .75, first network, seed 0, ordered within each matrix. Third "
         "is the share of decompositions in which W_in has one live subcomponent for every function and no other, with "
         "Wilson's 95 % interval; grey for weights in another order, which compute nothing. Right: the share of W_out's live "
-        "subcomponents that such an input needs, mean and range of decompositions; at 1 they are one block."
+        "subcomponents that such an input needs, mean and range of decompositions. At 1 they are one block; the "
+        "lower line is the share of neurons that such an input excites."
     )
     return figure, caption(result.attrs, text)
 
@@ -278,13 +281,15 @@ def rates(good: xr.DataArray, control: xr.DataArray, ax: Axes | None = None) -> 
 
 
 def shares(table: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Mean and range of `together` by coefficient."""
+    """Mean and range of `together` by coefficient, beside 1 and the share of neurons that an input excites."""
     ax = current_axes(ax)
     values = table["together"].transpose("minimality_coefficient", ...).values
     values = values.reshape(len(values), -1)
     x = table["minimality_coefficient"].values
     ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=PALETTE["orange"], alpha=0.25, lw=0)
     ax.plot(x, values.mean(axis=1), "o-", ms=4, color=PALETTE["orange"])
-    ax.axhline(1, color="#888888", lw=0.8, ls="--")
-    ax.set(xscale="log", ylim=(-0.04, 1.08), xlabel="minimality coefficient β", ylabel="share of live parts")
+    for height, label in ((1.0, "one block"), (float(table["excited"].mean()), "neurons that it excites")):
+        ax.axhline(height, color="#888888", lw=0.8, ls="--")
+        ax.annotate(label, (x[0], height), xytext=(0, 3), textcoords="offset points", fontsize=7, color="#666666")
+    ax.set(xscale="log", ylim=(-0.04, 1.15), xlabel="minimality coefficient β", ylabel="share of live parts")
     return ax
