@@ -190,6 +190,7 @@ def test_a_cell_alone_has_the_same_bytes_and_sources_share_the_program(name):
         assert_array_equal(np.asarray(cell[leaf]), np.asarray(alone[leaf]).squeeze())
     other = together.sel(source=0, minimality_coefficient=0.2, seed=1)
     assert np.any(np.asarray(other["U"]) != np.asarray(cell["U"]))
+    assert together["V"].dims[-1] == ("residual" if name == "residual MLP" else "feature")
     words = "parameters of 2 residual MLPs" if name == "residual MLP" else "parameters of 2 networks"
     assert words in sp.plot.caption(together.attrs, "")
 

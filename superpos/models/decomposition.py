@@ -1,6 +1,6 @@
 """The weights of a network as sums of rank-one subcomponents, and networks that say which of them an input needs."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,16 +51,6 @@ class Decomposition(nnx.Module):
     the shared form as a possibility; the authors' code has one that reads the matrix's input instead.
     """
 
-    # Names of the axes of each parameter, for labelled results.
-    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "V": ("subcomponent", "feature"),
-        "U": ("hidden", "subcomponent"),
-        "V_hidden": ("layer", "subcomponent", "hidden"),
-        "U_hidden": ("layer", "hidden", "subcomponent"),
-        "V_out": ("subcomponent", "hidden"),
-        "U_out": ("feature", "subcomponent"),
-    }
-
     def __init__(
         self,
         V: Any,
@@ -75,7 +65,9 @@ class Decomposition(nnx.Module):
         V_out: Any = None,
         U_out: Any = None,
         exponent: Any = None,
+        reads: str = "feature",
     ):
+        self.reads = reads
         V = arrays.parameter("V", V, (None, None))
         U = arrays.parameter("U", U, (None, V.shape[0]))
         (n, n_features), n_hidden = V.shape, U.shape[0]
@@ -107,6 +99,18 @@ class Decomposition(nnx.Module):
         self.gate_out: Any = nnx.Param(gate_out)
         self.gate_out_bias: Any = nnx.Param(gate_out_bias)
         self.exponent: Any = None if exponent is None else nnx.Param(exponent)
+
+    @property
+    def DIMS(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of each parameter, for labelled results; `reads` is that of what W reads."""
+        return {
+            "V": ("subcomponent", self.reads),
+            "U": ("hidden", "subcomponent"),
+            "V_hidden": ("layer", "subcomponent", "hidden"),
+            "U_hidden": ("layer", "hidden", "subcomponent"),
+            "V_out": ("subcomponent", "hidden"),
+            "U_out": (self.reads, "subcomponent"),
+        }
 
     @property
     def matrices(self) -> list[tuple[Array, Array]]:

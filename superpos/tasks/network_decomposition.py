@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import arrays, check
 from superpos.data import MAX_FEATURES
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
+from superpos.models.decomposition import Decomposition
 from superpos.models.residual_mlp import ResidualMLP as ResidualModel
 from superpos.tasks.base import Task
 from superpos.tasks.one_layer import MAX_WEIGHTS
@@ -47,6 +48,8 @@ class NetworkDecomposition(ParameterDecomposition):
     """
 
     UNSAID: ClassVar[tuple[str, ...]] = (*ParameterDecomposition.UNSAID, "target_W_out", "network", "embedding_seed")
+    SIZES: ClassVar[dict[str, str]] = ParameterDecomposition.SIZES | {"n_hidden": "in {} neurons"}
+    NAMES: ClassVar[dict[str, str]] = ParameterDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
     SUMMARY: ClassVar[tuple[str, ...]] = ("network", *ParameterDecomposition.SUMMARY)
     PAGE: ClassVar[str] = ""  # whose pages show columns of one W
     STARTS_CELL_BY_CELL: ClassVar[bool] = True
@@ -147,6 +150,12 @@ class NetworkDecomposition(ParameterDecomposition):
         index = jnp.asarray(self.source, jnp.int32)
         full: dict[str, Any] = {} if self.target_W_out is None else {"target_W_out": self.target_W_out[index]}
         return replace(super().precompute(), **full)  # type: ignore[return-value]
+
+    def init(self, key: PRNGKeyArray) -> Decomposition:
+        """As of a toy model; W may read a stream."""
+        model = super().init(key)
+        model.reads = "residual" if self.n_residual else "feature"
+        return model
 
     @property
     def target(self) -> Any:
