@@ -30,10 +30,12 @@ def main(
     ):
         swept.append(sp.sweep(*plan, store=path, block_size=block))
         tables.append(sp.cached(path, experiment.measure, swept[-1], size.n_inputs))
+    table, controls = tables
     claims = Claims(experiment.SOURCE, judged=not quick)
-    experiment.evaluate(sp.cached(networks, compressed_computation.measure, targets), *tables, size, claims)
+    of_networks = sp.cached(networks, compressed_computation.measure, targets)
+    experiment.evaluate(of_networks, table, controls, size, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(swept[0], *tables)
+        figure, caption = experiment.draw(swept[0], table, controls)
         return publish(figure, caption, claims, path=out / name, width=width).status
 
 

@@ -76,7 +76,7 @@ def twin_terms(name, task, p, x, r, W_E):
     faithfulness, stochastic, layerwise, minimality = missing / sum(m.size for m in matrices), 0.0, 0.0, 0.0
     for k in range(x.shape[1]):
         own = [lambda a, m=m: m @ a for m in matrices]
-        *read, output = twin_forward(name, *own, b, W_E, x[:, k])
+        *read, output = twin_forward(name, own[0], own[1], b, W_E, x[:, k])
         masked = []
         for l, (u, v) in enumerate(pairs):
             inner, raw = v @ read[l], np.array(p["gate_out_bias"][l])
@@ -92,7 +92,7 @@ def twin_terms(name, task, p, x, r, W_E):
             masked.append(lambda a, u=u, v=v, mask=mask: u @ np.diag(mask) @ v @ a)
         for first, second, share in ((0, 1, None), (0, None, 2), (None, 1, 2)):
             chosen = [masked[0] if first == 0 else own[0], masked[1] if second == 1 else own[1]]
-            error = np.mean((twin_forward(name, *chosen, b, W_E, x[:, k])[2] - output) ** 2) / x.shape[1]
+            error = np.mean((twin_forward(name, chosen[0], chosen[1], b, W_E, x[:, k])[2] - output) ** 2) / x.shape[1]
             if share is None:
                 stochastic += error
             else:
