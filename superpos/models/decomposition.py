@@ -13,6 +13,7 @@ from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
 from superpos.models.products import FULL_PRECISION
 
 GATES = ("mlp", "shared")
+READS = ("feature", "residual")
 
 # Slope of the leaky hard sigmoids where the hard sigmoid is flat.
 LEAK = 0.01
@@ -67,6 +68,7 @@ class Decomposition(nnx.Module):
         exponent: Any = None,
         reads: str = "feature",
     ):
+        check.one_of("reads", reads, READS)
         self.reads = reads
         V = arrays.parameter("V", V, (None, None))
         U = arrays.parameter("U", U, (None, V.shape[0]))
