@@ -202,6 +202,7 @@ around = sp.tasks.SparseAutoencoder(n_features=2, n_hidden=2, n_latents=3, manif
 reader = sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3)
 dictionary = sp.models.SAE(W, W.T)
 apart = sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3, gate_neurons=2)
+network = sp.tasks.NetworkDecomposition.of_model(computing, n_subcomponents=3, gate_neurons=2)
 gates = {
     "gate_in": np.ones((2, 3, 2)),
     "gate_in_bias": np.ones((2, 3, 2)),
@@ -245,6 +246,12 @@ MADE = {
         lambda W, b: sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3).check(),
         {"W": W, "b": b},
     ),
+    "of_model": (
+        lambda W1, W2, b: sp.tasks.NetworkDecomposition.of_model(
+            sp.models.ComputationModel(W1, W2, b), n_subcomponents=3
+        ).check(),
+        {"W1": W, "W2": W.T, "b": b},
+    ),
     "of_toy": (lambda W, b: sp.tasks.SparseAutoencoder.of_toy(toy, W, b, n_latents=3).check(), {"W": W, "b": b}),
     "Toy": (
         lambda **given: sp.tasks.Toy(n_features=3, n_hidden=2, **given).check(),
@@ -271,6 +278,7 @@ SLOW = {
     "analysis.manifolds_of": {"task": around, "model": dictionary},
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
     "analysis.score_decomposition": {"task": apart, "model": subcomponents},
+    "analysis.score_network_decomposition": {"task": network, "model": subcomponents},
     "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},

@@ -96,3 +96,12 @@ def test_a_result_is_taken_apart_kept_and_read_again(monkeypatch, tmp_path, caps
         with pytest.raises(SystemExit) as error:
             superpos(monkeypatch, "decompose", *arguments)
         assert error.value.code in (1, 2) and capsys.readouterr().err.count(said) == 1
+
+
+def test_networks_that_compute_are_referred_to_their_task(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "networks.zarr"
+    config = sp.TrainConfig(steps=1, batch_size=8, evaluation_samples=8)
+    sp.sweep(sp.tasks.ResidualMLP(n_features=3, n_hidden=2), config, sp.Grid(seed=[0]), path, progress=False)
+    with pytest.raises(SystemExit):
+        superpos(monkeypatch, "decompose", str(path))
+    assert "are taken apart by the task superpos.tasks.NetworkDecomposition." in capsys.readouterr().err

@@ -44,6 +44,7 @@ TASKS = {
     "transcoder": sp.tasks.Transcoder.of_layer(COMPUTING, NEURONS, n_latents=64, skip=True),
     "mixed_computation": sp.tasks.MixedComputation(n_features=100, n_hidden=50, n_outputs=20, feature_probability=0.3),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
+    "network_decomposition": sp.tasks.NetworkDecomposition.of_model(NEURONS, n_subcomponents=64),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
     "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),
     "in_context_regression": sp.tasks.InContextRegression(n_dims=20, most_examples=60, n_layers=2, init_scale=0.1),

@@ -50,6 +50,8 @@ from superpos.analysis.motifs import Motif as Motif
 from superpos.analysis.motifs import asymmetric_motifs as asymmetric_motifs
 from superpos.analysis.naive import naive_loss as naive_loss
 from superpos.analysis.naive import relative_loss as relative_loss
+from superpos.analysis.network_decompositions import NetworkScores as NetworkScores
+from superpos.analysis.network_decompositions import score_network_decomposition as score_network_decomposition
 from superpos.analysis.neurons import features_per_neuron as features_per_neuron
 from superpos.analysis.neurons import neuron_has_feature as neuron_has_feature
 from superpos.analysis.neurons import neuron_order as neuron_order

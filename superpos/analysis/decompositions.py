@@ -17,6 +17,7 @@ from superpos.errors import ConfigError
 from superpos.models.decomposition import Decomposition
 from superpos.tasks.base import materialize
 from superpos.tasks.decomposition_terms import ascended
+from superpos.tasks.network_decomposition import NetworkDecomposition
 from superpos.tasks.parameter_decomposition import ParameterDecomposition
 
 # Inputs a decomposition is judged on, the same for all models.
@@ -73,7 +74,9 @@ def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> D
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
     task = check_fit(task, model, n_inputs)
-    x, g, faithfulness, stochastic = jax.device_get(_evaluated(task, model, n_inputs))
+    if isinstance(task, NetworkDecomposition):
+        raise ConfigError("task must be of toy models; score_network_decomposition is for networks that compute.")
+    x, g, faithfulness, stochastic = jax.device_get(evaluated(task, model, n_inputs))
     full = materialize(task)
     at_one_hot = np.asarray(model.importances(full.target, ONE_HOT * jnp.eye(task.n_features)))
     recovery = subcomponent_recovery(full.target_W, model.U[...], model.V[...], above=REPRESENTED_ABOVE)
@@ -128,7 +131,7 @@ def check_fit(task: Any, model: Any, n_inputs: int) -> ParameterDecomposition:
         raise ConfigError(f"task must be a ParameterDecomposition, got {check.short(task)}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     task.check()
-    expected = (task.n_subcomponents, task.n_features)
+    expected = (task.n_subcomponents, getattr(task, "width", task.n_features))
     fits = isinstance(model, Decomposition) and model.V[...].shape == expected
     if not fits or len(model.matrices) != task.identity_layers + 2:
         raise ConfigError(
@@ -148,7 +151,8 @@ def _uniform(task: ParameterDecomposition, n_inputs: int, which: int) -> Float[A
 
 
 @partial(jax.jit, static_argnames="n_inputs")
-def _evaluated(task: Any, model: Any, n_inputs: int) -> tuple[Array, Array, Array, Array]:
+def evaluated(task: Any, model: Any, n_inputs: int) -> tuple[Array, Array, Array, Array]:
+    """The inputs, their importances, and the losses of faithfulness and of random masks."""
     x = evaluation_inputs(task, n_inputs)
     task = materialize(task)
     terms = task.terms(model, x, _uniform(task, n_inputs, 0))

@@ -38,7 +38,7 @@ def decompose(
     from superpos import check, console
     from superpos.errors import ConfigError
     from superpos.sweeping import open_result
-    from superpos.tasks import ParameterDecomposition, Toy
+    from superpos.tasks import NetworkDecomposition, ParameterDecomposition, Toy
     from superpos.tasks.registry import described_as
 
     numbers = {"subcomponents": subcomponents, "seeds": seeds, "steps": steps}
@@ -47,7 +47,7 @@ def decompose(
             check.integer(name, value, at_least=1)
     models = open_result(result)
     kind = described_as(models.attrs["task"]["kind"])
-    if issubclass(kind, ParameterDecomposition):
+    if issubclass(kind, ParameterDecomposition) and not issubclass(kind, NetworkDecomposition):
         console.words_are_the_result()
         options: dict[str, Any] = {
             "at": at,
@@ -60,7 +60,10 @@ def decompose(
             raise ConfigError(f"{for_toys[0]} is for toy models, and {result} holds decompositions already.")
         return _print_scores(models)
     if not issubclass(kind, Toy):
-        raise ConfigError(f"result must hold toy models or decompositions, and {result} holds other models.")
+        raise ConfigError(
+            f"result must hold toy models or their decompositions, and {result} holds other models; networks that compute "
+            "are taken apart by the task superpos.tasks.NetworkDecomposition."
+        )
 
     import superpos as sp
     from superpos.cli.one_cell import one_cell

@@ -1,6 +1,6 @@
-"""The weights of a toy model as sums of rank-one subcomponents, and networks that say which of them an input needs."""
+"""The weights of a network as sums of rank-one subcomponents, and networks that say which of them an input needs."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,11 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
+from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
 from superpos.models.products import FULL_PRECISION
-from superpos.models.toy import ACTIVATIONS, ToyModel
 
 GATES = ("mlp", "shared")
+READS = ("feature", "residual")
 
 # Slope of the leaky hard sigmoids where the hard sigmoid is flat.
 LEAK = 0.01
@@ -26,12 +27,15 @@ class PerMatrix(NamedTuple):
 
 
 class Decomposition(nnx.Module):
-    r"""Every matrix of a toy model as a sum of C rank-one subcomponents, $W^l \approx \sum_c \vec U^l_c \vec V^{l\top}_c$.
+    r"""Every matrix of a network as a sum of C rank-one subcomponents, $W^l \approx \sum_c \vec U^l_c \vec V^{l\top}_c$.
 
-    The target is $x' = f(W^\top I \cdots I\, W x + b)$ with some number of identity layers, often none. Its matrices are W,
-    the identities, and $W^\top$, in this order. For W, `V` has shape (C, n_features) and `U` (n_hidden, C): subcomponent c
-    reads the direction `V[c]` of the input and writes `U[:, c]`. Identity layers have `V_hidden` (layer, C, n_hidden) and
-    `U_hidden` (layer, n_hidden, C). Tied, the subcomponents of $W^\top$ are those of W transposed, one leaf used twice;
+    A toy model is $x' = f(W^\top I \cdots I\, W x + b)$ with some number of identity layers, often none. Its matrices are W,
+    the identities, and $W^\top$, in this order. A network that computes has two, and what is said of W and $W^\top$ is said
+    of them (`models.forward_passes.matrices_of`); the features of W are the stream's dimensions in a `ResidualMLP`.
+
+    For W, `V` has shape (C, n_features) and `U` (n_hidden, C): subcomponent c reads the direction `V[c]` of the input and
+    writes `U[:, c]`. Identity layers have `V_hidden` (layer, C, n_hidden) and `U_hidden` (layer, n_hidden, C). Tied, the
+    subcomponents of $W^\top$ are those of W transposed, one leaf used twice;
     otherwise they are `V_out` (C, n_hidden) and `U_out` (n_features, C).
 
     How much an input needs a subcomponent is its causal importance, $g^l_c(x) = \sigma_H(\gamma^l_c(x))$ in [0, 1], with the
@@ -48,16 +52,6 @@ class Decomposition(nnx.Module):
     the shared form as a possibility; the authors' code has one that reads the matrix's input instead.
     """
 
-    # Names of the axes of each parameter, for labelled results.
-    DIMS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "V": ("subcomponent", "feature"),
-        "U": ("hidden", "subcomponent"),
-        "V_hidden": ("layer", "subcomponent", "hidden"),
-        "U_hidden": ("layer", "hidden", "subcomponent"),
-        "V_out": ("subcomponent", "hidden"),
-        "U_out": ("feature", "subcomponent"),
-    }
-
     def __init__(
         self,
         V: Any,
@@ -72,7 +66,10 @@ class Decomposition(nnx.Module):
         V_out: Any = None,
         U_out: Any = None,
         exponent: Any = None,
+        reads: str = "feature",
     ):
+        check.one_of("reads", reads, READS)
+        self.reads = reads
         V = arrays.parameter("V", V, (None, None))
         U = arrays.parameter("U", U, (None, V.shape[0]))
         (n, n_features), n_hidden = V.shape, U.shape[0]
@@ -106,6 +103,18 @@ class Decomposition(nnx.Module):
         self.exponent: Any = None if exponent is None else nnx.Param(exponent)
 
     @property
+    def DIMS(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of each parameter, for labelled results; `reads` is that of what W reads."""
+        return {
+            "V": ("subcomponent", self.reads),
+            "U": ("hidden", "subcomponent"),
+            "V_hidden": ("layer", "subcomponent", "hidden"),
+            "U_hidden": ("layer", "hidden", "subcomponent"),
+            "V_out": ("subcomponent", "hidden"),
+            "U_out": (self.reads, "subcomponent"),
+        }
+
+    @property
     def matrices(self) -> list[tuple[Array, Array]]:
         """(U, V) of every matrix, in the order in which an input meets them: matrix l is U @ V."""
         U, V = self.U[...], self.V[...]
@@ -114,10 +123,20 @@ class Decomposition(nnx.Module):
             pairs += list(zip(self.U_hidden[...], self.V_hidden[...], strict=True))
         return [*pairs, (V.T, U.T) if self.U_out is None else (self.U_out[...], self.V_out[...])]
 
-    def of_target(self, target: ToyModel, x: Float[Array, "n_features batch"]) -> PerMatrix:
+    @property
+    def identity_layers(self) -> int:
+        """How many identity matrices lie between the first and the last matrix."""
+        return 0 if self.V_hidden is None else self.V_hidden.shape[0]
+
+    def of_target(self, target: Any, x: Float[Array, "n_features batch"]) -> PerMatrix:
         """The inputs that the target gives each matrix, and its output. Identity layers pass the hidden layer on."""
-        h = target.encode(x)
-        return PerMatrix([x, *[h] * (len(self.matrices) - 1)], target.activate(h))
+        own, inputs = own_linear(target), []
+
+        def linear(name: str, a: Array) -> Array:
+            inputs.append(a)
+            return own(name, a)
+
+        return PerMatrix(inputs, forward_pass(target, linear, x, self.identity_layers))
 
     def inner_activations(self, inputs: list[Array]) -> Float[Array, "matrix C batch"]:
         """$h^l = V^l a^l$ of every matrix."""
@@ -138,24 +157,37 @@ class Decomposition(nnx.Module):
             out = jnp.einsum("lcn,lcnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
         return out + self.gate_out_bias[...][..., None]
 
-    def importances(self, target: ToyModel, x: Float[Array, "n_features batch"]) -> Float[Array, "matrix C batch"]:
+    def importances(self, target: Any, x: Float[Array, "n_features batch"]) -> Float[Array, "matrix C batch"]:
         """The causal importances g in [0, 1] of every matrix's subcomponents for inputs as columns."""
-        x = arrays.columns("x", x, self.V.shape[1], ndim=(2,))
+        x = arrays.columns("x", x, getattr(target, "n_features", self.V.shape[1]), ndim=(2,))
         return jnp.clip(self.gate(self.inner_activations(self.of_target(target, x).inputs)), 0.0, 1.0)
 
     def output(
-        self, target: ToyModel, x: Float[Array, "n_features batch"], masks: Float[Array, "matrix C batch"]
+        self, target: Any, x: Float[Array, "n_features batch"], masks: Float[Array, "matrix C batch"]
     ) -> Float[Array, "n_features batch"]:
         r"""The target's output where every matrix is its masked subcomponents, $\sum_c m^l_c \vec U^l_c \vec V^{l\top}_c$."""
-        a = x
-        for (U, V), mask in zip(self.matrices, masks, strict=True):
-            a = jnp.dot(U, mask * jnp.dot(V, a, precision=FULL_PRECISION), precision=FULL_PRECISION)
-        return activated(target, a)
+        masked = iter(zip(self.matrices, masks, strict=True))
+
+        def linear(name: str, a: Array) -> Array:
+            (U, V), mask = next(masked)
+            return _dot(U, mask * _dot(V, a))
+
+        return forward_pass(target, linear, x, self.identity_layers)
+
+    def output_given(
+        self, target: Any, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
+    ) -> Float[Array, "n_features batch"]:
+        """The target's output where its matrix `index` gives what is `given`, whatever it reads; the others are its own."""
+        own, replaced = own_linear(target, _dot), list(matrices_of(target, self.identity_layers))[index]
+
+        def linear(name: str, a: Array) -> Array:
+            return given if name == replaced else own(name, a)
+
+        return forward_pass(target, linear, x, self.identity_layers)
 
 
-def activated(target: ToyModel, a: Float[Array, "n_features batch"]) -> Float[Array, "n_features batch"]:
-    """What the target makes of what its last matrix gives: f(a + b)."""
-    return ACTIVATIONS[target.activation](a if target.b is None else a + target.b[...][:, None])
+def _dot(a: Array, b: Array) -> Array:
+    return jnp.dot(a, b, precision=FULL_PRECISION)
 
 
 def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -176,15 +208,23 @@ def lower_leaky(a: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(a < 0, LEAK * a, jnp.clip(a, 0, 1))
 
 
-def new_subcomponents(key: Any, matrix: Float[Array, "rows columns"], n: int) -> tuple[Array, Array]:
+def new_subcomponents(
+    key: Any, matrix: Float[Array, "rows columns"], n: int, *, cell_by_cell: bool = False
+) -> tuple[Array, Array]:
     """U (rows, n) and V (n, columns) before training: random unit vectors, each U times its overlap with the matrix.
 
     As in the authors' code (`init_from_target_weight`); the paper does not say.
+
+    The cells of a block share their key, so U and V are one for all of them, while the matrix may be each cell's own. The
+    products of one U with many matrices are one large product, whose last bits depend on the place in the block. With
+    `cell_by_cell` U and V are numbers of each cell, and so are the products.
     """
     rows, columns = matrix.shape
     one, other = jax.random.split(key)
     U, V = jax.random.normal(one, (rows, n), float), jax.random.normal(other, (n, columns), float)
     U, V = U / jnp.linalg.norm(U, axis=0, keepdims=True), V / jnp.linalg.norm(V, axis=1, keepdims=True)
+    if cell_by_cell:
+        U, V = U + 0 * matrix[:, :1], V + 0 * matrix[:1]
     overlaps = jnp.einsum("rc,rk,ck->c", U, matrix, V, precision=FULL_PRECISION)
     return U * overlaps[None], V
 

@@ -14,6 +14,7 @@ from superpos.tasks.list_function import ListFunction as ListFunction
 from superpos.tasks.mixed_computation import MixedComputation as MixedComputation
 from superpos.tasks.modular_addition import ModularAddition as ModularAddition
 from superpos.tasks.modular_mlp import ModularMLP as ModularMLP
+from superpos.tasks.network_decomposition import NetworkDecomposition as NetworkDecomposition
 from superpos.tasks.noisy_toy import NoisyToy as NoisyToy
 from superpos.tasks.one_hot_classifier import OneHotClassifier as OneHotClassifier
 from superpos.tasks.one_hot_toy import OneHotToy as OneHotToy

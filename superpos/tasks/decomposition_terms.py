@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos.arrays import Scalar
-from superpos.models.decomposition import Decomposition, activated, lower_leaky, upper_leaky
+from superpos.models.decomposition import Decomposition, lower_leaky, upper_leaky
 from superpos.models.products import FULL_PRECISION
 
 # What importances are raised from, so that a power below 1 has a gradient at 0.
@@ -43,9 +43,8 @@ def terms(
     faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
     layerwise = jnp.zeros((), faithfulness.dtype)
     for k, ((U, _), _) in enumerate(pairs):
-        a = _dot(U, masks[k] * inner[k])
-        a = a if k == len(pairs) - 1 else _dot(matrices[-1], a)  # through the target's identities nothing changes
-        layerwise += _mean(jnp.square(activated(target, a) - seen.output), weights) / len(pairs)
+        output = model.output_given(target, x, k, _dot(U, masks[k] * inner[k]))
+        layerwise += _mean(jnp.square(output - seen.output), weights) / len(pairs)
     stochastic = _mean(jnp.square(model.output(target, x, masks) - seen.output), weights)
     p = task.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
     powers = (upper_leaky(gates) + EPSILON) ** p

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -87,6 +88,7 @@ class ParameterDecomposition(Task):
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
     PAGE: ClassVar[str] = "viewer"
     NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
+    STARTS_CELL_BY_CELL: ClassVar[bool] = False  # see `new_subcomponents`; it would change bits of trainings on disk
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
@@ -244,7 +246,7 @@ class ParameterDecomposition(Task):
         p = jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
         full: dict[str, Any] = {"feature_probability": p}
         if self.target_W is not None:
-            full["target_W"] = jnp.reshape(jnp.asarray(self.target_W, float), (-1, self.n_hidden, self.n_features))
+            full["target_W"] = jnp.reshape(jnp.asarray(self.target_W, float), (-1, *np.shape(self.target_W)[-2:]))
         if self.target_b is not None:
             full["target_b"] = jnp.reshape(jnp.asarray(self.target_b, float), (-1, self.n_features))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
@@ -274,7 +276,8 @@ class ParameterDecomposition(Task):
         task = self if self.target_W is not None and jnp.ndim(self.target_W) == 2 else self.precompute()
         n = self.n_subcomponents
         keys = jax.random.split(key, len(task.matrices) + 1)
-        pairs = [new_subcomponents(k, matrix, n) for k, matrix in zip(keys, task.matrices, strict=False)]
+        new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL)
+        pairs = [new(k, matrix) for k, matrix in zip(keys, task.matrices, strict=False)]
         (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
         more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
         if hidden:
@@ -358,7 +361,7 @@ class ParameterDecomposition(Task):
         if self.adversarial_coefficient is None:
             unread |= dict.fromkeys(_OF_THE_ADVERSARY, "adversarial_coefficient is not set")
         if self.target_W is not None and np.ndim(self.target_W) == 2:
-            unread["source"] = "target_W is of one toy model"
+            unread["source"] = "target_W is of one model"
         return unread
 
     def elements_per_step(self, batch_size: int) -> int:

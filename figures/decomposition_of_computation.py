@@ -1,0 +1,43 @@
+"""Compressed computation taken apart: one part of W_in for every function, and W_out as one block?
+
+python figures/decomposition_of_computation.py [--full] [--quick] [--width column]
+"""
+
+from pathlib import Path
+
+import superpos as sp
+from superpos.experiments import Claims, Width, choose, compressed_computation, publish
+from superpos.experiments import decomposition_of_computation as experiment
+from superpos.script import run
+
+
+def main(
+    full: bool = False,
+    quick: bool = False,
+    results: Path = Path("results"),
+    out: Path = Path("results/figures"),
+    width: Width = None,
+) -> int:
+    """Load the sweeps, or train them, draw the figure and judge it."""
+    size, suffix = choose(experiment.SIZES, full=full, quick=quick)
+    name = f"decomposition_of_computation{suffix}"
+    networks = results / f"{name}_networks.zarr"
+    targets = sp.sweep(*experiment.build_targets(size), store=networks)
+    swept, tables, block = [], [], len(size.coefficients)
+    for path, plan in (
+        (results / f"{name}.zarr", experiment.build(size, targets)),
+        (results / f"{name}_controls.zarr", experiment.build_controls(size, targets)),
+    ):
+        swept.append(sp.sweep(*plan, store=path, block_size=block))
+        tables.append(sp.cached(path, experiment.measure, swept[-1], size.n_inputs))
+    table, controls = tables
+    claims = Claims(experiment.SOURCE, judged=not quick)
+    of_networks = sp.cached(networks, compressed_computation.measure, targets)
+    experiment.evaluate(of_networks, table, controls, size, claims)
+    with sp.plot.style():
+        figure, caption = experiment.draw(swept[0], table, controls)
+        return publish(figure, caption, claims, path=out / name, width=width).status
+
+
+if __name__ == "__main__":
+    run(main)

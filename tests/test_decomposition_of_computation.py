@@ -1,0 +1,80 @@
+"""The figure of compressed computation taken apart: claims that fail where they should, and what is measured."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose, assert_array_equal
+
+import superpos as sp
+from superpos.experiments import Claims
+from superpos.experiments import decomposition_of_computation as experiment
+from superpos.tasks.base import materialize
+
+COEFFICIENTS = (1e-4, 3e-4, 1e-3)
+SIZE = experiment.SIZES.laptop
+
+
+def tables():
+    """Of perfect decompositions: the best coefficient is the middle one."""
+    dims, shape = ("source", "minimality_coefficient", "seed"), (2, 3, 5)
+    numbers = {"mmcs": 1.0, "ml2r": 1.0, "live_first": 20.0, "live_second": 10.0, "second_error": 0.0, "together": 1.0}
+    numbers |= {"always": 10.0, "relative": 0.01, "adversarial": 0.02, "without": 1.0, "one_each_alone": 1.0}
+    numbers |= {"excited": 0.5, "neuron_cosine": 1.0}
+    table = xr.Dataset(
+        {name: (dims, np.full(shape, value)) for name, value in numbers.items()},
+        {"source": [0, 1], "minimality_coefficient": list(COEFFICIENTS), "seed": np.arange(5)},
+    )
+    table["one_each_alone"][:, [0, 2]] = 0.0
+    targets = xr.Dataset(
+        {"response": (("seed", "feature", "input"), np.full((2, 20, 3), 0.5)), "relative": ("seed", [0.7, 0.8])},
+        {"input": [-1.0, 0.0, 0.75]},
+    )
+    return targets, table, table.isel(source=0).assign(one_each_alone=0 * table["one_each_alone"].isel(source=0))
+
+
+def failed(targets, table, controls):
+    claims = Claims("")
+    experiment.evaluate(targets, table, controls, SIZE, claims)
+    assert len(claims.claims) == 7
+    return [claims.claims.index(claim) for claim in claims.failed]
+
+
+def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
+    targets, table, controls = tables()
+    assert experiment.best_coefficient(table) == 3e-4
+    assert failed(targets, table, controls) == []
+    assert failed(targets.assign(relative=targets["relative"] + 0.3), table, controls) == [0]
+    assert failed(targets.assign(response=0.3 * targets["response"]), table, controls) == [0]
+    few = (table["seed"] < 4) | (table["source"] == 0)
+    assert failed(targets, table.assign(one_each_alone=table["one_each_alone"] * few), controls) == []  # 9 of 10
+    few = table["seed"] < 4
+    assert failed(targets, table.assign(one_each_alone=table["one_each_alone"] * few), controls) == [1]
+    for name, factor, index in (("mmcs", 0.98, 2), ("ml2r", 1.1, 2), ("live_second", 2, 3), ("together", 0.5, 4)):
+        assert failed(targets, table.assign({name: factor * table[name]}), controls) == [index]
+    assert failed(targets, table.assign(relative=10 * table["relative"]), controls) == [5]
+    assert failed(targets, table, controls.assign(one_each_alone=controls["one_each_alone"] + 1)) == [6]
+
+
+@pytest.mark.slow
+def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
+    size = experiment.SIZES.quick
+    targets = sp.sweep(*experiment.build_targets(size), progress=False)
+    task, config, grid = experiment.build(size, targets)
+    task.check()
+    assert set(grid.axes) == {"source", "minimality_coefficient", "seed"} and task.target_W.shape == (2, 3, 8)
+    network = targets.isel(seed=0).model()
+    control = experiment.build_controls(size, targets)[0]
+    assert_array_equal(np.sort(np.ravel(control.target_W)), np.sort(np.ravel(network.W_in[...])))
+    assert np.any(control.target_W != np.asarray(network.W_in[...]))
+    assert_array_equal(np.asarray(network.W_in[...]), task.target_W[0])  # the network itself is as it was
+    result = sp.sweep(task, config, grid, block_size=1, progress=False)
+    table = experiment.measure(result, size.n_inputs)
+    cell = result.isel(source=1, minimality_coefficient=0, seed=0)
+    scores = sp.analysis.score_network_decomposition(cell.task(), cell.model(), n_inputs=size.n_inputs)
+    measured = table.isel(source=1, minimality_coefficient=0, seed=0)
+    assert float(measured["adversarial"]) == scores.adversarial and int(measured["live_first"]) == scores.live_first
+    assert_allclose(float(measured["relative"]), scores.stochastic / scores.without)
+    assert_allclose(materialize(cell.task()).target(jnp.eye(6)), targets.isel(seed=1).model()(jnp.eye(6)), rtol=1e-5)
+    figure, caption = experiment.draw(result, table, table.isel(source=0))
+    assert len(figure.axes) == 4 and "parameters of 2 residual MLPs" in caption
