@@ -4,12 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from superpos import check
 from superpos.data.frequencies import MAX_FEATURES
-from superpos.data.manifolds import check_dimensions, slices
+from superpos.data.manifolds import COORDINATES, check_dimensions, slices
 
 MAX_STEPS = 1_000_000
 
@@ -70,7 +71,7 @@ def random_subspaces(
     """Independent subspaces in uniformly random orientation, one for every manifold, as columns of an orthonormal basis.
 
     The columns of `random_directions`, those of each manifold made orthonormal by Gram and Schmidt, so that a circle stays a
-    circle.
+    circle. Not by LAPACK: programs that call it run one after another on a CPU, and a training has this in it.
 
     Raises:
         ConfigError: a name is no manifold's, or one has more coordinates than `n_hidden`.
@@ -78,10 +79,23 @@ def random_subspaces(
     check.integer("n_hidden", n_hidden, at_least=1)
     check_dimensions(manifolds, n_hidden)
     D = random_directions(key, n_hidden, slices(manifolds)[-1].stop)
-    bases = []
-    for part in slices(manifolds):
-        basis, triangle = jnp.linalg.qr(D[:, part])
-        bases.append(
-            basis * jnp.where(jnp.diag(triangle) < 0, -1.0, 1.0)[None, :]
-        )  # a sign of its own: uniform, as D is
-    return jnp.concatenate(bases, axis=1)
+    starts = np.array([part.start for part in slices(manifolds)])
+    sizes = np.array([COORDINATES[name] for name in manifolds])
+    for k in range(1, max(sizes)):  # the columns of all manifolds that have so many, at once
+        before = [D[:, starts[sizes > k] + j] for j in range(k)]
+        column = D[:, starts[sizes > k] + k]
+        for _ in range(2):  # once leaves what rounding adds to a short remainder
+            column = _unit_remainder(column, before)
+        D = D.at[:, starts[sizes > k] + k].set(column)
+    return D
+
+
+def _unit_remainder(columns: Float[Array, "n_hidden m"], before: list[Array]) -> Float[Array, "n_hidden m"]:
+    """What is left of each column beside those before it, which are orthonormal, at length 1."""
+    for basis in before:
+        columns = columns - basis * jnp.sum(basis * columns, axis=0, keepdims=True)
+    lengths = jnp.linalg.norm(columns, axis=0, keepdims=True)
+    # Two directions in a plane are equal once in some ten million draws; then the axis that is furthest from those before.
+    furthest = jnp.argmin(sum(jnp.square(basis) for basis in before), axis=0)
+    other = (jnp.arange(len(columns))[:, None] == furthest[None, :]).astype(columns.dtype)
+    return jnp.where(lengths > 0, columns / jnp.where(lengths > 0, lengths, 1), other)

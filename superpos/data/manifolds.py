@@ -25,13 +25,20 @@ from jaxtyping import Array, Float, Int
 from superpos import arrays, check
 from superpos.data import correlation
 from superpos.data.magnitudes import ALL_NUMBERS, TABLES
-from superpos.data.worlds import curve_points, sphere_points
+from superpos.data.turns import cosine_of_turns
 from superpos.errors import ConfigError
 
 # How many coordinates the points of each have.
 COORDINATES = {"circle": 2, "sphere": 3, "torus": 4, "hypersphere": 4}
 # Dimensions of their own: how many numbers say where a point is.
 DIMENSIONS = {"circle": 1, "sphere": 2, "torus": 2, "hypersphere": 3}
+# Which of its manifold's numbers turns each coordinate, and by what share of a turn its wave is late: cosine, then sine.
+WAVES = {
+    "circle": ((1, 0), (1, 0.25)),
+    "sphere": ((2, 0), (2, 0.25), (2, 0)),  # the last one is a height, and no wave
+    "torus": ((1, 0), (1, 0.25), (2, 0), (2, 0.25)),
+    "hypersphere": ((2, 0), (2, 0.25), (3, 0), (3, 0.25)),
+}
 
 
 def check_names(manifolds: Any) -> None:
@@ -129,23 +136,23 @@ def slices(manifolds: tuple[str, ...]) -> list[slice]:
 
 
 def points(manifolds: tuple[str, ...], u: Float[Array, "n_features batch"]) -> Float[Array, "n_features batch"]:
-    """Uniform points from uniform numbers: the first number of every manifold is not used."""
-    x = jnp.zeros_like(u)
-    for name in dict.fromkeys(manifolds):
-        at = np.array([part.start for part, other in zip(slices(manifolds), manifolds, strict=True) if other == name])
-        rows = np.stack([at + k for k in range(COORDINATES[name])])
-        if name == "circle":
-            of_name = curve_points("circle", u[at + 1])
-        elif name == "sphere":
-            of_name = sphere_points(u[at + 1], u[at + 2])
-        elif name == "hypersphere":  # the squared length of each of two planes' parts is uniform (Hopf's coordinates)
-            shares = jnp.stack([u[at + 1], 1 - u[at + 1]])
-            both = jnp.stack([curve_points("circle", u[at + 2 + k]) for k in (0, 1)])
-            of_name = jnp.concatenate(both * jnp.sqrt(shares)[:, None])
-        else:
-            both = [curve_points("circle", u[at + 1]), curve_points("circle", u[at + 2])]
-            of_name = jnp.concatenate(both) * 0.5**0.5
-        x = x.at[rows].set(of_name)
+    """Uniform points from uniform numbers: the first number of every manifold is not used.
+
+    All coordinates are one expression: XLA:CPU scatters rows one after another.
+    """
+    numbers, late = np.concatenate([WAVES[name] for name in manifolds]).T
+    first = first_coordinates(manifolds)
+    x = cosine_of_turns(u[first + numbers.astype(int)] - jnp.asarray(late[:, None], u.dtype))
+    names = np.repeat(manifolds, [COORDINATES[name] for name in manifolds])[:, None]
+    row = (np.arange(len(first)) - first)[:, None]  # among the coordinates of its manifold
+    if "torus" in manifolds:
+        x = x * jnp.asarray(np.where(names == "torus", 0.5**0.5, 1.0), u.dtype)
+    if "sphere" in manifolds:
+        height = 2 * u[first + 1] - 1
+        x = jnp.where(names == "sphere", jnp.where(row < 2, x * jnp.sqrt(1 - height**2), height), x)
+    if "hypersphere" in manifolds:  # the squared length of each of two planes' parts is uniform (Hopf's coordinates)
+        share = jnp.where(row < 2, u[first + 1], 1 - u[first + 1])
+        x = jnp.where(names == "hypersphere", x * jnp.sqrt(share), x)
     return x
 
 
