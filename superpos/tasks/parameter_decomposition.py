@@ -88,7 +88,8 @@ class ParameterDecomposition(Task):
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
     PAGE: ClassVar[str] = "viewer"
     NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
-    STARTS_CELL_BY_CELL: ClassVar[bool] = False  # see `new_subcomponents`; it would change bits of trainings on disk
+    # See `new_subcomponents`. Tied toy models have the same bytes anywhere without it, and with it others than on disk.
+    STARTS_CELL_BY_CELL: ClassVar[bool] = False
 
     n_features: int = jax.tree.static()  # shape of W
     n_hidden: int = jax.tree.static()  # shape of W
@@ -276,7 +277,7 @@ class ParameterDecomposition(Task):
         task = self if self.target_W is not None and jnp.ndim(self.target_W) == 2 else self.precompute()
         n = self.n_subcomponents
         keys = jax.random.split(key, len(task.matrices) + 1)
-        new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL)
+        new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL or not self.tied)
         pairs = [new(k, matrix) for k, matrix in zip(keys, task.matrices, strict=False)]
         (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
         more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
