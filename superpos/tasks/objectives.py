@@ -21,10 +21,11 @@ from superpos.theory.expectation import check_expected, expected_errors, is_know
 
 OBJECTIVES = ("sampled", "expected", "auto")
 
-# Above this many features sampling comes near the best loss sooner. Measured on two cores at p = 0.05 (2→1: 0.1) with
+# Above this many features sampling came near the best loss sooner. Measured on two cores at p = 0.05 (2→1: 0.1) with
 # tests/benchmarks/versus_peers.py, seconds per model within 1 % of the best known loss, sampled against expected: 2→1
-# 0.0008 and 0.0003, 5→2 0.0031 and 0.0009, 20→5 0.034 and 0.036, 100→20 0.48 and 2.6. A step without noise costs 9 sampled
-# ones at n = 10, 16 at n = 20 and 23 at n = 50, where the default trainings (300 against 5,000 steps) cost the same at 17.
+# 0.0008 and 0.0003, 5→2 0.0031 and 0.0009, 20→5 0.034 and 0.036, 100→20 0.48 and 2.6. Since then a step without noise has
+# become 1.4 to 2 times faster: it costs 2 sampled ones at n = 10, 4 at n = 20, 5 at n = 30 and 9 at n = 50, where the
+# default trainings (300 against 5,000 steps) cost the same at 17. So the limit may be too low; nothing was measured between.
 EXPECTED_UP_TO = 20
 
 # The loss of a trained model is computed exactly up to this size, with a series long enough to compare seeds by.
