@@ -1,7 +1,9 @@
 """The command line, as a user types it."""
 
+import inspect
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import jax
 import pytest
 
 import superpos as sp
-from superpos.cli import main, sweepfile
+from superpos.cli import commands, main, sweepfile
 from superpos.cli.sweep import in_words
 from superpos.errors import ConfigError
 
@@ -36,6 +38,13 @@ def test_help_answers_without_importing_jax():
     run = subprocess.run([sys.executable, "-c", code, *commands], capture_output=True, text=True, timeout=60)
     assert run.stdout.count("code 0\n") == len(commands) and run.stdout.endswith("\n[]\n"), run.stdout + run.stderr
     assert run.stdout.lower().count("usage: superpos") >= len(commands)
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if "out" in inspect.signature(c).parameters])
+def test_out_is_short_for_every_command_that_writes(command, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        superpos(monkeypatch, command.__name__, "--help")
+    assert re.search(r"-o [^,]*, --out", capsys.readouterr().out)
 
 
 def test_importing_superpos_imports_nothing_heavy():

@@ -19,7 +19,9 @@ def decompose(
     steps: Annotated[int | None, tyro.conf.arg(help="training steps, 8,000 if not given")] = None,
     out: Annotated[
         Path | None,
-        tyro.conf.arg(help="folder of the result, continued if there; RESULT_decomposition.zarr here if not given"),
+        tyro.conf.arg(
+            aliases=["-o"], help="folder of the result, continued if there; RESULT_decomposition.zarr here if not given"
+        ),
     ] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier result")] = False,
 ) -> None:

@@ -9,7 +9,9 @@ import tyro
 
 
 def demo(
-    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result")] = Path("superpos-demo"),
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], help="folder for the figure and the result")] = Path(
+        "superpos-demo"
+    ),
     steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 300,
     densities: Annotated[int, tyro.conf.arg(help="number of feature densities between 1 and 0.01")] = 48,
     seeds: Annotated[int, tyro.conf.arg(help="models per density")] = 16,

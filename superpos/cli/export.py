@@ -8,7 +8,9 @@ import tyro
 
 def export(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result")],
-    out: Annotated[Path, tyro.conf.arg(help="ends in .nc, .parquet or .safetensors, or in .zarr for grid form")],
+    out: Annotated[
+        Path, tyro.conf.arg(aliases=["-o"], help="ends in .nc, .parquet or .safetensors, or in .zarr for grid form")
+    ],
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
 ) -> None:
     """Write a result as NetCDF, a table with one row per model, safetensors of parameters, or Zarr in grid form."""

@@ -8,7 +8,7 @@ import tyro
 
 def pack(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a finished result")],
-    out: Annotated[Path | None, tyro.conf.arg(help="the file; RESULT.zip if not given")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], help="the file; RESULT.zip if not given")] = None,
     overwrite: Annotated[bool, tyro.conf.arg(help="replace an earlier file")] = False,
 ) -> None:
     """Make one file of a result, to share. superpos opens it as it is, and so does any reader of Zarr."""

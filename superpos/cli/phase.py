@@ -12,9 +12,9 @@ def phase(
     cells: Annotated[int, tyro.conf.arg(help="densities, and importances")] = 64,
     seeds: Annotated[int, tyro.conf.arg(help="restarts per cell")] = 8,
     steps: Annotated[int, tyro.conf.arg(help="training steps on the expected loss")] = 200,
-    out: Annotated[Path, tyro.conf.arg(help="folder for the figure and the result, read again if there")] = Path(
-        "superpos-phase"
-    ),
+    out: Annotated[
+        Path, tyro.conf.arg(aliases=["-o"], help="folder for the figure and the result, read again if there")
+    ] = Path("superpos-phase"),
     overwrite: Annotated[bool, tyro.conf.arg(help="train again, and replace what is there")] = False,
 ) -> None:
     """Train a phase diagram of superposition: density against relative importance.

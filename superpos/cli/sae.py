@@ -18,7 +18,9 @@ def sae(
     k: Annotated[tuple[float, ...], tyro.conf.arg(help="active latents, for topk whole ones only")] = (),
     seeds: Annotated[int | None, tyro.conf.arg(help="autoencoders per setting, 4 if not given")] = None,
     steps: Annotated[int | None, tyro.conf.arg(help="training steps, 10,000 if not given")] = None,
-    out: Annotated[Path | None, tyro.conf.arg(help="where to keep the autoencoders, continued if there")] = None,
+    out: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], help="where to keep the autoencoders, continued if there")
+    ] = None,
 ) -> None:
     """Take the features back out: train sparse autoencoders on the hidden layer of toy models, and score them.
 

@@ -24,7 +24,9 @@ def sweep(
             help="settings that replace the file's: task.n_hidden=3 train.steps=500 grid.seed={range=4}",
         ),
     ] = (),
-    out: Annotated[Path | None, tyro.conf.arg(help="folder of the result; runs/NAME.zarr if not given")] = None,
+    out: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], help="folder of the result; runs/NAME.zarr if not given")
+    ] = None,
     resume: Annotated[
         Literal["auto", "never", "must"],
         tyro.conf.arg(help="go on with a result that is there, refuse one, or refuse to begin"),
