@@ -1,7 +1,7 @@
 r"""Expectations over independent groups by how many of them are active: none, exactly one, or more.
 
-Groups are added one at a time, in a loop that a compiler sees once. No step subtracts, so what is rare keeps its relative
-precision in single precision, and no quotient is needed where a factor is 0.
+Groups are added one at a time, in a loop that a compiler sees once. Everything is a sum of products of probabilities and of
+what is sent, so what is rare keeps its relative precision in single precision. No quotient is needed where a factor is 0.
 """
 
 from typing import Any, NamedTuple

@@ -119,20 +119,19 @@ def _errors_of_one_active(G: Square, b: Row, features: FeatureDistribution, term
 
 def _other_features(groups: _Groups) -> _Others:
     """Put the groups together: none active, exactly one, more."""
-    likely = number_active.probabilities(groups.active, groups.is_together)
+    probability = number_active.probabilities(groups.active, groups.is_together)
     active, several = number_active.waves(groups.active, groups.lone, groups.together)
     sums, mixed = _sums(groups.moments)
-    beside = jnp.where(
-        groups.is_together[None], 1, likely.any_other
-    )  # the share of a group's active time when several are
+    # Given that a group is active, how likely it is that several members of any groups are.
+    beside = jnp.where(groups.is_together[None], 1, probability.any_other)
     several_moments = [jnp.sum(beside * m, axis=1) + c for m, c in zip(groups.moments, mixed, strict=True)]
     return _Others(
-        likely.none,
-        jnp.sum(likely.no_other * groups.rectified, axis=1),
+        probability.none,
+        jnp.sum(probability.no_other * groups.rectified, axis=1),
         several,
-        [likely.several, *several_moments],
+        [probability.several, *several_moments],
         active,
-        [likely.any, *(x + c for x, c in zip(sums, mixed, strict=True))],
+        [probability.any, *(x + c for x, c in zip(sums, mixed, strict=True))],
     )
 
 
