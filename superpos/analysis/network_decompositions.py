@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from numpy.linalg import matrix_rank
 
 from superpos import check
 from superpos.analysis.decompositions import N_INPUTS, ONE_HOT, adversarial_reconstruction, check_fit, evaluated
@@ -113,23 +113,17 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
         live_second=int(live.sum()),
         one_each=int(np.sum(own.any(axis=0) & (needed[0].sum(axis=0) == 1))),
         first_error=identity_error(alone[0]) if n <= C else n,
-        second_error=dense_error(alone[1], min(rank(second), C)),
+        second_error=dense_error(alone[1], min(int(matrix_rank(second, rtol=COUNTS_IN_RANK)), C)),
         mmcs=recovery.mmcs,
         ml2r=recovery.ml2r,
         together=float(needed[1][live].mean()) if live.any() else 0.0,
         excited=float(np.mean(hidden > 0)),
         neuron_cosine=float(np.mean(np.abs(V_out[read]).max(axis=1) / lengths[read])) if read.any() else np.nan,
         always=int(always.sum()),
-        always_rank=rank(U_out[:, always] @ V_out[always]),
+        always_rank=int(matrix_rank(U_out[:, always] @ V_out[always], rtol=COUNTS_IN_RANK)),
         importances=alone,
         faithfulness=float(faithfulness),
         stochastic=float(stochastic),
         adversarial=adversarial_reconstruction(task, model, n_inputs=n_inputs),
         without=float(jnp.mean(jnp.square(difference))),
     )
-
-
-def rank(W: Float[np.ndarray, "rows columns"]) -> int:
-    """How many singular values are above a hundredth of the largest; 0 for a matrix of zeros."""
-    s = np.linalg.svd(W, compute_uv=False)
-    return int(np.sum(s > COUNTS_IN_RANK * s.max())) if W.size and s.max() > 0 else 0
