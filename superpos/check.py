@@ -37,9 +37,12 @@ SYNONYMS = {
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """' Did you mean …?' for the likeliest known word or synonym, or an empty string."""
-    if word in SYNONYMS:
-        return f" Did you mean {SYNONYMS[word]}?"
+    """' Did you mean …?' for the likeliest known field or its synonym, or an empty string."""
+    return f" Did you mean {SYNONYMS[word]}?" if word in SYNONYMS else nearest(word, known)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The same by spelling alone: for words that are no fields, as the values of one."""
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]}?" if near else ""
 
@@ -150,7 +153,7 @@ def boolean(name: str, value: Any) -> None:
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Refuse a word that is none of `allowed`."""
     if not isinstance(value, str) or value not in allowed:
-        hint = suggestion(value, allowed) if isinstance(value, str) else ""
+        hint = nearest(value, allowed) if isinstance(value, str) else ""
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {short(value)}.{hint}")
 
 

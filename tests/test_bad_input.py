@@ -208,6 +208,9 @@ def test_suggestions_know_synonyms_and_typos():
     ):
         with pytest.raises(sp.ConfigError, match=hint.replace("?", r"\?")):
             sp.sweep(sp.tasks.Toy(**TASK), grid=sp.Grid(**axes))
+    with pytest.raises(sp.ConfigError) as error:  # a word for a field is no value of another
+        sp.tasks.Toy(n_features=2, n_hidden=1, activation="batch").check()
+    assert "batch_size" not in str(error.value)
 
 
 def test_questions_a_result_cannot_answer_are_refused_by_name(quick_result):

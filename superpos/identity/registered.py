@@ -45,7 +45,7 @@ def check_registered(field: str, name: Any, built_in: Collection[str]) -> None:
     allowed = [*built_in, *_FUNCTIONS[field]]
     if isinstance(name, str) and name in allowed:
         return
-    hint = check.suggestion(name, allowed) if isinstance(name, str) else ""
+    hint = check.nearest(name, allowed) if isinstance(name, str) else ""
     requirement = f"must be one of {', '.join(allowed)}" if allowed else "must be registered"
     raise NotRegistered(
         f"{field} {requirement}, got {check.short(name)}.{hint} One of one's own is known once the module that registers it "

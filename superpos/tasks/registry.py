@@ -71,7 +71,7 @@ def task_class(kind: Any) -> type[Task]:
         raise ConfigError(
             f"task.kind {kind!r} is a class of its author's, which is not here; import the module that defines it first."
         )
-    hint = check.suggestion(str(kind), REGISTRY)
+    hint = check.nearest(str(kind), REGISTRY)
     raise ConfigError(
         f"task.kind must be one of {', '.join(REGISTRY)}, got {kind!r}.{hint} A task of one's own is known once the module "
         "that registers it is imported (superpos sweep FILE --import MODULE)."
