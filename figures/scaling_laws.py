@@ -26,10 +26,10 @@ def main(
     trained, tables = {}, {}
     for regime in experiment.STRENGTHS:
         path = results / f"scaling_laws_{regime}{suffix}.zarr"
-        block_size = experiment.models_of_a_block(size, regime)
+        block_size = size[regime].models_of_a_block
         trained[regime] = sp.sweep(*experiment.build(size, regime), store=path, block_size=block_size)
         tables[regime] = sp.cached(path, experiment.measure, trained[regime])
-    experiment.evaluate(tables, size.n_features, claims)
+    experiment.evaluate(tables, size, claims)
     with sp.plot.style():
         figure, caption = experiment.draw(trained, tables)
         return publish(figure, caption, claims, path=out / f"scaling_laws{suffix}", width=width).status

@@ -11,13 +11,14 @@ import superpos as sp
 from superpos.experiments import Claims
 from superpos.experiments import scaling_laws as experiment
 
-N, DIMENSIONS = 240, np.array([8, 14, 24, 40])
+SIZE = experiment.SIZES.laptop
+N, DIMENSIONS = {regime: SIZE[regime].n_features for regime in experiment.STRENGTHS}, np.array([8, 14, 24, 40])
 
 
 def test_the_published_sweep_has_540_models():
     grids = [experiment.build(experiment.SIZES.full, regime)[2] for regime in experiment.STRENGTHS]
     assert sum(grid.n_cells for grid in grids) == 540
-    assert experiment.models_of_a_block(experiment.SIZES.full, "weak") == 45
+    assert experiment.SIZES.full.weak.models_of_a_block == 45
 
 
 def test_the_tail_is_what_a_model_loses_that_has_the_first_features_alone():
@@ -27,8 +28,8 @@ def test_the_tail_is_what_a_model_loses_that_has_the_first_features_alone():
     p = axis.law(0.5, task.n_features)
     features = sp.FeatureDistribution(n_features=task.n_features, feature_probability=p)
     lost = [np.asarray(features.moment(2))[m:].sum() / task.n_features for m in DIMENSIONS]
-    assert_allclose(experiment.tail_losses(N, 0.5, DIMENSIONS), lost, rtol=1e-5)
-    assert_allclose(N * experiment.tail_losses(N, 0.5, [0]), experiment.ACTIVE / 3)
+    assert_allclose(experiment.tail_losses(task.n_features, 0.5, DIMENSIONS), lost, rtol=1e-5)
+    assert_allclose(240 * experiment.tail_losses(240, 0.5, [0]), experiment.ACTIVE / 3)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
@@ -54,9 +55,9 @@ def _tables() -> dict[str, xr.Dataset]:
         alphas = [-1.0, 0.0, 0.5, 1.0] if regime == "strong" else [0.5, 1.0]
         over = {name: [0.5, 1.0], "n_hidden": DIMENSIONS, "alpha": alphas, "seed": [0, 1]}
         shape = tuple(len(v) for v in over.values())
-        lost = np.stack([experiment.tail_losses(N, a, DIMENSIONS) for a in alphas], axis=1)[None, :, :, None]
+        lost = np.stack([experiment.tail_losses(N[regime], a, DIMENSIONS) for a in alphas], axis=1)[None, :, :, None]
         if regime == "strong":
-            loss, shown = (1 / DIMENSIONS)[None, :, None, None], N
+            loss, shown = (1 / DIMENSIONS)[None, :, None, None], N["strong"]
         else:
             loss, shown = 1.1 * lost, DIMENSIONS[None, :, None, None]
         columns = {"loss": loss, "overlap": 1.05, "n_represented": shown, "lost": lost}
@@ -67,7 +68,7 @@ def _tables() -> dict[str, xr.Dataset]:
 
 def _failed(tables) -> list[str]:
     claims = Claims("")
-    experiment.evaluate(tables, N, claims)
+    experiment.evaluate(tables, SIZE, claims)
     return [claim.statement for claim in claims.failed]
 
 
@@ -86,7 +87,7 @@ def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
     uneven = changed("strong", overlap=tables["strong"]["overlap"] * (m / 40) ** 0.15)
     assert uneven == ["strong, every α: squared overlaps fall with m as their floor does"]
     steep = tables["strong"]["loss"] / m**0.2
-    assert changed("strong", loss=steep) == ["strong, α = -1: the loss falls as 1/m"]
+    assert changed("strong", loss=steep) == [f"strong, α = {alpha}: the loss falls as 1/m" for alpha in (-1, 0)]
     high = changed("weak", loss=1.3 * tables["weak"]["loss"])
     assert len(high) == 2 and all("not represented" in statement for statement in high)
     flat = changed("weak", loss=1.1 * tables["weak"]["loss"] * (m / 40) ** 0.12)
@@ -96,10 +97,11 @@ def test_every_claim_holds_on_perfect_models_and_fails_where_it_should():
 
 @pytest.mark.slow
 def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
-    size = dataclasses.replace(experiment.SIZES.quick, dimensions=(3, 5))
+    quick = dataclasses.replace(experiment.SIZES.quick.weak, dimensions=(3, 5))
+    size = dataclasses.replace(experiment.SIZES.quick, strong=quick, weak=quick)
     results, tables = {}, {}
     for regime in experiment.STRENGTHS:
-        block_size = experiment.models_of_a_block(size, regime)
+        block_size = size[regime].models_of_a_block
         results[regime] = sp.sweep(*experiment.build(size, regime), block_size=block_size)
         tables[regime] = experiment.measure(results[regime])
     cell = {"weight_decay": 1.0, "n_hidden": 5, "alpha": 1.0, "seed": 0}
