@@ -13,6 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superpos.identity import code_token
 from superpos.models.products import traced_for
+from superpos.sweeping.run_once import run_once_options
 from superpos.tasks.base import Task
 from superpos.training.loop import Intervals, TrainConfig, advance, finish, init
 
@@ -73,9 +74,13 @@ def shapes(
 @lru_cache(maxsize=128)
 def programs(mesh: Mesh, of: Shapes) -> Programs:
     """Compile the stages; same shapes, same programs."""
+    once = run_once_options(mesh.devices.flat[0].platform)
     # Side by side, and while the next is traced: to compile a small sweep takes longer than to train it.
     with ThreadPoolExecutor(3) as pool:
-        compiling = {name: pool.submit(stage.compile) for name, stage in lowered(mesh, of)}
+        compiling = {
+            name: pool.submit(stage.compile, compiler_options={} if name == "advance" else once)
+            for name, stage in lowered(mesh, of)
+        }
     start, advance, finish = (compiling[name].result() for name in ("start", "advance", "finish"))
     used = max(_bytes(advance.memory_analysis()), _bytes(finish.memory_analysis()))
     count = place_everywhere(mesh, np.int32(of.n_blocks // mesh.size))
