@@ -1,6 +1,6 @@
 """Compile the fused kernel for an H100 that is not here, and say what it holds and what it costs, as JSON by size.
 
-    XLA_FLAGS=--xla_dump_to=DUMP python tests/accelerators/fused_program.py 5,2 20,5
+    XLA_FLAGS="--xla_dump_to=DUMP --xla_dump_emitter_re=.*" python tests/accelerators/fused_program.py 5,2 20,5
 
 It needs the extra `aot`, and reads in DUMP what the compiler wrote there. Registers, spills and shared memory are ptxas'
 account; kernels and bytes are XLA's program's; instructions are those of the PTX. A prediction of seconds adds three
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import hlo
 import jax
 import jax.numpy as jnp
 from described import devices
-from jax.sharding import SingleDeviceSharding
+from jax.sharding import AxisType, SingleDeviceSharding
 
 import superpos as sp
 from superpos.chips import KNOWN
@@ -52,6 +53,15 @@ def h100() -> Any:
     return devices("gpu")[0]
 
 
+def named_card() -> AbstractContextManager[Any]:
+    """What newer JAX asks which card a kernel is for: without a GPU it does not look at where the arrays are."""
+    if jax.__version_info__ < (0, 11):
+        return nullcontext()
+    card = jax.sharding.AbstractDevice(device_kind="NVIDIA H100", num_cores=None, platform="gpu")
+    mesh = jax.sharding.AbstractMesh((1,), ("cells",), (AxisType.Auto,), abstract_device=card)
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
 def compiled(n_features: int, n_hidden: int, fused: bool) -> tuple[Any, Any]:
     """The program that takes a block through its intervals, and how its kernel is cut."""
     task = sp.tasks.Toy(n_features=n_features, n_hidden=n_hidden)
@@ -67,7 +77,7 @@ def compiled(n_features: int, n_hidden: int, fused: bool) -> tuple[Any, Any]:
     seed = shaped(jax.ShapeDtypeStruct((), jnp.uint32))
     steps = {"train_steps": partial(train_steps, interpret=False)} if fused else {"chunk": STEPS_PER_INTERVAL}
     block = jax.vmap(partial(loop.advance, **steps), in_axes=(0, 0, None, 0, None))
-    with traced_for("gpu"):  # as a sweep does
+    with traced_for("gpu"), named_card():  # the first as a sweep does
         program = jax.jit(block).lower(shaped(task, BLOCK), shaped(config, BLOCK), seed, states, todo).compile()
     return program, Shape.of(task, config, interpret=False)
 
@@ -147,6 +157,7 @@ def cost(n_features: int, n_hidden: int) -> dict[str, Any]:
     per_step = (interval.kernels * H100.launch + interval.bytes / H100.bandwidth) / STEPS_PER_INTERVAL
     costs = {
         "size": [n_features, n_hidden],
+        "jax": jax.__version__,
         **of_ptxas(),
         "shared_memory": shared_memory(),
         "models_per_program": shape.together(BLOCK),
