@@ -106,3 +106,18 @@ def test_models_that_do_not_read_what_they_write_are_refused():
     for task, kind in ((layer, "transcoders"), (two, "crosscoders")):
         with pytest.raises(sp.ConfigError, match=f'initial_columns must be "random" for {kind}'):
             replace(task, initial_columns="inputs").check()
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_a_cell_alone_has_the_bytes_it_has_in_a_sweep(one_device):
+    task = sp.tasks.SparseAutoencoder(
+        n_features=6, n_hidden=4, n_latents=8, architecture="topk", initial_columns="inputs", feature_probability=0.2
+    )
+    config = sp.TrainConfig(steps=4, batch_size=33, evaluation_samples=33, history=1)
+    options = {"block_size": 4, "blocks_per_device": 2, "devices": one_device, "progress": False}
+    alone = sp.sweep(replace(task, source=1), config, sp.Grid(seed=[7]), **options)
+    many = sp.sweep(task, config, sp.Grid(source=[0, 1], seed=[3, 7]), **options)
+    for name in ("W_dec", "W_enc", "loss"):
+        assert many.sel(source=1, seed=7)[name].values.tobytes() == alone.sel(seed=7)[name].values.tobytes(), name
+    assert not np.array_equal(many.sel(source=0, seed=3)["W_dec"], many.sel(source=0, seed=7)["W_dec"])

@@ -339,7 +339,7 @@ def exponent_map(
         beta = np.full(len(at), BETA[kind])
         ax.scatter(at, beta, c=best[kind].values, s=110, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
         ax.scatter(at, beta, c=values_of_kind.values, s=35, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
-        ax.text(2.25, BETA[kind], f"{kind}s", color="white", ha="center", va="center", fontsize="x-small")
+        ax.text(2.86, BETA[kind], f"{kind}s", color="white", ha="right", va="center", fontsize="x-small")
     ax.text(1.95, 1.72, "α = β", color="white", fontsize="small")
     ax.set(xlabel="α, steepness of frequencies", ylabel="β, gain by tiling", xlim=(0.1, 3.5), ylim=(0.4, 2.4))
     ax.figure.colorbar(image, ax=ax, label="exponent of manifolds found")
