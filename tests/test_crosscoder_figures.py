@@ -174,9 +174,9 @@ def test_every_claim_of_transcoders_holds_on_perfect_ones_and_fails_where_it_sho
     assert failed(good, good, half) == []
     lacking = good.assign(positive=good["positive"].where(good["feature"] > 0, 2))
     assert failed(lacking, good, half) == ["24 neurons, k = 0."]
-    worse = lacking.where(lacking["seed"] == 0, good)  # the seed that lacks a pair is not among the best
-    worse["unexplained"] = worse["unexplained"] + 0.1 * (worse["seed"] == 0)
-    assert failed(worse, good, half) == []
+    assert failed(lacking.where(lacking["seed"] == 0, good), good, half) == [
+        "24 neurons, k = 0."
+    ]  # in one of two seeds
     unlike = good.assign(agreement=good["agreement"] - 0.1)
     assert failed(unlike, unlike, half) == ["24 neurons: slopes", "10 neurons: slopes"]
     assert failed(good.assign(agreement=good["agreement"].where(good["k"] > KS[0], 0.9)), good, half) == []

@@ -54,12 +54,12 @@ class Size:
 
     manifolds: Mapping[str, int]
     alphas: tuple[float, ...] = (0.5, 1.5, 3.0)
-    latents: tuple[int, ...] = (8, 16, 32, 64)
+    latents: tuple[int, ...] = (24, 48, 96, 144)
     seeds: int = 8
-    steps: int = 1_000
+    steps: int = 300
     batch_size: int = 128
     evaluation_samples: int = 4_096
-    points: int = 128
+    points: int = 256
     cells: int = 16
 
 
@@ -68,9 +68,9 @@ SIZES = Sizes(
         manifolds={"circle": 6, "hypersphere": 4}, alphas=(0.5, 3.0), latents=(4, 8), seeds=2, steps=20, batch_size=32,
         evaluation_samples=256, points=32, cells=4,
     ),
-    laptop=Size(manifolds={"circle": 32, "sphere": 24, "hypersphere": 20}),
+    laptop=Size(manifolds={"circle": 48, "sphere": 32, "hypersphere": 24}),
     full=Size(
-        manifolds={"circle": 96, "sphere": 64, "hypersphere": 48}, latents=(8, 16, 32, 64, 128, 256), seeds=16,
+        manifolds={"circle": 96, "sphere": 64, "hypersphere": 48}, latents=(24, 48, 96, 144, 192, 288), seeds=16,
         steps=10_000, batch_size=1_024, points=512, cells=32,
     ),
 )  # fmt: skip
@@ -95,10 +95,11 @@ def build(size: Size, kind: str) -> tuple[SparseAutoencoder, TrainConfig, Grid]:
         magnitude="constant",
         architecture="topk",
         k=1.0,
-        resample_every=100,
+        initial_columns="inputs",
+        revival="none",
     )
     config = TrainConfig(
-        steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples, learning_rate=0.01
+        steps=size.steps, batch_size=size.batch_size, evaluation_samples=size.evaluation_samples, learning_rate=0.001
     )
     p = [np.repeat(frequencies(size, kind, alpha), d) for alpha in size.alphas]
     return task, config, Grid(feature_probability=p, dictionary_size=list(size.latents), seed=range(size.seeds))
@@ -125,8 +126,9 @@ def measure(result: SweepResult, size: Size, kind: str) -> xr.Dataset:
             for s in range(size.seeds):
                 model = result.isel(feature_probability=a, dictionary_size=k, seed=s).model()
                 z, D = np.asarray(_encode(model, h)), np.asarray(model.decoder)
-                scores = score_manifolds(truth, (kind,) * m, D, x, x, z, D @ z, used=np.asarray(model.exists))
-                errors = np.sum((x - D @ z) ** 2, axis=0).reshape(m, -1).mean(axis=1)
+                made = D @ z
+                scores = score_manifolds(truth, (kind,) * m, D, x, x, z, made, used=np.asarray(model.exists))
+                errors = np.sum((x - made) ** 2, axis=0).reshape(m, -1).mean(axis=1)
                 table["latents"][a, k, s], table["loss"][a, k, s] = scores.latents, p @ errors
     for of in (table, best):
         of |= {"found": np.sum(of["latents"] > 0, axis=-1), "common": of["latents"][..., 0]}
@@ -308,8 +310,9 @@ def draw(result: SweepResult, tables: Mapping[str, xr.Dataset], size: Size) -> t
     axes[2].legend(loc="upper right")
     text = (
         "Autoencoders with one latent at a time, on inputs that are a point of one of many manifolds, the i-th with a "
-        "frequency ∝ i^−(1+α); n latents leave ∝ n^−β of one. Left: exponent of the number of manifolds found, in the "
-        f"number of latents: by optimal allocation of {LARGE[0]:,.0f} to {LARGE[1]:,.0f} latents (map), of "
+        "frequency ∝ i^−(1+α); n latents leave ∝ n^−β of one. Columns begin as inputs, each drawn in proportion to what "
+        "those before it leave. Left: exponent of the number of manifolds found, in the number of latents: by optimal "
+        f"allocation of {LARGE[0]:,.0f} to {LARGE[1]:,.0f} latents (map), of "
         f"{min(size.latents)} to {max(size.latents)} on circles (β = 2), spheres (1) and hyperspheres (⅔) (rims), trained "
         f"(fillings, means over {size.seeds} seeds); line: α = β. Middle: manifolds found; line: optimal allocation; dotted: "
         "closed form of its slope for many latents. Right: latents of each manifold, of the most that there are; line: "
@@ -336,7 +339,7 @@ def exponent_map(
         beta = np.full(len(at), BETA[kind])
         ax.scatter(at, beta, c=best[kind].values, s=110, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
         ax.scatter(at, beta, c=values_of_kind.values, s=35, marker=MARKERS[kind], edgecolors="white", lw=0.8, **colours)
-        ax.text(2.78, BETA[kind], f"{kind}s", color="white", ha="right", va="center", fontsize="small")
+        ax.text(2.86, BETA[kind], f"{kind}s", color="white", ha="right", va="center", fontsize="x-small")
     ax.text(1.95, 1.72, "α = β", color="white", fontsize="small")
     ax.set(xlabel="α, steepness of frequencies", ylabel="β, gain by tiling", xlim=(0.1, 3.5), ylim=(0.4, 2.4))
     ax.figure.colorbar(image, ax=ax, label="exponent of manifolds found")

@@ -16,7 +16,7 @@ from superpos.errors import ConfigError
 from superpos.models.sae import SAE, Architecture, PreActivations, architecture_of
 from superpos.models.sae.decoder_lengths import check_lengths, with_unit_columns
 from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
-from superpos.tasks import revival
+from superpos.tasks import revival, seeding
 from superpos.tasks import sae_terms as terms
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.one_layer import MAX_WEIGHTS, features_of, per_feature
@@ -58,6 +58,8 @@ class SparseAutoencoder(SaidInWords):
     `resample_every` steps, in the first `resample_until` of the training (counted anew after `init`); `"auxiliary"` adds
     `auxiliary_coefficient` × the error of modelling the residual $h - \hat h$ with the `auxiliary_k` (half of n_hidden)
     largest dead latents (Gao et al. 2024, section 2.4); `"none"` leaves them.
+    `initial_columns` of the decoder are `"random"` directions or those of `"inputs"`, each of one that the columns before it
+    leave much of (`seeding.columns_of_inputs`).
 
     `n_latents` is the width of arrays; `dictionary_size` (default: all) of them exist, so that sizes can be swept.
     Fields annotated `Any` below may be swept without recompiling.
@@ -104,6 +106,7 @@ class SparseAutoencoder(SaidInWords):
     tied: bool = jax.tree.static(default=False)  # which parameters exist
     decoder_bias: bool = jax.tree.static(default=False)  # whether b_dec exists
     prefixes: tuple[float, ...] = jax.tree.static(default=(0.125, 0.25, 0.5, 1.0))  # number of products
+    initial_columns: str = jax.tree.static(default="random")  # chooses code
     revival: str = jax.tree.static(default="resample")  # chooses code
     resample_every: int = jax.tree.static(default=500)  # a traced one would cost every step a resampling
     resample_until: float = jax.tree.static(default=0.7)  # of all steps
@@ -159,8 +162,9 @@ class SparseAutoencoder(SaidInWords):
         for name in ("n_features", "n_latents"):
             check.integer(f"n_hidden × {name}", int(self.n_hidden) * int(getattr(self, name)), at_most=MAX_WEIGHTS)
         architecture_of(self.architecture)
-        check.one_of("activation", self.activation, tuple(ACTIVATIONS))
-        check.one_of("revival", self.revival, revival.WAYS)
+        choices = {"activation": tuple(ACTIVATIONS), "revival": revival.WAYS, "initial_columns": seeding.WAYS}
+        for name, ways in choices.items():
+            check.one_of(name, getattr(self, name), ways)
         for name in ("tied", "decoder_bias"):
             check.boolean(name, getattr(self, name))
         check.integer("resample_every", self.resample_every, at_least=1)
@@ -168,9 +172,8 @@ class SparseAutoencoder(SaidInWords):
         check.in_range("resample_until", self.resample_until, at_least=0, at_most=1)
         if self.auxiliary_k is not None:
             check.integer("auxiliary_k", self.auxiliary_k, at_least=1, at_most=self.n_latents)
-        for name in ("source", "sparsity_coefficient", "k", "bandwidth", "initial_threshold", "auxiliary_coefficient"):
-            check.scalar(name, getattr(self, name))
-        for name in ("resample_scale", "dead_below", "frequency_window"):
+        of_training = ("bandwidth", "auxiliary_coefficient", "resample_scale", "dead_below", "frequency_window")
+        for name in ("source", "sparsity_coefficient", "k", "initial_threshold", *of_training):
             check.scalar(name, getattr(self, name))
         if self.dictionary_size is not None:
             check.scalar("dictionary_size", self.dictionary_size)
@@ -234,8 +237,8 @@ class SparseAutoencoder(SaidInWords):
         return replace(self, directions=self.directions[index], output_bias=bias)
 
     def init(self, key: PRNGKeyArray) -> SAE:
-        """A new model: random decoder columns of length 1, encoder rows equal to them, biases 0."""
-        W_dec = random_directions(key, self.n_hidden, self.n_latents)
+        """A new model: decoder columns of length 1 as `initial_columns` says, encoder rows equal to them, biases 0."""
+        W_dec = seeding.initial_columns(self, key)
         W_dec = jnp.where(jnp.arange(self.n_latents)[None, :] < self.size, W_dec, 0.0)
         W_enc = None if self.tied or not self.kind.encoder else W_dec.T
         return SAE(W_dec, W_enc, **self.settings_of_models())

@@ -70,11 +70,13 @@ def unread(task: Any) -> dict[str, str]:
 
 
 def check_encoder(task: Any, models: str) -> None:
-    """Raise `ConfigError` for an architecture without an encoder in `models` that do not read what they write."""
+    """Raise `ConfigError` for what `models` that do not read what they write cannot have."""
     if not task.kind.encoder:
         raise ConfigError(
             f'architecture must have an encoder for {models}, but "{task.architecture}" reads by the decoder.'
         )
+    if task.initial_columns != "random":
+        raise ConfigError(f'initial_columns must be "random" for {models}: inputs are not what their columns write.')
 
 
 def check_directions(task: Any) -> None:
