@@ -113,9 +113,9 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
     result = sp.sweep(*experiment.build(size, W, b), block_size=1, progress=False)
     controls = sp.sweep(*experiment.build_controls(size, W, b), block_size=1, progress=False)
     table, of_controls = measure(result), measure(controls)
-    cell = result.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    cell = result.sel(seed=1, minimality_coefficient=experiment.MIDDLE)
     scores = sp.analysis.score_decomposition(cell.task(), cell.model())
-    measured = table.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    measured = table.sel(seed=1, minimality_coefficient=experiment.MIDDLE)
     assert float(measured["adversarial"]) == scores.adversarial
     assert_array_equal(measured["importances"], scores.importances.astype(np.float32))
     assert sorted(of_controls["source"].values) == [0, 1, 2, 3]

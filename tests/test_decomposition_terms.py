@@ -93,13 +93,19 @@ def test_two_features_on_one_subcomponent_cost_more_than_one_each_if_frequency_c
     assert_allclose(list(cost.values()), [1, (1 + np.log2(3)) / 2], rtol=1e-6)
 
 
-def test_a_small_start_is_that_of_the_same_draw(eager):
+@pytest.mark.slow
+def test_a_nonnegative_start_reads_no_two_features_with_opposite_signs(eager):
     for form in ({}, {"tied": False, "identity_layers": 1}):
-        key = jax.random.key(3, impl="unsafe_rbg")
-        whole, small = (setting(start_scale=scale, **form)[0].init(key) for scale in (None, 0.25))
-        for name, leaf in named_leaves(whole):
-            factor = 0.25 if name.startswith("U") else 1.0
-            assert_array_equal(np.asarray(dict(named_leaves(small))[name]), factor * np.asarray(leaf), err_msg=name)
+        task, *_ = setting(**form)
+        usual = task.init(jax.random.key(3, impl="unsafe_rbg"))
+        start = dataclasses.replace(task, nonnegative_start=True).init(jax.random.key(3, impl="unsafe_rbg"))
+        U, V = np.asarray(start.U[...]), np.asarray(start.V[...])
+        assert (np.asarray(usual.V[...]) < 0).any()
+        assert_array_equal(V, np.abs(np.asarray(usual.V[...])))
+        assert_allclose(np.einsum("rc,rk,ck->c", U, W, V), np.linalg.norm(U, axis=0) ** 2, rtol=1e-6)
+        other = dict(named_leaves(usual))
+        for name, leaf in named_leaves(start):
+            assert name in ("U", "V") or np.array_equal(np.asarray(leaf), np.asarray(other[name])), name
 
 
 SHORT = sp.TrainConfig(steps=3, batch_size=8, evaluation_samples=8, history=3)
@@ -107,17 +113,19 @@ SHORT = sp.TrainConfig(steps=3, batch_size=8, evaluation_samples=8, history=3)
 
 @pytest.mark.slow
 def test_options_are_swept_and_a_cell_alone_has_the_same_bytes():
-    task = dataclasses.replace(TASK, stratified=True, adversarial_coefficient=0.5, start_scale=1.0)
-    grid = sp.Grid(frequency_coefficient=[0.0, 0.5], start_scale=[0.1, 1.0])
+    task = dataclasses.replace(TASK, stratified=True, adversarial_coefficient=0.5, nonnegative_start=True)
+    grid = sp.Grid(frequency_coefficient=[0.0, 0.5], frequency_inputs=[4.0, 20.0])
     together = sp.sweep(task, SHORT, grid, block_size=2, progress=False)
-    one = sp.Grid(frequency_coefficient=[0.5], start_scale=[0.1])
+    one = sp.Grid(frequency_coefficient=[0.5], frequency_inputs=[4.0])
     alone = sp.sweep(task, SHORT, one, block_size=2, progress=False)
-    cell = together.sel(frequency_coefficient=0.5, start_scale=0.1)
+    cell = together.sel(frequency_coefficient=0.5, frequency_inputs=4.0)
     for name in ("U", "V", "gate_in", "loss", "minimality_history"):
         assert np.isfinite(np.asarray(cell[name])).all()
         assert_array_equal(np.asarray(cell[name]), np.asarray(alone[name]).squeeze())
-    assert np.any(np.asarray(cell["U"]) != np.asarray(together.sel(frequency_coefficient=0.0, start_scale=0.1)["U"]))
-    assert "a delta component" in sp.plot.caption(together.attrs, "")
+    assert np.any(
+        np.asarray(cell["U"]) != np.asarray(together.sel(frequency_coefficient=0.0, frequency_inputs=4.0)["U"])
+    )
+    assert "delta component; V ≥ 0 at the start" in sp.plot.caption(together.attrs, "")
     scores = sp.analysis.score_decomposition(cell.task(), cell.model(), n_inputs=16)
     assert scores.faithfulness > 0 and np.isfinite(list(scores.scalars().values())).all()
 
@@ -143,7 +151,7 @@ WRONG = {
     "delta_component must be true or false, got 1.": {"delta_component": 1},
     "frequency_coefficient must be at least 0 and at most 1e+06, got -1.": {"frequency_coefficient": -1.0},
     "frequency_inputs must be above 0 and at most 1e+09, got 0.": {"frequency_inputs": 0.0},
-    "start_scale must be above 0 and at most 100, got 0.": {"start_scale": 0.0},
+    "nonnegative_start must be true or false, got None.": {"nonnegative_start": None},
 }
 
 

@@ -231,11 +231,17 @@ def lower_leaky(a: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def new_subcomponents(
-    key: Any, matrix: Float[Array, "rows columns"], n: int, *, cell_by_cell: bool = False
+    key: Any,
+    matrix: Float[Array, "rows columns"],
+    n: int,
+    *,
+    cell_by_cell: bool = False,
+    nonnegative: bool = False,
 ) -> tuple[Array, Array]:
     """U (rows, n) and V (n, columns) before training: random unit vectors, each U times its overlap with the matrix.
 
-    As in the authors' code (`init_from_target_weight`); the paper does not say.
+    As in the authors' code (`init_from_target_weight`); the paper does not say. `nonnegative` takes the absolute values of V,
+    so that no subcomponent reads two entries with opposite signs.
 
     The cells of a block share their key, so U and V are one for all of them, while the matrix may be each cell's own. The
     products of one U with many matrices are one large product, whose last bits depend on the place in the block. With
@@ -245,6 +251,7 @@ def new_subcomponents(
     one, other = jax.random.split(key)
     U, V = jax.random.normal(one, (rows, n), float), jax.random.normal(other, (n, columns), float)
     U, V = U / jnp.linalg.norm(U, axis=0, keepdims=True), V / jnp.linalg.norm(V, axis=1, keepdims=True)
+    V = jnp.abs(V) if nonnegative else V
     if cell_by_cell:
         U, V = U + 0 * matrix[:, :1], V + 0 * matrix[:1]
     overlaps = jnp.einsum("rc,rk,ck->c", U, matrix, V, precision=FULL_PRECISION)

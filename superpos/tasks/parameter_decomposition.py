@@ -80,7 +80,9 @@ class ParameterDecomposition(Task):
 
     with N = `frequency_inputs`. So do later versions of the authors' code (`spd/metrics/importance_minimality_loss.py`, where
     κ is `beta` and N the number of inputs of a batch). Without it a subcomponent that two features need costs as much as two
-    that one feature needs each. `start_scale` multiplies U before training, here only.
+    that one feature needs each. With `nonnegative_start`, which is ours, the subcomponents of W begin with V ≥ 0, absolute
+    values of the usual draw. Two columns share a subcomponent only if they are nearly opposite, which needs entries of V with
+    opposite signs; inputs have no negative entries, so no mechanism of a toy model is lost.
 
     Fields annotated as numbers may be swept without recompiling.
 
@@ -101,7 +103,11 @@ class ParameterDecomposition(Task):
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
     PAGE: ClassVar[str] = "viewer"
-    NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches", "delta_component": "a delta component"}
+    NAMES: ClassVar[dict[str, str]] = {
+        "stratified": "stratified batches",
+        "delta_component": "delta component",
+        "nonnegative_start": "V ≥ 0 at the start",
+    }
     # See `new_subcomponents`. Tied toy models have the same bytes anywhere without it, and with it others than on disk.
     STARTS_CELL_BY_CELL: ClassVar[bool] = False
 
@@ -135,7 +141,7 @@ class ParameterDecomposition(Task):
     delta_component: bool = jax.tree.static(default=False)  # shape of r
     frequency_coefficient: OptionalScalar = None  # None costs nothing
     frequency_inputs: Scalar = 4_096.0  # N
-    start_scale: OptionalScalar = None  # of U; None costs nothing
+    nonnegative_start: bool = jax.tree.static(default=False)  # chooses code
 
     @classmethod
     def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "ParameterDecomposition":
@@ -188,6 +194,7 @@ class ParameterDecomposition(Task):
         check.boolean("tied", self.tied)
         check.boolean("stratified", self.stratified)
         check.boolean("delta_component", self.delta_component)
+        check.boolean("nonnegative_start", self.nonnegative_start)
         check.integer("adversarial_steps", self.adversarial_steps, at_least=0, at_most=1_000)
         check.one_of("adversarial_masks", self.adversarial_masks, ADVERSARIAL_MASKS)
         if self.stratified:
@@ -260,9 +267,9 @@ class ParameterDecomposition(Task):
         n = self.n_subcomponents
         keys = jax.random.split(key, len(task.matrices) + 1)
         new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL or not self.tied)
-        pairs = [new(k, matrix) for k, matrix in zip(keys, task.matrices, strict=False)]
-        if self.start_scale is not None:
-            pairs = [(self.start_scale * U, V) for U, V in pairs]
+        first, *others = task.matrices
+        pairs = [new(keys[0], first, nonnegative=self.nonnegative_start)]
+        pairs += [new(k, matrix) for k, matrix in zip(keys[1:], others, strict=False)]
         (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
         more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
         if hidden:
@@ -375,6 +382,5 @@ _OPTIONAL: dict[str, dict[str, float]] = {
     "final_p_norm": {"above": 0, "at_most": 100},
     "adversarial_coefficient": {"at_least": 0, "at_most": 1e6},
     "frequency_coefficient": {"at_least": 0, "at_most": 1e6},
-    "start_scale": {"above": 0, "at_most": 100},
 }
 _OF_THE_ADVERSARY = ("adversarial_step_size", "adversarial_steps", "adversarial_masks")
