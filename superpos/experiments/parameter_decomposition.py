@@ -389,6 +389,7 @@ def reconstruction(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         values = table[name].transpose("minimality_coefficient", "seed").values
         ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=PALETTE[color], alpha=0.2, lw=0)
         ax.plot(x, np.median(values, axis=1), "o-", ms=3, color=PALETTE[color], label=label)
-    ax.set(xscale="log", yscale="log", xlabel="minimality coefficient β", ylabel="squared error")
+    ax.set(xscale="log", yscale="log", xlim=(x.min() / 2, 2 * x.max()))
+    ax.set(xlabel="minimality coefficient β", ylabel="squared error")
     ax.legend(loc="lower right")
     return ax
