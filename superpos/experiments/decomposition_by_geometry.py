@@ -153,8 +153,8 @@ def draw(result: SweepResult, table: xr.Dataset, of: Targets) -> tuple[Figure, s
         "coefficient of each, seed 0. Right: the share of seeds that are taken apart, with Wilson's 95 % interval: the input "
         "of every represented feature needs one subcomponent of its own in W, whose column is the feature's (mean cosine "
         "≥ .999, mean ratio of lengths within .03 of 1), and no other is live. One subcomponent carries both columns of "
-        f"{shared:.0f} of {n_pairs} antipodal pairs of the third model, at its best β: that is as exact, and the "
-        "expected loss is lower by βp², with p the density."
+        f"{shared:.0f} of {n_pairs} antipodal pairs of the third model, at its best β: that is as exact, and costs more "
+        "where being needed often has a price."
     )
     return figure, caption(result.attrs, text)
 

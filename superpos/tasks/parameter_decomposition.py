@@ -81,8 +81,8 @@ class ParameterDecomposition(Task):
     with N = `frequency_inputs`. So do later versions of the authors' code (`spd/metrics/importance_minimality_loss.py`, where
     κ is `beta` and N the number of inputs of a batch). Without it a subcomponent that two features need costs as much as two
     that one feature needs each. With `nonnegative_start`, which is ours, the subcomponents of W begin with V ≥ 0, absolute
-    values of the usual draw. Two columns share a subcomponent only if they are nearly opposite, which needs entries of V with
-    opposite signs; inputs have no negative entries, so no mechanism of a toy model is lost.
+    values of the usual draw. What carries two opposite columns has entries of V with opposite signs, and no subcomponent
+    begins with such.
 
     Fields annotated as numbers may be swept without recompiling.
 
@@ -95,7 +95,8 @@ class ParameterDecomposition(Task):
 
     A large `faithfulness_coefficient` holds subcomponents where they are: its gradient is what Adam's steps are measured by
     then, and what tells subcomponents apart hardly moves them. On 5→2 .03 to .1 train faster and fail less often than 1,
-    and with 10 nothing is recovered in the same number of steps. 40→10 needs 1: columns are given up with .03.
+    and with 10 nothing is recovered in the same number of steps. 40→10 needs 1: columns are given up with .03. With a delta
+    component neither needs any.
     """
 
     SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_subcomponents": "{} subcomponents per matrix"}
