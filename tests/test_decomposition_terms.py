@@ -84,13 +84,16 @@ def test_what_is_left_out_counts_at_mask_one_and_is_missing_at_zero(eager):
     assert float(plain.faithfulness) > 0.1 and float(plain.stochastic) > 0.01
 
 
-def test_two_features_on_one_subcomponent_cost_more_than_one_each_if_frequency_counts():
-    shared, apart = jnp.array([[0.1, 0.0]]), jnp.array([[0.05, 0.05]])
+def test_one_subcomponent_needed_twice_as_often_costs_more_than_two_if_frequency_counts(eager):
     cost = {}
-    for coefficient in (0.0, 1.0):
-        price = [float(jnp.sum(m + coefficient * m * jnp.log2(1 + 20 * m))) for m in (shared, apart)]
-        cost[coefficient] = price[0] / price[1]
-    assert_allclose(list(cost.values()), [1, (1 + np.log2(3)) / 2], rtol=1e-6)
+    for coefficient in (None, 1.0):
+        task, model, x, r = setting(frequency_coefficient=coefficient, frequency_inputs=20.0, p_norm=1.0)
+        model.gate_out[...] = 0 * model.gate_out[...]
+        for needed in ([0.1, 0.0], [0.05, 0.05]):  # by every input, so that these are the means
+            model.gate_out_bias[...] = jnp.broadcast_to(jnp.asarray([*needed, *[0.0] * (C - 2)]), (2, C))
+            cost[coefficient, needed[1] > 0] = float(task.terms(model, x, r).minimality)
+    assert_allclose(cost[None, False], cost[None, True], rtol=1e-8)
+    assert_allclose(cost[1.0, False] / cost[1.0, True], (1 + np.log2(3)) / (1 + np.log2(2)), rtol=1e-8)
 
 
 @pytest.mark.slow
