@@ -2,7 +2,8 @@
 
 python sweeps/decomposition.py                          5 coefficients × 16 seeds on a pentagon
 python sweeps/decomposition.py --n-seeds 4
-python sweeps/decomposition.py --forty --n-seeds 4      40 features in 10 dimensions, at the published coefficient
+python sweeps/decomposition.py --forty --n-seeds 4      40 features in 10 dimensions, at one coefficient
+python sweeps/decomposition.py --forty --identity       the same with an identity matrix in the hidden layer
 """
 
 from dataclasses import replace
@@ -17,16 +18,22 @@ from superpos.script import run
 SHOWN = ["mmcs", "ml2r", "live", "importance_error", "stochastic", "adversarial", "recovered"]
 
 
-def main(n_seeds: int = 16, forty: bool = False, quick: bool = False, out: Path | None = None) -> None:
+def main(
+    n_seeds: int = 16, forty: bool = False, identity: bool = False, quick: bool = False, out: Path | None = None
+) -> None:
     """Train the decompositions, by default where the figure parameter_decomposition looks for them."""
     suffix = "_quick" if quick else ""
     if forty:
-        out = out or Path("results") / f"forty_features_apart{suffix}.zarr"
+        name = f"forty_features_apart{'_identity' if identity else ''}{suffix}"
+        out = out or Path("results") / f"{name}.zarr"
         toys = sp.sweep(*forty_features_apart.build_toys(quick=quick), store=out.with_stem(f"{out.stem}_toys"))
         W, b = forty_features_apart.target(toys)
-        result = sp.sweep(*forty_features_apart.build(W, b, range(n_seeds), quick=quick), store=out, block_size=1)
+        plan = forty_features_apart.build(W, b, range(n_seeds), identity=identity, quick=quick)
+        result = sp.sweep(*plan, store=out, block_size=1)
         print(measure(result)[SHOWN].to_dataframe().reset_index().to_string(index=False))
         return
+    if identity:
+        raise sp.ConfigError("identity is for --forty; the figure parameter_decomposition has that of five features.")
     size = SIZES.quick if quick else replace(SIZES.laptop, seeds=n_seeds)
     if out is None:
         of_seeds = "" if size in (SIZES.quick, SIZES.laptop) else f"_{n_seeds}"

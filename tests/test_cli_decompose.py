@@ -59,7 +59,9 @@ def test_settings_are_those_that_recover_most_unless_given():
     toy, W = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1), np.ones((2, 3))
     task, config, grid = decomposing.build_decompositions(toy, W, seeds=range(2))
     assert (task.n_subcomponents, task.stratified, task.final_p_norm) == (12, True, 0.4)
-    assert (config.steps, grid.n_cells) == (8_000, 10) and task.feature_probability == 0.1
+    assert (config.steps, grid.n_cells) == (3_000, 10) and task.feature_probability == 0.1
+    assert (task.delta_component, task.nonnegative_start, task.frequency_inputs) == (True, True, 10)
+    assert decomposing.build_decompositions(toy, W, frequency_inputs=5)[0].frequency_inputs == 5
     together = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, correlated_sets=((0, 1),))
     assert not decomposing.build_decompositions(together, W)[0].stratified
     world = sp.tasks.WorldToy(n_features=3, n_hidden=2, world="circle")

@@ -113,9 +113,9 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
     result = sp.sweep(*experiment.build(size, W, b), block_size=1, progress=False)
     controls = sp.sweep(*experiment.build_controls(size, W, b), block_size=1, progress=False)
     table, of_controls = measure(result), measure(controls)
-    cell = result.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    cell = result.sel(seed=1, minimality_coefficient=experiment.MIDDLE)
     scores = sp.analysis.score_decomposition(cell.task(), cell.model())
-    measured = table.sel(seed=1, minimality_coefficient=experiment.PUBLISHED)
+    measured = table.sel(seed=1, minimality_coefficient=experiment.MIDDLE)
     assert float(measured["adversarial"]) == scores.adversarial
     assert_array_equal(measured["importances"], scores.importances.astype(np.float32))
     assert sorted(of_controls["source"].values) == [0, 1, 2, 3]
@@ -128,10 +128,11 @@ def test_forty_features_are_taken_apart_as_published_but_for_the_training():
     task, config, grid = forty_features_apart.build(W, b, range(3))
     task.check()
     assert (task.n_features, task.n_hidden, task.n_subcomponents, task.feature_probability) == (40, 10, 200, 0.05)
-    assert (task.stratified, task.faithfulness_coefficient, config.steps) == (True, 1.0, 8_000)
+    assert (task.stratified, task.delta_component, task.frequency_inputs, config.steps) == (True, True, 20, 3_000)
     axes = {name: list(axis.values) for name, axis in grid.axes.items()}
-    assert axes == {"minimality_coefficient": [1e-4], "seed": [0, 1, 2]}
-    assert forty_features_apart.build(W, b, range(3), quick=True)[1].steps == 20
+    assert axes == {"minimality_coefficient": [7e-5], "seed": [0, 1, 2]} and task.identity_layers == 0
+    identity, short, _ = forty_features_apart.build(W, b, range(3), identity=True, quick=True)
+    assert (identity.identity_layers, short.steps) == (1, 20)
 
 
 @pytest.mark.slow
@@ -141,5 +142,5 @@ def test_the_script_of_forty_features_prints_their_scores(tmp_path, monkeypatch,
     script["main"](n_seeds=1, forty=True, quick=True, out=tmp_path / "forty.zarr")
     header, row = capsys.readouterr().out.strip().splitlines()[-2:]
     printed = dict(zip(header.split(), row.split(), strict=True))
-    assert float(printed["minimality_coefficient"]) == 1e-4 and float(printed["recovered"]) == 0
+    assert float(printed["minimality_coefficient"]) == 7e-5 and float(printed["recovered"]) == 0
     assert set(sp.open(tmp_path / "forty_toys.zarr").dataset.sizes) >= {"seed", "feature"}

@@ -1,6 +1,6 @@
 """What a decomposition of a toy model's parameters found, judged by the mechanisms that its target is known to have."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -69,6 +69,7 @@ def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> D
     - `live_by_matrix`: subcomponents that some of `n_inputs` fresh inputs needs (importance above .1). `live` is their sum,
       where subcomponents of tied matrices count once, if either matrix needs them.
     - `faithfulness`, `stochastic`: as in the task's loss, on these inputs. `adversarial`: see `adversarial_reconstruction`.
+      What subcomponents leave out is left out here, with a `delta_component`, too.
 
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
@@ -154,7 +155,7 @@ def _uniform(task: ParameterDecomposition, n_inputs: int, which: int) -> Float[A
 def evaluated(task: Any, model: Any, n_inputs: int) -> tuple[Array, Array, Array, Array]:
     """The inputs, their importances, and the losses of faithfulness and of random masks."""
     x = evaluation_inputs(task, n_inputs)
-    task = materialize(task)
+    task = replace(materialize(task), delta_component=False)
     terms = task.terms(model, x, _uniform(task, n_inputs, 0))
     return x, model.importances(task.target, x), terms.faithfulness, terms.stochastic
 

@@ -10,13 +10,13 @@ def decompose(
     result: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="a result of toy models or of decompositions")],
     at: Annotated[tuple[str, ...], tyro.conf.arg(help="which toy models, such as feature_probability=0.05")] = (),
     coefficients: Annotated[
-        tuple[float, ...], tyro.conf.arg(help="minimality coefficients; .001 .0018 .003 .0056 .01 if not given")
+        tuple[float, ...], tyro.conf.arg(help="minimality coefficients; .0007 .0012 .002 .0035 .006 if not given")
     ] = (),
     subcomponents: Annotated[
         int | None, tyro.conf.arg(help="of every matrix; four for every feature if not given")
     ] = None,
     seeds: Annotated[int | None, tyro.conf.arg(help="decompositions per coefficient, 8 if not given")] = None,
-    steps: Annotated[int | None, tyro.conf.arg(help="training steps, 8,000 if not given")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(help="training steps, 3,000 if not given")] = None,
     out: Annotated[
         Path | None,
         tyro.conf.arg(

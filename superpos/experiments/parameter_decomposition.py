@@ -20,7 +20,14 @@ from superpos.analysis.intervals import share_interval
 from superpos.analysis.subcomponents import subcomponent_agreement
 from superpos.errors import ConfigError
 from superpos.experiments.claims import Claims
-from superpos.experiments.decomposing import MMCS, build_decompositions
+from superpos.experiments.decomposing import (
+    BATCH_SIZE,
+    COEFFICIENTS,
+    LEARNING_RATE,
+    MMCS,
+    STEPS,
+    build_decompositions,
+)
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
 from superpos.sweeping import Grid, SweepResult
@@ -31,8 +38,14 @@ SOURCE = "Bushnaq, Braun and Sharkey 2025, Stochastic Parameter Decomposition, t
 N_FEATURES, N_HIDDEN, N_SUBCOMPONENTS = 5, 2, 20
 DENSITY = 0.05  # of the inputs of all decompositions, and of the toy model that is taken apart
 PUBLISHED = 3e-3  # the minimality coefficient of 5→2
+MIDDLE = COEFFICIENTS[2]  # of training with a price for being needed often
 # Densities at which five features in the plane end as a pentagon, and as two antipodal pairs beside a feature left out.
 TRAINED_AT = {"pentagon": DENSITY, "antipodal pairs": 0.4}
+# Fields of a size that every decomposition has.
+OF_DECOMPOSITIONS = (
+    "steps", "batch_size", "learning_rate", "stratified", "p_norm", "final_p_norm", "faithfulness_coefficient",
+    "delta_component", "frequency_coefficient", "nonnegative_start",
+)  # fmt: skip
 # Targets in the order of `source`.
 TARGETS = ("pentagon", "antipodal pairs", "random weights", "permuted weights")
 SHARE = 0.9  # of seeds, from where on a claim holds
@@ -45,22 +58,28 @@ SHARED = (3 + 2 * np.cos(np.pi / 10)) / 5
 class Size:
     """Toy models and their training (`toy_…`), coefficients and seeds of each sweep, and training.
 
+    `coefficient` is that of the identity layer and of the control of antipodal pairs.
+
     The paper trains 40,000 steps of batch 4,096 at a learning rate of .001 with p = 1 and a faithfulness coefficient of 1,
-    which is the full size. The smaller ones have stratified batches, a p that falls, as in later versions of the authors'
-    code, and little weight on faithfulness: a large one holds subcomponents where they are.
+    which is the full size. The smaller ones have stratified batches, a p that falls, a delta component and a price for being
+    needed often, as in later versions of the authors' code, and V ≥ 0 at the start.
     """
 
     toy_seeds: int = 4
     toy_steps: int = 2_500
-    coefficients: tuple[float, ...] = (1e-3, 1.8e-3, PUBLISHED, 5.6e-3, 1e-2)
-    control_coefficients: tuple[float, ...] = (1e-3, PUBLISHED, 1e-2)
+    coefficients: tuple[float, ...] = COEFFICIENTS
+    coefficient: float = MIDDLE
+    control_coefficients: tuple[float, ...] = (COEFFICIENTS[0], MIDDLE, COEFFICIENTS[-1])
     seeds: int = 16
     control_seeds: int = 2
     identity_seeds: int = 16
-    steps: int = 8_000
-    batch_size: int = 128
-    learning_rate: float = 2e-2
-    faithfulness_coefficient: float = 0.03
+    steps: int = STEPS
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
+    faithfulness_coefficient: float = 0.0
+    delta_component: bool = True
+    frequency_coefficient: float | None = 0.3
+    nonnegative_start: bool = True
     stratified: bool = True
     p_norm: float = 2.0
     final_p_norm: float | None = 0.4
@@ -71,8 +90,8 @@ SIZES = Sizes(
     quick=Size(
         toy_seeds=1,
         toy_steps=20,
-        coefficients=(PUBLISHED,),
-        control_coefficients=(PUBLISHED,),
+        coefficients=(MIDDLE,),
+        control_coefficients=(MIDDLE,),
         seeds=2,
         control_seeds=1,
         identity_seeds=1,
@@ -83,11 +102,17 @@ SIZES = Sizes(
     laptop=Size(),
     full=Size(
         toy_steps=10_000,
+        coefficients=(1e-3, 1.8e-3, PUBLISHED, 5.6e-3, 1e-2),
+        coefficient=PUBLISHED,
+        control_coefficients=(1e-3, PUBLISHED, 1e-2),
         control_seeds=16,
         steps=40_000,
         batch_size=4_096,
         learning_rate=1e-3,
         faithfulness_coefficient=1.0,
+        delta_component=False,
+        frequency_coefficient=None,
+        nonnegative_start=False,
         stratified=False,
         p_norm=1.0,
         final_p_norm=None,
@@ -126,15 +151,7 @@ def check_targets(W: np.ndarray) -> None:
 
 def _decomposition(size: Size, W: np.ndarray, b: np.ndarray, **settings: Any) -> tuple[Any, TrainConfig, Grid]:
     toy = Toy(n_features=N_FEATURES, n_hidden=N_HIDDEN, feature_probability=DENSITY)
-    for name in (
-        "steps",
-        "batch_size",
-        "learning_rate",
-        "faithfulness_coefficient",
-        "stratified",
-        "p_norm",
-        "final_p_norm",
-    ):
+    for name in OF_DECOMPOSITIONS:
         settings[name] = getattr(size, name)
     return build_decompositions(toy, W, b, n_subcomponents=N_SUBCOMPONENTS, **settings)
 
@@ -158,8 +175,10 @@ def build_controls(size: Size, W: np.ndarray, b: np.ndarray) -> tuple[Any, Train
 
 
 def build_identity(size: Size, W: np.ndarray, b: np.ndarray) -> tuple[Any, TrainConfig, Grid]:
-    """The same for the pentagon with an identity matrix in the hidden layer, at the published coefficient."""
-    return _decomposition(size, W, b, coefficients=[PUBLISHED], seeds=range(size.identity_seeds), identity_layers=1)
+    """The same for the pentagon with an identity matrix in the hidden layer, at one coefficient."""
+    return _decomposition(
+        size, W, b, coefficients=[size.coefficient], seeds=range(size.identity_seeds), identity_layers=1
+    )
 
 
 def agreement(result: SweepResult) -> float:
@@ -174,6 +193,11 @@ def best_coefficient(table: xr.Dataset) -> float:
     means = table[["recovered", "importance_error"]].mean("seed")
     columns = -means["recovered"], means["importance_error"], table["minimality_coefficient"]
     return float(min(zip(*(column.values for column in columns), strict=True))[2])
+
+
+def middle_coefficient(controls: xr.Dataset) -> float:
+    """That of the identity layer and of the control of antipodal pairs, of those at which the controls were trained."""
+    return float(np.median(controls["minimality_coefficient"].values[controls["source"].values > 0]))
 
 
 def evaluate(
@@ -212,20 +236,20 @@ def evaluate(
         claims.check(
             "5→2: seeds find the same subcomponents", "mean agreement of pairs ≥ .99", f"{alike:.4f}", alike >= 0.99
         )
-    n = identity.sizes["seed"]
+    n, middle = identity.sizes["seed"], middle_coefficient(controls)
     both = ((identity["recovered"] > 0) & (identity["live"] == N_FEATURES + N_HIDDEN)).values
     claims.check(
         "5→2 with an identity in the hidden layer: seven subcomponents, five for W and two for the identity",
-        "columns recovered and exactly 7 live in at least 90 % of seeds, at the published coefficient",
+        f"columns recovered and exactly 7 live in at least 90 % of seeds, at {middle:g}",
         f"{int(both.sum())} of {n} seeds; live {counts_of(identity['live'])}",
         both.sum() >= SHARE * n,
     )
     source, coefficient = controls["source"].values, controls["minimality_coefficient"].values
-    pairs = (source == 1) & np.isclose(coefficient, PUBLISHED)
+    pairs = (source == 1) & np.isclose(coefficient, middle)
     apart = (controls["mmcs"].values[pairs] >= MMCS) & (controls["live"].values[pairs] == N_FEATURES - 1)
     claims.check(
         "two antipodal pairs: opposite columns have a subcomponent each, although one could carry both",
-        "MMCS ≥ .999 and exactly 4 live in every seed, at the published coefficient",
+        f"MMCS ≥ .999 and exactly 4 live in every seed, at {middle:g}",
         f"{int(apart.sum())} of {apart.size} seeds; live {counts_of(controls['live'][pairs])}",
         apart.all(),
     )
@@ -268,7 +292,8 @@ def draw(result: SweepResult, table: xr.Dataset, controls: xr.Dataset, W: np.nda
     axes[0, 2].set_title("seeds that recover\nevery column")
     reconstruction(table, axes[0, 3])
     axes[0, 3].set_title("error with random and\nadversarial masks")
-    shown = [("no minimality", 0, 0.0), *((TARGETS[k], k, PUBLISHED) for k in (1, 2, 3))]
+    middle = middle_coefficient(controls)
+    shown = [("no minimality", 0, 0.0), *((TARGETS[k], k, middle) for k in (1, 2, 3))]
     for ax, (name, source, coefficient) in zip(axes[1], shown, strict=True):
         chosen = (controls["source"].values == source) & np.isclose(
             controls["minimality_coefficient"].values, coefficient
@@ -280,9 +305,9 @@ def draw(result: SweepResult, table: xr.Dataset, controls: xr.Dataset, W: np.nda
         f"Top, seed {cell['seed'].item()}, minimality coefficient {best:g}: the columns of the target's W with what the "
         f"subcomponents write for each feature; importances of the {SHOWN} largest subcomponents for inputs with one "
         "feature of activity .75, in W above and in its transpose below; the share of seeds with MMCS ≥ .999 and ML2R "
-        "within .03 of 1 with Wilson's 95 % interval, the published coefficient as a line; the squared error of the output "
+        "within .03 of 1 with Wilson's 95 % interval; the squared error of the output "
         "with masks drawn at random and found by gradient ascent (median and range of seeds). Bottom: importances in the "
-        f"controls, one seed each, at {PUBLISHED:g} but for the first. One subcomponent carries two columns that are 144° "
+        f"controls, one seed each, at {middle:g} but for the first. One subcomponent carries two columns that are 144° "
         f"apart, 18° off either, in {', '.join(n_seeds)} of {table.sizes['seed']} seeds, from the least coefficient to the "
         "largest: MMCS is (3 + 2 cos 18°) / 5 = .980 there, or .961 where it happens twice."
     )
@@ -351,7 +376,6 @@ def recovery_rate(recovered: xr.DataArray, ax: Axes | None = None) -> Axes:
     reach = np.abs(bounds - share)
     x = recovered["minimality_coefficient"].values
     ax.errorbar(x, share, yerr=reach, fmt="o", ms=4, capsize=2, color=PALETTE["blue"])
-    ax.axvline(PUBLISHED, color="#BBBBBB", lw=0.8, zorder=0)
     ax.set(xscale="log", xlim=(x.min() / 2, 2 * x.max()), ylim=(-0.04, 1.04))
     ax.set(xlabel="minimality coefficient β", ylabel="share of seeds")
     return ax
@@ -365,6 +389,7 @@ def reconstruction(table: xr.Dataset, ax: Axes | None = None) -> Axes:
         values = table[name].transpose("minimality_coefficient", "seed").values
         ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=PALETTE[color], alpha=0.2, lw=0)
         ax.plot(x, np.median(values, axis=1), "o-", ms=3, color=PALETTE[color], label=label)
-    ax.set(xscale="log", yscale="log", xlabel="minimality coefficient β", ylabel="squared error")
+    ax.set(xscale="log", yscale="log", xlim=(x.min() / 2, 2 * x.max()))
+    ax.set(xlabel="minimality coefficient β", ylabel="squared error")
     ax.legend(loc="lower right")
     return ax

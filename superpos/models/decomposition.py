@@ -163,14 +163,23 @@ class Decomposition(nnx.Module):
         return jnp.clip(self.gate(self.inner_activations(self.of_target(target, x).inputs)), 0.0, 1.0)
 
     def output(
-        self, target: Any, x: Float[Array, "n_features batch"], masks: Float[Array, "matrix C batch"]
+        self,
+        target: Any,
+        x: Float[Array, "n_features batch"],
+        masks: Float[Array, "matrix C batch"],
+        rest: Float[Array, "matrix batch_or_1"] | None = None,
     ) -> Float[Array, "n_features batch"]:
-        r"""The target's output where every matrix is its masked subcomponents, $\sum_c m^l_c \vec U^l_c \vec V^{l\top}_c$."""
-        masked = iter(zip(self.matrices, masks, strict=True))
+        r"""The target's output where every matrix is its masked subcomponents, $\sum_c m^l_c \vec U^l_c \vec V^{l\top}_c$.
+
+        With `rest`, what subcomponents leave out is added with that mask, $+\, m^l_\Delta (W^l - U^l V^l)$.
+        """
+        masked = iter(zip(self.matrices, masks, [None] * len(masks) if rest is None else rest, strict=True))
+        own = own_linear(target, _dot)
 
         def linear(name: str, a: Array) -> Array:
-            (U, V), mask = next(masked)
-            return _dot(U, mask * _dot(V, a))
+            (U, V), mask, of_rest = next(masked)
+            left_out = () if of_rest is None else (of_rest, own(name, a))
+            return masked_product(U, _dot(V, a), mask, *left_out)
 
         return forward_pass(target, linear, x, self.identity_layers)
 
@@ -188,6 +197,19 @@ class Decomposition(nnx.Module):
 
 def _dot(a: Array, b: Array) -> Array:
     return jnp.dot(a, b, precision=FULL_PRECISION)
+
+
+def masked_product(
+    U: Float[Array, "rows C"],
+    inner: Float[Array, "C batch"],
+    mask: Float[Array, "C batch"],
+    rest: Float[Array, " batch_or_1"] | None = None,
+    product: Float[Array, "rows batch"] | None = None,
+) -> Float[Array, "rows batch"]:
+    r"""$U (m \odot h)$ for inner activations h, and with `rest` also $m_\Delta (W a - U h)$, with W a the `product`."""
+    if rest is None or product is None:
+        return _dot(U, mask * inner)
+    return _dot(U, (mask - rest[None]) * inner) + rest[None] * product
 
 
 def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -209,11 +231,17 @@ def lower_leaky(a: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def new_subcomponents(
-    key: Any, matrix: Float[Array, "rows columns"], n: int, *, cell_by_cell: bool = False
+    key: Any,
+    matrix: Float[Array, "rows columns"],
+    n: int,
+    *,
+    cell_by_cell: bool = False,
+    nonnegative: bool = False,
 ) -> tuple[Array, Array]:
     """U (rows, n) and V (n, columns) before training: random unit vectors, each U times its overlap with the matrix.
 
-    As in the authors' code (`init_from_target_weight`); the paper does not say.
+    As in the authors' code (`init_from_target_weight`); the paper does not say. `nonnegative` takes the absolute values of V,
+    so that no subcomponent reads two entries with opposite signs.
 
     The cells of a block share their key, so U and V are one for all of them, while the matrix may be each cell's own. The
     products of one U with many matrices are one large product, whose last bits depend on the place in the block. With
@@ -223,6 +251,7 @@ def new_subcomponents(
     one, other = jax.random.split(key)
     U, V = jax.random.normal(one, (rows, n), float), jax.random.normal(other, (n, columns), float)
     U, V = U / jnp.linalg.norm(U, axis=0, keepdims=True), V / jnp.linalg.norm(V, axis=1, keepdims=True)
+    V = jnp.abs(V) if nonnegative else V
     if cell_by_cell:
         U, V = U + 0 * matrix[:, :1], V + 0 * matrix[:1]
     overlaps = jnp.einsum("rc,rk,ck->c", U, matrix, V, precision=FULL_PRECISION)

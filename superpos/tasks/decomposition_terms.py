@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from superpos.arrays import Scalar
-from superpos.models.decomposition import Decomposition, lower_leaky, upper_leaky
+from superpos.models.decomposition import Decomposition, lower_leaky, masked_product, upper_leaky
 from superpos.models.products import FULL_PRECISION
 
 # What importances are raised from, so that a power below 1 has a gradient at 0.
@@ -28,7 +28,7 @@ def terms(
     task: Any,
     model: Decomposition,
     x: Float[Array, "n_features batch"],
-    r: Float[Array, "matrix C batch"],
+    r: Float[Array, "matrix masks batch"],
     weights: Float[Array, " batch"] | None = None,
 ) -> Terms:
     """`ParameterDecomposition.terms`."""
@@ -37,18 +37,22 @@ def terms(
     inner = model.inner_activations(seen.inputs)
     gates = model.gate(inner)
     g = lower_leaky(gates)
-    masks = g + (1 - g) * r
+    masks, rest = masks_of(task, g, r)
     pairs = list(zip(model.matrices, matrices, strict=True))
     missing = [jnp.sum(jnp.square(W - _dot(U, V))) for (U, V), W in pairs]
     faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
     layerwise = jnp.zeros((), faithfulness.dtype)
-    for k, ((U, _), _) in enumerate(pairs):
-        output = model.output_given(target, x, k, _dot(U, masks[k] * inner[k]))
+    for k, ((U, _), W) in enumerate(pairs):
+        of_rest = () if rest is None else (rest[k], _dot(W, seen.inputs[k]))
+        output = model.output_given(target, x, k, masked_product(U, inner[k], masks[k], *of_rest))
         layerwise += _mean(jnp.square(output - seen.output), weights) / len(pairs)
-    stochastic = _mean(jnp.square(model.output(target, x, masks) - seen.output), weights)
+    stochastic = _mean(jnp.square(model.output(target, x, masks, rest) - seen.output), weights)
     p = task.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
     powers = (upper_leaky(gates) + EPSILON) ** p
-    minimality = jnp.sum(jnp.mean(powers, axis=-1) if weights is None else _dot(powers, weights))
+    means = jnp.mean(powers, axis=-1) if weights is None else _dot(powers, weights)
+    minimality = jnp.sum(means)
+    if task.frequency_coefficient is not None:
+        minimality += task.frequency_coefficient * jnp.sum(means * jnp.log2(1 + task.frequency_inputs * means))
     return Terms(faithfulness, stochastic, layerwise, minimality)
 
 
@@ -56,7 +60,7 @@ def adversarial_error(
     task: Any,
     model: Decomposition,
     x: Float[Array, "n_features batch"],
-    r: Float[Array, "matrix C batch_or_1"],
+    r: Float[Array, "matrix masks batch_or_1"],
     weights: Float[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """`ParameterDecomposition.adversarial_error`."""
@@ -64,11 +68,19 @@ def adversarial_error(
     g = lower_leaky(model.gate(model.inner_activations(seen.inputs)))
 
     def error(r: Array, model: Decomposition, g: Array) -> Array:
-        return _mean(jnp.square(model.output(task.target, x, g + (1 - g) * r) - seen.output), weights)
+        return _mean(jnp.square(model.output(task.target, x, *masks_of(task, g, r)) - seen.output), weights)
 
     attacked, importances = jax.lax.stop_gradient((model, g))
     r = ascended(lambda r: error(r, attacked, importances), r, task.adversarial_steps, task.adversarial_step_size)
     return error(jax.lax.stop_gradient(r), model, g)
+
+
+def masks_of(
+    task: Any, g: Float[Array, "matrix C batch"], r: Float[Array, "matrix masks batch_or_1"]
+) -> tuple[Float[Array, "matrix C batch"], Float[Array, "matrix batch_or_1"] | None]:
+    """The masks of subcomponents, and those of what they leave out: the last r of every matrix, without one None."""
+    rest, r = (r[:, -1], r[:, :-1]) if task.delta_component else (None, r)
+    return g + (1 - g) * r, rest
 
 
 def ascended(error: Callable[[Array], Array], r: Float[Array, "..."], steps: int, step_size: Scalar) -> Array:

@@ -20,6 +20,7 @@ from superpos.models.decomposition import GATES, Decomposition, new_gate, new_su
 from superpos.models.toy import ToyModel
 from superpos.tasks import decomposition_terms
 from superpos.tasks.base import Metrics, Task
+from superpos.tasks.decomposition_targets import check_target, settings_of_toy
 from superpos.tasks.decomposition_terms import Terms
 from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
 from superpos.tasks.registry import register
@@ -68,6 +69,21 @@ class ParameterDecomposition(Task):
     (`adversarial_masks="shared"`). Learning is by the error at the last r, which is held fixed. So do the authors' PGD
     losses (`spd/metrics/pgd_utils.py` of goodfire-ai/spd, which has both kinds of masks); the paper trains without.
 
+    Three options are not in the paper. With `delta_component` what subcomponents leave out of a matrix,
+    $\Delta^l = W^l - U^l V^l$, is one more part, which no input needs: where a matrix is masked, $m^l_\Delta \Delta^l$ is
+    added, with $m^l_\Delta = r$ uniform on [0, 1] (`use_delta_component` of the authors' code, also for its adversary). So
+    reconstruction itself punishes what is left out, and `faithfulness_coefficient` may be 0.
+    `frequency_coefficient` = κ makes it dear to be needed often,
+
+    $$L_\text{minimality} = \sum_{l,c} \bar g^l_c \left(1 + \kappa \log_2(1 + N \bar g^l_c)\right), \qquad
+    \bar g^l_c = E\,(g^l_c(x) + 10^{-12})^p,$$
+
+    with N = `frequency_inputs`. So do later versions of the authors' code (`spd/metrics/importance_minimality_loss.py`, where
+    κ is `beta` and N the number of inputs of a batch). Without it a subcomponent that two features need costs as much as two
+    that one feature needs each. With `nonnegative_start`, which is ours, the subcomponents of W begin with V ≥ 0, absolute
+    values of the usual draw. What carries two opposite columns has entries of V with opposite signs, and no subcomponent
+    begins with such.
+
     Fields annotated as numbers may be swept without recompiling.
 
     Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition" (arXiv:2506.20790), method and appendix: 40,000
@@ -79,7 +95,8 @@ class ParameterDecomposition(Task):
 
     A large `faithfulness_coefficient` holds subcomponents where they are: its gradient is what Adam's steps are measured by
     then, and what tells subcomponents apart hardly moves them. On 5→2 .03 to .1 train faster and fail less often than 1,
-    and with 10 nothing is recovered in the same number of steps. 40→10 needs 1: columns are given up with .03.
+    and with 10 nothing is recovered in the same number of steps. 40→10 needs 1: columns are given up with .03. With a delta
+    component neither needs any.
     """
 
     SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_subcomponents": "{} subcomponents per matrix"}
@@ -87,7 +104,11 @@ class ParameterDecomposition(Task):
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
     SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
     PAGE: ClassVar[str] = "viewer"
-    NAMES: ClassVar[dict[str, str]] = {"stratified": "stratified batches"}
+    NAMES: ClassVar[dict[str, str]] = {
+        "stratified": "stratified batches",
+        "delta_component": "delta component",
+        "nonnegative_start": "V ≥ 0 at the start",
+    }
     # See `new_subcomponents`. Tied toy models have the same bytes anywhere without it, and with it others than on disk.
     STARTS_CELL_BY_CELL: ClassVar[bool] = False
 
@@ -118,6 +139,10 @@ class ParameterDecomposition(Task):
     adversarial_step_size: Scalar = 1.0  # how far one step moves r
     adversarial_steps: int = jax.tree.static(default=1)  # length of a loop
     adversarial_masks: str = jax.tree.static(default="per_input")  # shape of r
+    delta_component: bool = jax.tree.static(default=False)  # shape of r
+    frequency_coefficient: OptionalScalar = None  # None costs nothing
+    frequency_inputs: Scalar = 4_096.0  # N
+    nonnegative_start: bool = jax.tree.static(default=False)  # chooses code
 
     @classmethod
     def of_toy(cls, toy: Any, W: Any, b: Any = None, **settings: Any) -> "ParameterDecomposition":
@@ -131,27 +156,7 @@ class ParameterDecomposition(Task):
             ConfigError: `toy` is no toy model's task, its inputs are of a kind that decompositions do not draw (a world,
                 trees, correlations, a law of magnitudes), or shapes do not fit.
         """
-        if not isinstance(toy, Task) or not hasattr(toy, "features"):
-            raise ConfigError(f"toy must be a task such as superpos.tasks.Toy(...), got {check.short(toy)}.")
-        if (hidden := getattr(toy, "hidden_activation", "identity")) != "identity":
-            raise ConfigError(f"toy must be of models with the hidden layer Wx, not with one of {hidden}.")
-        features: Any = getattr(toy, "features", None)
-        known = {f.name for f in fields(cls)}
-        if not isinstance(features, FeatureDistribution):
-            raise ConfigError("toy must have the inputs of Toy, not features of its own.")
-        unread = [f for f in fields(FeatureDistribution) if f.name not in known]
-        if more := [f.name for f in unread if not _is_default(getattr(features, f.name), f.default)]:
-            raise ConfigError(f"toy must have the inputs of Toy, without {more[0]}.")
-        W, b = arrays.weights_and_bias("W", W, b)
-        if (W := arrays.as_numpy("W", W)).ndim < 2:
-            raise ConfigError(f"W must have shape (n_hidden, n_features), or several such, got {W.shape}.")
-        lead, several = W.shape[:-2], W.ndim > 2
-        shared = {f.name for f in fields(cls)} & {f.name for f in fields(toy)}  # type: ignore[arg-type]
-        of_target: dict[str, Any] = {name: getattr(toy, name) for name in shared}
-        of_target["target_W"] = W.reshape(-1, *W.shape[-2:]) if several else W
-        if b is not None:
-            b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
-            of_target["target_b"] = b.reshape(-1, b.shape[-1]) if several else b
+        of_target = settings_of_toy(toy, W, b, [f.name for f in fields(cls)])
         return cls(**{**of_target, **settings})
 
     @classmethod
@@ -189,13 +194,15 @@ class ParameterDecomposition(Task):
         check.one_of("gate", self.gate, GATES)
         check.boolean("tied", self.tied)
         check.boolean("stratified", self.stratified)
+        check.boolean("delta_component", self.delta_component)
+        check.boolean("nonnegative_start", self.nonnegative_start)
         check.integer("adversarial_steps", self.adversarial_steps, at_least=0, at_most=1_000)
         check.one_of("adversarial_masks", self.adversarial_masks, ADVERSARIAL_MASKS)
         if self.stratified:
             check_independent(self.features)
         check_activation(self.activation)
         check.vector("feature_probability", self.feature_probability, self.n_features)
-        for name in ("source", "p_norm", "anneal_from", "adversarial_step_size", *_COEFFICIENTS, *_OPTIONAL):
+        for name in (*_NUMBERS, *_COEFFICIENTS, *_OPTIONAL):
             if name not in _OPTIONAL or getattr(self, name) is not None:
                 check.scalar(name, getattr(self, name))
         self._check_target()
@@ -207,12 +214,12 @@ class ParameterDecomposition(Task):
         for name in _COEFFICIENTS:
             check.in_range(name, getattr(self, name), at_least=0, at_most=1e6)
         check.in_range("p_norm", self.p_norm, above=0, at_most=100)
-        if self.final_p_norm is not None:
-            check.in_range("final_p_norm", self.final_p_norm, above=0, at_most=100)
+        for name, bounds in _OPTIONAL.items():
+            if getattr(self, name) is not None:
+                check.in_range(name, getattr(self, name), **bounds)
         check.in_range("anneal_from", self.anneal_from, at_least=0, below=1)
-        if self.adversarial_coefficient is not None:
-            check.in_range("adversarial_coefficient", self.adversarial_coefficient, at_least=0, at_most=1e6)
         check.in_range("adversarial_step_size", self.adversarial_step_size, at_least=0, at_most=1)
+        check.in_range("frequency_inputs", self.frequency_inputs, above=0, at_most=1e9)
         if arrays.is_traced(self.source):
             return
         check.in_range("source", self.source, at_least=0, at_most=2**24)
@@ -223,24 +230,7 @@ class ParameterDecomposition(Task):
                 raise ConfigError(f"source must be below {n_sources}, the number of targets, got {most:g}.")
 
     def _check_target(self) -> None:
-        expected = (self.n_hidden, self.n_features)
-        if self.target_W is None:
-            if self.target_b is not None:
-                raise ConfigError("target_b must be left out where target_W is: a random target has no bias.")
-            return
-        check.finite_array("target_W", self.target_W)
-        check.in_range("target_W", self.target_W, at_least=-arrays.MAX_WEIGHT, at_most=arrays.MAX_WEIGHT)
-        shape = tuple(np.shape(self.target_W))
-        if len(shape) not in (2, 3) or shape[-2:] != expected or 0 in shape:
-            raise ConfigError(
-                f"target_W must have shape (n_hidden, n_features) = {expected}, or several such, got {shape}."
-            )
-        if self.target_b is not None:
-            check.finite_array("target_b", self.target_b)
-            if tuple(np.shape(self.target_b)) != (*shape[:-2], self.n_features):
-                raise ConfigError(
-                    f"target_b must have one number per feature of target_W, got shape {tuple(np.shape(self.target_b))}."
-                )
+        check_target(self)
 
     def broadcast(self) -> "ParameterDecomposition":
         """The same task with every numeric field an array of its full shape; targets lead with sources."""
@@ -278,7 +268,9 @@ class ParameterDecomposition(Task):
         n = self.n_subcomponents
         keys = jax.random.split(key, len(task.matrices) + 1)
         new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL or not self.tied)
-        pairs = [new(k, matrix) for k, matrix in zip(keys, task.matrices, strict=False)]
+        first, *others = task.matrices
+        pairs = [new(keys[0], first, nonnegative=self.nonnegative_start)]
+        pairs += [new(k, matrix) for k, matrix in zip(keys[1:], others, strict=False)]
         (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
         more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
         if hidden:
@@ -291,12 +283,13 @@ class ParameterDecomposition(Task):
         self,
         model: Decomposition,
         x: Float[Array, "n_features batch"],
-        r: Float[Array, "matrix C batch"],
+        r: Float[Array, "matrix masks batch"],
         weights: Float[Array, " batch"] | None = None,
     ) -> Terms:
         """The four losses for inputs as columns and the uniform numbers r that masks are made of.
 
-        Inputs count with `weights`, which add up to 1, or by default all alike.
+        A matrix has C masks, and one more, the last, with `delta_component`. Inputs count with `weights`, which add up to 1,
+        or by default all alike.
         """
         return decomposition_terms.terms(self, model, x, r, weights)
 
@@ -304,19 +297,19 @@ class ParameterDecomposition(Task):
         self,
         model: Decomposition,
         x: Float[Array, "n_features batch"],
-        r: Float[Array, "matrix C batch_or_1"],
+        r: Float[Array, "matrix masks batch_or_1"],
         weights: Float[Array, " batch"] | None = None,
     ) -> Float[Array, ""]:
         """The reconstruction error with the masks of r after the ascent; no gradient flows through the ascent itself.
 
-        r has one column for every input, or a single one for all of them. Weights are as in `terms`.
+        r has one column for every input, or a single one for all of them. Rows and weights are as in `terms`.
         """
         return decomposition_terms.adversarial_error(self, model, x, r, weights)
 
     def loss(self, model: Decomposition, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum of the losses on a fresh batch, and each of them."""
         x, weights = self._batch(key, batch_size)
-        shape = (self.identity_layers + 2, self.n_subcomponents, batch_size)
+        shape = (self.identity_layers + 2, self.n_subcomponents + self.delta_component, batch_size)
         r = jax.random.uniform(jax.random.fold_in(key, jnp.uint32(MASK_TAG)), shape, x.dtype)
         terms = self.terms(model, x, r, weights)
         loss = jnp.asarray(
@@ -361,6 +354,8 @@ class ParameterDecomposition(Task):
         unread = {} if self.final_p_norm is not None else {"anneal_from": "final_p_norm is not set"}
         if self.adversarial_coefficient is None:
             unread |= dict.fromkeys(_OF_THE_ADVERSARY, "adversarial_coefficient is not set")
+        if self.frequency_coefficient is None:
+            unread["frequency_inputs"] = "frequency_coefficient is not set"
         if self.target_W is not None and np.ndim(self.target_W) == 2:
             unread["source"] = "target_W is of one model"
         return unread
@@ -380,12 +375,13 @@ class ParameterDecomposition(Task):
         return [*super().describe(settings, swept), f"parameters of {n_models}"]
 
 
+_NUMBERS = ("source", "p_norm", "anneal_from", "adversarial_step_size", "frequency_inputs")
 _COEFFICIENTS = (
     "minimality_coefficient", "faithfulness_coefficient", "stochastic_coefficient", "layerwise_coefficient",
 )  # fmt: skip
-_OPTIONAL = ("final_p_norm", "adversarial_coefficient")
+_OPTIONAL: dict[str, dict[str, float]] = {
+    "final_p_norm": {"above": 0, "at_most": 100},
+    "adversarial_coefficient": {"at_least": 0, "at_most": 1e6},
+    "frequency_coefficient": {"at_least": 0, "at_most": 1e6},
+}
 _OF_THE_ADVERSARY = ("adversarial_step_size", "adversarial_steps", "adversarial_masks")
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (np.ndim(value) == 0 and bool(value == default))
