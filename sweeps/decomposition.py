@@ -24,13 +24,18 @@ def main(
     """Train the decompositions, by default where the figure parameter_decomposition looks for them."""
     suffix = "_quick" if quick else ""
     if forty:
-        name = f"forty_features_apart{'_identity' if identity else ''}{suffix}"
-        out = out or Path("results") / f"{name}.zarr"
-        toys = sp.sweep(*forty_features_apart.build_toys(quick=quick), store=out.with_stem(f"{out.stem}_toys"))
-        W, b = forty_features_apart.target(toys)
-        plan = forty_features_apart.build(W, b, range(n_seeds), identity=identity, quick=quick)
+        size, layer = (
+            forty_features_apart.SIZES.quick if quick else forty_features_apart.SIZES.laptop,
+            "_identity" * identity,
+        )
+        size = replace(size, seeds=n_seeds)
+        out = out or Path("results") / f"forty_features_apart{suffix}{layer}.zarr"
+        toys = sp.sweep(
+            *forty_features_apart.build_toys(size), store=out.parent / f"forty_features_apart{suffix}_toys.zarr"
+        )
+        plan = forty_features_apart.build(size, *forty_features_apart.target(toys), layer)
         result = sp.sweep(*plan, store=out, block_size=1)
-        print(measure(result)[SHOWN].to_dataframe().reset_index().to_string(index=False))
+        print(measure(result, size.n_inputs)[SHOWN].to_dataframe().reset_index().to_string(index=False))
         return
     if identity:
         raise sp.ConfigError("identity is for --forty; the figure parameter_decomposition has that of five features.")

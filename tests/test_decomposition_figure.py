@@ -125,22 +125,49 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
 
 def test_forty_features_are_taken_apart_as_published_but_for_the_training():
     W, b = np.ones((10, 40)), np.zeros(40)
-    task, config, grid = forty_features_apart.build(W, b, range(3))
+    size = forty_features_apart.SIZES.laptop
+    task, config, grid = forty_features_apart.build(size, W, b)
     task.check()
     assert (task.n_features, task.n_hidden, task.n_subcomponents, task.feature_probability) == (40, 10, 200, 0.05)
     assert (task.stratified, task.delta_component, task.frequency_inputs, config.steps) == (True, True, 20, 3_000)
     axes = {name: list(axis.values) for name, axis in grid.axes.items()}
-    assert axes == {"minimality_coefficient": [7e-5], "seed": [0, 1, 2]} and task.identity_layers == 0
-    identity, short, _ = forty_features_apart.build(W, b, range(3), identity=True, quick=True)
+    assert axes == {"minimality_coefficient": [7e-5], "seed": list(range(16))} and task.identity_layers == 0
+    identity, short, _ = forty_features_apart.build(forty_features_apart.SIZES.quick, W, b, "_identity")
     assert (identity.identity_layers, short.steps) == (1, 20)
+    published, config, _ = forty_features_apart.build(forty_features_apart.SIZES.full, W, b)
+    assert (published.stratified, published.delta_component, published.final_p_norm) == (False, False, None)
+    assert (published.p_norm, published.faithfulness_coefficient, config.batch_size) == (2, 1, 4_096)
+
+
+def _forty(needed: int, **changed) -> xr.Dataset:
+    over = {"minimality_coefficient": [7e-5], "seed": range(20)}
+    columns = {"recovered": 1.0, "mmcs": 1.0, "ml2r": 1.0, "importance_error": 0, "live": needed} | changed
+    return xr.Dataset({k: (tuple(over), np.broadcast_to(v, (1, 20))) for k, v in columns.items()}, over)
+
+
+def test_claims_on_forty_features_hold_where_eighteen_of_twenty_seeds_do():
+    """18 of 20 is 90 %; 17 is not."""
+
+    def failed(of_plain, of_identity) -> list[str]:
+        claims = Claims("")
+        forty_features_apart.evaluate(_forty(40, **of_plain), _forty(50, **of_identity), claims)
+        return [claim.statement for claim in claims.failed]
+
+    enough, few = np.arange(20) < 18, np.arange(20) < 17
+    assert failed({"recovered": enough}, {"recovered": enough, "live": np.where(enough, 50, 51)}) == []
+    (columns,) = failed({"recovered": few}, {})
+    assert columns.startswith("40→10: every column")
+    (importances,) = failed({}, {"importance_error": ~few})
+    assert "identity" in importances and "alone" in importances
+    (live,) = failed({}, {"live": np.where(few, 50, 51)})
+    assert "identity" in live and "no more" in live
 
 
 @pytest.mark.slow
-def test_the_script_of_forty_features_prints_their_scores(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(forty_features_apart, "N_SUBCOMPONENTS", 40)
+def test_the_script_of_forty_features_prints_their_scores(tmp_path, capsys):
     script = runpy.run_path(str(Path(__file__).parents[1] / "sweeps" / "decomposition.py"))
     script["main"](n_seeds=1, forty=True, quick=True, out=tmp_path / "forty.zarr")
     header, row = capsys.readouterr().out.strip().splitlines()[-2:]
     printed = dict(zip(header.split(), row.split(), strict=True))
     assert float(printed["minimality_coefficient"]) == 7e-5 and float(printed["recovered"]) == 0
-    assert set(sp.open(tmp_path / "forty_toys.zarr").dataset.sizes) >= {"seed", "feature"}
+    assert set(sp.open(tmp_path / "forty_features_apart_quick_toys.zarr").dataset.sizes) >= {"seed", "feature"}

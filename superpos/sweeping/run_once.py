@@ -1,15 +1,14 @@
 """How programs are compiled that run once for every block."""
 
 from functools import cache
-from typing import Any
 
 import jax
 
-WITHOUT_FUSION_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+WITHOUT_FUSION_EMITTERS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 
 @cache
-def run_once_options(platform: str) -> dict[str, Any]:
+def run_once_options(platform: str) -> dict[str, str | bool]:
     """Options of XLA for a program that starts or evaluates the models of a block; {} where there are none.
 
     On a CPU XLA's fusion emitters take half of the time of compiling. A program without them runs up to a third slower,

@@ -1,6 +1,6 @@
 """Compile the fused kernel for an H100 that is not here, and say what it holds and what it costs, as JSON by size.
 
-    XLA_FLAGS="--xla_dump_to=DUMP --xla_dump_emitter_re=.*" python tests/accelerators/fused_program.py 5,2 20,5
+    XLA_FLAGS="--xla_dump_to=DUMP --xla_dump_emitter_re=ptx" python tests/accelerators/fused_program.py 5,2 20,5
 
 It needs the extra `aot`, and reads in DUMP what the compiler wrote there. Registers, spills and shared memory are ptxas'
 account; kernels and bytes are XLA's program's; instructions are those of the PTX. A prediction of seconds adds three
