@@ -24,10 +24,8 @@ def main(
     """Train the decompositions, by default where the figure parameter_decomposition looks for them."""
     suffix = "_quick" if quick else ""
     if forty:
-        size, layer = (
-            forty_features_apart.SIZES.quick if quick else forty_features_apart.SIZES.laptop,
-            "_identity" * identity,
-        )
+        size = forty_features_apart.SIZES.quick if quick else forty_features_apart.SIZES.laptop
+        layer = "_identity" if identity else ""
         size = replace(size, seeds=n_seeds)
         out = out or Path("results") / f"forty_features_apart{suffix}{layer}.zarr"
         toys = sp.sweep(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.models.toy import FULL_PRECISION
+from superpos.models.products import FULL_PRECISION, dot
 
 # What is left of an activation, relative to its length, at which it counts as explained.
 TOLERANCE = 0.05
@@ -72,7 +72,7 @@ def _pursue(
     """Chosen atoms lie in `slots` places per input, some of them free: small systems, whatever the dictionary's size."""
     lengths = jnp.linalg.norm(dictionary, axis=0)
     D = dictionary / jnp.where(lengths > 0, lengths, 1)[None, :]
-    gram, projected = _dot(D.T, D), _dot(D.T, h)
+    gram, projected = dot(D.T, D), dot(D.T, h)
     batch = jnp.arange(h.shape[1])
     enough = jnp.maximum(tolerance, 16 * jnp.finfo(h.dtype).eps) * jnp.linalg.norm(h, axis=0)  # less is rounding
 
@@ -83,7 +83,7 @@ def _pursue(
         """The next atom of every input, and whether it needs one."""
         r = residual(chosen, z)
         size = jnp.linalg.norm(r, axis=0)
-        along = _dot(D.T, r).at[chosen, batch[None, :]].add(jnp.where(taken, -jnp.inf, 0))
+        along = dot(D.T, r).at[chosen, batch[None, :]].add(jnp.where(taken, -jnp.inf, 0))
         needs_atom = (size > enough) & (along.max(axis=0) > MIN_COSINE * size) & ~taken.all(axis=0)
         return along.argmax(axis=0), needs_atom
 
@@ -137,7 +137,3 @@ def _solve(
         return (A - A[:, k][:, None] * row[None]).at[k].set(row)
 
     return jax.lax.fori_loop(0, len(taken), eliminate, A)[:, -1]
-
-
-def _dot(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=FULL_PRECISION)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from superpos import arrays, check
 from superpos.errors import ConfigError
 from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
-from superpos.models.products import FULL_PRECISION
+from superpos.models.products import FULL_PRECISION, dot
 
 GATES = ("mlp", "shared")
 READS = ("feature", "residual")
@@ -174,12 +174,12 @@ class Decomposition(nnx.Module):
         With `rest`, what subcomponents leave out is added with that mask, $+\, m^l_\Delta (W^l - U^l V^l)$.
         """
         masked = iter(zip(self.matrices, masks, [None] * len(masks) if rest is None else rest, strict=True))
-        own = own_linear(target, _dot)
+        own = own_linear(target, dot)
 
         def linear(name: str, a: Array) -> Array:
             (U, V), mask, of_rest = next(masked)
             left_out = () if of_rest is None else (of_rest, own(name, a))
-            return masked_product(U, _dot(V, a), mask, *left_out)
+            return masked_product(U, dot(V, a), mask, *left_out)
 
         return forward_pass(target, linear, x, self.identity_layers)
 
@@ -187,16 +187,12 @@ class Decomposition(nnx.Module):
         self, target: Any, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
     ) -> Float[Array, "n_features batch"]:
         """The target's output where its matrix `index` gives what is `given`, whatever it reads; the others are its own."""
-        own, replaced = own_linear(target, _dot), list(matrices_of(target, self.identity_layers))[index]
+        own, replaced = own_linear(target, dot), list(matrices_of(target, self.identity_layers))[index]
 
         def linear(name: str, a: Array) -> Array:
             return given if name == replaced else own(name, a)
 
         return forward_pass(target, linear, x, self.identity_layers)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=FULL_PRECISION)
 
 
 def masked_product(
@@ -208,8 +204,8 @@ def masked_product(
 ) -> Float[Array, "rows batch"]:
     r"""$U (m \odot h)$ for inner activations h, and with `rest` also $m_\Delta (W a - U h)$, with W a the `product`."""
     if rest is None or product is None:
-        return _dot(U, mask * inner)
-    return _dot(U, (mask - rest[None]) * inner) + rest[None] * product
+        return dot(U, mask * inner)
+    return dot(U, (mask - rest[None]) * inner) + rest[None] * product
 
 
 def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:

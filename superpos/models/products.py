@@ -44,3 +44,8 @@ def product(matrix: Any, x: Any) -> Any:
     if is_gpu() and matrix.size <= FEW_NUMBERS:
         return jnp.sum(matrix.reshape(*matrix.shape, *(1,) * (x.ndim - 1)) * x[None], axis=1)
     return jnp.dot(matrix, x, precision=FULL_PRECISION)
+
+
+def dot(a: Any, b: Any) -> Any:
+    """The product of two matrices in full precision, as a product on every platform."""
+    return jnp.dot(a, b, precision=FULL_PRECISION)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from superpos.arrays import Scalar
 from superpos.models.decomposition import Decomposition, lower_leaky, masked_product, upper_leaky
-from superpos.models.products import FULL_PRECISION
+from superpos.models.products import dot
 
 # What importances are raised from, so that a power below 1 has a gradient at 0.
 EPSILON = 1e-12
@@ -39,17 +39,17 @@ def terms(
     g = lower_leaky(gates)
     masks, rest = masks_of(task, g, r)
     pairs = list(zip(model.matrices, matrices, strict=True))
-    missing = [jnp.sum(jnp.square(W - _dot(U, V))) for (U, V), W in pairs]
+    missing = [jnp.sum(jnp.square(W - dot(U, V))) for (U, V), W in pairs]
     faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
     layerwise = jnp.zeros((), faithfulness.dtype)
     for k, ((U, _), W) in enumerate(pairs):
-        of_rest = () if rest is None else (rest[k], _dot(W, seen.inputs[k]))
+        of_rest = () if rest is None else (rest[k], dot(W, seen.inputs[k]))
         output = model.output_given(target, x, k, masked_product(U, inner[k], masks[k], *of_rest))
         layerwise += _mean(jnp.square(output - seen.output), weights) / len(pairs)
     stochastic = _mean(jnp.square(model.output(target, x, masks, rest) - seen.output), weights)
     p = task.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
     powers = (upper_leaky(gates) + EPSILON) ** p
-    means = jnp.mean(powers, axis=-1) if weights is None else _dot(powers, weights)
+    means = jnp.mean(powers, axis=-1) if weights is None else dot(powers, weights)
     minimality = jnp.sum(means)
     if task.frequency_coefficient is not None:
         minimality += task.frequency_coefficient * jnp.sum(means * jnp.log2(1 + task.frequency_inputs * means))
@@ -95,9 +95,5 @@ def ascended(error: Callable[[Array], Array], r: Float[Array, "..."], steps: int
     return jax.lax.fori_loop(0, steps, ascend, r)
 
 
-def _dot(a: Array, b: Array) -> Array:
-    return jnp.dot(a, b, precision=FULL_PRECISION)
-
-
 def _mean(values: Float[Array, "n_features batch"], weights: Float[Array, " batch"] | None) -> Float[Array, ""]:
-    return jnp.mean(values) if weights is None else jnp.mean(_dot(values, weights))
+    return jnp.mean(values) if weights is None else jnp.mean(dot(values, weights))
