@@ -8,12 +8,12 @@ It needs the extra `aot`.
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import hlo
 import jax
+import programs
 from cases import cases
 from described import HERE, devices
 
@@ -30,22 +30,20 @@ def measured(name: str, platform: str, mesh: Any) -> Iterator[dict[str, Any]]:
     shapes = shapes_of(family, block_size, segment_size(family, block_size, platform), mesh.size, platform)
     shapes = shapes._replace(n_intervals=2)  # of a single one the compiler would make no loop
     for stage, lowered in meshes.lowered(mesh, shapes):
-        begin = time.process_time()
-        program = lowered.compile()
-        text, memory = program.as_text(), program.memory_analysis()
+        program = programs.compiled(lowered, platform)
         cost = {
             "platform": platform,
             "case": name,
             "stage": stage,
             "jax": jax.__version__,
             "block_size": block_size,
-            "seconds": round(time.process_time() - begin, 1),
-            "bytes": int(memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes),
-            "forbidden": hlo.forbidden(text),
+            "seconds": program.seconds,
+            "bytes": program.bytes,
+            "forbidden": hlo.forbidden(program.text),
             "imprecise": hlo.imprecise_products(lowered.as_text()),
         }
         if stage == "advance":
-            step = step_loop(text, shapes.chunk)
+            step = step_loop(program.text, shapes.chunk)
             cost |= {
                 "trip_count": step.trip_count,
                 "kernels": step.all_kernels(),

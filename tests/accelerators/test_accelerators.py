@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -125,3 +126,38 @@ def test_the_reader_counts_kernels_and_bytes_by_loop():
     )
     assert imprecise_products(product.format("HIGHEST")) == []
     assert len(imprecise_products(product.format("DEFAULT"))) == 1
+
+
+class Lowered:
+    """A program of this text, which counts how often it is compiled."""
+
+    def __init__(self, text):
+        self.text, self.times = text, 0
+
+    def as_text(self):
+        return self.text
+
+    def compile(self):
+        self.times += 1
+        return self
+
+    def memory_analysis(self):
+        sizes = {"argument_size_in_bytes": 1, "output_size_in_bytes": 2, "temp_size_in_bytes": 4}
+        return SimpleNamespace(**sizes)
+
+
+def test_a_program_is_compiled_once_for_a_folder_platform_and_flags(tmp_path, monkeypatch):
+    from programs import compiled
+
+    monkeypatch.delenv("SUPERPOS_AOT_PROGRAMS", raising=False)
+    lowered = Lowered("module")
+    for times in (1, 2):
+        assert compiled(lowered, "gpu").bytes == 7
+        assert lowered.times == times
+    monkeypatch.setenv("SUPERPOS_AOT_PROGRAMS", str(tmp_path / "programs"))
+    first = compiled(lowered, "gpu")
+    assert (compiled(lowered, "gpu"), lowered.times) == (first, 3)
+    monkeypatch.setenv("XLA_FLAGS", "--another")
+    compiled(lowered, "gpu"), compiled(lowered, "tpu"), compiled(lowered, "tpu")
+    assert lowered.times == 5
+    assert compiled(Lowered("another"), "tpu").text == "another"
