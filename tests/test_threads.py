@@ -14,15 +14,13 @@ from superpos.tasks import REGISTRY
 HERE = Path(__file__).parent
 
 
-def digests(flags, cache, cores, threads, *tasks):
+def digests(flags, cores, threads, *tasks):
     """What sweeps of all tasks, or of some, come to in a process that may use so many cores and has so many threads."""
-    unset = ("XLA_FLAGS", "PJRT_NPROC", "JAX_COMPILATION_CACHE_DIR")  # none runs what another has compiled
-    environment = {k: v for k, v in os.environ.items() if k not in unset} | flags
-    environment |= {
-        "NPROC": str(threads),
-        "PYTHONPATH": str(HERE.parent),
-        "SUPERPOS_CACHE": str(cache / f"{cores} {threads}"),
-    }
+    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")} | flags
+    environment |= {"NPROC": str(threads), "PYTHONPATH": str(HERE.parent)}
+    # None runs what another has compiled: each keeps its own programs.
+    compiled = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / f"{cores} cores, {threads} threads"
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
     command = [sys.executable, str(HERE / "threads.py"), str(cores), *tasks]
     return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=400).stdout)
 
@@ -43,11 +41,11 @@ CUT = ("modular_addition", "toy", "sparse_autoencoder", "skip_trigrams")
         pytest.param(True, marks=pytest.mark.long, id="all, as users"),
     ],
 )
-def test_bytes_of_tasks_are_the_same_on_one_core_and_on_two(as_users_compile, quick_flags, tmp_path):
+def test_bytes_of_tasks_are_the_same_on_one_core_and_on_two(as_users_compile, quick_flags):
     """Work is cut for threads before machine code is made, so code of a lower level, in half the time, shows the law."""
     flags = {} if as_users_compile else quick_flags
     tasks = tuple(threads.TASKS) if as_users_compile else CUT
-    one, two = (digests(flags, tmp_path, cores, 2, *tasks) for cores in (1, 2))
+    one, two = (digests(flags, cores, 2, *tasks) for cores in (1, 2))
     assert set(one) == set(tasks) and one == two
-    seven = digests(flags, tmp_path, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
+    seven = digests(flags, 2, 7, "modular_addition")  # a size at which threads matter: this test can fail
     assert seven["modular_addition"] != two["modular_addition"]
