@@ -86,9 +86,9 @@ def test_from_the_source_distribution_to_the_first_page(shell):
     assert "site-packages" in elsewhere
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_for_learners_opens_the_notebooks(shell):
-    """JupyterLab is installed and serves the folder of the notebooks; it is ended as soon as it says so."""
+    """JupyterLab is installed, a hundred packages that are not ours, and serves the folder of the notebooks; it is ended as soon as it says so."""
     install, start = command("pip install . jupyterlab").split(" && ")
     assert start == "jupyter lab demos"
     shell(ACTIVATE, f"{install} -q")
@@ -111,11 +111,14 @@ def test_the_command_for_learners_opens_the_notebooks(shell):
 
 
 @pytest.mark.slow
-def test_the_command_for_the_site_installs_what_builds_it(shell):
+@pytest.mark.parametrize(
+    ("command_begins", "extra"), [("pip install . jupyterlab", None), ("pip install -e '.[docs]'", "docs")]
+)
+def test_commands_for_learners_and_for_the_site_install_what_they_need(shell, command_begins, extra):
     """Planned and not done; test_site.py builds the site with the command's other half."""
-    install, build = command("pip install -e '.[docs]'").split(" && ")
-    assert build.startswith("sphinx-build ")
-    planned = shell(ACTIVATE, f"{install} --dry-run").lower()
-    extra = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["docs"]
-    names = [re.split("[>=<]", requirement)[0] for requirement in extra]
-    assert [name for name in names if f" {name}-" not in planned.replace("_", "-")] == [], planned
+    install, then = command(command_begins).split(" && ")
+    assert then == "jupyter lab demos" if extra is None else then.startswith("sphinx-build ")
+    planned = shell(ACTIVATE, f"{install} --dry-run").lower().replace("_", "-")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    names = ["jupyterlab"] if extra is None else [re.split("[>=<]", requirement)[0] for requirement in extras[extra]]
+    assert [name for name in names if f" {name}-" not in planned] == [], planned
