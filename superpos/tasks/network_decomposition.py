@@ -51,7 +51,6 @@ class NetworkDecomposition(ParameterDecomposition):
     SIZES: ClassVar[dict[str, str]] = ParameterDecomposition.SIZES | {"n_hidden": "in {} neurons"}
     NAMES: ClassVar[dict[str, str]] = ParameterDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
     SUMMARY: ClassVar[tuple[str, ...]] = ("network", *ParameterDecomposition.SUMMARY)
-    PAGE: ClassVar[str] = ""  # whose pages show columns of one W
     STARTS_CELL_BY_CELL: ClassVar[bool] = True
 
     network: str = jax.tree.static(default="computation")  # chooses code
