@@ -116,10 +116,9 @@ def test_a_network_that_computes_is_taken_apart(monkeypatch, tmp_path, capsys):
     assert (decomposition.n_subcomponents, decomposition.embedding_seed, decomposition.stratified) == (6, 5, True)
     np.testing.assert_array_equal(np.squeeze(decomposition.target_W), trained.best("seed").model().W_in[...])
     table = decomposing_networks.measure(result).isel(minimality_coefficient=0)
-    means = [f"{float(table[name].mean()):.3f}" for name in ("mmcs", "together")]
-    assert rows(printed)["0.0003"][:2] == means
-    errors = [f"{float(table[name].mean()):.1e}" for name in ("stochastic", "adversarial", "without")]
-    assert rows(printed)["0.0003"][-9:-3] == [*errors, "0", "of", "2"] and printed.count("one for each") == 1
+    means = [f"{float(table[name].mean()):.3f}" for name in ("mmcs", "together", "relative", "relative_adversarial")]
+    assert rows(printed)["0.0003"][:4] == means
+    assert rows(printed)["0.0003"][-6:-3] == ["0", "of", "2"] and printed.count("one each") == 1
     superpos(monkeypatch, "decompose", "mlp_decomposition.zarr")
     assert rows(capsys.readouterr().out)["0.0003"] == rows(printed)["0.0003"]
     missing = sp.SweepResult(result.dataset.assign(diverged_step=result["diverged_step"] + [[0, 4]]))

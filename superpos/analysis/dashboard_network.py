@@ -10,7 +10,7 @@ from superpos import check
 from superpos.analysis.dashboard import answers_of, check_size, latents_in_full, plain
 from superpos.analysis.decompositions import N_INPUTS, check_fit, evaluation_inputs
 from superpos.analysis.network_decompositions import score_network_decomposition
-from superpos.analysis.subcomponents import TOLERANCE
+from superpos.analysis.subcomponents import COUNTS_ABOVE, TOLERANCE
 from superpos.models.forward_passes import matrices_of
 from superpos.tasks.base import materialize
 
@@ -35,7 +35,8 @@ def dashboard_of_network(task: Any, model: Any, *, n_inputs: int = N_INPUTS, top
 
     - over features: the importance for one-hot inputs, and what is read of or written to every feature;
     - over neurons: the vector of neurons at length 1. Its sign is such that the feature of the largest entry is read or
-      written with a positive one. The vector over features carries the length.
+      written with a positive one. The vector over features carries the length. Of subcomponents of less than a tenth of
+      the largest Frobenius norm of their matrix, which may point anywhere, it is 0.
 
     A subcomponent's `direction` is its vector of neurons, times the largest entry over features; `nearest` is the feature of
     that entry, and `directions` are what the features alone write to neurons before the activation function. `scores` are
@@ -66,6 +67,8 @@ def dashboard_of_network(task: Any, model: Any, *, n_inputs: int = N_INPUTS, top
     data = latents_in_full(
         columns, np.asarray(inner), z, answers_of(x, z, matched, nearest, cosine), frequency, top_k=top_k
     )
+    sizes = np.linalg.norm(features, axis=0).reshape(2, -1)
+    neurons = neurons * (sizes > COUNTS_ABOVE * sizes.max(axis=1, keepdims=True)).ravel()
     for latent in data["latents"]:
         k = latent["index"]
         blocks = [plain(alone[k]), plain(features[:, k]), plain(neurons[:, k])]

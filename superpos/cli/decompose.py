@@ -43,9 +43,9 @@ def decompose(
     with Wilson's 95 % interval: every represented feature needs one live subcomponent of its own in W, which is its column
     (mean cosine at least .999, mean ratio of lengths within .03 of 1).
 
-    Of networks it has MMCS of the first matrix, live subcomponents of both, which share of the second's an input of one
-    feature needs at once, the squared errors, also without any subcomponent, and in how many seeds the first matrix is one
-    live subcomponent for every feature.
+    Of networks it has MMCS of the first matrix, which share of the second's live subcomponents an input of one feature
+    needs at once, the squared errors with random and with the worst masks as shares of that without subcomponents, how many
+    are live in both matrices, and in how many seeds the first is one live subcomponent for every feature.
     """
     import os
 

@@ -24,11 +24,11 @@ class Columns(NamedTuple):
 _ERRORS = {"stochastic": "random masks", "adversarial": "adversarial"}
 TOYS = Columns({"mmcs": "MMCS", "ml2r": "ML2R"}, {"live": "live"}, _ERRORS, "taken_apart", "taken apart")
 NETWORKS = Columns(
-    {"mmcs": "MMCS", "together": "at once"},
-    {"live_first": "live, 1st", "live_second": "2nd matrix"},
-    _ERRORS | {"without": "without"},
+    {"mmcs": "MMCS", "together": "at once", "relative": "random", "relative_adversarial": "worst"},
+    {"live_first": "live", "live_second": "2nd"},
+    {},
     "one_each_alone",
-    "one for each",
+    "one each",
 )
 
 

@@ -54,7 +54,8 @@ def build_network_decompositions(
 def measure(result: SweepResult, n_inputs: int = N_INPUTS) -> xr.Dataset:
     """Every number of `score_network_decomposition` over the axes of `result`, and importances for one-hot inputs.
 
-    `relative` is the error with random masks over that without subcomponents. `one_each_alone` is whether the first matrix
+    `relative` is the error with random masks over that without subcomponents, and `relative_adversarial` that with
+    adversarial masks. `one_each_alone` is whether the first matrix
     is one live subcomponent for every function: as many live as there are features, and importances that are one-hot to .1.
     Models that diverged or are missing have no scores (NaN), and are not one for each.
     """
@@ -65,4 +66,6 @@ def measure(result: SweepResult, n_inputs: int = N_INPUTS) -> xr.Dataset:
 
     table = scored(result, score)
     alone = (table["live_first"] == table.sizes["feature"]) & (table["first_error"] == 0)
-    return table.assign(one_each_alone=alone.astype(float), relative=table["stochastic"] / table["without"])
+    shares = {"relative": "stochastic", "relative_adversarial": "adversarial"}
+    shares = {name: table[error] / table["without"] for name, error in shares.items()}
+    return table.assign(one_each_alone=alone.astype(float), **shares)

@@ -112,15 +112,16 @@ export function createCosineMap({ side, kind, onpick }) {
         context.fillText(block.label, left + 5, y + 15);
       }
       for (const [g, matrix] of (sae.matrices ?? []).entries()) {
-        const x = order.filter((one) => sae.group(one) < g).length * w;
+        const [x, end] = [g, g + 1].map((k) => order.filter((one) => sae.group(one) < k).length * w);
+        const bottom = blocks[0].rows * h; // of the first block, where on the right are those that no feature needs
         context.font = "600 12px system-ui, sans-serif";
         const wide = context.measureText(matrix).width + 10;
         context.fillStyle = dark ? "#eceef1" : "#1b1f27";
         if (g) context.fillRect(x - 1, 0, 2, height);
         context.fillStyle = dark ? "#1c2027" : "#fff";
-        context.fillRect(x + 1, height - 19, wide, 19);
+        context.fillRect(end - wide - 1, bottom - 20, wide, 19);
         context.fillStyle = dark ? "#eceef1" : "#1b1f27";
-        context.fillText(matrix, x + 6, height - 5);
+        context.fillText(matrix, end - wide + 4, bottom - 6);
       }
       const column = order.indexOf(row);
       if (row >= 0 && column >= 0) {

@@ -54,7 +54,7 @@ function columnsOf(A, B) {
   const feature = {
     name: "feature",
     label: kind.target,
-    key: (r) => (r.feature < 0 ? Number.NaN : r.feature),
+    key: (r) => (r.feature < 0 ? Number.NaN : r.feature + A.targets * (r.a < 0 ? B.group(r.b) : A.group(r.a))),
     first: true,
     show: (r) => (r.feature < 0 ? "–" : A.short(r.feature)),
   };
