@@ -25,8 +25,8 @@ from superpos.errors import ConfigError
 from superpos.models.sae.transcoder import Transcoder as TranscoderModel
 from superpos.tasks.base import materialize
 from superpos.tasks.crosscoder import Crosscoder
+from superpos.tasks.decomposition import DecompositionTask
 from superpos.tasks.network_decomposition import NetworkDecomposition
-from superpos.tasks.parameter_decomposition import ParameterDecomposition
 from superpos.tasks.transcoder import Transcoder
 
 # What dictionaries there are pages of.
@@ -37,7 +37,7 @@ def kind_of(task: Any) -> str:
     """Which of `KINDS` a task trains. Features that are manifolds decide, where there are several models, too."""
     if isinstance(task, Transcoder):
         return "transcoder"
-    if isinstance(task, ParameterDecomposition):
+    if isinstance(task, DecompositionTask):
         return "network" if isinstance(task, NetworkDecomposition) else "decomposition"
     if task.manifolds:
         return "manifolds"
@@ -67,10 +67,10 @@ def dashboard_of(
     network's those of both matrices, see `dashboard_of_network`.
 
     Raises:
-        ConfigError: `task` is no `tasks.SparseAutoencoder` or `ParameterDecomposition`, or `model` does not fit it, or the
-            page would be too large; or `inference` is not the encoder's where targets are no features.
+        ConfigError: `task` is no `tasks.SparseAutoencoder` and no decomposition of weights, or `model` does not fit it, or
+            the page would be too large; or `inference` is not the encoder's where targets are no features.
     """
-    if isinstance(task, ParameterDecomposition):
+    if isinstance(task, DecompositionTask):
         if inference != "encoder":
             raise ConfigError(f'inference must be "encoder" where nothing is decoded, got {inference!r}.')
         describe = dashboard_of_network if kind_of(task) == "network" else dashboard_of_decomposition

@@ -11,8 +11,8 @@ from superpos.analysis.dashboard import answers_of, check_size, latents_in_full,
 from superpos.analysis.decompositions import N_INPUTS, check_fit, evaluation_inputs
 from superpos.analysis.network_decompositions import score_network_decomposition
 from superpos.analysis.subcomponents import COUNTS_ABOVE, TOLERANCE
-from superpos.models.forward_passes import matrices_of
 from superpos.tasks.base import materialize
+from superpos.tasks.network_decomposition import NetworkDecomposition
 
 # The numbers of `score_network_decomposition` that a page shows.
 SCORES = (
@@ -47,11 +47,11 @@ def dashboard_of_network(task: Any, model: Any, *, n_inputs: int = N_INPUTS, top
     """
     check.integer("top_k", top_k, at_least=1, at_most=50)
     scores = score_network_decomposition(task, model, n_inputs=n_inputs)
-    full = check_fit(task, model, n_inputs)
+    full = check_fit(task, model, n_inputs, NetworkDecomposition)
     x, target = evaluation_inputs(full, n_inputs), materialize(full).target
     embedded = getattr(target, "embedding", lambda: None)()
     D = np.eye(task.n_features) if embedded is None else np.asarray(embedded, float)
-    first = np.asarray(next(iter(matrices_of(target).values())), float) @ D
+    first = np.asarray(next(iter(target.matrices.values())), float) @ D
     check_size(first)
     neurons, features = _factors(model.matrices, D)
     inner, g = jax.device_get((model.of_target(target, x).inputs[1], model.importances(target, jnp.asarray(x))))
@@ -67,8 +67,6 @@ def dashboard_of_network(task: Any, model: Any, *, n_inputs: int = N_INPUTS, top
     data = latents_in_full(
         columns, np.asarray(inner), z, answers_of(x, z, matched, nearest, cosine), frequency, top_k=top_k
     )
-    sizes = np.linalg.norm(features, axis=0).reshape(2, -1)
-    neurons = neurons * (sizes > COUNTS_ABOVE * sizes.max(axis=1, keepdims=True)).ravel()
     for latent in data["latents"]:
         k = latent["index"]
         blocks = [plain(alone[k]), plain(features[:, k]), plain(neurons[:, k])]
@@ -84,7 +82,7 @@ def dashboard_of_network(task: Any, model: Any, *, n_inputs: int = N_INPUTS, top
         "feature_norms": plain(np.linalg.norm(first, axis=0)),
         "targets": None,
         "blocks": ["needed", "features", "neurons"],
-        "matrices": list(matrices_of(target)),
+        "matrices": list(target.matrices),
         "per_matrix": task.n_subcomponents,
         **data,
     }
@@ -97,4 +95,6 @@ def _factors(pairs: Any, D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.linalg.norm(neurons, axis=0)
     largest = np.take_along_axis(features, np.abs(features).argmax(axis=0)[None], axis=0)[0]
     sign = np.where(largest < 0, -1.0, 1.0)
-    return sign * neurons / np.where(lengths > 0, lengths, 1), sign * lengths * features
+    neurons, features = sign * neurons / np.where(lengths > 0, lengths, 1), sign * lengths * features
+    sizes = np.linalg.norm(features, axis=0).reshape(2, -1)
+    return neurons * (sizes > COUNTS_ABOVE * sizes.max(axis=1, keepdims=True)).ravel(), features

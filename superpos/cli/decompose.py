@@ -52,7 +52,8 @@ def decompose(
     from superpos import check, console
     from superpos.errors import ConfigError
     from superpos.sweeping import open_result
-    from superpos.tasks import Computation, ParameterDecomposition, ResidualMLP, Toy
+    from superpos.tasks import Computation, ResidualMLP, Toy
+    from superpos.tasks.decomposition import DecompositionTask
     from superpos.tasks.registry import described_as
 
     numbers = {"subcomponents": subcomponents, "seeds": seeds, "steps": steps}
@@ -61,7 +62,7 @@ def decompose(
             check.integer(name, value, at_least=1)
     models = open_result(result)
     kind = described_as(models.attrs["task"]["kind"])
-    if issubclass(kind, ParameterDecomposition):
+    if issubclass(kind, DecompositionTask):
         console.words_are_the_result()
         options: dict[str, Any] = {
             "at": at,

@@ -40,7 +40,7 @@ def print_decompositions(table: xr.Dataset, columns: Columns, *, most: int = 200
     """
     from superpos.analysis.intervals import share_interval
 
-    shown = columns.means | columns.counts | columns.errors
+    shown = {**columns.means, **columns.counts, **columns.errors}
     numbers = [*shown, columns.success]
     table = table[numbers] if table["mmcs"].dims else table[numbers].expand_dims("cell")
     lead = table["mmcs"].dims

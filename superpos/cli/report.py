@@ -53,6 +53,7 @@ def _dimensionalities(cell: xr.Dataset) -> str:
 
 
 def number(value: Any) -> str:
+    """A value of an axis as a table shows it."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -67,5 +67,5 @@ def measure(result: SweepResult, n_inputs: int = N_INPUTS) -> xr.Dataset:
     table = scored(result, score)
     alone = (table["live_first"] == table.sizes["feature"]) & (table["first_error"] == 0)
     shares = {"relative": "stochastic", "relative_adversarial": "adversarial"}
-    shares = {name: table[error] / table["without"] for name, error in shares.items()}
-    return table.assign(one_each_alone=alone.astype(float), **shares)
+    table = table.assign({name: table[error] / table["without"] for name, error in shares.items()})
+    return table.assign(one_each_alone=alone.astype(float))

@@ -1,5 +1,6 @@
 """The weights of a network as sums of rank-one subcomponents, and networks that say which of them an input needs."""
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
+from superpos.models.linear import Linear, MatrixNetwork, own_linear
 from superpos.models.products import FULL_PRECISION, dot
 
 GATES = ("mlp", "shared")
@@ -31,7 +32,7 @@ class Decomposition(nnx.Module):
 
     A toy model is $x' = f(W^\top I \cdots I\, W x + b)$ with some number of identity layers, often none. Its matrices are W,
     the identities, and $W^\top$, in this order. A network that computes has two, and what is said of W and $W^\top$ is said
-    of them (`models.forward_passes.matrices_of`); the features of W are the stream's dimensions in a `ResidualMLP`.
+    of them (its `matrices`); the features of W are the stream's dimensions in a `ResidualMLP`.
 
     For W, `V` has shape (C, n_features) and `U` (n_hidden, C): subcomponent c reads the direction `V[c]` of the input and
     writes `U[:, c]`. Identity layers have `V_hidden` (layer, C, n_hidden) and `U_hidden` (layer, n_hidden, C). Tied, the
@@ -128,15 +129,20 @@ class Decomposition(nnx.Module):
         """How many identity matrices lie between the first and the last matrix."""
         return 0 if self.V_hidden is None else self.V_hidden.shape[0]
 
-    def of_target(self, target: Any, x: Float[Array, "n_features batch"]) -> PerMatrix:
+    def of_target(self, target: MatrixNetwork, x: Float[Array, "n_features batch"]) -> PerMatrix:
         """The inputs that the target gives each matrix, and its output. Identity layers pass the hidden layer on."""
-        own, inputs = own_linear(target), []
+        own, inputs = own_linear(target.matrices), []
 
         def linear(name: str, a: Array) -> Array:
             inputs.append(a)
             return own(name, a)
 
-        return PerMatrix(inputs, forward_pass(target, linear, x, self.identity_layers))
+        return PerMatrix(inputs, self._forward(target, x, linear))
+
+    def _forward(self, target: Any, x: Float[Array, "n_features batch"], linear: Linear) -> Array:
+        """The target's output where its matrices, and the identities between a toy model's, act as `linear` says."""
+        identities = self.identity_layers
+        return target.forward(x, linear, identities) if identities else target.forward(x, linear)
 
     def inner_activations(self, inputs: list[Array]) -> Float[Array, "matrix C batch"]:
         """$h^l = V^l a^l$ of every matrix."""
@@ -164,7 +170,7 @@ class Decomposition(nnx.Module):
 
     def output(
         self,
-        target: Any,
+        target: MatrixNetwork,
         x: Float[Array, "n_features batch"],
         masks: Float[Array, "matrix C batch"],
         rest: Float[Array, "matrix batch_or_1"] | None = None,
@@ -174,25 +180,25 @@ class Decomposition(nnx.Module):
         With `rest`, what subcomponents leave out is added with that mask, $+\, m^l_\Delta (W^l - U^l V^l)$.
         """
         masked = iter(zip(self.matrices, masks, [None] * len(masks) if rest is None else rest, strict=True))
-        own = own_linear(target, dot)
+        own = own_linear(target.matrices, dot)
 
         def linear(name: str, a: Array) -> Array:
             (U, V), mask, of_rest = next(masked)
             left_out = () if of_rest is None else (of_rest, own(name, a))
             return masked_product(U, dot(V, a), mask, *left_out)
 
-        return forward_pass(target, linear, x, self.identity_layers)
+        return self._forward(target, x, linear)
 
     def output_given(
-        self, target: Any, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
+        self, target: MatrixNetwork, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
     ) -> Float[Array, "n_features batch"]:
         """The target's output where its matrix `index` gives what is `given`, whatever it reads; the others are its own."""
-        own, replaced = own_linear(target, dot), list(matrices_of(target, self.identity_layers))[index]
+        own, place = own_linear(target.matrices, dot), count()
 
         def linear(name: str, a: Array) -> Array:
-            return given if name == replaced else own(name, a)
+            return given if next(place) == index else own(name, a)
 
-        return forward_pass(target, linear, x, self.identity_layers)
+        return self._forward(target, x, linear)
 
 
 def masked_product(
