@@ -1,4 +1,4 @@
-// What differs between autoencoders, crosscoders, transcoders, dictionaries of manifolds, and decompositions of weights.
+// What differs between autoencoders, crosscoders, transcoders, dictionaries of manifolds, and decompositions.
 
 import { fixed } from "./dom.js";
 
@@ -228,7 +228,7 @@ export const KINDS = {
     mapBesidePlane: true,
     target: "feature",
     atlas:
-      "Importances of subcomponents (columns) for inputs of one feature (rows), and their vectors over features and neurons",
+      "Importances of subcomponents (columns) for inputs of one feature (rows); their features and neurons",
     map: { least: "−1", most: "1", word: "value", rows: "features", labelsRight: true },
     sorts: () => ({
       whole: "for one feature",

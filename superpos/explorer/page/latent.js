@@ -219,7 +219,12 @@ export function createLatent({ side, state, onpick, sorts }) {
         el(
           "div",
           { class: "naming" },
-          el("h2", { class: "latent-name" }, `${unit[0].toUpperCase()}${unit.slice(1)} ${sae.name(sae.index[row])}`, own),
+          el(
+            "h2",
+            { class: "latent-name" },
+            `${unit[0].toUpperCase()}${unit.slice(1)} ${sae.name(sae.index[row])}`,
+            own,
+          ),
           el("span", { class: `badge ${kind}` }, sorts[kind]),
         ),
         el("p", { class: "words" }, inWords(sae, row)),

@@ -117,7 +117,7 @@ export function readOne(one, truth, kind = "autoencoder") {
       ),
   };
   for (let l = 0; l < sae.count; l++) if (Number.isNaN(sae.frequency[l])) sae.frequency[l] = 0; // no logarithm
-  const per = one.per_matrix ?? Number.POSITIVE_INFINITY; // subcomponents of a matrix, of which several are counted through
+  const per = one.per_matrix ?? Number.POSITIVE_INFINITY; // of a matrix, where there are several
   /** Which matrix a latent is part of, its number there, and both as a name. */
   sae.group = (row) => (sae.matrices ? Math.floor(index[row] / per) : 0);
   sae.numberIn = (latent) => (sae.matrices ? latent % per : latent);

@@ -40,11 +40,11 @@ const MEANING = {
   stochastic: "Squared error of the output with masks drawn at random.",
   adversarial: "Squared error of the output with the masks that hurt most, by gradient ascent.",
   without: "Squared error of the output with no subcomponent at all.",
-  one_each: "Features of which an input needs one subcomponent of the first matrix, which no other feature alone needs.",
+  one_each: "Features that need one subcomponent of the first matrix, which no other feature alone needs.",
   live_first: "Subcomponents of the first matrix that some input needs (importance above .1).",
   live_second: "Those of the second matrix.",
   together: "Share of the second matrix's live ones that an input of one feature needs, in the mean: 1 for one block.",
-  neuron_cosine: "How nearly each of them reads one neuron alone: largest cosine of its vector of neurons, in the mean.",
+  neuron_cosine: "How nearly each reads one neuron alone: largest cosine of its vector of neurons, in the mean.",
 };
 
 // Scores that count something.
