@@ -25,7 +25,7 @@ from superpos.errors import ConfigError
 from superpos.models.sae.transcoder import Transcoder as TranscoderModel
 from superpos.tasks.base import materialize
 from superpos.tasks.crosscoder import Crosscoder
-from superpos.tasks.decomposition import DecompositionTask
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.network_decomposition import NetworkDecomposition
 from superpos.tasks.transcoder import Transcoder
 
@@ -37,7 +37,7 @@ def kind_of(task: Any) -> str:
     """Which of `KINDS` a task trains. Features that are manifolds decide, where there are several models, too."""
     if isinstance(task, Transcoder):
         return "transcoder"
-    if isinstance(task, DecompositionTask):
+    if isinstance(task, FeatureDecomposition):
         return "network" if isinstance(task, NetworkDecomposition) else "decomposition"
     if task.manifolds:
         return "manifolds"
@@ -70,7 +70,7 @@ def dashboard_of(
         ConfigError: `task` is no `tasks.SparseAutoencoder` and no decomposition of weights, or `model` does not fit it, or
             the page would be too large; or `inference` is not the encoder's where targets are no features.
     """
-    if isinstance(task, DecompositionTask):
+    if isinstance(task, FeatureDecomposition):
         if inference != "encoder":
             raise ConfigError(f'inference must be "encoder" where nothing is decoded, got {inference!r}.')
         describe = dashboard_of_network if kind_of(task) == "network" else dashboard_of_decomposition

@@ -16,11 +16,11 @@ from superpos.data.key_tags import EVALUATION_TAG
 from superpos.errors import ConfigError
 from superpos.models.decomposition import Decomposition
 from superpos.tasks.base import materialize
-from superpos.tasks.decomposition import DecompositionTask
 from superpos.tasks.decomposition_terms import ascended
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.parameter_decomposition import ParameterDecomposition
 
-T = TypeVar("T", bound=DecompositionTask)
+T = TypeVar("T", bound=FeatureDecomposition)
 
 # Inputs a decomposition is judged on, the same for all models.
 N_INPUTS = 4_096
@@ -122,14 +122,14 @@ def adversarial_reconstruction(
     """
     check.integer("steps", steps, at_most=10_000)
     check.number("step_size", step_size, at_least=0, at_most=1)
-    task = check_fit(task, model, n_inputs, DecompositionTask)
+    task = check_fit(task, model, n_inputs, FeatureDecomposition)
     return float(_attacked(task, model, evaluation_inputs(task, n_inputs), steps, step_size))
 
 
 def check_fit(task: Any, model: Any, n_inputs: int, kind: type[T]) -> T:
     """The task with its fields in full; raises `ConfigError` unless it is of a kind, and the model a decomposition of it."""
     if not isinstance(task, kind):
-        a_kind = "decomposition of weights" if kind is DecompositionTask else kind.__name__
+        a_kind = "decomposition of weights" if kind is FeatureDecomposition else kind.__name__
         raise ConfigError(f"task must be a {a_kind}, got {check.short(task)}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     task.check()
@@ -140,12 +140,12 @@ def check_fit(task: Any, model: Any, n_inputs: int, kind: type[T]) -> T:
     return task.broadcast()  # type: ignore[return-value]
 
 
-def evaluation_inputs(task: DecompositionTask, n_inputs: int) -> Float[Array, "n_features inputs"]:
+def evaluation_inputs(task: FeatureDecomposition, n_inputs: int) -> Float[Array, "n_features inputs"]:
     """The inputs, as columns, that decompositions of a task are judged on, the same for all models."""
     return task.features.sample(jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG)), n_inputs)
 
 
-def _uniform(task: DecompositionTask, n_inputs: int, which: int) -> Float[Array, "matrix C inputs"]:
+def _uniform(task: FeatureDecomposition, n_inputs: int, which: int) -> Float[Array, "matrix C inputs"]:
     shape = (task.n_matrices, task.n_subcomponents, n_inputs)
     return jax.random.uniform(jax.random.fold_in(jax.random.key(1), which), shape, float)
 

@@ -53,7 +53,7 @@ def decompose(
     from superpos.errors import ConfigError
     from superpos.sweeping import open_result
     from superpos.tasks import Computation, ResidualMLP, Toy
-    from superpos.tasks.decomposition import DecompositionTask
+    from superpos.tasks.feature_decomposition import FeatureDecomposition
     from superpos.tasks.registry import described_as
 
     numbers = {"subcomponents": subcomponents, "seeds": seeds, "steps": steps}
@@ -62,7 +62,7 @@ def decompose(
             check.integer(name, value, at_least=1)
     models = open_result(result)
     kind = described_as(models.attrs["task"]["kind"])
-    if issubclass(kind, DecompositionTask):
+    if issubclass(kind, FeatureDecomposition):
         console.words_are_the_result()
         options: dict[str, Any] = {
             "at": at,

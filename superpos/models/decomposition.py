@@ -151,17 +151,7 @@ class Decomposition(nnx.Module):
 
     def gate(self, inner: Float[Array, "matrix C batch"]) -> Float[Array, "matrix C batch"]:
         """The networks γ before any sigmoid, for inner activations. GELU is the exact one."""
-        if self.shared:
-            neurons = jnp.einsum("lnc,lcb->lnb", self.gate_in[...], inner, precision=FULL_PRECISION)
-            neurons = gelu(neurons + self.gate_in_bias[...][..., None])
-            out = jnp.einsum("lcn,lnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
-        else:
-            # (weight, bias) times (inner activation, 1): as products of matrices their gradients take half the time.
-            read = jnp.stack([self.gate_in[...], self.gate_in_bias[...]], axis=-1)
-            seen = jnp.stack([inner, jnp.ones_like(inner)], axis=2)
-            neurons = gelu(jnp.einsum("lcnk,lckb->lcnb", read, seen, precision=FULL_PRECISION))
-            out = jnp.einsum("lcn,lcnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
-        return out + self.gate_out_bias[...][..., None]
+        return gates(self.gate_in[...], self.gate_in_bias[...], self.gate_out[...], self.gate_out_bias[...], inner)
 
     def importances(self, target: Any, x: Float[Array, "n_features batch"]) -> Float[Array, "matrix C batch"]:
         """The causal importances g in [0, 1] of every matrix's subcomponents for inputs as columns."""
@@ -212,6 +202,27 @@ def masked_product(
     if rest is None or product is None:
         return dot(U, mask * inner)
     return dot(U, (mask - rest[None]) * inner) + rest[None] * product
+
+
+def gates(
+    gate_in: Float[Array, "..."],
+    gate_in_bias: Float[Array, "..."],
+    gate_out: Float[Array, "matrix C neuron"],
+    gate_out_bias: Float[Array, "matrix C"],
+    inner: Float[Array, "matrix C batch"],
+) -> Float[Array, "matrix C batch"]:
+    """The networks γ before any sigmoid, one for every subcomponent or a shared one for every matrix, as `gate_in` says."""
+    if gate_in_bias.ndim == 2:
+        neurons = jnp.einsum("lnc,lcb->lnb", gate_in, inner, precision=FULL_PRECISION)
+        neurons = gelu(neurons + gate_in_bias[..., None])
+        out = jnp.einsum("lcn,lnb->lcb", gate_out, neurons, precision=FULL_PRECISION)
+    else:
+        # (weight, bias) times (inner activation, 1): as products of matrices their gradients take half the time.
+        read = jnp.stack([gate_in, gate_in_bias], axis=-1)
+        seen = jnp.stack([inner, jnp.ones_like(inner)], axis=2)
+        neurons = gelu(jnp.einsum("lcnk,lckb->lcnb", read, seen, precision=FULL_PRECISION))
+        out = jnp.einsum("lcn,lcnb->lcb", gate_out, neurons, precision=FULL_PRECISION)
+    return out + gate_out_bias[..., None]
 
 
 def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:

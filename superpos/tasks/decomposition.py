@@ -1,26 +1,22 @@
 """What all decompositions of weights have in common: gates, masks, losses, schedules. Which target, each says."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from superpos import arrays, check
-from superpos.arrays import OptionalScalar, PerFeature, Scalar
-from superpos.data import MAX_FEATURES, FeatureDistribution, Sets
-from superpos.data.active_inputs import check_independent, draw_active, probability_of_any
+from superpos.arrays import OptionalScalar, Scalar
+from superpos.data import MAX_FEATURES
 from superpos.errors import ConfigError
-from superpos.models.decomposition import GATES, Decomposition, new_gate, new_subcomponents
-from superpos.models.linear import MatrixNetwork
-from superpos.tasks import decomposition_terms
+from superpos.models.decomposition import GATES
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.decomposition_terms import Terms
-from superpos.tasks.one_layer import MAX_WEIGHTS, features_of
 
 # Whose r the adversary chooses: one of its own for every input, or one for the whole batch.
 ADVERSARIAL_MASKS = ("per_input", "shared")
@@ -30,32 +26,18 @@ MASK_TAG = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class DecompositionTask(Task):
-    """Stochastic parameter decomposition of a network that reads features, with `target_W` for its first matrix.
+    """Stochastic parameter decomposition of a network: coefficients, gates, masks and schedules of any.
 
-    `ParameterDecomposition` documents losses and options. A class of decompositions says what its `target` and the
-    target's `matrices` are, and which weights are allowed (`check_target`).
+    `ParameterDecomposition` documents losses and options. A class of decompositions says how inputs are drawn (`loss`) and
+    what the losses are of its targets.
     """
 
     SIZES: ClassVar[dict[str, str]] = Task.SIZES | {"n_subcomponents": "{} subcomponents per matrix"}
-    UNSAID: ClassVar[tuple[str, ...]] = ("target_W", "target_b")
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = (*Task.ALWAYS_SAID, "minimality_coefficient", "p_norm")
-    SUMMARY: ClassVar[tuple[str, ...]] = ("n_features", "n_hidden", "n_subcomponents", "gate")
-    PAGE: ClassVar[str] = "viewer"
-    NAMES: ClassVar[dict[str, str]] = {
-        "stratified": "stratified batches",
-        "delta_component": "delta component",
-        "nonnegative_start": "V ≥ 0 at the start",
-    }
-    # See `new_subcomponents`.
-    STARTS_CELL_BY_CELL: ClassVar[bool] = True
+    NAMES: ClassVar[dict[str, str]] = {"delta_component": "delta component"}
 
-    n_features: int = jax.tree.static()  # shape of W
-    n_hidden: int = jax.tree.static()  # shape of W
     n_subcomponents: int = jax.tree.static()  # C, of every matrix
-    target_W: Any = None  # (n_hidden, width), or several, (n_sources, n_hidden, width)
-    target_b: Any = None  # (n_features,) or (n_sources, n_features); None: no bias
     source: Scalar = 0  # which of the targets
-    feature_probability: PerFeature = 0.05  # P(x_i != 0) = 1 - sparsity; scalar or (n_features,)
     minimality_coefficient: Scalar = 3e-3  # β
     p_norm: Scalar = 1.0
     faithfulness_coefficient: Scalar = 1.0
@@ -63,13 +45,8 @@ class DecompositionTask(Task):
     layerwise_coefficient: Scalar = 1.0
     final_p_norm: OptionalScalar = None  # None costs nothing
     anneal_from: Scalar = 0.0  # of all steps
-    tied: bool = jax.tree.static(default=True)  # which parameters exist
     gate: str = jax.tree.static(default="mlp")  # chooses code
     gate_neurons: int = jax.tree.static(default=16)  # shape of the gates
-    magnitude: str = jax.tree.static(default="uniform")  # chooses code
-    correlated_sets: Sets = jax.tree.static(default=())  # index structure
-    anticorrelated_sets: Sets = jax.tree.static(default=())
-    stratified: bool = jax.tree.static(default=False)  # chooses code
     adversarial_coefficient: OptionalScalar = None  # None costs nothing
     adversarial_step_size: Scalar = 1.0  # how far one step moves r
     adversarial_steps: int = jax.tree.static(default=1)  # length of a loop
@@ -77,54 +54,15 @@ class DecompositionTask(Task):
     delta_component: bool = jax.tree.static(default=False)  # shape of r
     frequency_coefficient: OptionalScalar = None  # None costs nothing
     frequency_inputs: Scalar = 4_096.0  # N
-    nonnegative_start: bool = jax.tree.static(default=False)  # chooses code
-
-    @property
-    @abstractmethod
-    def target(self) -> MatrixNetwork:
-        """The model that is taken apart; of a task that is `prepared`."""
-
-    @property
-    @abstractmethod
-    def matrices(self) -> list[Float[Array, "rows columns"]]:
-        """The target's matrices, in the order in which an input meets them; of a task that is `prepared`."""
-
-    @abstractmethod
-    def check_target(self) -> None:
-        """Raise `ConfigError` unless the target's weights are finite and of the shapes that the task says."""
-
-    @property
-    def n_matrices(self) -> int:
-        """How many matrices the target has."""
-        return 2
-
-    @property
-    def width(self) -> int:
-        """How many numbers the first matrix reads."""
-        return self.n_features
-
-    @property
-    def features(self) -> FeatureDistribution:
-        """Where the inputs come from."""
-        return features_of(self)
 
     def check(self) -> None:
         """Raise `ConfigError`, naming the field, for settings that are not allowed."""
-        for name in ("n_features", "n_hidden", "n_subcomponents"):
-            check.integer(name, getattr(self, name), at_least=1, at_most=MAX_FEATURES)
-        most = max(int(self.n_features), int(self.n_hidden)) * int(self.n_subcomponents)
-        check.integer("n_features × n_subcomponents", most, at_most=MAX_WEIGHTS)
+        check.integer("n_subcomponents", self.n_subcomponents, at_least=1, at_most=MAX_FEATURES)
         check.integer("gate_neurons", self.gate_neurons, at_least=1, at_most=4_096)
         check.one_of("gate", self.gate, GATES)
-        check.boolean("tied", self.tied)
-        check.boolean("stratified", self.stratified)
         check.boolean("delta_component", self.delta_component)
-        check.boolean("nonnegative_start", self.nonnegative_start)
         check.integer("adversarial_steps", self.adversarial_steps, at_least=0, at_most=1_000)
         check.one_of("adversarial_masks", self.adversarial_masks, ADVERSARIAL_MASKS)
-        if self.stratified:
-            check_independent(self.features)
-        check.vector("feature_probability", self.feature_probability, self.n_features)
         for name in (*_NUMBERS, *_COEFFICIENTS, *_OPTIONAL):
             if name not in _OPTIONAL or getattr(self, name) is not None:
                 check.scalar(name, getattr(self, name))
@@ -133,7 +71,6 @@ class DecompositionTask(Task):
 
     def check_values(self) -> None:
         """The part of `check` that looks at numeric values; leaves may have a leading axis of cells."""
-        self.features.check()
         for name in _COEFFICIENTS:
             check.in_range(name, getattr(self, name), at_least=0, at_most=1e6)
         check.in_range("p_norm", self.p_norm, above=0, at_most=100)
@@ -147,78 +84,21 @@ class DecompositionTask(Task):
             return
         check.in_range("source", self.source, at_least=0, at_most=2**24)
         check.whole_numbers("source", self.source)
-        if self.target_W is not None:
-            n_sources = np.shape(self.target_W)[-3] if np.ndim(self.target_W) >= 3 else 1
-            if (most := float(np.max(np.asarray(self.source)))) >= n_sources:
-                raise ConfigError(f"source must be below {n_sources}, the number of targets, got {most:g}.")
+        n_sources = self.n_sources
+        if n_sources is not None and (most := float(np.max(np.asarray(self.source)))) >= n_sources:
+            raise ConfigError(f"source must be below {n_sources}, the number of targets, got {most:g}.")
 
-    def broadcast(self) -> "DecompositionTask":
-        """The same task with every numeric field an array of its full shape; targets lead with sources."""
-        p = jnp.broadcast_to(jnp.asarray(self.feature_probability, float), (self.n_features,))
-        full: dict[str, Any] = {"feature_probability": p}
-        if self.target_W is not None:
-            full["target_W"] = jnp.reshape(jnp.asarray(self.target_W, float), (-1, *np.shape(self.target_W)[-2:]))
-        if self.target_b is not None:
-            full["target_b"] = jnp.reshape(jnp.asarray(self.target_b, float), (-1, self.n_features))
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), replace(self, **full))
+    @abstractmethod
+    def check_target(self) -> None:
+        """Raise `ConfigError` unless the target's weights are finite and of the shapes that the task says."""
 
-    def precompute(self) -> "DecompositionTask":
-        """The task with its own target only, (n_hidden, n_features); needed before `loss`."""
-        index = jnp.asarray(self.source, jnp.int32)
-        return replace(
-            self, target_W=self.target_W[index], target_b=None if self.target_b is None else self.target_b[index]
-        )
+    @property
+    @abstractmethod
+    def n_sources(self) -> int | None:
+        """How many targets `source` chooses from; None for any number, which are drawn."""
 
-    def init(self, key: PRNGKeyArray) -> Decomposition:
-        """Random subcomponents that overlap with the target, and networks with Kaiming-normal weights."""
-        task = self if self.target_W is not None and jnp.ndim(self.target_W) == 2 else self.precompute()
-        n = self.n_subcomponents
-        keys = jax.random.split(key, len(task.matrices) + 1)
-        new = partial(new_subcomponents, n=n, cell_by_cell=self.STARTS_CELL_BY_CELL or not self.tied)
-        first, *others = task.matrices
-        pairs = [new(keys[0], first, nonnegative=self.nonnegative_start)]
-        pairs += [new(k, matrix) for k, matrix in zip(keys[1:], others, strict=False)]
-        (U, V), hidden, (U_out, V_out) = pairs[0], pairs[1:-1], pairs[-1]
-        more: dict[str, Any] = {} if self.tied else {"V_out": V_out, "U_out": U_out}
-        if hidden:
-            more |= {"V_hidden": jnp.stack([v for _, v in hidden]), "U_hidden": jnp.stack([u for u, _ in hidden])}
-        if self.final_p_norm is not None:
-            more["exponent"] = jnp.asarray(self.p_norm, float)
-        return Decomposition(V, U, **new_gate(keys[-1], len(pairs), n, self.gate_neurons, self.gate), **more)
-
-    def terms(
-        self,
-        model: Decomposition,
-        x: Float[Array, "n_features batch"],
-        r: Float[Array, "matrix masks batch"],
-        weights: Float[Array, " batch"] | None = None,
-    ) -> Terms:
-        """The four losses for inputs as columns and the uniform numbers r that masks are made of.
-
-        A matrix has C masks, and one more, the last, with `delta_component`. Inputs count with `weights`, which add up to 1,
-        or by default all alike.
-        """
-        return decomposition_terms.terms(self, model, x, r, weights)
-
-    def adversarial_error(
-        self,
-        model: Decomposition,
-        x: Float[Array, "n_features batch"],
-        r: Float[Array, "matrix masks batch_or_1"],
-        weights: Float[Array, " batch"] | None = None,
-    ) -> Float[Array, ""]:
-        """The reconstruction error with the masks of r after the ascent; no gradient flows through the ascent itself.
-
-        r has one column for every input, or a single one for all of them. Rows and weights are as in `terms`.
-        """
-        return decomposition_terms.adversarial_error(self, model, x, r, weights)
-
-    def loss(self, model: Decomposition, key: PRNGKeyArray, batch_size: int) -> tuple[Float[Array, ""], Metrics]:
-        """The weighted sum of the losses on a fresh batch, and each of them."""
-        x, weights = self._batch(key, batch_size)
-        shape = (self.n_matrices, self.n_subcomponents + self.delta_component, batch_size)
-        r = jax.random.uniform(jax.random.fold_in(key, jnp.uint32(MASK_TAG)), shape, x.dtype)
-        terms = self.terms(model, x, r, weights)
+    def weighted(self, terms: Terms, adversarial: Callable[[], Array]) -> tuple[Float[Array, ""], Metrics]:
+        """The sum of the losses times their coefficients, and each by name; the `adversarial` one only where it counts."""
         loss = jnp.asarray(
             self.faithfulness_coefficient * terms.faithfulness
             + self.stochastic_coefficient * terms.stochastic
@@ -227,23 +107,16 @@ class DecompositionTask(Task):
         )
         if self.adversarial_coefficient is None:
             return loss, terms._asdict()
-        start = r[..., :1] if self.adversarial_masks == "shared" else r
-        adversarial = self.adversarial_error(model, x, start, weights)
-        return loss + self.adversarial_coefficient * adversarial, terms._asdict() | {"adversarial": adversarial}
+        error = adversarial()
+        return loss + self.adversarial_coefficient * error, terms._asdict() | {"adversarial": error}
 
-    def _batch(self, key: PRNGKeyArray, batch_size: int) -> tuple[Array, Array | None]:
-        """Inputs as columns, and weights where they do not all count alike. Stratified, the last one is the zero input."""
-        features = self.features
-        if not self.stratified:
-            return features.sample(key, batch_size), None
-        check.integer("batch_size", batch_size, at_least=2)
-        x = jnp.pad(draw_active(features, key, batch_size - 1), ((0, 0), (0, 1)))
-        share = probability_of_any(features)
-        return x, jnp.append(jnp.full(batch_size - 1, share / (batch_size - 1)), 1 - share)
+    def attacked_from(self, r: Float[Array, "matrix masks batch"]) -> Float[Array, "matrix masks batch_or_1"]:
+        """Where the adversary starts: at r, or at that of one input for all of them."""
+        return r[..., :1] if self.adversarial_masks == "shared" else r
 
     def after_step(
-        self, model: Decomposition, new_model: Decomposition, optimizer: Any, seen: Any, key: Any, step: Any, steps: Any
-    ) -> tuple[Decomposition, Any]:
+        self, model: Any, new_model: Any, optimizer: Any, seen: Any, key: Any, step: Any, steps: Any
+    ) -> tuple[Any, Any]:
         """Move p on its way to `final_p_norm`, if there is one."""
         if self.final_p_norm is None:
             return new_model, optimizer
@@ -263,14 +136,7 @@ class DecompositionTask(Task):
             unread |= dict.fromkeys(_OF_THE_ADVERSARY, "adversarial_coefficient is not set")
         if self.frequency_coefficient is None:
             unread["frequency_inputs"] = "frequency_coefficient is not set"
-        if self.target_W is not None and np.ndim(self.target_W) == 2:
-            unread["source"] = "target_W is of one model"
         return unread
-
-    def elements_per_step(self, batch_size: int) -> int:
-        """The neurons of all gates, whole batch."""
-        neurons = self.gate_neurons * (self.n_subcomponents if self.gate == "mlp" else 1)
-        return self.n_matrices * (neurons + 4 * self.n_subcomponents) * batch_size
 
 
 _NUMBERS = ("source", "p_norm", "anneal_from", "adversarial_step_size", "frequency_inputs")

@@ -16,7 +16,7 @@ from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
 from superpos.models.decomposition import Decomposition
 from superpos.models.residual_mlp import ResidualMLP as ResidualModel
 from superpos.tasks.base import Task
-from superpos.tasks.decomposition import DecompositionTask
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.one_layer import MAX_WEIGHTS
 from superpos.tasks.registry import register
 
@@ -25,7 +25,7 @@ NETWORKS = ("computation", "residual_mlp")
 
 @register("network_decomposition")
 @dataclass(frozen=True, kw_only=True)
-class NetworkDecomposition(DecompositionTask):
+class NetworkDecomposition(FeatureDecomposition):
     r"""Stochastic parameter decomposition of a network with a hidden layer that computes.
 
     Losses, gates and masks are those of `ParameterDecomposition`, of other targets. `network` says which:
@@ -47,10 +47,10 @@ class NetworkDecomposition(DecompositionTask):
     30,000 steps of batch 2,048 at a constant learning rate of .002.
     """
 
-    UNSAID: ClassVar[tuple[str, ...]] = (*DecompositionTask.UNSAID, "target_W_out", "network", "embedding_seed")
-    SIZES: ClassVar[dict[str, str]] = DecompositionTask.SIZES | {"n_hidden": "in {} neurons"}
-    NAMES: ClassVar[dict[str, str]] = DecompositionTask.NAMES | {"n_residual": "dimensions of the stream"}
-    SUMMARY: ClassVar[tuple[str, ...]] = ("network", *DecompositionTask.SUMMARY)
+    UNSAID: ClassVar[tuple[str, ...]] = (*FeatureDecomposition.UNSAID, "target_W_out", "network", "embedding_seed")
+    SIZES: ClassVar[dict[str, str]] = FeatureDecomposition.SIZES | {"n_hidden": "in {} neurons"}
+    NAMES: ClassVar[dict[str, str]] = FeatureDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
+    SUMMARY: ClassVar[tuple[str, ...]] = ("network", *FeatureDecomposition.SUMMARY)
 
     network: str = jax.tree.static(default="computation")  # chooses code
     target_W_out: Any = None  # (columns of W, rows of W), or several such; None where tied

@@ -15,14 +15,14 @@ from superpos.errors import ConfigError
 from superpos.models.activations import check_activation
 from superpos.models.toy import ToyModel
 from superpos.tasks.base import Task
-from superpos.tasks.decomposition import DecompositionTask
 from superpos.tasks.decomposition_targets import check_target, settings_of_toy
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.registry import register
 
 
 @register("parameter_decomposition")
 @dataclass(frozen=True, kw_only=True)
-class ParameterDecomposition(DecompositionTask):
+class ParameterDecomposition(FeatureDecomposition):
     r"""Stochastic parameter decomposition of a toy model $x' = f(W^\top W x + b)$ whose mechanisms are known.
 
     Every matrix of the target becomes a sum of C = `n_subcomponents` rank-one matrices (`models.Decomposition`). What is
@@ -88,7 +88,7 @@ class ParameterDecomposition(DecompositionTask):
     component neither needs any.
     """
 
-    UNSAID: ClassVar[tuple[str, ...]] = (*DecompositionTask.UNSAID, "activation")
+    UNSAID: ClassVar[tuple[str, ...]] = (*FeatureDecomposition.UNSAID, "activation")
     # Tied toy models have the same bytes anywhere without it, and with it others than on disk.
     STARTS_CELL_BY_CELL: ClassVar[bool] = False
 
