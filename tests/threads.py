@@ -28,7 +28,7 @@ COPYING = sp.tasks.RepeatedTokens(n_heads=2, d_model=32)
 
 def transformer_parameters(task):
     """Random parameters of the transformer of a task, as fields of its decomposition."""
-    draw, shapes = np.random.default_rng(0), jax.eval_shape(task.init, jax.random.key(0))
+    draw, shapes = np.random.default_rng(0), jax.eval_shape(lambda: task.init(jax.random.key(0)))
     names = {"W_E", "W_pos", "W_U", "W_Q", "W_K", "W_V", "W_O"}
     weights = {f"target_{name}": 0.2 * draw.standard_normal(getattr(shapes, name).shape) for name in names}
     return {"trained_on": settings_of(task), "positions": task.positions, **weights}

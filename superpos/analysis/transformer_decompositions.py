@@ -98,7 +98,7 @@ def score_transformer_decomposition(task: Any, model: Any, *, n_sequences: int =
 
 
 def _fits(task: TransformerDecomposition, model: DecomposedTransformer) -> bool:
-    expected = jax.eval_shape(task.init, jax.random.key(0))
+    expected = jax.eval_shape(lambda: task.init(jax.random.key(0)))
     shapes = [[leaf.shape for leaf in jax.tree.leaves(one)] for one in (expected, model)]
     return shapes[0] == shapes[1]
 

@@ -124,7 +124,7 @@ class TransformerDecomposition(DecompositionTask):
                     f"target_{name} must have {n_axes} axes, or one more of sources as target_W_E has, got shape {shape}."
                 )
         one = materialize_target(replace(self, source=0))
-        expected = jax.eval_shape(self.trained.init, jax.random.key(0))
+        expected = jax.eval_shape(lambda: self.trained.init(jax.random.key(0)))
         for name in WEIGHTS:
             theirs, ours = getattr(expected, name), getattr(one, name)
             if (theirs is None) != (ours is None) or (ours is not None and ours.shape != theirs.shape):
