@@ -64,7 +64,7 @@ class ComputationModel(nnx.Module):
         self.hidden_activation = hidden_activation
 
     @property
-    def matrices(self) -> dict[str, Float[Array, "rows columns"]]:
+    def matrices(self) -> dict[str, Any]:
         """W1 and W2, or W and its transpose where they are tied, in the order in which an input meets them."""
         if self.W is None:
             return {"W1": self.W1[...], "W2": self.W2[...]}

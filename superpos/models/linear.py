@@ -16,7 +16,7 @@ class MatrixNetwork(Protocol):
     """A network that is written as a function of how its matrices act, so that anything may stand in their places."""
 
     @property
-    def matrices(self) -> dict[str, Float[Array, "rows columns"]]:
+    def matrices(self) -> dict[str, Any]:
         """The matrices by name, in the order in which an input meets them."""
         ...
 

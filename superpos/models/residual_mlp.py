@@ -71,7 +71,7 @@ class ResidualMLP(nnx.Module):
         return stream + self.hidden_part(x, W_E)
 
     @property
-    def matrices(self) -> dict[str, Float[Array, "rows columns"]]:
+    def matrices(self) -> dict[str, Any]:
         """W_in and W_out, in the order in which an input meets them; the embedding is part of the network."""
         return {"W_in": self.W_in[...], "W_out": self.W_out[...]}
 

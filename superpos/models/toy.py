@@ -49,7 +49,7 @@ class ToyModel(nnx.Module):
         return self.forward(arrays.columns("x", x, self.W.shape[1]), own_linear(self.matrices))
 
     @property
-    def matrices(self) -> dict[str, Float[Array, "rows columns"]]:
+    def matrices(self) -> dict[str, Any]:
         """W and its transpose, in the order in which an input meets them."""
         return {"W": self.W[...], "Wᵀ": self.W[...].T}
 
