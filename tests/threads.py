@@ -23,7 +23,9 @@ DIRECTIONS = np.random.default_rng(0).standard_normal((20, 60))
 COMPUTING = sp.tasks.Computation(n_features=60, n_hidden=20, feature_probability=0.1)
 NEURONS = sp.models.ComputationModel(DIRECTIONS / 60**0.5)
 READ = sp.tasks.Toy(n_features=60, n_hidden=20, feature_probability=0.1)
-COPYING = sp.tasks.RepeatedTokens(n_heads=2, d_model=32)
+COPYING = sp.tasks.RepeatedTokens(
+    d_vocab=16, n_positions=12, n_heads=1, d_model=64, shortest_period=3, longest_period=4
+)
 
 
 def transformer_parameters(task):
@@ -59,7 +61,7 @@ TASKS = {
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "network_decomposition": sp.tasks.NetworkDecomposition.of_model(NEURONS, n_subcomponents=64),
     "transformer_decomposition": sp.tasks.TransformerDecomposition(
-        n_subcomponents=8, **transformer_parameters(COPYING)
+        n_subcomponents=4, gate_neurons=2, **transformer_parameters(COPYING)
     ),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
     "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),
