@@ -8,6 +8,7 @@ from pathlib import Path
 import superpos as sp
 from superpos.experiments import Claims, Width, choose, compressed_computation, publish
 from superpos.experiments import decomposition_of_computation as experiment
+from superpos.experiments.decomposing_networks import measure
 from superpos.script import run
 
 
@@ -29,7 +30,7 @@ def main(
         (results / f"{name}_controls.zarr", experiment.build_controls(size, targets)),
     ):
         swept.append(sp.sweep(*plan, store=path, block_size=block))
-        tables.append(sp.cached(path, experiment.measure, swept[-1], size.n_inputs))
+        tables.append(sp.cached(path, measure, swept[-1], size.n_inputs))
     table, controls = tables
     claims = Claims(experiment.SOURCE, judged=not quick)
     of_networks = sp.cached(networks, compressed_computation.measure, targets)

@@ -30,6 +30,7 @@ from matplotlib.axes import Axes
 import superpos as sp
 import superpos.experiments
 from superpos.plot.door import guarded
+from superpos.tasks.trained_sequences import settings_of
 
 rng = np.random.default_rng(0)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])
@@ -210,6 +211,22 @@ gates = {
     "gate_out_bias": np.ones((2, 3)),
 }
 subcomponents = sp.models.Decomposition(np.eye(3), W, **gates)
+copying = sp.tasks.RepeatedTokens(
+    d_vocab=4, n_positions=4, n_layers=1, n_heads=1, d_model=2, shortest_period=2, longest_period=2
+)
+weights = {"W_E": np.ones((4, 2)), "W_pos": np.ones((4, 2)), "W_U": np.ones((2, 4))}
+weights |= dict.fromkeys(("W_Q", "W_K", "W_V", "W_O"), np.ones((1, 1, 2, 2)))
+attention = sp.tasks.TransformerDecomposition(
+    n_subcomponents=3,
+    trained_on=settings_of(copying),
+    positions="queries_keys",
+    **{f"target_{name}": value for name, value in weights.items()},
+)
+of_heads = {name: np.ones((1, 1, 2, 3)) if name == "U" else np.ones((1, 1, 3, 2)) for name in "UV"}
+heads = sp.models.DecomposedTransformer(
+    *(dict.fromkeys(("W_Q", "W_K", "W_V", "W_O"), value) for value in of_heads.values()),
+    **{name: np.ones((4, *value.shape[1:])) for name, value in gates.items()},
+)
 # The same by name of what they stand for: models, tasks and results that are made from arrays or called with them.
 MADE = {
     "ToyModel": (lambda W, b: sp.ToyModel(W, b)(x), {"W": W, "b": b}),
@@ -241,6 +258,10 @@ MADE = {
     "of_layer": (lambda models: sp.tasks.Transcoder.of_layer(computation, models, n_latents=3), {"models": computing}),
     "SAE(…)": (lambda h, z: (dictionary(h), dictionary.decode(z)), {"h": h, "z": x}),
     "Decomposition": (sp.models.Decomposition, {"V": np.eye(3), "U": W, **gates}),
+    "DecomposedTransformer": (
+        lambda U, V, **given: sp.models.DecomposedTransformer({"W_Q": U}, {"W_Q": V}, **given),
+        of_heads | {name: np.ones((1, *value.shape[1:])) for name, value in gates.items()},
+    ),
     "Decomposition(…)": (lambda x: subcomponents.importances(model, x), {"x": x}),
     "of_toy, apart": (
         lambda W, b: sp.tasks.ParameterDecomposition.of_toy(toy, W, b, n_subcomponents=3).check(),
@@ -279,6 +300,7 @@ SLOW = {
     "analysis.score_autoencoder": {"task": reader, "model": dictionary},
     "analysis.score_decomposition": {"task": apart, "model": subcomponents},
     "analysis.score_network_decomposition": {"task": network, "model": subcomponents},
+    "analysis.score_transformer_decomposition": {"task": attention, "model": heads},
     "analysis.vulnerability": {"model": model, "features": features, "relative_norm": 0.1},
     "explorer.explore": {"result": W},
     "theory.follow": {"W": W, "b": b, "values": vector, "feature_probability": 0.1, "importance": 1.0},

@@ -8,8 +8,8 @@ import xarray as xr
 from test_cli import superpos
 
 import superpos as sp
-from superpos.cli.report import print_decompositions
-from superpos.experiments import decomposing
+from superpos.cli.decomposition_report import TOYS, print_decompositions
+from superpos.experiments import decomposing, decomposing_networks
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_table_counts_over_seeds_and_says_which_models_have_no_scores(capsys
         {name: (dims, np.array(values, float)) for name, values in numbers.items()},
         {"minimality_coefficient": [1e-3, 3e-3], "seed": [0, 1, 2]},
     )
-    print_decompositions(table)
+    print_decompositions(table, TOYS)
     printed = capsys.readouterr().out
     # Wilson's interval of 2 of 3 by hand: (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n).
     z, n, p = 1.959964, 3, 2 / 3
@@ -49,9 +49,9 @@ def test_the_table_counts_over_seeds_and_says_which_models_have_no_scores(capsys
     assert rows(printed)["0.001"] == expected.split()
     assert rows(printed)["0.003"][:7] == ["–", "–", "–", "–", "–", "0", "of"]
     assert "3 of 6 decompositions diverged or are missing" in printed
-    print_decompositions(table, most=1)
+    print_decompositions(table, TOYS, most=1)
     assert "… and 1 more rows" in capsys.readouterr().out
-    print_decompositions(table.isel(minimality_coefficient=0, seed=0))
+    print_decompositions(table.isel(minimality_coefficient=0, seed=0), TOYS)
     assert "1 of 1" in capsys.readouterr().out
 
 
@@ -88,7 +88,10 @@ def test_a_result_is_taken_apart_kept_and_read_again(monkeypatch, tmp_path, caps
     superpos(monkeypatch, "decompose", "toy_decomposition.zarr")
     assert rows(capsys.readouterr().out)["0.003"] == rows(printed)["0.003"]
     for arguments, said in (
-        (["toy_decomposition.zarr", "--seeds", "3"], "seeds is for toy models"),
+        (
+            ["toy_decomposition.zarr", "--seeds", "3"],
+            "seeds is for models, and toy_decomposition.zarr holds decompositions already",
+        ),
         ([str(path)], "at must leave one cell"),
         ([str(path), "--at", "feature_probability=0.1", "--seeds", "0"], "seeds must be at least 1"),
         ([str(path), "--at", "feature_probability=0.1", "--coefficients", "-1"], "minimality_coefficient must be"),
@@ -100,10 +103,33 @@ def test_a_result_is_taken_apart_kept_and_read_again(monkeypatch, tmp_path, caps
         assert error.value.code in (1, 2) and capsys.readouterr().err.count(said) == 1
 
 
-def test_networks_that_compute_are_referred_to_their_task(monkeypatch, tmp_path, capsys):
-    path = tmp_path / "networks.zarr"
+@pytest.mark.slow
+def test_a_network_that_computes_is_taken_apart(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = sp.TrainConfig(steps=10, batch_size=8, evaluation_samples=8)
+    task = sp.tasks.ResidualMLP(n_features=3, n_hidden=2, n_residual=4, feature_probability=0.2, embedding_seed=5)
+    trained = sp.sweep(task, config, sp.Grid(seed=range(2)), "mlp.zarr", progress=False)
+    superpos(monkeypatch, "decompose", "mlp.zarr", "--coefficients", "0.0003", "--seeds", "2", "--steps", "5")
+    printed = capsys.readouterr().out
+    result = sp.open("mlp_decomposition.zarr")
+    decomposition: Any = result.isel(seed=0).task()
+    assert (decomposition.n_subcomponents, decomposition.embedding_seed, decomposition.stratified) == (6, 5, True)
+    np.testing.assert_array_equal(np.squeeze(decomposition.target_W), trained.best("seed").model().W_in[...])
+    table = decomposing_networks.measure(result).isel(minimality_coefficient=0)
+    means = [f"{float(table[name].mean()):.3f}" for name in ("mmcs", "together", "relative", "relative_adversarial")]
+    assert rows(printed)["0.0003"][:4] == means
+    assert rows(printed)["0.0003"][-6:-3] == ["0", "of", "2"] and printed.count("one each") == 1
+    superpos(monkeypatch, "decompose", "mlp_decomposition.zarr")
+    assert rows(capsys.readouterr().out)["0.0003"] == rows(printed)["0.0003"]
+    missing = sp.SweepResult(result.dataset.assign(diverged_step=result["diverged_step"] + [[0, 4]]))
+    assert np.isnan(decomposing_networks.measure(missing)["mmcs"].values).tolist() == [[False, True]]
+
+
+def test_other_models_are_refused(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "lists.zarr"
     config = sp.TrainConfig(steps=1, batch_size=8, evaluation_samples=8)
-    sp.sweep(sp.tasks.ResidualMLP(n_features=3, n_hidden=2), config, sp.Grid(seed=[0]), path, progress=False)
+    task = sp.tasks.SkipTrigrams(n_sources=2, n_destinations=2, n_groups=1, d_model=4, d_head=2, n_heads=1)
+    sp.sweep(task, config, sp.Grid(seed=[0]), path, progress=False)
     with pytest.raises(SystemExit):
         superpos(monkeypatch, "decompose", str(path))
-    assert "are taken apart by the task superpos.tasks.NetworkDecomposition." in capsys.readouterr().err
+    assert "result must hold toy models, networks of Computation or ResidualMLP, or" in capsys.readouterr().err

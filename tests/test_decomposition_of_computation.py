@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import superpos as sp
 from superpos.experiments import Claims
 from superpos.experiments import decomposition_of_computation as experiment
+from superpos.experiments.decomposing_networks import measure
 from superpos.tasks.base import materialize
 
 COEFFICIENTS = (1e-4, 3e-4, 1e-3)
@@ -69,7 +70,7 @@ def test_a_quick_figure_is_measured_from_the_models_of_its_sweeps():
     assert np.any(control.target_W != np.asarray(network.W_in[...]))
     assert_array_equal(np.asarray(network.W_in[...]), task.target_W[0])  # the network itself is as it was
     result = sp.sweep(task, config, grid, block_size=1, progress=False)
-    table = experiment.measure(result, size.n_inputs)
+    table = measure(result, size.n_inputs)
     cell = result.isel(source=1, minimality_coefficient=0, seed=0)
     scores = sp.analysis.score_network_decomposition(cell.task(), cell.model(), n_inputs=size.n_inputs)
     measured = table.isel(source=1, minimality_coefficient=0, seed=0)

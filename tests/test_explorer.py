@@ -68,9 +68,7 @@ def test_a_page_packs_what_the_result_says(quick_result):
 @pytest.mark.parametrize("kind", ["absolute_value", "residual_mlp"])
 def test_other_models_are_refused_in_one_sentence(kind, tmp_path, unchecked):
     result = sp.SweepResult(xr.Dataset({"loss": ("seed", [0.5])}, attrs={"task": {"kind": kind}}))
-    kinds = (
-        "toy models, their decompositions, sparse autoencoders and transcoders, modular addition and repeated tokens"
-    )
+    kinds = "toy models, decompositions of weights, sparse autoencoders and transcoders, modular addition and repeated tokens"
     said = f"^pages exist for {kinds}; this result holds {kind} models.$"
     with pytest.raises(sp.ConfigError, match=said):
         result.explore(tmp_path / "x.html")

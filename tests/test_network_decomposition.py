@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
 from superpos.models.decomposition import Decomposition
-from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
+from superpos.models.linear import own_linear
 from superpos.tasks.base import materialize
 from superpos.training.optimizers import named_leaves
 
@@ -106,7 +106,7 @@ def inputs(seed=3):
 
 
 def embedding_of(name, task):
-    if "W_in" not in matrices_of(task.target):
+    if "W_in" not in task.target.matrices:
         return None
     return np.eye(N) if name == "without embedding" else np.asarray(task.target.embedding(), float)
 
@@ -143,10 +143,11 @@ def test_the_gradient_is_that_of_finite_differences_of_the_twin(eager, name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_its_forward_pass_with_its_own_matrices(eager, name):
     target, (x, _) = materialize(TASKS[name]).target, inputs()
-    assert_allclose(forward_pass(target, own_linear(target), jnp.asarray(x)), target(jnp.asarray(x)), rtol=1e-12)
+    own = own_linear(target.matrices)
+    assert_allclose(target.forward(jnp.asarray(x), own), target(jnp.asarray(x)), rtol=1e-12)
     seen = []
-    forward_pass(target, lambda k, a: seen.append(k) or own_linear(target)(k, a), jnp.asarray(x))
-    assert seen == list(matrices_of(target))  # each once, in this order
+    target.forward(jnp.asarray(x), lambda name, a: seen.append(name) or own(name, a))
+    assert seen == list(target.matrices)  # each once, in this order
 
 
 def exact(W, W_out, importance):
@@ -241,8 +242,6 @@ WRONG = {
     f"target_W_out must be given: {GIVEN} (5, 3).": {"target_W_out": None},
     "source must be below 1, the number of targets, got 1.": {"source": 1},
     "network must be one of computation, residual_mlp, got 'toy'.": {"network": "toy"},
-    "identity_layers must be 0, networks have none, got 1.": {"identity_layers": 1},
-    "activation must be relu, that of the networks' outputs, got 'gelu'.": {"activation": "gelu"},
     "tied, target_b and hidden_activation must be left out: a residual MLP has none of them.": {"tied": True},
     "n_residual must be 0 for a network that is no residual MLP: it has no stream.": {"network": "computation"},
     "target_W_out must be left out where tied is true: it is that of target_W.": {
@@ -324,7 +323,7 @@ def test_each_kind_of_decomposition_has_scores_of_its_own():
     with pytest.raises(sp.ConfigError, match="task must be a NetworkDecomposition, got"):
         sp.analysis.score_network_decomposition(toy, exact(W1[0], W2[0], 1.0))
     task = dataclasses.replace(TASKS["residual MLP"], source=0)
-    with pytest.raises(sp.ConfigError, match="score_network_decomposition is for networks that compute"):
+    with pytest.raises(sp.ConfigError, match="task must be a ParameterDecomposition, got NetworkDecomposition"):
         sp.analysis.score_decomposition(task, model_of(materialize(task)))
-    with pytest.raises(sp.ConfigError, match=r"model must be a Decomposition with V of shape \(6, 5\)"):
+    with pytest.raises(sp.ConfigError, match=r"model must be a Decomposition of 2 matrices, with V of shape \(6, 5\)"):
         sp.analysis.score_network_decomposition(task, exact(W1[0], W2[0], 1.0))

@@ -383,7 +383,7 @@ def test_scores_of_an_exact_decomposition_and_masks_that_hurt(unchecked):
     assert sp.analysis.score_decomposition(task, free, n_inputs=32).adversarial == worst
     assert "MMCS 1.0000" in repr(kept) and set(kept.scalars()) >= {"mmcs", "ml2r", "live", "adversarial"}
     assert ONE_HOT == 0.75
-    with pytest.raises(sp.ConfigError, match="model must be a Decomposition with V of shape"):
+    with pytest.raises(sp.ConfigError, match="model must be a Decomposition of 3 matrices, with V of shape"):
         sp.analysis.score_decomposition(dataclasses.replace(task, identity_layers=1), free)
 
 

@@ -149,6 +149,7 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     )
     analyses = {f"superpos/{n}.py" for n in names}
     sequences = (
+        "models/decomposed_transformer",
         "tasks/induction",
         "tasks/list_function",
         "tasks/skip_trigrams",

@@ -12,15 +12,30 @@ import sys
 if __name__ == "__main__":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])  # before JAX counts them
 
+import jax
 import numpy as np
 
 import superpos as sp
+from superpos.tasks.trained_sequences import settings_of
 
 SHORT = sp.TrainConfig(steps=3, history=3, evaluation_samples=1_024)
 DIRECTIONS = np.random.default_rng(0).standard_normal((20, 60))
 COMPUTING = sp.tasks.Computation(n_features=60, n_hidden=20, feature_probability=0.1)
 NEURONS = sp.models.ComputationModel(DIRECTIONS / 60**0.5)
 READ = sp.tasks.Toy(n_features=60, n_hidden=20, feature_probability=0.1)
+COPYING = sp.tasks.RepeatedTokens(
+    d_vocab=16, n_positions=12, n_heads=1, d_model=64, shortest_period=3, longest_period=4
+)
+
+
+def transformer_parameters(task):
+    """Random parameters of the transformer of a task, as fields of its decomposition."""
+    draw, shapes = np.random.default_rng(0), jax.eval_shape(lambda: task.init(jax.random.key(0)))
+    names = {"W_E", "W_pos", "W_U", "W_Q", "W_K", "W_V", "W_O"}
+    weights = {f"target_{name}": 0.2 * draw.standard_normal(getattr(shapes, name).shape) for name in names}
+    return {"trained_on": settings_of(task), "positions": task.positions, **weights}
+
+
 TASKS = {
     "modular_addition": sp.tasks.ModularAddition(p=59),
     "modular_mlp": sp.tasks.ModularMLP(p=59),
@@ -45,6 +60,9 @@ TASKS = {
     "mixed_computation": sp.tasks.MixedComputation(n_features=100, n_hidden=50, n_outputs=20, feature_probability=0.3),
     "parameter_decomposition": sp.tasks.ParameterDecomposition.of_toy(READ, DIRECTIONS, n_subcomponents=64),
     "network_decomposition": sp.tasks.NetworkDecomposition.of_model(NEURONS, n_subcomponents=64),
+    "transformer_decomposition": sp.tasks.TransformerDecomposition(
+        n_subcomponents=4, gate_neurons=2, **transformer_parameters(COPYING)
+    ),
     "repeated_tokens": sp.tasks.RepeatedTokens(),
     "skip_trigrams": sp.tasks.SkipTrigrams(n_sources=64, n_destinations=64, n_heads=4, d_head=16, d_model=64),
     "in_context_regression": sp.tasks.InContextRegression(n_dims=20, most_examples=60, n_layers=2, init_scale=0.1),

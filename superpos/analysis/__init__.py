@@ -94,3 +94,7 @@ from superpos.analysis.transcoders import latent_pairs as latent_pairs
 from superpos.analysis.transcoders import response_slopes as response_slopes
 from superpos.analysis.transcoders import slope_agreement as slope_agreement
 from superpos.analysis.transcoders import transcoder_circuit as transcoder_circuit
+from superpos.analysis.transformer_decompositions import TransformerScores as TransformerScores
+from superpos.analysis.transformer_decompositions import (
+    score_transformer_decomposition as score_transformer_decomposition,
+)

@@ -10,6 +10,7 @@ from superpos.analysis.dashboard import answers_of, check_size, latents_in_full,
 from superpos.analysis.decompositions import N_INPUTS, check_fit, evaluation_inputs, score_decomposition
 from superpos.analysis.subcomponents import COUNTS_ABOVE, TOLERANCE
 from superpos.tasks.base import materialize
+from superpos.tasks.parameter_decomposition import ParameterDecomposition
 
 # The numbers of `score_decomposition` that a page shows.
 SCORES = ("mmcs", "ml2r", "live", "importance_error", "faithfulness", "stochastic", "adversarial")
@@ -32,7 +33,7 @@ def dashboard_of_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUT
         ConfigError: as `score_decomposition`; or the page would be too large.
     """
     check.integer("top_k", top_k, at_least=1, at_most=50)
-    full = check_fit(task, model, n_inputs)
+    full = check_fit(task, model, n_inputs, ParameterDecomposition)
     scores = score_decomposition(task, model, n_inputs=n_inputs)
     x, target = evaluation_inputs(full, n_inputs), materialize(full)
     W, U, V = (np.asarray(a, float) for a in (target.target_W, model.U[...], model.V[...]))

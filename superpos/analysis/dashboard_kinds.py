@@ -15,6 +15,7 @@ from superpos.analysis.circuits import Circuit, single_feature_slopes
 from superpos.analysis.crosscoders import score_crosscoder
 from superpos.analysis.dashboard import Answers, answers_of, check_size, dashboard_data, latents_in_full, plain
 from superpos.analysis.dashboard_decomposition import dashboard_of_decomposition
+from superpos.analysis.dashboard_network import dashboard_of_network
 from superpos.analysis.manifolds import ManifoldScores, score_manifolds
 from superpos.analysis.matching import cosines
 from superpos.analysis.recovery import N_INPUTS, Evaluation, check_fit, evaluation, sampled_evaluation
@@ -24,19 +25,20 @@ from superpos.errors import ConfigError
 from superpos.models.sae.transcoder import Transcoder as TranscoderModel
 from superpos.tasks.base import materialize
 from superpos.tasks.crosscoder import Crosscoder
-from superpos.tasks.parameter_decomposition import ParameterDecomposition
+from superpos.tasks.feature_decomposition import FeatureDecomposition
+from superpos.tasks.network_decomposition import NetworkDecomposition
 from superpos.tasks.transcoder import Transcoder
 
 # What dictionaries there are pages of.
-KINDS = ("autoencoder", "crosscoder", "transcoder", "manifolds", "decomposition")
+KINDS = ("autoencoder", "crosscoder", "transcoder", "manifolds", "decomposition", "network")
 
 
 def kind_of(task: Any) -> str:
     """Which of `KINDS` a task trains. Features that are manifolds decide, where there are several models, too."""
     if isinstance(task, Transcoder):
         return "transcoder"
-    if isinstance(task, ParameterDecomposition):
-        return "decomposition"
+    if isinstance(task, FeatureDecomposition):
+        return "network" if isinstance(task, NetworkDecomposition) else "decomposition"
     if task.manifolds:
         return "manifolds"
     return "crosscoder" if isinstance(task, Crosscoder) else "autoencoder"
@@ -61,16 +63,18 @@ def dashboard_of(
     Of features that are **manifolds** these are the targets. A latent answers to the one it belongs to, its block is the
     share of its column in every subspace, and `manifolds` has `score_manifolds` of each. There is no MCC.
 
-    Of a **decomposition** of weights the latents are the subcomponents of W, see `dashboard_of_decomposition`.
+    Of a **decomposition** of weights the latents are the subcomponents of W, see `dashboard_of_decomposition`; of a
+    network's those of both matrices, see `dashboard_of_network`.
 
     Raises:
-        ConfigError: `task` is no `tasks.SparseAutoencoder` or `ParameterDecomposition`, or `model` does not fit it, or the
-            page would be too large; or `inference` is not the encoder's where targets are no features.
+        ConfigError: `task` is no `tasks.SparseAutoencoder` and no decomposition of weights, or `model` does not fit it, or
+            the page would be too large; or `inference` is not the encoder's where targets are no features.
     """
-    if isinstance(task, ParameterDecomposition):
+    if isinstance(task, FeatureDecomposition):
         if inference != "encoder":
             raise ConfigError(f'inference must be "encoder" where nothing is decoded, got {inference!r}.')
-        return dashboard_of_decomposition(task, model, n_inputs=n_inputs, **options)
+        describe = dashboard_of_network if kind_of(task) == "network" else dashboard_of_decomposition
+        return describe(task, model, n_inputs=n_inputs, **options)
     check_fit(task, model, n_inputs, transcoders=True)
     kind = kind_of(task)
     if kind in ("autoencoder", "crosscoder"):

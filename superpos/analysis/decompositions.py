@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,10 @@ from superpos.errors import ConfigError
 from superpos.models.decomposition import Decomposition
 from superpos.tasks.base import materialize
 from superpos.tasks.decomposition_terms import ascended
-from superpos.tasks.network_decomposition import NetworkDecomposition
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.parameter_decomposition import ParameterDecomposition
+
+T = TypeVar("T", bound=FeatureDecomposition)
 
 # Inputs a decomposition is judged on, the same for all models.
 N_INPUTS = 4_096
@@ -74,9 +76,7 @@ def score_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPUTS) -> D
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
-    task = check_fit(task, model, n_inputs)
-    if isinstance(task, NetworkDecomposition):
-        raise ConfigError("task must be of toy models; score_network_decomposition is for networks that compute.")
+    task = check_fit(task, model, n_inputs, ParameterDecomposition)
     x, g, faithfulness, stochastic = jax.device_get(evaluated(task, model, n_inputs))
     full = materialize(task)
     at_one_hot = np.asarray(model.importances(full.target, ONE_HOT * jnp.eye(task.n_features)))
@@ -122,32 +122,31 @@ def adversarial_reconstruction(
     """
     check.integer("steps", steps, at_most=10_000)
     check.number("step_size", step_size, at_least=0, at_most=1)
-    task = check_fit(task, model, n_inputs)
+    task = check_fit(task, model, n_inputs, FeatureDecomposition)
     return float(_attacked(task, model, evaluation_inputs(task, n_inputs), steps, step_size))
 
 
-def check_fit(task: Any, model: Any, n_inputs: int) -> ParameterDecomposition:
-    """The task with its fields in full; raises `ConfigError` unless the model is one of its decompositions."""
-    if not isinstance(task, ParameterDecomposition):
-        raise ConfigError(f"task must be a ParameterDecomposition, got {check.short(task)}.")
+def check_fit(task: Any, model: Any, n_inputs: int, kind: type[T]) -> T:
+    """The task with its fields in full; raises `ConfigError` unless it is of a kind, and the model a decomposition of it."""
+    if not isinstance(task, kind):
+        a_kind = "decomposition of weights" if kind is FeatureDecomposition else kind.__name__
+        raise ConfigError(f"task must be a {a_kind}, got {check.short(task)}.")
     check.integer("n_inputs", n_inputs, at_least=1, at_most=2**24)
     task.check()
-    expected = (task.n_subcomponents, getattr(task, "width", task.n_features))
+    expected = (task.n_subcomponents, task.width)
     fits = isinstance(model, Decomposition) and model.V[...].shape == expected
-    if not fits or len(model.matrices) != task.identity_layers + 2:
-        raise ConfigError(
-            f"model must be a Decomposition with V of shape {expected} and {task.identity_layers} identity layers."
-        )
-    return task.broadcast()
+    if not fits or len(model.matrices) != task.n_matrices:
+        raise ConfigError(f"model must be a Decomposition of {task.n_matrices} matrices, with V of shape {expected}.")
+    return task.broadcast()  # type: ignore[return-value]
 
 
-def evaluation_inputs(task: ParameterDecomposition, n_inputs: int) -> Float[Array, "n_features inputs"]:
+def evaluation_inputs(task: FeatureDecomposition, n_inputs: int) -> Float[Array, "n_features inputs"]:
     """The inputs, as columns, that decompositions of a task are judged on, the same for all models."""
     return task.features.sample(jax.random.fold_in(jax.random.key(0), jnp.uint32(EVALUATION_TAG)), n_inputs)
 
 
-def _uniform(task: ParameterDecomposition, n_inputs: int, which: int) -> Float[Array, "matrix C inputs"]:
-    shape = (task.identity_layers + 2, task.n_subcomponents, n_inputs)
+def _uniform(task: FeatureDecomposition, n_inputs: int, which: int) -> Float[Array, "matrix C inputs"]:
+    shape = (task.n_matrices, task.n_subcomponents, n_inputs)
     return jax.random.uniform(jax.random.fold_in(jax.random.key(1), which), shape, float)
 
 

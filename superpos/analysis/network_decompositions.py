@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.linalg import matrix_rank
 
-from superpos import check
 from superpos.analysis.decompositions import N_INPUTS, ONE_HOT, adversarial_reconstruction, check_fit, evaluated
 from superpos.analysis.subcomponents import (
     TOLERANCE,
@@ -17,7 +16,6 @@ from superpos.analysis.subcomponents import (
     live_subcomponents,
     subcomponent_recovery,
 )
-from superpos.errors import ConfigError
 from superpos.tasks.base import materialize
 from superpos.tasks.network_decomposition import NetworkDecomposition
 
@@ -89,9 +87,7 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
     Raises:
         ConfigError: `task` is of another kind, or `model` does not fit it.
     """
-    if not isinstance(task, NetworkDecomposition):
-        raise ConfigError(f"task must be a NetworkDecomposition, got {check.short(task)}.")
-    task = check_fit(task, model, n_inputs)
+    task = check_fit(task, model, n_inputs, NetworkDecomposition)
     x, g, faithfulness, stochastic = jax.device_get(evaluated(task, model, n_inputs))
     full = materialize(task)
     target, (first, second) = full.target, (np.asarray(W, np.float64) for W in full.matrices)

@@ -28,7 +28,7 @@ FIRST = (
     "doctor",
 )
 # Modules here that are no commands.
-HELPERS = {"one_cell", "report", "sweepfile"}
+HELPERS = {"one_cell", "decomposition_report", "report", "sweepfile"}
 
 # Python looks for cycles of dead objects after every 700 new ones, which while JAX is imported and traces is a tenth of
 # the time. A command's cycles are few.

@@ -29,7 +29,7 @@ def print_shapes(result: Any, table: xr.Dataset, *, most: int = 200) -> None:
     flat = won.stack(row=dims) if dims else won.expand_dims("row")
     for k in range(min(flat.sizes["row"], most)):
         cell = flat.isel(row=k)
-        row = [word(_number(cell.coords[n].item())) for n in names]
+        row = [word(number(cell.coords[n].item())) for n in names]
         row.append(word(cell["shape"].item()))
         if seeded:
             shape = table["shape"].sel({d: cell.coords[d].item() for d in dims}) if dims else table["shape"]
@@ -52,7 +52,8 @@ def _dimensionalities(cell: xr.Dataset) -> str:
     return " ".join(value if n == 1 else f"{value} ×{n}" for value, n in counts.items())
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A value of an axis as a table shows it."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -87,55 +88,10 @@ def print_scores(table: xr.Dataset, *, most: int = 200) -> None:
     for _, row in rows.head(most).iterrows():
         architecture = ARCHITECTURES.get(row["architecture"]) if "architecture" in axes else None
         unused = set(SPARSITY_FIELDS) - architecture.fields_read if architecture else set()
-        settings = (word("–" if name in unused else _number(row[name])) for name in axes)
+        settings = (word("–" if name in unused else number(row[name])) for name in axes)
         printed.add_row(*settings, *(f"{row[s]:.2f}" for s in _SCORES.values()))
     terminal().print(printed)
     if (left := len(rows) - most) > 0:
         say(f"… and {left} more rows")
     if absent := int(frame["l0"].isna().sum()):
         say(f"{absent} of {len(frame)} autoencoders diverged or are missing: they are in no mean")
-
-
-def print_decompositions(table: xr.Dataset, *, most: int = 200) -> None:
-    """One row per setting of decompositions: means over the seeds, live subcomponents, and how many seeds are taken apart.
-
-    `table` is that of `superpos.experiments.decomposing.measure`. Decompositions that diverged, or are not trained yet, are
-    in no mean and count as not taken apart.
-    """
-    from superpos.analysis.intervals import share_interval
-
-    numbers = ["mmcs", "ml2r", "live", "stochastic", "adversarial", "taken_apart"]
-    table = table[numbers] if table["mmcs"].dims else table[numbers].expand_dims("cell")
-    lead = table["mmcs"].dims
-    axes = [str(name) for name, c in table.coords.items() if c.dims and set(c.dims) <= set(lead) and name != "seed"]
-    frame: Any = table.to_dataframe().reset_index()
-    axes = [name for name in axes if frame[name].nunique() > 1 or name == "minimality_coefficient"]
-    printed = Table(box=None, pad_edge=False, header_style="bold")
-    for name in (*axes, "MMCS", "ML2R", "live", "random masks", "adversarial", "taken apart", "95 %"):
-        printed.add_column("β" if name == "minimality_coefficient" else word(name), justify="right")
-    groups = list(frame.groupby(axes, sort=False)) if axes else [((), frame)]
-    for values, rows in groups[:most]:
-        mean, live, n, count = rows[numbers].mean(), rows["live"].dropna(), len(rows), int(rows["taken_apart"].sum())
-        _, low, high = share_interval(count, n)
-        printed.add_row(
-            *(word(_number(value)) for value in values),
-            *("–" if np.isnan(mean[name]) else f"{mean[name]:.3f}" for name in ("mmcs", "ml2r")),
-            _range(live.to_numpy()),
-            *("–" if np.isnan(mean[name]) else f"{mean[name]:.1e}" for name in ("stochastic", "adversarial")),
-            f"{count} of {n}",
-            f"{low:.2f} … {high:.2f}",
-        )
-    terminal().print(printed)
-    if (left := len(groups) - most) > 0:
-        say(f"… and {left} more rows")
-    if absent := int(frame["mmcs"].isna().sum()):
-        say(
-            f"{absent} of {len(frame)} decompositions diverged or are missing: they are in no mean, and not taken apart"
-        )
-
-
-def _range(counts: np.ndarray) -> str:
-    if not len(counts):
-        return "–"
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low}" if low == high else f"{low} … {high}"

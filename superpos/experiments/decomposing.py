@@ -3,7 +3,7 @@
 Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", arXiv 2506.20790.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -106,31 +106,39 @@ def measure(result: SweepResult, n_inputs: int = N_INPUTS) -> xr.Dataset:
     are live as features are represented; with identity layers, which have live ones of their own, it is not asked. Models
     that diverged or are missing have no scores (NaN), and are neither.
     """
-    dims, shape = result["loss"].dims, result["loss"].shape
-    sound = ((result.dataset["diverged_step"] < 0) & ~result.missing).transpose(*dims).values
-    scores: dict[tuple[int, ...], Any] = {}
-    needs: dict[tuple[int, ...], Need] = {}
-    for index in np.argwhere(sound):
-        place = tuple(map(int, index))
-        cell = result.isel(**dict(zip(map(str, dims), place, strict=True)))
-        task: Any = cell.task()
-        model = cell.model()
-        scores[place] = score_decomposition(task, model, n_inputs=n_inputs)
+
+    def score(task: Any, model: Any) -> tuple[dict[str, float], np.ndarray]:
+        scores = score_decomposition(task, model, n_inputs=n_inputs)
         W, U, V = (np.asarray(a, float) for a in (materialize(task.broadcast()).target_W, model.U[...], model.V[...]))
-        needs[place] = by_need(W, U, V, scores[place].importances[0])
-    if not scores:
-        raise ConfigError("no model of this sweep is sound: all diverged or are missing.")
-    first = next(iter(scores.values()))
-    data: dict[str, Any] = {name: (dims, np.full(shape, np.nan)) for name in (*first.scalars(), *Need._fields)}
-    importances = np.full((*shape, *first.importances.shape), np.nan, np.float32)
-    for place, one in scores.items():
-        importances[place] = one.importances
-        for name, value in (one.scalars() | needs[place]._asdict()).items():
-            data[name][1][place] = value
-    data["importances"] = ((*dims, "matrix", "subcomponent", "feature"), importances)
-    table = xr.Dataset(data, {name: result.dataset[name] for name in result["loss"].coords})
+        return scores.scalars() | by_need(W, U, V, scores.importances[0])._asdict(), scores.importances
+
+    table = scored(result, score)
     recovered = (table["mmcs"] >= MMCS) & (abs(table["ml2r"] - 1) <= ML2R_WITHIN)
     apart = (table["need_error"] == 0) & (table["need_cosine"] >= MMCS) & (abs(table["need_ratio"] - 1) <= ML2R_WITHIN)
     if not result.attrs["task"]["identity_layers"]:
         apart &= table["live"] == table["n_represented"]
     return table.assign(recovered=recovered.astype(float), taken_apart=apart.astype(float))
+
+
+def scored(result: SweepResult, score: Callable[[Any, Any], tuple[dict[str, float], np.ndarray]]) -> xr.Dataset:
+    """What `score(task, model)` says of every model over the axes of `result`: numbers by name, and importances.
+
+    Importances are (matrix, C, n_features). Models that diverged or are missing have NaN.
+    """
+    dims, shape = result["loss"].dims, result["loss"].shape
+    sound = ((result.dataset["diverged_step"] < 0) & ~result.missing).transpose(*dims).values
+    scores: dict[tuple[int, ...], tuple[dict[str, float], np.ndarray]] = {}
+    for index in np.argwhere(sound):
+        place = tuple(map(int, index))
+        cell = result.isel(**dict(zip(map(str, dims), place, strict=True)))
+        scores[place] = score(cell.task(), cell.model())
+    if not scores:
+        raise ConfigError("no model of this sweep is sound: all diverged or are missing.")
+    numbers, first = next(iter(scores.values()))
+    data: dict[str, Any] = {name: (dims, np.full(shape, np.nan)) for name in numbers}
+    importances = np.full((*shape, *first.shape), np.nan, np.float32)
+    for place, (numbers, importances[place]) in scores.items():
+        for name, value in numbers.items():
+            data[name][1][place] = value
+    data["importances"] = ((*dims, "matrix", "subcomponent", "feature"), importances)
+    return xr.Dataset(data, {name: result.dataset[name] for name in result["loss"].coords})

@@ -14,8 +14,14 @@ from matplotlib.figure import Figure
 
 from superpos.analysis.decompositions import ONE_HOT
 from superpos.analysis.intervals import share_interval
-from superpos.analysis.network_decompositions import score_network_decomposition
 from superpos.experiments.claims import Claims
+from superpos.experiments.decomposing_networks import (
+    BATCH_SIZE,
+    COEFFICIENTS,
+    LEARNING_RATE,
+    STEPS,
+    build_network_decompositions,
+)
 from superpos.experiments.parameter_decomposition import counts_of, in_order
 from superpos.experiments.sizes import Sizes
 from superpos.plot.appearance import PALETTE, caption, current_axes
@@ -49,12 +55,12 @@ class Size:
     target_steps: int = 3_000
     target_batch_size: int = 512
     n_subcomponents: int = 40
-    coefficients: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 1e-3)
+    coefficients: tuple[float, ...] = COEFFICIENTS
     seeds: int = 5
     control_seeds: int = 2
-    steps: int = 4_000
-    batch_size: int = 128
-    learning_rate: float = 1e-2
+    steps: int = STEPS
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
     stratified: bool = True
     final_p_norm: float | None = 1.0  # from 2
     n_inputs: int = 4_096  # of scores
@@ -104,9 +110,7 @@ def build_targets(size: Size) -> tuple[ResidualMLP, TrainConfig, Grid]:
 
 def build(size: Size, targets: SweepResult) -> tuple[NetworkDecomposition, TrainConfig, Grid]:
     """Task, training and grid of the decompositions: by network, coefficient and seed in one sweep."""
-    networks = [targets.sel(seed=seed) for seed in size.target_seeds]
-    grid = Grid(source=range(len(networks)), minimality_coefficient=list(size.coefficients), seed=range(size.seeds))
-    return *_decompositions(size, networks), grid
+    return _decompositions(size, [targets.sel(seed=seed) for seed in size.target_seeds], size.seeds)
 
 
 def build_controls(size: Size, targets: SweepResult) -> tuple[NetworkDecomposition, TrainConfig, Grid]:
@@ -115,39 +119,15 @@ def build_controls(size: Size, targets: SweepResult) -> tuple[NetworkDecompositi
     draw = np.random.default_rng(0)
     for W in (network.W_in, network.W_out):
         W[...] = draw.permutation(np.asarray(W[...]).ravel()).reshape(W.shape)
-    task, config = _decompositions(size, network, feature_probability=size.feature_probability)
-    return task, config, Grid(minimality_coefficient=list(size.coefficients), seed=range(size.control_seeds))
+    return _decompositions(size, network, size.control_seeds, feature_probability=size.feature_probability)
 
 
-def _decompositions(size: Size, networks: Any, **settings: Any) -> tuple[NetworkDecomposition, TrainConfig]:
-    settings |= {"magnitude": "signed_uniform", "p_norm": 2.0, "final_p_norm": size.final_p_norm}
-    settings |= {"n_subcomponents": size.n_subcomponents, "stratified": size.stratified}
-    config = TrainConfig(steps=size.steps, batch_size=size.batch_size, learning_rate=size.learning_rate)
-    return NetworkDecomposition.of_model(networks, **settings), config
-
-
-def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:
-    """Every number of `score_network_decomposition` over the axes of `result`, and importances for one-hot inputs.
-
-    `relative` is the error with random masks over that without subcomponents. `one_each_alone` is whether W_in is one live
-    subcomponent for every function: as many live as there are features, and importances that are one-hot to .1.
-    """
-    dims, shape = result["loss"].dims, result["loss"].shape
-    scores = []
-    for index in np.ndindex(shape):
-        cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
-        scores.append(score_network_decomposition(cell.task(), cell.model(), n_inputs=n_inputs))
-    data: dict[str, Any] = {
-        name: (dims, np.reshape([getattr(one, name) for one in scores], shape)) for name in scores[0].scalars()
-    }
-    importances = np.stack([one.importances for one in scores]).astype(np.float32)
-    data["importances"] = (
-        (*dims, "matrix", "subcomponent", "feature"),
-        importances.reshape(*shape, *importances.shape[1:]),
-    )
-    table = xr.Dataset(data, {name: result.dataset[name] for name in result["loss"].coords})
-    alone = (table["live_first"] == importances.shape[-1]) & (table["first_error"] == 0)
-    return table.assign(one_each_alone=alone.astype(float), relative=table["stochastic"] / table["without"])
+def _decompositions(
+    size: Size, networks: Any, seeds: int, **settings: Any
+) -> tuple[NetworkDecomposition, TrainConfig, Grid]:
+    names = ("n_subcomponents", "coefficients", "steps", "batch_size", "learning_rate", "stratified", "final_p_norm")
+    settings |= {"magnitude": "signed_uniform"} | {name: getattr(size, name) for name in names}
+    return build_network_decompositions(networks, seeds=range(seeds), **settings)
 
 
 def best_coefficient(table: xr.Dataset) -> float:
@@ -159,7 +139,7 @@ def best_coefficient(table: xr.Dataset) -> float:
 
 
 def evaluate(targets: xr.Dataset, table: xr.Dataset, controls: xr.Dataset, size: Size, claims: Claims) -> None:
-    """`targets` is the table of `compressed_computation.measure` of the networks, the others are `measure`'s."""
+    """`targets` is the table of `compressed_computation.measure` of the networks, the others of `decomposing_networks`'s."""
     n, m = size.n_features, size.n_hidden
     slopes, naive = (
         targets["response"].sel(input=ONE_HOT, method="nearest").values / ONE_HOT,

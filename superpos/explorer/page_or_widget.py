@@ -82,8 +82,10 @@ def explore(
     if landscape is not None and kind != "toy":
         raise ConfigError(f"landscape is for toy models; this result holds {kind} models.")
     if not result.has_page:
-        kinds = "toy models, their decompositions, sparse autoencoders and transcoders, modular addition and repeated tokens"
-        raise ConfigError(f"pages exist for {kinds}; this result holds {kind} models.")
+        kinds = (
+            "toy models, decompositions of weights, sparse autoencoders and transcoders, modular addition and repeated"
+        )
+        raise ConfigError(f"pages exist for {kinds} tokens; this result holds {kind} models.")
     target = "superpos-explorer.html" if path is None else path
     widgets = path is None and console.in_kernel()
     if not widgets:

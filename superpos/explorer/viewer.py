@@ -49,15 +49,26 @@ SCORES = {
     "tiling": "latents per manifold",
     "active_at_once": "… of them active at once",
     "mixed": "latents of no manifold",
+    "one_each": "features with a part of their own",
     "ml2r": "ML2R, lengths",
+    "live_first": "live, of the first matrix",
+    "live_second": "live, of the second",
+    "together": "… share that a feature needs",
+    "neuron_cosine": "… cosine with one neuron",
     "live": "live subcomponents",
     "importance_error": "importances off",
     "faithfulness": "faithfulness error",
     "stochastic": "error with random masks",
     "adversarial": "error with adversarial masks",
+    "without": "error without subcomponents",
 }
 # By which score autoencoders are chosen first, for each kind.
-CHIEF = {"transcoder": "slope_agreement", "manifolds": "explained_variance", "decomposition": "mmcs"}
+CHIEF = {
+    "transcoder": "slope_agreement",
+    "manifolds": "explained_variance",
+    "decomposition": "mmcs",
+    "network": "one_each",
+}
 # Numbers to compare them with; no axes of their own.
 BESIDE = (
     "l0_true",
@@ -204,6 +215,8 @@ def _pack_one(data: dict[str, Any]) -> dict[str, Any]:
             for k, label in enumerate(data["blocks"])
         ],
         "manifolds": data.get("manifolds"),
+        "matrices": data.get("matrices"),
+        "per_matrix": data.get("per_matrix"),
     }
     if "shares" in latents[0]:
         shares = [[np.nan if v is None else v for v in latent["shares"]] for latent in latents]

@@ -4,6 +4,7 @@ from superpos.models.activations import register_activation as register_activati
 from superpos.models.boolean import BooleanModel as BooleanModel
 from superpos.models.computation import ComputationModel as ComputationModel
 from superpos.models.decoder_mlp import DecoderMLP as DecoderMLP
+from superpos.models.decomposed_transformer import DecomposedTransformer as DecomposedTransformer
 from superpos.models.decomposition import Decomposition as Decomposition
 from superpos.models.deep_pairs import DeepPairModel as DeepPairModel
 from superpos.models.interventions import ablate as ablate

@@ -8,7 +8,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from superpos import arrays, check
-from superpos.models.toy import ACTIVATIONS, FULL_PRECISION
+from superpos.models.linear import Linear, own_linear
+from superpos.models.products import dot
+from superpos.models.toy import ACTIVATIONS
 
 # Functions of the hidden layer by name, (n_hidden, *batch) to the same shape; softmax units see all neurons at once.
 HIDDEN_ACTIVATIONS = {
@@ -61,17 +63,31 @@ class ComputationModel(nnx.Module):
         self.b = None if b is None else nnx.Param(b)
         self.hidden_activation = hidden_activation
 
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """W1 and W2, or W and its transpose where they are tied, in the order in which an input meets them."""
+        if self.W is None:
+            return {"W1": self.W1[...], "W2": self.W2[...]}
+        return {"W": self.W[...], "Wᵀ": self.W[...].T}
+
     def hidden(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_hidden *batch"]:
         """What the hidden layer says of one input of shape (n_features,), or of a batch of them as columns."""
-        W1 = self.W if self.W1 is None else self.W1
-        x = arrays.columns("x", x, W1.shape[1])
-        return HIDDEN_ACTIVATIONS[self.hidden_activation](jnp.dot(W1[...], x, precision=FULL_PRECISION))
+        return self._hidden(arrays.columns("x", x, self._n_features), own_linear(self.matrices, dot))
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """The output for one input of shape (n_features,), or for a batch of them as columns, (n_features, batch)."""
-        W2 = self.W[...].T if self.W2 is None else self.W2[...]
-        x = arrays.columns("x", x, W2.shape[0])
-        pre_activation = jnp.dot(W2, self.hidden(x), precision=FULL_PRECISION)
-        if self.b is not None:
-            pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (x.ndim - 1))
-        return ACTIVATIONS["relu"](pre_activation)
+        return self.forward(arrays.columns("x", x, self._n_features), own_linear(self.matrices, dot))
+
+    def forward(self, x: Float[Array, "n_features *batch"], linear: Linear) -> Float[Array, "n_features *batch"]:
+        r"""$\mathrm{ReLU}(A_2(\sigma(A_1(x))) + b)$, where `linear(name, a)` is $A(a)$ of a matrix by its name."""
+        _, second = self.matrices
+        a = linear(second, self._hidden(x, linear))
+        return ACTIVATIONS["relu"](a if self.b is None else a + jnp.reshape(self.b[...], (-1,) + (1,) * (a.ndim - 1)))
+
+    def _hidden(self, x: Float[Array, "n_features *batch"], linear: Linear) -> Float[Array, "n_hidden *batch"]:
+        first, _ = self.matrices
+        return HIDDEN_ACTIVATIONS[self.hidden_activation](linear(first, x))
+
+    @property
+    def _n_features(self) -> int:
+        return (self.W1 if self.W is None else self.W).shape[1]

@@ -1,5 +1,6 @@
 """The weights of a network as sums of rank-one subcomponents, and networks that say which of them an input needs."""
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float
 
 from superpos import arrays, check
 from superpos.errors import ConfigError
-from superpos.models.forward_passes import forward_pass, matrices_of, own_linear
+from superpos.models.linear import Linear, MatrixNetwork, own_linear
 from superpos.models.products import FULL_PRECISION, dot
 
 GATES = ("mlp", "shared")
@@ -31,7 +32,7 @@ class Decomposition(nnx.Module):
 
     A toy model is $x' = f(W^\top I \cdots I\, W x + b)$ with some number of identity layers, often none. Its matrices are W,
     the identities, and $W^\top$, in this order. A network that computes has two, and what is said of W and $W^\top$ is said
-    of them (`models.forward_passes.matrices_of`); the features of W are the stream's dimensions in a `ResidualMLP`.
+    of them (its `matrices`); the features of W are the stream's dimensions in a `ResidualMLP`.
 
     For W, `V` has shape (C, n_features) and `U` (n_hidden, C): subcomponent c reads the direction `V[c]` of the input and
     writes `U[:, c]`. Identity layers have `V_hidden` (layer, C, n_hidden) and `U_hidden` (layer, n_hidden, C). Tied, the
@@ -128,15 +129,20 @@ class Decomposition(nnx.Module):
         """How many identity matrices lie between the first and the last matrix."""
         return 0 if self.V_hidden is None else self.V_hidden.shape[0]
 
-    def of_target(self, target: Any, x: Float[Array, "n_features batch"]) -> PerMatrix:
+    def of_target(self, target: MatrixNetwork, x: Float[Array, "n_features batch"]) -> PerMatrix:
         """The inputs that the target gives each matrix, and its output. Identity layers pass the hidden layer on."""
-        own, inputs = own_linear(target), []
+        own, inputs = own_linear(target.matrices), []
 
         def linear(name: str, a: Array) -> Array:
             inputs.append(a)
             return own(name, a)
 
-        return PerMatrix(inputs, forward_pass(target, linear, x, self.identity_layers))
+        return PerMatrix(inputs, self._forward(target, x, linear))
+
+    def _forward(self, target: Any, x: Float[Array, "n_features batch"], linear: Linear) -> Array:
+        """The target's output where its matrices, and the identities between a toy model's, act as `linear` says."""
+        identities = self.identity_layers
+        return target.forward(x, linear, identities) if identities else target.forward(x, linear)
 
     def inner_activations(self, inputs: list[Array]) -> Float[Array, "matrix C batch"]:
         """$h^l = V^l a^l$ of every matrix."""
@@ -145,17 +151,7 @@ class Decomposition(nnx.Module):
 
     def gate(self, inner: Float[Array, "matrix C batch"]) -> Float[Array, "matrix C batch"]:
         """The networks γ before any sigmoid, for inner activations. GELU is the exact one."""
-        if self.shared:
-            neurons = jnp.einsum("lnc,lcb->lnb", self.gate_in[...], inner, precision=FULL_PRECISION)
-            neurons = gelu(neurons + self.gate_in_bias[...][..., None])
-            out = jnp.einsum("lcn,lnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
-        else:
-            # (weight, bias) times (inner activation, 1): as products of matrices their gradients take half the time.
-            read = jnp.stack([self.gate_in[...], self.gate_in_bias[...]], axis=-1)
-            seen = jnp.stack([inner, jnp.ones_like(inner)], axis=2)
-            neurons = gelu(jnp.einsum("lcnk,lckb->lcnb", read, seen, precision=FULL_PRECISION))
-            out = jnp.einsum("lcn,lcnb->lcb", self.gate_out[...], neurons, precision=FULL_PRECISION)
-        return out + self.gate_out_bias[...][..., None]
+        return gates(self.gate_in[...], self.gate_in_bias[...], self.gate_out[...], self.gate_out_bias[...], inner)
 
     def importances(self, target: Any, x: Float[Array, "n_features batch"]) -> Float[Array, "matrix C batch"]:
         """The causal importances g in [0, 1] of every matrix's subcomponents for inputs as columns."""
@@ -164,7 +160,7 @@ class Decomposition(nnx.Module):
 
     def output(
         self,
-        target: Any,
+        target: MatrixNetwork,
         x: Float[Array, "n_features batch"],
         masks: Float[Array, "matrix C batch"],
         rest: Float[Array, "matrix batch_or_1"] | None = None,
@@ -174,25 +170,25 @@ class Decomposition(nnx.Module):
         With `rest`, what subcomponents leave out is added with that mask, $+\, m^l_\Delta (W^l - U^l V^l)$.
         """
         masked = iter(zip(self.matrices, masks, [None] * len(masks) if rest is None else rest, strict=True))
-        own = own_linear(target, dot)
+        own = own_linear(target.matrices, dot)
 
         def linear(name: str, a: Array) -> Array:
             (U, V), mask, of_rest = next(masked)
             left_out = () if of_rest is None else (of_rest, own(name, a))
             return masked_product(U, dot(V, a), mask, *left_out)
 
-        return forward_pass(target, linear, x, self.identity_layers)
+        return self._forward(target, x, linear)
 
     def output_given(
-        self, target: Any, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
+        self, target: MatrixNetwork, x: Float[Array, "n_features batch"], index: int, given: Float[Array, "rows batch"]
     ) -> Float[Array, "n_features batch"]:
         """The target's output where its matrix `index` gives what is `given`, whatever it reads; the others are its own."""
-        own, replaced = own_linear(target, dot), list(matrices_of(target, self.identity_layers))[index]
+        own, place = own_linear(target.matrices, dot), count()
 
         def linear(name: str, a: Array) -> Array:
-            return given if name == replaced else own(name, a)
+            return given if next(place) == index else own(name, a)
 
-        return forward_pass(target, linear, x, self.identity_layers)
+        return self._forward(target, x, linear)
 
 
 def masked_product(
@@ -206,6 +202,27 @@ def masked_product(
     if rest is None or product is None:
         return dot(U, mask * inner)
     return dot(U, (mask - rest[None]) * inner) + rest[None] * product
+
+
+def gates(
+    gate_in: Float[Array, "..."],
+    gate_in_bias: Float[Array, "..."],
+    gate_out: Float[Array, "matrix C neuron"],
+    gate_out_bias: Float[Array, "matrix C"],
+    inner: Float[Array, "matrix C batch"],
+) -> Float[Array, "matrix C batch"]:
+    """The networks γ before any sigmoid, one for every subcomponent or a shared one for every matrix, as `gate_in` says."""
+    if gate_in_bias.ndim == 2:
+        neurons = jnp.einsum("lnc,lcb->lnb", gate_in, inner, precision=FULL_PRECISION)
+        neurons = gelu(neurons + gate_in_bias[..., None])
+        out = jnp.einsum("lcn,lnb->lcb", gate_out, neurons, precision=FULL_PRECISION)
+    else:
+        # (weight, bias) times (inner activation, 1): as products of matrices their gradients take half the time.
+        read = jnp.stack([gate_in, gate_in_bias], axis=-1)
+        seen = jnp.stack([inner, jnp.ones_like(inner)], axis=2)
+        neurons = gelu(jnp.einsum("lcnk,lckb->lcnb", read, seen, precision=FULL_PRECISION))
+        out = jnp.einsum("lcn,lcnb->lcb", gate_out, neurons, precision=FULL_PRECISION)
+    return out + gate_out_bias[..., None]
 
 
 def gelu(a: Float[Array, "..."]) -> Float[Array, "..."]:

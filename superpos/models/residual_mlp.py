@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from superpos import arrays
 from superpos.data.directions import random_directions
-from superpos.models.toy import FULL_PRECISION
+from superpos.models.linear import Linear, own_linear
+from superpos.models.products import FULL_PRECISION, dot
 
 
 class ResidualMLP(nnx.Module):
@@ -61,14 +62,34 @@ class ResidualMLP(nnx.Module):
     ) -> Float[Array, "n_features *batch"]:
         """What the hidden layer adds to the outputs. Weights meet the embedding first, which is exact and far cheaper."""
         read, write = self.between_features(W_E)
-        hidden = jax.nn.relu(jnp.dot(read, x, precision=FULL_PRECISION))
-        return jnp.dot(write, hidden, precision=FULL_PRECISION)
+        return self._layer(x, own_linear({"W_in": read, "W_out": write}, dot))
 
     def __call__(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """The output for one input of shape (n_features,), or for a batch of them as columns."""
         W_E, x = self.embedding(), arrays.columns("x", x, self.n_features)
         stream = x if W_E is None else x + jnp.dot(overlaps(W_E), x, precision=FULL_PRECISION)
         return stream + self.hidden_part(x, W_E)
+
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """W_in and W_out, in the order in which an input meets them; the embedding is part of the network."""
+        return {"W_in": self.W_in[...], "W_out": self.W_out[...]}
+
+    def forward(self, x: Float[Array, "n_features batch"], linear: Linear) -> Float[Array, "n_features batch"]:
+        r"""$W_E^\top (h + A_\text{out}(\mathrm{ReLU}(A_\text{in}(h))))$ with $h = W_E x$ and $A$ = `linear(name, ·)`.
+
+        What stands for a matrix reads the stream. `__call__`, which knows the matrices, has the weights meet the embedding
+        first instead.
+        """
+        with jax.ensure_compile_time_eval():  # a constant of the program, not drawn anew at every step
+            W_E = self.embedding()
+        stream = x if W_E is None else dot(W_E, x)
+        stream = stream + self._layer(stream, linear)
+        return stream if W_E is None else dot(W_E.T, stream)
+
+    def _layer(self, a: Float[Array, "read *batch"], linear: Linear) -> Float[Array, "written *batch"]:
+        """What the hidden layer writes for what it reads."""
+        return linear("W_out", jax.nn.relu(linear("W_in", a)))
 
 
 def embedding(n_residual: int, n_features: int, seed: int) -> Float[Array, "n_residual n_features"] | None:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from superpos import arrays, views
 from superpos.models.activations import ACTIVATIONS as ACTIVATIONS
 from superpos.models.activations import check_activation
+from superpos.models.linear import Linear, own_linear
 from superpos.models.products import FULL_PRECISION as FULL_PRECISION
 from superpos.models.products import product
 
@@ -45,7 +46,24 @@ class ToyModel(nnx.Module):
         Columns, because W @ x then is one matrix product whose long axis is contiguous: twice as fast on a CPU as
         mapping over single inputs, and five times as fast as inputs in rows.
         """
-        return self.activate(self.encode(x))
+        return self.forward(arrays.columns("x", x, self.W.shape[1]), own_linear(self.matrices))
+
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """W and its transpose, in the order in which an input meets them."""
+        return {"W": self.W[...], "Wᵀ": self.W[...].T}
+
+    def forward(
+        self, x: Float[Array, "n_features *batch"], linear: Linear, identities: int = 0
+    ) -> Float[Array, "n_features *batch"]:
+        r"""$f(A_{W^\top}(A_W(x)) + b)$, where `linear("W", a)` is $A_W(a)$, what stands for W makes of what it reads.
+
+        Between the two may stand so many `identities`, which are called "identity 1" and so on.
+        """
+        hidden = linear("W", x)
+        for k in range(1, identities + 1):
+            hidden = linear(f"identity {k}", hidden)
+        return ACTIVATIONS[self.activation](self._shifted(linear("Wᵀ", hidden)))
 
     def _repr_html_(self) -> str:
         return views.draw("html", self)
@@ -57,10 +75,10 @@ class ToyModel(nnx.Module):
     def decode(self, hidden: Float[Array, "n_hidden *batch"]) -> Float[Array, "n_features *batch"]:
         r"""What the activation function is applied to, $W^\top h + b$."""
         hidden = arrays.columns("hidden", hidden, self.W.shape[0])
-        pre_activation = product(self.W[...].T, hidden)
-        if self.b is not None:
-            pre_activation += jnp.reshape(self.b[...], (-1,) + (1,) * (hidden.ndim - 1))
-        return pre_activation
+        return self._shifted(product(self.W[...].T, hidden))
+
+    def _shifted(self, a: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
+        return a if self.b is None else a + jnp.reshape(self.b[...], (-1,) + (1,) * (a.ndim - 1))
 
     def activate(self, hidden: Float[Array, "n_hidden *batch"]) -> Float[Array, "n_features *batch"]:
         r"""The output $f(W^\top h + b)$ for a hidden layer h."""

@@ -23,6 +23,15 @@ MLP = ("resid_mid", "mlp.pre", "mlp.post", "mlp_out")
 
 Keep = Callable[[str, Array], Array]
 
+# What the matrices of a layer make of what they read: those of its heads, queries, keys and values, and what heads write.
+LINEAR = {
+    **dict.fromkeys(("W_Q", "W_K", "W_V"), "pd,hde->hpe"),
+    "W_O": "hqe,hed->qd",
+    **dict.fromkeys(("W_in", "W_out"), "pd,de->pe"),
+}
+# The action of the matrices of a name in a layer.
+LayerLinear = Callable[[str, int, Array], Array]
+
 
 class Transformer(nnx.Module):
     r"""Token and position embeddings, attention layers, each with an MLP or without, an unembedding.
@@ -139,9 +148,14 @@ class Transformer(nnx.Module):
         interventions: Interventions | None = None,
         *,
         last_only: bool = False,
+        linear: LayerLinear | None = None,
     ) -> Float[Array, "*positions d_vocab"]:
         """Logits of the token after every position, (n_positions, d_vocab); see `run_with_cache`."""
-        return self.run_with_cache(tokens, interventions, last_only=last_only)[0]
+        return self.run_with_cache(tokens, interventions, last_only=last_only, linear=linear)[0]
+
+    def own_linear(self, name: str, layer: int, x: Array) -> Array:
+        """What the matrices of a name make of what they read in a layer, as `LINEAR` says."""
+        return _dot(LINEAR[name], x, getattr(self, name)[layer])
 
     def run_with_cache(
         self,
@@ -149,6 +163,7 @@ class Transformer(nnx.Module):
         interventions: Interventions | None = None,
         *,
         last_only: bool = False,
+        linear: LayerLinear | None = None,
     ) -> tuple[Float[Array, "*positions d_vocab"], dict[str, Array]]:
         """Logits, and every activation by its name (see `activations`).
 
@@ -161,6 +176,8 @@ class Transformer(nnx.Module):
         `last_only` computes the logits of the last position alone, (d_vocab,), and all else that only they need: queries,
         MLP and residual stream of the last layer then have one position. Sequences may be shorter than W_pos.
 
+        `linear(name, layer, x)` is what the matrices of a name make of what they read in a layer, by default `own_linear`.
+
         Raises:
             ConfigError: the sequence is too long, an activation's name is unknown, or its new value has another shape.
         """
@@ -170,7 +187,7 @@ class Transformer(nnx.Module):
             raise ConfigError(
                 f"tokens must be at most {self.W_pos.shape[0]}, the model's n_positions; got {n_positions}."
             )
-        keep = Recorder(self.activations, interventions)
+        keep, linear = Recorder(self.activations, interventions), linear or self.own_linear
         x = keep("embed", _look_up(self.W_E[...], tokens))
         position = keep("pos_embed", self.W_pos[:n_positions])
         if self.positions == "residual":
@@ -178,10 +195,10 @@ class Transformer(nnx.Module):
         for layer in range(n_layers):
             rows, inside = slice(-1 if last_only and layer == n_layers - 1 else None, None), keep.block(layer)
             x = inside("resid_pre", x)
-            x = x[rows] + self._attention(layer, x, position, rows, inside)
+            x = x[rows] + self._attention(layer, x, position, rows, inside, linear)
             if self.W_in is not None:
                 x = inside("resid_mid", x)
-                x = x + self._mlp(layer, x, inside)
+                x = x + self._mlp(layer, x, inside, linear)
             x = inside("resid_post", x)
         logits = keep("logits", _dot("pd,dv->pv", self._norm(x), self.W_U[...]))
         return (logits[-1] if last_only else logits), keep.cache
@@ -193,24 +210,27 @@ class Transformer(nnx.Module):
         position: Float[Array, "n_positions d_model"],
         rows: slice,
         keep: Keep,
+        linear: LayerLinear,
     ) -> Float[Array, "rows d_model"]:
         """What the heads of a layer add at the positions `rows`."""
         x = self._norm(x)
         where = x + position if self.positions == "queries_keys" else x
-        q = keep("attn.q", _dot("pd,hde->hpe", where[rows], self.W_Q[layer]))
-        k = keep("attn.k", _dot("pd,hde->hpe", where, self.W_K[layer]))
-        v = keep("attn.v", _dot("pd,hde->hpe", x, self.W_V[layer]))
+        q = keep("attn.q", linear("W_Q", layer, where[rows]))
+        k = keep("attn.k", linear("W_K", layer, where))
+        v = keep("attn.v", linear("W_V", layer, x))
         causal = jnp.tril(jnp.ones((len(x), len(x)), bool))[rows]
         scores = jnp.where(causal[None], _dot("hqe,hke->hqk", q, k) / q.shape[-1] ** 0.5, -jnp.inf)
         pattern = keep("attn.pattern", jax.nn.softmax(keep("attn.scores", scores)))
         z = keep("attn.z", _dot("hqk,hke->hqe", pattern, v))
-        return keep("attn_out", _dot("hqe,hed->qd", z, self.W_O[layer]))
+        return keep("attn_out", linear("W_O", layer, z))
 
-    def _mlp(self, layer: int, x: Float[Array, "rows d_model"], keep: Keep) -> Float[Array, "rows d_model"]:
+    def _mlp(
+        self, layer: int, x: Float[Array, "rows d_model"], keep: Keep, linear: LayerLinear
+    ) -> Float[Array, "rows d_model"]:
         """What the neurons of a layer add."""
-        pre = keep("mlp.pre", _affine(self._norm(x), self.W_in[layer], self.b_in, layer))
+        pre = keep("mlp.pre", _shifted(linear("W_in", layer, self._norm(x)), self.b_in, layer))
         post = keep("mlp.post", ACTIVATIONS[self.activation](pre))
-        return keep("mlp_out", _affine(post, self.W_out[layer], self.b_out, layer))
+        return keep("mlp_out", _shifted(linear("W_out", layer, post), self.b_out, layer))
 
     def _norm(self, x: Float[Array, "rows d_model"]) -> Float[Array, "rows d_model"]:
         return jax.nn.standardize(x, epsilon=1e-5) if self.layer_norm else x
@@ -232,9 +252,8 @@ def _dot(subscripts: str, *operands: Array) -> Array:
     return jnp.einsum(subscripts, *operands, precision=FULL_PRECISION)
 
 
-def _affine(x: Array, W: Array, b: Any, layer: int) -> Array:
-    out = _dot("pd,de->pe", x, W)
-    return out if b is None else out + b[layer][None]
+def _shifted(a: Array, b: Any, layer: int) -> Array:
+    return a if b is None else a + b[layer][None]
 
 
 def _look_up(W_E: Array, tokens: Array) -> Array:

@@ -27,4 +27,5 @@ from superpos.tasks.sae import SparseAutoencoder as SparseAutoencoder
 from superpos.tasks.skip_trigrams import SkipTrigrams as SkipTrigrams
 from superpos.tasks.toy import Toy as Toy
 from superpos.tasks.transcoder import Transcoder as Transcoder
+from superpos.tasks.transformer_decomposition import TransformerDecomposition as TransformerDecomposition
 from superpos.tasks.world_toy import WorldToy as WorldToy

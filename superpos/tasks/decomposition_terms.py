@@ -47,13 +47,20 @@ def terms(
         output = model.output_given(target, x, k, masked_product(U, inner[k], masks[k], *of_rest))
         layerwise += _mean(jnp.square(output - seen.output), weights) / len(pairs)
     stochastic = _mean(jnp.square(model.output(target, x, masks, rest) - seen.output), weights)
+    return Terms(faithfulness, stochastic, layerwise, minimality(task, model, upper_leaky(gates), weights))
+
+
+def minimality(
+    task: Any, model: Any, upper: Float[Array, "matrix C batch"], weights: Float[Array, " batch"] | None = None
+) -> Float[Array, ""]:
+    """The minimality loss of importances before their upper bound, with a price for being needed often if there is one."""
     p = task.p_norm if model.exponent is None else jax.lax.stop_gradient(model.exponent[...])
-    powers = (upper_leaky(gates) + EPSILON) ** p
+    powers = (upper + EPSILON) ** p
     means = jnp.mean(powers, axis=-1) if weights is None else dot(powers, weights)
-    minimality = jnp.sum(means)
+    total = jnp.sum(means)
     if task.frequency_coefficient is not None:
-        minimality += task.frequency_coefficient * jnp.sum(means * jnp.log2(1 + task.frequency_inputs * means))
-    return Terms(faithfulness, stochastic, layerwise, minimality)
+        total += task.frequency_coefficient * jnp.sum(means * jnp.log2(1 + task.frequency_inputs * means))
+    return total
 
 
 def adversarial_error(

@@ -16,8 +16,8 @@ from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
 from superpos.models.decomposition import Decomposition
 from superpos.models.residual_mlp import ResidualMLP as ResidualModel
 from superpos.tasks.base import Task
+from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.one_layer import MAX_WEIGHTS
-from superpos.tasks.parameter_decomposition import ParameterDecomposition
 from superpos.tasks.registry import register
 
 NETWORKS = ("computation", "residual_mlp")
@@ -25,7 +25,7 @@ NETWORKS = ("computation", "residual_mlp")
 
 @register("network_decomposition")
 @dataclass(frozen=True, kw_only=True)
-class NetworkDecomposition(ParameterDecomposition):
+class NetworkDecomposition(FeatureDecomposition):
     r"""Stochastic parameter decomposition of a network with a hidden layer that computes.
 
     Losses, gates and masks are those of `ParameterDecomposition`, of other targets. `network` says which:
@@ -38,7 +38,7 @@ class NetworkDecomposition(ParameterDecomposition):
     transposed shape. Either may have a leading axis of sources, of which `source` takes one. `tied` takes the second matrix
     and its subcomponents from the first, as in a tied `ComputationModel`. `target_b`, (n_features,), is for "computation".
 
-    The network is written once (`models.forward_passes`), given how each of its matrices acts. So the stochastic loss
+    The network is written once (`forward` of its model), given how each of its matrices acts. So the stochastic loss
     compares outputs where subcomponents are masked before the ReLU, too, and the layerwise loss leaves the other matrix at
     the target's. `NetworkDecomposition.of_model` makes the task for trained networks.
 
@@ -47,12 +47,10 @@ class NetworkDecomposition(ParameterDecomposition):
     30,000 steps of batch 2,048 at a constant learning rate of .002.
     """
 
-    UNSAID: ClassVar[tuple[str, ...]] = (*ParameterDecomposition.UNSAID, "target_W_out", "network", "embedding_seed")
-    SIZES: ClassVar[dict[str, str]] = ParameterDecomposition.SIZES | {"n_hidden": "in {} neurons"}
-    NAMES: ClassVar[dict[str, str]] = ParameterDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
-    SUMMARY: ClassVar[tuple[str, ...]] = ("network", *ParameterDecomposition.SUMMARY)
-    PAGE: ClassVar[str] = ""  # whose pages show columns of one W
-    STARTS_CELL_BY_CELL: ClassVar[bool] = True
+    UNSAID: ClassVar[tuple[str, ...]] = (*FeatureDecomposition.UNSAID, "target_W_out", "network", "embedding_seed")
+    SIZES: ClassVar[dict[str, str]] = FeatureDecomposition.SIZES | {"n_hidden": "in {} neurons"}
+    NAMES: ClassVar[dict[str, str]] = FeatureDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
+    SUMMARY: ClassVar[tuple[str, ...]] = ("network", *FeatureDecomposition.SUMMARY)
 
     network: str = jax.tree.static(default="computation")  # chooses code
     target_W_out: Any = None  # (columns of W, rows of W), or several such; None where tied
@@ -100,12 +98,6 @@ class NetworkDecomposition(ParameterDecomposition):
         check.one_of("hidden_activation", self.hidden_activation, tuple(HIDDEN_ACTIVATIONS))
         check.integer("n_residual", self.n_residual, at_least=0, at_most=MAX_FEATURES)
         check.integer("embedding_seed", self.embedding_seed)
-        if self.activation != "relu":
-            raise ConfigError(f"activation must be relu, that of the networks' outputs, got {self.activation!r}.")
-        if self.identity_layers != 0:
-            raise ConfigError(
-                f"identity_layers must be 0, networks have none, got {check.short(self.identity_layers)}."
-            )
         if self.network == "residual_mlp":
             if self.tied is True or self.target_b is not None or self.hidden_activation != "relu":
                 raise ConfigError(
@@ -117,7 +109,8 @@ class NetworkDecomposition(ParameterDecomposition):
         most = int(self.width) * max(int(self.n_features), int(self.n_subcomponents))
         check.integer("n_residual × n_subcomponents (or n_features)", most, at_most=MAX_WEIGHTS)
 
-    def _check_target(self) -> None:
+    def check_target(self) -> None:
+        """Raise `ConfigError` unless the target's weights are finite and of the shapes that the task says."""
         n, m, width = int(self.n_features), int(self.n_hidden), int(self.width)
         shapes = {"target_W": (m, width), "target_W_out": (width, m), "target_b": (n,)}
         if self.tied and self.target_W_out is not None:

@@ -64,6 +64,19 @@ function ofWeights(sae, row) {
   );
 }
 
+/** What a subcomponent of a network's matrix is needed for. */
+function ofMatrix(sae, row) {
+  const k = sae.alone[row];
+  if (!k) return " No feature alone needs it: it is there for inputs of several.";
+  const own = sae.called(sae.matched[row]);
+  const every = k === sae.n ? "every feature" : `${k} features`;
+  const what = k === 1 ? `${own} alone` : `${every}, ${own} most`;
+  return (
+    ` Of these ${percent(sae.precision[row])} have ${own}; of inputs with ${own} ${percent(sae.recall[row])} ` +
+    `need it. Of inputs with one feature those of ${what} need it.`
+  );
+}
+
 const many = (k, one, more = `${one}s`) => `${k} ${k === 1 ? one : more}`;
 
 /** Features that both find, and where B is better. */
@@ -191,7 +204,7 @@ export const KINDS = {
     mapBesidePlane: true, // importances have no other place
     target: "feature",
     atlas: "Importances of subcomponents (columns) for inputs of one feature (rows), and what they read and write",
-    map: { least: "−1", most: "1", word: "value", rows: "features" },
+    map: { least: "−1", most: "1", word: "value", rows: "features", labelsRight: true },
     sorts: () => ({
       whole: "for one feature",
       split: "for several features",
@@ -206,6 +219,35 @@ export const KINDS = {
     },
     sortedBy: ["feature", true],
     words: ofWeights,
+    tally: tallyOf("whole", "for one feature alone", "subcomponent"),
+  },
+  network: {
+    one: "decomposition",
+    unit: "subcomponent",
+    says: IS_NEEDED,
+    mapBesidePlane: true,
+    target: "feature",
+    atlas:
+      "Importances of subcomponents (columns) for inputs of one feature (rows); their features and neurons",
+    map: { least: "−1", most: "1", word: "value", rows: "features", labelsRight: true },
+    sorts: () => ({
+      whole: "for one feature",
+      split: "for several features",
+      every: "for every feature",
+      idle: "for no feature alone",
+      dead: "dead",
+    }),
+    sort: (sae, row) => {
+      const k = sae.alone[row];
+      return k === 0 ? "idle" : k === 1 ? "whole" : k === sae.n ? "every" : "split";
+    },
+    main: {
+      name: "importance",
+      label: "importance",
+      of: (sae) => (row) => (sae.matched[row] < 0 ? Number.NaN : sae.blocks[0].at(sae.matched[row], row)),
+    },
+    sortedBy: ["feature", true],
+    words: ofMatrix,
     tally: tallyOf("whole", "for one feature alone", "subcomponent"),
   },
 };
@@ -244,6 +286,13 @@ export function facts(sae, row) {
       ...sae.blocks.slice(0, -2).map((block) => [`needed ${block.label}`, own < 0 ? "–" : fixed(block.at(own, row))]),
       ["reads", weight(sae.blocks.length - 2, own)],
       ["writes", weight(sae.blocks.length - 1, own)],
+      ["precision", fixed(sae.precision[row])],
+      density,
+    ];
+  if (sae.kind === "network")
+    return [
+      ["needed", weight(0, own)],
+      [sae.group(row) ? "writes" : "reads", weight(1, own)],
       ["precision", fixed(sae.precision[row])],
       density,
     ];

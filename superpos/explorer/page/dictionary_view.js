@@ -10,7 +10,8 @@ const MAX_NAMED = 24;
 
 /** Latents in the order of the features they are matched with, the others after them by their nearest feature. */
 export function byFeature(sae) {
-  const of = (row) => (sae.matched[row] >= 0 ? sae.matched[row] : sae.targets + Math.max(0, sae.nearest[row]));
+  const own = (row) => (sae.matched[row] >= 0 ? sae.matched[row] : sae.targets + Math.max(0, sae.nearest[row]));
+  const of = (row) => 2 * sae.targets * sae.group(row) + own(row); // of several matrices one after the other
   return Array.from(sae.index.keys()).sort((p, q) => of(p) - of(q));
 }
 
@@ -64,8 +65,8 @@ export function createCosineMap({ side, kind, onpick }) {
     const [block, row] = lines[i];
     const value = fixed(block.drawn(row, order[j]));
     const of = blocks.length > 1 ? `${block.label} · ` : "";
-    const what = kind === "manifolds" ? sae.called(row) : `feature ${row}`;
-    readout.textContent = `${of}${what} · ${unitOf(kind)} ${sae.index[order[j]]}: ${says.word} ${value}`;
+    const what = kind === "manifolds" ? sae.called(row) : `${block.of ?? "feature"} ${row}`;
+    readout.textContent = `${of}${what} · ${unitOf(kind)} ${sae.name(sae.index[order[j]])}: ${says.word} ${value}`;
   });
   canvas.addEventListener("pointerleave", () => {
     readout.textContent = " ";
@@ -95,18 +96,32 @@ export function createCosineMap({ side, kind, onpick }) {
         for (let j = 1; j < sae.count; j++) context.fillRect(j * w - 0.25, 0, 0.5, height);
         for (let i = 1; i < lines.length; i++) context.fillRect(0, i * h - 0.25, width, 0.5);
       }
+      let above = 0; // rows of the blocks before
       for (const [k, block] of blocks.entries()) {
         if (blocks.length === 1) break;
-        const y = k * block.rows * h;
+        const y = above * h;
+        above += block.rows;
         context.fillStyle = dark ? "#eceef1" : "#1b1f27";
         if (k) context.fillRect(0, y - 1, width, 2);
         context.font = "600 12px system-ui, sans-serif";
         context.fillStyle = dark ? "#1c2027" : "#fff";
         const wide = context.measureText(block.label).width + 10;
-        const left = kind === "decomposition" ? width - wide : 0; // where subcomponents of no feature are
+        const left = says.labelsRight ? width - wide : 0; // where subcomponents of no feature are
         context.fillRect(left, y + 1, wide, 19);
         context.fillStyle = dark ? "#eceef1" : "#1b1f27";
         context.fillText(block.label, left + 5, y + 15);
+      }
+      for (const [g, matrix] of (sae.matrices ?? []).entries()) {
+        const [x, end] = [g, g + 1].map((k) => order.filter((one) => sae.group(one) < k).length * w);
+        const bottom = blocks[0].rows * h; // of the first block, where on the right are those that no feature needs
+        context.font = "600 12px system-ui, sans-serif";
+        const wide = context.measureText(matrix).width + 10;
+        context.fillStyle = dark ? "#eceef1" : "#1b1f27";
+        if (g) context.fillRect(x - 1, 0, 2, height);
+        context.fillStyle = dark ? "#1c2027" : "#fff";
+        context.fillRect(end - wide - 1, bottom - 20, wide, 19);
+        context.fillStyle = dark ? "#eceef1" : "#1b1f27";
+        context.fillText(matrix, end - wide + 4, bottom - 6);
       }
       const column = order.indexOf(row);
       if (row >= 0 && column >= 0) {
@@ -183,7 +198,7 @@ export function createDirections({ side, onpick, onturn }) {
             ? String(i)
             : ""
           : latent === chosen
-            ? `${unitOf(sae.kind)} ${sae.index[latent]}`
+            ? `${unitOf(sae.kind)} ${sae.name(sae.index[latent])}`
             : "";
       const text = latent < 0 ? [px * far, py * far + 3] : [px * 0.5, py * 0.5 - 5];
       if (label) arrow.append(svg("text", { x: text[0].toFixed(1), y: text[1].toFixed(1) }, label));
@@ -212,7 +227,7 @@ export function createDirections({ side, onpick, onturn }) {
       image.setAttribute(
         "aria-label",
         `${sae.kind === "manifolds" ? "" : `${sae.n} true features (dashed) and `}${sae.count} ${unit}s in ${sae.m} ` +
-          `dimensions${row >= 0 ? `; ${unit} ${sae.index[row]} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
+          `dimensions${row >= 0 ? `; ${unit} ${sae.name(sae.index[row])} is chosen` : ""}${side === "b" ? "; B" : ""}.`,
       );
     },
   };

@@ -57,7 +57,26 @@ function partsOf(sae, row) {
   return el("table", { class: "answers parts" }, el("thead", {}, el("tr", {}, ...columns)), el("tbody", {}, ...rows));
 }
 
-const meter = (value, kind) =>
+const NEURONS_LISTED = 5;
+
+/** The neurons that a part of a network's matrix reads or writes most: their entries in its unit vector. */
+function neuronsOf(sae, row) {
+  const block = sae.blocks.find(({ of }) => of === "neuron");
+  const entries = Array.from({ length: block.rows }, (_, i) => [i, block.at(i, row)]);
+  const most = entries.sort(([, p], [, q]) => Math.abs(q) - Math.abs(p)).slice(0, NEURONS_LISTED);
+  const rows = most.map(([i, value]) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, `neuron ${i}`),
+      el("td", {}, meter(Math.abs(value), "p", fixed(value))),
+    ),
+  );
+  const head = ["neuron", "entry"].map((text) => el("th", { scope: "col" }, text));
+  return el("table", { class: "answers neurons" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
+}
+
+const meter = (value, kind, text = fixed(value)) =>
   el(
     "span",
     { class: `measure ${kind}` },
@@ -66,13 +85,13 @@ const meter = (value, kind) =>
       { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("rect", { width: Math.round(100 * value), height: 10 }),
     ),
-    el("span", {}, fixed(value)),
+    el("span", {}, text),
   );
 
 function features(sae, row) {
   const list = sae.features(row);
   if (!list.length) return el("p", { class: "note" }, saysOf(sae.kind).never);
-  const blocks = sae.blocks.filter(({ label }) => !label.startsWith("in identity"));
+  const blocks = sae.blocks.filter(({ label, of }) => of === "feature" && !label.startsWith("in identity"));
   const more = sae.shares || !blocks.length ? [{ label: "cosine", at: sae.cosine }] : blocks;
   const rows = list.map((f) =>
     el(
@@ -89,7 +108,8 @@ function features(sae, row) {
       ...more.map((block) => el("td", {}, fixed(block.at(f.index, row)))),
     ),
   );
-  const labels = more.map(({ label }) => (sae.manifolds ? "share" : label));
+  const verb = sae.group(row) ? "written" : "read"; // of a network's features
+  const labels = more.map(({ label }) => (sae.manifolds ? "share" : label === "features" ? verb : label));
   const quality = sae.alone ? ["precision"] : ["precision", "recall"];
   const head = [sae.manifolds ? "manifold" : "feature", ...quality, ...labels].map((text) =>
     el("th", { scope: "col" }, text),
@@ -183,10 +203,10 @@ export function createLatent({ side, state, onpick, sorts }) {
           {
             type: "button",
             class: "near",
-            "aria-label": called(`${unit} ${n.index}${to} cos ${fixed(n.cosine)}`),
+            "aria-label": called(`${unit} ${sae.name(n.index)}${to} cos ${fixed(n.cosine)}`),
             onclick: () => onpick(n.index, side),
           },
-          el("span", {}, `${unit} ${n.index}${to}`),
+          el("span", {}, `${sae.matrices ? "" : `${unit} `}${sae.name(n.index)}${to}`),
           el("small", {}, `cos ${fixed(n.cosine)}`),
         );
       });
@@ -199,7 +219,12 @@ export function createLatent({ side, state, onpick, sorts }) {
         el(
           "div",
           { class: "naming" },
-          el("h2", { class: "latent-name" }, `${unit[0].toUpperCase()}${unit.slice(1)} ${sae.index[row]}`, own),
+          el(
+            "h2",
+            { class: "latent-name" },
+            `${unit[0].toUpperCase()}${unit.slice(1)} ${sae.name(sae.index[row])}`,
+            own,
+          ),
           el("span", { class: `badge ${kind}` }, sorts[kind]),
         ),
         el("p", { class: "words" }, inWords(sae, row)),
@@ -213,6 +238,7 @@ export function createLatent({ side, state, onpick, sorts }) {
           { class: "blocks" },
           sae.shares ? block("Its part in every model", partsOf(sae, row)) : null,
           block(`${Targets} it ${says.with}`, features(sae, row)),
+          sae.matrices ? block(`Neurons it ${sae.group(row) ? "reads" : "writes to"}`, neuronsOf(sae, row)) : null,
           block(
             `Its ${says.value}s (log scale)`,
             sae.frequency[row] > 0 ? histogram(sae, row) : el("p", { class: "note" }, saysOf(sae.kind).never),

@@ -48,13 +48,13 @@ function shareOf(sae) {
  * begin.
  */
 function columnsOf(A, B) {
-  const named = (of) => (i) => (i < 0 ? "–" : String(of[i]));
-  const [a, b] = [named(A.index), B ? named(B.index) : null];
+  const named = (sae) => (i) => (i < 0 ? "–" : sae.name(sae.index[i]));
+  const [a, b] = [named(A), B ? named(B) : null];
   const [kind, unit] = [KINDS[A.kind], unitOf(A.kind)];
   const feature = {
     name: "feature",
     label: kind.target,
-    key: (r) => (r.feature < 0 ? Number.NaN : r.feature),
+    key: (r) => (r.feature < 0 ? Number.NaN : r.feature + A.targets * (r.a < 0 ? B.group(r.b) : A.group(r.a))),
     first: true,
     show: (r) => (r.feature < 0 ? "–" : A.short(r.feature)),
   };
@@ -192,8 +192,8 @@ export function createLatents({ state, unit, onpick }) {
     );
     body.replaceChildren(
       ...rows.map((r, k) => {
-        const ofA = r.a < 0 ? `no ${unit} of A` : `${unit} ${A.index[r.a]}`;
-        const ofB = r.b < 0 ? `no ${unit} of B` : `${unit} ${B?.index[r.b]} of B`;
+        const ofA = r.a < 0 ? `no ${unit} of A` : `${unit} ${A.name(A.index[r.a])}`;
+        const ofB = r.b < 0 ? `no ${unit} of B` : `${unit} ${B?.name(B.index[r.b])} of B`;
         const said = `${r.feature < 0 ? "no feature" : A.called(r.feature)}, ${ofA}${B ? `, ${ofB}` : ""}`;
         const cells = columns.map((c, j) =>
           el(

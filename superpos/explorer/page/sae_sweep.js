@@ -87,6 +87,7 @@ export function readOne(one, truth, kind = "autoencoder") {
     alone: one.alone ? numbers(one.alone) : null,
     written: one.written ? numbers(one.written) : null,
     manifolds: one.manifolds ?? null,
+    matrices: one.matrices ?? null,
     count: index.length,
     inputs: count.length,
     truth: one.truth,
@@ -116,6 +117,11 @@ export function readOne(one, truth, kind = "autoencoder") {
       ),
   };
   for (let l = 0; l < sae.count; l++) if (Number.isNaN(sae.frequency[l])) sae.frequency[l] = 0; // no logarithm
+  const per = one.per_matrix ?? Number.POSITIVE_INFINITY; // of a matrix, where there are several
+  /** Which matrix a latent is part of, its number there, and both as a name. */
+  sae.group = (row) => (sae.matrices ? Math.floor(index[row] / per) : 0);
+  sae.numberIn = (latent) => (sae.matrices ? latent % per : latent);
+  sae.name = (latent) => (sae.matrices ? `${sae.matrices[Math.floor(latent / per)]} ${latent % per}` : String(latent));
   sae.rowOf = new Map(Array.from(index, (latent, row) => [latent, row]));
   sae.sort = (row) => (sae.frequency[row] === 0 ? "dead" : KINDS[kind].sort(sae, row));
   /** What latents answer to: its name alone, in a sentence, and the number in it. */
@@ -127,6 +133,7 @@ export function readOne(one, truth, kind = "autoencoder") {
     return cosines(part(sae.directions, target), part(sae.decoder, row), m)[0];
   };
   sae.blocks = (one.blocks ?? []).map(({ label, values }) => readBlock(sae, label, decode(values)));
+  for (const block of sae.blocks) block.of = block.label === "neurons" ? "neuron" : "feature";
   return sae;
 }
 
@@ -199,15 +206,18 @@ export function pairs(A, B, how) {
       if (!taken[0].has(a) && !taken[1].has(b)) add(a, b);
     }
   } else {
-    const of = (sae, feature) => Array.from(sae.matched.keys()).filter((row) => sae.matched[row] === feature);
-    for (let feature = 0; feature < Math.max(A.targets, B.targets); feature++) {
-      // Where several latents answer to one target, those that are alike are pairs.
-      const left = of(B, feature);
-      for (const a of of(A, feature)) {
-        const alike = left.reduce((p, q, k) => (p < 0 || near(a, q) > near(a, left[p]) ? k : p), -1);
-        add(a, alike < 0 ? -1 : left.splice(alike, 1)[0]);
+    const of = (sae, feature, group) =>
+      Array.from(sae.matched.keys()).filter((row) => sae.matched[row] === feature && sae.group(row) === group);
+    for (let group = 0; group < (A.matrices?.length ?? 1); group++) {
+      for (let feature = 0; feature < Math.max(A.targets, B.targets); feature++) {
+        // Where several latents answer to one target, those that are alike are pairs.
+        const left = of(B, feature, group);
+        for (const a of of(A, feature, group)) {
+          const alike = left.reduce((p, q, k) => (p < 0 || near(a, q) > near(a, left[p]) ? k : p), -1);
+          add(a, alike < 0 ? -1 : left.splice(alike, 1)[0]);
+        }
+        for (const b of left) add(-1, b);
       }
-      for (const b of left) add(-1, b);
     }
   }
   for (let a = 0; a < A.count; a++) if (!taken[0].has(a)) add(a, -1);
@@ -253,7 +263,7 @@ export function matches(row, sides, query) {
       const [which, value] = [number[1] ? (ofLatent ? "l" : "f") : "", Number(number[2])];
       return (
         (which !== "l" && row.feature >= 0 && sides[0][0].numberOf(row.feature) === value) ||
-        (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.index[at] === value))
+        (which !== "f" && sides.some(([sae, at]) => at >= 0 && sae.numberIn(sae.index[at]) === value))
       );
     }
     if (asked && Object.hasOwn(FIELDS, asked[1])) {
@@ -267,7 +277,8 @@ export function matches(row, sides, query) {
       if (at < 0) return false;
       const own = sae.matched[at] < 0 ? "" : sae.called(sae.matched[at]);
       const [sort, sorts] = [sae.sort(at), KINDS[sae.kind].sorts(sae.shares?.(at).length ?? 0)];
-      return `${unitOf(sae.kind)} feature ${own} ${sorts[sort]} ${sort}`.includes(word);
+      const matrix = sae.matrices ? sae.matrices[sae.group(at)].toLowerCase() : "";
+      return `${unitOf(sae.kind)} ${matrix} feature ${own} ${sorts[sort]} ${sort}`.includes(word);
     });
   });
 }

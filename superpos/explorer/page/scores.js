@@ -39,6 +39,12 @@ const MEANING = {
   faithfulness: "Squared difference of the sum of all subcomponents from the target's matrices.",
   stochastic: "Squared error of the output with masks drawn at random.",
   adversarial: "Squared error of the output with the masks that hurt most, by gradient ascent.",
+  without: "Squared error of the output with no subcomponent at all.",
+  one_each: "Features that need one subcomponent of the first matrix, which no other feature alone needs.",
+  live_first: "Subcomponents of the first matrix that some input needs (importance above .1).",
+  live_second: "Those of the second matrix.",
+  together: "Share of the second matrix's live ones that an input of one feature needs, in the mean: 1 for one block.",
+  neuron_cosine: "How nearly each reads one neuron alone: largest cosine of its vector of neurons, in the mean.",
 };
 
 // Scores that count something.
@@ -51,10 +57,13 @@ const COUNTS = new Set([
   "one_feature",
   "mixed",
   "live",
+  "live_first",
+  "live_second",
+  "one_each",
   "importance_error",
 ]);
 // Errors that are small numbers.
-const ERRORS = new Set(["faithfulness", "stochastic", "adversarial"]);
+const ERRORS = new Set(["faithfulness", "stochastic", "adversarial", "without"]);
 const score = (name, value) =>
   ERRORS.has(name) && Number.isFinite(value) ? value.toExponential(1) : fixed(value, COUNTS.has(name) ? 0 : 3);
 
@@ -83,6 +92,19 @@ export function createScores(saeSweep) {
           el("dd", {}, "Its V: how much of a feature it takes."),
           el("dt", {}, "writes"),
           el("dd", {}, "Cosine of what it adds to a feature's column of W with this column."),
+        ]
+      : []),
+    ...(saeSweep.kind === "network"
+      ? [
+          el("dt", {}, "needed"),
+          el("dd", {}, "Causal importance of a subcomponent for the input with one feature."),
+          el("dt", {}, "features, neurons"),
+          el(
+            "dd",
+            {},
+            "A subcomponent is one vector over features times one over neurons, of length 1.",
+            " The first matrix reads features and writes to neurons, the second reads neurons and writes to features.",
+          ),
         ]
       : []),
     ...(saeSweep.signed
@@ -177,7 +199,8 @@ export function createScores(saeSweep) {
 }
 
 const OF_KINDS = ["slope_agreement", "paired", "n_exclusive", "false_exclusive", "subspace_recovery", "tiling"];
-const TABLE_SCORES = ["f1", "mcc", ...OF_KINDS, "l0", "explained_variance", "dead_share"];
+const OF_NETWORKS = ["one_each", "live_first", "live_second", "together"];
+const TABLE_SCORES = ["f1", "mcc", ...OF_KINDS, ...OF_NETWORKS, "l0", "explained_variance", "dead_share"];
 const MAX_ROWS = 2000;
 
 /** Every autoencoder of the sweep in a table that opens on demand; `onpick(cell, asB)`. */

@@ -241,8 +241,9 @@ export function start(root, text, { link = true, theme = "" } = {}) {
       sweepTable.show(s);
     }
     showAtlas(A, A && B, s, dark);
-    const called = (cell, latent) => `${nameOf(saeSweep, cell)}${latent >= 0 ? `, ${unit} ${latent}` : ""}`;
-    announcer.textContent = `${called(s.a, A ? s.latent : -1)}${B ? `; B: ${called(s.b, s.other)}` : ""}`;
+    const called = (cell, sae, latent) =>
+      `${nameOf(saeSweep, cell)}${sae && latent >= 0 ? `, ${unit} ${sae.name(latent)}` : ""}`;
+    announcer.textContent = `${called(s.a, A, s.latent)}${B ? `; B: ${called(s.b, B, s.other)}` : ""}`;
   }
   state.listen(render);
   globalThis.addEventListener("resize", render);
