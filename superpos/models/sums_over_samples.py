@@ -52,20 +52,29 @@ def terms(
     h = [total(W[k][i] * x[i] for i in features) for k in hidden]
     a = [total(W[k][i] * h[k] for k in hidden) for i in features]
     a = a if b is None else [a[i] + b[i] for i in features]
-    relu = activation == "relu"
-    error = [(jnp.maximum(a[i], 0) if relu else a[i]) - x[i] for i in features]
     if counted is not None:
         h = [jnp.where(counted, unit, 0) for unit in h]
-        error = [jnp.where(counted, e, 0) for e in error]
-    weighted = [importance[i] * error[i] for i in features]
-    loss = total(weighted[i] * error[i] for i in features)
-    d = [jnp.where(a[i] > 0, weighted[i], 0) if relu else weighted[i] for i in features]
+    losses, d = zip(
+        *[of_outputs(a[i], x[i], importance[i], activation, counted) for i in features],
+        strict=True,
+    )
+    loss = total(losses)
     g = [total(W[k][i] * d[i] for i in features) for k in hidden]
     if hidden_l1 is not None:
         loss += hidden_l1 * total(jnp.abs(unit) for unit in h)
         g = [g[k] + hidden_l1 / 2 * jnp.sign(h[k]) for k in hidden]
     to_W = [[h[k] * d[i] + g[k] * x[i] for i in features] for k in hidden]
-    return Sums(loss, d if b is not None else [], to_W)
+    return Sums(loss, [*d] if b is not None else [], to_W)
+
+
+def of_outputs(a: Any, x: Any, importance: Any, activation: str, counted: Any = None) -> tuple[Any, Any]:
+    """$I e^2$ and $d = I e f'(a)$ of outputs before f, elementwise; 0 where not `counted`."""
+    relu = activation == "relu"
+    error = (jnp.maximum(a, 0) if relu else a) - x
+    if counted is not None:
+        error = jnp.where(counted, error, 0)
+    weighted = importance * error
+    return weighted * error, jnp.where(a > 0, weighted, 0) if relu else weighted
 
 
 def total(vectors: Iterable[Any]) -> Any:

@@ -60,8 +60,13 @@ def features(
     drawn = []
     for i, p in enumerate(feature_probability):
         u = unit_uniform_of(bits(key, sample + jnp.uint32(i * batch_size)))
-        drawn.append(jnp.where(u < p, magnitude_of(magnitude, u / p), 0.0))
+        drawn.append(inputs(u, p, magnitude))
     return drawn
+
+
+def inputs(u: Float[Array, "..."], p: Any, magnitude: str) -> Float[Array, "..."]:
+    """Features of probability p, of numbers u uniform on (0, 1): 0 where u ≥ p."""
+    return jnp.where(u < p, magnitude_of(magnitude, u / p), 0.0)
 
 
 def can_be_drawn() -> bool:

@@ -5,22 +5,19 @@ their seed, is made once; a batching rule lays the programs of a block side by s
 """
 
 from collections.abc import Callable
-from functools import cache, reduce
-from operator import and_
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Integer
 
-from superpos.training.fused import draws, rules
+from superpos.training.fused import draws, memory, rules
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
+from superpos.training.fused.step import moved
 from superpos.training.optimizers import named_leaves
-from superpos.training.start import PARAMETER_BOUND
 
 
 class Shape(NamedTuple):
@@ -111,7 +108,7 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
         features = range(shape.problem.n_features)
         penalty = None if hidden_l1 is None else hidden_l1[...]
         numbers = Numbers([p[:, i] for i in features], [importance[:, i] for i in features], penalty)
-        config, state = jax.tree.map(_read, (config, state))
+        config, state = jax.tree.map(memory.read, (config, state))
         words = (key[0], key[1])
 
         def step_of_all(t: Any, state: Any) -> Any:
@@ -119,7 +116,7 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
 
         trained = jax.lax.fori_loop(span[0], span[1], step_of_all, state)
         for reference, leaf in zip(references[len(leaves) :], jax.tree.leaves(trained), strict=True):
-            _write(reference, leaf)
+            memory.write(reference, leaf)
 
     def of_models(leaf: Any) -> pl.BlockSpec:
         return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
@@ -140,60 +137,11 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(state), trained)
 
 
-def _read(reference: Any) -> Any:
-    """An array of models from memory, with 0 appended where its other sizes are no powers of two, as a kernel needs."""
-    if (mask := _inside(reference)) is None:
-        return reference[...]
-    return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
-
-
-def _write(reference: Any, array: Any) -> None:
-    if (mask := _inside(reference)) is None:
-        reference[...] = array
-    else:
-        triton.store(reference.at[_indices(reference)], array, mask=mask)
-
-
-def _indices(reference: Any) -> tuple[Any, ...]:
-    longer = (reference.shape[0], *(1 << (n - 1).bit_length() for n in reference.shape[1:]))
-    return tuple(jax.lax.broadcasted_iota(jnp.int32, longer, axis) for axis in range(len(longer)))
-
-
-def _inside(reference: Any) -> Any:
-    """Which entries of the longer array there are; None for all."""
-    sizes = reference.shape[1:]
-    if all(n & (n - 1) == 0 for n in sizes):
-        return None
-    return reduce(and_, (index < n for index, n in zip(_indices(reference)[1:], sizes, strict=True)))
-
-
 def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:
-    """One step of one model, and what `superpos.training.loop` does with one that is refused."""
+    """One step of one model."""
     number = (t + (config.first_step or 0)).astype(jnp.uint32)
     parameters = dict(named_leaves(state.model))
     loss, to_W, to_b = loss_and_gradient(
         problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number)
     )
-    gradient = _like(state.model, {"W": to_W, "b": to_b})
-    updates, new_opt_state = config.build_optimizer().update(gradient, state.opt_state, state.model)
-    new_model = optax.apply_updates(state.model, updates)
-    frozen = state.diverged_step >= 0
-    if state.stopped_step is not None:
-        frozen |= state.stopped_step >= 0
-    healthy = ~frozen & (jnp.abs(loss) < np.inf)  # False for NaN, as below
-    for leaf in jax.tree.leaves(new_model):
-        healthy &= jnp.sum(jnp.where(jnp.abs(leaf) <= PARAMETER_BOUND, 0, 1)) == 0
-    model, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(healthy, new, old), (new_model, new_opt_state), (state.model, state.opt_state)
-    )
-    total, metrics = state.total
-    return state._replace(
-        model=model,
-        opt_state=opt_state,
-        diverged_step=jnp.where(healthy | frozen, state.diverged_step, t),
-        total=(total + jnp.where(healthy, loss, jnp.nan), metrics),
-    )
-
-
-def _like(model: Any, by_name: dict[str, Any]) -> Any:
-    return jax.tree.unflatten(jax.tree.structure(model), [by_name[name] for name, _ in named_leaves(model)])
+    return moved(config, state, t, loss, {"W": to_W, "b": to_b}, taken=None)

@@ -1,0 +1,116 @@
+r"""Loss and gradient of the toy model on a part of a batch, in tiles of features: a program of a kernel.
+
+`superpos.models.sums_over_samples` has the formulas. The features go by three times. First they are summed up to
+$h = Wx$. Then each tile has its outputs, and so $d$, which adds to $g$ and gives $h d^\top$, a part of the gradient by W. Now
+that g is whole, the third time adds $g x^\top$. Inputs are computed anew each time, from uniform numbers that all models of
+a block share: so no array of models × features × samples ever lies in memory.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Float
+
+from superpos.models.products import FULL_PRECISION
+from superpos.models.sums_over_samples import of_outputs
+from superpos.training.fused.draws import inputs
+from superpos.training.tiled.cut import Cut
+
+
+class Given(NamedTuple):
+    """References to what a program reads: of all models the first, of its own the others."""
+
+    u: Any  # (n_features, batch), uniform
+    feature_probability: Any  # (n_features,)
+    importance: Any  # (n_features,)
+    hidden_l1: Any  # () or None
+    W: Any  # (n_hidden, n_features)
+    b: Any  # (n_features,) or None
+
+
+class Parts(NamedTuple):
+    """References to what a part of the batch adds to the sums over samples; `superpos.models.sums_over_samples.Sums`."""
+
+    loss: Any  # ()
+    to_b: Any  # (n_features,) or None
+    to_W: Any  # (n_hidden, n_features)
+
+
+def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, parts: Parts, barrier: Any) -> None:
+    """Write the sums over the samples of a part, by number.
+
+    `barrier()` waits until what all threads of the program have written is there to be read.
+    """
+    sample = part * cut.samples + jnp.arange(cut.samples, dtype=jnp.int32)
+    counted = None if cut.batch_size % cut.samples == 0 else (sample < cut.batch_size)[None, :]
+    unit = jnp.arange(cut.hidden, dtype=jnp.int32)[:, None]
+
+    def features(tile: Any) -> tuple[Any, Any]:
+        number = tile * cut.features + jnp.arange(cut.features, dtype=jnp.int32)
+        return number, number < cut.n_features
+
+    def of_features(reference: Any, number: Any, there: Any, other: float = 0.0) -> Any:
+        return triton.load(reference.at[number], mask=there, other=other)
+
+    def weights(number: Any, there: Any) -> tuple[Any, Any]:
+        mask = jnp.broadcast_to(there[None, :], (cut.hidden, cut.features))
+        return (unit, number[None, :]), mask if cut.hidden == cut.n_hidden else mask & (unit < cut.n_hidden)
+
+    def weights_of(number: Any, there: Any) -> Float[Array, "hidden features"]:
+        index, mask = weights(number, there)
+        return triton.load(given.W.at[index], mask=mask, other=0.0)
+
+    def inputs_of(number: Any, there: Any) -> Float[Array, "features samples"]:
+        mask = jnp.broadcast_to(there[:, None], (cut.features, cut.samples))
+        mask = mask if counted is None else mask & counted
+        u = triton.load(given.u.at[number[:, None], sample[None, :]], mask=mask, other=1.0)  # 0, whatever p is
+        p = of_features(given.feature_probability, number, there, 1.0)
+        return inputs(u, p[:, None], magnitude)
+
+    def encode(tile: Any, h: Any) -> Any:
+        where = features(tile)
+        return h + _product(weights_of(*where), inputs_of(*where), 1, 0)
+
+    zeros = jnp.zeros((cut.hidden, cut.samples), jnp.float32)
+    h = jax.lax.fori_loop(0, cut.tiles, encode, zeros)
+
+    def decode(tile: Any, carried: Any) -> Any:
+        loss, g = carried
+        number, there = features(tile)
+        W = weights_of(number, there)
+        a = _product(W, h, 0, 0)
+        if given.b is not None:
+            a += of_features(given.b, number, there)[:, None]
+        importance = of_features(given.importance, number, there)[:, None]
+        losses, d = of_outputs(a, inputs_of(number, there), importance, activation, counted)
+        index, mask = weights(number, there)
+        triton.store(parts.to_W.at[index], _product(h, d, 1, 1), mask=mask)
+        if parts.to_b is not None:
+            triton.store(parts.to_b.at[number], jnp.sum(d, axis=1), mask=there)
+        return loss + jnp.sum(losses), g + _product(W, d, 1, 0)
+
+    loss, g = jax.lax.fori_loop(0, cut.tiles, decode, (jnp.float32(0), zeros))
+    if given.hidden_l1 is not None:  # h is 0 where nothing was drawn
+        penalty = given.hidden_l1[...]
+        loss += penalty * jnp.sum(jnp.abs(h))
+        g += penalty / 2 * jnp.sign(h)
+    parts.loss[...] = loss
+    barrier()
+
+    def encoder_gradient(tile: Any, _: Any) -> Any:
+        number, there = features(tile)
+        index, mask = weights(number, there)
+        to_W = triton.load(parts.to_W.at[index], mask=mask, other=0.0)
+        triton.store(parts.to_W.at[index], to_W + _product(g, inputs_of(number, there), 1, 1), mask=mask)
+        return _
+
+    jax.lax.fori_loop(0, cut.tiles, encoder_gradient, jnp.int32(0))
+
+
+def _product(a: Any, b: Any, a_axis: int, b_axis: int) -> Any:
+    """Two matrices multiplied along an axis of each, in all bits of single precision."""
+    dimensions = (((a_axis,), (b_axis,)), ((), ()))
+    return jax.lax.dot_general(a, b, dimensions, precision=FULL_PRECISION, preferred_element_type=jnp.float32)
