@@ -5,7 +5,7 @@ their seed, is made once; a batching rule lays the programs of a block side by s
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,8 +15,9 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Integer
 
 from superpos.training.fused import draws, memory, rules
+from superpos.training.fused.blocks import of_one_model
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
-from superpos.training.fused.step import moved
+from superpos.training.fused.step import proposed, settled
 from superpos.training.optimizers import named_leaves
 
 
@@ -61,29 +62,13 @@ def train_steps(
     numbers = (task.feature_probability, task.importance, task.hidden_l1)
     carried = state._replace(snapshots=None)
     span = jnp.stack([start, stop]).astype(jnp.int32)
-    trained = _of_shape(shape)(numbers, config, jax.random.key_data(key), span, carried)
+    trained = _of_shape(shape)((numbers, config, carried), jax.random.key_data(key), span)
     return trained._replace(snapshots=state.snapshots)
 
 
 @cache
 def _of_shape(shape: Shape) -> Callable[..., Any]:
-    @jax.custom_batching.custom_vmap
-    def trained(numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
-        one = jax.tree.map(lambda leaf: leaf[None], (numbers, config, state))
-        return jax.tree.map(lambda leaf: leaf[0], _block(shape, one, key, span))
-
-    @trained.def_vmap
-    def _(axis_size: int, batched: Any, numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
-        if batched[2] or batched[3]:
-            raise NotImplementedError("models of one block have one seed, and their steps are the same")
-
-        def lead(leaf: Any, is_batched: bool) -> Any:
-            return leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-
-        models = jax.tree.map(lead, (numbers, config, state), (batched[0], batched[1], batched[4]))
-        return _block(shape, models, key, span), jax.tree.map(lambda _: True, state)
-
-    return trained
+    return of_one_model(partial(_block, shape), shape.interpret)
 
 
 def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
@@ -93,11 +78,6 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     """
     state = models[2]
     n_models = len(state.diverged_step)
-    if shape.interpret and n_models == 1:
-        # An axis of one is none for XLA on a CPU: sums along what is left are cut as their surroundings suggest, and a
-        # program for two devices rounded otherwise than one for one. So there a model has a copy of itself beside it.
-        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), models)
-        return jax.tree.map(lambda leaf: leaf[:1], _block(shape, twice, key, span))
     leaves, structure = jax.tree.flatten(models)
     together = shape.together(n_models)
     outputs = jax.tree.leaves(state)
@@ -144,4 +124,9 @@ def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: 
     loss, to_W, to_b = loss_and_gradient(
         problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number)
     )
-    return moved(config, state, t, loss, {"W": to_W, "b": to_b}, taken=None)
+    new = proposed(config, state, {"W": to_W, "b": to_b})
+    healthy, state = settled(state, t, loss, new.n_outside, taken=None)
+    model, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(healthy, new, old), (new.model, new.opt_state), (state.model, state.opt_state)
+    )
+    return state._replace(model=model, opt_state=opt_state)

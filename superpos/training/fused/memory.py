@@ -2,7 +2,7 @@
 
 from functools import reduce
 from operator import and_
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental.pallas import triton
@@ -17,29 +17,47 @@ def next_power(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def read(reference: Any) -> Any:
-    """An array from memory, with 0 appended where its sizes are no powers of two, as a kernel needs."""
-    if (mask := _inside(reference)) is None:
-        return reference[...]
-    return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
+class Columns(NamedTuple):
+    """A part of an array's last axis."""
+
+    first: Any
+    length: int  # a power of two; it may reach beyond the end
 
 
-def write(reference: Any, array: Any) -> None:
+def read(reference: Any, *at: int, columns: Columns | None = None) -> Any:
+    """An array from memory, with 0 appended where its sizes are no powers of two, as a kernel needs.
+
+    Of an array of arrays, that of the indices `at`. A number has no columns.
+    """
+    sizes = reference.shape[len(at) :]
+    if (mask := _inside(sizes, columns)) is None and not (columns and sizes):
+        return reference[(*at, ...)]
+    return triton.load(reference.at[(*at, *_indices(sizes, columns))], mask=mask, other=None if mask is None else 0)
+
+
+def write(reference: Any, array: Any, *at: int, columns: Columns | None = None) -> None:
     """The inverse: what was appended is left out."""
-    if (mask := _inside(reference)) is None:
-        reference[...] = array
+    sizes = reference.shape[len(at) :]
+    if (mask := _inside(sizes, columns)) is None and not (columns and sizes):
+        reference[(*at, ...)] = array
     else:
-        triton.store(reference.at[_indices(reference)], array, mask=mask)
+        triton.store(reference.at[(*at, *_indices(sizes, columns))], array, mask=mask)
 
 
-def _indices(reference: Any) -> tuple[Any, ...]:
-    longer = tuple(map(next_power, reference.shape))
-    return tuple(jax.lax.broadcasted_iota("int32", longer, axis) for axis in range(len(longer)))
+def _indices(sizes: tuple[int, ...], columns: Columns | None) -> tuple[Any, ...]:
+    longer = tuple(map(next_power, sizes))
+    if columns is None:
+        return tuple(jax.lax.broadcasted_iota("int32", longer, axis) for axis in range(len(longer)))
+    *others, last = _indices((*sizes[:-1], columns.length), None)
+    return (*others, columns.first + last)
 
 
-def _inside(reference: Any) -> Any:
+def _inside(sizes: tuple[int, ...], columns: Columns | None) -> Any:
     """Which entries of the longer array there are; None for all."""
-    sizes = reference.shape
-    if all(n & (n - 1) == 0 for n in sizes):
-        return None
-    return reduce(and_, (index < n for index, n in zip(_indices(reference), sizes, strict=True)))
+    lengths = sizes if columns is None or not sizes else (*sizes[:-1], columns.length)
+    parted = [
+        index < n
+        for index, n, length in zip(_indices(sizes, columns if sizes else None), sizes, lengths, strict=True)
+        if next_power(n) != n or n % length
+    ]
+    return reduce(and_, parted) if parted else None

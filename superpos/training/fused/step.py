@@ -1,45 +1,54 @@
 """What a step does with loss and gradient: the optimiser, and whether the model is frozen. For one model, in any kernel."""
 
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Integer
 
 from superpos.training.optimizers import named_leaves
 from superpos.training.start import PARAMETER_BOUND
 
 
-def moved(
-    config: Any, state: Any, t: Any, loss: Float[Array, ""], gradient: dict[str, Any], taken: Bool[Array, ""] | None
-) -> Any:
-    """The state after step t, with what `superpos.training.loop` does where a step is refused or not taken.
+class Proposed(NamedTuple):
+    """What the optimiser makes of a gradient, before anyone has looked at it."""
 
-    `gradient` has an array for every parameter by name, as long as the state's. `taken` is None where every step is.
+    model: Any
+    opt_state: Any
+    n_outside: Integer[Array, ""]  # parameters that are not finite or exceed `PARAMETER_BOUND`
+
+
+def proposed(config: Any, state: Any, gradient: dict[str, Any]) -> Proposed:
+    """The model after a step. `gradient` has an array for every parameter by name, as long as the state's.
+
+    All arrays may be parts of the model's along the features.
     """
     by_leaf = jax.tree.unflatten(
         jax.tree.structure(state.model), [gradient[name] for name, _ in named_leaves(state.model)]
     )
-    updates, new_opt_state = config.build_optimizer().update(by_leaf, state.opt_state, state.model)
-    new_model = optax.apply_updates(state.model, updates)
+    updates, opt_state = config.build_optimizer().update(by_leaf, state.opt_state, state.model)
+    model = optax.apply_updates(state.model, updates)
+    outside = [jnp.sum(jnp.where(jnp.abs(leaf) <= PARAMETER_BOUND, 0, 1)) for leaf in jax.tree.leaves(model)]
+    return Proposed(model, opt_state, reduce(add, outside))  # NaN is outside
+
+
+def settled(state: Any, t: Any, loss: Float[Array, ""], n_outside: Any, taken: Any) -> tuple[Bool[Array, ""], Any]:
+    """Whether step t is made, and the state with what is said of it, as in `superpos.training.loop`.
+
+    `taken` is False in a step beyond the end of an interval, and None where there is none.
+    """
     frozen = state.diverged_step >= 0
     if state.stopped_step is not None:
         frozen |= state.stopped_step >= 0
     if taken is not None:
         frozen |= ~taken
-    healthy = ~frozen & (jnp.abs(loss) < np.inf)  # False for NaN, as below
-    for leaf in jax.tree.leaves(new_model):
-        healthy &= jnp.sum(jnp.where(jnp.abs(leaf) <= PARAMETER_BOUND, 0, 1)) == 0
-    model, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(healthy, new, old), (new_model, new_opt_state), (state.model, state.opt_state)
-    )
-    total, metrics = state.total
-    new_total = total + jnp.where(healthy, loss, jnp.nan)
-    return state._replace(
-        model=model,
-        opt_state=opt_state,
-        diverged_step=jnp.where(healthy | frozen, state.diverged_step, t),
-        total=(new_total if taken is None else jnp.where(taken, new_total, total), metrics),
-    )
+    healthy = ~frozen & (jnp.abs(loss) < np.inf) & (n_outside == 0)  # False for NaN
+    old, metrics = state.total
+    total = old + jnp.where(healthy, loss, jnp.nan)
+    total = total if taken is None else jnp.where(taken, total, old)
+    diverged_step = jnp.where(healthy | frozen, state.diverged_step, t)
+    return healthy, state._replace(diverged_step=diverged_step, total=(total, metrics))

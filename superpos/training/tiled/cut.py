@@ -11,8 +11,7 @@ HIDDEN_NUMBERS = 4_096
 MOST_SAMPLES = 128
 FEATURES = 32
 MAX_HIDDEN = 64
-# A program that moves the weights of a model has all of them, with their memories, in the registers of 512 threads.
-MAX_NUMBERS = 16_384
+MOVED = 64  # features of a tile where weights are moved
 
 
 class Cut(NamedTuple):
@@ -23,18 +22,19 @@ class Cut(NamedTuple):
     batch_size: int
     hidden: int  # hidden units and padding, a power of two, as the next
     samples: int  # of a program
-    features: int  # of a tile
+    features: int  # of a tile of gradients
+    moved: int  # of a tile of weights
 
     @classmethod
     def of(cls, n_features: int, n_hidden: int, batch_size: int) -> "Cut":
         """The one for these sizes.
 
         >>> Cut.of(400, 30, 1024)
-        Cut(n_features=400, n_hidden=30, batch_size=1024, hidden=32, samples=128, features=32)
+        Cut(n_features=400, n_hidden=30, batch_size=1024, hidden=32, samples=128, features=32, moved=64)
         """
         hidden = max(LEAST, next_power(n_hidden))
         samples = min(MOST_SAMPLES, HIDDEN_NUMBERS // hidden, max(LEAST, next_power(batch_size)))
-        return cls(n_features, n_hidden, batch_size, hidden, samples, FEATURES)
+        return cls(n_features, n_hidden, batch_size, hidden, samples, FEATURES, MOVED)
 
     @property
     def parts(self) -> int:
@@ -43,5 +43,10 @@ class Cut(NamedTuple):
 
     @property
     def tiles(self) -> int:
-        """Tiles of features."""
+        """Tiles of gradients."""
         return -(-self.n_features // self.features)
+
+    @property
+    def moves(self) -> int:
+        """Tiles of weights."""
+        return -(-self.n_features // self.moved)

@@ -104,7 +104,9 @@ def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, p
         number, there = features(tile)
         index, mask = weights(number, there)
         to_W = triton.load(parts.to_W.at[index], mask=mask, other=0.0)
-        triton.store(parts.to_W.at[index], to_W + _product(g, inputs_of(number, there), 1, 1), mask=mask)
+        to_W += _product(g, inputs_of(number, there), 1, 1)
+        barrier()  # nothing is overwritten that a thread has yet to read
+        triton.store(parts.to_W.at[index], to_W, mask=mask)
         return _
 
     jax.lax.fori_loop(0, cut.tiles, encoder_gradient, jnp.int32(0))
