@@ -7,9 +7,9 @@ from superpos.training.fused.memory import next_power
 # A product of two matrices in a kernel wants sizes of at least 16.
 LEAST = 16
 # Numbers of the hidden layer of a tile; with its gradient and a tile of inputs they stay in registers.
-HIDDEN_NUMBERS = 4_096
-MOST_SAMPLES = 128
-FEATURES = 32
+HIDDEN_NUMBERS = 8_192
+MOST_SAMPLES = 256
+FEATURES = 16
 MAX_HIDDEN = 64
 MOVED = 64  # features of a tile where weights are moved
 
@@ -30,7 +30,7 @@ class Cut(NamedTuple):
         """The one for these sizes.
 
         >>> Cut.of(400, 30, 1024)
-        Cut(n_features=400, n_hidden=30, batch_size=1024, hidden=32, samples=128, features=32, moved=64)
+        Cut(n_features=400, n_hidden=30, batch_size=1024, hidden=32, samples=256, features=16, moved=64)
         """
         hidden = max(LEAST, next_power(n_hidden))
         samples = min(MOST_SAMPLES, HIDDEN_NUMBERS // hidden, max(LEAST, next_power(batch_size)))

@@ -87,12 +87,13 @@ def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, p
         importance = of_features(given.importance, number, there)[:, None]
         losses, d = of_outputs(a, inputs_of(number, there), importance, activation, counted)
         index, mask = weights(number, there)
-        triton.store(parts.to_W.at[index], _product(h, d, 1, 1), mask=mask)
+        triton.store(parts.to_W.at[index], _product(d, h, 1, 1).T, mask=mask)
         if parts.to_b is not None:
             triton.store(parts.to_b.at[number], jnp.sum(d, axis=1), mask=there)
-        return loss + jnp.sum(losses), g + _product(W, d, 1, 0)
+        return loss + jnp.sum(losses, axis=1), g + _product(W, d, 1, 0)
 
-    loss, g = jax.lax.fori_loop(0, cut.tiles, decode, (jnp.float32(0), zeros))
+    losses, g = jax.lax.fori_loop(0, cut.tiles, decode, (jnp.zeros(cut.features, jnp.float32), zeros))
+    loss = jnp.sum(losses)
     if given.hidden_l1 is not None:  # h is 0 where nothing was drawn
         penalty = given.hidden_l1[...]
         loss += penalty * jnp.sum(jnp.abs(h))
@@ -104,7 +105,7 @@ def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, p
         number, there = features(tile)
         index, mask = weights(number, there)
         to_W = triton.load(parts.to_W.at[index], mask=mask, other=0.0)
-        to_W += _product(g, inputs_of(number, there), 1, 1)
+        to_W += _product(inputs_of(number, there), g, 1, 1).T
         barrier()  # nothing is overwritten that a thread has yet to read
         triton.store(parts.to_W.at[index], to_W, mask=mask)
         return _
