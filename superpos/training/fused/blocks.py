@@ -1,4 +1,4 @@
-"""From a kernel's function of the models of a block to one of a single model, which `jax.vmap` maps over them."""
+"""From a kernel's function of the models of a block to one of a single model, which a `vmap` maps over them."""
 
 from collections.abc import Callable
 from typing import Any

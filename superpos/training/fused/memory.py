@@ -7,14 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental.pallas import triton
 
-
-def next_power(n: int) -> int:
-    """The least power of two that is at least n.
-
-    >>> [next_power(n) for n in (1, 2, 30, 400)]
-    [1, 2, 32, 512]
-    """
-    return 1 << (n - 1).bit_length()
+from superpos.training.fused.powers import next_power
 
 
 class Columns(NamedTuple):
@@ -46,7 +39,7 @@ def write(reference: Any, array: Any, *at: int, columns: Columns | None = None) 
 
 def _indices(sizes: tuple[int, ...], columns: Columns | None) -> tuple[Any, ...]:
     longer = tuple(map(next_power, sizes))
-    if columns is None:
+    if columns is None or not sizes:
         return tuple(jax.lax.broadcasted_iota("int32", longer, axis) for axis in range(len(longer)))
     *others, last = _indices((*sizes[:-1], columns.length), None)
     return (*others, columns.first + last)
@@ -54,10 +47,12 @@ def _indices(sizes: tuple[int, ...], columns: Columns | None) -> tuple[Any, ...]
 
 def _inside(sizes: tuple[int, ...], columns: Columns | None) -> Any:
     """Which entries of the longer array there are; None for all."""
-    lengths = sizes if columns is None or not sizes else (*sizes[:-1], columns.length)
-    parted = [
-        index < n
-        for index, n, length in zip(_indices(sizes, columns if sizes else None), sizes, lengths, strict=True)
-        if next_power(n) != n or n % length
+    lengths = [*map(next_power, sizes)]
+    if columns and sizes:
+        lengths[-1] = columns.length
+    there = [
+        index < size
+        for index, size, length in zip(_indices(sizes, columns), sizes, lengths, strict=True)
+        if size % length
     ]
-    return reduce(and_, parted) if parted else None
+    return reduce(and_, there) if there else None

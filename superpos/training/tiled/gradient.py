@@ -6,17 +6,18 @@ that g is whole, the third time adds $g x^\top$. Inputs are computed anew each t
 a block share: so no array of models × features × samples ever lies in memory.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from superpos.models.products import FULL_PRECISION
 from superpos.models.sums_over_samples import of_outputs
 from superpos.training.fused.draws import inputs
+from superpos.training.fused.memory import Columns, read, write
 from superpos.training.tiled.cut import Cut
 
 
@@ -39,7 +40,15 @@ class Parts(NamedTuple):
     to_W: Any  # (n_hidden, n_features)
 
 
-def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, parts: Parts, barrier: Any) -> None:
+def add_up(
+    cut: Cut,
+    activation: str,
+    magnitude: str,
+    part: Any,
+    given: Given,
+    parts: Parts,
+    barrier: Callable[[], None],
+) -> None:
     """Write the sums over the samples of a part, by number.
 
     `barrier()` waits until what all threads of the program have written is there to be read.
@@ -48,48 +57,44 @@ def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, p
     counted = None if cut.batch_size % cut.samples == 0 else (sample < cut.batch_size)[None, :]
     unit = jnp.arange(cut.hidden, dtype=jnp.int32)[:, None]
 
-    def features(tile: Any) -> tuple[Any, Any]:
-        number = tile * cut.features + jnp.arange(cut.features, dtype=jnp.int32)
-        return number, number < cut.n_features
+    def columns(tile: Any) -> Columns:
+        return Columns(tile * cut.features, cut.features)
 
-    def of_features(reference: Any, number: Any, there: Any, other: float = 0.0) -> Any:
-        return triton.load(reference.at[number], mask=there, other=other)
+    def weights(tile: Any) -> tuple[Any, Any]:
+        """Where a tile of W lies, and which of it there is. The hidden layer may be padded beyond a power of two."""
+        number = tile * cut.features + jnp.arange(cut.features, dtype=jnp.int32)[None, :]
+        return (unit, number), (number < cut.n_features) & (unit < cut.n_hidden)
 
-    def weights(number: Any, there: Any) -> tuple[Any, Any]:
-        mask = jnp.broadcast_to(there[None, :], (cut.hidden, cut.features))
-        return (unit, number[None, :]), mask if cut.hidden == cut.n_hidden else mask & (unit < cut.n_hidden)
-
-    def weights_of(number: Any, there: Any) -> Float[Array, "hidden features"]:
-        index, mask = weights(number, there)
+    def weights_of(tile: Any) -> Float[Array, "hidden features"]:
+        index, mask = weights(tile)
         return triton.load(given.W.at[index], mask=mask, other=0.0)
 
-    def inputs_of(number: Any, there: Any) -> Float[Array, "features samples"]:
-        mask = jnp.broadcast_to(there[:, None], (cut.features, cut.samples))
+    def inputs_of(tile: Any) -> Float[Array, "features samples"]:
+        number = tile * cut.features + jnp.arange(cut.features, dtype=jnp.int32)[:, None]
+        mask = jnp.broadcast_to(number < cut.n_features, (cut.features, cut.samples))
         mask = mask if counted is None else mask & counted
-        u = triton.load(given.u.at[number[:, None], sample[None, :]], mask=mask, other=1.0)  # 0, whatever p is
-        p = of_features(given.feature_probability, number, there, 1.0)
-        return inputs(u, p[:, None], magnitude)
+        u = triton.load(given.u.at[number, sample[None, :]], mask=mask, other=1.0)  # at least p: the input is 0
+        return inputs(u, read(given.feature_probability, columns=columns(tile))[:, None], magnitude)
 
     def encode(tile: Any, h: Any) -> Any:
-        where = features(tile)
-        return h + _product(weights_of(*where), inputs_of(*where), 1, 0)
+        return h + _product(weights_of(tile), inputs_of(tile), 1, 0)
 
     zeros = jnp.zeros((cut.hidden, cut.samples), jnp.float32)
     h = jax.lax.fori_loop(0, cut.tiles, encode, zeros)
 
     def decode(tile: Any, carried: Any) -> Any:
         loss, g = carried
-        number, there = features(tile)
-        W = weights_of(number, there)
+        W = weights_of(tile)
         a = _product(W, h, 0, 0)
         if given.b is not None:
-            a += of_features(given.b, number, there)[:, None]
-        importance = of_features(given.importance, number, there)[:, None]
-        losses, d = of_outputs(a, inputs_of(number, there), importance, activation, counted)
-        index, mask = weights(number, there)
+            a += read(given.b, columns=columns(tile))[:, None]
+        importance = read(given.importance, columns=columns(tile))[:, None]
+        losses, d = of_outputs(a, inputs_of(tile), importance, activation, counted)
+        index, mask = weights(tile)
+        # The smaller matrix is turned round: of d the compiler would otherwise make two copies, computed one after the other.
         triton.store(parts.to_W.at[index], _product(d, h, 1, 1).T, mask=mask)
         if parts.to_b is not None:
-            triton.store(parts.to_b.at[number], jnp.sum(d, axis=1), mask=there)
+            write(parts.to_b, jnp.sum(d, axis=1), columns=columns(tile))
         return loss + jnp.sum(losses, axis=1), g + _product(W, d, 1, 0)
 
     losses, g = jax.lax.fori_loop(0, cut.tiles, decode, (jnp.zeros(cut.features, jnp.float32), zeros))
@@ -102,10 +107,9 @@ def add_up(cut: Cut, activation: str, magnitude: str, part: Any, given: Given, p
     barrier()
 
     def encoder_gradient(tile: Any, _: Any) -> Any:
-        number, there = features(tile)
-        index, mask = weights(number, there)
+        index, mask = weights(tile)
         to_W = triton.load(parts.to_W.at[index], mask=mask, other=0.0)
-        to_W += _product(inputs_of(number, there), g, 1, 1).T
+        to_W += _product(inputs_of(tile), g, 1, 1).T
         barrier()  # nothing is overwritten that a thread has yet to read
         triton.store(parts.to_W.at[index], to_W, mask=mask)
         return _

@@ -74,7 +74,9 @@ def _drawn(shape: Shape, words: Any, when: Any) -> Any:
         draw.draw(pl.program_id(0), words, when[0] + shape.first_step, u)
 
     given = [(words, 0), (when, 0)]
-    return _call("draw_inputs", program, shape, (-(-u.size // draw.TOGETHER),), given, [(u, 0)], 4).reshape(n, batch_size)
+    return _call("draw_inputs", program, shape, (-(-u.size // draw.TOGETHER),), given, [(u, 0)], 4).reshape(
+        n, batch_size
+    )
 
 
 def _block(shape: Shape, models: Any, u: Any, when: Any) -> Any:

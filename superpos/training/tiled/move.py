@@ -79,7 +79,7 @@ def move(
                 write(place, jnp.where(healthy, after, before), columns=columns)
         return [after for place, after in zip(places, new, strict=True) if not place.ndim]
 
-    counts = [leaf for leaf in jax.tree.leaves((scalars.model, scalars.opt_state))]
+    counts = jax.tree.leaves((scalars.model, scalars.opt_state))
     after = jax.lax.fori_loop(0, cut.moves, keep, counts)
     places = [leaf for leaf in jax.tree.leaves((new_state.model, new_state.opt_state)) if not leaf.ndim]
     for place, new, old in zip(places, after, counts, strict=True):
