@@ -83,3 +83,21 @@ def cycles(instruction: str) -> int:
     if kind in ("add", "sub", "mul", "fma") and instruction.endswith("f32"):
         return 1
     return 16 if kind in ("div", "sqrt", "rcp") else 8 if kind == "cvt" else 4 if kind == "shfl" else 2
+
+
+def of_tile_and_rest(kernel: str) -> tuple[Counter[str], Counter[str]]:
+    """Instructions of a thread: of one pass through a loop over tiles inside that over steps, and of the rest of a step."""
+    lines, spans = read(kernel)
+    without_barrier = [span for span in spans if not any("bar.sync" in line for line in lines[slice(*span)])]
+    tile = max(without_barrier, key=lambda span: span.last - span.first)
+    around = [span for span in spans if span.first < tile.first and tile.last < span.last]
+    step = min(around, key=lambda span: span.last - span.first)
+    of_tile, of_step = (counted(lines[span.first : span.last + 1]) for span in (tile, step))
+    return of_tile, of_step - of_tile
+
+
+def imprecise(kernel: str) -> list[str]:
+    """Products of matrices that do not multiply all bits of single precision: units for matrices do not."""
+    return sorted(
+        name for name in counted(ptx_file(kernel).read_text().splitlines()) if "mma" in name or "tf32" in name
+    )
