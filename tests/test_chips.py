@@ -211,7 +211,7 @@ def test_the_benchmark_of_accelerators_runs_whole_where_there_is_none(benchmark,
     parts = importlib.import_module("accelerator_parts")
     assert list(found) == list(parts.PARTS) and not [part for part in found.values() if "error" in part]
     assert found["correctness"]["toy"]["ok"] and all(
-        found["determinism"][k] for k in ("run to run", "whoever is beside")
+        found["determinism"][k] for k in ("plain, run to run", "plain, whoever is beside")
     )
     assert found["throughput"]["2→1"]["rate"] > 0 and found["block sizes"]["2→1"][0]["block_size"] == 4
     assert "## throughput" in (tmp_path / "tiny.md").read_text()
