@@ -34,7 +34,7 @@ class Shape(NamedTuple):
         """The one that `superpos.training.fused.rules` chooses."""
         tile, warps = rules.tile_and_warps(config.batch_size)
         sizes = (task.n_features, task.n_hidden, config.batch_size, tile)
-        return cls(Problem(*sizes, task.activation, task.magnitude), task.bias, warps, interpret)
+        return cls(Problem(*sizes, task.activation, task.magnitude, interpret), task.bias, warps, interpret)
 
     def together(self, block_size: int) -> int:
         """Models of one program, in a block of so many. A CPU gains nothing from several programs."""
