@@ -40,7 +40,7 @@ def fused_cost(task: Any, config: Any, plain: Cost, block_size: int) -> Cost:
     n_programs = max(block_size // together, rules.PROGRAMS)
     operations = (
         plain.vector_operations.shared
-        + together * (plain.vector_operations.each + plain.matrix_operations.each)
+        + together * (plain.vector_operations.each + plain.matrix_operations.each / 2)  # a b + c is one instruction
         + OPERATIONS_PER_PROGRAM
     )
     steps_per_interval = float(np.mean(np.diff([0, *config.with_defaults(task).boundaries()])))

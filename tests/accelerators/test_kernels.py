@@ -56,18 +56,18 @@ def test_an_interval_is_one_kernel_and_little_beside(costs, size):
     assert cost["bytes_per_interval"] < 512 * 4 * numbers
 
 
-def test_five_features_are_predicted_to_train_in_six_microseconds_a_step(costs):
+def test_five_features_are_predicted_to_train_in_five_microseconds_a_step(costs):
     """A prediction by launches, bytes and operations; no card has confirmed it.
 
     The plain program that was there when the kernel was planned took 15 kernels and moved 116 MB: 80 µs by the same model.
-    Compilers differ: with JAX 0.12.0.1 a tile takes a third more instructions, and a step 7.5 µs.
     """
     cost, chip = costs[5, 2], KNOWN["H100"]
     if cost["jax"] != PREDICTED_WITH:
         pytest.skip(f"the prediction is of a program that JAX {PREDICTED_WITH} compiled, not {cost['jax']}.")
-    assert 15 * chip.launch + 116e6 / chip.bandwidth > 13 * cost["seconds_per_step"]
+    assert cost["instructions_per_tile"] <= 800
+    assert 15 * chip.launch + 116e6 / chip.bandwidth > 17 * cost["seconds_per_step"]
     assert cost["plain"]["kernels_per_step"] <= 8
-    assert cost["plain"]["seconds_per_step"] > 4.5 * cost["seconds_per_step"]
+    assert cost["plain"]["seconds_per_step"] > 6.5 * cost["seconds_per_step"]
 
 
 @pytest.mark.parametrize("size", TILED)
