@@ -40,7 +40,7 @@ def _instruction(code: str, n: int, kind: str) -> Callable[..., Any]:
 
 
 def _of_models(instruction: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for numbers of one model: `jax.vmap`, which knows no instructions, maps it over the models of a program."""
+    """The same for numbers of one model: a `vmap`, which knows no instructions, maps it over the models of a program."""
     one = jax.custom_batching.custom_vmap(instruction)
 
     @one.def_vmap
