@@ -76,7 +76,7 @@ def test_loss_and_gradient_are_those_of_the_task(fields):
     if task.bias:
         model.b[...] = jnp.float32([0.1, -0.2, 0.05])
     loss, gradient = jax.value_and_grad(lambda model: task.loss(model, key, batch_size)[0])(model)
-    problem = Problem(3, 2, batch_size, 16, task.activation, task.magnitude, True)
+    problem = Problem(3, 2, batch_size, 16, task.activation, task.magnitude)
     numbers = Numbers(list(task.feature_probability), list(task.importance), task.hidden_l1)
     W = jnp.zeros((2, 4)).at[:, :3].set(model.W[...])
     b = jnp.zeros(4).at[:3].set(model.b[...]) if task.bias else None

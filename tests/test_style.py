@@ -173,7 +173,11 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     others = {*analyses, *over_chains, *over_sequences, *over_keys, *a_users_function, *in_a_program}
     assert using == {"superpos/sweeping/mesh.py", *others}
     kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_batching.custom_vmap" in p.read_text()}
-    assert kernels == {"superpos/models/points_loss.py", *of_a_kernel, *instructions}  # the exceptions that the architecture names
+    assert kernels == {
+        "superpos/models/points_loss.py",
+        *of_a_kernel,
+        *instructions,
+    }  # the exceptions that the architecture names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

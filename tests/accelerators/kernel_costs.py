@@ -180,8 +180,9 @@ def main(*arguments: str) -> None:
         if argument == "--write":
             continue
         kernel, sizes = argument.split(":")
-        n, m, block_size = (*map(int, sizes.split(",")), BLOCKS[kernel])[:3]
-        cost = {"size": [n, m], "kernel": kernel, "jax": jax.__version__}
+        size = [*map(int, sizes.split(","))]
+        n, m, block_size = (*size, BLOCKS[kernel])[:3]
+        cost = {"size": size, "kernel": kernel, "jax": jax.__version__}
         cost |= (fused_cost if kernel == "fused" else tiled_cost)(n, m, block_size)
         print(json.dumps(cost | {"plain": plain_cost(n, m, block_size)}), flush=True)
         if kernel == "tiled":

@@ -19,9 +19,9 @@ class Arithmetic(NamedTuple):
     add: Callable[[Any, Any], Any]  # of whole numbers of 32 bits, which models share
 
     @classmethod
-    def of(cls, interpret: bool) -> "Arithmetic":
-        """That of a GPU, or of plain JAX."""
-        return PLAIN if interpret else GPU
+    def of(cls, interpret: bool, n_models: int) -> "Arithmetic":
+        """That of plain JAX, or of a program of so many models on a GPU."""
+        return PLAIN if interpret else ONE_MODEL if n_models == 1 else SEVERAL_MODELS
 
 
 def _instruction(code: str, n: int, kind: str) -> Callable[..., Any]:
@@ -64,4 +64,5 @@ def _add(a: Any, b: Any) -> Any:
 
 
 PLAIN = Arithmetic(lambda a, b, c: c + a * b, lambda a, b: a + b)
-GPU = Arithmetic(_of_models(_instruction("fma.rn.f32", 3, "f")), _add)
+_multiply_add = _instruction("fma.rn.f32", 3, "f")
+ONE_MODEL, SEVERAL_MODELS = Arithmetic(_multiply_add, _add), Arithmetic(_of_models(_multiply_add), _add)

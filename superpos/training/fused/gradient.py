@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, UInt32
 
 from superpos.models.sums_over_samples import Sums, terms
 from superpos.training.fused import draws
-from superpos.training.fused.arithmetic import Arithmetic
+from superpos.training.fused.arithmetic import PLAIN, Arithmetic
 
 
 class Problem(NamedTuple):
@@ -26,7 +26,6 @@ class Problem(NamedTuple):
     tile: int  # samples at a time, a power of two
     activation: str
     magnitude: str
-    interpret: bool  # by plain JAX instead of a GPU's program
 
 
 class Numbers(NamedTuple):
@@ -38,7 +37,7 @@ class Numbers(NamedTuple):
 
 
 def loss_and_gradient(
-    problem: Problem, numbers: Numbers, W: Any, b: Any, key: draws.Words
+    problem: Problem, numbers: Numbers, W: Any, b: Any, key: draws.Words, arithmetic: Arithmetic = PLAIN
 ) -> tuple[Float[Array, ""], Any, Any]:
     """Loss, gradient by W and gradient by b (None without one) on the batch of a step's key.
 
@@ -47,7 +46,6 @@ def loss_and_gradient(
     hidden, features = range(problem.n_hidden), range(problem.n_features)
     decoder = [[_entry(W, k, i) for i in features] for k in hidden]
     bias = None if b is None else [_entry(b, i) for i in features]
-    arithmetic = Arithmetic.of(problem.interpret)
     p, importance = numbers.feature_probability, numbers.importance
 
     def of_tile(number: Any, sums: Sums) -> Sums:

@@ -15,6 +15,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Integer
 
 from superpos.training.fused import draws, memory, rules
+from superpos.training.fused.arithmetic import Arithmetic
 from superpos.training.fused.blocks import of_one_model
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
 from superpos.training.fused.step import proposed, settled
@@ -34,7 +35,7 @@ class Shape(NamedTuple):
         """The one that `superpos.training.fused.rules` chooses."""
         tile, warps = rules.tile_and_warps(config.batch_size)
         sizes = (task.n_features, task.n_hidden, config.batch_size, tile)
-        return cls(Problem(*sizes, task.activation, task.magnitude, interpret), task.bias, warps, interpret)
+        return cls(Problem(*sizes, task.activation, task.magnitude), task.bias, warps, interpret)
 
     def together(self, block_size: int) -> int:
         """Models of one program, in a block of so many. A CPU gains nothing from several programs."""
@@ -81,25 +82,31 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     leaves, structure = jax.tree.flatten(models)
     together = shape.together(n_models)
     outputs = jax.tree.leaves(state)
+    arithmetic = Arithmetic.of(shape.interpret, together)
+    step = partial(_step, shape.problem, arithmetic)
+    # One model has no axis of models: with an axis of one, Triton's layouts went round in circles and 5→2 never compiled.
+    alone = together == 1
 
     def program(key: Any, span: Any, *references: Any) -> None:
         given = jax.tree.unflatten(structure, references[: len(leaves)])
         (p, importance, hidden_l1), config, state = given
         features = range(shape.problem.n_features)
         penalty = None if hidden_l1 is None else hidden_l1[...]
-        numbers = Numbers([p[:, i] for i in features], [importance[:, i] for i in features], penalty)
+        every = () if alone else (slice(None),)
+        numbers = Numbers([p[(*every, i)] for i in features], [importance[(*every, i)] for i in features], penalty)
         config, state = jax.tree.map(memory.read, (config, state))
         words = (key[0], key[1])
 
         def step_of_all(t: Any, state: Any) -> Any:
-            return jax.vmap(lambda *model: _step(shape.problem, words, t, *model))(numbers, config, state)
+            of_one = partial(step, words, t)
+            return (of_one if alone else jax.vmap(of_one))(numbers, config, state)
 
         trained = jax.lax.fori_loop(span[0], span[1], step_of_all, state)
         for reference, leaf in zip(references[len(leaves) :], jax.tree.leaves(trained), strict=True):
             memory.write(reference, leaf)
 
     def of_models(leaf: Any) -> pl.BlockSpec:
-        return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
+        return pl.BlockSpec((None if alone else together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
 
     pair = pl.BlockSpec((2,), lambda k: (0,))
     first = 2 + len(leaves) - len(outputs)  # of the state among what goes in: it is trained in place
@@ -117,12 +124,14 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(state), trained)
 
 
-def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:
+def _step(
+    problem: Problem, arithmetic: Arithmetic, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any
+) -> Any:
     """One step of one model."""
     number = (t + (config.first_step or 0)).astype(jnp.uint32)
     parameters = dict(named_leaves(state.model))
     loss, to_W, to_b = loss_and_gradient(
-        problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number)
+        problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number), arithmetic
     )
     new = proposed(config, state, {"W": to_W, "b": to_b})
     healthy, state = settled(state, t, loss, new.n_outside, taken=None)
