@@ -90,12 +90,13 @@ def add_up(
             a += read(given.b, columns=columns(tile))[:, None]
         importance = read(given.importance, columns=columns(tile))[:, None]
         error, weighted, d = of_outputs(a, inputs_of(tile), importance, activation, counted)
+        losses = weighted * error  # here, since the error would else stay in registers
         index, mask = weights(tile)
         # The smaller matrix is turned round: of d the compiler would otherwise make two copies, computed one after the other.
         triton.store(parts.to_W.at[index], _product(d, h, 1, 1).T, mask=mask)
         if parts.to_b is not None:
             write(parts.to_b, jnp.sum(d, axis=1), columns=columns(tile))
-        return loss + jnp.sum(weighted * error, axis=1), g + _product(W, d, 1, 0)
+        return loss + jnp.sum(losses, axis=1), g + _product(W, d, 1, 0)
 
     losses, g = jax.lax.fori_loop(0, cut.tiles, decode, (jnp.zeros(cut.features, jnp.float32), zeros))
     loss = jnp.sum(losses)
