@@ -17,7 +17,7 @@ from superpos.training.tiled import cut
 from superpos.training.tiled.kernel import Shape, _drawn, train_steps
 
 # Rounding differs from the plain program's: sums over samples run in another order. As for the fused kernel, weights of
-# size 1 may be some millionths apart after some dozens of steps (measured: 5e-7), and a wrong step moves them by thousandths.
+# size 1 may be some millionths apart after some dozens of steps (measured: 1.4e-7), and a wrong step moves them by thousandths.
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 TASK = sp.tasks.Toy(

@@ -26,13 +26,13 @@ class Arithmetic(NamedTuple):
 
 def _instruction(code: str, n: int, kind: str) -> Callable[..., Any]:
     def of(*operands: Any) -> Any:
-        operands = jnp.broadcast_arrays(*operands)
+        arrays = jnp.broadcast_arrays(*operands)
         (result,) = triton.elementwise_inline_asm(
             f"{code} {', '.join(f'${k}' for k in range(n + 1))};",
-            args=operands,
+            args=arrays,
             constraints=f"={kind}{f',{kind}' * n}",
             pack=1,
-            result_shape_dtypes=[jax.ShapeDtypeStruct(operands[0].shape, operands[0].dtype)],
+            result_shape_dtypes=[jax.ShapeDtypeStruct(arrays[0].shape, arrays[0].dtype)],
         )
         return result
 
