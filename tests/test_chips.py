@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,7 +16,7 @@ from superpos.chips.model import MOST_MODELS, USABLE_MEMORY, Chip, Cost, Share, 
 from superpos.sweeping import plan
 from superpos.sweeping.compiled import lay_out
 from superpos.sweeping.estimate import predicted
-from superpos.sweeping.fused_cost import fused_cost
+from superpos.sweeping.kernel_cost import fused_cost, tiled_cost
 from superpos.sweeping.step_cost import step_cost
 
 TASKS = {
@@ -139,10 +140,20 @@ def test_a_prediction_grows_with_steps_and_models():
 
 def test_the_fused_kernel_is_predicted_near_what_was_compiled_for_an_h100():
     """Operations of a step of 512 models: instructions of a thread, by the compiler, times threads and programs."""
-    for name, instructions in {"2→1": 5_779, "5→2": 11_288}.items():
+    for name, instructions in {"2→1": 5_580, "5→2": 8_358}.items():
         cost = fused_cost(TASKS[name], CONFIG, step_cost(TASKS[name], CONFIG), 512)
         assert 0.7 < cost.vector_operations(512) / (instructions * 128 * 128) < 1.3, name
         assert cost.kernels(512) == 5 / 50  # a record every 50 steps
+
+
+def test_the_tiled_kernels_are_predicted_near_what_was_compiled_for_an_h100():
+    """Steps of 32 models: instructions of all threads of both large kernels, and bytes that pass between kernels."""
+    compiled = {(400, 30): (93_175, 3_436, 28_777_140), (80, 20): (18_875, 1_205, 4_119_220)}
+    for (n, m), (gradients, weights, n_bytes) in compiled.items():
+        cost = tiled_cost(sp.tasks.Toy(n_features=n, n_hidden=m), CONFIG, 32)
+        assert 0.8 < cost.vector_operations(32) / (32 * (4 * 256 * gradients + 512 * weights)) < 1.25
+        assert 0.8 < cost.bytes(32) / n_bytes < 1.25
+        assert cost.kernels(32) == 5
 
 
 def test_a_dry_run_predicts_the_kernel_that_will_train():
@@ -153,6 +164,8 @@ def test_a_dry_run_predicts_the_kernel_that_will_train():
     assert plain.n_trained == fused.n_trained == layouts[0].n_trained(1) == 512
     few = lay_out(TASKS["5→2"], CONFIG, densities, block_size=4, kernel="fused")
     assert predicted(few, H100).rate < fused.rate / 10  # most processors have nothing to do
+    with_tiles = lay_out(TASKS["400→30"], CONFIG, densities, block_size=32, kernel="tiled")
+    assert predicted(with_tiles, H100).rate > 2 * predicted(replace(with_tiles, kernel="plain"), H100).rate
     assert few.n_launches(100) == [2] and few.n_trained(100) == 800
 
 
@@ -198,7 +211,7 @@ def test_the_benchmark_of_accelerators_runs_whole_where_there_is_none(benchmark,
     parts = importlib.import_module("accelerator_parts")
     assert list(found) == list(parts.PARTS) and not [part for part in found.values() if "error" in part]
     assert found["correctness"]["toy"]["ok"] and all(
-        found["determinism"][k] for k in ("run to run", "whoever is beside")
+        found["determinism"][k] for k in ("plain, run to run", "plain, whoever is beside")
     )
     assert found["throughput"]["2→1"]["rate"] > 0 and found["block sizes"]["2→1"][0]["block_size"] == 4
     assert "## throughput" in (tmp_path / "tiny.md").read_text()

@@ -249,7 +249,7 @@ def test_devices_and_generators_without_the_kernel_are_refused(monkeypatch):
 
     with pytest.raises(sp.ConfigError, match='kernel must be "plain" on a TPU'):
         go(platform="tpu")
-    with pytest.raises(sp.ConfigError, match="kernel must be one of auto, plain, fused, got 'fast'"):
+    with pytest.raises(sp.ConfigError, match="kernel must be one of auto, plain, fused, tiled, got 'fast'"):
         lay_out(TASK, sp.TrainConfig(), sp.Grid(seed=[0]), kernel="fast")
     assert go(platform="cpu").kernel == "fused"
     with jax.threefry_partitionable(False), pytest.raises(sp.ConfigError, match="partitionable"):

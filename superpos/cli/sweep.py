@@ -54,10 +54,8 @@ def sweep(
         int | None, tyro.conf.arg(help="segments (tenths of a second) between checkpoints inside a block; 1,000")
     ] = None,
     kernel: Annotated[
-        Literal["auto", "plain", "fused"] | None,
-        tyro.conf.arg(
-            help="how steps are computed; the file's, or auto: plain, until a GPU has confirmed the fused one"
-        ),
+        Literal["auto", "plain", "fused", "tiled"] | None,
+        tyro.conf.arg(help="how steps are computed; the file's, or auto: plain, until a GPU has confirmed the others"),
     ] = None,
     ray_address: Annotated[str | None, tyro.conf.arg(help="a running Ray cluster; one is started without it")] = None,
     cpus_per_task: Annotated[float | None, tyro.conf.arg(help="of a Ray task; 1")] = None,
@@ -248,8 +246,10 @@ def _dry_run(sweep_file: "SweepFile", target: Path, timed: bool = False) -> None
     say(f"padding           {prediction.n_trained - grid.n_cells:,} models more, so that all blocks are full")
     say(f"memory            at most about {show_bytes(prediction.memory)} in the steps")
     say(f"estimated rate    {prediction.rate:,.0f} steps/s of all models together; time goes to {shares}")
-    if layout.kernel == "fused" and device.platform == "cpu":
-        say("                  a CPU interprets the fused kernel and takes longer; --timed measures how long")
+    if layout.kernel != "plain" and device.platform == "cpu":
+        say(
+            f"                  a CPU interprets the {layout.kernel} kernel and takes longer; --timed measures how long"
+        )
     bounds = "at least, since a loop is as long as its data say" if prediction.at_least else "within a factor of 2"
     say(
         f"estimated time    {in_words(prediction.seconds)}: {duration(prediction.seconds)} of training on an idle machine, "

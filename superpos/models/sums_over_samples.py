@@ -13,7 +13,7 @@ terms instead of five products of matrices, whose factors all pass through memor
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -38,6 +38,13 @@ class Sums(NamedTuple):
     to_W: list[list[Any]]
 
 
+MultiplyAdd = Callable[[Any, Any, Any], Any]
+
+
+def _multiply_add(a: Any, b: Any, c: Any) -> Any:
+    return c + a * b
+
+
 def terms(
     W: list[list[Any]],
     b: list[Any] | None,
@@ -46,26 +53,52 @@ def terms(
     x: list[Any],
     activation: str,
     counted: Any = None,
+    multiply_add: MultiplyAdd = _multiply_add,
+    before: Sums | None = None,
 ) -> Sums:
-    """What each sample adds: `x` has a vector of them for each feature. Those that are not `counted` add nothing."""
+    """What each sample adds: `x` has a vector of them for each feature. Those that are not `counted` add nothing.
+
+    `before` has sums that it is added to, and `multiply_add` is a b + c, where a kernel writes it otherwise.
+    """
     hidden, features = range(len(W)), range(len(x))
-    h = [total(W[k][i] * x[i] for i in features) for k in hidden]
-    a = [total(W[k][i] * h[k] for k in hidden) for i in features]
-    a = a if b is None else [a[i] + b[i] for i in features]
-    relu = activation == "relu"
-    error = [(jnp.maximum(a[i], 0) if relu else a[i]) - x[i] for i in features]
+
+    def dot(pairs: Iterable[tuple[Any, Any]], start: Any = None) -> Any:
+        for a, b in pairs:
+            start = a * b if start is None else multiply_add(a, b, start)
+        return start
+
+    h = [dot((W[k][i], x[i]) for i in features) for k in hidden]
+    a = [dot(((W[k][i], h[k]) for k in hidden), None if b is None else b[i]) for i in features]
     if counted is not None:
         h = [jnp.where(counted, unit, 0) for unit in h]
-        error = [jnp.where(counted, e, 0) for e in error]
-    weighted = [importance[i] * error[i] for i in features]
-    loss = total(weighted[i] * error[i] for i in features)
-    d = [jnp.where(a[i] > 0, weighted[i], 0) if relu else weighted[i] for i in features]
-    g = [total(W[k][i] * d[i] for i in features) for k in hidden]
+    outputs = [of_outputs(a[i], x[i], importance[i], activation, counted) for i in features]
+    loss = dot(((o.weighted, o.error) for o in outputs), before and before.loss)
+    d = [o.d for o in outputs]
+    g = [dot((W[k][i], d[i]) for i in features) for k in hidden]
     if hidden_l1 is not None:
         loss += hidden_l1 * total(jnp.abs(unit) for unit in h)
         g = [g[k] + hidden_l1 / 2 * jnp.sign(h[k]) for k in hidden]
-    to_W = [[h[k] * d[i] + g[k] * x[i] for i in features] for k in hidden]
-    return Sums(loss, d if b is not None else [], to_W)
+    to_W = [[dot(((h[k], d[i]), (g[k], x[i])), before and before.to_W[k][i]) for i in features] for k in hidden]
+    to_b = d if before is None else [*map(add, before.to_b, d)]
+    return Sums(loss, [] if b is None else to_b, to_W)
+
+
+class Outputs(NamedTuple):
+    """Of outputs a before f: elementwise, 0 where not counted."""
+
+    error: Any  # e = f(a) − x
+    weighted: Any  # I e
+    d: Any  # I e f'(a)
+
+
+def of_outputs(a: Any, x: Any, importance: Any, activation: str, counted: Any = None) -> Outputs:
+    """What loss and gradient need of outputs."""
+    relu = activation == "relu"
+    error = (jnp.maximum(a, 0) if relu else a) - x
+    if counted is not None:
+        error = jnp.where(counted, error, 0)
+    weighted = importance * error
+    return Outputs(error, weighted, jnp.where(a > 0, weighted, 0) if relu else weighted)
 
 
 def total(vectors: Iterable[Any]) -> Any:

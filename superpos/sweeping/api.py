@@ -70,8 +70,9 @@ def sweep(
             that are not named start as the task starts them. Steps are numbered on from those of a result or run
             (`TrainConfig.first_step`), so no batch comes again. The weights are stored, and part of the sweep's identity.
         kernel: how steps are computed. "plain": as XLA compiles them. "fused": a whole training in one kernel of a GPU, for
-            small toy models on samples (`superpos.training.fused`); a CPU interprets it, slowly. "auto": the plain one,
-            until a GPU has confirmed the other. Part of the result's identity: the last bits differ.
+            small toy models on samples (`superpos.training.fused`). "tiled": a step in a few kernels, for larger ones
+            (`superpos.training.tiled`). A CPU interprets both, slowly. "auto": the plain one, until a GPU has confirmed
+            the others. Part of the result's identity: the last bits differ.
         blocks_per_device: blocks that one call trains, one after the other, on each device.
         memory_budget: bytes (or "4GiB") that calls running side by side may take together; half of the machine's or
             four fifths of the accelerator's memory if None. Fewer calls run side by side to stay inside it.

@@ -265,6 +265,6 @@ def shapes_of(
     """What the programs of a family depend on, for so many blocks per call on a platform, trained by a kernel."""
     given = starts and starts.of(family, family.cells[0])
     todo = intervals(family.config, segments.max_steps)
-    chunk = chunk_length(todo.stop - todo.start, platform) if kernel == "plain" else None
+    chunk = chunk_length(todo.stop - todo.start, platform) if kernel != "fused" else None
     sizes = (n_blocks, block_size, segments.n_intervals)
     return meshes.shapes(family.task, family.config, *sizes, given, chunk=chunk, kernel=kernel)

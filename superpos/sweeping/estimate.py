@@ -12,7 +12,7 @@ from superpos.chips.model import Chip, Parts, step
 from superpos.sweeping import budget
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.compiled import CompiledSweep
-from superpos.sweeping.fused_cost import fused_cost
+from superpos.sweeping.kernel_cost import kernel_cost
 from superpos.sweeping.launches import launch_inputs, launch_starts
 from superpos.sweeping.layout import Layout
 from superpos.sweeping.step_cost import step_cost
@@ -45,9 +45,8 @@ def predicted(
     seconds, model_steps, memory, at_least = 0.0, 0.0, 0.0, False
     sums = [0.0, 0.0, 0.0]
     for family, size, n_launches in zip(layout.families, layout.block_sizes, launches_of_families, strict=True):
-        cost = step_cost(family.task, family.config)
-        if layout.kernel == "fused":
-            cost = fused_cost(family.task, family.config, cost, size)
+        plain = step_cost(family.task, family.config)
+        cost = kernel_cost(layout.kernel, family.task, family.config, plain, size)
         parts = step(chip, cost, size)
         n_concurrent = min(n_useful, n_launches)
         n_in_a_row = float(family.config.steps) * blocks_per_device * n_launches / n_concurrent

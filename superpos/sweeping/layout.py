@@ -31,7 +31,7 @@ class Layout:
     block_sizes: list[int]
     chosen_blocks_per_chunk: int | None = None  # of a store that is there already
     starts: Starts | None = None  # given weights, instead of the task's
-    kernel: str = "plain"  # or "fused": how steps are computed (`superpos.training.fused`)
+    kernel: str = "plain"  # or "fused" or "tiled": how steps are computed (`superpos.training.fused`)
 
     @cached_property
     def width(self) -> int:

@@ -47,7 +47,7 @@ class Shapes(NamedTuple):
     block_size: int
     n_intervals: int  # per call of `advance`
     chunk: int | None  # steps between two looks at whether an interval is over
-    kernel: str  # "plain" or "fused"
+    kernel: str  # a name of `superpos.training.fused.rules.KERNELS` but "auto"
     code: str | None
 
 
@@ -225,15 +225,17 @@ def _advance(
     kernel: str,
     code: str | None,
 ) -> Any:
-    one_block = _advance_block(chunk) if kernel == "plain" else _fused_block(mesh.devices.flat[0].platform)
+    one_block = _advance_block(chunk) if kernel == "plain" else _block_by(kernel, chunk, mesh.devices.flat[0].platform)
     return _over_blocks(mesh, one_block, count, task, config, seeds, states, shared=todo)
 
 
-def _fused_block(platform: str) -> Any:
-    """`_advance_block` with every interval in one kernel, which a CPU interprets."""
-    from superpos.training.fused.kernel import train_steps
+def _block_by(kernel: str, chunk: int | None, platform: str) -> Any:
+    """`_advance_block` by a kernel of our own, which a CPU interprets."""
+    from superpos.training.fused.kernel import train_steps as fused
+    from superpos.training.tiled.kernel import train_steps as tiled
 
-    through = partial(train_steps, interpret=platform == "cpu")
+    steps = fused if kernel == "fused" else partial(tiled, chunk=chunk)
+    through = partial(steps, interpret=platform == "cpu")
     return jax.vmap(partial(advance, train_steps=through), in_axes=(0, 0, None, 0, None))
 
 

@@ -19,7 +19,7 @@ class Speed:
     name: str
     task: Any
     n_models: int
-    fused: bool = False  # whether one kernel can hold its training
+    kernels: tuple[str, ...] = ()  # of our own that train it beside the plain one
     torch: tuple[int, int] | None = None  # features and dimensions of the PyTorch loop beside it
 
 
@@ -42,11 +42,12 @@ class Scale:
 def full() -> Scale:
     """For a card: what fits into eight minutes."""
     speeds = (
-        Speed("2→1", T.Toy(n_features=2, n_hidden=1), 65_536, fused=True, torch=(2, 1)),
-        Speed("5→2", T.Toy(n_features=5, n_hidden=2), 32_768, fused=True, torch=(5, 2)),
-        Speed("20→5", T.Toy(n_features=20, n_hidden=5), 8_192, fused=True, torch=(20, 5)),
-        Speed("100→20", T.Toy(n_features=100, n_hidden=20), 1_024, torch=(100, 20)),
-        Speed("400→30", T.Toy(n_features=400, n_hidden=30), 256, torch=(400, 30)),
+        Speed("2→1", T.Toy(n_features=2, n_hidden=1), 65_536, ("fused",), torch=(2, 1)),
+        Speed("5→2", T.Toy(n_features=5, n_hidden=2), 32_768, ("fused",), torch=(5, 2)),
+        Speed("20→5", T.Toy(n_features=20, n_hidden=5), 8_192, ("fused", "tiled"), torch=(20, 5)),
+        Speed("80→20", T.Toy(n_features=80, n_hidden=20), 1_024, ("tiled",)),
+        Speed("100→20", T.Toy(n_features=100, n_hidden=20), 1_024, ("tiled",), torch=(100, 20)),
+        Speed("400→30", T.Toy(n_features=400, n_hidden=30), 256, ("tiled",), torch=(400, 30)),
     )
     curves = (
         ("5→2", T.Toy(n_features=5, n_hidden=2), (64, 512, 2_048, 8_192)),
@@ -75,7 +76,7 @@ def full() -> Scale:
 def tiny() -> Scale:
     """Everything once, with next to nothing in it: that it will not fail on the day."""
     toy = T.Toy(n_features=2, n_hidden=1, feature_probability=0.1)
-    speeds = (Speed("2→1", toy, 8, fused=True, torch=(2, 1)),)
+    speeds = (Speed("2→1", toy, 8, ("fused", "tiled"), torch=(2, 1)),)
     large = (toy, 4, 8)
     autoencoder = T.SparseAutoencoder(n_features=4, n_hidden=2, n_latents=4, architecture="relu")
     return Scale(speeds, (("2→1", toy, (4,)),), {"toy": toy}, 8, 0.02, large, (autoencoder, 4), (3, 2, 8), ())

@@ -18,6 +18,7 @@ from superpos.chips.measured import measure, write
 from superpos.chips.model import rate, step
 from superpos.sweeping import mesh as meshes
 from superpos.sweeping.compiled import prepare
+from superpos.sweeping.kernel_cost import kernel_cost
 from superpos.sweeping.launches import launch_inputs, launch_starts
 from superpos.sweeping.step_cost import step_cost
 from superpos.training.loop import Intervals
@@ -26,6 +27,7 @@ from superpos.training.loop import Intervals
 LOSS_TOLERANCE = 1e-3  # relative
 WEIGHT_TOLERANCE = 1e-4  # of the median difference, in units of weights
 LARGEST_TOLERANCE = 2e-2  # of the largest: Adam's first steps have the size of the learning rate, whatever the slope
+CONFIG = sp.TrainConfig()
 FIGURES = Path(__file__).parents[2] / "figures"
 
 
@@ -48,16 +50,21 @@ def machine(_: Scale) -> dict[str, Any]:
 
 
 def correctness(scale: Scale) -> dict[str, Any]:
-    """Every task after a few steps, on the device and on the CPU: the largest and the median difference of its numbers."""
+    """Every task after a few steps, on the device and on the CPU: the largest and the median difference of its numbers.
+
+    Sizes with kernels of our own are trained by them on the device, and by the plain one on the CPU.
+    """
     on_cpu = jax.devices("cpu")[:1]
     grid = sp.Grid(learning_rate=[0.001, 0.003])
     found = {}
-    for name, task in scale.correct.items():
+    cases = [(name, task, {}) for name, task in scale.correct.items()]
+    cases += [(f"{speed.name}, {kernel}", speed.task, {"kernel": kernel}) for speed, kernel in of_our_own(scale)]
+    for name, task, how in cases:
         config = sp.TrainConfig(steps=scale.steps, evaluation_samples=1_024, history=2)
         try:
             here, there = (
-                sp.sweep(task, config, grid, block_size=2, devices=devices, progress=False)
-                for devices in (jax.devices()[:1], on_cpu)
+                sp.sweep(task, config, grid, block_size=2, devices=devices, progress=False, **options)
+                for devices, options in ((jax.devices()[:1], how), (on_cpu, {}))
             )
         except Exception as error:  # one task that fails must not hide the others
             found[name] = {"ok": False, "error": f"{type(error).__name__}: {str(error)[:300]}"}
@@ -80,17 +87,30 @@ def correctness(scale: Scale) -> dict[str, Any]:
 
 
 def determinism(scale: Scale) -> dict[str, Any]:
-    """The same sweep twice, and half of it: the same bytes."""
-    task, config = scale.speeds[0].task, sp.TrainConfig(steps=scale.steps, history=2)
-    densities = np.geomspace(1, 0.05, 8)
-    whole, again, half = (
-        sp.sweep(task, config, sp.Grid(feature_probability=p), block_size=4, progress=False)["W"].values
-        for p in (densities, densities, densities[:4])
-    )
-    return {
-        "run to run": whole.tobytes() == again.tobytes(),
-        "whoever is beside": whole[:4].tobytes() == half.tobytes(),
-    }
+    """The same sweep twice, and half of it: the same bytes. By the plain kernel and by ours."""
+    config, densities = sp.TrainConfig(steps=scale.steps, history=2), np.geomspace(1, 0.05, 8)
+    cases = [(scale.speeds[0], "plain"), *{kernel: (speed, kernel) for speed, kernel in of_our_own(scale)}.values()]
+    found = {}
+    for speed, kernel in cases:
+        options = {} if kernel == "plain" else {"kernel": kernel}
+        whole, again, half = (
+            sp.sweep(speed.task, config, sp.Grid(feature_probability=p), block_size=4, progress=False, **options)[
+                "W"
+            ].values
+            for p in (densities, densities, densities[:4])
+        )
+        found |= {
+            f"{kernel}, run to run": whole.tobytes() == again.tobytes(),
+            f"{kernel}, whoever is beside": whole[:4].tobytes() == half.tobytes(),
+        }
+    return found
+
+
+def of_our_own(scale: Scale) -> list[tuple[Speed, str]]:
+    """Sizes and the kernels of our own that train them on a GPU."""
+    if not HAS_KERNELS or jax.devices()[0].platform != "gpu":
+        return []
+    return [(speed, kernel) for speed in scale.speeds for kernel in speed.kernels]
 
 
 def step_seconds(
@@ -134,9 +154,11 @@ def throughput(scale: Scale) -> dict[str, Any]:
             "of the peak": cost.matrix_operations(size) / seconds / chip.matrix_peak,
             "of the bandwidth": cost.bytes(size) / seconds / chip.bandwidth,
         }
-        if speed.fused and HAS_KERNELS and jax.devices()[0].platform == "gpu":
-            seconds, size = step_seconds(speed.task, grid_of(speed.n_models), None, scale.seconds, "fused")
-            found[speed.name] |= {"fused rate": size / seconds}
+        for other, kernel in of_our_own(scale):
+            if other == speed:
+                seconds, size = step_seconds(speed.task, grid_of(speed.n_models), None, scale.seconds, kernel)
+                by_model = rate(chip, kernel_cost(kernel, speed.task, CONFIG, cost, size), size)
+                found[speed.name] |= {f"{kernel} rate": size / seconds, f"{kernel} predicted": by_model}
         if speed.torch:
             found[speed.name] |= {"PyTorch rate": torch_rate(speed, size, scale.seconds)}
     return found
@@ -233,8 +255,9 @@ def dry(scale: Scale, name: str = "H100") -> dict[str, Any]:
     chip, found = KNOWN[name], {}
     tasks = {speed.name: speed.task for speed in scale.speeds}
     tasks |= {name: task for name, task, _ in scale.curves if name not in tasks} | scale.correct
+    kernels = {speed.name: speed.kernels for speed in scale.speeds if "TPU" not in name}
     for case, task in tasks.items():
-        cost = step_cost(task, sp.TrainConfig())
+        cost = step_cost(task, CONFIG)
         size = block_size(chip, cost)
         found[case] = {
             "block_size": size,
@@ -242,6 +265,12 @@ def dry(scale: Scale, name: str = "H100") -> dict[str, Any]:
             "bound": step(chip, cost, size).bound,
             "kernels": cost.kernels(size),
         }
+        for kernel in kernels.get(case, ()):
+            by_kernel = kernel_cost(kernel, task, CONFIG, cost, size)
+            found[case] |= {
+                f"{kernel} predicted": rate(chip, by_kernel, size),
+                f"{kernel} bytes": by_kernel.bytes(size),
+            }
     task, n_models, steps = scale.large
     seconds = step(chip, step_cost(task, sp.TrainConfig()), n_models).seconds * steps
     return {"rates": found, "seconds of 400→30, 40 densities × 50,000 steps": seconds}

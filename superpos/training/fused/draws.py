@@ -4,6 +4,8 @@
 with `jax_threefry_partitionable`). So a kernel draws any part of a batch by itself.
 """
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,16 +23,19 @@ PARITY = 0x1BD11BDA
 Words = tuple[Any, Any]  # two arrays of 32 bits
 
 
-def threefry(key: Words, counter: Words) -> Words:
-    """Threefry-2x32 of a counter: both are pairs of uint32, of any shapes that broadcast."""
+Add = Callable[[Any, Any], Any]
+
+
+def threefry(key: Words, counter: Words, add: Add = operator.add) -> Words:
+    """Threefry-2x32 of a counter: both are pairs of uint32, of any shapes that broadcast. `add` adds the key."""
     keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY))
     a, b = counter[0] + keys[0], counter[1] + keys[1]
     for round_of_four in range(5):
         for distance in ROTATIONS[round_of_four % 2]:
             a = a + b
             b = a ^ ((b << jnp.uint32(distance)) | (b >> jnp.uint32(32 - distance)))
-        a = a + keys[(round_of_four + 1) % 3]
-        b = b + (keys[(round_of_four + 2) % 3] + jnp.uint32(round_of_four + 1))
+        a = add(a, keys[(round_of_four + 1) % 3])
+        b = add(b, keys[(round_of_four + 2) % 3] + jnp.uint32(round_of_four + 1))
     return a, b
 
 
@@ -39,9 +44,9 @@ def fold_in(key: Words, number: UInt32[Array, ""]) -> Words:
     return threefry(key, (jnp.uint32(0), number))
 
 
-def bits(key: Words, element: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+def bits(key: Words, element: UInt32[Array, "..."], add: Add = operator.add) -> UInt32[Array, "..."]:
     """The elements of these numbers, below 2³², of `jax.random.bits(key, …, uint32)` of any shape."""
-    high, low = threefry(key, (jnp.uint32(0), element))
+    high, low = threefry(key, (jnp.uint32(0), element), add)
     return high ^ low
 
 
@@ -52,6 +57,7 @@ def features(
     *,
     batch_size: int,
     magnitude: str,
+    add: Add = operator.add,
 ) -> list[Float[Array, " tile"]]:
     """Some samples of `FeatureDistribution.sample(key, batch_size)` with independent features, one vector per feature.
 
@@ -59,9 +65,14 @@ def features(
     """
     drawn = []
     for i, p in enumerate(feature_probability):
-        u = unit_uniform_of(bits(key, sample + jnp.uint32(i * batch_size)))
-        drawn.append(jnp.where(u < p, magnitude_of(magnitude, u / p), 0.0))
+        u = unit_uniform_of(bits(key, sample + jnp.uint32(i * batch_size), add))
+        drawn.append(inputs(u, p, magnitude))
     return drawn
+
+
+def inputs(u: Float[Array, "..."], p: Any, magnitude: str) -> Float[Array, "..."]:
+    """Features of probability p, of numbers u uniform on (0, 1): 0 where u ≥ p."""
+    return jnp.where(u < p, magnitude_of(magnitude, u / p), 0.0)
 
 
 def can_be_drawn() -> bool:

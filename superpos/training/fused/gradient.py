@@ -6,7 +6,6 @@ but the tile's.
 """
 
 from functools import reduce
-from operator import add
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float, UInt32
 
 from superpos.models.sums_over_samples import Sums, terms
 from superpos.training.fused import draws
+from superpos.training.fused.arithmetic import PLAIN, Arithmetic
 
 
 class Problem(NamedTuple):
@@ -37,7 +37,7 @@ class Numbers(NamedTuple):
 
 
 def loss_and_gradient(
-    problem: Problem, numbers: Numbers, W: Any, b: Any, key: draws.Words
+    problem: Problem, numbers: Numbers, W: Any, b: Any, key: draws.Words, arithmetic: Arithmetic = PLAIN
 ) -> tuple[Float[Array, ""], Any, Any]:
     """Loss, gradient by W and gradient by b (None without one) on the batch of a step's key.
 
@@ -50,10 +50,21 @@ def loss_and_gradient(
 
     def of_tile(number: Any, sums: Sums) -> Sums:
         sample = number.astype(jnp.uint32) * jnp.uint32(problem.tile) + _iota(problem.tile)
-        x = draws.features(key, sample, p, batch_size=problem.batch_size, magnitude=problem.magnitude)
+        x = draws.features(
+            key, sample, p, batch_size=problem.batch_size, magnitude=problem.magnitude, add=arithmetic.add
+        )
         counted = None if problem.batch_size % problem.tile == 0 else sample < jnp.uint32(problem.batch_size)
-        more = terms(decoder, bias, importance, numbers.hidden_l1, x, problem.activation, counted)
-        return jax.tree.map(add, sums, more)
+        return terms(
+            decoder,
+            bias,
+            importance,
+            numbers.hidden_l1,
+            x,
+            problem.activation,
+            counted,
+            arithmetic.multiply_add,
+            before=sums,
+        )
 
     zero = jnp.zeros(problem.tile, W.dtype)
     none = Sums(zero, [zero for _ in features] if bias else [], [[zero for _ in features] for _ in hidden])

@@ -5,22 +5,21 @@ their seed, is made once; a batching rule lays the programs of a block side by s
 """
 
 from collections.abc import Callable
-from functools import cache, reduce
-from operator import and_
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Integer
 
-from superpos.training.fused import draws, rules
+from superpos.training.fused import draws, memory, rules
+from superpos.training.fused.arithmetic import Arithmetic
+from superpos.training.fused.blocks import of_one_model
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
+from superpos.training.fused.step import proposed, settled
 from superpos.training.optimizers import named_leaves
-from superpos.training.start import PARAMETER_BOUND
 
 
 class Shape(NamedTuple):
@@ -64,29 +63,13 @@ def train_steps(
     numbers = (task.feature_probability, task.importance, task.hidden_l1)
     carried = state._replace(snapshots=None)
     span = jnp.stack([start, stop]).astype(jnp.int32)
-    trained = _of_shape(shape)(numbers, config, jax.random.key_data(key), span, carried)
+    trained = _of_shape(shape)((numbers, config, carried), jax.random.key_data(key), span)
     return trained._replace(snapshots=state.snapshots)
 
 
 @cache
 def _of_shape(shape: Shape) -> Callable[..., Any]:
-    @jax.custom_batching.custom_vmap
-    def trained(numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
-        one = jax.tree.map(lambda leaf: leaf[None], (numbers, config, state))
-        return jax.tree.map(lambda leaf: leaf[0], _block(shape, one, key, span))
-
-    @trained.def_vmap
-    def _(axis_size: int, batched: Any, numbers: Any, config: Any, key: Any, span: Any, state: Any) -> Any:
-        if batched[2] or batched[3]:
-            raise NotImplementedError("models of one block have one seed, and their steps are the same")
-
-        def lead(leaf: Any, is_batched: bool) -> Any:
-            return leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-
-        models = jax.tree.map(lead, (numbers, config, state), (batched[0], batched[1], batched[4]))
-        return _block(shape, models, key, span), jax.tree.map(lambda _: True, state)
-
-    return trained
+    return of_one_model(partial(_block, shape), shape.interpret)
 
 
 def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
@@ -96,33 +79,34 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     """
     state = models[2]
     n_models = len(state.diverged_step)
-    if shape.interpret and n_models == 1:
-        # An axis of one is none for XLA on a CPU: sums along what is left are cut as their surroundings suggest, and a
-        # program for two devices rounded otherwise than one for one. So there a model has a copy of itself beside it.
-        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), models)
-        return jax.tree.map(lambda leaf: leaf[:1], _block(shape, twice, key, span))
     leaves, structure = jax.tree.flatten(models)
     together = shape.together(n_models)
     outputs = jax.tree.leaves(state)
+    arithmetic = Arithmetic.of(shape.interpret, together)
+    step = partial(_step, shape.problem, arithmetic)
+    # One model has no axis of models: with an axis of one, Triton's layouts went round in circles and 5→2 never compiled.
+    alone = together == 1
 
     def program(key: Any, span: Any, *references: Any) -> None:
         given = jax.tree.unflatten(structure, references[: len(leaves)])
         (p, importance, hidden_l1), config, state = given
         features = range(shape.problem.n_features)
         penalty = None if hidden_l1 is None else hidden_l1[...]
-        numbers = Numbers([p[:, i] for i in features], [importance[:, i] for i in features], penalty)
-        config, state = jax.tree.map(_read, (config, state))
+        every = () if alone else (slice(None),)
+        numbers = Numbers([p[(*every, i)] for i in features], [importance[(*every, i)] for i in features], penalty)
+        config, state = jax.tree.map(memory.read, (config, state))
         words = (key[0], key[1])
 
         def step_of_all(t: Any, state: Any) -> Any:
-            return jax.vmap(lambda *model: _step(shape.problem, words, t, *model))(numbers, config, state)
+            of_one = partial(step, words, t)
+            return (of_one if alone else jax.vmap(of_one))(numbers, config, state)
 
         trained = jax.lax.fori_loop(span[0], span[1], step_of_all, state)
         for reference, leaf in zip(references[len(leaves) :], jax.tree.leaves(trained), strict=True):
-            _write(reference, leaf)
+            memory.write(reference, leaf)
 
     def of_models(leaf: Any) -> pl.BlockSpec:
-        return pl.BlockSpec((together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
+        return pl.BlockSpec((None if alone else together, *leaf.shape[1:]), lambda k, n=leaf.ndim: (k, *[0] * (n - 1)))
 
     pair = pl.BlockSpec((2,), lambda k: (0,))
     first = 2 + len(leaves) - len(outputs)  # of the state among what goes in: it is trained in place
@@ -140,60 +124,18 @@ def _block(shape: Shape, models: Any, key: Any, span: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(state), trained)
 
 
-def _read(reference: Any) -> Any:
-    """An array of models from memory, with 0 appended where its other sizes are no powers of two, as a kernel needs."""
-    if (mask := _inside(reference)) is None:
-        return reference[...]
-    return triton.load(reference.at[_indices(reference)], mask=mask, other=0)
-
-
-def _write(reference: Any, array: Any) -> None:
-    if (mask := _inside(reference)) is None:
-        reference[...] = array
-    else:
-        triton.store(reference.at[_indices(reference)], array, mask=mask)
-
-
-def _indices(reference: Any) -> tuple[Any, ...]:
-    longer = (reference.shape[0], *(1 << (n - 1).bit_length() for n in reference.shape[1:]))
-    return tuple(jax.lax.broadcasted_iota(jnp.int32, longer, axis) for axis in range(len(longer)))
-
-
-def _inside(reference: Any) -> Any:
-    """Which entries of the longer array there are; None for all."""
-    sizes = reference.shape[1:]
-    if all(n & (n - 1) == 0 for n in sizes):
-        return None
-    return reduce(and_, (index < n for index, n in zip(_indices(reference)[1:], sizes, strict=True)))
-
-
-def _step(problem: Problem, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any) -> Any:
-    """One step of one model, and what `superpos.training.loop` does with one that is refused."""
+def _step(
+    problem: Problem, arithmetic: Arithmetic, key: draws.Words, t: Any, numbers: Numbers, config: Any, state: Any
+) -> Any:
+    """One step of one model."""
     number = (t + (config.first_step or 0)).astype(jnp.uint32)
     parameters = dict(named_leaves(state.model))
     loss, to_W, to_b = loss_and_gradient(
-        problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number)
+        problem, numbers, parameters["W"], parameters.get("b"), draws.fold_in(key, number), arithmetic
     )
-    gradient = _like(state.model, {"W": to_W, "b": to_b})
-    updates, new_opt_state = config.build_optimizer().update(gradient, state.opt_state, state.model)
-    new_model = optax.apply_updates(state.model, updates)
-    frozen = state.diverged_step >= 0
-    if state.stopped_step is not None:
-        frozen |= state.stopped_step >= 0
-    healthy = ~frozen & (jnp.abs(loss) < np.inf)  # False for NaN, as below
-    for leaf in jax.tree.leaves(new_model):
-        healthy &= jnp.sum(jnp.where(jnp.abs(leaf) <= PARAMETER_BOUND, 0, 1)) == 0
+    new = proposed(config, state, {"W": to_W, "b": to_b})
+    healthy, state = settled(state, t, loss, new.n_outside, taken=None)
     model, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(healthy, new, old), (new_model, new_opt_state), (state.model, state.opt_state)
+        lambda new, old: jnp.where(healthy, new, old), (new.model, new.opt_state), (state.model, state.opt_state)
     )
-    total, metrics = state.total
-    return state._replace(
-        model=model,
-        opt_state=opt_state,
-        diverged_step=jnp.where(healthy | frozen, state.diverged_step, t),
-        total=(total + jnp.where(healthy, loss, jnp.nan), metrics),
-    )
-
-
-def _like(model: Any, by_name: dict[str, Any]) -> Any:
-    return jax.tree.unflatten(jax.tree.structure(model), [by_name[name] for name, _ in named_leaves(model)])
+    return state._replace(model=model, opt_state=opt_state)

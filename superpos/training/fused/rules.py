@@ -1,4 +1,4 @@
-"""Which trainings the kernel can do, and how it is cut for them."""
+"""Which trainings the kernels can do, and how the fused one is cut for them."""
 
 from math import gcd
 from typing import Any
@@ -10,8 +10,10 @@ from superpos.errors import ConfigError
 from superpos.tasks.objectives import Sampled, objective_of
 from superpos.tasks.toy import Toy
 from superpos.training.fused import draws
+from superpos.training.fused.powers import next_power
+from superpos.training.tiled import cut
 
-KERNELS = ("auto", "plain", "fused")
+KERNELS = ("auto", "plain", "fused", "tiled")
 PLATFORMS = ("cpu", "gpu", "cuda", "rocm")
 ACTIVATIONS = ("relu", "identity")
 # Those that treat every parameter by itself; Muon multiplies matrices.
@@ -27,31 +29,27 @@ THREADS_PER_WARP, MAX_WARPS = 32, 4
 
 def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
     """Raise `ConfigError`, naming the field, unless the kernel of this name trains such models on such devices."""
-    if kernel != "fused":
+    if kernel == "plain":
         return
     if platform not in PLATFORMS:
         raise ConfigError(f'kernel must be "plain" on a {platform.upper()}, whose compiler has no such kernel yet.')
     if type(task) is not Toy:
-        raise ConfigError(f'kernel must be "plain" for a {type(task).__name__}; "fused" trains Toy alone.')
+        raise ConfigError(f'kernel must be "plain" for a {type(task).__name__}; "{kernel}" trains Toy alone.')
     if not isinstance(objective_of(task), Sampled):
-        raise ConfigError('objective must be "sampled" for kernel="fused".')
+        raise ConfigError(f'objective must be "sampled" for kernel="{kernel}".')
     if task.activation not in ACTIVATIONS:
-        raise ConfigError(f'activation must be relu or identity for kernel="fused", got {task.activation!r}.')
+        raise ConfigError(f'activation must be relu or identity for kernel="{kernel}", got {task.activation!r}.')
     if task.loss_exponent != 2:
-        raise ConfigError(f'loss_exponent must be 2 for kernel="fused", got {task.loss_exponent}.')
+        raise ConfigError(f'loss_exponent must be 2 for kernel="{kernel}", got {task.loss_exponent}.')
     if (sets := task.features.dependent_through) is not None:
-        raise ConfigError(f'{sets} must be () for kernel="fused", which draws independent features.')
-    if (n_parameters := task.n_features * (task.n_hidden + 1)) > MAX_PARAMETERS:
-        raise ConfigError(
-            f'n_features × (n_hidden + 1) must be at most {MAX_PARAMETERS} for kernel="fused", whose models stay in '
-            f"registers, got {n_parameters}."
-        )
+        raise ConfigError(f'{sets} must be () for kernel="{kernel}", which draws independent features.')
+    _check_size(kernel, task, config)
     if config.optimizer not in OPTIMIZERS:
         raise ConfigError(
-            f'optimizer must be one of {", ".join(OPTIMIZERS)} for kernel="fused", got {config.optimizer!r}.'
+            f'optimizer must be one of {", ".join(OPTIMIZERS)} for kernel="{kernel}", got {config.optimizer!r}.'
         )
     if config.unit_norm_pull is not None:
-        raise ConfigError('unit_norm_pull must be None for kernel="fused".')
+        raise ConfigError(f'unit_norm_pull must be None for kernel="{kernel}".')
     if not draws.can_be_drawn():
         raise ConfigError(
             'kernel must be "plain" where JAX draws by another generator than partitionable threefry2x32.'
@@ -60,8 +58,26 @@ def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
         raise ConfigError('kernel must be "plain" in double precision.')
 
 
+def _check_size(kernel: str, task: Any, config: Any) -> None:
+    if kernel == "tiled":
+        if task.n_hidden > cut.MAX_HIDDEN:
+            raise ConfigError(
+                f'n_hidden must be at most {cut.MAX_HIDDEN} for kernel="tiled", whose hidden layers stay in registers, '
+                f"got {task.n_hidden}."
+            )
+        if (n_numbers := task.n_features * config.batch_size) > cut.MAX_INPUTS:
+            raise ConfigError(
+                f'n_features × batch_size must be at most {cut.MAX_INPUTS:,} for kernel="tiled", got {n_numbers:,}.'
+            )
+    elif (n_parameters := task.n_features * (task.n_hidden + 1)) > MAX_PARAMETERS:
+        raise ConfigError(
+            f'n_features × (n_hidden + 1) must be at most {MAX_PARAMETERS} for kernel="fused", whose models stay in '
+            f'registers, got {n_parameters}; "tiled" trains larger ones.'
+        )
+
+
 def chosen_kernel(kernel: str) -> str:
-    """The kernel that "auto" stands for: the plain one, until a GPU has confirmed the other."""
+    """The kernel that "auto" stands for: the plain one, until a GPU has confirmed the others."""
     return "plain" if kernel == "auto" else kernel
 
 
@@ -83,5 +99,5 @@ def models_together(n_features: int, n_hidden: int, bias: bool, block_size: int)
 
 def tile_and_warps(batch_size: int) -> tuple[int, int]:
     """Samples that are drawn at a time, one per thread, and the warps that do it."""
-    threads = min(THREADS_PER_WARP * MAX_WARPS, 1 << (batch_size - 1).bit_length())
+    threads = min(THREADS_PER_WARP * MAX_WARPS, next_power(batch_size))
     return threads, max(1, threads // THREADS_PER_WARP)
