@@ -64,6 +64,8 @@ def _build(cls: type, data: Mapping[str, Any], where: str) -> Any:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where} must be a table of fields, got {data!r}.")
     known_fields = {f.name: f for f in fields(cls)}
+    retired = getattr(cls, "RETIRED", {})
+    data = {k: v for k, v in data.items() if k not in retired or v != retired[k]}
     for name in data:
         check.known_key(name, list(known_fields), where)
     missing = [

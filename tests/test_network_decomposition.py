@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
+from superpos.config import task_from_dict, to_dict
 from superpos.models.decomposition import Decomposition
 from superpos.models.linear import own_linear
 from superpos.tasks.base import materialize
@@ -327,3 +328,13 @@ def test_each_kind_of_decomposition_has_scores_of_its_own():
         sp.analysis.score_decomposition(task, model_of(materialize(task)))
     with pytest.raises(sp.ConfigError, match=r"model must be a Decomposition of 2 matrices, with V of shape \(6, 5\)"):
         sp.analysis.score_network_decomposition(task, exact(W1[0], W2[0], 1.0))
+
+
+def test_settings_that_networks_had_once_are_read_and_no_others(unchecked):
+    """As stores have them that were written while identity layers and activations were fields of every decomposition."""
+    task = TASKS["residual MLP"]
+    data = to_dict(task) | {"identity_layers": 0, "activation": "relu"}
+    assert to_dict(task_from_dict(data)) == to_dict(task)
+    for name, value in (("identity_layers", 1), ("activation", "identity")):
+        with pytest.raises(sp.ConfigError, match=f"task has no field '{name}'"):
+            task_from_dict(data | {name: value})

@@ -70,6 +70,8 @@ class Task(ABC):
     # Fields that captions say at their defaults too, and fields that they never say.
     ALWAYS_SAID: ClassVar[tuple[str, ...]] = words.FIRST
     UNSAID: ClassVar[tuple[str, ...]] = ()
+    # Fields that a class had once, with the only value that they could have: stores may still name them.
+    RETIRED: ClassVar[dict[str, Any]] = {}
     # Fields that a result names when it prints itself.
     SUMMARY: ClassVar[tuple[str, ...]] = (
         "n_features", "n_hidden", "n_latents", "architecture", "activation", "target", "hidden_activation",

@@ -47,6 +47,7 @@ class NetworkDecomposition(FeatureDecomposition):
     30,000 steps of batch 2,048 at a constant learning rate of .002.
     """
 
+    RETIRED: ClassVar[dict[str, Any]] = {"identity_layers": 0, "activation": "relu"}
     UNSAID: ClassVar[tuple[str, ...]] = (*FeatureDecomposition.UNSAID, "target_W_out", "network", "embedding_seed")
     SIZES: ClassVar[dict[str, str]] = FeatureDecomposition.SIZES | {"n_hidden": "in {} neurons"}
     NAMES: ClassVar[dict[str, str]] = FeatureDecomposition.NAMES | {"n_residual": "dimensions of the stream"}
