@@ -24,18 +24,19 @@ def main(
     networks = results / f"{name}_networks.zarr"
     targets = sp.sweep(*experiment.build_targets(size), store=networks)
     swept, tables, block = [], [], len(size.coefficients)
-    for path, plan in (
-        (results / f"{name}.zarr", experiment.build(size, targets)),
-        (results / f"{name}_controls.zarr", experiment.build_controls(size, targets)),
+    *from_block, start = experiment.build_from_block(size, targets)
+    for path, plan, init in (
+        (results / f"{name}.zarr", experiment.build(size, targets), None),
+        (results / f"{name}_controls.zarr", experiment.build_controls(size, targets), None),
+        (results / f"{name}_from_block.zarr", from_block, start),
     ):
-        swept.append(sp.sweep(*plan, store=path, block_size=block))
+        swept.append(sp.sweep(*plan, store=path, block_size=block, init=init))
         tables.append(sp.cached(path, experiment.measure, swept[-1], size.n_inputs))
-    table, controls = tables
     claims = Claims(experiment.SOURCE, judged=not quick)
     of_networks = sp.cached(networks, compressed_computation.measure, targets)
-    experiment.evaluate(of_networks, table, controls, size, claims)
+    experiment.evaluate(of_networks, *tables, size, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(swept[0], table, controls)
+        figure, caption = experiment.draw(swept[0], *tables)
         return publish(figure, caption, claims, path=out / name, width=width).status
 
 

@@ -35,7 +35,8 @@ class Size:
     """Toy models (`toy_…`), subcomponents, coefficient, seeds and training of the decompositions.
 
     The paper trains 40,000 steps of batch 4,096 at a learning rate of .001 with p = 2 throughout, at a coefficient of .0001.
-    The laptop's coefficient is about two thirds of it, as in 5→2, where being needed often has a price.
+    The laptop's coefficient is about two thirds of it, as in 5→2, where being needed often has a price. With an identity it
+    trains longer (`identity_steps`): where a column is split between two subcomponents, one takes it over in time.
     """
 
     toy_seeds: int = 2
@@ -44,6 +45,7 @@ class Size:
     coefficient: float = 7e-5
     seeds: int = 16
     steps: int = STEPS
+    identity_steps: int = 5_000
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
     published: bool = False  # the four losses alone, and batches as they come
@@ -51,9 +53,13 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(toy_seeds=1, toy_steps=20, n_subcomponents=40, seeds=1, steps=20, batch_size=32, n_inputs=256),
+    quick=Size(
+        toy_seeds=1, toy_steps=20, n_subcomponents=40, seeds=1, steps=20, identity_steps=20, batch_size=32, n_inputs=256
+    ),
     laptop=Size(),
-    full=Size(coefficient=1e-4, steps=40_000, batch_size=4_096, learning_rate=1e-3, published=True),
+    full=Size(
+        coefficient=1e-4, steps=40_000, identity_steps=40_000, batch_size=4_096, learning_rate=1e-3, published=True
+    ),
 )
 PUBLISHED: dict[str, Any] = {
     "p_norm": 2.0, "final_p_norm": None, "faithfulness_coefficient": 1.0, "delta_component": False,
@@ -76,7 +82,7 @@ def target(toys: SweepResult) -> tuple[np.ndarray, np.ndarray]:
 def build(
     size: Size, W: np.ndarray, b: np.ndarray, layer: str = ""
 ) -> tuple[ParameterDecomposition, TrainConfig, Grid]:
-    """Task, training and grid of its decompositions, trained as 5→2; with "_identity" in the hidden layer, or without."""
+    """Task, training and grid of its decompositions, trained as 5→2; with "_identity" in the hidden layer longer."""
     return build_decompositions(
         TOY,
         W,
@@ -84,7 +90,7 @@ def build(
         coefficients=[size.coefficient],
         seeds=range(size.seeds),
         n_subcomponents=size.n_subcomponents,
-        steps=size.steps,
+        steps=size.identity_steps if layer == "_identity" else size.steps,
         batch_size=size.batch_size,
         learning_rate=size.learning_rate,
         identity_layers=int(layer == "_identity"),
