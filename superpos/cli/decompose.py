@@ -69,7 +69,7 @@ def decompose(
 
     import superpos as sp
     from superpos.cli.one_cell import one_cell
-    from superpos.experiments.decomposing import COEFFICIENTS, STEPS, build_decompositions
+    from superpos.experiments.decomposing import COEFFICIENTS, STEPS, block_size_for, build_decompositions
 
     cell = one_cell(models, at)
     settings = {} if subcomponents is None else {"n_subcomponents": subcomponents}
@@ -84,7 +84,8 @@ def decompose(
     name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
     folder = out or Path(f"{name}_decomposition.zarr")
     print(sp.geometry(cell.model()))
-    trained = sp.sweep(*plan, store=folder, overwrite=overwrite)
+    block_size = block_size_for(plan[2].sizes["minimality_coefficient"])
+    trained = sp.sweep(*plan, store=folder, overwrite=overwrite, block_size=block_size)
     _print_scores(trained)
     print(f"result    {folder}")
 

@@ -325,11 +325,12 @@ def shares(table: xr.Dataset, from_block: xr.Dataset, ax: Axes | None = None) ->
     values = values.reshape(len(values), -1)
     x = table["minimality_coefficient"].values
     ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=PALETTE["orange"], alpha=0.25, lw=0)
-    ax.plot(x, values.mean(axis=1), "o-", ms=4, color=PALETTE["orange"])
+    ax.plot(x, values.mean(axis=1), "o-", ms=4, color=PALETTE["orange"], label="trained")
     started = from_block["together"].mean("seed")
-    ax.plot(x, started.values, "s", ms=4, mfc="none", color=PALETTE["blue"])
+    ax.plot(x, started.values, "s", ms=4, mfc="none", color=PALETTE["blue"], label="from one block")
     for height, label in ((1.0, "one block"), (float(table["excited"].mean()), "neurons that it excites")):
         ax.axhline(height, color="#888888", lw=0.8, ls="--")
         ax.annotate(label, (x[0], height), xytext=(0, 3), textcoords="offset points", fontsize=7, color="#666666")
     ax.set(xscale="log", ylim=(-0.04, 1.15), xlabel="minimality coefficient β", ylabel="share of live parts")
+    ax.legend(loc="lower left", fontsize="small")
     return ax
