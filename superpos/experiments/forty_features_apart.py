@@ -3,6 +3,7 @@
 Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", arXiv 2506.20790.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +129,11 @@ def evaluate(plain: xr.Dataset, identity: xr.Dataset, claims: Claims) -> None:
         )
 
 
-def draw(result: SweepResult, plain: xr.Dataset, identity: xr.Dataset) -> tuple[Figure, str]:
-    """Figure and caption: importances in W and its transpose without and with an identity, in it, and what is live."""
+def draw(results: Sequence[SweepResult], plain: xr.Dataset, identity: xr.Dataset) -> tuple[Figure, str]:
+    """Figure and caption: importances in W and its transpose without and with an identity, in it, and what is live.
+
+    `results` are the sweeps without and with an identity, `plain` and `identity` their tables.
+    """
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 3.9), layout="constrained", width_ratios=(1.2, 1.2, 0.9, 1))
     for ax, table, title in zip(axes, (plain, identity), ("40→10", "with an identity"), strict=False):
         one = table["importances"].isel(minimality_coefficient=0, seed=0).values
@@ -143,9 +147,10 @@ def draw(result: SweepResult, plain: xr.Dataset, identity: xr.Dataset) -> tuple[
         "activity .75 are drawn: black is needed. From the left, seed 0: in W and its transpose, the first 45 "
         "subcomponents in the order of the features that need them; the same with an identity matrix in the hidden layer; "
         "in that matrix, of whose ten live subcomponents an input needs some. Right: how many subcomponents are live in all "
-        "matrices together, tied ones counted once, of every seed; lines: how many are needed."
+        "matrices together, tied ones counted once, of every seed; lines: how many are needed. With an identity training has "
+        f"{results[1].attrs['train']['steps']:,} steps."
     )
-    return figure, caption(result.attrs, text)
+    return figure, caption(results[0].attrs, text)
 
 
 def in_the_identity(importances: np.ndarray, ax: Axes | None = None, *, shown: int = 14) -> Axes:
