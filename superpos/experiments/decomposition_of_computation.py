@@ -158,8 +158,9 @@ def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:
     scores, numbers = [], []
     for index in np.ndindex(shape):
         cell = result.isel(**dict(zip(map(str, dims), index, strict=True)))
-        scores.append(score_network_decomposition(cell.task(), cell.model(), n_inputs=n_inputs))
-        numbers.append(scores[-1].scalars() | objectives(cell.task(), cell.model(), n_inputs)._asdict())
+        task: Any = cell.task()
+        scores.append(score_network_decomposition(task, cell.model(), n_inputs=n_inputs))
+        numbers.append(scores[-1].scalars() | objectives(task, cell.model(), n_inputs)._asdict())
     data: dict[str, Any] = {name: (dims, np.reshape([one[name] for one in numbers], shape)) for name in numbers[0]}
     importances = np.stack([one.importances for one in scores]).astype(np.float32)
     data["importances"] = (
