@@ -8,7 +8,6 @@ from pathlib import Path
 import superpos as sp
 from superpos.experiments import Claims, Width, choose, compressed_computation, publish
 from superpos.experiments import decomposition_of_computation as experiment
-from superpos.experiments.decomposing_networks import measure
 from superpos.script import run
 
 
@@ -25,18 +24,20 @@ def main(
     networks = results / f"{name}_networks.zarr"
     targets = sp.sweep(*experiment.build_targets(size), store=networks)
     swept, tables, block = [], [], len(size.coefficients)
-    for path, plan in (
-        (results / f"{name}.zarr", experiment.build(size, targets)),
-        (results / f"{name}_controls.zarr", experiment.build_controls(size, targets)),
+    task, config, grid, start = experiment.build_from_block(size, targets)
+    for path, plan, init in (
+        (results / f"{name}.zarr", experiment.build(size, targets), None),
+        (results / f"{name}_controls.zarr", experiment.build_controls(size, targets), None),
+        (results / f"{name}_from_block.zarr", (task, config, grid), start),
     ):
-        swept.append(sp.sweep(*plan, store=path, block_size=block))
-        tables.append(sp.cached(path, measure, swept[-1], size.n_inputs))
-    table, controls = tables
+        swept.append(sp.sweep(*plan, store=path, block_size=block, init=init))
+        tables.append(sp.cached(path, experiment.measure, swept[-1], size.n_inputs))
+    table, controls, from_block = tables
     claims = Claims(experiment.SOURCE, judged=not quick)
     of_networks = sp.cached(networks, compressed_computation.measure, targets)
-    experiment.evaluate(of_networks, table, controls, size, claims)
+    experiment.evaluate(of_networks, table, controls, from_block, size, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(swept[0], table, controls)
+        figure, caption = experiment.draw(swept[0], table, controls, from_block)
         return publish(figure, caption, claims, path=out / name, width=width).status
 
 

@@ -34,7 +34,7 @@ def main(
     plain, identity = tables
     experiment.evaluate(plain, identity, claims)
     with sp.plot.style():
-        figure, caption = experiment.draw(trained[0], plain, identity)
+        figure, caption = experiment.draw(trained, plain, identity)
         return publish(figure, caption, claims, path=out / name, width=width).status
 
 

@@ -65,6 +65,7 @@ def test_settings_are_those_that_recover_most_unless_given():
     together = sp.tasks.Toy(n_features=3, n_hidden=2, feature_probability=0.1, correlated_sets=((0, 1),))
     assert not decomposing.build_decompositions(together, W)[0].stratified
     world = sp.tasks.WorldToy(n_features=3, n_hidden=2, world="circle")
+    assert [decomposing.block_size_for(n) for n in (1, 5, 16, 20)] == [1, 5, 16, 10]
     with pytest.raises(sp.ConfigError, match="^toy must have the inputs of Toy, without "):
         decomposing.build_decompositions(world, W)
 
@@ -78,6 +79,7 @@ def test_a_result_is_taken_apart_kept_and_read_again(monkeypatch, tmp_path, caps
     printed = capsys.readouterr().out
     assert rows(printed)["result"] == ["toy_decomposition.zarr"]
     result = sp.open(tmp_path / "toy_decomposition.zarr")
+    assert result.attrs["block_size"] == [1]  # of one seed there is one cell
     best = trained.sel(feature_probability=0.1).best("seed").model()
     task: Any = result.isel(seed=0).task()
     np.testing.assert_array_equal(task.target_W[0], best.W[...])

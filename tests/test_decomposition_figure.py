@@ -132,6 +132,7 @@ def test_forty_features_are_taken_apart_as_published_but_for_the_training():
     assert (task.stratified, task.delta_component, task.frequency_inputs, config.steps) == (True, True, 20, 3_000)
     axes = {name: list(axis.values) for name, axis in grid.axes.items()}
     assert axes == {"minimality_coefficient": [7e-5], "seed": list(range(16))} and task.identity_layers == 0
+    assert forty_features_apart.build(size, W, b, "_identity")[1].steps == 5_000
     identity, short, _ = forty_features_apart.build(forty_features_apart.SIZES.quick, W, b, "_identity")
     assert (identity.identity_layers, short.steps) == (1, 20)
     published, config, _ = forty_features_apart.build(forty_features_apart.SIZES.full, W, b)

@@ -15,7 +15,7 @@ def decompose(
     coefficients: Annotated[
         tuple[float, ...],
         tyro.conf.arg(
-            help="minimality coefficients; .0007 .0012 .002 .0035 .006 if not given, of networks .00003 .0001 .0003 .001"
+            help="minimality coefficients; .0007 .0012 .002 .0035 .006 if not given, of networks .00001 .00003 .0001 .0003"
         ),
     ] = (),
     subcomponents: Annotated[
@@ -82,6 +82,7 @@ def decompose(
 
     import superpos as sp
     from superpos.cli.one_cell import one_cell
+    from superpos.experiments.decomposing import block_size_for
 
     cell = one_cell(models, at)
     settings: dict[str, Any] = {"coefficients": coefficients, "n_subcomponents": subcomponents, "steps": steps}
@@ -97,7 +98,8 @@ def decompose(
         plan = build_network_decompositions(cell, **settings)
     name = Path(os.path.abspath(result)).name.removesuffix(".zip").removesuffix(".zarr")
     folder = out or Path(f"{name}_decomposition.zarr")
-    trained = sp.sweep(*plan, store=folder, overwrite=overwrite)
+    block_size = block_size_for(plan[2].sizes["minimality_coefficient"])
+    trained = sp.sweep(*plan, store=folder, overwrite=overwrite, block_size=block_size)
     _print_scores(trained)
     print(f"result    {folder}")
 

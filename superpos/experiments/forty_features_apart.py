@@ -3,6 +3,7 @@
 Bushnaq, Braun and Sharkey 2025, "Stochastic Parameter Decomposition", arXiv 2506.20790.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,8 @@ class Size:
     """Toy models (`toy_…`), subcomponents, coefficient, seeds and training of the decompositions.
 
     The paper trains 40,000 steps of batch 4,096 at a learning rate of .001 with p = 2 throughout, at a coefficient of .0001.
-    The laptop's coefficient is about two thirds of it, as in 5→2, where being needed often has a price.
+    The laptop's coefficient is about two thirds of it, as in 5→2, where being needed often has a price. With an identity it
+    trains longer (`identity_steps`): where a column is split between two subcomponents, one takes it over in time.
     """
 
     toy_seeds: int = 2
@@ -44,6 +46,7 @@ class Size:
     coefficient: float = 7e-5
     seeds: int = 16
     steps: int = STEPS
+    identity_steps: int = 5_000
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
     published: bool = False  # the four losses alone, and batches as they come
@@ -51,9 +54,13 @@ class Size:
 
 
 SIZES = Sizes(
-    quick=Size(toy_seeds=1, toy_steps=20, n_subcomponents=40, seeds=1, steps=20, batch_size=32, n_inputs=256),
+    quick=Size(
+        toy_seeds=1, toy_steps=20, n_subcomponents=40, seeds=1, steps=20, identity_steps=20, batch_size=32, n_inputs=256
+    ),
     laptop=Size(),
-    full=Size(coefficient=1e-4, steps=40_000, batch_size=4_096, learning_rate=1e-3, published=True),
+    full=Size(
+        coefficient=1e-4, steps=40_000, identity_steps=40_000, batch_size=4_096, learning_rate=1e-3, published=True
+    ),
 )
 PUBLISHED: dict[str, Any] = {
     "p_norm": 2.0, "final_p_norm": None, "faithfulness_coefficient": 1.0, "delta_component": False,
@@ -76,7 +83,7 @@ def target(toys: SweepResult) -> tuple[np.ndarray, np.ndarray]:
 def build(
     size: Size, W: np.ndarray, b: np.ndarray, layer: str = ""
 ) -> tuple[ParameterDecomposition, TrainConfig, Grid]:
-    """Task, training and grid of its decompositions, trained as 5→2; with "_identity" in the hidden layer, or without."""
+    """Task, training and grid of its decompositions, trained as 5→2; with "_identity" in the hidden layer longer."""
     return build_decompositions(
         TOY,
         W,
@@ -84,7 +91,7 @@ def build(
         coefficients=[size.coefficient],
         seeds=range(size.seeds),
         n_subcomponents=size.n_subcomponents,
-        steps=size.steps,
+        steps=size.identity_steps if layer == "_identity" else size.steps,
         batch_size=size.batch_size,
         learning_rate=size.learning_rate,
         identity_layers=int(layer == "_identity"),
@@ -122,8 +129,11 @@ def evaluate(plain: xr.Dataset, identity: xr.Dataset, claims: Claims) -> None:
         )
 
 
-def draw(result: SweepResult, plain: xr.Dataset, identity: xr.Dataset) -> tuple[Figure, str]:
-    """Figure and caption: importances in W and its transpose without and with an identity, in it, and what is live."""
+def draw(results: Sequence[SweepResult], plain: xr.Dataset, identity: xr.Dataset) -> tuple[Figure, str]:
+    """Figure and caption: importances in W and its transpose without and with an identity, in it, and what is live.
+
+    `results` are the sweeps without and with an identity, `plain` and `identity` their tables.
+    """
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 3.9), layout="constrained", width_ratios=(1.2, 1.2, 0.9, 1))
     for ax, table, title in zip(axes, (plain, identity), ("40→10", "with an identity"), strict=False):
         one = table["importances"].isel(minimality_coefficient=0, seed=0).values
@@ -137,9 +147,10 @@ def draw(result: SweepResult, plain: xr.Dataset, identity: xr.Dataset) -> tuple[
         "activity .75 are drawn: black is needed. From the left, seed 0: in W and its transpose, the first 45 "
         "subcomponents in the order of the features that need them; the same with an identity matrix in the hidden layer; "
         "in that matrix, of whose ten live subcomponents an input needs some. Right: how many subcomponents are live in all "
-        "matrices together, tied ones counted once, of every seed; lines: how many are needed."
+        "matrices together, tied ones counted once, of every seed; lines: how many are needed. With an identity training has "
+        f"{results[1].attrs['train']['steps']:,} steps."
     )
-    return figure, caption(result.attrs, text)
+    return figure, caption(results[0].attrs, text)
 
 
 def in_the_identity(importances: np.ndarray, ax: Axes | None = None, *, shown: int = 14) -> Axes:
