@@ -148,6 +148,8 @@ def _decompositions(
         "faithfulness_coefficient", "delta_component", "frequency_coefficient",
     )  # fmt: skip
     settings |= {"magnitude": "signed_uniform"} | {name: getattr(size, name) for name in names}
+    if size.frequency_coefficient is not None:
+        settings["frequency_inputs"] = 1 / size.feature_probability
     return build_network_decompositions(networks, seeds=range(seeds), **settings)
 
 
