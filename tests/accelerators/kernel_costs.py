@@ -9,6 +9,8 @@ parts: what is launched, moved and computed.
 """
 
 import json
+import os
+import re
 import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +20,7 @@ from typing import Any
 import hlo
 import jax
 import jax.numpy as jnp
+import programs
 import ptx
 from described import HERE, devices
 from jax.sharding import AxisType, SingleDeviceSharding
@@ -41,6 +44,8 @@ STEPS_PER_INTERVAL = 50  # of 5,000 steps with a record of 100 points
 # take two cycles and divisions more, which `cautious` counts. Of the plain program only products are counted.
 H100 = KNOWN["H100"]
 PROCESSORS, LANES, CLOCK = 132, 128, 1.98e9
+# A kernel is lowered with the places of its lines, which must not say where this clone lies.
+jax.config.update("jax_hlo_source_file_canonicalization_regex", re.escape(f"{HERE.parents[1]}{os.sep}"))
 TABLED = ("jax", "block_size", "kernels_per_step", "bytes_per_step", "of_kernels")
 
 
@@ -65,8 +70,8 @@ def settings(n_features: int, n_hidden: int) -> tuple[Any, Any]:
     return materialize(task), sp.TrainConfig().with_defaults(task).broadcast()
 
 
-def compiled(n_features: int, n_hidden: int, block_size: int, kernel: str) -> hlo.Loop:
-    """What takes a block through an interval: one pass of the loop over intervals."""
+def lowered(n_features: int, n_hidden: int, block_size: int, kernel: str) -> Any:
+    """The program that takes a block through its intervals, before it is compiled."""
     task, config = settings(n_features, n_hidden)
     on_card = SingleDeviceSharding(h100())
 
@@ -83,8 +88,13 @@ def compiled(n_features: int, n_hidden: int, block_size: int, kernel: str) -> hl
     }[kernel]
     block = jax.vmap(partial(loop.advance, **steps), in_axes=(0, 0, None, 0, None))
     with traced_for("gpu"), named_card():  # the first as a sweep does
-        program = jax.jit(block).lower(shaped(task, block_size), shaped(config, block_size), seed, states, todo)
-        (interval,) = hlo.loops(program.compile().as_text())
+        return jax.jit(block).lower(shaped(task, block_size), shaped(config, block_size), seed, states, todo)
+
+
+def compiled(n_features: int, n_hidden: int, block_size: int, kernel: str) -> hlo.Loop:
+    """What takes a block through an interval: one pass of the loop over intervals."""
+    with named_card():
+        (interval,) = hlo.loops(lowered(n_features, n_hidden, block_size, kernel).compile().as_text())
     return interval
 
 
@@ -154,7 +164,7 @@ def tiled_cost(n_features: int, n_hidden: int, block_size: int) -> dict[str, Any
         "move_weights": (block_size, 16, cut.moves, 2),
     }
     of_kernels, seconds = {}, Counter({how: launched_and_moved(step) for how in seconds_of(1, 1, Counter())})
-    for name, (programs, warps, times, n_loops) in kernels.items():
+    for name, (n_programs, warps, times, n_loops) in kernels.items():
         instructions = ptx.repeated(name, times, n_loops)
         of_kernels[name] = {
             **ptx.of_ptxas(name),
@@ -162,7 +172,7 @@ def tiled_cost(n_features: int, n_hidden: int, block_size: int) -> dict[str, Any
             "instructions": instructions.total(),
             "imprecise": ptx.imprecise(name),
         }
-        seconds.update(seconds_of(programs, warps, instructions))
+        seconds.update(seconds_of(n_programs, warps, instructions))
     return {
         "block_size": block_size,
         "kernels_per_step": step.all_kernels(),
@@ -170,6 +180,12 @@ def tiled_cost(n_features: int, n_hidden: int, block_size: int) -> dict[str, Any
         "of_kernels": of_kernels,
         **seconds,
     }
+
+
+def all_costs(kernel: str, n_features: int, n_hidden: int, block_size: int) -> dict[str, Any]:
+    """Those of a kernel, and of the plain program."""
+    size = n_features, n_hidden, block_size
+    return (fused_cost if kernel == "fused" else tiled_cost)(*size) | {"plain": plain_cost(*size)}
 
 
 def main(*arguments: str) -> None:
@@ -183,8 +199,10 @@ def main(*arguments: str) -> None:
         size = [*map(int, sizes.split(","))]
         n, m, block_size = (*size, BLOCKS[kernel])[:3]
         cost = {"size": size, "kernel": kernel, "jax": jax.__version__}
-        cost |= (fused_cost if kernel == "fused" else tiled_cost)(n, m, block_size)
-        print(json.dumps(cost | {"plain": plain_cost(n, m, block_size)}), flush=True)
+        texts = [lowered(n, m, block_size, each).as_text() for each in (kernel, "plain")]
+        readers = [path.read_text() for path in sorted(HERE.glob("*.py"))]  # what is said of a program, they say
+        cost |= programs.kept((*texts, *readers), partial(all_costs, kernel, n, m, block_size))
+        print(json.dumps(cost), flush=True)
         if kernel == "tiled":
             table.setdefault("kernels", {})[f"toy {n}→{m}, tiled"] = {column: cost[column] for column in TABLED}
     if "--write" in arguments:

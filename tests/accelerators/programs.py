@@ -7,8 +7,10 @@ kept is a digest of all that the compiler reads: the lowered program, the versio
 import hashlib
 import json
 import os
+import re
 import time
 import zlib
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,29 +30,30 @@ class Program(NamedTuple):
 
 def compiled(lowered: Any, platform: str) -> Program:
     """Compile what was lowered for a platform, or read what came of it before."""
-    kept = _file(lowered.as_text(), platform)
-    if kept is not None and kept.exists():
-        return Program(**json.loads(zlib.decompress(kept.read_bytes())))
-    begin = time.process_time()
-    executable = lowered.compile()
-    memory = executable.memory_analysis()
-    n_bytes = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    program = Program(executable.as_text(), int(n_bytes), round(time.process_time() - begin, 1))
-    if kept is not None:
-        beside = kept.with_suffix(f".{os.getpid()}")
-        beside.write_bytes(zlib.compress(json.dumps(program._asdict()).encode()))
-        beside.replace(kept)  # whole, or not at all
-    return program
+
+    def make() -> dict[str, Any]:
+        begin = time.process_time()
+        executable = lowered.compile()
+        memory = executable.memory_analysis()
+        n_bytes = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        return Program(executable.as_text(), int(n_bytes), round(time.process_time() - begin, 1))._asdict()
+
+    return Program(**kept((lowered.as_text(), platform), make))
 
 
-def _file(text: str, platform: str) -> Path | None:
-    folder = os.environ.get("SUPERPOS_AOT_PROGRAMS")
-    if not folder:
-        return None
-    versions = sorted(
-        f"{d.name} {d.version}" for d in distributions() if d.name and d.name.lower().startswith(COMPILERS)
-    )
-    read = (text, platform, os.environ.get("XLA_FLAGS", ""), (HERE / "h100.pbtxt").read_text(), *versions)
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    return path / f"aot-{hashlib.sha256(repr(read).encode()).hexdigest()}"
+def kept(read: tuple[str, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` says, or said before of the same lowered programs and whatever else it reads, with these compilers."""
+    if not (folder := os.environ.get("SUPERPOS_AOT_PROGRAMS")):
+        return make()
+    names = [(d.name, d.version) for d in distributions() if d.name and d.name.lower().startswith(COMPILERS)]
+    flags = re.sub(r"--xla_dump_to=\S+", "", os.environ.get("XLA_FLAGS", ""))  # where to write, not what
+    everything = repr((read, flags, (HERE / "h100.pbtxt").read_text(), sorted(names)))
+    path = Path(folder) / f"aot-{hashlib.sha256(everything.encode()).hexdigest()}"
+    if path.exists():
+        return json.loads(zlib.decompress(path.read_bytes()))
+    made = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}")
+    beside.write_bytes(zlib.compress(json.dumps(made).encode()))
+    beside.replace(path)  # whole, or not at all
+    return made
