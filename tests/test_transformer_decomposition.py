@@ -145,6 +145,29 @@ def test_losses_are_those_of_the_twin(eager, form):
     assert_allclose(ours, twin_terms(task, parameters, data, r), rtol=1e-8)
 
 
+@pytest.mark.slow
+def test_the_gradient_is_that_of_finite_differences_of_the_twin(eager):
+    """Along directions that move all parameters at once."""
+    task, coefficients = materialize(TASK), np.array([0.3, 1.0, 0.7, 0.2])
+    model, data = model_of(task), sequences(TRAINED, jax.random.key(3), N)
+    r = np.random.default_rng(4).random((LAYERS * (4 * H + 2), C, N * P))
+
+    def loss(model):
+        return jnp.dot(jnp.stack(task.terms(model, data, jnp.asarray(r))), coefficients)
+
+    gradient = dict(named_leaves(jax.grad(loss)(model)))
+    parameters = {k: np.asarray(leaf) for k, leaf in named_leaves(model)}
+    for seed in range(2):
+        rng, step = np.random.default_rng(seed), 1e-6
+        direction = {k: rng.standard_normal(v.shape) for k, v in parameters.items()}
+        ahead, behind = (
+            coefficients @ twin_terms(task, {k: v + to * step * direction[k] for k, v in parameters.items()}, data, r)
+            for to in (1, -1)
+        )
+        slope = sum(np.sum(gradient[k] * direction[k]) for k in parameters)
+        assert_allclose(slope, (ahead - behind) / (2 * step), rtol=1e-6)
+
+
 def exact(task, bias):
     """One subcomponent for every entry that a matrix reads, and networks that say the same importance everywhere."""
     target, U, V, count, n = task.target, {}, {}, 0, task.n_subcomponents
