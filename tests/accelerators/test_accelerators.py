@@ -39,7 +39,8 @@ def programs():
 def asked_for(request, platform):
     """The cases of a platform that are tested in this run: they are compiled by one process."""
     callspecs = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = [c.params["case"] for c in callspecs if c is not None and c.params.get("platform") == platform]
+    ours = [c.params for c in callspecs if c is not None and {"platform", "case"} <= set(c.params)]
+    chosen = [params["case"] for params in ours if params["platform"] == platform]
     return list(dict.fromkeys(chosen))
 
 
