@@ -12,14 +12,17 @@ from numpy.testing import assert_allclose
 
 import superpos as sp
 from superpos.cli import main
+from superpos.data.distribution import unit_uniform
 from superpos.sweeping.compiled import lay_out
 from superpos.sweeping.engines.worker import train_part
 from superpos.sweeping.store.resume import resumable
 from superpos.tasks.base import materialize
 from superpos.training import loop
-from superpos.training.fused import draws, rules
+from superpos.training.fused import cut
 from superpos.training.fused.gradient import Numbers, Problem, loss_and_gradient
-from superpos.training.fused.kernel import Shape, train_steps
+from superpos.training.fused.kernel import train_steps
+from superpos.training.kernels import draws
+from superpos.training.kernels.draw import uniform_numbers
 
 # Rounding differs from the plain program's, as sums run in another order. A number of single precision has a relative
 # error of 6e-8, and a step of Adam is no longer than the learning rate (.01): after 200 steps weights near 1 may be some
@@ -47,15 +50,16 @@ def test_keys_and_bits_are_those_of_jax(seed, step):
 
 
 @pytest.mark.parametrize("magnitude", ["uniform", "signed_uniform", "constant", "exponential"])
-def test_any_part_of_a_batch_has_the_bits_of_the_whole(magnitude):
+@pytest.mark.parametrize("batch_size", [300, 1_024])
+def test_inputs_of_some_steps_are_those_of_every_step(magnitude, batch_size):
     p = np.float32([0.9, 0.02, 1.0])
     distribution = sp.FeatureDistribution(n_features=3, feature_probability=p, magnitude=magnitude)
     key = jax.random.key(3)
-    expected = distribution.sample(key, 300)[:, 64:128]
-    sample = jnp.arange(64, 128, dtype=jnp.uint32)
-    x = draws.features(words(key), sample, list(p), batch_size=300, magnitude=magnitude)
-    assert np.array_equal(np.stack(x), expected)
-    assert 0 < np.count_nonzero(expected[1]) < 10
+    u = uniform_numbers(jax.random.key_data(key), jnp.array([2]), 5, (4, 3, batch_size), interpret=True)
+    for step, drawn in enumerate(u, 7):
+        expected = distribution.sample(jax.random.fold_in(key, step), batch_size)
+        assert np.array_equal(draws.inputs(drawn, p[:, None], magnitude), expected)
+        assert 0 < np.count_nonzero(expected[1]) < batch_size // 20
 
 
 @pytest.mark.slow
@@ -77,10 +81,13 @@ def test_loss_and_gradient_are_those_of_the_task(fields):
         model.b[...] = jnp.float32([0.1, -0.2, 0.05])
     loss, gradient = jax.value_and_grad(lambda model: task.loss(model, key, batch_size)[0])(model)
     problem = Problem(3, 2, batch_size, 16, task.activation, task.magnitude)
+    u = jnp.pad(unit_uniform(key, (3, batch_size)), ((0, 0), (0, 8)))  # as far as the last tile
     numbers = Numbers(list(task.feature_probability), list(task.importance), task.hidden_l1)
     W = jnp.zeros((2, 4)).at[:, :3].set(model.W[...])
     b = jnp.zeros(4).at[:3].set(model.b[...]) if task.bias else None
-    own_loss, to_W, to_b = jax.jit(loss_and_gradient, static_argnums=0)(problem, numbers, W, b, words(key))
+    own_loss, to_W, to_b = jax.jit(
+        lambda *weights: loss_and_gradient(problem, numbers, *weights, lambda i, sample: u[i, sample])
+    )(W, b)
     assert_allclose(own_loss, loss, rtol=1e-6)
     assert_allclose(to_W[:, :3], gradient.W[...], rtol=1e-5, atol=1e-7)
     assert not np.any(to_W[:, 3:])
@@ -88,7 +95,7 @@ def test_loss_and_gradient_are_those_of_the_task(fields):
         assert_allclose(to_b[:3], gradient.b[...], rtol=1e-5, atol=1e-7)
 
 
-def both(task, config, seed=4, stopped_step=None):
+def both(task, config, seed=4, stopped_step=None, interval=None):
     """The state after all steps of one training, of the plain loop and of the kernel."""
     task, config = materialize(task), config.with_defaults(task).broadcast()
     state = loop.init(task, config, jnp.uint32(seed))._replace(stopped_step=stopped_step)
@@ -96,7 +103,8 @@ def both(task, config, seed=4, stopped_step=None):
     through = loop.Intervals(*(jnp.atleast_1d(n) for n in (jnp.int32(0), jnp.int32(0), steps, jnp.int32(-1))))
     plain, _ = jax.jit(lambda state: loop.advance(task, config, jnp.uint32(seed), state, through))(state)
     key = jax.random.key(seed)
-    fused = jax.jit(lambda state: train_steps(task, config, key, state, jnp.int32(0), steps, interpret=True))(state)
+    how = {"interval": interval, "interpret": True}
+    fused = jax.jit(lambda state: train_steps(task, config, key, state, jnp.int32(0), steps, **how))(state)
     return plain, fused, state
 
 
@@ -120,6 +128,16 @@ def test_every_optimiser_takes_the_steps_it_takes_elsewhere(fields):
         assert_allclose(own, expected, **TOLERANCE)
     assert np.abs(fused.model.W[...] - start.model.W[...]).max() > 1e-3
     assert fused.diverged_step == -1 and fused.total[0] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("steps", "interval"), [(30, 30), (65, 70)])
+def test_calls_of_a_known_number_take_the_same_steps(steps, interval, monkeypatch):
+    """As on a GPU: numbers of some steps are drawn at once, and what lies beyond the last step is left out."""
+    monkeypatch.setattr(cut, "MAX_STEPS", 30)
+    plain, fused, _ = both(TASK, sp.TrainConfig(steps=steps, batch_size=16), interval=interval)
+    for own, expected in zip(jax.tree.leaves(fused), jax.tree.leaves(plain), strict=True):
+        assert_allclose(own, expected, **TOLERANCE)
 
 
 @pytest.mark.slow
@@ -256,23 +274,6 @@ def test_devices_and_generators_without_the_kernel_are_refused(monkeypatch):
         go()
     with jax.enable_x64(True), pytest.raises(sp.ConfigError, match="double precision"):
         go()
-
-
-def test_programs_are_as_wide_as_a_batch_needs():
-    sizes = [rules.tile_and_warps(batch_size) for batch_size in (1, 24, 64, 1_000, 4_096)]
-    assert sizes == [(1, 1), (32, 1), (64, 2), (128, 4), (128, 4)]
-
-
-@pytest.mark.slow
-def test_programs_of_some_models_learn_what_one_of_all_does(monkeypatch):
-    """The grid of a GPU, where the models of a block lie in several programs: each is trained with its own numbers."""
-    grid = sp.Grid(feature_probability=[0.9, 0.5, 0.3, 0.1])
-    config = sp.TrainConfig(**{**TINY, "steps": 20})
-    whole = sp.sweep(TASK, config, grid, block_size=4, kernel="fused", progress=False)
-    monkeypatch.setattr(Shape, "together", lambda shape, block_size: 2)
-    parts = sp.sweep(TASK, config, grid, block_size=8, kernel="fused", progress=False)
-    for name in whole.dataset:
-        assert_allclose(parts[name], whole[name], **TOLERANCE)
 
 
 def command(monkeypatch, *arguments):

@@ -168,16 +168,13 @@ def test_the_only_vmaps_over_models_live_in_one_file():
     over_chains = {"superpos/landscapes/blocks.py"}  # and over the points that they sample around
     a_users_function = {"superpos/sweeping/mapped.py"}  # over trained models
     over_keys = {"superpos/models/initial_weights.py"}  # several draws at once
-    in_a_program = {"superpos/training/fused/kernel.py"}  # models that share the draws of one program of a kernel
-    of_a_kernel = {"superpos/training/fused/blocks.py"}  # the models of a block are programs of a kernel
-    instructions = {"superpos/training/fused/arithmetic.py"}  # of the models of a program
-    others = {*analyses, *over_chains, *over_sequences, *over_keys, *a_users_function, *in_a_program}
+    of_a_kernel = {"superpos/training/kernels/blocks.py"}  # the models of a block are programs of a kernel
+    others = {*analyses, *over_chains, *over_sequences, *over_keys, *a_users_function}
     assert using == {"superpos/sweeping/mesh.py", *others}
     kernels = {str(p.relative_to(ROOT)) for p in SOURCES if "custom_batching.custom_vmap" in p.read_text()}
     assert kernels == {
         "superpos/models/points_loss.py",
         *of_a_kernel,
-        *instructions,
     }  # the exceptions that the architecture names
 
 

@@ -9,12 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import superpos as sp
-from superpos.data.distribution import unit_uniform
 from superpos.sweeping.compiled import lay_out
 from superpos.tasks.base import materialize
 from superpos.training import loop
 from superpos.training.tiled import cut
-from superpos.training.tiled.kernel import Shape, _drawn, train_steps
+from superpos.training.tiled.kernel import train_steps
 
 # Rounding differs from the plain program's: sums over samples run in another order. As for the fused kernel, weights of
 # size 1 may be some millionths apart after some dozens of steps (measured: 1.4e-7), and a wrong step moves them by thousandths.
@@ -33,14 +32,6 @@ def small_tiles(monkeypatch):
         monkeypatch.setattr(cut, name, size)
     sizes = cut.Cut.of(40, 10, 75)
     assert (sizes.parts, sizes.tiles, sizes.moves) == (3, 3, 3) and sizes.hidden == 16
-
-
-@pytest.mark.parametrize(("n_features", "batch_size"), [(40, 75), (64, 32)])
-def test_all_models_share_the_draw_that_they_share_elsewhere(n_features, batch_size):
-    shape = Shape(cut.Cut.of(n_features, 10, batch_size), "relu", "uniform", 7, True)
-    key = jax.random.key(3)
-    u = _drawn(shape, jax.random.key_data(key), jnp.array([5, 1]))
-    assert np.array_equal(u, unit_uniform(jax.random.fold_in(key, 12), (n_features, batch_size)))
 
 
 def both(task, config, stopped_step=None, chunk=None, seed=4):

@@ -41,7 +41,8 @@ class Sums(NamedTuple):
 MultiplyAdd = Callable[[Any, Any, Any], Any]
 
 
-def _multiply_add(a: Any, b: Any, c: Any) -> Any:
+def plain_multiply_add(a: Any, b: Any, c: Any) -> Any:
+    """a b + c, as a compiler likes to make it."""
     return c + a * b
 
 
@@ -53,7 +54,7 @@ def terms(
     x: list[Any],
     activation: str,
     counted: Any = None,
-    multiply_add: MultiplyAdd = _multiply_add,
+    multiply_add: MultiplyAdd = plain_multiply_add,
     before: Sums | None = None,
 ) -> Sums:
     """What each sample adds: `x` has a vector of them for each feature. Those that are not `counted` add nothing.

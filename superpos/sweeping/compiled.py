@@ -20,7 +20,7 @@ from superpos.sweeping.starting_weights import continued, match_starts
 from superpos.sweeping.starts import Starts
 from superpos.tasks.base import Task
 from superpos.training.chunks import chunk_length
-from superpos.training.fused import rules
+from superpos.training.kernels import rules
 from superpos.training.loop import MAX_STEPS, TrainConfig, intervals
 
 log = logging.getLogger("superpos")
@@ -265,6 +265,9 @@ def shapes_of(
     """What the programs of a family depend on, for so many blocks per call on a platform, trained by a kernel."""
     given = starts and starts.of(family, family.cells[0])
     todo = intervals(family.config, segments.max_steps)
-    chunk = chunk_length(todo.stop - todo.start, platform) if kernel != "fused" else None
+    lengths = todo.stop - todo.start
+    chunk = chunk_length(lengths, platform)
+    if kernel == "fused" and chunk is not None:
+        chunk = int(lengths.max())  # it looks for the end of an interval by itself
     sizes = (n_blocks, block_size, segments.n_intervals)
     return meshes.shapes(family.task, family.config, *sizes, given, chunk=chunk, kernel=kernel)

@@ -46,8 +46,10 @@ class Shapes(NamedTuple):
     n_blocks: int
     block_size: int
     n_intervals: int  # per call of `advance`
-    chunk: int | None  # steps between two looks at whether an interval is over
-    kernel: str  # a name of `superpos.training.fused.rules.KERNELS` but "auto"
+    chunk: (
+        int | None
+    )  # steps between two looks at whether an interval is over; for the fused kernel those of the longest
+    kernel: str  # a name of `superpos.training.kernels.rules.KERNELS` but "auto"
     code: str | None
 
 
@@ -234,7 +236,7 @@ def _block_by(kernel: str, chunk: int | None, platform: str) -> Any:
     from superpos.training.fused.kernel import train_steps as fused
     from superpos.training.tiled.kernel import train_steps as tiled
 
-    steps = fused if kernel == "fused" else partial(tiled, chunk=chunk)
+    steps = partial(fused, interval=chunk) if kernel == "fused" else partial(tiled, chunk=chunk)
     through = partial(steps, interpret=platform == "cpu")
     return jax.vmap(partial(advance, train_steps=through), in_axes=(0, 0, None, 0, None))
 

@@ -30,9 +30,9 @@ from superpos.chips import KNOWN
 from superpos.models.products import traced_for
 from superpos.tasks.base import materialize
 from superpos.training import loop
-from superpos.training.fused.kernel import Shape
+from superpos.training.fused.cut import Cut as FusedCut
 from superpos.training.fused.kernel import train_steps as fused_steps
-from superpos.training.tiled import draw
+from superpos.training.kernels import draw
 from superpos.training.tiled.cut import Cut
 from superpos.training.tiled.kernel import train_steps as tiled_steps
 
@@ -83,7 +83,7 @@ def lowered(n_features: int, n_hidden: int, block_size: int, kernel: str) -> Any
     seed = shaped(jax.ShapeDtypeStruct((), jnp.uint32))
     steps: dict[str, Any] = {
         "plain": {"chunk": STEPS_PER_INTERVAL},
-        "fused": {"train_steps": partial(fused_steps, interpret=False)},
+        "fused": {"train_steps": partial(fused_steps, interval=STEPS_PER_INTERVAL, interpret=False)},
         "tiled": {"train_steps": partial(tiled_steps, chunk=STEPS_PER_INTERVAL, interpret=False)},
     }[kernel]
     block = jax.vmap(partial(loop.advance, **steps), in_axes=(0, 0, None, 0, None))
@@ -135,21 +135,25 @@ def fused_cost(n_features: int, n_hidden: int, block_size: int) -> dict[str, Any
     """What the fused kernel holds, and what it and the plain program cost, per step of a block."""
     name = "train_toy_models"
     interval = compiled(n_features, n_hidden, block_size, "fused")
-    shape = Shape.of(*settings(n_features, n_hidden), interpret=False)
+    batch_size = settings(n_features, n_hidden)[1].batch_size
+    cut = FusedCut.of(n_features, n_hidden, batch_size, block_size)
     of_tile, rest = ptx.of_tile_and_rest(name)
-    tiles = -(-shape.problem.batch_size // shape.problem.tile)
+    tiles = -(-batch_size // cut.tile)
     of_step = Counter({k: tiles * of_tile[k] + rest[k] for k in of_tile | rest})
-    together = shape.together(block_size)
-    per_step = (interval.kernels * H100.launch + interval.bytes / H100.bandwidth) / STEPS_PER_INTERVAL
+    draws = STEPS_PER_INTERVAL * draw.programs_per_step(n_features, batch_size)
+    of_interval = Counter(dict.fromkeys(seconds_of(1, 1, Counter()), launched_and_moved(interval)))
+    of_interval.update(seconds_of(draws, draw.WARPS, ptx.repeated("draw_inputs", 1, 0)))
+    seconds = seconds_of(block_size, cut.warps, of_step)
     return {
         **ptx.of_ptxas(name),
         "shared_memory": ptx.shared_memory(name),
-        "models_per_program": together,
-        "instructions_per_tile": of_tile.total(),
+        "warps": cut.warps,
+        "instructions_per_sample": of_tile.total() / cut.samples,
         "instructions_per_step": of_step.total(),
         "kernels_per_interval": interval.kernels,
         "bytes_per_interval": interval.bytes,
-        **{how: per_step + s for how, s in seconds_of(block_size // together, shape.warps, of_step).items()},
+        "read_from_cache": 4 * block_size * n_features * batch_size,
+        **{how: each + of_interval[how] / STEPS_PER_INTERVAL for how, each in seconds.items()},
     }
 
 
@@ -157,9 +161,9 @@ def tiled_cost(n_features: int, n_hidden: int, block_size: int) -> dict[str, Any
     """What the tiled kernels hold, and what they and the plain program cost, per step of a block."""
     step = step_of(compiled(n_features, n_hidden, block_size, "tiled"))
     cut = Cut.of(n_features, n_hidden, settings(n_features, n_hidden)[1].batch_size)
-    draws = -(-n_features * cut.batch_size // draw.TOGETHER)
+    draws = draw.programs_per_step(n_features, cut.batch_size)
     kernels = {  # programs, warps; how often its loops go round, and how many there are
-        "draw_inputs": (draws, 4, 1, 0),
+        "draw_inputs": (draws, draw.WARPS, 1, 0),
         "tile_gradients": (block_size * cut.parts, 8, cut.tiles, 3),
         "move_weights": (block_size, 16, cut.moves, 2),
     }

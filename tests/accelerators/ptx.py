@@ -88,9 +88,9 @@ def cycles(instruction: str) -> int:
 def of_tile_and_rest(kernel: str) -> tuple[Counter[str], Counter[str]]:
     """Instructions of a thread: of one pass through a loop over tiles inside that over steps, and of the rest of a step."""
     lines, spans = read(kernel)
-    without_barrier = [span for span in spans if not any("bar.sync" in line for line in lines[slice(*span)])]
-    tile = max(without_barrier, key=lambda span: span.last - span.first)
-    around = [span for span in spans if span.first < tile.first and tile.last < span.last]
+    innermost = [a for a in spans if not any(a.first <= b.first and b.last <= a.last and a != b for b in spans)]
+    tile = max(innermost, key=lambda span: span.last - span.first)
+    around = [span for span in spans if span.first <= tile.first and tile.last <= span.last and span != tile]
     step = min(around, key=lambda span: span.last - span.first)
     of_tile, of_step = (counted(lines[span.first : span.last + 1]) for span in (tile, step))
     return of_tile, of_step - of_tile

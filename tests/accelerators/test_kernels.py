@@ -38,6 +38,7 @@ def costs(tmp_path_factory):
         "fused:2,1",
         "fused:5,2",
         "fused:5,2,128",
+        "fused:10,2",
         *[f"tiled:{n},{m}" for n, m in TILED],
     ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -46,43 +47,46 @@ def costs(tmp_path_factory):
     return {tuple(cost["size"]): cost for cost in lines}
 
 
-@pytest.mark.parametrize("size", [(2, 1), (5, 2)])
+@pytest.mark.parametrize("size", [(2, 1), (5, 2), (5, 2, 128), (10, 2)])
 def test_models_stay_in_registers(costs, size):
+    """A thread of 168 registers leaves room for 12 programs of one warp on each processor."""
     cost = costs[size]
-    assert cost["registers"] <= 255 and cost["spill_stores"] == cost["spill_loads"] == 0
-    assert cost["shared_memory"] <= 1_024
+    assert cost["registers"] <= (168 if size[0] <= 5 else 255) and cost["spill_stores"] == cost["spill_loads"] == 0
+    assert cost["shared_memory"] <= 32
+    assert cost["warps"] == (4 if 128 in size else 1)
 
 
 @pytest.mark.parametrize("size", [(2, 1), (5, 2)])
-def test_an_interval_is_one_kernel_and_little_beside(costs, size):
-    """Beside it: the sums begin anew, numbers of steps are looked up, the record gets its point. Nothing by step."""
+def test_an_interval_is_two_kernels_and_little_beside(costs, size):
+    """Beside them: the sums begin anew, numbers of steps are looked up, the record gets its point. Nothing by step.
+
+    What is drawn is written and read, and no weight of a step.
+    """
     cost = costs[size]
     assert cost["kernels_per_interval"] <= 6
     n_features, n_hidden = size
     numbers = 8 * n_features * (n_hidden + 1) + 40  # of a model: weights, memories and settings, read and written
-    assert cost["bytes_per_interval"] < 512 * 4 * numbers
+    assert cost["bytes_per_interval"] < 4 * (512 * numbers + 2 * 50 * 1_024 * n_features)
 
 
-def test_five_features_are_predicted_to_train_in_five_microseconds_a_step(costs):
+@pytest.mark.parametrize(
+    ("size", "faster", "instructions"),
+    [((2, 1), 20, 33), ((5, 2), 12, 106), ((5, 2, 128), 20, 107), ((10, 2), 8, 221)],
+)
+def test_small_models_are_predicted_to_train_many_times_as_fast(costs, size, faster, instructions):
     """A prediction by launches, bytes and operations; no card has confirmed it.
 
-    The plain program that was there when the kernel was planned took 15 kernels and moved 116 MB: 80 µs by the same model.
+    The plain program of 5→2 that was there when the kernel was planned took 15 kernels and moved 116 MB: 80 µs by the same
+    model. Today's takes 30.
     """
-    cost, chip = costs[5, 2], KNOWN["H100"]
+    cost, chip = costs[size], KNOWN["H100"]
     if cost["jax"] != PREDICTED_WITH:
         pytest.skip(f"the prediction is of a program that JAX {PREDICTED_WITH} compiled, not {cost['jax']}.")
-    assert cost["instructions_per_tile"] <= 800
-    assert 15 * chip.launch + 116e6 / chip.bandwidth > 17 * cost["seconds_per_step"]
+    assert cost["instructions_per_sample"] <= instructions
     assert cost["plain"]["kernels_per_step"] <= 8
-    assert cost["plain"]["seconds_per_step"] > 6.5 * cost["seconds_per_step"]
-
-
-def test_a_program_of_one_model_is_compiled_too(costs):
-    """Of 128 models each has a program, without an axis of models: with an axis of one Triton never came to an end."""
-    cost = costs[5, 2, 128]
-    assert cost["models_per_program"] == 1 and cost["registers"] <= 128 and cost["spill_stores"] == 0
-    if cost["jax"] == PREDICTED_WITH:
-        assert cost["plain"]["seconds_per_step"] > 9 * cost["seconds_per_step"]  # a prediction
+    assert cost["plain"]["seconds_per_step"] > faster * cost["seconds_per_step"]
+    if size == (5, 2):
+        assert 15 * chip.launch + 116e6 / chip.bandwidth > 30 * cost["seconds_per_step"]
 
 
 @pytest.mark.parametrize("size", TILED)

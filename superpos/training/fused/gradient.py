@@ -5,16 +5,16 @@ samples of a tile: products of matrices this small are sums of vectors, which st
 but the tile's.
 """
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float
 
-from superpos.models.sums_over_samples import Sums, terms
-from superpos.training.fused import draws
-from superpos.training.fused.arithmetic import PLAIN, Arithmetic
+from superpos.models.sums_over_samples import MultiplyAdd, Sums, plain_multiply_add, terms
+from superpos.training.kernels import draws
 
 
 class Problem(NamedTuple):
@@ -37,11 +37,18 @@ class Numbers(NamedTuple):
 
 
 def loss_and_gradient(
-    problem: Problem, numbers: Numbers, W: Any, b: Any, key: draws.Words, arithmetic: Arithmetic = PLAIN
+    problem: Problem,
+    numbers: Numbers,
+    W: Any,
+    b: Any,
+    uniform: Callable[[int, Any], Any],
+    multiply_add: MultiplyAdd = plain_multiply_add,
 ) -> tuple[Float[Array, ""], Any, Any]:
-    """Loss, gradient by W and gradient by b (None without one) on the batch of a step's key.
+    """Loss, gradient by W and gradient by b (None without one) on a batch.
 
-    Arrays may be longer than there are hidden units and features; gradients are 0 there.
+    `uniform(i, sample)` are the uniform numbers of feature i that samples of these numbers are made of; beyond the batch
+    they are below 1 and otherwise of no account. Arrays may be longer than there are hidden units and features; gradients
+    are 0 there.
     """
     hidden, features = range(problem.n_hidden), range(problem.n_features)
     decoder = [[_entry(W, k, i) for i in features] for k in hidden]
@@ -49,11 +56,9 @@ def loss_and_gradient(
     p, importance = numbers.feature_probability, numbers.importance
 
     def of_tile(number: Any, sums: Sums) -> Sums:
-        sample = number.astype(jnp.uint32) * jnp.uint32(problem.tile) + _iota(problem.tile)
-        x = draws.features(
-            key, sample, p, batch_size=problem.batch_size, magnitude=problem.magnitude, add=arithmetic.add
-        )
-        counted = None if problem.batch_size % problem.tile == 0 else sample < jnp.uint32(problem.batch_size)
+        sample = number * problem.tile + jax.lax.iota(jnp.int32, problem.tile)
+        x = [draws.inputs(uniform(i, sample), p[i], problem.magnitude) for i in features]
+        counted = None if problem.batch_size % problem.tile == 0 else sample < problem.batch_size
         return terms(
             decoder,
             bias,
@@ -62,7 +67,7 @@ def loss_and_gradient(
             x,
             problem.activation,
             counted,
-            arithmetic.multiply_add,
+            multiply_add,
             before=sums,
         )
 
@@ -75,10 +80,6 @@ def loss_and_gradient(
     if b is None:
         return scale * loss, gradient_W, None
     return scale * loss, gradient_W, 2 * scale * _gathered({(i,): to_b[i] for i in features}, b.shape, b.dtype)
-
-
-def _iota(length: int) -> UInt32[Array, " tile"]:
-    return jax.lax.iota(jnp.uint32, length)
 
 
 def _is_entry(shape: tuple[int, ...], index: tuple[int, ...]) -> Any:

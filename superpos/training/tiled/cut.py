@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from superpos.training.fused.powers import next_power
+from superpos.training.kernels.powers import next_power
 
 # A product of two matrices in a kernel wants sizes of at least 16.
 LEAST = 16
@@ -10,8 +10,6 @@ LEAST = 16
 HIDDEN_NUMBERS = 8_192
 MOST_SAMPLES = 256
 FEATURES = 16
-MAX_HIDDEN = 64
-MAX_INPUTS = 2**30  # of a batch: places in it are whole numbers of 32 bits
 MOVED = 64  # features of a tile where weights are moved
 
 

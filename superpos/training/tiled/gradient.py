@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from superpos.models.products import FULL_PRECISION
 from superpos.models.sums_over_samples import of_outputs
-from superpos.training.fused.draws import inputs
-from superpos.training.fused.memory import Columns, read, write
+from superpos.training.kernels.draws import inputs
+from superpos.training.kernels.memory import Columns, read, write
 from superpos.training.tiled.cut import Cut
 
 

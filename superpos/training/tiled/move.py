@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from superpos.training.fused.memory import Columns, read, write
-from superpos.training.fused.step import proposed, settled
+from superpos.training.kernels.memory import Columns, read, write
+from superpos.training.kernels.step import proposed, settled
 from superpos.training.tiled.cut import Cut
 from superpos.training.tiled.gradient import Parts
 

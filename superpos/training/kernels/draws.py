@@ -4,15 +4,12 @@
 with `jax_threefry_partitionable`). So a kernel draws any part of a batch by itself.
 """
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from superpos.data.distribution import unit_uniform_of
 from superpos.data.magnitudes import magnitude_of
 
 # Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"): distances
@@ -23,19 +20,16 @@ PARITY = 0x1BD11BDA
 Words = tuple[Any, Any]  # two arrays of 32 bits
 
 
-Add = Callable[[Any, Any], Any]
-
-
-def threefry(key: Words, counter: Words, add: Add = operator.add) -> Words:
-    """Threefry-2x32 of a counter: both are pairs of uint32, of any shapes that broadcast. `add` adds the key."""
+def threefry(key: Words, counter: Words) -> Words:
+    """Threefry-2x32 of a counter: both are pairs of uint32, of any shapes that broadcast."""
     keys = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY))
     a, b = counter[0] + keys[0], counter[1] + keys[1]
     for round_of_four in range(5):
         for distance in ROTATIONS[round_of_four % 2]:
             a = a + b
             b = a ^ ((b << jnp.uint32(distance)) | (b >> jnp.uint32(32 - distance)))
-        a = add(a, keys[(round_of_four + 1) % 3])
-        b = add(b, keys[(round_of_four + 2) % 3] + jnp.uint32(round_of_four + 1))
+        a = a + keys[(round_of_four + 1) % 3]
+        b = b + keys[(round_of_four + 2) % 3] + jnp.uint32(round_of_four + 1)
     return a, b
 
 
@@ -44,30 +38,10 @@ def fold_in(key: Words, number: UInt32[Array, ""]) -> Words:
     return threefry(key, (jnp.uint32(0), number))
 
 
-def bits(key: Words, element: UInt32[Array, "..."], add: Add = operator.add) -> UInt32[Array, "..."]:
+def bits(key: Words, element: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     """The elements of these numbers, below 2³², of `jax.random.bits(key, …, uint32)` of any shape."""
-    high, low = threefry(key, (jnp.uint32(0), element), add)
+    high, low = threefry(key, (jnp.uint32(0), element))
     return high ^ low
-
-
-def features(
-    key: Words,
-    sample: UInt32[Array, " tile"],
-    feature_probability: list[Any],
-    *,
-    batch_size: int,
-    magnitude: str,
-    add: Add = operator.add,
-) -> list[Float[Array, " tile"]]:
-    """Some samples of `FeatureDistribution.sample(key, batch_size)` with independent features, one vector per feature.
-
-    `sample` numbers them. `feature_probability` has one number per feature.
-    """
-    drawn = []
-    for i, p in enumerate(feature_probability):
-        u = unit_uniform_of(bits(key, sample + jnp.uint32(i * batch_size), add))
-        drawn.append(inputs(u, p, magnitude))
-    return drawn
 
 
 def inputs(u: Float[Array, "..."], p: Any, magnitude: str) -> Float[Array, "..."]:

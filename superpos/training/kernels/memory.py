@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental.pallas import triton
 
-from superpos.training.fused.powers import next_power
+from superpos.training.kernels.powers import next_power
 
 
 class Columns(NamedTuple):

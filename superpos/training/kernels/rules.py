@@ -1,6 +1,5 @@
-"""Which trainings the kernels can do, and how the fused one is cut for them."""
+"""Which trainings the kernels can do."""
 
-from math import gcd
 from typing import Any
 
 import jax
@@ -9,9 +8,7 @@ import numpy as np
 from superpos.errors import ConfigError
 from superpos.tasks.objectives import Sampled, objective_of
 from superpos.tasks.toy import Toy
-from superpos.training.fused import draws
-from superpos.training.fused.powers import next_power
-from superpos.training.tiled import cut
+from superpos.training.kernels import draws
 
 KERNELS = ("auto", "plain", "fused", "tiled")
 PLATFORMS = ("cpu", "gpu", "cuda", "rocm")
@@ -19,12 +16,11 @@ ACTIVATIONS = ("relu", "identity")
 # Those that treat every parameter by itself; Muon multiplies matrices.
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lion")
 
-# A thread of a GPU has 255 registers. Each of its models takes one per parameter and one per sum over samples, so larger
-# ones are not the kernel's: 20 → 5, the largest, takes all of them and a little more.
+# A thread of a GPU has 255 registers. The fused kernel takes one per parameter and one per sum over samples, so larger models
+# are not its own: 20 → 5, the largest, takes all of them and a little more.
 MAX_PARAMETERS = 120
-REGISTERS = 208  # for these, beside what a step needs for a moment
-PROGRAMS = 128  # that a block is cut into, at least, for models to share one: an H100 has 132 processors
-THREADS_PER_WARP, MAX_WARPS = 32, 4
+MAX_HIDDEN = 64  # of the tiled one
+MAX_INPUTS = 2**30  # of a batch: places in it are whole numbers of 32 bits
 
 
 def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
@@ -59,15 +55,15 @@ def check_kernel(kernel: Any, task: Any, config: Any, platform: str) -> None:
 
 
 def _check_size(kernel: str, task: Any, config: Any) -> None:
+    if (n_numbers := task.n_features * config.batch_size) > MAX_INPUTS:
+        raise ConfigError(
+            f'n_features × batch_size must be at most {MAX_INPUTS:,} for kernel="{kernel}", got {n_numbers:,}.'
+        )
     if kernel == "tiled":
-        if task.n_hidden > cut.MAX_HIDDEN:
+        if task.n_hidden > MAX_HIDDEN:
             raise ConfigError(
-                f'n_hidden must be at most {cut.MAX_HIDDEN} for kernel="tiled", whose hidden layers stay in registers, '
+                f'n_hidden must be at most {MAX_HIDDEN} for kernel="tiled", whose hidden layers stay in registers, '
                 f"got {task.n_hidden}."
-            )
-        if (n_numbers := task.n_features * config.batch_size) > cut.MAX_INPUTS:
-            raise ConfigError(
-                f'n_features × batch_size must be at most {cut.MAX_INPUTS:,} for kernel="tiled", got {n_numbers:,}.'
             )
     elif (n_parameters := task.n_features * (task.n_hidden + 1)) > MAX_PARAMETERS:
         raise ConfigError(
@@ -79,25 +75,3 @@ def _check_size(kernel: str, task: Any, config: Any) -> None:
 def chosen_kernel(kernel: str) -> str:
     """The kernel that "auto" stands for: the plain one, until a GPU has confirmed the others."""
     return "plain" if kernel == "auto" else kernel
-
-
-def models_together(n_features: int, n_hidden: int, bias: bool, block_size: int) -> int:
-    """How many models of a block share a program and its draws: a power of two that divides the block.
-
-    At most so many as fit in the registers of a thread, and as leave a program for every processor.
-
-    >>> [models_together(*size, True, 512) for size in ((2, 1), (5, 2), (10, 2), (20, 5))]
-    [4, 4, 2, 1]
-    >>> [models_together(5, 2, True, block_size) for block_size in (512, 256, 100, 12)]
-    [4, 2, 1, 1]
-    """
-    parameters = n_features * (n_hidden + bias)
-    per_model = 2 * parameters + 1 + 2 * n_features  # with their sums, that of the loss, and the numbers of the task
-    fitting = max(1, min(REGISTERS // per_model, block_size // PROGRAMS))
-    return gcd(block_size, 1 << (fitting.bit_length() - 1))
-
-
-def tile_and_warps(batch_size: int) -> tuple[int, int]:
-    """Samples that are drawn at a time, one per thread, and the warps that do it."""
-    threads = min(THREADS_PER_WARP * MAX_WARPS, next_power(batch_size))
-    return threads, max(1, threads // THREADS_PER_WARP)
