@@ -1,5 +1,6 @@
 """Strictness for every test: four simulated devices to choose from, no silent rank promotion, shapes checked at run time."""
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,10 @@ from jax._src import compiler
 from mlir_contexts import few_contexts
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The power never fails here, so nothing waits for a disk: a fifth of the time of stores' tests. A descriptor must still be one;
+# the processes that tests start, and kill, do wait.
+os.fsync = os.fstat
 
 # Sweeps take one device unless a test names several: on two cores, four simulated ones would mostly train padding.
 jax.local_devices = lambda *_, **__: jax.devices()[:1]
