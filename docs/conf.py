@@ -36,8 +36,10 @@ extensions = [
     "open_problems",
     "notebooks",
     "live_pages",
+    "sidebars",
 ]
-exclude_patterns = ["_build", "jupyter_execute", "live", "extensions"]
+templates_path = ["templates"]
+exclude_patterns = ["_build", "jupyter_execute", "live", "extensions", "templates"]
 
 # Markdown and notebooks: outputs are stored in the notebooks, nothing is executed here.
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]

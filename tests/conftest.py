@@ -17,8 +17,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # thou
 
 LONGEST_FILES = (
     "demos", "plot", "readme", "site", "accelerators", "first_hour", "landscape", "store", "engines", "threads", "own_task",
-    "arrays", "fused", "sweep", "train", "physics", "sae", "expected_loss", "phases", "explorer", "cli", "hierarchy",
-    "geometry", "kernel", "llc", "explorer_transformers", "own_architecture", "store_identity", "starting", "transformer",
+    "arrays", "fused", "sweep", "train", "physics", "sae", "transformer_decomposition", "expected_loss", "phases", "explorer",
+    "cli", "hierarchy", "geometry", "kernel", "llc", "explorer_transformers", "own_architecture", "store_identity", "starting",
+    "transformer", "outputs", "manifold_scaling", "run_once", "parameter_decomposition", "network_decomposition", "sae_pareto",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Strictness for every test: four simulated devices to choose from, no silent rank promotion, shapes checked at run time."""
 
+import os
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jax._src import compiler
-from jax._src.interpreters import mlir
-from jax._src.lib.mlir import ir
+from mlir_contexts import few_contexts
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The power never fails here, so nothing waits for a disk: a fifth of the time of stores' tests. A descriptor must still be one;
+# the processes that tests start, and kill, do wait.
+os.fsync = os.fstat
 
 # Sweeps take one device unless a test names several: on two cores, four simulated ones would mostly train padding.
 jax.local_devices = lambda *_, **__: jax.devices()[:1]
@@ -77,29 +80,7 @@ def _quickly(get_compile_options):
 
 
 compiler.get_compile_options = _quickly(compiler.get_compile_options)
-
-
-def _few_contexts(make):
-    """Contexts of MLIR for a hundred programs each: to make one takes longer than to lower a small program.
-
-    As newer JAX has it. A context keeps what it has seen, so none is kept for ever; and a program that is lowered while
-    another is has one of its own, for what is made inside a context in use becomes a part of that program.
-    """
-    of_thread = threading.local()
-
-    def context():
-        if ir.Context.current is not None:
-            return make()
-        of_thread.uses = getattr(of_thread, "uses", -1) + 1
-        if of_thread.uses % 100 == 0:
-            of_thread.context = make()
-        return of_thread.context
-
-    return context
-
-
-if jax.__version_info__ < (0, 11):
-    mlir.make_ir_context = _few_contexts(mlir.make_ir_context)
+few_contexts()
 
 
 def _compile(new_level):

@@ -26,12 +26,14 @@ from fuzz_models import MODELS
 from fuzz_plots import PLOTS
 from matplotlib.animation import Animation
 from matplotlib.axes import Axes
+from mlir_contexts import few_contexts
 
 import superpos as sp
 import superpos.experiments
 from superpos.plot.door import guarded
 from superpos.tasks.trained_sequences import settings_of
 
+few_contexts()
 rng = np.random.default_rng(0)
 W = np.array([[1.0, -1.0, 0.2], [0.1, 0.3, 1.0]])
 b = np.array([0.0, 0.1, 0.2])

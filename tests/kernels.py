@@ -10,10 +10,12 @@ train as `quick_flags` say; in the notebooks on geometry and on induction heads 
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 ROUND = (
@@ -65,6 +67,7 @@ def serve() -> None:
 
     assert not xla_bridge.backends_are_initialized()
     _compile_quickly_what_runs_once()
+    runpy.run_path(str(Path(__file__).with_name("mlir_contexts.py")))["few_contexts"]()
     gc.collect()
     gc.freeze()
     for line in sys.stdin:

@@ -8,7 +8,7 @@ from superpos.plot.paper_keys import POINTS
 
 def written(figure):
     """Everything that is written in a figure, with its box; without numbers at ticks that are out of sight."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     unseen = set()
     for ax in figure.axes:
         hidden = not ax.get_visible()

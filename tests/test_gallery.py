@@ -50,6 +50,7 @@ def test_a_quick_look_judges_nothing_and_the_picture_says_so(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "2 claims were measured and not judged" in out and "one < two" not in out and "FAIL" not in out
     assert 'id="watermark"' in (tmp_path / "q.svg").read_text()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".png", ".txt", ".json"}  # a PDF is for a paper
     published(tmp_path, "f")
     assert 'id="watermark"' not in (tmp_path / "f.svg").read_text()
 

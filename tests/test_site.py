@@ -27,12 +27,8 @@ from superpos.experiments.claims import tally
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "docs" / "gallery"
 FIGURES = sorted(file.stem for file in (ROOT / "figures").glob("*.py") if file.stem != "all")
-NAMING = (
-    "add",
-    "check",
-    "identity",
-    "needs_full",
-)  # methods of `Claims`, which take a statement first of three or more
+# Methods of `Claims`, which take a statement first of three or more.
+NAMING = ("add", "check", "identity", "needs_full")
 
 
 def record(name):
@@ -144,6 +140,18 @@ def site(tmp_path_factory, quick_environment):
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "html"
+
+
+@pytest.mark.slow
+def test_every_sidebar_marks_its_own_page_and_is_that_of_its_neighbours_otherwise(site):
+    own = ' current active"><a class="current reference internal" href="#"'
+    trees = set()
+    for page in (site / "reference").glob("superpos.theory.*.html"):
+        (tree,) = re.findall(r'<nav class="bd-links.*?</nav>', page.read_text("utf-8"), re.DOTALL)
+        assert tree.count(own) == 1 and f'href="{page.name}"' not in tree, page
+        assert f"{own}>{page.stem.replace('superpos', 'sp', 1)}</a>" in tree, page
+        trees.add(tree.replace(own, f'"><a class="reference internal" href="{page.name}"'))
+    assert len(trees) == 1
 
 
 LOADS = {

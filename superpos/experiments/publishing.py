@@ -63,6 +63,8 @@ def publish(
 ) -> Published:
     """Write PATH.svg, PATH.png, PATH.pdf, PATH.txt (caption) and PATH.json (the record); print claims and files.
 
+    A quick look, whose claims are not judged, is for no paper and has no PDF, which takes as long as the other pictures.
+
     The record holds the caption, the claims with what was measured and their source, the size ("quick", "laptop" or "full"),
     the version of superpos, and the seconds that the script took, None outside of a script, with what they are of. Models
     that were trained before are not trained again.
@@ -83,7 +85,7 @@ def publish(
         fit(figure, width)
     if not claims.judged:
         watermark(figure)
-    files = save(figure, caption, path=path, overwrite=overwrite, pdf=True, exact=width is not None)
+    files = save(figure, caption, path=path, overwrite=overwrite, pdf=claims.judged, exact=width is not None)
     took = seconds()
     record = {
         "caption": caption,

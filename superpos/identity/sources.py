@@ -5,7 +5,7 @@ Their digest is of what Python reads: comments, blank lines, positions and docst
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -49,9 +49,9 @@ class _Source(NamedTuple):
 @cache
 def _read(path: str) -> _Source:
     tree = ast.parse((PACKAGE / path).read_bytes())
-    nodes = list(ast.walk(tree))
-    imported = _imported_by(path, nodes)
-    for node in nodes:
+    statements = list(_statements(tree))
+    imported = _imported_by(path, tree, statements)
+    for node in (tree, *statements):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -63,21 +63,29 @@ def _read(path: str) -> _Source:
     return _Source(imported, hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest())
 
 
-def _imported_by(path: str, nodes: list[ast.AST]) -> frozenset[str]:
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements inside a module or a statement, at any depth; a tenth of all nodes, for expressions hold none."""
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for inner in getattr(node, block, ()):
+            yield inner
+            yield from _statements(inner)
+
+
+def _imported_by(path: str, tree: ast.Module, statements: list[ast.AST]) -> frozenset[str]:
     imported: set[str] = {FINDS[path]} if path in FINDS else set()
-    names_of_package = {"superpos"}
-    for node in nodes:
+    names_of_package: set[str] = set()
+    for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name == "superpos" and alias.asname:
-                    names_of_package.add(alias.asname)
-                elif (file := _file_of(alias.name)) is not None and alias.name != "superpos":
+                if alias.name == "superpos" or (alias.name.startswith("superpos.") and not alias.asname):
+                    names_of_package.add(alias.asname or "superpos")
+                if (file := _file_of(alias.name)) is not None and alias.name != "superpos":
                     imported.add(file)
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 imported |= _files_of_name(node.module, alias.name)
-    if path != "__init__.py":
-        for node in nodes:
+    if path != "__init__.py" and names_of_package:
+        for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Attribute)
                 and isinstance(node.value, ast.Name)

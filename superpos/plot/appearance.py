@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from superpos.models.sae import ARCHITECTURES
 from superpos.plot.shape_colors import PALETTE as PALETTE
@@ -99,7 +100,7 @@ def save(
         ".pdf": {"Creator": MARK, "Producer": None, "CreationDate": None},
     }
     data = {".txt": f"{caption}\n".encode()}
-    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})), _laid_out(figure):
+    with mpl.rc_context(_RC | ({"savefig.bbox": None} if exact else {})), _laid_out(figure, exact):
         # Cut once for all files: to measure what is drawn, each of them would draw it a second time.
         cut = None if exact else figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
         for ending, said in pictures.items():
@@ -113,10 +114,14 @@ def save(
 
 
 @contextmanager
-def _laid_out(figure: Figure) -> Iterator[None]:
-    """Lay a figure out once for all its files: each of them would do it again, which takes longer than to draw it."""
+def _laid_out(figure: Figure, exact: bool) -> Iterator[None]:
+    """Lay a figure out once for all its files: each of them would do it again, which takes longer than to draw it.
+
+    One that nothing lays out, as for a paper, is only measured, and where it is not cut not even that.
+    """
     engine = figure.get_layout_engine()
-    figure.draw_without_rendering()
+    if not exact or not isinstance(engine, PlaceHolderLayoutEngine | None):
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     try:
         yield
