@@ -151,6 +151,21 @@ def test_a_network_is_its_forward_pass_with_its_own_matrices(eager, name):
     assert seen == list(target.matrices)  # each once, in this order
 
 
+def test_weights_that_met_the_embedding_say_the_same_of_features(eager):
+    """The network's output, importances, and what masks and the rest give; without an embedding nothing is changed."""
+    task = materialize(TASKS["residual MLP"])
+    model, (x, r) = model_of(task), inputs()
+    target, narrow = task.in_features(model)
+    assert narrow.V.shape == (C, N) and narrow.U_out.shape == (N, C)
+    x, r, rest = jnp.asarray(x), jnp.asarray(r), jnp.asarray(RNG.random((2, BATCH)))
+    assert_allclose(target.forward(x, own_linear(target.matrices)), task.target(x), rtol=1e-12)
+    assert_allclose(narrow.importances(target, x), model.importances(task.target, x), rtol=1e-10)
+    assert_allclose(narrow.output(target, x, r, rest), model.output(task.target, x, r, rest), rtol=1e-10)
+    for plain in (TASKS["without embedding"], TASKS["computation"]):
+        task, model = materialize(plain), model_of(materialize(plain))
+        assert task.in_features(model)[1] is model
+
+
 def exact(W, W_out, importance):
     """One subcomponent for every entry that a matrix reads, and networks that say the same importance for every input."""
     U, V, U_out, V_out = np.zeros((M, C)), np.zeros((C, N)), np.zeros((N, C)), np.zeros((C, M))

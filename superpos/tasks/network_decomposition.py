@@ -14,6 +14,7 @@ from superpos.data import MAX_FEATURES
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
 from superpos.models.decomposition import Decomposition
+from superpos.models.linear import MatrixNetwork
 from superpos.models.residual_mlp import ResidualMLP as ResidualModel
 from superpos.tasks.base import Task
 from superpos.tasks.feature_decomposition import FeatureDecomposition
@@ -165,6 +166,15 @@ class NetworkDecomposition(FeatureDecomposition):
     def matrices(self) -> list[Float[Array, "rows columns"]]:
         """The target's two matrices, in the order in which an input meets them; of a task that is `prepared`."""
         return [self.target_W, self.target_W.T if self.tied else self.target_W_out]
+
+    def in_features(self, model: Decomposition) -> tuple[MatrixNetwork, Decomposition]:
+        """Target and model where weights have met the embedding, if there is one: inputs are then as wide as features."""
+        target = self.target
+        if not self.n_residual:
+            return target, model
+        with jax.ensure_compile_time_eval():
+            W_E = target.embedding()
+        return target.in_features(), model.in_features(W_E)
 
     def training_defaults(self) -> dict[str, Any]:
         """As published: 30,000 steps of Adam with its usual memories, at a learning rate of 0.002."""
