@@ -26,6 +26,7 @@ def tables():
     numbers |= {
         "excited": 0.5,
         "neuron_cosine": 1.0,
+        "neurons_read": 10.0,
         "objective": 0.4,
         "objective_block": 1.0,
         "objective_neurons": 0.6,
