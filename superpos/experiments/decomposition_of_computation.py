@@ -277,9 +277,9 @@ def draw(result: SweepResult, table: xr.Dataset, controls: xr.Dataset, from_bloc
         importances(g[k], ax)
         ax.set_title(f"importances in {name}\nβ = {best:g}")
     rates(table["one_each_alone"], controls["one_each_alone"], axes[2])
-    axes[2].set_title("$W_{in}$: one part for\nevery function")
+    axes[2].set_title("$W_{in}$: one subcomponent\nfor every function")
     shares(table, from_block, axes[3])
-    axes[3].set_title("$W_{out}$: live parts\nthat an input needs")
+    axes[3].set_title("$W_{out}$: live subcomponents\nthat an input needs")
     text = (
         "Networks that compute ReLU of every feature with half as many neurons, taken apart. Left: importances of "
         "subcomponents for inputs with one feature of activity .75, first network, seed 0, ordered within each matrix. Third "
@@ -313,7 +313,8 @@ def rates(good: xr.DataArray, control: xr.DataArray, ax: Axes | None = None) -> 
         bounds = np.array([share_interval(int(k), n)[1:] for k in counts]).T
         style: dict[str, Any] = {"fmt": "o-", "ms": 4, "capsize": 2, "lw": 1, "color": color, "label": label}
         ax.errorbar(aside * x, counts / n, yerr=np.abs(bounds - counts / n), **style)
-    ax.set(xscale="log", ylim=(-0.04, 1.35), xlabel="minimality coefficient β", ylabel="share of decompositions")
+    ax.set(ylim=(-0.04, 1.35), ylabel="share of decompositions")
+    _coefficients(x, ax)
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.legend(loc="upper left", fontsize="small", ncols=2)
     return ax
@@ -332,6 +333,14 @@ def shares(table: xr.Dataset, from_block: xr.Dataset, ax: Axes | None = None) ->
     for height, label in ((1.0, "one block"), (float(table["excited"].mean()), "neurons that it excites")):
         ax.axhline(height, color="#888888", lw=0.8, ls="--")
         ax.annotate(label, (x[0], height), xytext=(0, 3), textcoords="offset points", fontsize=7, color="#666666")
-    ax.set(xscale="log", ylim=(-0.04, 1.15), xlabel="minimality coefficient β", ylabel="share of live parts")
-    ax.legend(loc="lower left", fontsize="small")
+    ax.set(ylim=(-0.04, 1.15), ylabel="share of live subcomponents")
+    _coefficients(x, ax)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.84), fontsize="small")  # between the two lines
     return ax
+
+
+def _coefficients(x: np.ndarray, ax: Axes) -> None:
+    """The coefficients that were trained as the only ticks of a logarithmic axis, with room beside the outer ones."""
+    ax.set(xscale="log", xlabel="minimality coefficient β", xlim=(x.min() / 1.5, x.max() * 1.5))
+    ax.set_xticks(x, [np.format_float_scientific(v, 3, trim="-", exp_digits=1).replace("-", "−") for v in x])
+    ax.set_xticks([], minor=True)
