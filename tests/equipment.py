@@ -195,6 +195,13 @@ def unchecked():
 
 
 @pytest.fixture
+def eager(unchecked):
+    """Operation by operation and in doubles, for comparison with a twin; draws are one operation each."""
+    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):
+        yield
+
+
+@pytest.fixture
 def x64():
     """Double precision for one test."""
     with jax.enable_x64(True):

@@ -23,12 +23,6 @@ WEIGHTS = np.arange(1.0, BATCH + 1) / np.sum(np.arange(1.0, BATCH + 1))
 MASKS = ("per_input", "shared")
 
 
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
 def setting(masks="per_input", **changes):
     """Task, a model with importances between 0 and 1 and beyond, inputs, and where the adversary starts."""
     task = materialize(dataclasses.replace(TASK, adversarial_masks=masks, **changes))

@@ -26,6 +26,7 @@ def tables():
     numbers |= {
         "excited": 0.5,
         "neuron_cosine": 1.0,
+        "neurons_read": 10.0,
         "objective": 0.4,
         "objective_block": 1.0,
         "objective_neurons": 0.6,
@@ -105,6 +106,34 @@ def test_one_block_is_exact_and_costs_what_the_closed_form_says():
     ):
         with pytest.raises(sp.ConfigError, match=message):
             one_block.block_start(replace(task, **changed))
+
+
+def test_ticks_are_the_coefficients_that_were_trained():
+    """Two that are less than a decade apart, as at full size: powers of ten would leave the axis without a number."""
+    table = tables()[1].isel(minimality_coefficient=slice(2)).assign_coords(minimality_coefficient=[3e-6, 1.5e-5])
+    ax = experiment.shares(table, table.isel(source=0))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3e−6", "1.5e−5"]
+    assert_allclose(ax.get_xticks(), [3e-6, 1.5e-5])
+    assert not len(ax.get_xticks(minor=True))
+
+
+def test_what_the_paper_trains_is_its_own_size():
+    """Batch 2,048, C = 100, p = 2 and faithfulness, as the docstring of the task has them; the network is the full size's."""
+    full, published = experiment.SIZES.full, experiment.PUBLISHED
+    assert experiment.build_targets(full)[:2] == experiment.build_targets(published)[:2]
+    draw = np.random.default_rng(0).standard_normal
+    network = sp.models.ResidualMLP(draw((50, 1_000)), draw((1_000, 50)), n_features=100, n_residual=1_000)
+    task, config, _ = experiment._decompositions(published, network, 1, feature_probability=0.01)
+    task.check()
+    assert (task.n_subcomponents, task.p_norm, task.final_p_norm, task.faithfulness_coefficient) == (
+        100,
+        2.0,
+        None,
+        1.0,
+    )
+    assert (config.batch_size, config.learning_rate, config.steps) == (2_048, 2e-3, 30_000)
+    task, config, _ = experiment._decompositions(full, network, 1, feature_probability=0.01)
+    assert (task.n_subcomponents, task.final_p_norm, task.delta_component, config.batch_size) == (200, 1.0, True, 256)
 
 
 @pytest.mark.slow

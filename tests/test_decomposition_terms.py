@@ -22,12 +22,6 @@ TASK = sp.tasks.ParameterDecomposition(
 WEIGHTS = np.arange(1.0, BATCH + 1) / np.sum(np.arange(1.0, BATCH + 1))
 
 
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
 def setting(**changes):
     """Task, a model with importances between 0 and 1 and beyond, inputs, and uniform numbers, those of the rest last."""
     task = materialize(dataclasses.replace(TASK, **changes))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from new_decompositions import model_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
@@ -36,20 +37,6 @@ NETWORKS = {
     "without embedding": {"network": "residual_mlp", "target_W": W1, "target_W_out": W2},
 }
 TASKS = {name: sp.tasks.NetworkDecomposition(**SHARED, **fields) for name, fields in NETWORKS.items()}
-
-
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
-def model_of(task, seed=0):
-    """A new model with numbers of all sizes, so that no branch of a sigmoid is empty."""
-    model = task.init(jax.random.key(seed, impl="unsafe_rbg"))
-    rng = np.random.default_rng(seed)
-    leaves, structure = jax.tree.flatten(model)
-    return jax.tree.unflatten(structure, [leaf + 0.7 * rng.standard_normal(leaf.shape) for leaf in leaves])
 
 
 # --- the twin: one input at a time -------------------------------------------------------------------------------------
@@ -149,6 +136,21 @@ def test_a_network_is_its_forward_pass_with_its_own_matrices(eager, name):
     seen = []
     target.forward(jnp.asarray(x), lambda name, a: seen.append(name) or own(name, a))
     assert seen == list(target.matrices)  # each once, in this order
+
+
+def test_weights_that_met_the_embedding_say_the_same_of_features(eager):
+    """The network's output, importances, and what masks and the rest give; without an embedding nothing is changed."""
+    task = materialize(TASKS["residual MLP"])
+    model, (x, r) = model_of(task), inputs()
+    target, narrow = task.in_features(model)
+    assert narrow.V.shape == (C, N) and narrow.U_out.shape == (N, C)
+    x, r, rest = jnp.asarray(x), jnp.asarray(r), jnp.asarray(RNG.random((2, BATCH)))
+    assert_allclose(target.forward(x, own_linear(target.matrices)), task.target(x), rtol=1e-12)
+    assert_allclose(narrow.importances(target, x), model.importances(task.target, x), rtol=1e-10)
+    assert_allclose(narrow.output(target, x, r, rest), model.output(task.target, x, r, rest), rtol=1e-10)
+    for plain in (TASKS["without embedding"], TASKS["computation"]):
+        task, model = materialize(plain), model_of(materialize(plain))
+        assert task.in_features(model)[1] is model
 
 
 def exact(W, W_out, importance):
@@ -306,11 +308,12 @@ def test_scores_of_a_block_and_of_one_part_for_every_feature(unchecked, residual
     apart = sp.analysis.score_network_decomposition(task, steps(V, U, V_out, U_out, always=False), n_inputs=64)
     assert (apart.live_second, apart.always, apart.always_rank, apart.second_error) == (m, 0, 0, 0)
     assert_allclose([apart.together, apart.excited], (1 + 1 + 2) / (m * n))  # neurons that each feature excites
-    assert apart.neuron_cosine == 1
+    assert (apart.neuron_cosine, apart.neurons_read) == (1, m)
     turned = V_out.copy()
     turned[:2] = np.array([[0.6, 0.8], [-0.8, 0.6]])  # of the block, which then reads no neuron by itself
     mixed = sp.analysis.score_network_decomposition(task, steps(V, U, turned, U_out, always=True), n_inputs=64)
     assert_allclose(mixed.neuron_cosine, 0.8)
+    assert mixed.neurons_read == 0
     assert_allclose([apart.stochastic, apart.adversarial], 0, atol=1e-10)
     shared = V.copy()
     shared[2] += shared[0]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from new_decompositions import model_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
@@ -26,23 +27,9 @@ TASK = sp.tasks.ParameterDecomposition(
 FORMS = ({}, {"gate": "shared"}, {"tied": False, "identity_layers": 2})
 
 
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
 def key(seed):
     """A key whose draws compile in no time."""
     return jax.random.key(seed, impl="unsafe_rbg")
-
-
-def model_of(task, seed=0):
-    """A new model with numbers of all sizes, so that no branch of a sigmoid is empty."""
-    model = task.init(key(seed))
-    rng = np.random.default_rng(seed)
-    leaves, structure = jax.tree.flatten(model)
-    return jax.tree.unflatten(structure, [leaf + 0.7 * rng.standard_normal(leaf.shape) for leaf in leaves])
 
 
 # --- the twin: one input at a time, in loops ---------------------------------------------------------------------------

@@ -32,12 +32,6 @@ PARAMETERS = ("W_dec", "W_enc", "b_enc", "b_dec", "r_mag", "b_mag", "log_thresho
 KEPT = ("n_active", "threshold", "frequency")
 
 
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
 def materialize(task: Any) -> Any:
     """The task with its own directions."""
     return ready_task(task)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from new_decompositions import model_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 import superpos as sp
@@ -29,20 +30,6 @@ FIELDS |= {"trained_on": settings_of(TRAINED), "positions": "queries_keys", "n_s
 FIELDS |= {"gate_neurons": NEURONS, "p_norm": 0.7, "minimality_coefficient": 0.2}
 TASK = sp.tasks.TransformerDecomposition(**FIELDS)
 PLACES = [(role, layer) for role in (*HEADS, *MLP) for layer in range(LAYERS)]
-
-
-@pytest.fixture
-def eager(unchecked):
-    with jax.disable_jit(), jax.enable_x64(True), jax.default_prng_impl("unsafe_rbg"):  # draws in one operation each
-        yield
-
-
-def model_of(task, seed=0):
-    """A new model with numbers of all sizes, so that no branch of a sigmoid is empty."""
-    model = task.init(jax.random.key(seed, impl="unsafe_rbg"))
-    rng = np.random.default_rng(seed)
-    leaves, structure = jax.tree.flatten(model)
-    return jax.tree.unflatten(structure, [leaf + 0.5 * rng.standard_normal(leaf.shape) for leaf in leaves])
 
 
 # --- the twin: one sequence, one position, one head at a time ----------------------------------------------------------

@@ -162,9 +162,10 @@ def evaluated(task: Any, model: Any, n_inputs: int) -> tuple[Array, Array, Array
 @partial(jax.jit, static_argnames="steps")
 def _attacked(task: Any, model: Any, x: Any, steps: int, step_size: Any) -> Array:
     task = materialize(task)
-    g, output = model.importances(task.target, x), task.target(x)
+    target, model = task.in_features(model)
+    g, output = model.importances(target, x), task.target(x)
 
     def error(r: Any) -> Array:
-        return jnp.mean(jnp.square(model.output(task.target, x, g + (1 - g) * r) - output))
+        return jnp.mean(jnp.square(model.output(target, x, g + (1 - g) * r) - output))
 
     return error(ascended(error, _uniform(task, x.shape[1], 1), steps, step_size))

@@ -21,6 +21,8 @@ from superpos.tasks.network_decomposition import NetworkDecomposition
 
 # Share of the largest singular value from which one counts in a rank.
 COUNTS_IN_RANK = 0.01
+# Cosine with one neuron from which a subcomponent reads that neuron alone.
+READS_ONE = 0.95
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +39,7 @@ class NetworkScores:
     together: float
     excited: float
     neuron_cosine: float
+    neurons_read: int
     always: int
     always_rank: int
     importances: np.ndarray  # (2, C, n_features): for one-hot inputs
@@ -77,6 +80,7 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
     - `excited`: the share of neurons that a one-hot input excites in the network (activation above 0), in the mean. Where
       the activation is a ReLU and every subcomponent reads one neuron, `together` cannot be larger. `neuron_cosine`: the
       largest cosine, up to sign, of what a live subcomponent of the second matrix reads with one neuron, in the mean.
+      `neurons_read`: neurons that some live subcomponent reads alone, with a cosine of .95 or more.
     - `always`: how many of them every one-hot input needs, and `always_rank` the rank of their sum (singular values above a
       hundredth of the largest). `second_error` is the `dense_error` of the second matrix, of its own rank.
     - `faithfulness`, `stochastic`: as in the task's loss, on the fresh inputs. `adversarial`: `adversarial_reconstruction`.
@@ -103,6 +107,7 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
     hidden = np.asarray(model.of_target(target, ONE_HOT * jnp.eye(n)).inputs[1])
     lengths = np.linalg.norm(V_out, axis=1)
     read = live & (lengths > 0)
+    cosines = np.abs(V_out[read]) / lengths[read, None]
     difference = model.output(target, jnp.asarray(x), jnp.zeros(g.shape)) - target(jnp.asarray(x))
     return NetworkScores(
         live_first=live_subcomponents(g[0]),
@@ -114,7 +119,8 @@ def score_network_decomposition(task: Any, model: Any, *, n_inputs: int = N_INPU
         ml2r=recovery.ml2r,
         together=float(needed[1][live].mean()) if live.any() else 0.0,
         excited=float(np.mean(hidden > 0)),
-        neuron_cosine=float(np.mean(np.abs(V_out[read]).max(axis=1) / lengths[read])) if read.any() else np.nan,
+        neuron_cosine=float(np.mean(cosines.max(axis=1))) if read.any() else np.nan,
+        neurons_read=len(np.unique(cosines.argmax(axis=1)[cosines.max(axis=1) >= READS_ONE])),
         always=int(always.sum()),
         always_rank=int(matrix_rank(U_out[:, always] @ V_out[always], rtol=COUNTS_IN_RANK)),
         importances=alone,

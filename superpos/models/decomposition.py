@@ -21,9 +21,10 @@ LEAK = 0.01
 
 
 class PerMatrix(NamedTuple):
-    """What one forward pass of the target gives every matrix: its inputs, and the output of the whole network."""
+    """What one forward pass of the target gives every matrix and takes from it, and the output of the whole network."""
 
     inputs: list[Array]  # (columns of the matrix, batch) for every matrix
+    products: list[Array]  # (rows of the matrix, batch) for every matrix
     output: Array  # (n_features, batch)
 
 
@@ -124,6 +125,18 @@ class Decomposition(nnx.Module):
             pairs += list(zip(self.U_hidden[...], self.V_hidden[...], strict=True))
         return [*pairs, (V.T, U.T) if self.U_out is None else (self.U_out[...], self.V_out[...])]
 
+    def in_features(self, W_E: Float[Array, "n_residual n_features"]) -> "Decomposition":
+        """The same subcomponents where W reads a stream and the last matrix writes one: what they read and write of features.
+
+        For `ResidualMLP.in_features`, whose stream has the embedding W_E.
+        """
+        W_E = W_E + 0 * self.V[:1, :1]  # numbers of each cell, as in `new_subcomponents`
+        gates = (self.gate_in[...], self.gate_in_bias[...], self.gate_out[...], self.gate_out_bias[...])
+        more = {"V_out": self.V_out[...], "U_out": dot(W_E.T, self.U_out[...])}
+        if self.exponent is not None:
+            more["exponent"] = self.exponent[...]
+        return Decomposition(dot(self.V[...], W_E), self.U[...], *gates, **more)
+
     @property
     def identity_layers(self) -> int:
         """How many identity matrices lie between the first and the last matrix."""
@@ -131,13 +144,15 @@ class Decomposition(nnx.Module):
 
     def of_target(self, target: MatrixNetwork, x: Float[Array, "n_features batch"]) -> PerMatrix:
         """The inputs that the target gives each matrix, and its output. Identity layers pass the hidden layer on."""
-        own, inputs = own_linear(target.matrices), []
+        own, inputs, products = own_linear(target.matrices), [], []
 
         def linear(name: str, a: Array) -> Array:
             inputs.append(a)
-            return own(name, a)
+            products.append(own(name, a))
+            return products[-1]
 
-        return PerMatrix(inputs, self._forward(target, x, linear))
+        output = self._forward(target, x, linear)
+        return PerMatrix(inputs, products, output)
 
     def _forward(self, target: Any, x: Float[Array, "n_features batch"], linear: Linear) -> Array:
         """The target's output where its matrices, and the identities between a toy model's, act as `linear` says."""

@@ -1,5 +1,6 @@
 """A residual stream and one hidden layer that adds to it."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -87,9 +88,38 @@ class ResidualMLP(nnx.Module):
         stream = stream + self._layer(stream, linear)
         return stream if W_E is None else dot(W_E.T, stream)
 
+    def in_features(self) -> "ResidualMLP | InFeatures":
+        """The same network with matrices that read and write features, as narrow as there are features."""
+        with jax.ensure_compile_time_eval():
+            W_E = self.embedding()
+            seen = None if W_E is None else overlaps(W_E)
+        return self if seen is None else InFeatures(*self.between_features(W_E), seen)
+
     def _layer(self, a: Float[Array, "read *batch"], linear: Linear) -> Float[Array, "written *batch"]:
         """What the hidden layer writes for what it reads."""
         return linear("W_out", jax.nn.relu(linear("W_in", a)))
+
+
+@dataclass(frozen=True)
+class InFeatures:
+    r"""A `ResidualMLP` whose weights have met the embedding: $y' = x + Mx + A_\text{out}(\mathrm{ReLU}(A_\text{in}(x)))$.
+
+    $A_\text{in} = W_\text{in} W_E$ (`read`), $A_\text{out} = W_E^\top W_\text{out}$ (`write`), and $M$ are the `overlaps`
+    (`seen`). A step forms these products once, and no input passes through the stream, which may be far wider.
+    """
+
+    read: Float[Array, "n_hidden n_features"]
+    write: Float[Array, "n_features n_hidden"]
+    seen: Float[Array, "n_features n_features"]
+
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """As those of the network, by the same names."""
+        return {"W_in": self.read, "W_out": self.write}
+
+    def forward(self, x: Float[Array, "n_features batch"], linear: Linear) -> Float[Array, "n_features batch"]:
+        """The network's output, where `linear(name, a)` is what stands for a matrix, in features."""
+        return x + dot(self.seen, x) + linear("W_out", jax.nn.relu(linear("W_in", x)))
 
 
 def embedding(n_residual: int, n_features: int, seed: int) -> Float[Array, "n_residual n_features"] | None:

@@ -1,6 +1,6 @@
-"""Toy models as targets of parameter decompositions: what of their task is taken over, and which weights are allowed."""
+"""Trained models as targets of decompositions: what of them and their task is taken over, and which weights are allowed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -35,6 +35,28 @@ def settings_of_toy(toy: Any, W: Any, b: Any, known: Sequence[str]) -> dict[str,
         b = arrays.as_numpy("b", b, shape=(*lead, W.shape[-1]))
         of_target["target_b"] = b.reshape(-1, b.shape[-1]) if several else b
     return of_target
+
+
+def settings_of_networks(
+    model: Any, read: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]], a: str, one: str
+) -> dict[str, Any]:
+    """The fields of a decomposition that a trained network decides, or a list of them, whose weights are stacked.
+
+    `read` gives the structure and the weights of one. `a` names it, and `one` what a list has to share beside its shapes.
+
+    Raises:
+        ConfigError: the list is empty, or networks differ in more than their weights; and what `read` raises.
+    """
+    several = isinstance(model, list | tuple)
+    given = list(model) if several else [model]
+    if not given:
+        raise ConfigError(f"model must be a {a}, or a list of them, got an empty list.")
+    structures, weights = zip(*map(read, given), strict=True)
+    shapes = [{name: np.shape(value) for name, value in of_one.items()} for of_one in weights]
+    if any(other != structures[0] for other in structures) or any(other != shapes[0] for other in shapes):
+        raise ConfigError(f"model must be a list of {a}s of one {one} and shape, which differ in their weights.")
+    stacked = {name: np.stack([of_one[name] for of_one in weights]) for name in weights[0]}
+    return structures[0] | (stacked if several else weights[0])
 
 
 def check_target(task: Any) -> None:

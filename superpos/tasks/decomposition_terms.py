@@ -32,20 +32,19 @@ def terms(
     weights: Float[Array, " batch"] | None = None,
 ) -> Terms:
     """`ParameterDecomposition.terms`."""
-    target, matrices = task.target, task.matrices
+    missing = [jnp.sum(jnp.square(W - dot(U, V))) for (U, V), W in zip(model.matrices, task.matrices, strict=True)]
+    faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in task.matrices)
+    target, model = task.in_features(model)
     seen = model.of_target(target, x)
     inner = model.inner_activations(seen.inputs)
     gates = model.gate(inner)
     g = lower_leaky(gates)
     masks, rest = masks_of(task, g, r)
-    pairs = list(zip(model.matrices, matrices, strict=True))
-    missing = [jnp.sum(jnp.square(W - dot(U, V))) for (U, V), W in pairs]
-    faithfulness = jnp.sum(jnp.stack(missing)) / sum(W.size for W in matrices)
     layerwise = jnp.zeros((), faithfulness.dtype)
-    for k, ((U, _), W) in enumerate(pairs):
-        of_rest = () if rest is None else (rest[k], dot(W, seen.inputs[k]))
+    for k, (U, _) in enumerate(model.matrices):
+        of_rest = () if rest is None else (rest[k], seen.products[k])
         output = model.output_given(target, x, k, masked_product(U, inner[k], masks[k], *of_rest))
-        layerwise += _mean(jnp.square(output - seen.output), weights) / len(pairs)
+        layerwise += _mean(jnp.square(output - seen.output), weights) / len(missing)
     stochastic = _mean(jnp.square(model.output(target, x, masks, rest) - seen.output), weights)
     return Terms(faithfulness, stochastic, layerwise, minimality(task, model, upper_leaky(gates), weights))
 
@@ -71,11 +70,12 @@ def adversarial_error(
     weights: Float[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """`ParameterDecomposition.adversarial_error`."""
-    seen = model.of_target(task.target, x)
+    target, model = task.in_features(model)
+    seen = model.of_target(target, x)
     g = lower_leaky(model.gate(model.inner_activations(seen.inputs)))
 
     def error(r: Array, model: Decomposition, g: Array) -> Array:
-        return _mean(jnp.square(model.output(task.target, x, *masks_of(task, g, r)) - seen.output), weights)
+        return _mean(jnp.square(model.output(target, x, *masks_of(task, g, r)) - seen.output), weights)
 
     attacked, importances = jax.lax.stop_gradient((model, g))
     r = ascended(lambda r: error(r, attacked, importances), r, task.adversarial_steps, task.adversarial_step_size)

@@ -62,6 +62,10 @@ class FeatureDecomposition(DecompositionTask):
     def matrices(self) -> list[Float[Array, "rows columns"]]:
         """The target's matrices, in the order in which an input meets them; of a task that is `prepared`."""
 
+    def in_features(self, model: Decomposition) -> tuple[MatrixNetwork, Decomposition]:
+        """Target and model for many inputs: as they are, or with a fixed map of features already applied to their weights."""
+        return self.target, model
+
     @property
     def n_matrices(self) -> int:
         """How many matrices the target has."""

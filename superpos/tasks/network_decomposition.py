@@ -14,8 +14,10 @@ from superpos.data import MAX_FEATURES
 from superpos.errors import ConfigError
 from superpos.models.computation import HIDDEN_ACTIVATIONS, ComputationModel
 from superpos.models.decomposition import Decomposition
+from superpos.models.linear import MatrixNetwork
 from superpos.models.residual_mlp import ResidualMLP as ResidualModel
 from superpos.tasks.base import Task
+from superpos.tasks.decomposition_targets import settings_of_networks
 from superpos.tasks.feature_decomposition import FeatureDecomposition
 from superpos.tasks.one_layer import MAX_WEIGHTS
 from superpos.tasks.registry import register
@@ -71,22 +73,9 @@ class NetworkDecomposition(FeatureDecomposition):
         Raises:
             ConfigError: a model is of another kind, or they differ in more than their weights.
         """
-        several = isinstance(model, list | tuple)
-        given = list(model) if several else [model]
-        if not given:
-            raise ConfigError("model must be a network, or a list of them, got an empty list.")
-        each = [_settings_of(one) for one in given]
-        weights = ("target_W", "target_W_out", "target_b")
-        structure = [{k: v for k, v in one.items() if k not in weights} for one in each]
-        if any(one != structure[0] for one in structure) or any(
-            np.shape(one[name]) != np.shape(each[0][name]) for one in each for name in weights
-        ):
-            raise ConfigError("model must be a list of networks of one kind and shape, which differ in their weights.")
-        taken: dict[str, Any] = {**_inputs_of(given[0], cls), **structure[0]}
-        for name in weights:
-            if each[0][name] is not None:
-                taken[name] = np.stack([one[name] for one in each]) if several else each[0][name]
-        return cls(**{**taken, **settings})
+        taken = settings_of_networks(model, _settings_of, "network", "kind")
+        first = model[0] if isinstance(model, list | tuple) else model
+        return cls(**{**_inputs_of(first), **taken, **settings})
 
     @property
     def width(self) -> int:
@@ -166,6 +155,15 @@ class NetworkDecomposition(FeatureDecomposition):
         """The target's two matrices, in the order in which an input meets them; of a task that is `prepared`."""
         return [self.target_W, self.target_W.T if self.tied else self.target_W_out]
 
+    def in_features(self, model: Decomposition) -> tuple[MatrixNetwork, Decomposition]:
+        """Target and model where weights have met the embedding, if there is one: inputs are then as wide as features."""
+        target = self.target
+        if not self.n_residual:
+            return target, model
+        with jax.ensure_compile_time_eval():
+            W_E = target.embedding()
+        return target.in_features(), model.in_features(W_E)
+
     def training_defaults(self) -> dict[str, Any]:
         """As published: 30,000 steps of Adam with its usual memories, at a learning rate of 0.002."""
         return {"steps": 30_000, "learning_rate": 2e-3, "beta1": 0.9, "beta2": 0.999}
@@ -175,8 +173,9 @@ class NetworkDecomposition(FeatureDecomposition):
         return super().unread() | ({} if self.n_residual else {"embedding_seed": "there is no embedding"})
 
     def elements_per_step(self, batch_size: int) -> int:
-        """The neurons of all gates and the stream, whole batch."""
-        return super().elements_per_step(batch_size) + 4 * self.width * batch_size
+        """The neurons of all gates and the features of four outputs, whole batch, and what reads and writes the stream."""
+        outputs = 4 * self.n_features * batch_size
+        return super().elements_per_step(batch_size) + outputs + 2 * self.n_subcomponents * self.width
 
     @classmethod
     def describe(cls, settings: Mapping[str, Any], swept: set[str]) -> list[str]:
@@ -187,8 +186,8 @@ class NetworkDecomposition(FeatureDecomposition):
         return [*super().describe(settings, swept)[:-1], f"parameters of {n_models}"]
 
 
-def _settings_of(value: Any) -> dict[str, Any]:
-    """The fields that a network decides, of a model, a run or a result of one cell."""
+def _settings_of(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that a network decides, its structure and its weights, of a model, a run or a result of one cell."""
     model = arrays.model_of(value)
     if isinstance(model, ResidualModel):
         sizes = {"n_residual": model.n_residual, "embedding_seed": model.embedding_seed, "tied": False}
@@ -205,10 +204,10 @@ def _settings_of(value: Any) -> dict[str, Any]:
             f"got {check.short(value)}."
         )
     sizes["n_hidden"] = matrices["target_W"].shape[0]
-    return sizes | {k: None if v is None else arrays.as_numpy(k, v) for k, v in matrices.items()}
+    return sizes, {k: arrays.as_numpy(k, v) for k, v in matrices.items() if v is not None}
 
 
-def _inputs_of(value: Any, cls: type) -> dict[str, Any]:
+def _inputs_of(value: Any) -> dict[str, Any]:
     """The inputs that a run's or a result's network was trained on; none of a model alone."""
     task = getattr(value, "task", None)
     task = task() if callable(task) else task

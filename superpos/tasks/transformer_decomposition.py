@@ -16,6 +16,7 @@ from superpos.models.decomposition import lower_leaky, new_gate, new_subcomponen
 from superpos.models.transformer import Transformer
 from superpos.tasks.base import Metrics, Task
 from superpos.tasks.decomposition import MASK_TAG, DecompositionTask
+from superpos.tasks.decomposition_targets import settings_of_networks
 from superpos.tasks.decomposition_terms import Terms, ascended, masks_of, minimality
 from superpos.tasks.registry import register
 from superpos.tasks.trained_sequences import Sequences, Settings, sequences, settings_of, task_of
@@ -76,25 +77,7 @@ class TransformerDecomposition(DecompositionTask):
         Raises:
             ConfigError: a model is of another task, or they differ in more than their weights.
         """
-        several = isinstance(model, list | tuple)
-        given = list(model) if several else [model]
-        if not given:
-            raise ConfigError("model must be a trained transformer, or a list of them, got an empty list.")
-        each = [_trained(one) for one in given]
-        trained, first = each[0]
-        weights = [
-            {name: arrays.as_numpy(name, leaf) for name in WEIGHTS if (leaf := getattr(one, name)) is not None}
-            for _, one in each
-        ]
-        shapes = [{name: value.shape for name, value in one.items()} for one in weights]
-        if any(settings != trained for settings, _ in each) or any(shape != shapes[0] for shape in shapes):
-            raise ConfigError(
-                "model must be a list of transformers of one task and shape, which differ in their weights."
-            )
-        taken: dict[str, Any] = {"trained_on": trained, "positions": first.positions, "activation": first.activation}
-        for name, value in weights[0].items():
-            taken[f"target_{name}"] = np.stack([one[name] for one in weights]) if several else value
-        return cls(**{**taken, **settings})
+        return cls(**{**settings_of_networks(model, _settings_of, "transformer", "task"), **settings})
 
     @property
     def trained(self) -> Task:
@@ -247,7 +230,8 @@ def materialize_target(task: TransformerDecomposition) -> Transformer:
     return task.broadcast().precompute().target
 
 
-def _trained(value: Any) -> tuple[Settings, Transformer]:
+def _settings_of(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that a transformer decides, its structure and its weights, of a run or a result of one cell."""
     task, model = getattr(value, "task", None), arrays.model_of(value)
     task = task() if callable(task) else task
     if not isinstance(model, Transformer) or not isinstance(task, Task):
@@ -255,4 +239,6 @@ def _trained(value: Any) -> tuple[Settings, Transformer]:
             "model must be a run or a result of one cell of a trained transformer, or a list of such, got "
             f"{check.short(value)}."
         )
-    return settings_of(task), model
+    structure = {"trained_on": settings_of(task), "positions": model.positions, "activation": model.activation}
+    leaves = {name: leaf for name in WEIGHTS if (leaf := getattr(model, name)) is not None}
+    return structure, {f"target_{name}": arrays.as_numpy(name, leaf) for name, leaf in leaves.items()}
