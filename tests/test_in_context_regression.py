@@ -71,6 +71,7 @@ def test_sequences_are_linear_functions_of_their_weights():
     assert np.array_equal(longer.tokens[:, :3], data.tokens[:, :3]) and np.asarray(longer.present).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_heads", [1, 2])
 def test_the_exact_loss_of_one_layer_is_the_sampled_one(n_heads):
     """At weights of no form, with a noise and scales: every term counts."""
@@ -154,6 +155,7 @@ def test_written_steps_have_their_closed_loss():
     assert remainder(rates, curvatures, np.zeros(1)).tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_preconditioned_steps_beat_plain_ones_and_no_start_beats_the_best():
     plain, best = sp.theory.best_descent(3, 8, 2), sp.theory.best_descent(3, 8, 2, preconditioned=True)
     assert best.loss < plain.loss < sp.theory.one_step(3, 8).loss

@@ -59,6 +59,7 @@ def store(registered, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_it_is_swept_beside_a_built_in_one_stored_and_scored(store):
     result = sp.open(store)
     assert result["offset"].dims == ("cell", "latent") and np.isfinite(result["loss"]).all()

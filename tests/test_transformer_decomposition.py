@@ -120,6 +120,7 @@ def twin_terms(task, p, data, r):
     return np.array([faithfulness, whole, np.mean(list(errors.values())), minimality])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [{}, {"gate": "shared", "delta_component": True}], ids=["mlp", "shared, delta"])
 def test_losses_are_those_of_the_twin(eager, form):
     task = materialize(dataclasses.replace(TASK, **form))
