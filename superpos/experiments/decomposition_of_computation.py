@@ -65,6 +65,7 @@ class Size:
     steps: int = STEPS
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
+    schedule: str = "cosine"
     stratified: bool = True
     final_p_norm: float | None = 1.0  # from 2
     faithfulness_coefficient: float = 0.0
@@ -112,6 +113,7 @@ PUBLISHED = replace(
     steps=30_000,
     batch_size=2_048,
     learning_rate=2e-3,
+    schedule="constant",
     stratified=False,
     final_p_norm=None,
     faithfulness_coefficient=1.0,
@@ -160,7 +162,8 @@ def _decompositions(
     settings |= {"magnitude": "signed_uniform"} | {name: getattr(size, name) for name in names}
     if size.frequency_coefficient is not None:
         settings["frequency_inputs"] = 1 / size.feature_probability
-    return build_network_decompositions(networks, seeds=range(seeds), **settings)
+    task, config, grid = build_network_decompositions(networks, seeds=range(seeds), **settings)
+    return task, replace(config, schedule=size.schedule), grid
 
 
 def measure(result: SweepResult, n_inputs: int) -> xr.Dataset:

@@ -46,9 +46,7 @@ class Shapes(NamedTuple):
     n_blocks: int
     block_size: int
     n_intervals: int  # per call of `advance`
-    chunk: (
-        int | None
-    )  # steps between two looks at whether an interval is over; for the fused kernel those of the longest
+    chunk: int | None  # steps between two looks for an interval's end; for the fused kernel, of the longest one
     kernel: str  # a name of `superpos.training.kernels.rules.KERNELS` but "auto"
     code: str | None
 
